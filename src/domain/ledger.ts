@@ -1,0 +1,58 @@
+/** Whose a side effect is: a microVM's uid, the host's network, or the image cache. */
+export type Owner = string;
+export const HOST_OWNER = 'host';
+export const IMAGES_OWNER = 'images';
+
+/** What can be made for one microVM: a file of the same name in `steps/` makes and unmakes it. */
+export interface VmStepArgs {
+  /** A hold on one image, and the files found in it. */
+  image: { reference: string; wants: readonly ('kernel' | 'initrd' | 'volume')[] };
+  /** The microVM's directories for state and for sockets. */
+  directory: object;
+  /** One volume: the image's file system, writable for this microVM alone. */
+  volume: { id: string };
+  /** The DHCP reservation of one interface. */
+  lease: { nic: string };
+  /** The host's side of one interface. */
+  tap: { nic: string };
+  /** The VMM's process. */
+  vmm: object;
+}
+export type VmStepKind = keyof VmStepArgs;
+export type VmStep<K extends VmStepKind = VmStepKind> = {
+  [P in K]: Readonly<{ kind: P; key: string } & VmStepArgs[P]>;
+}[K];
+
+export const VM_STEP_KINDS = [
+  'image',
+  'directory',
+  'volume',
+  'lease',
+  'tap',
+  'vmm',
+] as const satisfies readonly VmStepKind[];
+
+/** What is made once for the host, and by the image cache. */
+export type SharedKind = 'forwarding' | 'bridge' | 'firewall' | 'dhcp' | 'image-tree' | 'golden';
+export type LedgerKind = VmStepKind | SharedKind;
+
+/** A value that JSON holds without loss. */
+export type Json = null | boolean | number | string | readonly Json[] | { readonly [key: string]: Json | undefined };
+
+/**
+ * One side effect on the host: intended (it may or may not be there), or made.
+ * Struck out, that is removed, only after its undo has succeeded.
+ */
+export interface LedgerEntry {
+  /** Grows: undo goes from the highest to the lowest. */
+  readonly entry: number;
+  readonly owner: Owner;
+  readonly kind: LedgerKind;
+  /** Unique with owner and kind: the volume's id, the interface's name, a digest, or empty. */
+  readonly key: string;
+  /** All that undo may know, perhaps in another daemon. */
+  readonly intent: Json;
+  readonly made: boolean;
+  /** What the act found out: an ifindex, a pid. Null until made. */
+  readonly result: Json;
+}

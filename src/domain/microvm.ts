@@ -1,0 +1,116 @@
+import type { Reason } from './reason.ts';
+import type { Spec } from './spec.ts';
+
+declare const brand: unique symbol;
+/** Names one microVM for ever: a 26-character ULID, made once by the daemon, never reused, never parsed. */
+export type Uid = string & { readonly [brand]: 'Uid' };
+
+/** Milliseconds since 1970, UTC. */
+export type Millis = number;
+
+/** What is being done for a microVM now. Kept in memory only: a new daemon begins anew. */
+export interface Progress {
+  readonly step: string;
+  readonly since: Millis;
+  /** 0 where it cannot be counted. */
+  readonly doneBytes: number;
+  readonly totalBytes: number;
+}
+
+/** A state carries what is true only in it. `message` is a sentence for the user. */
+export type State = Readonly<
+  | { is: 'PENDING'; reason: Reason; message: string; nextRetryAt?: Millis }
+  | { is: 'CREATED'; reason: 'Running'; message: string }
+  | { is: 'PAUSED'; reason: 'Paused'; message: string }
+  | { is: 'STOPPED'; reason: 'GuestShutdown' | 'Stopped'; message: string; consoleTail: string }
+  | { is: 'FAILED'; reason: Reason; message: string; consoleTail: string }
+  | { is: 'DELETING'; reason: Reason; message: string; nextRetryAt?: Millis }
+>;
+export type StateName = State['is'];
+
+/** What was made for a microVM, as the host has it: shown in the status. */
+export interface Made {
+  readonly provider?: string;
+  readonly accelerator?: 'kvm' | 'tcg';
+  readonly kernel?: MadeFile;
+  readonly initrd?: MadeFile;
+  /** By volume id. */
+  readonly volumes: Readonly<Record<string, MadeVolume>>;
+  /** By guest device name. */
+  readonly interfaces: Readonly<Record<string, MadeInterface>>;
+}
+
+export interface MadeFile {
+  /** Digest of the image: `sha256:…`. */
+  readonly digest: string;
+  /** The file's name in the image. */
+  readonly filename: string;
+  /** Where it lies on the host. */
+  readonly path: string;
+}
+
+export interface MadeVolume {
+  readonly digest: string;
+  readonly path: string;
+  readonly sizeInMb: number;
+}
+
+export interface MadeInterface {
+  readonly device: string;
+  /** The host's ifindex. */
+  readonly index: number;
+  /** The MAC address of the host's side. */
+  readonly hostMac: string;
+}
+
+/** What is a microVM's own for its whole life, taken in the transaction that creates it. */
+export interface Allocation {
+  /** The unprivileged uid and gid that its VMM runs as. */
+  readonly vmmUser: number;
+  readonly interfaces: Readonly<Record<string, AllocatedInterface>>;
+}
+
+export interface AllocatedInterface {
+  /** The guest's MAC address. */
+  readonly mac: string;
+  /** The IPv4 address that DHCP gives it; absent without a managed network. */
+  readonly address?: string;
+}
+
+export type ConditionType = 'ImagesReady' | 'DisksReady' | 'NetworkReady' | 'Running';
+export interface Condition {
+  readonly type: ConditionType;
+  readonly status: 'True' | 'False' | 'Unknown';
+  readonly reason: Reason;
+  readonly message: string;
+  readonly lastTransitionAt: Millis;
+}
+
+/** The record of one microVM. Every stored change makes a new one with the next version. */
+export interface MicroVm {
+  readonly uid: Uid;
+  readonly version: number;
+  /** Counts writes of the spec. */
+  readonly generation: number;
+  readonly spec: Spec;
+  readonly allocation: Allocation;
+  readonly state: State;
+  readonly made: Made;
+  readonly conditions: readonly Condition[];
+  /** Attempts since the last success. */
+  readonly retry: number;
+  readonly createdAt: Millis;
+  /** When the spec was last written. */
+  readonly updatedAt: Millis;
+  /** When a delete was accepted. */
+  readonly deletedAt?: Millis;
+  /** When nothing was left of it. */
+  readonly goneAt?: Millis;
+}
+
+/** A record with what is true of it now and is not stored. */
+export interface MicroVmView extends MicroVm {
+  readonly progress?: Progress;
+  /** Addresses that the guest has taken, by guest device name. */
+  readonly addresses: Readonly<Record<string, readonly string[]>>;
+}

@@ -1,0 +1,38 @@
+import type { Uid } from './microvm.ts';
+
+/** What every name on the host begins with. Several daemons on one host do not meet: theirs differ. */
+export interface Names {
+  /** Four lower-case base32 letters or digits, from the state directory's path. */
+  readonly instance: string;
+  /** Absolute. */
+  readonly stateDirectory: string;
+  /** Absolute and short: a socket's path has at most 107 bytes (unix(7)). */
+  readonly runDirectory: string;
+}
+
+/** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
+export const interfacePrefix = (names: Names): string => `fl${names.instance}`;
+export const bridgeName = (names: Names): string => `${interfacePrefix(names)}br`;
+/** The last six characters of a ULID are random: 30 bits. */
+export const tapName = (names: Names, uid: Uid, index: number): string =>
+  `${interfacePrefix(names)}${uid.slice(-6).toLowerCase()}${index.toString(32)}`;
+
+/** Interfaces of ours carry it as alias, at most 255 bytes: it survives a rename. */
+export const aliasPrefix = (names: Names): string => `flintlock:${names.instance}:`;
+export const aliasOf = (names: Names, owner: string): string => `${aliasPrefix(names)}uid=${owner}`;
+
+/** The firewall's table, of family inet. */
+export const tableName = (names: Names): string => `flintlock_${names.instance}`;
+
+export const vmStateRoot = (names: Names): string => `${names.stateDirectory}/vm`;
+export const vmRunRoot = (names: Names): string => `${names.runDirectory}/vm`;
+export const vmStateDirectory = (names: Names, uid: Uid): string => `${vmStateRoot(names)}/${uid}`;
+export const vmRunDirectory = (names: Names, uid: Uid): string => `${vmRunRoot(names)}/${uid}`;
+export const imagesDirectory = (names: Names): string => `${names.stateDirectory}/images`;
+export const networkDirectory = (names: Names): string => `${names.runDirectory}/network`;
+export const databasePath = (names: Names): string => `${names.stateDirectory}/flintlock.db`;
+export const lockPath = (names: Names): string => `${names.stateDirectory}/lock.db`;
+export const socketPath = (names: Names): string => `${names.runDirectory}/api.sock`;
+
+/** Room for `/vm/<26 characters>/console.sock` within 107 bytes. */
+export const MAX_RUN_DIRECTORY = 107 - '/vm/'.length - 26 - '/console.sock'.length;

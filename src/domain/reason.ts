@@ -1,0 +1,33 @@
+/** Why a microVM is in its state: one CamelCase word, shown as `status.reason`. */
+export const REASONS = [
+  'Preparing',
+  'Starting',
+  'Running',
+  'Paused',
+  'Stopped',
+  'GuestShutdown',
+  'GuestPanic',
+  'GuestReset',
+  'VmmExited',
+  'VmmKilled',
+  'VmmVanished',
+  'VmmUnreachable',
+  'OutOfMemory',
+  'ImageNotFound',
+  'ImageInvalid',
+  'ImagePullFailed',
+  'KernelNotFound',
+  'VolumeTooSmall',
+  'NetworkFailed',
+  'StorageFull',
+  'Admission',
+  'ProviderUnavailable',
+  'ProviderRefused',
+  'Timeout',
+  'CrashLoop',
+  'Deleting',
+  'DeleteBlocked',
+  'Deleted',
+] as const;
+
+export type Reason = (typeof REASONS)[number];

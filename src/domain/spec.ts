@@ -1,0 +1,66 @@
+/** What the user wants. Validated, with the defaults filled in: see `validate.ts`. */
+export interface Spec {
+  /** Unique in its namespace among microVMs that are not gone. */
+  readonly id: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly vcpu: number;
+  /** MiB. */
+  readonly memoryInMb: number;
+  readonly kernel: KernelSpec;
+  readonly initrd?: FileInImage;
+  /** In the order of the guest's disks: the root volume, if any, first. */
+  readonly volumes: readonly VolumeSpec[];
+  readonly interfaces: readonly InterfaceSpec[];
+  /** Values are base64, as given. */
+  readonly metadata: Readonly<Record<string, string>>;
+  /** Empty: the daemon's default. */
+  readonly provider: string;
+  readonly restartPolicy: RestartPolicy;
+  readonly providerOptions: Readonly<Record<string, string>>;
+}
+
+export type RestartPolicy = 'ON_FAILURE' | 'ALWAYS' | 'NEVER';
+
+/** A file in an OCI image; without a filename the well-known names are tried. */
+export interface FileInImage {
+  readonly image: string;
+  readonly filename?: string;
+}
+
+export interface KernelSpec extends FileInImage {
+  readonly cmdline: string;
+  readonly addNetworkConfig: boolean;
+}
+
+export interface VolumeSpec {
+  readonly id: string;
+  readonly isRoot: boolean;
+  readonly isReadOnly: boolean;
+  /** Where the guest mounts it; empty: nowhere (a root volume: `/`). */
+  readonly mountPoint: string;
+  /** The image reference that it is made from. */
+  readonly image: string;
+  readonly partitionId?: string;
+  /** MiB; absent: what the image needs. */
+  readonly sizeInMb?: number;
+}
+
+export interface InterfaceSpec {
+  /** Its name in the guest, and its key in the status. */
+  readonly name: string;
+  readonly type: 'TAP' | 'MACVTAP';
+  readonly allowMetadata: boolean;
+  /** Lower case, with colons. */
+  readonly mac?: string;
+  /** IPv4, plain or CIDR; absent: DHCP. */
+  readonly address?: string;
+  readonly publishedPorts: readonly PublishedPort[];
+}
+
+export interface PublishedPort {
+  readonly hostPort: number;
+  readonly guestPort: number;
+  readonly protocol: 'tcp' | 'udp';
+  readonly hostIp: string;
+}

@@ -1,0 +1,127 @@
+/**
+ * The only hands on the machine. Rooms below the daemon reach files and
+ * processes through these ports alone.
+ */
+export interface RunLimits {
+  /** Ends the tool with SIGKILL; the call rejects with the signal's reason. */
+  readonly signal: AbortSignal;
+  /** Milliseconds from start to exit. */
+  readonly timeoutMs: number;
+  /** Given to the tool's standard input. */
+  readonly input?: string;
+  /** Added to the environment, which is else only PATH and LANG=C. */
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Runs one host tool to its end, without a shell, in a process group of its
+ * own that is ended with it, and returns its standard output.
+ *
+ * @param argv - program, then arguments, each passed on whole
+ * @throws Fault `timeout`; Fault `tool` with the end of standard error in
+ * `message`; the signal's reason
+ * @see execve(2)
+ */
+export type Run = (argv: readonly [string, ...string[]], limits: RunLimits) => Promise<string>;
+
+/**
+ * Names one process beyond doubt: a pid is reused, a pid with the start time
+ * in the same boot is not. `startTime` is field 22 of /proc/PID/stat, in clock
+ * ticks since boot.
+ * @see proc(5)
+ */
+export interface ProcessIdentity {
+  readonly pid: number;
+  readonly startTime: string;
+  readonly bootId: string;
+}
+
+export interface ProcessInfo extends ProcessIdentity {
+  readonly argv: readonly string[];
+  /** The program's file as /proc/PID/exe names it; empty where it cannot be read. */
+  readonly exe: string;
+  /** True once it has exited and waits for its parent. */
+  readonly zombie: boolean;
+}
+
+export interface ProcessExit {
+  /** Null when it ended by a signal, or was not our child. */
+  readonly code: number | null;
+  /** E.g. `SIGKILL`; null when it exited, or was not our child. */
+  readonly signal: string | null;
+  /** Whether we were its parent and so know how it ended. */
+  readonly seen: boolean;
+}
+
+export interface StartedProcess {
+  readonly identity: ProcessIdentity;
+  /** Resolves once it has ended. */
+  readonly exited: Promise<ProcessExit>;
+}
+
+export interface Processes {
+  /** Starts a program that outlives us: own session, standard output and error appended to `log`. */
+  start(argv: readonly [string, ...string[]], options: { readonly log: string }): Promise<StartedProcess>;
+  /** The process as it is now, if it is still the same one (boot, pid, start time) and no zombie. */
+  inspect(identity: ProcessIdentity): Promise<ProcessInfo | undefined>;
+  /** Every process whose argv makes `match` true. */
+  find(match: (argv: readonly string[]) => boolean): Promise<readonly ProcessInfo[]>;
+  /**
+   * Sends a signal to a process proved ours: its identity holds and `isOurs` is true of its command line.
+   * @returns false when it is not there any more
+   * @throws Fault `refused` when the pid is somebody else's
+   */
+  signal(
+    identity: ProcessIdentity,
+    isOurs: (argv: readonly string[]) => boolean,
+    signal: 'SIGTERM' | 'SIGKILL' | 'SIGHUP',
+  ): Promise<boolean>;
+  /** Resolves once the process is gone; a zombie is gone. */
+  ended(identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
+  bootId(): Promise<string>;
+}
+
+export interface FileInfo {
+  readonly kind: 'file' | 'directory' | 'symlink' | 'socket' | 'other';
+  readonly sizeBytes: number;
+  /** Bytes that it takes on the disk: less than its size where it is sparse. */
+  readonly diskBytes: number;
+  readonly mode: number;
+}
+
+/** Files and directories. Paths are absolute. Faults: `full` for ENOSPC and EDQUOT, else `tool`. */
+export interface Files {
+  /** With its parents; there already is success. `mode` is set on the last one. */
+  makeDirectory(path: string, mode: number): Promise<void>;
+  /** With everything below; not there is success. */
+  remove(path: string): Promise<void>;
+  /** Whole or not at all: a temporary file beside it, then a rename. `durable` syncs file and directory. */
+  write(
+    path: string,
+    data: string | Uint8Array,
+    options?: { readonly mode?: number; readonly durable?: boolean },
+  ): Promise<void>;
+  /** At most `maxBytes`, from `offset`; undefined when there is no such file. */
+  read(
+    path: string,
+    options?: { readonly offset?: number; readonly maxBytes?: number },
+  ): Promise<Uint8Array | undefined>;
+  rename(from: string, to: string): Promise<void>;
+  /** Names in a directory, sorted; empty when it is not there. */
+  list(path: string): Promise<readonly string[]>;
+  /** Does not follow a symlink; undefined when there is nothing. */
+  stat(path: string): Promise<FileInfo | undefined>;
+  readLink(path: string): Promise<string>;
+  /** Symlinks resolved; undefined when there is nothing. */
+  realPath(path: string): Promise<string | undefined>;
+  freeBytes(path: string): Promise<number>;
+  /**
+   * Copies a file as cheaply as `how` says: a reflink, or only the parts that hold data.
+   * @throws Fault `refused` when the file system has no reflinks
+   */
+  copy(from: string, to: string, how: 'reflink' | 'sparse', signal: AbortSignal): Promise<void>;
+  /** Calls back when anything in the directory, or the file itself, may have changed. @returns how to stop */
+  watch(path: string, changed: () => void): () => void;
+  /** Frees the disk blocks of a file's beginning; its length and its later bytes stay. */
+  punch(path: string, bytes: number): Promise<void>;
+}

@@ -1,0 +1,98 @@
+/** The host's side of one interface. Names derive from the instance. */
+export interface TapIntent {
+  /** At most 15 bytes. */
+  readonly device: string;
+  readonly bridge: string;
+  /** The mark that it is ours and whose: `flintlock:<instance>:uid=<uid>`. */
+  readonly alias: string;
+}
+
+export interface LeaseIntent {
+  /** The directory that the DHCP server reads reservations from. */
+  readonly directory: string;
+  /** The file's name in it: unique for the interface. */
+  readonly file: string;
+  /** The bridge that the DHCP server serves. */
+  readonly bridge: string;
+  readonly mac: string;
+  readonly address: string;
+  readonly hostname: string;
+}
+
+export interface BridgeIntent {
+  readonly bridge: string;
+  readonly alias: string;
+  /** The host's address on it, with the prefix: `10.77.0.1/24`. */
+  readonly address: string;
+}
+
+export interface FirewallIntent {
+  /** The name of the table, of family inet. */
+  readonly table: string;
+  readonly bridge: string;
+  /** `10.77.0.0/24` */
+  readonly cidr: string;
+}
+
+export interface DhcpIntent {
+  /** Everything of the server lies in it: reservations, leases, pid, log. 0755: the server runs unprivileged. */
+  readonly directory: string;
+  readonly bridge: string;
+  readonly cidr: string;
+  /** The host's address: DHCP's router. */
+  readonly gateway: string;
+}
+
+/** An address that a guest has taken. */
+export interface TakenLease {
+  readonly mac: string;
+  readonly address: string;
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+}
+
+/**
+ * The hands on bridges, taps, DHCP and the firewall, in the daemon's own
+ * network namespace. Everything that adds can be done twice and everything
+ * that removes succeeds when it is gone. Faults: `tool` or `timeout` with
+ * reason NetworkFailed.
+ */
+export interface Network {
+  addTap(tap: TapIntent, signal: AbortSignal): Promise<{ readonly index: number; readonly mac: string }>;
+  removeTap(tap: TapIntent, signal: AbortSignal): Promise<void>;
+  addLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
+  /** The address can be given to another MAC at once afterwards. */
+  removeLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
+  addBridge(bridge: BridgeIntent, signal: AbortSignal): Promise<void>;
+  removeBridge(bridge: BridgeIntent, signal: AbortSignal): Promise<void>;
+  addFirewall(firewall: FirewallIntent, signal: AbortSignal): Promise<void>;
+  removeFirewall(firewall: FirewallIntent, signal: AbortSignal): Promise<void>;
+  /** Starts the DHCP server, or finds the one that runs already. */
+  startDhcp(dhcp: DhcpIntent, signal: AbortSignal): Promise<void>;
+  stopDhcp(dhcp: DhcpIntent, signal: AbortSignal): Promise<void>;
+  /** Whether the DHCP server runs: looked at from time to time, it is started again if not. */
+  dhcpRuns(dhcp: DhcpIntent): Promise<boolean>;
+  /** Turns IPv4 forwarding on. @returns what it was */
+  forwarding(): Promise<boolean>;
+  setForwarding(on: boolean): Promise<void>;
+  /** What the guests have taken. */
+  taken(dhcp: DhcpIntent): Promise<readonly TakenLease[]>;
+  /** Calls back when that may have changed. @returns how to stop */
+  onTaken(dhcp: DhcpIntent, changed: () => void): () => void;
+  /** Every interface of the network namespace, for the audit. */
+  interfaces(signal: AbortSignal): Promise<readonly HostInterface[]>;
+  /** The names of every firewall table (`inet name`), for the audit. */
+  tables(signal: AbortSignal): Promise<readonly string[]>;
+  /** Removes an interface or table that the audit proved ours. */
+  removeInterface(device: string, signal: AbortSignal): Promise<void>;
+}
+
+export interface HostInterface {
+  readonly device: string;
+  readonly index: number;
+  readonly mac: string;
+  readonly alias: string;
+  /** `tun`, `bridge`, `macvtap`, … or empty. */
+  readonly kind: string;
+  readonly master: string;
+}

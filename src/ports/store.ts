@@ -1,0 +1,63 @@
+import type { Cursor, VmEvent } from '../domain/event.ts';
+import type { MicroVm, Uid } from '../domain/microvm.ts';
+import type { Selector } from '../domain/selector.ts';
+
+export interface Query {
+  /** Absent: all namespaces. */
+  readonly namespace?: string;
+  readonly selector?: Selector;
+  /** Absent: all. */
+  readonly limit?: number;
+  /** Only records made after this uid: uids sort by creation. */
+  readonly after?: Uid;
+  /** Those too of which nothing is left. */
+  readonly gone?: boolean;
+}
+
+/** What a new microVM needs to be unique on the host; refused with Fault `exists` when taken. */
+export interface NewVm {
+  readonly vm: MicroVm;
+  /** ALREADY_EXISTS when a microVM that is not gone has this namespace and id. */
+  readonly uniqueId: boolean;
+}
+
+/**
+ * The records of all microVMs. Durable before a call returns. Calls are
+ * synchronous: one writer, and a commit costs less than a turn of the loop.
+ */
+export interface Store {
+  /**
+   * Stores a new record, its allocation and its ADDED event.
+   * @throws Fault `exists` for a taken id, `invalid` for a taken MAC or address
+   */
+  create(created: NewVm): void;
+  get(uid: Uid): MicroVm | undefined;
+  /** All records with that namespace and id; more than one only through the drop-in surface. */
+  find(namespace: string, id: string, gone?: boolean): readonly MicroVm[];
+  /** Oldest first. */
+  list(query: Query): readonly MicroVm[];
+  count(): number;
+  /**
+   * Reads, changes and writes a record in one transaction, with the next
+   * version and a MODIFIED event. `change` returns undefined to leave it.
+   * @returns the record as it is now; undefined if there is none
+   */
+  update(uid: Uid, change: (vm: MicroVm) => MicroVm | undefined): MicroVm | undefined;
+  /** Ends a record: its allocation is free again, and a DELETED event is stored. */
+  gone(uid: Uid): void;
+  /** Forgets records that were gone before this time, and old events. */
+  purge(goneBefore: number, eventsBefore: number): void;
+  /** Which MAC addresses, IPv4 addresses and VMM users are taken. */
+  allocated(kind: 'mac' | 'address' | 'vmm-user'): ReadonlySet<string>;
+  /** Remembers a value for ever in the database, e.g. the address given last. */
+  remember(key: string, value: string): void;
+  recall(key: string): string | undefined;
+  /** The newest event. */
+  cursor(): Cursor;
+  /** Events after `seq`, oldest first, at most `limit`. */
+  events(afterSeq: number, limit: number): readonly VmEvent[];
+  /** The oldest seq that is still kept, minus one. */
+  oldestSeq(): number;
+  /** Called after each commit that stored events, never with the database open. @returns how to stop */
+  onEvent(listener: () => void): () => void;
+}

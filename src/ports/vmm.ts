@@ -1,0 +1,91 @@
+import type { Violation } from '../domain/fault.ts';
+import type { Reason } from '../domain/reason.ts';
+import type { Spec } from '../domain/spec.ts';
+import type { ProcessIdentity } from './host.ts';
+
+/** All that a VMM needs to know of one microVM. It is the ledger's intent: it holds no secret and is plain JSON. */
+export interface VmmConfig {
+  readonly uid: string;
+  /** Sockets; short, below the run-time directory, 0700. */
+  readonly runDirectory: string;
+  /** Console and log files. */
+  readonly stateDirectory: string;
+  /** The unprivileged uid and gid to run as. */
+  readonly user: number;
+  readonly vcpu: number;
+  readonly memoryInMb: number;
+  readonly kernel: string;
+  readonly initrd?: string;
+  /** The user's arguments, to be merged with the provider's defaults: the same key given by the user wins. */
+  readonly cmdline: string;
+  /** In the guest's order; `root` is the first one or none. */
+  readonly disks: readonly VmmDisk[];
+  /** In the guest's order. */
+  readonly nics: readonly { readonly device: string; readonly mac: string }[];
+}
+
+export interface VmmDisk {
+  readonly id: string;
+  readonly path: string;
+  readonly format: 'raw' | 'qcow2';
+  readonly backing?: string;
+  readonly readOnly: boolean;
+  readonly isRoot: boolean;
+}
+
+/** How a microVM's run ended, as far as anybody saw. */
+export interface VmmEnd {
+  readonly reason: Reason;
+  /** A sentence with what is known: exit code, signal, the end of the VMM's own errors. */
+  readonly message: string;
+}
+
+/** `held`: the VMM stopped the guest because the host's disk is full. */
+export type GuestState = 'running' | 'paused' | 'held' | 'unreachable';
+
+/** A VMM that runs and is being watched. */
+export interface RunningVmm {
+  readonly process: ProcessIdentity;
+  readonly accelerator: 'kvm' | 'tcg';
+  /** The last that the VMM said. */
+  readonly guest: GuestState;
+  /** Called at each change of `guest`. */
+  onGuest(changed: (state: GuestState) => void): void;
+  /** Resolves when the run has ended: within a second of it. Never rejects. */
+  readonly ended: Promise<VmmEnd>;
+  /** Lets go of it: it runs on. */
+  release(): void;
+}
+
+export interface VmmInfo {
+  readonly name: string;
+  readonly version: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly acceleratorReason: string;
+  readonly available: boolean;
+  /** Why not, with the remedy. */
+  readonly unavailableReason: string;
+  readonly capabilities: readonly string[];
+}
+
+/** One virtual machine monitor. Faults: `tool`/`refused` ProviderRefused, `refused` ProviderUnavailable, `timeout` Timeout. */
+export interface Vmm {
+  readonly name: string;
+  info(): Promise<VmmInfo>;
+  /** What of a spec this VMM cannot do, in API field names. */
+  check(spec: Spec): readonly Violation[];
+  /**
+   * Starts the guest and resolves once the VMM says that it runs. When a
+   * process of this config runs already (a crash fell between start and
+   * mark) it is taken over. On failure or abort nothing of it is left.
+   */
+  start(config: VmmConfig, signal: AbortSignal): Promise<RunningVmm>;
+  /** Takes over a process that another daemon started. @returns how it ended, if it is gone */
+  adopt(config: VmmConfig, process: ProcessIdentity, signal: AbortSignal): Promise<RunningVmm | VmmEnd>;
+  /** Ends the process and removes its sockets; gone already is success. `process` absent: it is searched for. */
+  stop(config: VmmConfig, process: ProcessIdentity | undefined, signal: AbortSignal): Promise<void>;
+  /** Whether a command line is one of this VMM's, for the audit. */
+  isProgram(argv: readonly string[], exe: string): boolean;
+  /** The file with what the guest wrote to its console: it only grows, its beginning may be freed. */
+  consolePath(config: Pick<VmmConfig, 'stateDirectory'>): string;
+}

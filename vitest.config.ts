@@ -1,0 +1,39 @@
+import { defineConfig } from 'vitest/config';
+
+export default defineConfig({
+  test: {
+    projects: [
+      {
+        test: {
+          name: 'unit',
+          include: ['src/**/*.test.ts', 'test/support/**/*.test.ts', 'test/rules/**/*.test.ts'],
+          exclude: ['src/**/*.host.test.ts'],
+          isolate: false,
+          testTimeout: 10_000,
+        },
+      },
+      {
+        // They use the host's tools, in network namespaces and directories of their own.
+        test: {
+          name: 'host',
+          include: ['src/**/*.host.test.ts'],
+          isolate: false,
+          testTimeout: 120_000,
+          hookTimeout: 120_000,
+          maxWorkers: 2,
+        },
+      },
+      {
+        // They boot guests.
+        test: {
+          name: 'e2e',
+          include: ['test/e2e/**/*.test.ts'],
+          isolate: false,
+          testTimeout: 180_000,
+          hookTimeout: 180_000,
+          maxWorkers: 2,
+        },
+      },
+    ],
+  },
+});
