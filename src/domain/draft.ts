@@ -1,0 +1,54 @@
+/**
+ * A spec as a surface received it: nothing checked, nothing filled in. Every
+ * surface's converter makes this, and `validate.ts` makes a Spec of it.
+ * An empty string or 0 is what proto3 sends for a field that was left out.
+ */
+export interface SpecDraft {
+  readonly id: string;
+  readonly namespace: string;
+  readonly labels: Readonly<Record<string, string>>;
+  readonly vcpu: number;
+  readonly memoryInMb: number;
+  readonly kernel?: FileDraft & { readonly cmdline: string; readonly addNetworkConfig: boolean };
+  readonly initrd?: FileDraft;
+  readonly volumes: readonly VolumeDraft[];
+  readonly interfaces: readonly InterfaceDraft[];
+  readonly metadata: Readonly<Record<string, string>>;
+  readonly provider: string;
+  /** `ON_FAILURE`, `ALWAYS`, `NEVER`, or the number of a value that is none of them. */
+  readonly restartPolicy: string;
+  readonly providerOptions: Readonly<Record<string, string>>;
+  /** Names of output-only fields that the caller has set: `uid`, `created_at`, … */
+  readonly outputsSet: readonly string[];
+}
+
+export interface FileDraft {
+  readonly image: string;
+  readonly filename?: string;
+}
+
+export interface VolumeDraft {
+  readonly id: string;
+  readonly isRoot: boolean;
+  readonly isReadOnly: boolean;
+  readonly mountPoint: string;
+  /** `source.container_source`; absent when it or the source is. */
+  readonly image?: string;
+  readonly partitionId?: string;
+  readonly sizeInMb?: number;
+}
+
+export interface InterfaceDraft {
+  readonly name: string;
+  /** `TAP`, `MACVTAP`, or the number of a value that is neither. */
+  readonly type: string;
+  readonly allowMetadata: boolean;
+  readonly mac?: string;
+  readonly address?: string;
+  readonly publishedPorts: readonly {
+    readonly hostPort: number;
+    readonly guestPort: number;
+    readonly protocol: string;
+    readonly hostIp: string;
+  }[];
+}

@@ -1,0 +1,94 @@
+import type { SpecDraft } from '../domain/draft.ts';
+import type { MicroVmView } from '../domain/microvm.ts';
+import type { VmmInfo } from '../ports/vmm.ts';
+import type { CopyKind } from '../ports/volumes.ts';
+
+/** A microVM by uid, or by namespace (empty: `default`) and id. */
+export interface Target {
+  readonly uid?: string;
+  readonly namespace?: string;
+  readonly id?: string;
+}
+
+export interface ListRequest {
+  /** Empty: all namespaces. */
+  readonly namespace: string;
+  readonly labelSelector: string;
+  /** 0: all. */
+  readonly pageSize: number;
+  readonly pageToken: string;
+  readonly showDeleted: boolean;
+}
+
+export interface WatchRequest {
+  readonly namespace: string;
+  readonly labelSelector: string;
+  /** Empty: begin with every microVM there is as ADDED. */
+  readonly cursor: string;
+}
+
+export interface WatchedEvent {
+  readonly type: 'ADDED' | 'MODIFIED' | 'DELETED' | 'BOOKMARK';
+  /** Absent in a BOOKMARK. */
+  readonly vm?: MicroVmView;
+  readonly cursor: string;
+  readonly at: number;
+}
+
+export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS';
+
+export interface ServerInfo {
+  readonly version: string;
+  readonly instance: string;
+  readonly providers: readonly VmmInfo[];
+  readonly defaultProvider: string;
+  readonly capacity: Resources;
+  readonly promised: Resources;
+  readonly used: Resources;
+  /** CIDR, or empty. */
+  readonly managedNetwork: string;
+  readonly volumeCopy: CopyKind;
+  readonly reconciling: boolean;
+  readonly microvms: number;
+}
+
+export interface Resources {
+  readonly vcpu: number;
+  readonly memoryInMb: number;
+  readonly diskInMb: number;
+}
+
+export interface AuditItem {
+  readonly kind: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly detail: string;
+}
+
+export interface AuditReport {
+  readonly known: readonly AuditItem[];
+  readonly leaked: readonly AuditItem[];
+  readonly missing: readonly AuditItem[];
+  readonly fixed: readonly AuditItem[];
+}
+
+/** What every surface offers, in the domain's terms. All throw Fault, and reject with the signal's reason on abort. */
+export interface Services {
+  /** @param uniqueId - refuse a second microVM of that namespace and id (the native surface does) */
+  create(draft: SpecDraft, options: { readonly uniqueId: boolean }): Promise<MicroVmView>;
+  get(target: Target, options: { readonly showDeleted: boolean }): Promise<MicroVmView>;
+  delete(target: Target): Promise<void>;
+  list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;
+  watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchedEvent>;
+  wait(
+    request: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<MicroVmView>;
+  /** What was recorded of the console; with `follow` also what comes, until the microVM is gone or the signal aborts. */
+  readConsole(
+    request: { readonly uid: string; readonly follow: boolean; readonly tailBytes: number },
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+  info(): Promise<ServerInfo>;
+  audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
+}
