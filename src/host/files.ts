@@ -1,0 +1,142 @@
+import { randomBytes } from 'node:crypto';
+import { watch as watchFile } from 'node:fs';
+import * as fs from 'node:fs/promises';
+import { basename, dirname, join } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import type { FileInfo, Files } from '../ports/host.ts';
+import { isErrno, run } from './run.ts';
+
+/** Adapter of {@link Files}; it decides nothing. */
+export const files: Files = {
+  makeDirectory: (path, mode) =>
+    guard(`make directory ${path}`, async () => {
+      await fs.mkdir(path, { recursive: true, mode });
+      await fs.chmod(path, mode);
+    }),
+
+  remove: (path) => guard(`remove ${path}`, () => fs.rm(path, { recursive: true, force: true })),
+
+  write: (path, data, { mode = 0o600, durable = false } = {}) =>
+    guard(`write ${path}`, async () => {
+      const partial = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
+      try {
+        const file = await fs.open(partial, 'wx', mode);
+        try {
+          await file.writeFile(data);
+          await file.chmod(mode);
+          if (durable) await file.sync();
+        } finally {
+          await file.close();
+        }
+        await fs.rename(partial, path);
+      } catch (error) {
+        await fs.rm(partial, { force: true });
+        throw error;
+      }
+      if (durable) await syncDirectory(dirname(path));
+    }),
+
+  read: (path, { offset = 0, maxBytes } = {}) =>
+    guard(`read ${path}`, () =>
+      orUndefined(async () => {
+        const file = await fs.open(path, 'r');
+        try {
+          if (maxBytes === undefined && offset === 0) return await file.readFile();
+          const { size } = await file.stat();
+          const buffer = Buffer.alloc(Math.max(0, Math.min(maxBytes ?? size, size - offset)));
+          const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
+          return buffer.subarray(0, bytesRead);
+        } finally {
+          await file.close();
+        }
+      }),
+    ),
+
+  rename: (from, to) => guard(`rename ${from} to ${to}`, () => fs.rename(from, to)),
+
+  list: (path) => guard(`list ${path}`, async () => ((await orUndefined(() => fs.readdir(path))) ?? []).sort()),
+
+  stat: (path) =>
+    guard(`stat ${path}`, () =>
+      orUndefined(async (): Promise<FileInfo> => {
+        const s = await fs.lstat(path);
+        const kind = s.isFile()
+          ? 'file'
+          : s.isDirectory()
+            ? 'directory'
+            : s.isSymbolicLink()
+              ? 'symlink'
+              : s.isSocket()
+                ? 'socket'
+                : 'other';
+        return { kind, sizeBytes: s.size, diskBytes: s.blocks * 512, mode: s.mode & 0o7777 };
+      }),
+    ),
+
+  readLink: (path) => guard(`read link ${path}`, () => fs.readlink(path)),
+
+  realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),
+
+  freeBytes: (path) =>
+    guard(`ask for the free space of ${path}`, async () => {
+      const s = await fs.statfs(path);
+      return s.bavail * s.bsize;
+    }),
+
+  copy: (from, to, how, signal) =>
+    guard(`copy ${from} to ${to}`, async () => {
+      if (how === 'sparse') {
+        await run(['cp', '--sparse=always', '--reflink=auto', '--', from, to], { signal, timeoutMs: 600_000 });
+        return;
+      }
+      try {
+        await fs.copyFile(from, to, fs.constants.COPYFILE_FICLONE_FORCE);
+      } catch (cause) {
+        if (!isErrno(cause, 'ENOTSUP', 'EXDEV', 'EINVAL', 'ENOSYS', 'ENOTTY', 'EOPNOTSUPP')) throw cause;
+        throw new Fault('refused', `Cannot copy ${from} by reference: the file system cannot`, { cause });
+      }
+    }),
+
+  watch: (path, changed) => {
+    const watcher = watchFile(path, { persistent: false }, () => changed());
+    watcher.on('error', () => changed()); // what is watched has gone: the caller looks and sees
+    return () => watcher.close();
+  },
+
+  punch: async (path, bytes) => {
+    await run(['fallocate', '--punch-hole', '--offset', '0', '--length', String(bytes), '--', path], {
+      signal: AbortSignal.timeout(30_000),
+      timeoutMs: 30_000,
+    });
+  },
+};
+
+async function syncDirectory(path: string): Promise<void> {
+  const directory = await fs.open(path, 'r');
+  try {
+    await directory.sync();
+  } finally {
+    await directory.close();
+  }
+}
+
+async function orUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
+  try {
+    return await act();
+  } catch (error) {
+    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
+    throw error;
+  }
+}
+
+/** Node's errors become Faults here and nowhere else. */
+async function guard<T>(what: string, act: () => Promise<T>): Promise<T> {
+  try {
+    return await act();
+  } catch (cause) {
+    if (cause instanceof Fault || !(cause instanceof Error) || !('code' in cause)) throw cause;
+    if (isErrno(cause, 'ENOSPC', 'EDQUOT'))
+      throw new Fault('full', `Cannot ${what}: no space left on the disk`, { cause, reason: 'StorageFull' });
+    throw new Fault('tool', `Cannot ${what}: ${cause.message}`, { cause });
+  }
+}

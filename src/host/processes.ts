@@ -1,0 +1,127 @@
+import { spawn } from 'node:child_process';
+import { closeSync, openSync, readFileSync } from 'node:fs';
+import { readdir, readFile, readlink } from 'node:fs/promises';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Fault } from '../domain/fault.ts';
+import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import { isErrno } from './run.ts';
+
+/** How often a process that is not our child is looked at while we wait for its end. */
+const LOOK_MS = 10;
+
+/** Adapter of {@link Processes}. One for the daemon: it remembers which processes are its children. */
+export function createProcesses(): Processes {
+  const children = new Map<number, { startTime: string; exited: Promise<ProcessExit> }>();
+  let boot: string | undefined;
+
+  const bootId = async (): Promise<string> => {
+    boot ??= (await readFile('/proc/sys/kernel/random/boot_id', 'utf8')).trim();
+    return boot;
+  };
+
+  const look = async (pid: number): Promise<ProcessInfo | undefined> => {
+    try {
+      const [stat, cmdline, exe] = await Promise.all([
+        readFile(`/proc/${pid}/stat`, 'utf8'),
+        readFile(`/proc/${pid}/cmdline`, 'utf8'),
+        readlink(`/proc/${pid}/exe`).catch(() => ''), // a zombie or a kernel thread has none
+      ]);
+      const { startTime, zombie } = parseStat(stat);
+      const argv = cmdline.split('\0').slice(0, -1);
+      return { pid, startTime, bootId: await bootId(), argv, exe, zombie };
+    } catch (error) {
+      if (isErrno(error, 'ENOENT', 'ESRCH')) return undefined;
+      throw error;
+    }
+  };
+
+  const inspect = async (identity: ProcessIdentity): Promise<ProcessInfo | undefined> => {
+    if (identity.bootId !== (await bootId())) return undefined;
+    const info = await look(identity.pid);
+    return info && !info.zombie && info.startTime === identity.startTime ? info : undefined;
+  };
+
+  return {
+    bootId,
+    inspect,
+
+    async start([program, ...args], { log }) {
+      const id = await bootId();
+      const fd = openSync(log, 'a', 0o600);
+      try {
+        const child = spawn(program, args, {
+          detached: true,
+          stdio: ['ignore', fd, fd],
+          env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8' },
+        });
+        const exited = new Promise<ProcessExit>((resolve) => {
+          child.once('exit', (code, signal) => resolve({ code, signal, seen: true }));
+        });
+        const { pid } = child;
+        if (pid === undefined) {
+          const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
+          const why = cause.code === 'ENOENT' ? 'it is not installed or not in PATH' : cause.message;
+          throw new Fault('tool', `Cannot start ${program}: ${why}`, { cause });
+        }
+        child.unref(); // it outlives us
+        // Not yet reaped: no turn of the loop has passed, so the entry is there even if it has ended.
+        const { startTime } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+        children.set(pid, { startTime, exited });
+        void exited.then(() => children.delete(pid));
+        return { identity: { pid, startTime, bootId: id }, exited };
+      } finally {
+        closeSync(fd);
+      }
+    },
+
+    async find(match) {
+      const found: ProcessInfo[] = [];
+      for (const name of await readdir('/proc')) {
+        if (!/^\d+$/.test(name)) continue;
+        const info = await look(Number(name));
+        if (info && !info.zombie && info.argv.length > 0 && match(info.argv)) found.push(info);
+      }
+      return found;
+    },
+
+    async signal(identity, isOurs, signal) {
+      const info = await inspect(identity);
+      if (!info) return false;
+      if (!isOurs(info.argv))
+        throw new Fault('refused', `Will not send ${signal} to process ${info.pid}: its command line is not ours`);
+      try {
+        process.kill(info.pid, signal);
+        return true;
+      } catch (error) {
+        if (isErrno(error, 'ESRCH')) return false;
+        throw error;
+      }
+    },
+
+    async ended(identity, signal) {
+      const child = children.get(identity.pid);
+      if (child?.startTime === identity.startTime) return raceAbort(child.exited, signal);
+      while (await inspect(identity)) await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
+    },
+  };
+}
+
+async function raceAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
+  signal.throwIfAborted();
+  let onAbort = (): void => undefined;
+  const aborted = new Promise<never>((_, reject) => {
+    onAbort = () => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+  });
+  try {
+    await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
+}
+
+/** The program's name may hold spaces and `)`: the fields begin after the last one. State is field 3, start time 22 (proc(5)). */
+function parseStat(stat: string): { startTime: string; zombie: boolean } {
+  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+  return { startTime: fields[19] ?? '', zombie: fields[0] === 'Z' || fields[0] === 'X' };
+}

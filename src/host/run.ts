@@ -1,0 +1,69 @@
+import { spawn } from 'node:child_process';
+import { Fault } from '../domain/fault.ts';
+import type { Run } from '../ports/host.ts';
+
+/** Tools are asked for small answers; more than this is cut, so that none can fill our memory. */
+const MAX_OUTPUT_BYTES = 32 << 20;
+const MAX_ERROR_BYTES = 16 << 10;
+
+/** Adapter of {@link Run}; it decides nothing. */
+export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) =>
+  new Promise((resolve, reject) => {
+    if (signal.aborted) return reject(signal.reason);
+    const child = spawn(program, args, {
+      detached: true, // a process group of its own: what the tool started is ended with it
+      stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
+      env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', HOME: '/root', ...env },
+    });
+    const out: Buffer[] = [];
+    let outBytes = 0;
+    let err = '';
+    let ended: 'timeout' | 'abort' | undefined;
+    const end = (why: 'timeout' | 'abort'): void => {
+      ended ??= why;
+      killGroup(child.pid);
+    };
+    const timer = setTimeout(() => end('timeout'), timeoutMs);
+    const onAbort = (): void => end('abort');
+    signal.addEventListener('abort', onAbort, { once: true });
+    const settle = (): void => {
+      clearTimeout(timer);
+      signal.removeEventListener('abort', onAbort);
+    };
+    child.stdout?.on('data', (chunk: Buffer) => {
+      outBytes += chunk.length;
+      if (outBytes <= MAX_OUTPUT_BYTES) out.push(chunk);
+    });
+    child.stderr?.on('data', (chunk: Buffer) => {
+      err = (err + chunk.toString()).slice(-MAX_ERROR_BYTES);
+    });
+    // A tool that ends without reading its input is judged by its exit code.
+    child.stdin?.on('error', () => undefined);
+    child.stdin?.end(input);
+    child.on('error', (cause: NodeJS.ErrnoException) => {
+      settle();
+      const why = cause.code === 'ENOENT' ? 'it is not installed or not in PATH' : cause.message;
+      reject(new Fault('tool', `Cannot run ${program}: ${why}`, { cause }));
+    });
+    child.on('close', (code, byeSignal) => {
+      settle();
+      if (ended === 'abort') return reject(signal.reason);
+      if (ended === 'timeout') return reject(new Fault('timeout', `${program} did not end in ${timeoutMs} ms`));
+      if (code === 0) return resolve(Buffer.concat(out).toString());
+      const how = code === null ? `ended by ${byeSignal}` : `exit status ${code}`;
+      const kind = /No space left on device|Disk quota exceeded/.test(err) ? 'full' : 'tool';
+      reject(new Fault(kind, `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`));
+    });
+  });
+
+function killGroup(pid: number | undefined): void {
+  if (pid === undefined) return;
+  try {
+    process.kill(-pid, 'SIGKILL');
+  } catch (error) {
+    if (!isErrno(error, 'ESRCH')) throw error;
+  }
+}
+
+export const isErrno = (error: unknown, ...codes: string[]): boolean =>
+  error instanceof Error && 'code' in error && codes.includes(String(error.code));
