@@ -97,6 +97,8 @@ export interface MicroVm {
   readonly state: State;
   readonly made: Made;
   readonly conditions: readonly Condition[];
+  /** Addresses that the guest has taken, by guest device name. */
+  readonly addresses: Readonly<Record<string, readonly string[]>>;
   /** Attempts since the last success. */
   readonly retry: number;
   readonly createdAt: Millis;
@@ -111,6 +113,4 @@ export interface MicroVm {
 /** A record with what is true of it now and is not stored. */
 export interface MicroVmView extends MicroVm {
   readonly progress?: Progress;
-  /** Addresses that the guest has taken, by guest device name. */
-  readonly addresses: Readonly<Record<string, readonly string[]>>;
 }

@@ -61,3 +61,8 @@ export interface Store {
   /** Called after each commit that stored events, never with the database open. @returns how to stop */
   onEvent(listener: () => void): () => void;
 }
+
+/** Writes of the store and of the ledger in one transaction. */
+export interface Transactions {
+  transact<T>(work: () => T): T;
+}

@@ -1,0 +1,43 @@
+import type { LedgerEntry, VmStep } from './ledger.ts';
+import type { Spec } from './spec.ts';
+
+/** Everything that a microVM of this spec needs, in the order in which it is made. */
+export function wantedSteps(spec: Spec): readonly VmStep[] {
+  return [
+    ...imageSteps(spec),
+    { kind: 'directory', key: '' },
+    ...spec.volumes.map(({ id }) => ({ kind: 'volume', key: id, id }) as const),
+    ...spec.interfaces.flatMap(
+      ({ name }) =>
+        [
+          { kind: 'lease', key: name, nic: name },
+          { kind: 'tap', key: name, nic: name },
+        ] as const,
+    ),
+    { kind: 'vmm', key: '' },
+  ];
+}
+
+/** What is still to make. Same facts, same plan: it reads no clock and touches no host. */
+export function planMake(spec: Spec, entries: readonly LedgerEntry[]): readonly VmStep[] {
+  const made = new Set(entries.filter((e) => e.made).map((e) => `${e.kind} ${e.key}`));
+  return wantedSteps(spec).filter((step) => !made.has(`${step.kind} ${step.key}`));
+}
+
+/** What is still to unmake: all that the ledger names, whether marked or only intended, newest first. */
+export function planUnmake(entries: readonly LedgerEntry[]): readonly LedgerEntry[] {
+  return entries.toSorted((a, b) => b.entry - a.entry);
+}
+
+/** One hold for each image, however often the spec names it. */
+function imageSteps(spec: Spec): readonly VmStep<'image'>[] {
+  const wants = new Map<string, Set<'kernel' | 'initrd' | 'volume'>>();
+  const want = (reference: string, role: 'kernel' | 'initrd' | 'volume'): void => {
+    const roles = wants.get(reference) ?? new Set();
+    wants.set(reference, roles.add(role));
+  };
+  want(spec.kernel.image, 'kernel');
+  if (spec.initrd) want(spec.initrd.image, 'initrd');
+  for (const { image } of spec.volumes) want(image, 'volume');
+  return [...wants].map(([reference, roles]) => ({ kind: 'image', key: reference, reference, wants: [...roles] }));
+}

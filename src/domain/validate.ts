@@ -1,0 +1,178 @@
+import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from './draft.ts';
+import { Fault, type Violation } from './fault.ts';
+import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
+import { parseMac } from './mac.ts';
+import type { FileInImage, InterfaceSpec, Spec, VolumeSpec } from './spec.ts';
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
+const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+/** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
+const DEVICE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/;
+/** COMMAND_LINE_SIZE of Linux on x86 is 2048; the provider's own words need some of it. */
+const MAX_CMDLINE = 1536;
+const MAX_LABELS = 256;
+
+const DEFAULT_VCPU = 2;
+const DEFAULT_MEMORY_IN_MB = 1024;
+const DEFAULT_NAMESPACE = 'default';
+
+/**
+ * Makes a Spec of what a surface received: everything checked, defaults filled
+ * in. What only the host or a provider can judge is judged by `service/create`.
+ *
+ * @param newId - the id for a spec that has none
+ * @throws Fault `invalid` with all that is wrong, at once, in API field names
+ */
+export function validate(draft: SpecDraft, newId: string): Spec {
+  const wrong: Violation[] = [];
+  const bad = (field: string, description: string): void => void wrong.push({ field, description });
+  const unbuilt = (field: string, isSet: boolean): void => {
+    if (isSet) bad(field, 'not built yet: leave it out');
+  };
+
+  for (const field of draft.outputsSet) bad(field, 'set by the daemon only: leave it out');
+  const id = checkName('id', draft.id, bad) || newId;
+  const namespace = checkName('namespace', draft.namespace, bad) || DEFAULT_NAMESPACE;
+  checkLabels(draft.labels, bad);
+  if (draft.vcpu < 0) bad('vcpu', `${draft.vcpu} is negative: give 1 or more, or 0 for ${DEFAULT_VCPU}`);
+  if (draft.memoryInMb < 0)
+    bad('memory_in_mb', `${draft.memoryInMb} is negative: give MiB, or 0 for ${DEFAULT_MEMORY_IN_MB}`);
+
+  if (!draft.kernel) bad('kernel', 'is required: give kernel.image, an OCI image that holds a kernel');
+  else {
+    checkFile('kernel', draft.kernel, bad);
+    if (draft.kernel.cmdline.length > MAX_CMDLINE)
+      bad('kernel.cmdline', `has ${draft.kernel.cmdline.length} characters: at most ${MAX_CMDLINE}`);
+    if (/[\p{Cc}]/u.test(draft.kernel.cmdline)) bad('kernel.cmdline', 'must not have control characters');
+    unbuilt('kernel.add_network_config', draft.kernel.addNetworkConfig);
+  }
+  if (draft.initrd) checkFile('initrd', draft.initrd, bad);
+  checkVolumes(draft, bad, unbuilt);
+  const macs = checkInterfaces(draft.interfaces, bad, unbuilt);
+  unbuilt('metadata', Object.keys(draft.metadata).length > 0);
+  unbuilt('provider', draft.provider !== '');
+  unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
+  unbuilt('provider_options', Object.keys(draft.providerOptions).length > 0);
+
+  if (wrong.length > 0 || !draft.kernel) throw Fault.invalid(wrong);
+  const volumes = draft.volumes.map(toVolume);
+  return {
+    id,
+    namespace,
+    labels: draft.labels,
+    vcpu: draft.vcpu || DEFAULT_VCPU,
+    memoryInMb: draft.memoryInMb || DEFAULT_MEMORY_IN_MB,
+    kernel: { ...toFile(draft.kernel), cmdline: draft.kernel.cmdline, addNetworkConfig: false },
+    ...(draft.initrd && { initrd: toFile(draft.initrd) }),
+    volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
+    interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
+    metadata: {},
+    provider: '',
+    restartPolicy: 'ON_FAILURE',
+    providerOptions: {},
+  };
+}
+
+type Bad = (field: string, description: string) => void;
+type Unbuilt = (field: string, isSet: boolean) => void;
+
+function checkName(field: string, value: string, bad: Bad): string {
+  if (value !== '' && (!NAME.test(value) || value.includes('..')))
+    bad(
+      field,
+      `"${shorten(value)}" must have at most 253 letters, digits, "-", "_", "=" and single ".", and begin with a letter or digit`,
+    );
+  return value;
+}
+
+function checkLabels(labels: Readonly<Record<string, string>>, bad: Bad): void {
+  const entries = Object.entries(labels);
+  if (entries.length > MAX_LABELS) bad('labels', `has ${entries.length} entries: at most ${MAX_LABELS}`);
+  for (const [key, value] of entries) {
+    const field = `labels[${shorten(key)}]`;
+    const wrongKey = checkLabelKey(key);
+    const wrongValue = checkLabelValue(value);
+    if (wrongKey) bad(field, wrongKey);
+    if (wrongValue) bad(field, wrongValue);
+  }
+}
+
+function checkFile(field: string, file: FileDraft, bad: Bad): void {
+  if (file.image === '') bad(`${field}.image`, 'is required: an OCI image reference');
+  const { filename = '' } = file;
+  if (/\p{Cc}/u.test(filename) || filename.length > 1024)
+    bad(`${field}.filename`, 'must be a path of at most 1024 characters without control characters');
+  else if (filename.split('/').includes('..'))
+    bad(`${field}.filename`, `"${shorten(filename)}" leaves the image: give a path inside it, without ".."`);
+}
+
+function checkVolumes(draft: SpecDraft, bad: Bad, unbuilt: Unbuilt): void {
+  const roots = draft.volumes.filter((v) => v.isRoot).length;
+  if (roots > 1) bad('volumes', `${roots} volumes are is_root: exactly one must be`);
+  if (roots === 0 && !draft.initrd) bad('volumes', 'one volume must be is_root, unless an initrd is given');
+  const seen = new Set<string>();
+  draft.volumes.forEach((volume, i) => {
+    const at = `volumes[${i}]`;
+    if (!VOLUME_ID.test(volume.id))
+      bad(
+        `${at}.id`,
+        `"${shorten(volume.id)}" must have 1 to 63 letters, digits, "-", "_", "." and begin with a letter or digit`,
+      );
+    else if (seen.has(volume.id)) bad(`${at}.id`, `"${volume.id}" is used twice: each volume needs its own`);
+    seen.add(volume.id);
+    if (!volume.image) bad(`${at}.source.container_source`, 'is required: an OCI image reference');
+    unbuilt(`${at}.mount_point`, volume.mountPoint !== '');
+    unbuilt(`${at}.partition_id`, (volume.partitionId ?? '') !== '');
+    unbuilt(`${at}.size_in_mb`, (volume.sizeInMb ?? 0) !== 0);
+  });
+}
+
+/** @returns the MAC addresses in one form, by index */
+function checkInterfaces(
+  interfaces: readonly InterfaceDraft[],
+  bad: Bad,
+  unbuilt: Unbuilt,
+): readonly (string | undefined)[] {
+  const names = new Set<string>();
+  const macs = new Set<string>();
+  return interfaces.map((nic, i) => {
+    const at = `interfaces[${i}]`;
+    if (!DEVICE_NAME.test(nic.name))
+      bad(
+        `${at}.guest_device_name`,
+        `"${shorten(nic.name)}" must have 1 to 15 letters, digits, "_", "-", "." and begin with a letter`,
+      );
+    else if (names.has(nic.name))
+      bad(`${at}.guest_device_name`, `"${nic.name}" is used twice: each interface needs its own`);
+    names.add(nic.name);
+    if (nic.type === 'MACVTAP') bad(`${at}.type`, 'MACVTAP (also when left out) is not built yet: give TAP');
+    else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
+    unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
+    unbuilt(`${at}.address`, (nic.address ?? '') !== '');
+    unbuilt(`${at}.published_ports`, nic.publishedPorts.length > 0);
+    if (!nic.mac) return undefined;
+    const mac = parseMac(nic.mac);
+    if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
+    else if (macs.has(mac)) bad(`${at}.guest_mac`, `${mac} is used twice: each interface needs its own`);
+    else macs.add(mac);
+    return typeof mac === 'string' ? mac : undefined;
+  });
+}
+
+const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(filename && { filename }) });
+
+const toVolume = (draft: VolumeDraft): VolumeSpec => ({
+  id: draft.id,
+  isRoot: draft.isRoot,
+  isReadOnly: draft.isReadOnly,
+  mountPoint: draft.mountPoint,
+  image: draft.image ?? '',
+});
+
+const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
+  name: draft.name,
+  type: 'TAP',
+  allowMetadata: false,
+  publishedPorts: [],
+  ...(mac !== undefined && { mac }),
+});

@@ -1,0 +1,119 @@
+import { DatabaseSync } from 'node:sqlite';
+import { Fault } from '../domain/fault.ts';
+import { first } from './schema/0001-first.ts';
+
+/** In order, never changed once released: a new file in `schema/` and a line here. */
+const MIGRATIONS: readonly string[] = [first];
+
+/** SQLite's primary result codes: https://www.sqlite.org/rescode.html */
+const SQLITE_BUSY = 5;
+const SQLITE_FULL = 13;
+const SQLITE_NOTADB = 26;
+
+/**
+ * The one database. Every transaction is on the disk when it returns
+ * (WAL, synchronous=FULL); a transaction within one is part of it.
+ */
+export class Database {
+  readonly sql: DatabaseSync;
+  #depth = 0;
+  #afterCommit: (() => void)[] = [];
+
+  /** @throws Fault `refused` when the file is of a newer version or no database; `tool` when it cannot be opened */
+  constructor(path: string) {
+    try {
+      this.sql = new DatabaseSync(path);
+      this.sql.exec(
+        'PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA foreign_keys=ON; PRAGMA busy_timeout=2000',
+      );
+      this.#migrate(path);
+    } catch (error) {
+      throw asFault(error, `open the database ${path}`);
+    }
+  }
+
+  /** Runs `work` in one transaction: all of it is stored, or nothing. */
+  transact<T>(work: () => T): T {
+    if (this.#depth > 0) return work();
+    this.#depth++;
+    try {
+      this.sql.exec('BEGIN IMMEDIATE');
+      const result = work();
+      this.sql.exec('COMMIT');
+      return result;
+    } catch (error) {
+      if (this.sql.isTransaction) this.sql.exec('ROLLBACK');
+      this.#afterCommit = [];
+      throw error instanceof Fault ? error : asFault(error, 'write the database');
+    } finally {
+      this.#depth--;
+      const calls = this.#afterCommit;
+      this.#afterCommit = [];
+      for (const call of calls) call();
+    }
+  }
+
+  /** Calls back once the transaction under way is on the disk; not at all when it is rolled back. */
+  afterCommit(call: () => void): void {
+    if (!this.#afterCommit.includes(call)) this.#afterCommit.push(call);
+  }
+
+  close(): void {
+    this.sql.close();
+  }
+
+  #migrate(path: string): void {
+    this.sql.exec('BEGIN IMMEDIATE');
+    try {
+      const version = Number(this.sql.prepare('PRAGMA user_version').get()?.user_version);
+      if (version > MIGRATIONS.length)
+        throw new Fault(
+          'refused',
+          `Cannot open the database ${path}: it is of version ${version} and this flintlockd knows ${MIGRATIONS.length}; start the newer flintlockd that wrote it`,
+        );
+      for (const script of MIGRATIONS.slice(version)) this.sql.exec(script);
+      this.sql.exec(`PRAGMA user_version=${MIGRATIONS.length}`);
+      this.sql.exec('COMMIT');
+    } catch (error) {
+      if (this.sql.isTransaction) this.sql.exec('ROLLBACK');
+      this.sql.close();
+      throw error;
+    }
+  }
+}
+
+/**
+ * Holds a state directory for this process alone, until it ends however it ends.
+ * @throws Fault `refused` when another process holds it
+ */
+export function holdLock(path: string): { release(): void } {
+  try {
+    const lock = new DatabaseSync(path);
+    // An exclusive transaction that is never written: the kernel's file lock goes with the process.
+    lock.exec('PRAGMA busy_timeout=0; PRAGMA locking_mode=EXCLUSIVE; BEGIN EXCLUSIVE');
+    return { release: () => lock.close() };
+  } catch (error) {
+    if (codeOf(error) === SQLITE_BUSY)
+      throw new Fault(
+        'refused',
+        `Cannot use the state directory: another flintlockd holds ${path}; stop it, or give this one its own --state-dir`,
+        { cause: error },
+      );
+    throw asFault(error, `lock ${path}`);
+  }
+}
+
+const codeOf = (error: unknown): number | undefined =>
+  error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
+
+function asFault(error: unknown, what: string): unknown {
+  if (error instanceof Fault) return error;
+  const code = codeOf(error);
+  if (code === undefined) return error; // a bug of ours
+  const options = { cause: error };
+  if (code === SQLITE_FULL)
+    return new Fault('full', `Cannot ${what}: no space left on the disk`, { ...options, reason: 'StorageFull' });
+  if (code === SQLITE_NOTADB)
+    return new Fault('refused', `Cannot ${what}: it is no SQLite database; restore it from a backup`, options);
+  return new Fault('tool', `Cannot ${what}: ${error instanceof Error ? error.message : String(error)}`, options);
+}

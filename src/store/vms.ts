@@ -1,0 +1,203 @@
+import type { SQLInputValue } from 'node:sqlite';
+import type { VmEvent } from '../domain/event.ts';
+import { Fault } from '../domain/fault.ts';
+import type { MicroVm, Uid } from '../domain/microvm.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Query, Store } from '../ports/store.ts';
+import type { Database } from './database.ts';
+import { selectorSql } from './selector-sql.ts';
+
+/** Events are kept for a time, but never more than this many (design: 24 h or 100,000). */
+const MAX_EVENTS = 100_000;
+
+/**
+ * The records in SQLite.
+ * @param newEpoch - makes the epoch of a new database
+ */
+export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpoch: () => string }): Store {
+  const { clock, log } = deps;
+  const insertVm = db.sql.prepare('INSERT INTO vms (uid, namespace, id, version, record) VALUES (?, ?, ?, ?, ?)');
+  const writeVm = db.sql.prepare('UPDATE vms SET version = ?, gone_at = ?, record = ? WHERE uid = ?');
+  const readVm = db.sql.prepare('SELECT record FROM vms WHERE uid = ?');
+  const findVms = db.sql.prepare(
+    'SELECT record FROM vms WHERE namespace = ? AND id = ? AND gone_at IS NULL ORDER BY uid',
+  );
+  const findAll = db.sql.prepare('SELECT record FROM vms WHERE namespace = ? AND id = ? ORDER BY uid');
+  const countVms = db.sql.prepare('SELECT count(*) AS n FROM vms WHERE gone_at IS NULL');
+  const insertLabel = db.sql.prepare('INSERT INTO labels (uid, key, value) VALUES (?, ?, ?)');
+  const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
+  const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
+  const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
+  const taken = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
+  const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at) VALUES (?, ?, ?)');
+  const readEvents = db.sql.prepare('SELECT seq, type, record, at FROM events WHERE seq > ? ORDER BY seq LIMIT ?');
+  const newestEvent = db.sql.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'");
+  const oldestEvent = db.sql.prepare('SELECT min(seq) AS seq FROM events');
+  const setMeta = db.sql.prepare(
+    'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
+  );
+  const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
+  const listeners = new Set<() => void>();
+  const notify = (): void => {
+    for (const listener of listeners) listener();
+  };
+
+  const recall = (key: string): string | undefined => {
+    const row = getMeta.get(key);
+    return row && String(row.value);
+  };
+  const epoch =
+    recall('epoch') ??
+    db.transact(() => {
+      const made = deps.newEpoch();
+      setMeta.run('epoch', made);
+      return made;
+    });
+
+  /** One row that cannot be read is told and left out: it never stops the others. */
+  const parse = (row: Record<string, unknown>): MicroVm[] => {
+    try {
+      return [JSON.parse(String(row.record)) as MicroVm];
+    } catch (error) {
+      log.error('a stored record cannot be read', { record: String(row.record).slice(0, 200), error: String(error) });
+      return [];
+    }
+  };
+  const event = (type: VmEvent['type'], vm: MicroVm): void => {
+    insertEvent.run(type, JSON.stringify(vm), clock.now());
+    db.afterCommit(notify);
+  };
+  const writeLabels = (vm: MicroVm): void => {
+    clearLabels.run(vm.uid);
+    for (const [key, value] of Object.entries(vm.spec.labels)) insertLabel.run(vm.uid, key, value);
+  };
+  const write = (vm: MicroVm): void => {
+    writeVm.run(vm.version, vm.goneAt ?? null, JSON.stringify(vm), vm.uid);
+  };
+  const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
+
+  return {
+    create: ({ vm, uniqueId }) =>
+      db.transact(() => {
+        const { namespace, id } = vm.spec;
+        if (uniqueId && findVms.get(namespace, id))
+          throw new Fault(
+            'exists',
+            `Cannot create microVM ${namespace}/${id}: it exists already; delete it first or choose another id`,
+          );
+        insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
+        writeLabels(vm);
+        vm.spec.interfaces.forEach(({ name }, i) => {
+          const nic = vm.allocation.interfaces[name];
+          if (!nic) return;
+          if (!take('mac', nic.mac, vm.uid))
+            throw Fault.invalid([
+              {
+                field: `interfaces[${i}].guest_mac`,
+                description: `${nic.mac} is taken by another microVM; leave it out to have one made`,
+              },
+            ]);
+          if (nic.address !== undefined && !take('address', nic.address, vm.uid))
+            throw Fault.invalid([
+              { field: `interfaces[${i}].address`, description: `${nic.address} is taken by another microVM` },
+            ]);
+        });
+        if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
+          throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
+        event('ADDED', vm);
+      }),
+
+    get(uid) {
+      const row = readVm.get(uid);
+      return row && parse(row)[0];
+    },
+    find: (namespace, id, gone = false) => (gone ? findAll : findVms).all(namespace, id).flatMap(parse),
+    count: () => Number(countVms.get()?.n),
+
+    list({ namespace, selector = [], limit, after, gone = false }: Query) {
+      const where: string[] = [];
+      const values: SQLInputValue[] = [];
+      if (!gone) where.push('gone_at IS NULL');
+      if (namespace !== undefined) {
+        where.push('namespace = ?');
+        values.push(namespace);
+      }
+      if (after !== undefined) {
+        where.push('uid > ?');
+        values.push(after);
+      }
+      for (const [sql, bound] of selectorSql(selector)) {
+        where.push(sql);
+        values.push(...bound);
+      }
+      const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid LIMIT ?`;
+      return db.sql
+        .prepare(text)
+        .all(...values, limit ?? -1)
+        .flatMap(parse);
+    },
+
+    update: (uid, change) =>
+      db.transact(() => {
+        const row = readVm.get(uid);
+        const old = row && parse(row)[0];
+        if (!old || old.goneAt !== undefined) return old;
+        const changed = change(old);
+        if (!changed) return old;
+        const next = { ...changed, version: old.version + 1 };
+        write(next);
+        if (next.spec.labels !== old.spec.labels) writeLabels(next);
+        event('MODIFIED', next);
+        return next;
+      }),
+
+    gone: (uid) =>
+      void db.transact(() => {
+        const row = readVm.get(uid);
+        const old = row && parse(row)[0];
+        if (!old || old.goneAt !== undefined) return;
+        const next: MicroVm = {
+          ...old,
+          version: old.version + 1,
+          goneAt: clock.now(),
+          state: { is: 'DELETING', reason: 'Deleted', message: 'Nothing is left of it' },
+        };
+        write(next);
+        clearLabels.run(uid);
+        free.run(uid);
+        event('DELETED', next);
+      }),
+
+    purge: (goneBefore, eventsBefore) =>
+      void db.transact(() => {
+        db.sql.prepare('DELETE FROM vms WHERE gone_at < ?').run(goneBefore);
+        const newest = Number(newestEvent.get()?.seq ?? 0);
+        db.sql.prepare('DELETE FROM events WHERE at < ? OR seq <= ?').run(eventsBefore, newest - MAX_EVENTS);
+      }),
+
+    allocated: (kind) => new Set(taken.all(kind).map((row) => String(row.value))),
+    remember: (key, value) => void db.transact(() => setMeta.run(key, value)),
+    recall,
+    cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
+    events: (afterSeq, limit) =>
+      readEvents
+        .all(afterSeq, limit)
+        .flatMap((row) =>
+          parse(row).map((vm) => ({
+            type: String(row.type) as VmEvent['type'],
+            seq: Number(row.seq),
+            vm,
+            at: Number(row.at),
+          })),
+        ),
+    oldestSeq() {
+      const seq = oldestEvent.get()?.seq;
+      return seq === null || seq === undefined ? Number(newestEvent.get()?.seq ?? 0) : Number(seq) - 1;
+    },
+    onEvent(listener) {
+      listeners.add(listener);
+      return () => listeners.delete(listener);
+    },
+  };
+}
