@@ -1,0 +1,46 @@
+import type { Uid } from '../domain/microvm.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files } from '../ports/host.ts';
+import type { Log } from '../ports/log.ts';
+
+/** What is kept of a console: the last MiB, whatever a guest writes. */
+export const CONSOLE_KEEP_BYTES = 1 << 20;
+const LOOK_MS = 5_000;
+
+export interface ConsoleKeeperDeps {
+  readonly files: Files;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** The microVMs that run. */
+  running(): readonly Uid[];
+  consolePath(uid: Uid): string | undefined;
+}
+
+/**
+ * Bounds the consoles on the disk: the beginning of a file that grew is freed
+ * (a hole), so that offsets stay, the VMM appends undisturbed, and no reader
+ * can stall it. @returns how to stop
+ */
+export function keepConsoles(deps: ConsoleKeeperDeps): () => void {
+  const { files, clock, log } = deps;
+  let cancel = (): void => undefined;
+  let stopped = false;
+  const look = async (): Promise<void> => {
+    for (const uid of deps.running()) {
+      const path = deps.consolePath(uid);
+      try {
+        const info = path === undefined ? undefined : await files.stat(path);
+        if (path !== undefined && info && info.diskBytes > 2 * CONSOLE_KEEP_BYTES)
+          await files.punch(path, info.sizeBytes - CONSOLE_KEEP_BYTES);
+      } catch (error) {
+        log.warn('a console could not be bounded', { uid, error: String(error) });
+      }
+    }
+    if (!stopped) cancel = clock.after(LOOK_MS, () => void look());
+  };
+  cancel = clock.after(LOOK_MS, () => void look());
+  return () => {
+    stopped = true;
+    cancel();
+  };
+}

@@ -1,0 +1,150 @@
+import { backoffMs } from '../base/backoff.ts';
+import { Fault } from '../domain/fault.ts';
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { MicroVm, Uid } from '../domain/microvm.ts';
+import { planMake, planUnmake } from '../domain/plan.ts';
+import { failed, preparing, willRetry } from '../domain/transitions.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import type { Vmm } from '../ports/vmm.ts';
+import type { StepResults } from '../steps/facts.ts';
+import type { VmmIntent } from '../steps/vmm.ts';
+import type { WatchedGuests } from './guests.ts';
+import type { Look } from './scheduler.ts';
+import type { StepRunner } from './step-runner.ts';
+
+export interface ReconcilerDeps {
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly runner: StepRunner;
+  readonly guests: WatchedGuests;
+  readonly clock: Clock;
+  readonly log: Log;
+  vmm(provider: string): Vmm;
+  consoleTail(uid: Uid): Promise<string>;
+  /** Attempts to create before FAILED. */
+  readonly maximumRetry: number;
+}
+
+const RETRY = { firstMs: 1_000, maxMs: 300_000 };
+/** A delete is never given up, so it comes back sooner. */
+const DELETE_RETRY = { firstMs: 500, maxMs: 30_000 };
+const ADOPT_MS = 20_000;
+
+/** Makes what is there into what should be there, for one microVM. */
+export function createReconciler(deps: ReconcilerDeps): Look {
+  const { store, ledger, runner, guests, clock, log } = deps;
+
+  const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+    for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
+    store.gone(vm.uid);
+    log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
+  };
+
+  /** Takes over a VMM that another daemon started, or learns that it has ended. */
+  const adopt = async (vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean> => {
+    const { provider, config } = entry.intent as unknown as VmmIntent;
+    const { process } = entry.result as unknown as StepResults['vmm'];
+    const limited = AbortSignal.any([signal, AbortSignal.timeout(ADOPT_MS)]);
+    const found = await deps.vmm(provider).adopt(config, process, limited);
+    if ('reason' in found) {
+      await guests.recordEnd(vm.uid, found);
+      return false;
+    }
+    guests.attach(vm.uid, found);
+    guests.say(vm.uid);
+    log.info('a running microVM was taken over', { uid: vm.uid, pid: process.pid });
+    return true;
+  };
+
+  const makeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+    const vmmEntry = ledger.find(vm.uid, 'vmm', '');
+    if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
+    for (;;) {
+      signal.throwIfAborted();
+      const now = store.get(vm.uid);
+      const [step] = now ? planMake(now.spec, ledger.of(vm.uid)) : [];
+      if (now?.state.is !== 'PENDING' || !step) break;
+      if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
+      await runner.make(step, now, signal);
+    }
+    guests.say(vm.uid);
+  };
+
+  /** What the last run held as a process is let go; the rest stays for the delete. */
+  const endRun = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+    const entry = ledger.find(vm.uid, 'vmm', '');
+    if (entry) await runner.unmake(entry, vm, signal);
+  };
+
+  const work = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+    switch (vm.state.is) {
+      case 'DELETING':
+        return unmakeAll(vm, signal);
+      case 'PENDING':
+        return makeAll(vm, signal);
+      case 'CREATED':
+      case 'PAUSED': {
+        const entry = ledger.find(vm.uid, 'vmm', '');
+        if (guests.of(vm.uid)) guests.say(vm.uid);
+        else if (entry?.made) await adopt(vm, entry, signal);
+        else await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
+        return;
+      }
+      case 'FAILED':
+      case 'STOPPED':
+        return endRun(vm, signal);
+      default:
+        return vm.state satisfies never;
+    }
+  };
+
+  /** Writes down what failed, and when it is tried again. */
+  const afterFault = async (uid: Uid, fault: Fault): Promise<number | undefined> => {
+    const now = clock.now();
+    const tail = await deps.consoleTail(uid);
+    const after = store.update(uid, (vm) => {
+      const attempt = vm.retry + 1;
+      if (vm.state.is === 'DELETING')
+        return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), DELETE_RETRY));
+      if (fault.terminal) return failed(vm, fault, tail);
+      if (attempt >= deps.maximumRetry) return failed(vm, gaveUp(fault, attempt), tail);
+      return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), RETRY));
+    });
+    const again = after && nextRetryAt(after);
+    log.warn('a step failed', { uid, state: after?.state.is, reason: fault.reason, message: fault.message, again });
+    // A run that ended and could not be cleared away has no retry in its record.
+    return (
+      again ?? (after?.state.is === 'FAILED' || after?.state.is === 'STOPPED' ? now + DELETE_RETRY.maxMs : undefined)
+    );
+  };
+
+  return async (uid, signal) => {
+    const vm = store.get(uid);
+    if (!vm || vm.goneAt !== undefined) return undefined;
+    const wait = nextRetryAt(vm);
+    if (wait !== undefined && wait > clock.now()) return wait;
+    try {
+      await work(vm, signal);
+      return undefined;
+    } catch (error) {
+      if (signal.aborted) return undefined;
+      if (!(error instanceof Fault)) log.error('a step failed unforeseen', { uid, error: describe(error) });
+      const fault = error instanceof Fault ? error : new Fault('tool', `Internal error: ${String(error)}`);
+      return afterFault(uid, fault);
+    }
+  };
+}
+
+const nextRetryAt = ({ state }: MicroVm): number | undefined =>
+  state.is === 'PENDING' || state.is === 'DELETING' ? state.nextRetryAt : undefined;
+
+const gaveUp = (fault: Fault, attempts: number): Fault =>
+  new Fault(fault.kind, `${fault.message} (given up after ${attempts} attempts)`, {
+    cause: fault,
+    ...(fault.reason && { reason: fault.reason }),
+  });
+
+const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -1,0 +1,105 @@
+import type { Uid } from '../domain/microvm.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Wake } from '../ports/wake.ts';
+
+/** Why a look was cut short. */
+export class Interrupted extends Error {
+  constructor(why: string) {
+    super(why);
+    this.name = 'Interrupted';
+  }
+}
+
+/** After a look that failed in a way that nobody foresaw: soon enough to heal, too late to spin. */
+const UNFORESEEN_MS = 10_000;
+
+/**
+ * Looks at one microVM, within the signal.
+ * @returns when to look again, in milliseconds since 1970; undefined: when woken
+ */
+export type Look = (uid: Uid, signal: AbortSignal) => Promise<number | undefined>;
+
+interface Task {
+  again: boolean;
+  abort: AbortController | undefined;
+  done: Promise<void>;
+  cancelTimer: (() => void) | undefined;
+}
+
+/**
+ * One queue for each microVM: never two looks at one at once, and a slow one
+ * delays no other. A wake during a look means one more look after it.
+ */
+export class Scheduler implements Wake {
+  readonly #tasks = new Map<Uid, Task>();
+  readonly #look: Look;
+  readonly #clock: Clock;
+  readonly #log: Log;
+  #stopped = false;
+
+  constructor(look: Look, { clock, log }: { clock: Clock; log: Log }) {
+    this.#look = look;
+    this.#clock = clock;
+    this.#log = log;
+  }
+
+  wake(uid: Uid): void {
+    if (this.#stopped) return;
+    const task = this.#tasks.get(uid);
+    if (task?.abort) {
+      task.again = true;
+      return;
+    }
+    task?.cancelTimer?.();
+    const fresh: Task = { again: false, abort: new AbortController(), done: Promise.resolve(), cancelTimer: undefined };
+    this.#tasks.set(uid, fresh);
+    fresh.done = this.#run(uid, fresh);
+  }
+
+  interrupt(uid: Uid): void {
+    this.#tasks.get(uid)?.abort?.abort(new Interrupted('another change came first'));
+    this.wake(uid);
+  }
+
+  /** Interrupts every look and waits for their ends. No look begins afterwards. */
+  async stop(): Promise<void> {
+    this.#stopped = true;
+    for (const task of this.#tasks.values()) {
+      task.cancelTimer?.();
+      task.again = false;
+      task.abort?.abort(new Interrupted('the daemon ends'));
+    }
+    await Promise.all([...this.#tasks.values()].map((task) => task.done));
+    this.#tasks.clear();
+  }
+
+  /** Resolves when nothing is being looked at: all that was woken has been looked at once. */
+  async settled(): Promise<void> {
+    await Promise.all([...this.#tasks.values()].map((task) => task.done));
+  }
+
+  async #run(uid: Uid, task: Task): Promise<void> {
+    let next: number | undefined;
+    do {
+      task.again = false;
+      const abort = new AbortController();
+      task.abort = abort;
+      try {
+        next = await this.#look(uid, abort.signal);
+      } catch (error) {
+        if (abort.signal.aborted) next = undefined;
+        else {
+          this.#log.error('a look at a microVM failed', { uid, error: describe(error) });
+          next = this.#clock.now() + UNFORESEEN_MS;
+        }
+      }
+    } while (task.again && !this.#stopped);
+    task.abort = undefined;
+    if (next === undefined || this.#stopped) {
+      if (this.#tasks.get(uid) === task) this.#tasks.delete(uid);
+    } else task.cancelTimer = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.wake(uid));
+  }
+}
+
+const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -1,0 +1,130 @@
+import { Semaphore } from '../base/semaphore.ts';
+import { Fault } from '../domain/fault.ts';
+import type { Json, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
+import { VM_STEP_KINDS } from '../domain/ledger.ts';
+import type { MicroVm } from '../domain/microvm.ts';
+import { planMake } from '../domain/plan.ts';
+import { condition, madeMore } from '../domain/transitions.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Store, Transactions } from '../ports/store.ts';
+import { steps } from '../steps/registry.ts';
+import type { Lane, StepPorts } from '../steps/step.ts';
+import type { ProgressBoard } from './progress.ts';
+
+export interface StepRunnerDeps {
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly transactions: Transactions;
+  readonly clock: Clock;
+  readonly progress: ProgressBoard;
+  readonly ports: StepPorts;
+}
+
+/** How many steps of a lane run at once, over all microVMs: what two cores and one disk do well. */
+const LANES: Record<Lane, number> = { images: 4, disks: 4, network: 4, vmm: 4 };
+
+/** Which steps a condition stands for. */
+const CONDITIONS = [
+  ['ImagesReady', ['image']],
+  ['DisksReady', ['directory', 'volume']],
+  ['NetworkReady', ['lease', 'tap']],
+] as const;
+
+/** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */
+export class StepRunner {
+  readonly #deps: StepRunnerDeps;
+  readonly #lanes = Object.fromEntries(Object.entries(LANES).map(([lane, n]) => [lane, new Semaphore(n)])) as Record<
+    Lane,
+    Semaphore
+  >;
+
+  constructor(deps: StepRunnerDeps) {
+    this.#deps = deps;
+  }
+
+  async make(step: VmStep, vm: MicroVm, signal: AbortSignal): Promise<void> {
+    const { ledger, progress, ports, store, transactions, clock } = this.#deps;
+    const def = steps[step.kind];
+    const since = clock.now();
+    progress.set(vm.uid, { step: step.kind, since, doneBytes: 0, totalBytes: 0 });
+    try {
+      await this.#lanes[def.lane].run(signal, async () => {
+        const known = { vm, entries: ledger.of(vm.uid), ports };
+        const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
+        const result = await withLimit(step.kind, signal, def.timeoutMs, (limited) =>
+          def.make(entry.intent, {
+            ...known,
+            signal: limited,
+            onBytes: (doneBytes, totalBytes) => progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes }),
+          }),
+        );
+        const show = def.show?.(step as never, entry.intent, result, known);
+        transactions.transact(() => {
+          ledger.made(entry, toJson(result));
+          store.update(vm.uid, (old) => {
+            const ready = conditionAfter(step.kind, old, ledger.of(vm.uid), clock.now());
+            return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
+          });
+        });
+      });
+    } finally {
+      progress.clear(vm.uid);
+    }
+  }
+
+  async unmake(entry: LedgerEntry, vm: MicroVm, signal: AbortSignal): Promise<void> {
+    const { ledger, progress, ports, clock } = this.#deps;
+    const kind = kindOf(entry);
+    const def = steps[kind];
+    progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
+    try {
+      await this.#lanes[def.lane].run(signal, async () => {
+        const known = { vm, entries: ledger.of(vm.uid), ports };
+        await withLimit(kind, signal, def.timeoutMs, (limited) =>
+          def.unmake(entry.intent, entry.made ? entry.result : undefined, { ...known, signal: limited }),
+        );
+        ledger.strike(entry);
+      });
+    } finally {
+      progress.clear(vm.uid);
+    }
+  }
+}
+
+/** Turns the end of a step's own time into a Fault that says which step and how long. */
+async function withLimit<T>(
+  kind: VmStepKind,
+  signal: AbortSignal,
+  timeoutMs: number,
+  act: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const late = AbortSignal.timeout(timeoutMs);
+  try {
+    return await act(AbortSignal.any([signal, late]));
+  } catch (cause) {
+    if (signal.aborted) throw signal.reason;
+    if (!late.aborted) throw cause;
+    throw new Fault('timeout', `Step ${kind} did not end in ${timeoutMs / 1000} s`, {
+      cause,
+      reason: steps[kind].onTimeout,
+    });
+  }
+}
+
+function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {
+  const row = CONDITIONS.find(([, kinds]) => (kinds as readonly string[]).includes(kind));
+  if (!row) return undefined;
+  const [type, kinds] = row;
+  const left = planMake(vm.spec, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
+  return left ? undefined : condition(type, true, 'Preparing', 'Made', now);
+}
+
+function kindOf({ kind, owner }: LedgerEntry): VmStepKind {
+  const known = VM_STEP_KINDS.find((k) => k === kind);
+  if (!known) throw new Error(`ledger kind ${kind} of ${owner} is no step of a microVM`);
+  return known;
+}
+
+/** Intents and results are plain data; what JSON would drop is dropped now, so that a second daemon sees the same. */
+const toJson = (value: unknown): Json => JSON.parse(JSON.stringify(value ?? null)) as Json;

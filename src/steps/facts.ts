@@ -1,0 +1,29 @@
+import { Fault } from '../domain/fault.ts';
+import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
+import type { ProcessIdentity } from '../ports/host.ts';
+import type { Disk } from '../ports/volumes.ts';
+
+/** What each kind of step found out, as its ledger entry keeps it. */
+export interface StepResults {
+  image: {
+    readonly digest: string;
+    readonly tree: string;
+    readonly kernel?: { readonly filename: string; readonly path: string };
+    readonly initrd?: { readonly filename: string; readonly path: string };
+  };
+  directory: null;
+  volume: Disk & { readonly digest: string };
+  lease: null;
+  tap: { readonly index: number; readonly mac: string };
+  vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
+}
+
+/**
+ * The result of a step that was made before.
+ * @throws Fault `tool` when it was not: the plan's order is wrong
+ */
+export function factOf<K extends VmStepKind>(entries: readonly LedgerEntry[], kind: K, key: string): StepResults[K] {
+  const entry = entries.find((e) => e.kind === kind && e.key === key && e.made);
+  if (!entry) throw new Fault('tool', `The ledger has no ${kind} "${key}" yet: its step must come first`);
+  return entry.result as StepResults[K]; // written by the step of that kind alone
+}

@@ -1,0 +1,43 @@
+import type { SharedKind } from '../domain/ledger.ts';
+import type { BridgeIntent, DhcpIntent, FirewallIntent, Network } from '../ports/network.ts';
+
+/** What the managed network makes once for the host, and how each is unmade. */
+export interface HostStepIntents {
+  /** `was`: forwarding before us, put back at the end. */
+  forwarding: { readonly was: boolean };
+  bridge: BridgeIntent;
+  firewall: FirewallIntent;
+  dhcp: DhcpIntent;
+}
+export type HostStepKind = keyof HostStepIntents & SharedKind;
+
+interface HostStepDef<I> {
+  readonly timeoutMs: number;
+  make(intent: I, network: Network, signal: AbortSignal): Promise<void>;
+  unmake(intent: I, network: Network, signal: AbortSignal): Promise<void>;
+}
+
+export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepIntents[K]> } = {
+  forwarding: {
+    timeoutMs: 10_000,
+    make: (_intent, network) => network.setForwarding(true),
+    unmake: async ({ was }, network) => {
+      if (!was) await network.setForwarding(false);
+    },
+  },
+  bridge: {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addBridge(intent, signal),
+    unmake: (intent, network, signal) => network.removeBridge(intent, signal),
+  },
+  firewall: {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addFirewall(intent, signal),
+    unmake: (intent, network, signal) => network.removeFirewall(intent, signal),
+  },
+  dhcp: {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.startDhcp(intent, signal),
+    unmake: (intent, network, signal) => network.stopDhcp(intent, signal),
+  },
+};

@@ -1,0 +1,70 @@
+import { Fault } from '../domain/fault.ts';
+import type { MicroVm } from '../domain/microvm.ts';
+import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
+import type { VmmConfig, VmmDisk } from '../ports/vmm.ts';
+import { factOf, type StepResults } from './facts.ts';
+import type { StepContext, StepDef } from './step.ts';
+
+export interface VmmIntent {
+  readonly provider: string;
+  readonly config: VmmConfig;
+}
+
+/** The VMM's process, with its sockets, console and log. */
+export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
+  timeoutMs: 60_000,
+  lane: 'vmm',
+  onTimeout: 'Timeout',
+
+  intent: (_step, context) => ({
+    provider: context.ports.vmm(context.vm.spec.provider).name,
+    config: configOf(context),
+  }),
+
+  async make({ provider, config }, { vm, ports, signal }) {
+    const running = await ports.vmm(provider).start(config, signal);
+    ports.guests.attach(vm.uid, running);
+    return { process: running.process, accelerator: running.accelerator };
+  },
+
+  async unmake({ provider, config }, result, { vm, ports, signal }) {
+    await ports.vmm(provider).stop(config, result?.process, signal);
+    ports.guests.detach(vm.uid);
+  },
+
+  show:
+    (_step, { provider }, { accelerator }) =>
+    (made) => ({ ...made, provider, accelerator }),
+};
+
+function configOf({ vm, entries, ports: { names } }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
+  const { spec } = vm;
+  const { kernel } = factOf(entries, 'image', spec.kernel.image);
+  const initrd = spec.initrd && factOf(entries, 'image', spec.initrd.image).initrd;
+  if (!kernel) throw new Fault('tool', `No kernel was found for microVM ${vm.uid}`);
+  return {
+    uid: vm.uid,
+    runDirectory: vmRunDirectory(names, vm.uid),
+    stateDirectory: vmStateDirectory(names, vm.uid),
+    user: vm.allocation.vmmUser,
+    vcpu: spec.vcpu,
+    memoryInMb: spec.memoryInMb,
+    kernel: kernel.path,
+    ...(initrd && { initrd: initrd.path }),
+    cmdline: spec.kernel.cmdline,
+    disks: spec.volumes.map(({ id, isReadOnly, isRoot }): VmmDisk => {
+      const { path, format, backing } = factOf(entries, 'volume', id);
+      return { id, path, format, readOnly: isReadOnly, isRoot, ...(backing !== undefined && { backing }) };
+    }),
+    nics: spec.interfaces.map(({ name }, index) => ({
+      device: tapName(names, vm.uid, index),
+      mac: macOf(vm, name),
+    })),
+  };
+}
+
+function macOf(vm: MicroVm, nic: string): string {
+  const allocated = vm.allocation.interfaces[nic];
+  if (!allocated) throw new Fault('tool', `microVM ${vm.uid} has no MAC address for interface "${nic}"`);
+  return allocated.mac;
+}
