@@ -1,10 +1,9 @@
+import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 
-/** What is kept of a console: the last MiB, whatever a guest writes. */
-export const CONSOLE_KEEP_BYTES = 1 << 20;
 const LOOK_MS = 5_000;
 
 export interface ConsoleKeeperDeps {

@@ -1,0 +1,37 @@
+/** Lets one reader sleep until something has changed since it last looked. */
+export class Changes {
+  #changed = false;
+  #wake: (() => void) | undefined;
+  readonly #stop: () => void;
+
+  constructor(subscribe: (listener: () => void) => () => void) {
+    this.#stop = subscribe(() => this.touch());
+  }
+
+  touch(): void {
+    this.#changed = true;
+    this.#wake?.();
+  }
+
+  /** Resolves at once if something changed since the last call; rejects with the signal's reason. */
+  async next(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted();
+    if (!this.#changed) {
+      const { promise, resolve, reject } = Promise.withResolvers<void>();
+      const onAbort = (): void => reject(signal.reason);
+      this.#wake = resolve;
+      signal.addEventListener('abort', onAbort, { once: true });
+      try {
+        await promise;
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+        this.#wake = undefined;
+      }
+    }
+    this.#changed = false;
+  }
+
+  [Symbol.dispose](): void {
+    this.#stop();
+  }
+}

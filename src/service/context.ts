@@ -1,0 +1,58 @@
+import type { Cidr } from '../domain/ipv4.ts';
+import type { MicroVm, MicroVmView, Progress, Uid } from '../domain/microvm.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files } from '../ports/host.ts';
+import type { Images } from '../ports/images.ts';
+import type { Store, Transactions } from '../ports/store.ts';
+import type { Vmm, VmmInfo } from '../ports/vmm.ts';
+import type { Volumes } from '../ports/volumes.ts';
+import type { Wake } from '../ports/wake.ts';
+import type { AuditReport, Resources } from './services.ts';
+
+/** What the verbs work with. */
+export interface ServiceContext {
+  readonly version: string;
+  readonly instance: string;
+  readonly store: Store;
+  readonly transactions: Transactions;
+  readonly clock: Clock;
+  readonly wake: Wake;
+  readonly images: Images;
+  readonly volumes: Volumes;
+  readonly files: Files;
+  /** Absent: no network of the daemon's own. */
+  readonly network: Cidr | undefined;
+  /** The first and the last uid that VMMs may run as. */
+  readonly vmmUsers: { readonly first: number; readonly last: number };
+  readonly vmms: readonly Vmm[];
+  readonly defaultVmm: Vmm;
+  newUid(): Uid;
+  vmmInfo(vmm: Vmm): Promise<VmmInfo>;
+  capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;
+  progress(uid: Uid): Progress | undefined;
+  /** Whether this daemon watches the microVM's VMM. */
+  isWatched(uid: Uid): boolean;
+  isReconciling(): boolean;
+  consolePath(vm: MicroVm): string | undefined;
+  /** Calls back when a record, or what is shown of it, may have changed. @returns how to stop */
+  onChange(listener: () => void): () => void;
+  audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
+}
+
+/** A record with what is true now: a guest that nobody watches yet is not shown as running. */
+export function view(
+  vm: MicroVm,
+  { progress, isWatched }: Pick<ServiceContext, 'progress' | 'isWatched'>,
+): MicroVmView {
+  const now = progress(vm.uid);
+  const claimsToRun = vm.state.is === 'CREATED' || vm.state.is === 'PAUSED';
+  const state =
+    claimsToRun && !isWatched(vm.uid)
+      ? ({
+          is: 'PENDING',
+          reason: 'VmmUnreachable',
+          message: 'The daemon has begun anew and looks whether the guest still runs',
+        } as const)
+      : vm.state;
+  return { ...vm, state, ...(now && { progress: now }) };
+}

@@ -1,0 +1,25 @@
+import { readConsole } from './console.ts';
+import { type ServiceContext, view } from './context.ts';
+import { create } from './create.ts';
+import { remove } from './delete.ts';
+import { find } from './find.ts';
+import { info } from './info.ts';
+import { list } from './list.ts';
+import type { Services } from './services.ts';
+import { wait } from './wait.ts';
+import { watch } from './watch.ts';
+
+/** The verbs, for every surface alike. */
+export function createServices(context: ServiceContext): Services {
+  return {
+    create: (draft, options) => create(context, draft, options),
+    get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
+    delete: async (target) => remove(context, target),
+    list: async (request) => list(context, request),
+    watch: (request, signal) => watch(context, request, signal),
+    wait: (request, signal) => wait(context, request, signal),
+    readConsole: (request, signal) => readConsole(context, request, signal),
+    info: () => info(context),
+    audit: (options, signal) => context.audit(options, signal),
+  };
+}

@@ -1,0 +1,123 @@
+import type { SpecDraft } from '../domain/draft.ts';
+import { Fault, type Violation } from '../domain/fault.ts';
+import { formatCidr, nextAddress } from '../domain/ipv4.ts';
+import { makeMac } from '../domain/mac.ts';
+import type { AllocatedInterface, MicroVm, MicroVmView } from '../domain/microvm.ts';
+import type { Spec } from '../domain/spec.ts';
+import { validate } from '../domain/validate.ts';
+import { type ServiceContext, view } from './context.ts';
+
+const LAST_ADDRESS = 'last-address';
+
+/** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
+export async function create(
+  context: ServiceContext,
+  draft: SpecDraft,
+  options: { readonly uniqueId: boolean },
+): Promise<MicroVmView> {
+  const { store, transactions, clock, wake } = context;
+  const uid = context.newUid();
+  const spec = validate(draft, uid.toLowerCase());
+  await checkAgainstHost(context, spec);
+  const now = clock.now();
+  const vm = transactions.transact(() => {
+    const made: MicroVm = {
+      uid,
+      version: 1,
+      generation: 1,
+      spec,
+      allocation: { vmmUser: takeUser(context), interfaces: takeInterfaces(context, spec) },
+      state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
+      made: { volumes: {}, interfaces: {} },
+      conditions: [],
+      addresses: {},
+      retry: 0,
+      createdAt: now,
+      updatedAt: now,
+    };
+    store.create({ vm: made, uniqueId: options.uniqueId });
+    return made;
+  });
+  wake.wake(uid);
+  return view(vm, context);
+}
+
+/** What needs no pull is refused now: all at once, before anything is stored. */
+async function checkAgainstHost(context: ServiceContext, spec: Spec): Promise<void> {
+  const { defaultVmm, images, network } = context;
+  const info = await context.vmmInfo(defaultVmm);
+  if (!info.available)
+    throw new Fault('refused', `Cannot run microVMs with ${info.name}: ${info.unavailableReason}`, {
+      reason: 'ProviderUnavailable',
+    });
+  const wrong: Violation[] = [...defaultVmm.check(spec)];
+  const { capacity } = await context.capacity();
+  if (spec.memoryInMb > capacity.memoryInMb)
+    wrong.push({
+      field: 'memory_in_mb',
+      description: `${spec.memoryInMb} MiB is more than this host has: at most ${capacity.memoryInMb}`,
+    });
+  for (const [field, reference] of references(spec)) {
+    const description = await images.check(reference);
+    if (description !== undefined) wrong.push({ field, description });
+  }
+  if (!network)
+    spec.interfaces.forEach((_, i) => {
+      wrong.push({
+        field: `interfaces[${i}].type`,
+        description: 'TAP needs a network of the daemon: start flintlockd with --managed-network CIDR',
+      });
+    });
+  if (wrong.length > 0) throw Fault.invalid(wrong);
+}
+
+function references(spec: Spec): readonly (readonly [field: string, reference: string])[] {
+  return [
+    ['kernel.image', spec.kernel.image],
+    ...(spec.initrd ? [['initrd.image', spec.initrd.image] as const] : []),
+    ...spec.volumes.map(({ image }, i) => [`volumes[${i}].source.container_source`, image] as const),
+  ];
+}
+
+/** Round and round through the range, so that a uid rests before it is used again. */
+function takeUser({ store, vmmUsers: { first, last } }: ServiceContext): number {
+  const taken = store.allocated('vmm-user');
+  const size = last - first + 1;
+  const start = Number(store.recall('last-vmm-user') ?? first - 1) + 1 - first;
+  for (let i = 0; i < size; i++) {
+    const user = first + ((start + i) % size);
+    if (taken.has(String(user))) continue;
+    store.remember('last-vmm-user', String(user));
+    return user;
+  }
+  throw new Fault(
+    'full',
+    `Every user of the range ${first}-${last} runs a VMM: delete microVMs or widen --vmm-uid-range`,
+  );
+}
+
+function takeInterfaces(context: ServiceContext, spec: Spec): Readonly<Record<string, AllocatedInterface>> {
+  const { store, clock, network } = context;
+  if (!network || spec.interfaces.length === 0) return {};
+  const macs = new Set(store.allocated('mac'));
+  const addresses = new Set(store.allocated('address'));
+  const given: Record<string, AllocatedInterface> = {};
+  for (const nic of spec.interfaces) {
+    let { mac } = nic;
+    while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
+    const address = nextAddress(network, addresses, store.recall(LAST_ADDRESS));
+    if (address === undefined)
+      throw new Fault(
+        'full',
+        `Every address of ${formatCidr(network)} is taken: delete microVMs, or use a wider --managed-network`,
+        {
+          reason: 'NetworkFailed',
+        },
+      );
+    store.remember(LAST_ADDRESS, address);
+    macs.add(mac);
+    addresses.add(address);
+    given[nic.name] = { mac, address };
+  }
+  return given;
+}

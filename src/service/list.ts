@@ -1,0 +1,26 @@
+import { Fault } from '../domain/fault.ts';
+import type { MicroVmView, Uid } from '../domain/microvm.ts';
+import { parseSelector } from '../domain/selector.ts';
+import { type ServiceContext, view } from './context.ts';
+import type { ListRequest } from './services.ts';
+
+/** A page of microVMs, oldest first. The token of the next page is the last uid of this one: uids sort by creation. */
+export function list(
+  context: ServiceContext,
+  request: ListRequest,
+): { readonly vms: readonly MicroVmView[]; readonly nextPageToken: string } {
+  const { pageSize, pageToken } = request;
+  if (pageSize < 0) throw Fault.invalid([{ field: 'page_size', description: 'must be 0 (all) or more' }]);
+  if (pageToken !== '' && !/^[0-9A-Z]{26}$/.test(pageToken))
+    throw Fault.invalid([{ field: 'page_token', description: 'is no next_page_token of an earlier page' }]);
+  const found = context.store.list({
+    selector: parseSelector(request.labelSelector),
+    gone: request.showDeleted,
+    ...(request.namespace !== '' && { namespace: request.namespace }),
+    ...(pageSize > 0 && { limit: pageSize + 1 }),
+    ...(pageToken !== '' && { after: pageToken as Uid }),
+  });
+  const page = pageSize > 0 ? found.slice(0, pageSize) : found;
+  const nextPageToken = page.length < found.length ? (page.at(-1)?.uid ?? '') : '';
+  return { vms: page.map((vm) => view(vm, context)), nextPageToken };
+}

@@ -1,0 +1,57 @@
+import { Fault } from '../domain/fault.ts';
+import type { MicroVmView } from '../domain/microvm.ts';
+import { Changes } from './changes.ts';
+import { type ServiceContext, view } from './context.ts';
+import { byUid } from './find.ts';
+import type { Until } from './services.ts';
+
+/** @throws Fault `timeout`; `refused` once it cannot come true any more; `not_found` */
+export async function wait(
+  context: ServiceContext,
+  { uid, until, timeoutMs }: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
+  signal: AbortSignal,
+): Promise<MicroVmView> {
+  using changes = new Changes(context.onChange);
+  const late = AbortSignal.timeout(timeoutMs);
+  const limited = AbortSignal.any([signal, late]);
+  for (;;) {
+    const vm = view(byUid(context.store, uid, true), context);
+    const answer = judge(vm, until);
+    if (answer === 'yes') return vm;
+    if (answer !== 'not yet') throw new Fault('refused', `microVM ${uid} ${answer}`, { reason: vm.state.reason });
+    try {
+      await changes.next(limited);
+    } catch (cause) {
+      if (signal.aborted || !late.aborted) throw cause;
+      throw new Fault(
+        'timeout',
+        `microVM ${uid} is not ${until} after ${timeoutMs / 1000} s: ${vm.state.is} (${vm.state.reason}): ${vm.state.message}`,
+        { cause },
+      );
+    }
+  }
+}
+
+/** Whether it is so, may still become so, or why it cannot. */
+function judge(vm: MicroVmView, until: Until): 'yes' | 'not yet' | (string & {}) {
+  const { state } = vm;
+  if (until === 'GONE') return vm.goneAt !== undefined ? 'yes' : 'not yet';
+  if (state.is === 'DELETING') return `will not be ${until}: it is being deleted`;
+  if (state.is === 'FAILED') return `will not be ${until}: FAILED (${state.reason}): ${state.message}`;
+  switch (until) {
+    case 'CREATED':
+      return state.is === 'CREATED'
+        ? 'yes'
+        : state.is === 'STOPPED'
+          ? `will not be CREATED: ${state.message}`
+          : 'not yet';
+    case 'STOPPED':
+      return state.is === 'STOPPED' ? 'yes' : 'not yet';
+    case 'ADDRESS':
+      if (vm.spec.interfaces.length === 0) return 'will not have an ADDRESS: its spec has no interfaces';
+      if (state.is === 'STOPPED') return `will not have an ADDRESS: ${state.message}`;
+      return Object.values(vm.addresses).some((a) => a.length > 0) ? 'yes' : 'not yet';
+    default:
+      return until satisfies never;
+  }
+}
