@@ -1,0 +1,163 @@
+import { Semaphore } from '../base/semaphore.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import type { Log } from '../ports/log.ts';
+import type { DhcpIntent, Network } from '../ports/network.ts';
+import { dhcpPaths, dnsmasqArgv, readStartLog, servesDirectory } from './dnsmasq.ts';
+import { failed, guard } from './failure.ts';
+import type { Ip } from './ip.ts';
+import { waitFor } from './wait.ts';
+
+/** It serves within 0.1 s on an idle host. */
+const START_MS = 10_000;
+/** It ends at once; then it is killed. */
+const TERM_MS = 3_000;
+/** A guest can make the server complain without end: of a log that takes more on the disk only the end is kept. */
+const LOG_BYTES = 1 << 20;
+
+export type Dhcp = Pick<Network, 'startDhcp' | 'stopDhcp' | 'dhcpRuns'> & {
+  /** The server of a directory, if it runs. */
+  find(directory: string): Promise<ProcessInfo | undefined>;
+  /** Ends the server of a directory, runs `work` while none is there, and leaves it ended. */
+  without<T>(directory: string, signal: AbortSignal, work: () => Promise<T>): Promise<T>;
+};
+
+export interface DhcpHands {
+  readonly ip: Ip;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** The DHCP and DNS server of a managed network: a process that outlives the daemon. */
+export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhcp {
+  /** Starts and ends of one directory's server do not overlap. */
+  const gates = new Map<string, Semaphore>();
+  /** Spares a walk through all processes. */
+  const known = new Map<string, ProcessIdentity>();
+
+  const alone = <T>(directory: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
+    const gate = gates.get(directory) ?? new Semaphore(1);
+    gates.set(directory, gate);
+    return gate.run(signal, work);
+  };
+
+  const find = async (directory: string): Promise<ProcessInfo | undefined> => {
+    const isOurs = servesDirectory(directory);
+    const last = known.get(directory);
+    const there = last && (await processes.inspect(last));
+    if (there && isOurs(there.argv)) return there;
+    const [found] = await processes.find(isOurs);
+    if (found) known.set(directory, found);
+    else known.delete(directory);
+    return found;
+  };
+
+  const end = async (directory: string, signal: AbortSignal): Promise<void> => {
+    const isOurs = servesDirectory(directory);
+    for (const server of await processes.find(isOurs)) {
+      await processes.signal(server, isOurs, 'SIGTERM');
+      try {
+        await processes.ended(server, AbortSignal.any([signal, AbortSignal.timeout(TERM_MS)]));
+      } catch (error) {
+        signal.throwIfAborted();
+        log.warn('the DHCP server does not end by SIGTERM and is killed', { directory, pid: server.pid, error });
+        await processes.signal(server, isOurs, 'SIGKILL');
+        await processes.ended(server, signal);
+      }
+    }
+    known.delete(directory);
+  };
+
+  const start = async (dhcp: DhcpIntent, argv: readonly [string, ...string[]], signal: AbortSignal): Promise<void> => {
+    const paths = dhcpPaths(dhcp.directory);
+    await files.makeDirectory(dhcp.directory, 0o755);
+    await files.makeDirectory(paths.hosts, 0o755);
+    await files.makeDirectory(paths.logs, 0o755);
+    if (await files.stat(paths.log)) await files.rename(paths.log, paths.oldLog);
+    await files.write(paths.log, '', { mode: 0o644 });
+    for (const name of await files.list(dhcp.directory))
+      if (/^dnsmasq-\d+\.pid$/.test(name)) await files.remove(`${dhcp.directory}/${name}`);
+
+    const { identity, exited } = await processes.start(argv, { log: paths.log });
+    let ended = false;
+    void exited.then(() => {
+      ended = true;
+    });
+    const said = async () => readStartLog(new TextDecoder().decode(await files.read(paths.log, { maxBytes: 65_536 })));
+    let serves = false;
+    try {
+      await waitFor({ files, clock }, paths.logs, async () => ended || (await said()).serves, {
+        ms: START_MS,
+        signal,
+        also: exited,
+      });
+      serves = !ended && (await said()).serves;
+    } finally {
+      if (serves) known.set(dhcp.directory, identity);
+      else {
+        await processes.signal(identity, servesDirectory(dhcp.directory), 'SIGKILL');
+        await exited;
+      }
+    }
+    if (serves) return;
+    const { words } = await said();
+    throw failed(
+      `Cannot start the DHCP server on ${dhcp.bridge} (${dhcp.gateway}): ` +
+        (ended
+          ? `dnsmasq ended and said: ${words}`
+          : `dnsmasq does not serve after ${START_MS} ms; it said: ${words}`) +
+        (/already in use/.test(words) ? '. Another server holds the port there: `ss -lnup` shows which one' : ''),
+    );
+  };
+
+  return {
+    find,
+
+    without: (directory, signal, work) =>
+      alone(directory, signal, async () => {
+        await end(directory, signal);
+        return work();
+      }),
+
+    startDhcp: (dhcp, signal) =>
+      guard(`start the DHCP server on ${dhcp.bridge}`, () =>
+        alone(dhcp.directory, signal, async () => {
+          const bridge = await ip.find(dhcp.bridge, signal);
+          if (!bridge)
+            throw failed(`Cannot start the DHCP server: there is no bridge ${dhcp.bridge}. It has to be made first`);
+          const argv = dnsmasqArgv(dhcp, bridge.index);
+          const server = await find(dhcp.directory);
+          if (server && same(server.argv, argv)) return;
+          if (server) {
+            log.info('the DHCP server runs with other options and is started anew', { bridge: dhcp.bridge });
+            await end(dhcp.directory, signal);
+          }
+          await start(dhcp, argv, signal);
+          log.info('the DHCP server serves', { bridge: dhcp.bridge, cidr: dhcp.cidr });
+        }),
+      ),
+
+    stopDhcp: (dhcp, signal) =>
+      guard(`stop the DHCP server on ${dhcp.bridge}`, () =>
+        alone(dhcp.directory, signal, async () => {
+          await end(dhcp.directory, signal);
+          await files.remove(dhcp.directory);
+        }),
+      ),
+
+    async dhcpRuns(dhcp) {
+      const server = await find(dhcp.directory);
+      if (!server) return false;
+      const { log: file } = dhcpPaths(dhcp.directory);
+      const size = await files.stat(file);
+      if (size && size.diskBytes > LOG_BYTES) await files.punch(file, size.sizeBytes - LOG_BYTES / 2);
+      const bridge = await ip.find(dhcp.bridge, AbortSignal.timeout(10_000));
+      return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index));
+    },
+  };
+}
+
+const same = (a: readonly string[], b: readonly string[]): boolean =>
+  a.length === b.length && a.every((word, i) => word === b[i]);

@@ -1,0 +1,117 @@
+import { basename } from 'node:path';
+import { Fault } from '../domain/fault.ts';
+import { netmaskOf, parseCidr } from '../domain/ipv4.ts';
+import type { DhcpIntent } from '../ports/network.ts';
+import { plain } from './failure.ts';
+
+/** Where everything of one server lies. The server itself writes only the leases, which it opens before it drops its rights. */
+export const dhcpPaths = (directory: string) => ({
+  hosts: `${directory}/hosts`,
+  leases: `${directory}/leases`,
+  logs: `${directory}/log`,
+  log: `${directory}/log/dnsmasq.log`,
+  oldLog: `${directory}/log/dnsmasq.log.1`,
+});
+
+/** The names of guests end in it; `.internal` is kept for such use and never delegated (ICANN, 2024). */
+export const DOMAIN = 'flintlock.internal';
+
+/** A guest renews after half of it. */
+const LEASE = '1h';
+
+/**
+ * The server's command line: the same for the same wish, so that a server
+ * with another one is of another configuration or program version.
+ *
+ * @param bridgeIndex - a server that is bound to a bridge which is gone hears
+ * nothing of the next one with its name; the pid file's name tells them apart
+ * @see dnsmasq(8)
+ */
+export function dnsmasqArgv(dhcp: DhcpIntent, bridgeIndex: number): readonly [string, ...string[]] {
+  const paths = dhcpPaths(dhcp.directory);
+  const cidr = parseCidr(dhcp.cidr);
+  if (!cidr)
+    throw new Fault('invalid', `Cannot serve DHCP for ${JSON.stringify(dhcp.cidr)}: not a network from /8 to /29`, {
+      reason: 'NetworkFailed',
+    });
+  const network = dhcp.cidr.split('/')[0] ?? '';
+  return [
+    'dnsmasq',
+    '--conf-file=/dev/null',
+    '--keep-in-foreground',
+    '--log-facility=-',
+    '--user=nobody',
+    `--pid-file=${dhcp.directory}/dnsmasq-${bridgeIndex}.pid`,
+    // Only on the bridge: other DHCP and DNS servers of the host do not meet it.
+    '--bind-interfaces',
+    `--interface=${plain('bridge', dhcp.bridge)}`,
+    '--except-interface=lo',
+    `--listen-address=${plain('gateway', dhcp.gateway)}`,
+    // DHCP: to whom an address is reserved, and to nobody else.
+    `--dhcp-range=${network},static,${netmaskOf(cidr)},${LEASE}`,
+    `--dhcp-hostsdir=${paths.hosts}`,
+    `--dhcp-leasefile=${paths.leases}`,
+    `--dhcp-option=option:router,${dhcp.gateway}`,
+    '--dhcp-authoritative',
+    '--dhcp-lease-max=1000000',
+    '--no-ping',
+    '--quiet-dhcp',
+    // DNS: guests by name, the rest from the host's resolvers. A guest does not choose its own name.
+    '--no-hosts',
+    '--dhcp-ignore-names',
+    `--domain=${DOMAIN}`,
+    `--local=/${DOMAIN}/`,
+    '--domain-needed',
+    '--bogus-priv',
+  ];
+}
+
+/** The proof that a process is the server of this directory. */
+export const servesDirectory =
+  (directory: string) =>
+  (argv: readonly string[]): boolean =>
+    basename(argv[0] ?? '') === 'dnsmasq' && argv.includes(`--dhcp-hostsdir=${dhcpPaths(directory).hosts}`);
+
+/** What dnsmasq says once its sockets are bound and it serves; without it, its own words on why not. */
+export function readStartLog(log: string): { readonly serves: boolean; readonly words: string } {
+  const lines = log.split('\n').flatMap((line) => /^dnsmasq(?:-dhcp)?(?:\[\d+\])?: (.+)$/.exec(line)?.[1] ?? []);
+  return {
+    serves: lines.some((line) => line.startsWith('started, version')),
+    words: lines.filter((line) => line !== 'FAILED to start up').at(-1) ?? log.trim().slice(-500),
+  };
+}
+
+/** One line of a lease file. */
+export interface LeaseLine {
+  /** Milliseconds since 1970. */
+  readonly expiresAt: number;
+  readonly mac: string;
+  readonly address: string;
+  /** As the guest sent it, in hex, or `*`. */
+  readonly clientId: string;
+}
+
+/**
+ * `expiry mac address name client-id`, expiry in seconds since 1970. The file
+ * is written in place: a line that is cut or mixed is left out, and the change
+ * that completes it is seen next.
+ */
+export function parseLeases(text: string): readonly LeaseLine[] {
+  return text.split('\n').flatMap((line) => {
+    const match =
+      /^(\d+) ((?:[0-9a-f]{2}:){5}[0-9a-f]{2}) (\d+\.\d+\.\d+\.\d+) \S+ (\*|[0-9a-f]{2}(?::[0-9a-f]{2})*)$/.exec(line);
+    if (!match) return [];
+    const [, expiry = '', mac = '', address = '', clientId = ''] = match;
+    return [{ expiresAt: Number(expiry) * 1_000, mac, address, clientId }];
+  });
+}
+
+/** Words that mean something else to the server: a lease time, or to leave the host alone. */
+const OTHER_WORDS = /^(?:\d+[smhdw]?|ignore|infinite)$/;
+
+/** With a DNS label (RFC 1123) as name, or without any: a line with a bad name would be ignored as a whole. */
+export function hostLine(lease: { readonly mac: string; readonly address: string; readonly hostname: string }): string {
+  const name = lease.hostname.toLowerCase();
+  const isLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name) && !OTHER_WORDS.test(name);
+  return `${[lease.mac, lease.address, ...(isLabel ? [name] : [])].join(',')}\n`;
+}

@@ -1,0 +1,86 @@
+import { Fault } from '../domain/fault.ts';
+import type { Run } from '../ports/host.ts';
+import type { HostInterface } from '../ports/network.ts';
+import { failed } from './failure.ts';
+
+/** It waits for the kernel's network lock only: milliseconds, some 20 for a removal. */
+const TIMEOUT_MS = 10_000;
+
+export interface Link extends HostInterface {
+  /** `10.77.0.1/24`, … where addresses were asked for. */
+  readonly addresses: readonly string[];
+}
+
+/** The `ip` of iproute2: one process for any number of commands. */
+export interface Ip {
+  /** Commands in order, up to the first one that fails. @returns the standard output: JSON where a command shows something */
+  batch(commands: readonly string[], signal: AbortSignal): Promise<string>;
+  /** Undefined when there is no such device. */
+  find(device: string, signal: AbortSignal): Promise<Link | undefined>;
+  all(signal: AbortSignal): Promise<readonly Link[]>;
+  /** Undefined when there is no such device. */
+  remove(device: string, signal: AbortSignal): Promise<void>;
+}
+
+export function createIp(run: Run): Ip {
+  return {
+    batch: (commands, signal) =>
+      run(['ip', '-j', '-d', '-batch', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${commands.join('\n')}\n` }),
+
+    async find(device, signal) {
+      try {
+        const text = await run(['ip', '-j', '-d', 'address', 'show', 'dev', device], { signal, timeoutMs: TIMEOUT_MS });
+        return parseLinks(text)[0];
+      } catch (error) {
+        if (isAbsent(error)) return undefined;
+        throw error;
+      }
+    },
+
+    async all(signal) {
+      return parseLinks(await run(['ip', '-j', '-d', 'link', 'show'], { signal, timeoutMs: TIMEOUT_MS }));
+    },
+
+    async remove(device, signal) {
+      try {
+        await run(['ip', 'link', 'delete', 'dev', device], { signal, timeoutMs: TIMEOUT_MS });
+      } catch (error) {
+        if (!isAbsent(error)) throw error;
+      }
+    },
+  };
+}
+
+/** The two ways in which `ip` says so, of iproute2 6.1. */
+const isAbsent = (error: unknown): boolean =>
+  error instanceof Fault && /Cannot find device|Device "[^"]*" does not exist/.test(error.message);
+
+/** Reads what `ip -j -d link show` or `ip -j -d address show` printed. */
+export function parseLinks(json: string): readonly Link[] {
+  let rows: unknown;
+  try {
+    rows = JSON.parse(json);
+  } catch (cause) {
+    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
+  }
+  // Rows of other devices than the one asked for are printed as {}.
+  return list(rows)
+    .filter((row) => typeof row.ifname === 'string')
+    .map((row) => ({
+      device: text(row.ifname),
+      index: typeof row.ifindex === 'number' ? row.ifindex : 0,
+      mac: text(row.address),
+      alias: text(row.ifalias),
+      kind: text(record(row.linkinfo).info_kind),
+      master: text(row.master),
+      addresses: list(row.addr_info)
+        .filter((address) => address.family === 'inet')
+        .map((address) => `${text(address.local)}/${String(address.prefixlen)}`),
+    }));
+}
+
+type Row = Readonly<Record<string, unknown>>;
+const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
+const record = (value: unknown): Row => (isRow(value) ? value : {});
+const list = (value: unknown): readonly Row[] => (Array.isArray(value) ? value.filter(isRow) : []);
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');

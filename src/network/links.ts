@@ -1,0 +1,104 @@
+import { createHash } from 'node:crypto';
+import type { Log } from '../ports/log.ts';
+import type { BridgeIntent, Network, TapIntent } from '../ports/network.ts';
+import { failed, guard, plain } from './failure.ts';
+import type { Ip, Link } from './ip.ts';
+import { parseLinks } from './ip.ts';
+import type { Sysctl } from './sysctl.ts';
+
+type Links = Pick<Network, 'addTap' | 'removeTap' | 'addBridge' | 'removeBridge'>;
+
+/** Taps and bridges, each with the mark that it is ours. */
+export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: Log }): Links {
+  return {
+    addTap: ({ device, bridge, alias }, signal) =>
+      guard(`add tap ${device} to bridge ${bridge}`, async () => {
+        const name = plain('interface', device);
+        // Without an IPv6 address of its own the host says nothing on the tap.
+        const dress = [
+          `link set dev ${name} alias ${plain('alias', alias)} addrgenmode none master ${plain('bridge', bridge)} up`,
+          `link show dev ${name}`,
+        ];
+        const create = [`tuntap add dev ${name} mode tap`, ...dress];
+        const shown = await ip.batch(create, signal).catch(async (error: unknown) => {
+          const there = signal.aborted ? undefined : await ip.find(name, signal);
+          if (!there) throw error;
+          refuseForeignTap(there, { device, bridge, alias });
+          return ip.batch(dress, signal); // a second time, or the rest of a first one that was cut off
+        });
+        const [link] = parseLinks(shown);
+        if (!link) throw failed(`Cannot add tap ${device}: ip does not show it`);
+        return { index: link.index, mac: link.mac };
+      }),
+
+    removeTap: (tap, signal) =>
+      guard(`remove tap ${tap.device}`, async () => {
+        const there = await ip.find(plain('interface', tap.device), signal);
+        if (!there) return;
+        refuseForeignTap(there, tap);
+        await ip.remove(tap.device, signal);
+      }),
+
+    addBridge: ({ bridge, alias, address }, signal) =>
+      guard(`add bridge ${bridge} with ${address}`, async () => {
+        const name = plain('bridge', bridge);
+        const there = await ip.find(name, signal);
+        if (there) refuseForeignBridge(there, { bridge, alias, address });
+        await ip.batch(
+          [
+            ...(there ? [] : [`link add name ${name} type bridge`]),
+            // A MAC of its own stays: else it is the lowest of its ports', and guests' ARP entries break as these come and go.
+            `link set dev ${name} alias ${plain('alias', alias)} address ${bridgeMac(bridge)} addrgenmode none`,
+            `link set dev ${name} type bridge stp_state 0 forward_delay 0`,
+            ...(there?.addresses ?? [])
+              .filter((old) => old !== address)
+              .map((old) => `address delete ${old} dev ${name}`),
+            `address replace ${plain('address', address)} dev ${name}`,
+            `link set dev ${name} up`,
+          ],
+          signal,
+        );
+        // Else a guest's router advertisement would give the host a default route.
+        try {
+          await sysctl.write(`net/ipv6/conf/${name}/disable_ipv6`, '1', signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          log.warn('cannot turn IPv6 off on the bridge; the firewall drops it all the same', { bridge, error });
+        }
+      }),
+
+    removeBridge: (intent, signal) =>
+      guard(`remove bridge ${intent.bridge}`, async () => {
+        const there = await ip.find(plain('bridge', intent.bridge), signal);
+        if (!there) return;
+        refuseForeignBridge(there, intent);
+        await ip.remove(intent.bridge, signal);
+      }),
+  };
+}
+
+// The name is the instance's own, and the intent was written first: a device
+// of the right kind without any mark is ours, made by a process that was ended
+// before it could set the mark.
+function refuseForeignTap(there: Link, tap: TapIntent): void {
+  if (there.kind !== 'tun') throw foreign(there, tap.alias);
+  if (there.alias !== tap.alias && there.alias !== '') throw foreign(there, tap.alias);
+}
+
+function refuseForeignBridge(there: Link, intent: BridgeIntent): void {
+  if (there.kind !== 'bridge') throw foreign(there, intent.alias);
+  if (there.alias !== intent.alias && there.alias !== '') throw foreign(there, intent.alias);
+}
+
+const foreign = (there: Link, ours: string): Error =>
+  failed(
+    `Interface ${there.device} is there and is not ours: its kind is ${there.kind || 'unknown'} and its alias ` +
+      `${there.alias ? JSON.stringify(there.alias) : 'empty'}, ours would be ${JSON.stringify(ours)}. ` +
+      `Rename or remove it: ip link delete dev ${there.device}`,
+  );
+
+/** Locally administered, unicast (IEEE 802: bits 1 and 0 of the first byte), the same for the same name. */
+export function bridgeMac(bridge: string): string {
+  const bytes = createHash('sha256').update(bridge).digest().subarray(0, 6);
+  return [...bytes].map((byte, i) => (i === 0 ? (byte & 0xfc) | 0x02 : byte).toString(16).padStart(2, '0')).join(':');
+}

@@ -1,0 +1,410 @@
+import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
+import { createNetns, type Netns } from '../../test/support/netns.ts';
+import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
+import type { DhcpIntent, LeaseIntent, Network } from '../ports/network.ts';
+import { createNetwork } from './network.ts';
+
+const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const bridge = { bridge: 'fltstbr', alias: 'flintlock:tst:host', address: '10.77.0.1/24' };
+const firewall = { table: 'flintlock_tst', bridge: 'fltstbr', cidr: '10.77.0.0/24' };
+const tap = { device: 'fltstabcdef0', bridge: 'fltstbr', alias: 'flintlock:tst:uid=1' };
+
+let host: Netns;
+let network: Network;
+let directory: string;
+let dhcp: DhcpIntent;
+let guests: Netns[];
+const signal = new AbortController().signal;
+
+beforeEach(async () => {
+  guests = [];
+  host = await createNetns();
+  directory = await mkdtemp(join(tmpdir(), 'fl-net-'));
+  await chmod(directory, 0o711);
+  dhcp = { directory: join(directory, 'dhcp'), bridge: 'fltstbr', cidr: '10.77.0.0/24', gateway: '10.77.0.1' };
+  network = newNetwork();
+});
+
+afterEach(async () => {
+  await network.stopDhcp(dhcp, signal);
+  for (const guest of guests) await guest[Symbol.asyncDispose]();
+  await host[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true });
+});
+
+/** As a daemon that has just started: it knows of nothing. */
+const newNetwork = (): Network => createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+
+const sh = (netns: Netns, ...argv: [string, ...string[]]): Promise<string> =>
+  netns.run(argv, { signal, timeoutMs: 20_000 });
+
+/** A machine of its own at the bridge, as a guest is behind its tap. */
+async function plugGuest(index: number, mac: string): Promise<Netns> {
+  const guest = await createNetns();
+  guests.push(guest);
+  await sh(
+    host,
+    'ip',
+    'link',
+    'add',
+    `port${index}`,
+    'type',
+    'veth',
+    'peer',
+    'name',
+    'eth0',
+    'netns',
+    String(guest.pid),
+  );
+  await sh(host, 'ip', 'link', 'set', `port${index}`, 'master', 'fltstbr', 'up');
+  await sh(guest, 'ip', 'link', 'set', 'eth0', 'address', mac, 'up');
+  return guest;
+}
+
+/** Asks for an address as a guest does. @returns it */
+async function askDhcp(guest: Netns): Promise<string> {
+  const script = join(directory, 'udhcpc.sh');
+  await writeFile(
+    script,
+    '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr flush dev $interface\nip addr add $ip/$mask dev $interface\nip route replace default via $router\n',
+    { mode: 0o755 },
+  );
+  await sh(guest, 'busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '10', '-T', '1', '-s', script);
+  const shown = await sh(guest, 'ip', '-4', '-o', 'addr', 'show', 'dev', 'eth0');
+  return /inet ([\d.]+)/.exec(shown)?.[1] ?? 'none';
+}
+
+const ping = (guest: Netns, to: string): Promise<string> => sh(guest, 'busybox', 'ping', '-c', '1', '-W', '5', to);
+
+const lease = (n: number): LeaseIntent => ({
+  directory: dhcp.directory,
+  file: `vm${n}-eth0`,
+  bridge: 'fltstbr',
+  mac: `52:54:00:00:00:0${n}`,
+  address: `10.77.0.${10 + n}`,
+  hostname: `vm-${n}`,
+});
+
+describe('taps', () => {
+  beforeEach(() => network.addBridge(bridge, signal));
+
+  test('is added twice, shown with its mark, and removed twice', async () => {
+    const made = await network.addTap(tap, signal);
+    expect(await network.addTap(tap, signal)).toEqual(made);
+    const shown = (await network.interfaces(signal)).find((i) => i.device === tap.device);
+    expect(shown).toMatchObject({ index: made.index, mac: made.mac, alias: tap.alias, kind: 'tun', master: 'fltstbr' });
+    await network.removeTap(tap, signal);
+    await network.removeTap(tap, signal);
+    expect((await network.interfaces(signal)).map((i) => i.device)).toEqual(['lo', 'fltstbr']);
+  });
+
+  test('one that was cut off before its mark is completed, and can be removed', async () => {
+    await sh(host, 'ip', 'tuntap', 'add', 'dev', tap.device, 'mode', 'tap');
+    await network.addTap(tap, signal);
+    expect((await network.interfaces(signal)).at(-1)).toMatchObject({ alias: tap.alias, master: 'fltstbr' });
+    await network.removeTap(tap, signal);
+    await sh(host, 'ip', 'tuntap', 'add', 'dev', tap.device, 'mode', 'tap');
+    await network.removeTap(tap, signal);
+    expect((await network.interfaces(signal)).length).toBe(2);
+  });
+
+  test("somebody else's is neither taken nor removed", async () => {
+    await sh(host, 'ip', 'tuntap', 'add', 'dev', tap.device, 'mode', 'tap');
+    await sh(host, 'ip', 'link', 'set', tap.device, 'alias', 'theirs');
+    const said = { kind: 'tool', reason: 'NetworkFailed', message: expect.stringContaining('"theirs"') };
+    await expect(network.addTap(tap, signal)).rejects.toMatchObject(said);
+    await expect(network.removeTap(tap, signal)).rejects.toMatchObject(said);
+    await sh(host, 'ip', 'link', 'delete', tap.device);
+    await sh(host, 'ip', 'link', 'add', tap.device, 'type', 'veth');
+    await expect(network.removeTap(tap, signal)).rejects.toMatchObject({ message: expect.stringContaining('veth') });
+    expect((await network.interfaces(signal)).some((i) => i.device === tap.device)).toBe(true);
+  });
+
+  test('without its bridge the fault says so', async () => {
+    await network.removeBridge(bridge, signal);
+    await expect(network.addTap(tap, signal)).rejects.toMatchObject({
+      kind: 'tool',
+      reason: 'NetworkFailed',
+      message: expect.stringMatching(/Cannot add tap fltstabcdef0 to bridge fltstbr.*does not exist/s),
+    });
+  });
+
+  test('it costs one process to add and two to remove', async () => {
+    let processes = 0;
+    const counted = createNetwork({
+      run: (argv, limits) => {
+        processes++;
+        return host.run(argv, limits);
+      },
+      processes: host.processes,
+      files,
+      clock,
+      log,
+    });
+    await counted.addTap(tap, signal);
+    expect(processes).toBe(1);
+    await counted.removeTap(tap, signal);
+    expect(processes).toBe(3);
+  });
+});
+
+describe('bridge', () => {
+  test('is added twice, keeps its MAC whatever its ports, says nothing in IPv6, and is removed twice', async () => {
+    await network.addBridge(bridge, signal);
+    const find = async () => (await network.interfaces(signal)).find((i) => i.device === 'fltstbr');
+    const before = await find();
+    await network.addBridge(bridge, signal);
+    await network.addTap(tap, signal);
+    expect(await find()).toEqual(before);
+    expect(await sh(host, 'ip', '-o', 'addr', 'show', 'dev', 'fltstbr')).toMatch(
+      /^\S+ fltstbr +inet 10.77.0.1\/24 .*\n$/,
+    );
+    expect(await sh(host, 'cat', '/proc/sys/net/ipv6/conf/fltstbr/disable_ipv6')).toBe('1\n');
+    await network.removeBridge(bridge, signal);
+    await network.removeBridge(bridge, signal);
+    expect(await find()).toBeUndefined();
+  });
+
+  test('takes on another address of its own, and refuses one that is not ours', async () => {
+    await network.addBridge(bridge, signal);
+    await network.addBridge({ ...bridge, address: '10.78.0.1/24' }, signal);
+    expect(await sh(host, 'ip', '-4', '-o', 'addr', 'show', 'dev', 'fltstbr')).toMatch(
+      /^\S+ fltstbr +inet 10.78.0.1\/24 .*\n$/,
+    );
+    const other = { ...bridge, alias: 'flintlock:else:host' };
+    const refused = { kind: 'tool', message: expect.stringContaining('not ours') };
+    await expect(network.addBridge(other, signal)).rejects.toMatchObject(refused);
+    await expect(network.removeBridge(other, signal)).rejects.toMatchObject(refused);
+    expect((await network.interfaces(signal)).length).toBe(2);
+  });
+});
+
+test('the firewall table is set twice without an uplink, and removed twice', async () => {
+  await network.addFirewall(firewall, signal);
+  const rules = await sh(host, 'nft', 'list', 'ruleset');
+  await network.addFirewall(firewall, signal);
+  expect(await sh(host, 'nft', 'list', 'ruleset')).toBe(rules);
+  expect(await network.tables(signal)).toEqual(['inet flintlock_tst']);
+  await network.removeFirewall(firewall, signal);
+  await network.removeFirewall(firewall, signal);
+  expect(await network.tables(signal)).toEqual([]);
+});
+
+test('what the audit proved ours is removed, interface or table', async () => {
+  await network.addBridge(bridge, signal);
+  await network.addFirewall(firewall, signal);
+  for (let i = 0; i < 2; i++) {
+    await network.removeInterface('fltstbr', signal);
+    await network.removeInterface('inet flintlock_tst', signal);
+  }
+  expect((await network.interfaces(signal)).map((i) => i.device)).toEqual(['lo']);
+  expect(await network.tables(signal)).toEqual([]);
+});
+
+test('forwarding is read and set', async () => {
+  await network.setForwarding(true);
+  await network.setForwarding(true);
+  expect(await network.forwarding()).toBe(true);
+  await network.setForwarding(false);
+  expect(await network.forwarding()).toBe(false);
+});
+
+test('guests reach the outside masqueraded and are not reached from it', async () => {
+  await network.addBridge(bridge, signal);
+  await network.addFirewall(firewall, signal);
+  await network.setForwarding(true);
+  const outside = await createNetns();
+  guests.push(outside);
+  await sh(host, 'ip', 'link', 'add', 'uplink', 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(outside.pid));
+  await sh(host, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'uplink');
+  await sh(host, 'ip', 'link', 'set', 'uplink', 'up');
+  await sh(outside, 'ip', 'addr', 'add', '192.0.2.2/24', 'dev', 'eth0');
+  await sh(outside, 'ip', 'link', 'set', 'eth0', 'up');
+  const guest = await plugGuest(1, '52:54:00:00:00:01');
+  await sh(guest, 'ip', 'addr', 'add', '10.77.0.11/24', 'dev', 'eth0');
+  await sh(guest, 'ip', 'route', 'add', 'default', 'via', '10.77.0.1');
+
+  await ping(guest, '192.0.2.2'); // the outside has no route back: it answers the host
+  await sh(outside, 'ip', 'route', 'add', '10.77.0.0/24', 'via', '192.0.2.1');
+  for (const closed of ['10.77.0.11', '10.77.0.1'])
+    await expect(sh(outside, 'busybox', 'ping', '-c', '1', '-W', '1', closed)).rejects.toThrow('exit status 1');
+  await network.removeFirewall(firewall, signal);
+  await ping(outside, '10.77.0.11'); // so it was the firewall
+});
+
+describe('DHCP', () => {
+  beforeEach(async () => {
+    await network.addBridge(bridge, signal);
+    await network.addFirewall(firewall, signal);
+  });
+
+  test('guests get their reserved addresses, reach each other, the host, and their names', async () => {
+    await network.startDhcp(dhcp, signal);
+    const changed = vi.fn();
+    const stop = network.onTaken(dhcp, changed);
+    await network.addLease(lease(1), signal);
+    await network.addLease(lease(2), signal);
+    await network.addLease(lease(2), signal);
+    const [one, two] = [await plugGuest(1, lease(1).mac), await plugGuest(2, lease(2).mac)];
+    expect(await Promise.all([askDhcp(one), askDhcp(two)])).toEqual(['10.77.0.11', '10.77.0.12']);
+    await ping(one, '10.77.0.1');
+    await ping(one, '10.77.0.12');
+    await ping(two, '10.77.0.11');
+    expect(await sh(one, 'busybox', 'nslookup', 'vm-2.flintlock.internal', '10.77.0.1')).toContain('10.77.0.12');
+
+    await expect.poll(() => changed.mock.calls.length).toBeGreaterThan(0);
+    stop();
+    const taken = await network.taken(dhcp);
+    expect(taken.map(({ mac, address }) => `${mac} ${address}`).sort()).toEqual([
+      '52:54:00:00:00:01 10.77.0.11',
+      '52:54:00:00:00:02 10.77.0.12',
+    ]);
+    for (const { expiresAt } of taken) expect(Math.abs(expiresAt - Date.now() - 3_600_000)).toBeLessThan(60_000);
+
+    const stranger = await plugGuest(3, '52:54:00:00:00:99');
+    await expect(
+      sh(stranger, 'busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '1', '-T', '1', '-s', '/bin/true'),
+    ).rejects.toThrow('no lease');
+    expect(await serverLog()).not.toContain('duplicate');
+  });
+
+  test('an address that was given back goes to another MAC at once', async () => {
+    await network.startDhcp(dhcp, signal);
+    const guest = await plugGuest(1, lease(1).mac);
+    for (const round of [1, 2, 3]) {
+      const reused = { ...lease(round), address: '10.77.0.50' };
+      await network.addLease(reused, signal);
+      await sh(guest, 'ip', 'link', 'set', 'eth0', 'address', reused.mac);
+      expect(await askDhcp(guest)).toBe('10.77.0.50');
+      await network.removeLease(reused, signal);
+      await network.removeLease(reused, signal);
+      expect(await network.taken(dhcp)).toEqual([]);
+    }
+    expect(await readdir(join(dhcp.directory, 'hosts'))).toEqual([]);
+    expect(await serverLog()).not.toContain('not using configured address');
+  });
+
+  test('a reservation that changes is heard of', async () => {
+    await network.startDhcp(dhcp, signal);
+    await network.addLease(lease(1), signal);
+    await network.addLease({ ...lease(1), mac: '52:54:00:00:00:77' }, signal);
+    const guest = await plugGuest(1, '52:54:00:00:00:77');
+    expect(await askDhcp(guest)).toBe('10.77.0.11');
+  });
+
+  test('a lease is given back while no server runs', async () => {
+    await network.startDhcp(dhcp, signal);
+    for (const n of [1, 2]) {
+      await network.addLease(lease(n), signal);
+      await askDhcp(await plugGuest(n, lease(n).mac));
+    }
+    await killServer();
+    await network.removeLease(lease(1), signal);
+    expect((await network.taken(dhcp)).map((t) => t.address)).toEqual(['10.77.0.12']);
+    await network.startDhcp(dhcp, signal);
+    await network.addLease({ ...lease(3), address: lease(1).address }, signal);
+    expect(await askDhcp(await plugGuest(3, lease(3).mac))).toBe('10.77.0.11');
+  });
+
+  test('a lease is given back although the bridge has vanished', async () => {
+    await network.startDhcp(dhcp, signal);
+    await network.addLease(lease(1), signal);
+    await askDhcp(await plugGuest(1, lease(1).mac));
+    await network.removeBridge(bridge, signal);
+    await network.removeLease(lease(1), signal);
+    expect(await network.taken(dhcp)).toEqual([]);
+  });
+
+  test('a server that was killed is brought back, leases and reservations kept', async () => {
+    await network.startDhcp(dhcp, signal);
+    await network.addLease(lease(1), signal);
+    const guest = await plugGuest(1, lease(1).mac);
+    await askDhcp(guest);
+    const before = await network.taken(dhcp);
+    await killServer();
+    expect(await network.dhcpRuns(dhcp)).toBe(false);
+    expect(await network.taken(dhcp)).toEqual(before);
+    await network.startDhcp(dhcp, signal);
+    expect(await network.dhcpRuns(dhcp)).toBe(true);
+    expect(await network.taken(dhcp)).toEqual(before);
+    expect(await askDhcp(guest)).toBe('10.77.0.11');
+  });
+
+  test('another daemon takes over the server that runs', async () => {
+    await network.startDhcp(dhcp, signal);
+    const [before] = await servers();
+    const next = newNetwork();
+    expect(await next.dhcpRuns(dhcp)).toBe(true);
+    await Promise.all([next.startDhcp(dhcp, signal), next.startDhcp(dhcp, signal)]);
+    expect((await servers()).map((s) => s.pid)).toEqual([before?.pid]);
+    await next.stopDhcp(dhcp, signal);
+    expect(await network.dhcpRuns(dhcp)).toBe(false);
+  });
+
+  test('started twice at once, one server serves', async () => {
+    await Promise.all([network.startDhcp(dhcp, signal), network.startDhcp(dhcp, signal)]);
+    expect(await servers()).toHaveLength(1);
+  });
+
+  test('a server of other options, or bound to a bridge that is gone, is replaced', async () => {
+    await network.startDhcp(dhcp, signal);
+    const [first] = await servers();
+    await network.removeBridge(bridge, signal);
+    expect(await network.dhcpRuns(dhcp)).toBe(false);
+    await network.addBridge(bridge, signal);
+    expect(await network.dhcpRuns(dhcp)).toBe(false);
+    await network.startDhcp(dhcp, signal);
+    const [second] = await servers();
+    expect(second?.pid).not.toBe(first?.pid);
+    await network.addLease(lease(1), signal);
+    expect(await askDhcp(await plugGuest(1, lease(1).mac))).toBe('10.77.0.11');
+  });
+
+  test('stopped twice, nothing of it is left', async () => {
+    await network.startDhcp(dhcp, signal);
+    await network.addLease(lease(1), signal);
+    await network.stopDhcp(dhcp, signal);
+    await network.stopDhcp(dhcp, signal);
+    expect(await servers()).toEqual([]);
+    expect(await readdir(directory)).toEqual([]);
+  });
+
+  test('a port that is taken is said at once, in the server’s words', async () => {
+    const other = join(directory, 'other');
+    const theirs = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+    await theirs.startDhcp({ ...dhcp, directory: other }, signal);
+    const began = Date.now();
+    await expect(network.startDhcp(dhcp, signal)).rejects.toMatchObject({
+      kind: 'tool',
+      reason: 'NetworkFailed',
+      message: expect.stringMatching(/dnsmasq ended and said: failed to .*Address already in use.*ss -lnup/),
+    });
+    expect(Date.now() - began).toBeLessThan(5_000);
+    expect(await servers()).toEqual([]);
+    await theirs.stopDhcp({ ...dhcp, directory: other }, signal);
+    await network.startDhcp(dhcp, signal);
+  });
+
+  test('without its bridge it is not started, and an abort leaves no server', async () => {
+    await expect(network.startDhcp(dhcp, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+    await network.removeBridge(bridge, signal);
+    await expect(network.startDhcp(dhcp, signal)).rejects.toMatchObject({
+      kind: 'tool',
+      message: expect.stringContaining('no bridge fltstbr'),
+    });
+    expect(await servers()).toEqual([]);
+  });
+
+  const servers = () => host.processes.find((argv) => argv.includes(`--dhcp-hostsdir=${dhcp.directory}/hosts`));
+  const serverLog = () => readFile(join(dhcp.directory, 'log/dnsmasq.log'), 'utf8');
+  const killServer = async (): Promise<void> => {
+    for (const server of await servers()) {
+      await host.processes.signal(server, () => true, 'SIGKILL');
+      await host.processes.ended(server, AbortSignal.timeout(5_000));
+    }
+  };
+});

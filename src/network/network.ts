@@ -1,0 +1,59 @@
+import type { Clock } from '../ports/clock.ts';
+import type { Files, Processes, Run } from '../ports/host.ts';
+import type { Log } from '../ports/log.ts';
+import type { Network } from '../ports/network.ts';
+import { createDhcp } from './dhcp.ts';
+import { guard, plain } from './failure.ts';
+import { createFirewall } from './firewall.ts';
+import { createIp } from './ip.ts';
+import { createLeases } from './leases.ts';
+import { createLinks } from './links.ts';
+import { createSysctl } from './sysctl.ts';
+
+const FORWARDING = 'net/ipv4/ip_forward';
+
+/** The hands that the network works with. `run` and `processes` act in the network namespace that is to be managed. */
+export interface NetworkHands {
+  readonly run: Run;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
+export function createNetwork({ run, files, processes, clock, log }: NetworkHands): Network {
+  const ip = createIp(run);
+  const sysctl = createSysctl(run);
+  const firewall = createFirewall(run);
+  const dhcp = createDhcp({ ip, files, processes, clock, log });
+  const forever = new AbortController().signal;
+
+  return {
+    ...createLinks({ ip, sysctl, log }),
+    ...createLeases({ run, files, processes, clock, log, dhcp }),
+    addFirewall: firewall.addFirewall,
+    removeFirewall: firewall.removeFirewall,
+    tables: firewall.tables,
+    startDhcp: dhcp.startDhcp,
+    stopDhcp: dhcp.stopDhcp,
+    dhcpRuns: dhcp.dhcpRuns,
+
+    forwarding: () =>
+      guard('read whether IPv4 is forwarded', async () => (await sysctl.read(FORWARDING, forever)) === '1'),
+
+    setForwarding: (on) =>
+      guard(`turn IPv4 forwarding ${on ? 'on' : 'off'}`, async () => {
+        // Writing it sets other settings back, even where it was so already.
+        const wanted = on ? '1' : '0';
+        if ((await sysctl.read(FORWARDING, forever)) !== wanted) await sysctl.write(FORWARDING, wanted, forever);
+      }),
+
+    interfaces: (signal) => guard('list the interfaces', () => ip.all(signal)),
+
+    removeInterface: (device, signal) =>
+      device.includes(' ')
+        ? firewall.removeTable(device, signal)
+        : guard(`remove interface ${device}`, () => ip.remove(plain('interface', device), signal)),
+  };
+}
