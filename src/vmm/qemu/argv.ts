@@ -1,0 +1,116 @@
+import type { VmmConfig, VmmDisk } from '../../ports/vmm.ts';
+import { consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
+
+export interface Machine {
+  /** The program, by name or path. */
+  readonly binary: string;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly acpi: boolean;
+}
+
+/** A disk's serial number has room for so many bytes (virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES). */
+const SERIAL_BYTES = 20;
+
+/**
+ * The whole command line that starts a microVM. QEMU begins as root, opens
+ * taps, disks and sockets, and then becomes the microVM's own user; setpriv
+ * takes away before that all ways to gain rights by a program, which QEMU's
+ * own `elevateprivileges=deny` cannot do together with `-runas`.
+ *
+ * @param cmdline - the kernel's, merged
+ */
+export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): [string, ...string[]] {
+  const { name, qmp } = identifyingArguments(config);
+  const { binary, accelerator, acpi } = machine;
+  return [
+    'setpriv',
+    '--no-new-privs',
+    binary,
+    ...['-name', name],
+    ...['-machine', `microvm,acpi=${acpi ? 'on' : 'off'}`],
+    ...['-accel', accelerator],
+    ...['-cpu', accelerator === 'kvm' ? 'host' : 'max'],
+    ...['-smp', String(config.vcpu)],
+    ...['-m', `${config.memoryInMb}M`],
+    ...['-nodefaults', '-no-user-config'],
+    ...['-display', 'none'],
+    ...['-sandbox', 'on,obsolete=deny,spawn=deny,resourcecontrol=deny'],
+    ...['-runas', `${config.user}:${config.user}`],
+    // A reboot resets the machine in place, power-off and panic end the process.
+    ...['-action', 'reboot=reset,shutdown=poweroff,panic=shutdown'],
+    ...['-chardev', qmp, '-mon', 'chardev=qmp,mode=control'],
+    ...['-chardev', `socket,id=console,path=${optionValue(consoleSocket(config))},server=on,wait=off${logTo(config)}`],
+    ...['-serial', 'chardev:console'],
+    ...['-kernel', config.kernel],
+    ...(config.initrd === undefined ? [] : ['-initrd', config.initrd]),
+    ...['-append', cmdline],
+    ...['-device', 'virtio-rng-device'],
+    // Without ACPI the guest cannot find it.
+    ...(acpi ? ['-device', 'pvpanic'] : []),
+    ...config.disks.flatMap(diskArguments),
+    ...config.nics.flatMap(nicArguments),
+  ];
+}
+
+const logTo = (config: VmmConfig): string => `,logfile=${optionValue(consoleLog(config))},logappend=on`;
+
+/** Every format is written out and every layer named, so that QEMU never reads what a file says it is. */
+function diskArguments(disk: VmmDisk, index: number): readonly string[] {
+  const file = (node: string, path: string, readOnly: boolean): readonly string[] => [
+    '-blockdev',
+    JSON.stringify({
+      driver: 'file',
+      'node-name': node,
+      filename: path,
+      'read-only': readOnly,
+      ...(readOnly ? {} : { discard: 'unmap' }),
+    }),
+  ];
+  const backing = disk.format === 'qcow2' ? disk.backing : undefined;
+  return [
+    ...(backing === undefined
+      ? []
+      : [
+          ...file(`backing-file${index}`, backing, true),
+          '-blockdev',
+          JSON.stringify({
+            driver: 'raw',
+            'node-name': `backing${index}`,
+            'read-only': true,
+            file: `backing-file${index}`,
+          }),
+        ]),
+    ...file(`file${index}`, disk.path, disk.readOnly),
+    '-blockdev',
+    JSON.stringify({
+      driver: disk.format,
+      'node-name': `disk${index}`,
+      'read-only': disk.readOnly,
+      file: `file${index}`,
+      ...(disk.readOnly ? {} : { discard: 'unmap' }),
+      // null: whatever the file names as its backing file is not opened.
+      ...(disk.format === 'qcow2' ? { backing: backing === undefined ? null : `backing${index}` } : {}),
+    }),
+    '-device',
+    JSON.stringify({ driver: 'virtio-blk-device', drive: `disk${index}`, serial: cutToBytes(disk.id, SERIAL_BYTES) }),
+  ];
+}
+
+function nicArguments(nic: VmmConfig['nics'][number], index: number): readonly string[] {
+  return [
+    '-netdev',
+    `tap,id=net${index},ifname=${optionValue(nic.device)},script=no,downscript=no`,
+    '-device',
+    JSON.stringify({ driver: 'virtio-net-device', netdev: `net${index}`, mac: nic.mac }),
+  ];
+}
+
+/** The longest beginning that fits, with no character cut in two. */
+function cutToBytes(text: string, bytes: number): string {
+  let cut = '';
+  for (const char of text) {
+    if (Buffer.byteLength(cut + char) > bytes) break;
+    cut += char;
+  }
+  return cut;
+}

@@ -1,0 +1,66 @@
+import type { VmmDisk } from '../../ports/vmm.ts';
+
+export interface CommandLineFacts {
+  /** The user's words. */
+  readonly cmdline: string;
+  /** In the guest's order. */
+  readonly disks: readonly Pick<VmmDisk, 'isRoot' | 'readOnly'>[];
+  /** The rate of the guest's time stamp counter in kHz, where the kernel must be told. */
+  readonly tscKhz?: number;
+}
+
+/**
+ * The kernel's command line: our defaults, then the user's words as he wrote
+ * them. A key that he gives takes ours away.
+ *
+ * - `console=ttyS0`: the only console that a microVM has.
+ * - `reboot=t`: a triple fault, which every machine understands.
+ * - `panic=-1`: reboot at once, so that a panic is seen and not waited for.
+ * - `tsc_early_khz`: under software emulation the kernel else measures it and may hang.
+ * @see Documentation/admin-guide/kernel-parameters.txt
+ */
+export function commandLine({ cmdline, disks, tscKhz }: CommandLineFacts): string {
+  const defaults = ['console=ttyS0', 'reboot=t', 'panic=-1'];
+  if (tscKhz !== undefined) defaults.push(`tsc_early_khz=${tscKhz}`);
+  const root = disks.findIndex((disk) => disk.isRoot);
+  if (root >= 0) defaults.push(`root=/dev/${diskName(root)}`, disks[root]?.readOnly ? 'ro' : 'rw');
+  const given = keysOf(cmdline);
+  return [...defaults.filter((word) => !given.has(keyOf(word))), cmdline.trim()].filter((text) => text).join(' ');
+}
+
+/** How Linux names the n-th virtio disk, from 0. A microVM has fewer than 26. */
+export const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;
+
+/** The keys that a command line gives, up to `--`, after which all belongs to init. */
+export function keysOf(cmdline: string): ReadonlySet<string> {
+  const keys = new Set<string>();
+  for (const word of wordsOf(cmdline)) {
+    if (word === '--') break;
+    keys.add(keyOf(word));
+  }
+  return keys;
+}
+
+/** Splits as Linux does: at white space outside of double quotes (lib/cmdline.c, next_arg). */
+function wordsOf(cmdline: string): readonly string[] {
+  const words: string[] = [];
+  let word = '';
+  let quoted = false;
+  for (const char of cmdline) {
+    if (char === '"') quoted = !quoted;
+    if (/\s/.test(char) && !quoted) {
+      if (word) words.push(word);
+      word = '';
+    } else word += char;
+  }
+  if (word) words.push(word);
+  return words;
+}
+
+/** A word's key: Linux takes `-` and `_` in it for the same; `ro` and `rw` are two values of one. */
+function keyOf(word: string): string {
+  const text = word.startsWith('"') ? word.slice(1) : word;
+  const end = text.indexOf('=');
+  const key = (end < 0 ? text.replace(/"$/, '') : text.slice(0, end)).replaceAll('-', '_');
+  return key === 'rw' ? 'ro' : key;
+}

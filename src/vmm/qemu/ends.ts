@@ -1,0 +1,91 @@
+import { Fault } from '../../domain/fault.ts';
+import type { ProcessExit } from '../../ports/host.ts';
+import type { VmmEnd } from '../../ports/vmm.ts';
+
+/** All that was seen of the end of a run. */
+export interface EndFacts {
+  /** The reason in QEMU's SHUTDOWN event; absent when none was heard. */
+  readonly shutdown?: string;
+  readonly panicked: boolean;
+  /** What the kernel said of its panic, from the console. */
+  readonly panic?: string;
+  readonly exit: ProcessExit;
+  /** The end of what QEMU wrote to its standard error. */
+  readonly errors: string;
+}
+
+/** Why a run ended, from what was seen of it: the guest's own deeds count before the process's. */
+export function endOf({ shutdown, panicked, panic, exit, errors }: EndFacts): VmmEnd {
+  if (panicked || shutdown === 'guest-panic') return panicEnd(panic);
+  switch (shutdown) {
+    case 'guest-shutdown':
+      return { reason: 'GuestShutdown', message: 'The guest powered itself off' };
+    case 'guest-reset':
+      return { reason: 'GuestReset', message: 'The guest reset itself and QEMU ended' };
+    case 'host-signal':
+      return {
+        reason: 'VmmKilled',
+        message: 'QEMU was told to end by a signal from the host (SIGTERM, SIGINT or SIGHUP)',
+      };
+    case 'host-qmp-quit':
+      return { reason: 'VmmExited', message: 'QEMU was told to quit over its control socket' };
+    case undefined:
+      return endOfProcess(exit, errors);
+    default:
+      return { reason: 'VmmExited', message: `QEMU ended: ${shutdown.slice(0, 100)}${said(errors)}` };
+  }
+}
+
+export const panicEnd = (panic: string | undefined): VmmEnd => ({
+  reason: 'GuestPanic',
+  message: panic ? `The guest's kernel panicked: ${panic}` : "The guest's kernel panicked",
+});
+
+function endOfProcess(exit: ProcessExit, errors: string): VmmEnd {
+  if (!exit.seen)
+    return {
+      reason: 'VmmVanished',
+      message: `QEMU is gone and nobody saw how it ended: it was not a child of this daemon${said(errors)}`,
+    };
+  if (exit.signal !== null) {
+    const by = exit.signal === 'SIGKILL' ? ', by hand or by the kernel for want of memory' : '';
+    return { reason: 'VmmKilled', message: `QEMU was killed by ${exit.signal}${by}${said(errors)}` };
+  }
+  return { reason: 'VmmExited', message: `QEMU ended with exit status ${exit.code}${said(errors)}` };
+}
+
+/** Failures that another try may not meet: something else holds what QEMU needs, or the host is short of it. */
+const PASSING =
+  /Failed to get .* lock|Device or resource busy|Resource temporarily unavailable|Cannot allocate memory|Address already in use|Too many open files/;
+
+/**
+ * Why QEMU did not start.
+ * @param errors - the end of its standard error
+ * @returns Fault ProviderUnavailable when there is no such program; ProviderRefused, which is transient where it may pass
+ */
+export function refusalOf(binary: string, exit: ProcessExit, errors: string): Fault {
+  // setpriv's own words when it cannot become the program.
+  if (exit.code !== null && exit.code > 0 && /^setpriv: failed to execute /m.test(errors))
+    return new Fault('refused', unavailable(binary, errors.trim()), { reason: 'ProviderUnavailable' });
+  const how = exit.signal === null ? `with exit status ${exit.code}` : `by ${exit.signal}`;
+  const kind = exit.signal !== null || PASSING.test(errors) ? 'tool' : 'refused';
+  return new Fault(kind, `QEMU ended ${how} before the guest ran${said(errors)}`, { reason: 'ProviderRefused' });
+}
+
+/** What to say, and to do, when there is no QEMU. */
+export const unavailable = (binary: string, why: string): string =>
+  `Cannot run ${binary}: ${why}. Install it with 'apt-get install qemu-system-x86', or name another with --qemu-bin`;
+
+const said = (errors: string): string => {
+  const text = errors.trim();
+  return text ? `: ${text}` : '';
+};
+
+/**
+ * What the kernel says of a panic on the console, after its prefix.
+ * @see kernel/panic.c, panic(): printed at KERN_EMERG, so `quiet` does not hide it
+ */
+export function panicLine(console: string): string | undefined {
+  const lines = [...console.matchAll(/^(?:\[ *\d+\.\d+\] )?Kernel panic - not syncing: ([^\r\n]{1,300})/gm)];
+  return lines.at(-1)?.[1]?.trim();
+}

@@ -1,0 +1,200 @@
+import { Fault } from '../../domain/fault.ts';
+import type { ProcessExit, ProcessIdentity, ProcessInfo, Run } from '../../ports/host.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { refusalOf } from './ends.ts';
+import { consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { Running, type RunningDeps } from './running.ts';
+
+export interface LaunchDeps extends RunningDeps {
+  readonly run: Run;
+}
+
+/** The first wait for QEMU's socket; QEMU greets after 20 to 120 ms. Each next one is longer by half. */
+const FIRST_RETRY_MS = 4;
+const MAX_RETRY_MS = 50;
+/** From spawn to a running guest; 0.1 s on an idle host. The caller's signal may be shorter. */
+const START_MS = 60_000;
+/** How long an adopted QEMU may take for its first answer before it counts as unreachable. */
+const ADOPT_MS = 2_000;
+/** SIGKILL works at once, except on a process in a system call that does not end. */
+const KILL_MS = 10_000;
+const ERRORS_TAIL = 2_000;
+/** sun_path has 108 bytes with its NUL (unix(7)). */
+const MAX_SOCKET_PATH = 107;
+
+/** Starts QEMU and resolves once it says how its guest does. On failure or abort nothing of it is left. */
+export async function launch(
+  config: VmmConfig,
+  argv: [string, ...string[]],
+  machine: { readonly binary: string; readonly accelerator: 'kvm' | 'tcg' },
+  deps: LaunchDeps,
+  signal: AbortSignal,
+): Promise<Running> {
+  for (const path of [qmpSocket(config), consoleSocket(config)])
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+      throw new Fault('refused', `Cannot make the socket ${path}: its path is over ${MAX_SOCKET_PATH} bytes`, {
+        reason: 'ProviderRefused',
+      });
+  signal.throwIfAborted();
+  await removeSockets(config, deps);
+  const errorsFrom = (await deps.files.stat(vmmLog(config)))?.sizeBytes ?? 0;
+  const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config) });
+  const running = new Running(config, identity, machine.accelerator, deps, { exited, errorsFrom });
+  try {
+    void giveWay(identity, deps);
+    let gone: ProcessExit | undefined;
+    const early = new AbortController();
+    void exited.then((exit) => {
+      gone = exit;
+      early.abort();
+    });
+    try {
+      await untilConnected(running, config, deps, AbortSignal.any([signal, early.signal]));
+    } catch (error) {
+      if (signal.aborted || !gone) throw error;
+      throw refusalOf(machine.binary, gone, await errorsSince(config, errorsFrom, deps));
+    }
+    await running.watch();
+    return running;
+  } catch (error) {
+    running.release();
+    await endProcess(config, identity, deps);
+    await removeSockets(config, deps);
+    throw error;
+  }
+}
+
+/** Takes over a QEMU that runs but that nobody watches, and waits until it answers. On failure it is ended. */
+export async function takeOver(
+  config: VmmConfig,
+  info: ProcessInfo,
+  deps: LaunchDeps,
+  signal: AbortSignal,
+): Promise<Running> {
+  const running = new Running(config, identityOf(info), acceleratorOf(info.argv), deps);
+  try {
+    await untilConnected(running, config, deps, signal);
+    await running.watch();
+    return running;
+  } catch (error) {
+    running.release();
+    await endProcess(config, identityOf(info), deps);
+    await removeSockets(config, deps);
+    throw error;
+  }
+}
+
+/** Watches a QEMU that another daemon started. One that does not answer soon is watched all the same. */
+export async function adoptRunning(
+  config: VmmConfig,
+  info: ProcessInfo,
+  deps: LaunchDeps,
+  signal: AbortSignal,
+): Promise<Running> {
+  const running = new Running(config, identityOf(info), acceleratorOf(info.argv), deps);
+  const late = new AbortController();
+  const stop = deps.clock.after(ADOPT_MS, () => late.abort());
+  try {
+    await running.connect(AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    if (signal.aborted) {
+      running.release();
+      throw error;
+    }
+    deps.log.warn('QEMU does not answer; it is asked again until it does', {
+      uid: config.uid,
+      pid: info.pid,
+      error,
+    });
+  } finally {
+    stop();
+  }
+  await running.watch();
+  return running;
+}
+
+/** Ends a process proved to be this microVM's, and waits until it is gone. */
+export async function endProcess(
+  config: VmmConfig,
+  identity: ProcessIdentity,
+  { processes, clock }: LaunchDeps,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  await processes.signal(identity, isOf(config), 'SIGKILL');
+  const late = new AbortController();
+  const stop = clock.after(KILL_MS, () =>
+    late.abort(
+      new Fault('timeout', `QEMU, process ${identity.pid}, is still there ${KILL_MS / 1000} s after SIGKILL`, {
+        reason: 'Timeout',
+      }),
+    ),
+  );
+  try {
+    await processes.ended(identity, AbortSignal.any([signal, late.signal]));
+  } finally {
+    stop();
+  }
+}
+
+/** QEMU cannot: its user may not write to the directory. */
+export async function removeSockets(config: VmmConfig, { files }: Pick<LaunchDeps, 'files'>): Promise<void> {
+  await Promise.all([files.remove(qmpSocket(config)), files.remove(consoleSocket(config))]);
+}
+
+/** Tries the socket in short steps; rejects when the signal aborts or it takes too long. */
+async function untilConnected(
+  running: Running,
+  config: VmmConfig,
+  { clock }: LaunchDeps,
+  signal: AbortSignal,
+): Promise<void> {
+  const late = new AbortController();
+  const tooLate = (cause?: unknown): Fault =>
+    new Fault('timeout', `QEMU did not answer on ${qmpSocket(config)} in time; it was ended`, {
+      reason: 'Timeout',
+      cause,
+    });
+  const stop = clock.after(START_MS, () => late.abort(tooLate()));
+  const either = AbortSignal.any([signal, late.signal]);
+  try {
+    for (let step = FIRST_RETRY_MS; ; step = Math.min(step * 1.5, MAX_RETRY_MS)) {
+      try {
+        return await running.connect(either);
+      } catch {
+        either.throwIfAborted(); // else it is not there yet
+      }
+      await clock.sleep(step, either);
+    }
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'TimeoutError') throw tooLate(error);
+    throw error;
+  } finally {
+    stop();
+  }
+}
+
+/**
+ * Lets the daemon go before its guests. With automatic process groups (the
+ * kernel's default) a nice value counts within a session only and QEMU has its
+ * own: what counts is the group's.
+ * @see sched(7), "The autogroup feature"
+ */
+async function giveWay(identity: ProcessIdentity, { run, log }: LaunchDeps): Promise<void> {
+  const limits = { input: '19', timeoutMs: 5_000, signal: new AbortController().signal };
+  await run(['tee', `/proc/${identity.pid}/autogroup`], limits).catch((error: unknown) =>
+    log.debug('QEMU runs at the usual weight: its autogroup cannot be set', { pid: identity.pid, error }),
+  );
+}
+
+async function errorsSince(config: VmmConfig, from: number, { files }: LaunchDeps): Promise<string> {
+  const size = (await files.stat(vmmLog(config)))?.sizeBytes ?? 0;
+  const offset = Math.max(from, size - ERRORS_TAIL);
+  const bytes = await files.read(vmmLog(config), { offset, maxBytes: ERRORS_TAIL });
+  return bytes ? new TextDecoder().decode(bytes) : '';
+}
+
+const identityOf = ({ pid, startTime, bootId }: ProcessInfo): ProcessIdentity => ({ pid, startTime, bootId });
+
+/** What it was started with, which may not be what we would choose today. */
+const acceleratorOf = (argv: readonly string[]): 'kvm' | 'tcg' =>
+  argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg';

@@ -1,0 +1,329 @@
+import { dirname } from 'node:path';
+import type { Clock } from '../../ports/clock.ts';
+import type { Files, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
+import type { Log } from '../../ports/log.ts';
+import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
+import { endOf, panicEnd, panicLine } from './ends.ts';
+import { consoleLog, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
+
+export interface RunningDeps {
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How often a connected QEMU is asked how its guest does; an answer that takes longer makes it unreachable. */
+const ASK_MS = 5_000;
+/** How often the process of a QEMU that cannot be asked is looked at. */
+const LOOK_MS = 250;
+/** A connection that is not greeted in so many looks is given up, and another is tried. */
+const LOOKS_A_CONNECTION = 20;
+/** Right after the connection has ended the process is going too: it is looked at more often, so many times. */
+const QUICK_LOOK_MS = 20;
+const QUICK_LOOKS = 20;
+/** A guest that was held for want of disk goes on when so much is free. */
+const RESUME_BYTES = 64 << 20;
+/** How much of a log's end is read. */
+const CONSOLE_TAIL = 64 << 10;
+const ERRORS_TAIL = 2_000;
+/** For events that the socket still holds when the process has ended. */
+const DRAIN_MS = 200;
+
+/**
+ * One QEMU that is being watched: over its control socket as long as that
+ * answers, else by its process. It has one timer.
+ */
+export class Running implements RunningVmm {
+  readonly process: ProcessIdentity;
+  readonly accelerator: 'kvm' | 'tcg';
+  readonly ended: Promise<VmmEnd>;
+  get uid(): string {
+    return this.#config.uid;
+  }
+
+  readonly #config: VmmConfig;
+  readonly #deps: RunningDeps;
+  readonly #errorsFrom: number;
+  readonly #listeners: ((state: GuestState) => void)[] = [];
+  readonly #resolve: (end: VmmEnd) => void;
+  readonly #isChild: boolean;
+  /** Whether its end has been told or it was let go. */
+  #over = false;
+  #finishing = false;
+  #guest: GuestState = 'unreachable';
+  #qmp: Qmp | undefined;
+  #attempt: AbortController | undefined;
+  #attemptLooks = 0;
+  #asking = false;
+  #quickLooks = 0;
+  #stopTimer = (): void => undefined;
+  #consoleFrom = 0;
+  #shutdown: string | undefined;
+  #panicked = false;
+  /** Why we ended it ourselves. */
+  #verdict: VmmEnd | undefined;
+
+  /**
+   * @param exited - of a child of ours
+   * @param errorsFrom - where in QEMU's log this run begins
+   */
+  constructor(
+    config: VmmConfig,
+    process: ProcessIdentity,
+    accelerator: 'kvm' | 'tcg',
+    deps: RunningDeps,
+    options: { readonly exited?: Promise<ProcessExit>; readonly errorsFrom?: number } = {},
+  ) {
+    this.#config = config;
+    this.process = process;
+    this.accelerator = accelerator;
+    this.#deps = deps;
+    this.#errorsFrom = options.errorsFrom ?? 0;
+    const { promise, resolve } = Promise.withResolvers<VmmEnd>();
+    this.ended = promise;
+    this.#resolve = resolve;
+    this.#isChild = options.exited !== undefined;
+    void options.exited?.then((exit) => this.#finish(exit));
+  }
+
+  get guest(): GuestState {
+    return this.#guest;
+  }
+
+  get isOver(): boolean {
+    return this.#over;
+  }
+
+  onGuest(changed: (state: GuestState) => void): void {
+    this.#listeners.push(changed);
+  }
+
+  /** Begins to look after it. Called once, after the first `connect`, whether that worked or not. */
+  async watch(): Promise<void> {
+    this.#consoleFrom = (await this.#sizeOf(consoleLog(this.#config))) ?? 0;
+    this.#rearm();
+  }
+
+  /**
+   * Connects to QEMU's control socket and asks how the guest does.
+   * @throws Fault `tool` when it does not answer; the signal's reason
+   */
+  async connect(signal: AbortSignal): Promise<void> {
+    const qmp = await connectQmp(qmpSocket(this.#config), { signal, onEvent: (event) => this.#onEvent(event) });
+    const close = (): void => qmp.close();
+    signal.addEventListener('abort', close, { once: true });
+    try {
+      const status = await qmp.execute('query-status');
+      if (this.#over) return qmp.close();
+      this.#qmp = qmp;
+      this.#quickLooks = 0;
+      void qmp.closed.then(() => this.#onClose(qmp));
+      this.#onStatus(status);
+    } catch (error) {
+      qmp.close();
+      signal.throwIfAborted();
+      throw error;
+    } finally {
+      signal.removeEventListener('abort', close);
+    }
+  }
+
+  release(): void {
+    this.#over = true;
+    this.#stopTimer();
+    this.#attempt?.abort();
+    this.#qmp?.close();
+    this.#listeners.length = 0;
+  }
+
+  #rearm(): void {
+    this.#stopTimer();
+    if (this.#over || this.#finishing) return;
+    const ms = this.#qmp ? ASK_MS : this.#quickLooks > 0 ? QUICK_LOOK_MS : LOOK_MS;
+    this.#stopTimer = this.#deps.clock.after(ms, () => {
+      this.#tick().catch((error: unknown) => this.#complain('Cannot look after QEMU', error));
+    });
+  }
+
+  async #tick(): Promise<void> {
+    try {
+      if (this.#qmp && !this.#asking) {
+        this.#ask(this.#qmp);
+        if (this.#guest === 'held') await this.#resumeIfRoom(this.#qmp);
+        return;
+      }
+      // An answered question proves that the process lives; without one it is looked at.
+      if (!(await this.#deps.processes.inspect(this.process))) {
+        // Of a child the exit is on its way, and says more.
+        if (!this.#isChild) void this.#finish({ code: null, signal: null, seen: false });
+        return;
+      }
+      if (this.#quickLooks > 0) this.#quickLooks--;
+      else this.#setGuest('unreachable');
+      if (!this.#qmp) this.#reconnect();
+    } finally {
+      this.#rearm();
+    }
+  }
+
+  #ask(qmp: Qmp): void {
+    this.#asking = true;
+    const answered = (): void => {
+      if (this.#qmp === qmp) this.#asking = false;
+    };
+    qmp.execute('query-status').then(
+      (status) => {
+        answered();
+        if (this.#qmp === qmp) this.#onStatus(status);
+      },
+      answered, // it is closed: onClose sees to it
+    );
+  }
+
+  #reconnect(): void {
+    if (this.#attempt) {
+      if (++this.#attemptLooks >= LOOKS_A_CONNECTION) this.#attempt.abort();
+      return;
+    }
+    const attempt = new AbortController();
+    this.#attempt = attempt;
+    this.#attemptLooks = 0;
+    const over = (): void => {
+      this.#attempt = undefined;
+      this.#rearm();
+    };
+    this.connect(attempt.signal).then(over, over); // a failure shows as unreachable, and is tried again
+  }
+
+  #onClose(qmp: Qmp): void {
+    if (this.#qmp !== qmp) return;
+    this.#qmp = undefined;
+    this.#asking = false;
+    this.#quickLooks = QUICK_LOOKS;
+    this.#rearm();
+  }
+
+  #onEvent({ event, data }: QmpEvent): void {
+    if (this.#over) return;
+    if (event === 'SHUTDOWN') this.#shutdown = typeof data.reason === 'string' ? data.reason : 'unknown';
+    else if (event === 'GUEST_PANICKED') this.#panicked = true;
+    else if (event === 'RESET') void this.#onReset();
+    else if (event === 'RESUME') this.#setGuest('running');
+    else if (event === 'BLOCK_IO_ERROR') {
+      if (data.action === 'stop') this.#setGuest('held');
+    } else if (event === 'STOP') {
+      if (this.#guest !== 'held' && this.#shutdown === undefined) this.#setGuest('paused');
+    }
+  }
+
+  /** @param status - what `query-status` returned */
+  #onStatus(status: unknown): void {
+    const word = typeof status === 'object' && status !== null && 'status' in status ? status.status : undefined;
+    if (word === 'running') this.#setGuest('running');
+    else if (word === 'io-error') this.#setGuest('held');
+    else if (word === 'internal-error')
+      void this.#endIt({ reason: 'VmmExited', message: 'QEMU stopped the guest for an error of the CPU emulation' });
+    else if (word === 'guest-panicked') void this.#endIt(panicEnd(undefined));
+    else this.#setGuest('paused');
+  }
+
+  /**
+   * A guest that has no driver for the panic device reboots when it panics
+   * (`panic=-1`), and would do so for ever: what it said last tells.
+   */
+  async #onReset(): Promise<void> {
+    const from = this.#consoleFrom;
+    const path = consoleLog(this.#config);
+    const size = (await this.#sizeOf(path)) ?? 0;
+    this.#consoleFrom = size;
+    const panic = panicLine(await this.#tail(path, from, CONSOLE_TAIL));
+    if (panic !== undefined) await this.#endIt(panicEnd(panic));
+  }
+
+  /** Ends a run that cannot go on. */
+  async #endIt(verdict: VmmEnd): Promise<void> {
+    if (this.#over || this.#verdict) return;
+    this.#verdict = verdict;
+    try {
+      await this.#deps.processes.signal(this.process, isOf(this.#config), 'SIGKILL');
+    } catch (error) {
+      this.#verdict = undefined;
+      this.#complain('Cannot end a QEMU whose guest is dead', error);
+    }
+  }
+
+  async #resumeIfRoom(qmp: Qmp): Promise<void> {
+    for (const disk of this.#config.disks) {
+      if (disk.readOnly) continue;
+      if ((await this.#deps.files.freeBytes(dirname(disk.path))) < RESUME_BYTES) return;
+    }
+    // It says RESUME, and stops again when the room was not enough.
+    await qmp.execute('cont');
+  }
+
+  async #finish(exit: ProcessExit): Promise<void> {
+    if (this.#over || this.#finishing) return;
+    this.#finishing = true;
+    this.#stopTimer();
+    this.#attempt?.abort();
+    if (this.#qmp) await this.#drain(this.#qmp);
+    if (this.#over) return;
+    const end = await this.#end(exit);
+    if (this.#over) return;
+    this.release();
+    this.#resolve(end);
+  }
+
+  async #drain(qmp: Qmp): Promise<void> {
+    const late = new AbortController();
+    const wait = this.#deps.clock.sleep(DRAIN_MS, late.signal).catch(() => undefined);
+    await Promise.race([qmp.closed, wait]);
+    late.abort();
+  }
+
+  async #end(exit: ProcessExit): Promise<VmmEnd> {
+    if (this.#verdict) return this.#verdict;
+    const errors = await this.#tail(vmmLog(this.#config), this.#errorsFrom, ERRORS_TAIL);
+    const panicked = this.#panicked || this.#shutdown === 'guest-panic';
+    const panic = panicked
+      ? panicLine(await this.#tail(consoleLog(this.#config), this.#consoleFrom, CONSOLE_TAIL))
+      : undefined;
+    return endOf({
+      panicked,
+      exit,
+      errors,
+      ...(this.#shutdown === undefined ? {} : { shutdown: this.#shutdown }),
+      ...(panic === undefined ? {} : { panic }),
+    });
+  }
+
+  /** The end of a log from `from` on; empty when it cannot be read: the end of a run is told all the same. */
+  async #tail(path: string, from: number, maxBytes: number): Promise<string> {
+    try {
+      const size = (await this.#sizeOf(path)) ?? 0;
+      const offset = Math.max(from, size - maxBytes, 0);
+      const bytes = await this.#deps.files.read(path, { offset, maxBytes });
+      return bytes ? new TextDecoder().decode(bytes).replaceAll('\0', '') : '';
+    } catch (error) {
+      this.#complain(`Cannot read ${path}`, error);
+      return '';
+    }
+  }
+
+  async #sizeOf(path: string): Promise<number | undefined> {
+    return (await this.#deps.files.stat(path).catch(() => undefined))?.sizeBytes;
+  }
+
+  #setGuest(state: GuestState): void {
+    if (this.#over || this.#guest === state) return;
+    this.#guest = state;
+    for (const listener of this.#listeners) listener(state);
+  }
+
+  #complain(what: string, error: unknown): void {
+    if (this.#over) return;
+    this.#deps.log.warn(what, { uid: this.#config.uid, pid: this.process.pid, error });
+  }
+}
