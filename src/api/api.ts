@@ -1,0 +1,72 @@
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { Log } from '../ports/log.ts';
+import type { Services } from '../service/services.ts';
+import type { Endpoint } from './endpoint.ts';
+import type { Gate } from './gate.ts';
+import { GrpcServer } from './grpc/server.ts';
+import { nativeRoutes } from './http/routes.ts';
+import { HttpServer } from './http/server.ts';
+import type { ListenOptions } from './listen.ts';
+import { native } from './native/services.ts';
+import { opsRoutes, type Readiness } from './ops/routes.ts';
+
+export interface ApiOptions {
+  readonly services: Services;
+  readonly log: Log;
+  readonly ready: Readiness;
+  /** Absent: everybody who reaches an endpoint may call. */
+  readonly gate?: Gate;
+}
+
+/** Every surface on every endpoint. A surface more is a line here and its converters. */
+export interface Api {
+  /**
+   * Any number of times, for any number of endpoints.
+   *
+   * @returns where it listens: with the real port where 0 was asked for
+   * @throws Fault `refused` when the endpoint is taken or not to be had
+   */
+  listenGrpc(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
+  listenHttp(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
+  /** Ends what is under way with UNAVAILABLE after a short grace, and every listener. Takes less than 2 s. */
+  stop(): Promise<void>;
+}
+
+/** What is under way may end by itself for so long. */
+const GRACE_MS = 300;
+/** After it was told to end, the rest is cut off. */
+const CUT_MS = 1_000;
+
+export function createApi({ services, log, ready, gate }: ApiOptions): Api {
+  const stop = new AbortController();
+  const surface = native(services);
+  const guard = gate && { gate };
+  const grpc = new GrpcServer({ services: surface.grpc, log, stopped: stop.signal, ...guard });
+  const surfaces = [nativeRoutes({ native: surface, log, stopped: stop.signal })];
+  const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
+  return {
+    listenGrpc: (endpoint, options) => grpc.listen(endpoint, options),
+    listenHttp: (endpoint, options) => http.listen(endpoint, options),
+    stop: async () => {
+      const closed = Promise.all([grpc.close(), http.close()]);
+      if (await within(GRACE_MS, closed)) return;
+      stop.abort(new ConnectError('The daemon is shutting down: try again', Code.Unavailable));
+      if (await within(CUT_MS, closed)) return;
+      grpc.destroy();
+      http.destroy();
+      await closed;
+    },
+  };
+}
+
+async function within(ms: number, done: Promise<unknown>): Promise<boolean> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<false>((resolve) => {
+    timer = setTimeout(() => resolve(false), ms);
+  });
+  try {
+    return await Promise.race([done.then(() => true), late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

@@ -1,0 +1,169 @@
+import { create } from '@bufbuild/protobuf';
+import { EmptySchema } from '@bufbuild/protobuf/wkt';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Fault } from '../../domain/fault.ts';
+import { shorten } from '../../domain/labels.ts';
+import {
+  AuditRequestSchema,
+  AuditResponseSchema,
+  ServerInfoRequestSchema,
+  ServerInfoResponseSchema,
+} from '../../gen/flintlock/microvm/v1/host_pb.ts';
+import {
+  CreateMicroVMRequestSchema,
+  DeleteMicroVMRequestSchema,
+  GetMicroVMRequestSchema,
+  ListMicroVMsRequestSchema,
+  ListMicroVMsResponseSchema,
+  type MicroVMEvent,
+  MicroVMEvent_TypeSchema,
+  MicroVMEventSchema,
+  ReadConsoleRequestSchema,
+  WatchMicroVMsRequestSchema,
+} from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
+import { MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
+import type { Log } from '../../ports/log.ts';
+import type { Native } from '../native/services.ts';
+import { wireError } from '../status.ts';
+import { callSignal } from './call-signal.ts';
+import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
+import { Query } from './query.ts';
+import type { Routes } from './server.ts';
+import { sendStream } from './stream.ts';
+
+const ALL = '/v1/microvms';
+const BY_UID = '/v1/microvms/:uid';
+const IN_NAMESPACE = '/v1/namespaces/:namespace/microvms';
+const BY_ID = '/v1/namespaces/:namespace/microvms/:id';
+const UNBUILT_VERBS = ['start', 'stop', 'reboot', 'pause', 'resume'];
+
+/** What a path names: a uid, or namespace and id. */
+type Named = { uid: string } | { namespace: string; id: string };
+/** Fastify's router has matched the path: its parameters are there. */
+const paramsOf = <T>(request: FastifyRequest): T => request.params as T;
+
+export interface RouteOptions {
+  readonly native: Native;
+  readonly log: Log;
+  /** Ends the streams. */
+  readonly stopped: AbortSignal;
+}
+
+/**
+ * The native surface over HTTP: the same verbs as gRPC, in protobuf's JSON.
+ * A create answers 201 with the record, a delete 200 with `{}` at once.
+ */
+export const nativeRoutes =
+  ({ native: { microvms, hosts }, log, stopped }: RouteOptions): Routes =>
+  (app) => {
+    app.post(IN_NAMESPACE, async (request, reply) => {
+      new Query(request.query, []);
+      const spec = messageOf(MicroVMSpecSchema, request.body);
+      const { namespace } = paramsOf<{ namespace: string }>(request);
+      if (spec.namespace !== '' && spec.namespace !== namespace) {
+        const description = `is "${shorten(spec.namespace)}" in the body and "${shorten(namespace)}" in the path; give one of them`;
+        throw Fault.invalid([{ field: 'namespace', description }]);
+      }
+      spec.namespace = namespace;
+      const { microvm } = await microvms.createMicroVM(create(CreateMicroVMRequestSchema, { microvm: spec }));
+      return sendMessage(reply, MicroVMSchema, microvm, 201);
+    });
+
+    const list = async (request: FastifyRequest, reply: FastifyReply, namespace: string | undefined) => {
+      const filters = ['labelSelector', 'pageSize', 'pageToken', 'showDeleted'];
+      const query = new Query(request.query, namespace === undefined ? [...filters, 'namespace'] : filters);
+      const wanted = create(ListMicroVMsRequestSchema, {
+        namespace: namespace ?? query.text('namespace'),
+        labelSelector: query.text('labelSelector'),
+        pageSize: query.count('pageSize'),
+        pageToken: query.text('pageToken'),
+        showDeleted: query.flag('showDeleted'),
+      });
+      return sendMessage(reply, ListMicroVMsResponseSchema, await microvms.listMicroVMs(wanted));
+    };
+    app.get(ALL, (request, reply) => list(request, reply, undefined));
+    app.get(IN_NAMESPACE, (request, reply) => list(request, reply, paramsOf<{ namespace: string }>(request).namespace));
+
+    for (const path of [BY_UID, BY_ID]) {
+      app.get(path, async (request, reply) => {
+        const showDeleted = new Query(request.query, ['showDeleted']).flag('showDeleted');
+        const wanted = create(GetMicroVMRequestSchema, { ...paramsOf<Named>(request), showDeleted });
+        const { microvm } = await microvms.getMicroVM(wanted);
+        return sendMessage(reply, MicroVMSchema, microvm);
+      });
+      app.delete(path, async (request, reply) => {
+        new Query(request.query, []);
+        await microvms.deleteMicroVM(create(DeleteMicroVMRequestSchema, paramsOf<Named>(request)));
+        return sendMessage(reply, EmptySchema, {});
+      });
+      app.patch(path, async () => {
+        throw new Fault('unbuilt', 'PATCH of a microvm is not built yet in this version');
+      });
+      app.post(path, async (request) => {
+        const { id, uid } = paramsOf<{ id?: string; uid?: string }>(request);
+        const verb = (id ?? uid ?? '').split(':').at(-1) ?? '';
+        if (UNBUILT_VERBS.includes(verb)) throw new Fault('unbuilt', `:${verb} is not built yet in this version`);
+        throw new Fault('not_found', `POST ${shorten(request.url)} not found`);
+      });
+      app.get(`${path}/console`, async (request, reply) => {
+        const query = new Query(request.query, ['follow', 'tailBytes']);
+        const follow = query.flag('follow');
+        const tailBytes = BigInt(query.count('tailBytes'));
+        const uid = await uidOf(paramsOf<Named>(request));
+        const signal = callSignal(reply, stopped);
+        const pieces = microvms.readConsole(create(ReadConsoleRequestSchema, { uid, follow, tailBytes }), { signal });
+        const contentType = 'application/octet-stream';
+        await sendStream(reply, bytesOf(pieces), { contentType, signal, farewell: () => undefined });
+        return reply;
+      });
+    }
+
+    const uidOf = async (named: Named): Promise<string> => {
+      if ('uid' in named) return named.uid;
+      const { microvm } = await microvms.getMicroVM(create(GetMicroVMRequestSchema, named));
+      return microvm.spec?.uid ?? '';
+    };
+
+    app.get('/v1/watch', async (request, reply) => {
+      const query = new Query(request.query, ['namespace', 'labelSelector', 'cursor']);
+      const wanted = create(WatchMicroVMsRequestSchema, {
+        namespace: query.text('namespace'),
+        labelSelector: query.text('labelSelector'),
+        // A browser that comes back names the last event that it saw; its address is still the first one.
+        cursor: String(request.headers['last-event-id'] ?? query.text('cursor')),
+      });
+      const signal = callSignal(reply, stopped);
+      const events = microvms.watchMicroVMs(wanted, { signal });
+      const farewell = (error: unknown): string =>
+        `event: error\ndata: ${errorJson(wireError(error, log, signal))}\n\n`;
+      await sendStream(reply, serverSentEvents(events), { contentType: 'text/event-stream', signal, farewell });
+      return reply;
+    });
+
+    app.get('/v1/info', async (request, reply) => {
+      new Query(request.query, []);
+      return sendMessage(reply, ServerInfoResponseSchema, await hosts.serverInfo(create(ServerInfoRequestSchema)));
+    });
+
+    app.post('/v1/audit', async (request, reply) => {
+      const fix = new Query(request.query, ['fix']).flag('fix');
+      const signal = callSignal(reply, stopped);
+      return sendMessage(
+        reply,
+        AuditResponseSchema,
+        await hosts.audit(create(AuditRequestSchema, { fix }), { signal }),
+      );
+    });
+  };
+
+async function* bytesOf(pieces: AsyncIterable<{ readonly data: Uint8Array }>): AsyncGenerator<Uint8Array> {
+  for await (const { data } of pieces) yield data;
+}
+
+/** @see https://html.spec.whatwg.org/multipage/server-sent-events.html */
+async function* serverSentEvents(events: AsyncIterable<MicroVMEvent>): AsyncGenerator<string> {
+  for await (const event of events) {
+    const type = MicroVMEvent_TypeSchema.value[event.type]?.name ?? 'TYPE_UNSPECIFIED';
+    yield `event: ${type}\nid: ${event.cursor}\ndata: ${jsonOf(MicroVMEventSchema, event)}\n\n`;
+  }
+}

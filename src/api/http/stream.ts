@@ -1,0 +1,58 @@
+import { once } from 'node:events';
+import type { FastifyReply } from 'fastify';
+import { eachUntil } from '../each-until.ts';
+
+export interface StreamOptions {
+  readonly contentType: string;
+  /** Aborts when the caller goes away or the daemon ends. */
+  readonly signal: AbortSignal;
+  /** What to write when the stream fails after its beginning; undefined: the connection is cut, so that the caller sees it. */
+  readonly farewell: (error: unknown) => string | undefined;
+}
+
+/** A refusal comes at once: so long the status line waits for one, then a quiet stream begins. */
+const PATIENCE_MS = 100;
+
+/**
+ * Answers with what comes from `source`, piece by piece: no faster than the
+ * caller reads, and no longer than it is there.
+ *
+ * @throws what the source throws before its first piece: nothing is sent yet
+ */
+export async function sendStream(
+  reply: FastifyReply,
+  source: AsyncIterable<string | Uint8Array>,
+  { contentType, signal, farewell }: StreamOptions,
+): Promise<void> {
+  const pieces = eachUntil(signal, source);
+  let next = pieces.next();
+  await settledOrLate(next);
+  const { raw } = reply.hijack();
+  raw.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
+  raw.flushHeaders();
+  try {
+    for (let piece = await next; !piece.done; piece = await next) {
+      if (!raw.write(piece.value)) await once(raw, 'drain', { signal });
+      next = pieces.next();
+    }
+    raw.end();
+  } catch (error) {
+    const last = raw.destroyed ? undefined : farewell(error);
+    if (last === undefined) raw.destroy();
+    else raw.end(last);
+  } finally {
+    await pieces.return(undefined).catch(() => {});
+  }
+}
+
+async function settledOrLate(next: Promise<unknown>): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise((resolve) => {
+    timer = setTimeout(resolve, PATIENCE_MS);
+  });
+  try {
+    await Promise.race([next, late]);
+  } finally {
+    clearTimeout(timer);
+  }
+}

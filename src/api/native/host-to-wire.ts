@@ -1,0 +1,40 @@
+import { create } from '@bufbuild/protobuf';
+import {
+  type AuditResponse,
+  AuditResponseSchema,
+  type ServerInfoResponse,
+  ServerInfoResponseSchema,
+} from '../../gen/flintlock/microvm/v1/host_pb.ts';
+import type { AuditReport, Resources, ServerInfo } from '../../service/services.ts';
+import { int32, int64 } from './numbers.ts';
+
+export function infoToWire(info: ServerInfo): ServerInfoResponse {
+  return create(ServerInfoResponseSchema, {
+    version: info.version,
+    instance: info.instance,
+    providers: info.providers.map((provider) => ({ ...provider, capabilities: [...provider.capabilities] })),
+    defaultProvider: info.defaultProvider,
+    capacity: resourcesToWire(info.capacity),
+    promised: resourcesToWire(info.promised),
+    used: resourcesToWire(info.used),
+    managedNetwork: info.managedNetwork,
+    volumeCopy: info.volumeCopy,
+    reconciling: info.reconciling,
+    microvms: int32(info.microvms),
+  });
+}
+
+const resourcesToWire = ({ vcpu, memoryInMb, diskInMb }: Resources) => ({
+  vcpu: int32(vcpu),
+  memoryInMb: int64(memoryInMb),
+  diskInMb: int64(diskInMb),
+});
+
+export function auditToWire({ known, leaked, missing, fixed }: AuditReport): AuditResponse {
+  return create(AuditResponseSchema, {
+    known: [...known],
+    leaked: [...leaked],
+    missing: [...missing],
+    fixed: [...fixed],
+  });
+}

@@ -1,0 +1,26 @@
+import type {
+  AuditRequest,
+  AuditResponse,
+  ServerInfoRequest,
+  ServerInfoResponse,
+} from '../../gen/flintlock/microvm/v1/host_pb.ts';
+import type { Services } from '../../service/services.ts';
+import { auditToWire, infoToWire } from './host-to-wire.ts';
+import type { Call } from './microvms.ts';
+
+/** The verbs of HostService. */
+export class Hosts {
+  readonly #services: Services;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  async serverInfo(_request: ServerInfoRequest): Promise<ServerInfoResponse> {
+    return infoToWire(await this.#services.info());
+  }
+
+  async audit({ fix }: AuditRequest, { signal }: Call): Promise<AuditResponse> {
+    return auditToWire(await this.#services.audit({ fix }, signal));
+  }
+}

@@ -1,0 +1,134 @@
+import { type Duration, durationMs } from '@bufbuild/protobuf/wkt';
+import { Fault } from '../../domain/fault.ts';
+import {
+  type CreateMicroVMRequest,
+  type DeleteMicroVMRequest,
+  type GetMicroVMRequest,
+  type ListMicroVMsRequest,
+  type MicroVMEvent,
+  type ReadConsoleRequest,
+  type WaitMicroVMRequest,
+  WaitMicroVMRequest_Until,
+  type WatchMicroVMsRequest,
+} from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
+import type { MicroVM } from '../../gen/types/microvm_pb.ts';
+import type { Services, Target, Until } from '../../service/services.ts';
+import { eachUntil } from '../each-until.ts';
+import { specToDraft } from './from-wire.ts';
+import { eventToWire, vmToWire } from './to-wire.ts';
+
+/** What a handler needs to know of its call; connect's HandlerContext is one. */
+export interface Call {
+  /** Aborts when the caller goes away, its deadline passes or the daemon ends. */
+  readonly signal: AbortSignal;
+}
+
+/** The answer of every verb that ends with one record. */
+interface Answer {
+  readonly microvm: MicroVM;
+}
+
+/** How long WaitMicroVM waits when it is not told (microvms.proto). */
+const DEFAULT_WAIT_MS = 60_000;
+/** A timer of Node holds at most 2^31 - 1 ms, which is 24 days. */
+const MAX_WAIT_MS = 24 * 3_600_000;
+/** How many records ListMicroVMsStream holds at once. */
+const STREAM_PAGE = 200;
+
+const UNTIL = new Map<number, Until>([
+  [WaitMicroVMRequest_Until.CREATED, 'CREATED'],
+  [WaitMicroVMRequest_Until.STOPPED, 'STOPPED'],
+  [WaitMicroVMRequest_Until.GONE, 'GONE'],
+  [WaitMicroVMRequest_Until.ADDRESS, 'ADDRESS'],
+]);
+
+/** The verbs of MicroVMService, for gRPC and HTTP alike: wire in, wire out, and Fault. */
+export class MicroVms {
+  readonly #services: Services;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  async createMicroVM(request: CreateMicroVMRequest): Promise<Answer> {
+    const unbuilt = [
+      ...(request.idempotencyKey === '' ? [] : ['idempotency_key']),
+      ...(request.validateOnly ? ['validate_only'] : []),
+    ];
+    if (unbuilt.length > 0) throw Fault.invalid(unbuilt.map((field) => ({ field, description: 'not built yet' })));
+    if (!request.microvm) throw Fault.invalid([{ field: 'microvm', description: 'must hold the spec to create' }]);
+    return { microvm: vmToWire(await this.#services.create(specToDraft(request.microvm), { uniqueId: true })) };
+  }
+
+  async getMicroVM(request: GetMicroVMRequest): Promise<Answer> {
+    const vm = await this.#services.get(targetOf(request), { showDeleted: request.showDeleted });
+    return { microvm: vmToWire(vm) };
+  }
+
+  async deleteMicroVM(request: DeleteMicroVMRequest): Promise<object> {
+    await this.#services.delete(targetOf(request));
+    return {};
+  }
+
+  async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[]; nextPageToken: string }> {
+    const { vms, nextPageToken } = await this.#services.list(request);
+    return { microvm: vms.map(vmToWire), nextPageToken };
+  }
+
+  /** Reads page by page, so that a long list takes no more memory than a short one. */
+  async *listMicroVMsStream(request: ListMicroVMsRequest, { signal }: Call): AsyncGenerator<Answer> {
+    const pageSize = request.pageSize === 0 ? STREAM_PAGE : request.pageSize;
+    let pageToken = request.pageToken;
+    do {
+      signal.throwIfAborted();
+      const { namespace, labelSelector, showDeleted } = request;
+      const page = await this.#services.list({ namespace, labelSelector, showDeleted, pageSize, pageToken });
+      for (const vm of page.vms) yield { microvm: vmToWire(vm) };
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '' && request.pageSize === 0);
+  }
+
+  async *watchMicroVMs(
+    { namespace, labelSelector, cursor }: WatchMicroVMsRequest,
+    { signal }: Call,
+  ): AsyncGenerator<MicroVMEvent> {
+    const events = this.#services.watch({ namespace, labelSelector, cursor }, signal);
+    for await (const event of eachUntil(signal, events)) yield eventToWire(event);
+  }
+
+  async waitMicroVM({ uid, until, timeout }: WaitMicroVMRequest, { signal }: Call): Promise<Answer> {
+    const wanted = UNTIL.get(until);
+    const timeoutMs = waitMs(timeout);
+    const violations = [
+      ...(uid === '' ? [{ field: 'uid', description: 'must name the microvm to wait for' }] : []),
+      ...(wanted ? [] : [{ field: 'until', description: 'must be CREATED, STOPPED, GONE or ADDRESS' }]),
+      ...(timeoutMs === undefined ? [{ field: 'timeout', description: 'must be from 0 s to 24 h' }] : []),
+    ];
+    if (!wanted || timeoutMs === undefined || violations.length > 0) throw Fault.invalid(violations);
+    return { microvm: vmToWire(await this.#services.wait({ uid, until: wanted, timeoutMs }, signal)) };
+  }
+
+  async *readConsole(
+    { uid, follow, tailBytes }: ReadConsoleRequest,
+    { signal }: Call,
+  ): AsyncGenerator<{ data: Uint8Array<ArrayBuffer> }> {
+    if (uid === '') throw Fault.invalid([{ field: 'uid', description: 'must name the microvm to read from' }]);
+    if (tailBytes < 0n) throw Fault.invalid([{ field: 'tail_bytes', description: 'must not be negative' }]);
+    const pieces = this.#services.readConsole({ uid, follow, tailBytes: Number(tailBytes) }, signal);
+    for await (const data of eachUntil(signal, pieces)) yield { data: ownBytes(data) };
+  }
+}
+
+/** A uid wins over namespace and id (microvms.proto). */
+const targetOf = ({ uid, namespace, id }: { uid: string; namespace: string; id: string }): Target =>
+  uid === '' ? { namespace, id } : { uid };
+
+function waitMs(timeout: Duration | undefined): number | undefined {
+  if (!timeout) return DEFAULT_WAIT_MS;
+  const ms = durationMs(timeout);
+  return ms >= 0 && ms <= MAX_WAIT_MS ? ms : undefined;
+}
+
+/** The messages' bytes never lie in shared memory. */
+const ownBytes = (data: Uint8Array): Uint8Array<ArrayBuffer> =>
+  data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);

@@ -1,0 +1,199 @@
+import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import type { MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
+import type { FileInImage, InterfaceSpec, RestartPolicy, VolumeSpec } from '../../domain/spec.ts';
+import {
+  type MicroVMEvent,
+  MicroVMEvent_Type,
+  MicroVMEventSchema,
+} from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
+import {
+  InitrdSchema,
+  KernelSchema,
+  type MicroVM,
+  MicroVMSchema,
+  type MicroVMSpec,
+  MicroVMSpec_RestartPolicy,
+  MicroVMSpecSchema,
+  type MicroVMStatus,
+  MicroVMStatus_MicroVMState,
+  MicroVMStatusSchema,
+  Mount_MountType,
+  type NetworkInterface,
+  NetworkInterface_IfaceType,
+  NetworkInterfaceSchema,
+  type NetworkInterfaceStatus,
+  NetworkInterfaceStatusSchema,
+  type Progress,
+  ProgressSchema,
+  type Volume,
+  VolumeSchema,
+  type VolumeStatus,
+  VolumeStatusSchema,
+} from '../../gen/types/microvm_pb.ts';
+import type { WatchedEvent } from '../../service/services.ts';
+import { int32, int64 } from './numbers.ts';
+
+const STATES = {
+  PENDING: MicroVMStatus_MicroVMState.PENDING,
+  CREATED: MicroVMStatus_MicroVMState.CREATED,
+  FAILED: MicroVMStatus_MicroVMState.FAILED,
+  DELETING: MicroVMStatus_MicroVMState.DELETING,
+  STOPPED: MicroVMStatus_MicroVMState.STOPPED,
+  PAUSED: MicroVMStatus_MicroVMState.PAUSED,
+} as const satisfies Record<StateName, MicroVMStatus_MicroVMState>;
+
+const POLICIES = {
+  ON_FAILURE: MicroVMSpec_RestartPolicy.ON_FAILURE,
+  ALWAYS: MicroVMSpec_RestartPolicy.ALWAYS,
+  NEVER: MicroVMSpec_RestartPolicy.NEVER,
+} as const satisfies Record<RestartPolicy, MicroVMSpec_RestartPolicy>;
+
+/** A record on the native wire. Its status is always there: living clients read it without a look. */
+export function vmToWire(vm: MicroVmView): MicroVM {
+  return create(MicroVMSchema, { version: int32(vm.version), spec: specToWire(vm), status: statusToWire(vm) });
+}
+
+export function eventToWire({ type, vm, cursor, at }: WatchedEvent): MicroVMEvent {
+  return create(MicroVMEventSchema, {
+    type: MicroVMEvent_Type[type],
+    ...(vm && { microvm: vmToWire(vm) }),
+    cursor,
+    at: timestampFromMs(at),
+  });
+}
+
+function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
+  const { image, cmdline, addNetworkConfig } = spec.kernel;
+  return create(MicroVMSpecSchema, {
+    id: spec.id,
+    namespace: spec.namespace,
+    labels: { ...spec.labels },
+    vcpu: int32(spec.vcpu),
+    memoryInMb: int32(spec.memoryInMb),
+    kernel: create(KernelSchema, { image, cmdline, addNetworkConfig, ...filenameOf(spec.kernel) }),
+    ...(spec.initrd && { initrd: create(InitrdSchema, { image: spec.initrd.image, ...filenameOf(spec.initrd) }) }),
+    volumes: spec.volumes.map(volumeToWire),
+    interfaces: spec.interfaces.map(interfaceToWire),
+    metadata: { ...spec.metadata },
+    createdAt: timestampFromMs(vm.createdAt),
+    updatedAt: timestampFromMs(vm.updatedAt),
+    ...(vm.deletedAt !== undefined && { deletedAt: timestampFromMs(vm.deletedAt) }),
+    uid: vm.uid,
+    provider: spec.provider,
+    restartPolicy: POLICIES[spec.restartPolicy],
+    providerOptions: { ...spec.providerOptions },
+    generation: int64(vm.generation),
+  });
+}
+
+const filenameOf = ({ filename }: FileInImage): { filename?: string } => (filename === undefined ? {} : { filename });
+
+function volumeToWire(volume: VolumeSpec): Volume {
+  const { id, isRoot, isReadOnly, mountPoint, image, partitionId, sizeInMb } = volume;
+  return create(VolumeSchema, {
+    id,
+    isRoot,
+    isReadOnly,
+    mountPoint,
+    source: { containerSource: image },
+    ...(partitionId !== undefined && { partitionId }),
+    ...(sizeInMb !== undefined && { sizeInMb: int32(sizeInMb) }),
+  });
+}
+
+function interfaceToWire(nic: InterfaceSpec): NetworkInterface {
+  return create(NetworkInterfaceSchema, {
+    guestDeviceName: nic.name,
+    type: NetworkInterface_IfaceType[nic.type],
+    allowMetadataReq: nic.allowMetadata,
+    ...(nic.mac !== undefined && { guestMac: nic.mac }),
+    ...(nic.address !== undefined && { address: nic.address }),
+    publishedPorts: nic.publishedPorts.map((port) => ({
+      hostPort: int32(port.hostPort),
+      guestPort: int32(port.guestPort),
+      protocol: port.protocol,
+      hostIp: port.hostIp,
+    })),
+  });
+}
+
+function statusToWire(vm: MicroVmView): MicroVMStatus {
+  const { state, made } = vm;
+  const nextRetryAt = 'nextRetryAt' in state ? state.nextRetryAt : undefined;
+  return create(MicroVMStatusSchema, {
+    state: STATES[state.is],
+    volumes: volumesToWire(vm),
+    ...(made.kernel && { kernelMount: mountOf(made.kernel) }),
+    ...(made.initrd && { initrdMount: mountOf(made.initrd) }),
+    networkInterfaces: interfacesToWire(vm),
+    retry: int32(vm.retry),
+    message: state.message,
+    reason: state.reason,
+    conditions: vm.conditions.map(({ type, status, reason, message, lastTransitionAt }) => ({
+      type,
+      status,
+      reason,
+      message,
+      lastTransitionTime: timestampFromMs(lastTransitionAt),
+    })),
+    provider: made.provider ?? '',
+    accelerator: made.accelerator ?? '',
+    kernelImageDigest: made.kernel?.digest ?? '',
+    kernelFilename: made.kernel?.filename ?? '',
+    initrdImageDigest: made.initrd?.digest ?? '',
+    consoleTail: 'consoleTail' in state ? state.consoleTail : '',
+    ...progressOf(vm),
+    ...(nextRetryAt !== undefined && { nextRetryAt: timestampFromMs(nextRetryAt) }),
+  });
+}
+
+/** Every file of a microVM is a path of the host: none is a device. */
+const mountOf = ({ path }: Pick<MadeFile, 'path'>): { type: Mount_MountType; source: string } => ({
+  type: Mount_MountType.HOSTPATH,
+  source: path,
+});
+
+function volumesToWire({ made }: MicroVmView): Record<string, VolumeStatus> {
+  return mapValues(made.volumes, (volume) =>
+    create(VolumeStatusSchema, {
+      mount: mountOf(volume),
+      imageDigest: volume.digest,
+      sizeInMb: int32(volume.sizeInMb),
+    }),
+  );
+}
+
+function interfacesToWire(vm: MicroVmView): Record<string, NetworkInterfaceStatus> {
+  return mapValues(vm.made.interfaces, (made, name) =>
+    create(NetworkInterfaceStatusSchema, {
+      hostDeviceName: made.device,
+      index: int32(made.index),
+      macAddress: made.hostMac,
+      addresses: [...(own(vm.addresses, name) ?? [])],
+      guestMac: own(vm.allocation.interfaces, name)?.mac ?? '',
+    }),
+  );
+}
+
+/** In the states in which nothing is under way it would be a lie. */
+function progressOf({ state, progress }: MicroVmView): { progress?: Progress } {
+  if (!progress || (state.is !== 'PENDING' && state.is !== 'DELETING')) return {};
+  const { step, since, doneBytes, totalBytes } = progress;
+  return {
+    progress: create(ProgressSchema, {
+      step,
+      since: timestampFromMs(since),
+      doneBytes: int64(doneBytes),
+      totalBytes: int64(totalBytes),
+    }),
+  };
+}
+
+/** A name out of a spec may be `constructor`: only what is the record's own counts. */
+const own = <T>(record: Readonly<Record<string, T>>, key: string): T | undefined =>
+  Object.hasOwn(record, key) ? record[key] : undefined;
+
+function mapValues<A, B>(record: Readonly<Record<string, A>>, change: (value: A, key: string) => B): Record<string, B> {
+  return Object.fromEntries(Object.entries(record).map(([key, value]) => [key, change(value, key)]));
+}

@@ -1,0 +1,111 @@
+import type { Message } from '@bufbuild/protobuf';
+import { create } from '@bufbuild/protobuf';
+import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
+import { anyPack } from '@bufbuild/protobuf/wkt';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { Fault, type FaultKind } from '../domain/fault.ts';
+import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.ts';
+import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts';
+import type { Log } from '../ports/log.ts';
+
+/** The one mapping: a kind without a row does not compile. */
+const CODES = {
+  invalid: Code.InvalidArgument,
+  unbuilt: Code.Unimplemented,
+  expired: Code.OutOfRange,
+  unauthenticated: Code.Unauthenticated,
+  denied: Code.PermissionDenied,
+  not_found: Code.NotFound,
+  exists: Code.AlreadyExists,
+  conflict: Code.Aborted,
+  refused: Code.FailedPrecondition,
+  full: Code.ResourceExhausted,
+  timeout: Code.DeadlineExceeded,
+  cancelled: Code.Canceled,
+  tool: Code.Unavailable,
+} as const satisfies Record<FaultKind, Code>;
+
+/** @see https://github.com/googleapis/googleapis/blob/master/google/rpc/code.proto */
+const HTTP = {
+  [Code.Canceled]: 499,
+  [Code.Unknown]: 500,
+  [Code.InvalidArgument]: 400,
+  [Code.DeadlineExceeded]: 504,
+  [Code.NotFound]: 404,
+  [Code.AlreadyExists]: 409,
+  [Code.PermissionDenied]: 403,
+  [Code.ResourceExhausted]: 429,
+  [Code.FailedPrecondition]: 400,
+  [Code.Aborted]: 409,
+  [Code.OutOfRange]: 400,
+  [Code.Unimplemented]: 501,
+  [Code.Internal]: 500,
+  [Code.Unavailable]: 503,
+  [Code.DataLoss]: 500,
+  [Code.Unauthenticated]: 401,
+} as const satisfies Record<Code, number>;
+
+/** Names the errors of this daemon in a google.rpc.ErrorInfo. */
+const DOMAIN = 'flintlock';
+
+/** What every surface says about an error: each puts it into its own shape. */
+export interface WireError {
+  readonly code: Code;
+  readonly http: number;
+  readonly message: string;
+  readonly details: readonly Detail[];
+}
+
+type Detail = { readonly desc: GenMessage<Message>; readonly value: Message };
+
+/**
+ * What a caller is told about something thrown. What is no Fault is a bug:
+ * it is logged in full, and the caller learns only that there is one.
+ *
+ * @param signal - the call's: an error after its end is the end's doing
+ */
+export function wireError(thrown: unknown, log: Log, signal?: AbortSignal): WireError {
+  if (thrown instanceof Fault) {
+    const code = CODES[thrown.kind];
+    return { code, http: HTTP[code], message: thrown.message, details: detailsOf(thrown) };
+  }
+  // The library's own verdicts: malformed bytes, a message that is too large, a deadline.
+  if (thrown instanceof ConnectError)
+    return { code: thrown.code, http: HTTP[thrown.code], message: thrown.rawMessage, details: [] };
+  if (signal?.aborted && isAbort(thrown, signal)) {
+    if (signal.reason instanceof Fault || signal.reason instanceof ConnectError) return wireError(signal.reason, log);
+    return { code: Code.Canceled, http: HTTP[Code.Canceled], message: 'The call was cancelled', details: [] };
+  }
+  log.error('a call failed by a bug of the daemon', { error: thrown });
+  const message = 'Internal error of the daemon: its log says more';
+  return { code: Code.Internal, http: HTTP[Code.Internal], message, details: [] };
+}
+
+const isAbort = (thrown: unknown, signal: AbortSignal): boolean =>
+  thrown === signal.reason ||
+  (thrown instanceof Error && (thrown.name === 'AbortError' || thrown.name === 'TimeoutError'));
+
+function detailsOf(fault: Fault): readonly Detail[] {
+  const details: Detail[] = [];
+  if (fault.violations.length > 0) {
+    const fieldViolations = fault.violations.map(({ field, description }) => ({ field, description }));
+    details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
+  }
+  if (fault.reason !== undefined) {
+    const value = create(ErrorInfoSchema, { reason: fault.reason, domain: DOMAIN });
+    details.push({ desc: ErrorInfoSchema, value });
+  }
+  return details;
+}
+
+/** For gRPC: the details travel in `grpc-status-details-bin`. */
+export function connectError(thrown: unknown, log: Log, signal?: AbortSignal): ConnectError {
+  if (thrown instanceof ConnectError) return thrown;
+  const { code, message, details } = wireError(thrown, log, signal);
+  return new ConnectError(message, code, undefined, [...details], thrown);
+}
+
+/** For HTTP: the body of an error, as `{code, message, details}`. */
+export function rpcStatus({ code, message, details }: WireError): Status {
+  return create(StatusSchema, { code, message, details: details.map(({ desc, value }) => anyPack(desc, value)) });
+}

@@ -1,0 +1,118 @@
+import type { SpecDraft } from '../../src/domain/draft.ts';
+import { Fault } from '../../src/domain/fault.ts';
+import type { MicroVmView, Uid } from '../../src/domain/microvm.ts';
+import type { Spec } from '../../src/domain/spec.ts';
+import type { ServerInfo, Services, Target } from '../../src/service/services.ts';
+
+export const SAMPLE_UID = '01JDGZ0000000000000000000A' as Uid;
+
+export const sampleSpec: Spec = {
+  id: 'web',
+  namespace: 'default',
+  labels: { app: 'web' },
+  vcpu: 2,
+  memoryInMb: 256,
+  kernel: { image: 'oci:/images/kernel:1', filename: 'boot/vmlinuz', cmdline: 'quiet', addNetworkConfig: false },
+  initrd: { image: 'oci:/images/kernel:1' },
+  volumes: [{ id: 'root', isRoot: true, isReadOnly: false, mountPoint: '/', image: 'oci:/images/root:1' }],
+  interfaces: [{ name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] }],
+  metadata: {},
+  provider: '',
+  restartPolicy: 'ON_FAILURE',
+  providerOptions: {},
+};
+
+/** A record of a microVM that runs. */
+export function sampleVm(changes: Partial<MicroVmView> = {}): MicroVmView {
+  return {
+    uid: SAMPLE_UID,
+    version: 3,
+    generation: 1,
+    spec: sampleSpec,
+    allocation: { vmmUser: 70_001, interfaces: { eth0: { mac: '52:54:00:00:00:01', address: '10.77.0.2' } } },
+    state: { is: 'CREATED', reason: 'Running', message: 'The guest runs' },
+    made: {
+      provider: 'qemu',
+      accelerator: 'tcg',
+      kernel: { digest: 'sha256:aa', filename: 'boot/vmlinuz', path: '/state/images/aa/boot/vmlinuz' },
+      initrd: { digest: 'sha256:aa', filename: 'initrd', path: '/state/images/aa/initrd' },
+      volumes: { root: { digest: 'sha256:bb', path: '/state/vm/A/root.qcow2', sizeInMb: 64 } },
+      interfaces: { eth0: { device: 'flabcd0', index: 7, hostMac: '02:00:00:00:00:07' } },
+    },
+    conditions: [
+      { type: 'Running', status: 'True', reason: 'Running', message: 'It runs', lastTransitionAt: 1_700_000_000_000 },
+    ],
+    retry: 0,
+    createdAt: 1_700_000_000_000,
+    updatedAt: 1_700_000_000_000,
+    addresses: { eth0: ['10.77.0.2'] },
+    ...changes,
+  };
+}
+
+const nothing = { vcpu: 0, memoryInMb: 0, diskInMb: 0 };
+export const sampleInfo: ServerInfo = {
+  version: '0.1.0',
+  instance: 'abcd',
+  providers: [
+    {
+      name: 'qemu',
+      version: '7.2',
+      accelerator: 'tcg',
+      acceleratorReason: 'no /dev/kvm',
+      available: true,
+      unavailableReason: '',
+      capabilities: ['initrd'],
+    },
+  ],
+  defaultProvider: 'qemu',
+  capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },
+  promised: nothing,
+  used: nothing,
+  managedNetwork: '10.77.0.0/24',
+  volumeCopy: 'qcow2',
+  reconciling: false,
+  microvms: 1,
+};
+
+/** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
+export function fakeServices(replaced: Partial<Services> = {}): Services & { readonly created: SpecDraft[] } {
+  const created: SpecDraft[] = [];
+  const find = ({ uid, id }: Target): MicroVmView => {
+    if (uid === SAMPLE_UID || (!uid && id === sampleSpec.id)) return sampleVm();
+    throw new Fault('not_found', `MicroVM "${uid || id}" not found`);
+  };
+  return {
+    created,
+    create: async (draft) => {
+      created.push(draft);
+      return sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted' } });
+    },
+    get: async (target) => find(target),
+    delete: async (target) => void find(target),
+    list: async () => ({ vms: [sampleVm()], nextPageToken: '' }),
+    async *watch() {
+      yield { type: 'ADDED' as const, vm: sampleVm(), cursor: 'e.1', at: 1_700_000_000_000 };
+      yield { type: 'BOOKMARK' as const, cursor: 'e.2', at: 1_700_000_000_000 };
+    },
+    wait: async ({ uid }) => find({ uid }),
+    async *readConsole({ uid }) {
+      find({ uid });
+      yield Buffer.from('hello\r\n');
+      yield Buffer.from([0, 255, 10]);
+    },
+    info: async () => sampleInfo,
+    audit: async ({ fix }) => {
+      const item = { kind: 'interface', name: 'flabcd0', owner: SAMPLE_UID, detail: 'its alias' };
+      return { known: [item], leaked: [], missing: [], fixed: fix ? [item] : [] };
+    },
+    ...replaced,
+  };
+}
+
+/** A promise that ends with the signal: what a call without an end does. */
+export const untilAborted = (signal: AbortSignal): Promise<never> =>
+  new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
