@@ -153,7 +153,6 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
-    paths: (config) => [consoleLog(config), vmmLog(config), qmpSocket(config), consoleSocket(config)],
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
 }
