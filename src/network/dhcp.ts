@@ -48,7 +48,8 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     const last = known.get(directory);
     const there = last && (await processes.inspect(last));
     if (there && isOurs(there.argv)) return there;
-    const [found] = await processes.find(isOurs);
+    // A look-up by TCP is answered by a child with the same command line.
+    const found = (await processes.find(isOurs)).reduce<ProcessInfo | undefined>(older, undefined);
     if (found) known.set(directory, found);
     else known.delete(directory);
     return found;
@@ -86,28 +87,28 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
       ended = true;
     });
     const said = async () => readStartLog(new TextDecoder().decode(await files.read(paths.log, { maxBytes: 65_536 })));
-    let serves = false;
+    let state = 'hangs' as 'serves' | 'ended' | 'hangs';
+    const judge = async (): Promise<boolean> => {
+      if (ended) state = 'ended';
+      else if ((await said()).serves) state = 'serves';
+      return state !== 'hangs';
+    };
     try {
-      await waitFor({ files, clock }, paths.logs, async () => ended || (await said()).serves, {
-        ms: START_MS,
-        signal,
-        also: exited,
-      });
-      serves = !ended && (await said()).serves;
+      await waitFor({ files, clock }, paths.logs, judge, { ms: START_MS, signal, also: exited });
     } finally {
-      if (serves) known.set(dhcp.directory, identity);
-      else {
-        await processes.signal(identity, servesDirectory(dhcp.directory), 'SIGKILL');
+      if (state === 'hangs') {
+        await processes.signal(identity, (started) => argv.every((word) => started.includes(word)), 'SIGKILL');
         await exited;
       }
     }
-    if (serves) return;
+    if (state === 'serves') {
+      known.set(dhcp.directory, identity);
+      return;
+    }
     const { words } = await said();
     throw failed(
       `Cannot start the DHCP server on ${dhcp.bridge} (${dhcp.gateway}): ` +
-        (ended
-          ? `dnsmasq ended and said: ${words}`
-          : `dnsmasq does not serve after ${START_MS} ms; it said: ${words}`) +
+        `${state === 'ended' ? 'dnsmasq ended' : `dnsmasq does not serve after ${START_MS} ms`} and said: ${words}` +
         (/already in use/.test(words) ? '. Another server holds the port there: `ss -lnup` shows which one' : ''),
     );
   };
@@ -158,6 +159,9 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     },
   };
 }
+
+const older = (a: ProcessInfo | undefined, b: ProcessInfo): ProcessInfo =>
+  a && Number(a.startTime) <= Number(b.startTime) ? a : b;
 
 const same = (a: readonly string[], b: readonly string[]): boolean =>
   a.length === b.length && a.every((word, i) => word === b[i]);

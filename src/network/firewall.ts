@@ -1,45 +1,31 @@
-import type { Run } from '../ports/host.ts';
 import type { FirewallIntent, Network } from '../ports/network.ts';
-import { failed, guard, plain } from './failure.ts';
-
-const TIMEOUT_MS = 10_000;
+import { guard, plain } from './failure.ts';
+import { type Nft, removal } from './nft.ts';
 
 type Firewall = Pick<Network, 'addFirewall' | 'removeFirewall' | 'tables'> & {
   /** `inet name`, as `tables` names it. */
   removeTable(table: string, signal: AbortSignal): Promise<void>;
 };
 
-/** Tables of nftables, each replaced as a whole in one transaction. */
-export function createFirewall(run: Run): Firewall {
-  const apply = (rules: string, signal: AbortSignal): Promise<string> =>
-    run(['nft', '-f', '-'], { signal, timeoutMs: TIMEOUT_MS, input: rules });
+/** The managed network's own table, replaced as a whole in one transaction. */
+export function createFirewall(nft: Nft): Firewall {
+  const removeTable = (table: string, signal: AbortSignal): Promise<void> =>
+    guard(`remove firewall table ${table}`, () => {
+      const [family = '', name = ''] = table.split(' ');
+      return nft.apply(removal(`${plain('family', family)} ${plain('table', name)}`), signal);
+    });
 
   return {
+    removeTable,
     addFirewall: (intent, signal) =>
-      guard(`set firewall table inet ${intent.table}`, async () => {
-        await apply(rulesOf(intent), signal);
-      }),
-
-    removeFirewall: ({ table }, signal) =>
-      guard(`remove firewall table inet ${table}`, async () => {
-        await apply(removal(`inet ${plain('table', table)}`), signal);
-      }),
-
+      guard(`set firewall table inet ${intent.table}`, () => nft.apply(rulesOf(intent), signal)),
+    removeFirewall: ({ table }, signal) => removeTable(`inet ${table}`, signal),
     tables: (signal) =>
       guard('list the firewall tables', async () =>
-        parseTables(await run(['nft', '-j', 'list', 'tables'], { signal, timeoutMs: TIMEOUT_MS })),
+        (await nft.tables(signal)).map(({ family, name }) => `${family} ${name}`),
       ),
-
-    removeTable: (table, signal) =>
-      guard(`remove firewall table ${table}`, async () => {
-        const [family = '', name = ''] = table.split(' ');
-        await apply(removal(`${plain('family', family)} ${plain('table', name)}`), signal);
-      }),
   };
 }
-
-/** Naming a table makes it where it is not there, so that deleting it cannot fail. */
-const removal = (table: string): string => `table ${table}\ndelete table ${table}\n`;
 
 /**
  * What the managed network needs and no more: guests reach each other, the
@@ -80,15 +66,4 @@ function rulesOf(intent: FirewallIntent): string {
   }
 }
 `;
-}
-
-function parseTables(json: string): readonly string[] {
-  const found: string[] = [];
-  try {
-    const { nftables }: { nftables: { table?: { family: string; name: string } }[] } = JSON.parse(json);
-    for (const { table } of nftables) if (table) found.push(`${table.family} ${table.name}`);
-  } catch (cause) {
-    throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
-  }
-  return found;
 }

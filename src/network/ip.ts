@@ -11,6 +11,15 @@ export interface Link extends HostInterface {
   readonly addresses: readonly string[];
 }
 
+export interface Route {
+  /** `10.0.0.0/8`, `10.0.0.1` for a single address, or `default`. */
+  readonly destination: string;
+  /** Empty where it leads nowhere. */
+  readonly device: string;
+  /** For messages: `10.0.0.0/8 via 192.0.2.1 dev eth0`. */
+  readonly text: string;
+}
+
 /** The `ip` of iproute2: one process for any number of commands. */
 export interface Ip {
   /** Commands in order, up to the first one that fails. @returns the standard output: JSON where a command shows something */
@@ -18,7 +27,9 @@ export interface Ip {
   /** Undefined when there is no such device. */
   find(device: string, signal: AbortSignal): Promise<Link | undefined>;
   all(signal: AbortSignal): Promise<readonly Link[]>;
-  /** Undefined when there is no such device. */
+  /** The IPv4 routes of all tables, and the host's own addresses. */
+  routes(signal: AbortSignal): Promise<readonly Route[]>;
+  /** Not there is success. */
   remove(device: string, signal: AbortSignal): Promise<void>;
 }
 
@@ -41,6 +52,11 @@ export function createIp(run: Run): Ip {
       return parseLinks(await run(['ip', '-j', '-d', 'link', 'show'], { signal, timeoutMs: TIMEOUT_MS }));
     },
 
+    async routes(signal) {
+      const show = ['ip', '-j', '-4', 'route', 'show', 'table', 'all'] as const;
+      return parseRoutes(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
+    },
+
     async remove(device, signal) {
       try {
         await run(['ip', 'link', 'delete', 'dev', device], { signal, timeoutMs: TIMEOUT_MS });
@@ -57,14 +73,8 @@ const isAbsent = (error: unknown): boolean =>
 
 /** Reads what `ip -j -d link show` or `ip -j -d address show` printed. */
 export function parseLinks(json: string): readonly Link[] {
-  let rows: unknown;
-  try {
-    rows = JSON.parse(json);
-  } catch (cause) {
-    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
-  }
   // Rows of other devices than the one asked for are printed as {}.
-  return list(rows)
+  return list(parse(json))
     .filter((row) => typeof row.ifname === 'string')
     .map((row) => ({
       device: text(row.ifname),
@@ -77,6 +87,23 @@ export function parseLinks(json: string): readonly Link[] {
         .filter((address) => address.family === 'inet')
         .map((address) => `${text(address.local)}/${String(address.prefixlen)}`),
     }));
+}
+
+/** Reads what `ip -j route show table all` printed. */
+export function parseRoutes(json: string): readonly Route[] {
+  return list(parse(json)).map((row) => {
+    const [destination, device] = [text(row.dst), text(row.dev)];
+    const words = [text(row.type), destination, row.gateway && `via ${text(row.gateway)}`, device && `dev ${device}`];
+    return { destination, device, text: words.filter(Boolean).join(' ') };
+  });
+}
+
+function parse(json: string): unknown {
+  try {
+    return JSON.parse(json);
+  } catch (cause) {
+    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
+  }
 }
 
 type Row = Readonly<Record<string, unknown>>;

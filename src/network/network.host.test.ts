@@ -1,8 +1,9 @@
-import { chmod, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
+import { askForAddress, ping, plugPeer } from '../../test/support/peer.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { DhcpIntent, LeaseIntent, Network } from '../ports/network.ts';
@@ -42,43 +43,12 @@ const newNetwork = (): Network => createNetwork({ run: host.run, processes: host
 const sh = (netns: Netns, ...argv: [string, ...string[]]): Promise<string> =>
   netns.run(argv, { signal, timeoutMs: 20_000 });
 
-/** A machine of its own at the bridge, as a guest is behind its tap. */
-async function plugGuest(index: number, mac: string): Promise<Netns> {
-  const guest = await createNetns();
+const plugGuest = async (index: number, mac: string): Promise<Netns> => {
+  const guest = await plugPeer(host, { bridge: 'fltstbr', port: `port${index}`, mac });
   guests.push(guest);
-  await sh(
-    host,
-    'ip',
-    'link',
-    'add',
-    `port${index}`,
-    'type',
-    'veth',
-    'peer',
-    'name',
-    'eth0',
-    'netns',
-    String(guest.pid),
-  );
-  await sh(host, 'ip', 'link', 'set', `port${index}`, 'master', 'fltstbr', 'up');
-  await sh(guest, 'ip', 'link', 'set', 'eth0', 'address', mac, 'up');
   return guest;
-}
-
-/** Asks for an address as a guest does. @returns it */
-async function askDhcp(guest: Netns): Promise<string> {
-  const script = join(directory, 'udhcpc.sh');
-  await writeFile(
-    script,
-    '#!/bin/sh\n[ "$1" = bound ] || exit 0\nip addr flush dev $interface\nip addr add $ip/$mask dev $interface\nip route replace default via $router\n',
-    { mode: 0o755 },
-  );
-  await sh(guest, 'busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '10', '-T', '1', '-s', script);
-  const shown = await sh(guest, 'ip', '-4', '-o', 'addr', 'show', 'dev', 'eth0');
-  return /inet ([\d.]+)/.exec(shown)?.[1] ?? 'none';
-}
-
-const ping = (guest: Netns, to: string): Promise<string> => sh(guest, 'busybox', 'ping', '-c', '1', '-W', '5', to);
+};
+const askDhcp = (guest: Netns): Promise<string> => askForAddress(guest, directory);
 
 const lease = (n: number): LeaseIntent => ({
   directory: dhcp.directory,
@@ -228,12 +198,12 @@ test('guests reach the outside masqueraded and are not reached from it', async (
   await sh(guest, 'ip', 'addr', 'add', '10.77.0.11/24', 'dev', 'eth0');
   await sh(guest, 'ip', 'route', 'add', 'default', 'via', '10.77.0.1');
 
-  await ping(guest, '192.0.2.2'); // the outside has no route back: it answers the host
+  expect(await ping(guest, '192.0.2.2')).toBe(true); // the outside has no route back: it answers the host
   await sh(outside, 'ip', 'route', 'add', '10.77.0.0/24', 'via', '192.0.2.1');
-  for (const closed of ['10.77.0.11', '10.77.0.1'])
-    await expect(sh(outside, 'busybox', 'ping', '-c', '1', '-W', '1', closed)).rejects.toThrow('exit status 1');
+  for (const closed of ['10.77.0.11', '10.77.0.1']) expect(await ping(outside, closed)).toBe(false);
+  expect(await ping(outside, '192.0.2.1')).toBe(true);
   await network.removeFirewall(firewall, signal);
-  await ping(outside, '10.77.0.11'); // so it was the firewall
+  expect(await ping(outside, '10.77.0.11')).toBe(true); // so it was the firewall
 });
 
 describe('DHCP', () => {
@@ -251,9 +221,9 @@ describe('DHCP', () => {
     await network.addLease(lease(2), signal);
     const [one, two] = [await plugGuest(1, lease(1).mac), await plugGuest(2, lease(2).mac)];
     expect(await Promise.all([askDhcp(one), askDhcp(two)])).toEqual(['10.77.0.11', '10.77.0.12']);
-    await ping(one, '10.77.0.1');
-    await ping(one, '10.77.0.12');
-    await ping(two, '10.77.0.11');
+    expect(await ping(one, '10.77.0.1')).toBe(true);
+    expect(await ping(one, '10.77.0.12')).toBe(true);
+    expect(await ping(two, '10.77.0.11')).toBe(true);
     expect(await sh(one, 'busybox', 'nslookup', 'vm-2.flintlock.internal', '10.77.0.1')).toContain('10.77.0.12');
 
     await expect.poll(() => changed.mock.calls.length).toBeGreaterThan(0);
@@ -390,7 +360,23 @@ describe('DHCP', () => {
   });
 
   test('without its bridge it is not started, and an abort leaves no server', async () => {
-    await expect(network.startDhcp(dhcp, AbortSignal.abort(new Error('enough')))).rejects.toThrow('enough');
+    const abort = new AbortController();
+    const interrupted = createNetwork({
+      run: host.run,
+      processes: {
+        ...host.processes,
+        async start(argv, options) {
+          const started = await host.processes.start(argv, options);
+          abort.abort(new Error('enough'));
+          return started;
+        },
+      },
+      files,
+      clock,
+      log,
+    });
+    await expect(interrupted.startDhcp(dhcp, abort.signal)).rejects.toThrow('enough');
+    expect(await servers()).toEqual([]);
     await network.removeBridge(bridge, signal);
     await expect(network.startDhcp(dhcp, signal)).rejects.toMatchObject({
       kind: 'tool',

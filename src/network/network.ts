@@ -1,13 +1,16 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network } from '../ports/network.ts';
+import type { Network, PortGuards, Surroundings } from '../ports/network.ts';
 import { createDhcp } from './dhcp.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
+import { createGuards } from './guards.ts';
 import { createIp } from './ip.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
+import { createNft } from './nft.ts';
+import { createSurroundings } from './surroundings.ts';
 import { createSysctl } from './sysctl.ts';
 
 const FORWARDING = 'net/ipv4/ip_forward';
@@ -22,16 +25,20 @@ export interface NetworkHands {
 }
 
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
-export function createNetwork({ run, files, processes, clock, log }: NetworkHands): Network {
+export function createNetwork(hands: NetworkHands): Network & PortGuards & Surroundings {
+  const { run, files, processes, clock, log } = hands;
   const ip = createIp(run);
+  const nft = createNft(run);
   const sysctl = createSysctl(run);
-  const firewall = createFirewall(run);
+  const firewall = createFirewall(nft);
   const dhcp = createDhcp({ ip, files, processes, clock, log });
   const forever = new AbortController().signal;
 
   return {
     ...createLinks({ ip, sysctl, log }),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
+    ...createGuards(nft),
+    ...createSurroundings({ ip, nft }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
     tables: firewall.tables,

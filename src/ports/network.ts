@@ -96,3 +96,52 @@ export interface HostInterface {
   readonly kind: string;
   readonly master: string;
 }
+
+/** The table that holds the guards of all ports of an instance. */
+export interface GuardsIntent {
+  /** The name of the table, of family bridge. */
+  readonly table: string;
+  /** What the names of all taps of the instance begin with: a tap without a guard passes nothing. */
+  readonly prefix: string;
+}
+
+/** What one tap may send as. */
+export interface GuardIntent {
+  /** The name of the table, of family bridge. */
+  readonly table: string;
+  readonly device: string;
+  readonly mac: string;
+  readonly address: string;
+}
+
+/** Keeps a guest from taking another's MAC or IPv4 address, and from speaking IPv6. Faults as for {@link Network}. */
+export interface PortGuards {
+  /** Before the first tap. Again: the guards of the taps stay. */
+  addGuards(guards: GuardsIntent, signal: AbortSignal): Promise<void>;
+  removeGuards(guards: GuardsIntent, signal: AbortSignal): Promise<void>;
+  /** Before its tap is added: until then nothing passes. */
+  addGuard(guard: GuardIntent, signal: AbortSignal): Promise<void>;
+  removeGuard(guard: GuardIntent, signal: AbortSignal): Promise<void>;
+}
+
+/** What of the host's own network is in the way of ours. Faults as for {@link Network}. */
+export interface Surroundings {
+  /**
+   * Whether a route of the host, other than by our own bridge, meets a network.
+   * @returns the route and the remedy, as a sentence
+   */
+  overlaps(
+    network: { readonly cidr: string; readonly bridge: string },
+    signal: AbortSignal,
+  ): Promise<string | undefined>;
+  /**
+   * The network where none was asked for: the one that our bridge has, else
+   * the first of 10.77.0.0/24, 10.78.0.0/24, … 10.255.0.0/24 that no route meets.
+   */
+  freeCidr(bridge: string, signal: AbortSignal): Promise<string | undefined>;
+  /**
+   * Whether another's firewall drops what guests send out, as Docker's does.
+   * @returns the chain and the remedy, as a sentence
+   */
+  forwardingBlocked(bridge: string, signal: AbortSignal): Promise<string | undefined>;
+}

@@ -1,0 +1,63 @@
+import type { Run } from '../ports/host.ts';
+import { failed } from './failure.ts';
+
+/** It waits for the kernel's netfilter lock only: milliseconds. */
+const TIMEOUT_MS = 10_000;
+
+/** The `nft` of nftables. */
+export interface Nft {
+  /** Applies a rule set in one transaction: whole or not at all. */
+  apply(rules: string, signal: AbortSignal): Promise<void>;
+  tables(signal: AbortSignal): Promise<readonly { readonly family: string; readonly name: string }[]>;
+  chains(signal: AbortSignal): Promise<readonly Chain[]>;
+}
+
+export interface Chain {
+  readonly family: string;
+  readonly table: string;
+  readonly name: string;
+  /** Empty where it is at none, but called by others. */
+  readonly hook: string;
+  /** Empty where it is at no hook. */
+  readonly policy: string;
+}
+
+export function createNft(run: Run): Nft {
+  const list = async (what: 'tables' | 'chains', signal: AbortSignal): Promise<readonly Row[]> =>
+    parseRows(await run(['nft', '-j', 'list', what], { signal, timeoutMs: TIMEOUT_MS }), what.slice(0, -1));
+
+  return {
+    async apply(rules, signal) {
+      await run(['nft', '-f', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${rules}\n` });
+    },
+    tables: async (signal) =>
+      (await list('tables', signal)).map((row) => ({ family: text(row.family), name: text(row.name) })),
+    chains: async (signal) =>
+      (await list('chains', signal)).map((row) => ({
+        family: text(row.family),
+        table: text(row.table),
+        name: text(row.name),
+        hook: text(row.hook),
+        policy: text(row.policy),
+      })),
+  };
+}
+
+/** Naming a table makes it where it is not there, so that deleting it cannot fail. */
+export const removal = (table: string): string => `table ${table}\ndelete table ${table}\n`;
+
+type Row = Readonly<Record<string, unknown>>;
+const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null;
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+
+/** `{"nftables": [{"metainfo": …}, {"table": {…}}, …]}`: the rows of one kind (libnftables-json(5)). */
+function parseRows(json: string, kind: string): readonly Row[] {
+  try {
+    const all: unknown = JSON.parse(json);
+    if (isRow(all) && Array.isArray(all.nftables))
+      return all.nftables.flatMap((row: unknown) => (isRow(row) && isRow(row[kind]) ? [row[kind]] : []));
+  } catch (cause) {
+    throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
+  }
+  throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`);
+}

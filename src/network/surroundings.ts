@@ -1,0 +1,61 @@
+import { type Cidr, overlap, parseBlock, parseCidr } from '../domain/ipv4.ts';
+import type { Surroundings } from '../ports/network.ts';
+import { guard } from './failure.ts';
+import type { Ip, Route } from './ip.ts';
+import type { Nft } from './nft.ts';
+
+/** Wider than this is a way out (0.0.0.0/0, or the two halves of it that VPNs set), not somebody's network. */
+const WIDEST = 8;
+
+/** Looks at what of the host is in our way. It changes nothing. */
+export function createSurroundings({ ip, nft }: { ip: Ip; nft: Nft }): Surroundings {
+  return {
+    overlaps: ({ cidr, bridge }, signal) =>
+      guard(`compare ${cidr} with the host's routes`, async () => {
+        const wanted = parseCidr(cidr);
+        if (!wanted) return `${JSON.stringify(cidr)} is not a network from /8 to /29, as 10.77.0.0/24 is`;
+        const met = meeting(wanted, await ip.routes(signal), bridge);
+        return met && `${cidr} overlaps the host's route ${met.text}: choose another network with --managed-network`;
+      }),
+
+    freeCidr: (bridge, signal) =>
+      guard('choose a network', async () => {
+        const routes = await ip.routes(signal);
+        const candidates = Array.from({ length: 255 - 77 + 1 }, (_, i) => `10.${77 + i}.0.0/24`);
+        const own = candidates.filter((cidr) => routes.some((r) => r.device === bridge && r.destination === cidr));
+        return [...own, ...candidates].find((candidate) => {
+          const cidr = parseCidr(candidate);
+          return cidr && !meeting(cidr, routes, bridge);
+        });
+      }),
+
+    forwardingBlocked: (bridge, signal) =>
+      guard('look for other firewalls', async () => {
+        const chains = await nft.chains(signal);
+        const chain = chains.find(
+          ({ family, hook, policy }) => ['ip', 'inet'].includes(family) && hook === 'forward' && policy === 'drop',
+        );
+        if (!chain) return undefined;
+        const place = `${chain.family} ${chain.table}`;
+        // Of iptables: Docker leaves a chain to the administrator, which its own rules come after.
+        const docker = chains.some((c) => `${c.family} ${c.table}` === place && c.name === 'DOCKER-USER');
+        const remedy = ['i', 'o'].map((side) =>
+          place === 'ip filter' && chain.name === 'FORWARD'
+            ? `\`iptables -I ${docker ? 'DOCKER-USER' : 'FORWARD'} -${side} ${bridge} -j ACCEPT\``
+            : `\`nft insert rule ${place} ${chain.name} ${side}ifname ${bridge} accept\``,
+        );
+        return (
+          `The firewall chain ${place} ${chain.name} drops what its rules do not let pass: ` +
+          `where guests do not reach the outside, ${remedy.join(' and ')} let them`
+        );
+      }),
+  };
+}
+
+function meeting(wanted: Cidr, routes: readonly Route[], bridge: string): Route | undefined {
+  return routes.find((route) => {
+    if (route.device === bridge) return false;
+    const cidr = parseBlock(route.destination);
+    return cidr !== undefined && cidr.prefix >= WIDEST && overlap(cidr, wanted);
+  });
+}
