@@ -74,9 +74,9 @@ export class Scheduler implements Wake {
     this.#tasks.clear();
   }
 
-  /** Resolves when nothing is being looked at: all that was woken has been looked at once. */
-  async settled(): Promise<void> {
-    await Promise.all([...this.#tasks.values()].map((task) => task.done));
+  /** Resolves when the looks under way at these microVMs have ended. */
+  async settled(uids: readonly Uid[]): Promise<void> {
+    await Promise.all(uids.map((uid) => this.#tasks.get(uid)?.done));
   }
 
   async #run(uid: Uid, task: Task): Promise<void> {

@@ -88,4 +88,6 @@ export interface Vmm {
   isProgram(argv: readonly string[], exe: string): boolean;
   /** The file with what the guest wrote to its console: it only grows, its beginning may be freed. */
   consolePath(config: Pick<VmmConfig, 'stateDirectory'>): string;
+  /** Every file and socket that it may make in those directories, for the audit. */
+  paths(config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[];
 }

@@ -1,0 +1,21 @@
+import { statfs } from 'node:fs/promises';
+import { availableParallelism, freemem, totalmem } from 'node:os';
+import type { Resources } from '../service/services.ts';
+
+const MIB = 1 << 20;
+
+/** What the host has and what is used of it, whoever uses it. */
+export async function capacityOf(stateDirectory: string): Promise<{ capacity: Resources; used: Resources }> {
+  const disk = await statfs(stateDirectory);
+  const mib = (blocks: number): number => Math.floor((blocks * disk.bsize) / MIB);
+  const vcpu = availableParallelism();
+  const total = Math.floor(totalmem() / MIB);
+  return {
+    capacity: { vcpu, memoryInMb: total, diskInMb: mib(disk.blocks) },
+    used: {
+      vcpu: 0,
+      memoryInMb: total - Math.floor(freemem() / MIB),
+      diskInMb: mib(disk.blocks - disk.bfree),
+    },
+  };
+}

@@ -1,0 +1,285 @@
+import { createHash, randomBytes } from 'node:crypto';
+import { type Api, createApi } from '../api/api.ts';
+import { createUlids } from '../base/ulid.ts';
+import { CONSOLE_TAIL_BYTES } from '../domain/console.ts';
+import { Fault } from '../domain/fault.ts';
+import { type Cidr, parseCidr } from '../domain/ipv4.ts';
+import type { MicroVm, Uid } from '../domain/microvm.ts';
+import { databasePath, imagesDirectory, lockPath, type Names, vmStateDirectory } from '../domain/names.ts';
+import { audit } from '../engine/audit/audit.ts';
+import { keepConsoles } from '../engine/console-keeper.ts';
+import { WatchedGuests } from '../engine/guests.ts';
+import { HostNetwork } from '../engine/host-network.ts';
+import { ProgressBoard } from '../engine/progress.ts';
+import { createReconciler } from '../engine/reconciler.ts';
+import { recover } from '../engine/recovery.ts';
+import { Scheduler } from '../engine/scheduler.ts';
+import { StepRunner } from '../engine/step-runner.ts';
+import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
+import { createProcesses } from '../host/processes.ts';
+import { run } from '../host/run.ts';
+import { createImages } from '../images/images.ts';
+import { createNetwork } from '../network/network.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Network } from '../ports/network.ts';
+import type { Store } from '../ports/store.ts';
+import type { Vmm } from '../ports/vmm.ts';
+import { createServices } from '../service/create-services.ts';
+import { Database, holdLock } from '../store/database.ts';
+import { createLedger } from '../store/ledger.ts';
+import { createStore } from '../store/vms.ts';
+import { VMMS } from '../vmm/registry.ts';
+import { chooseVolumes } from '../volumes/volumes.ts';
+import { capacityOf } from './capacity.ts';
+import type { Config } from './settings.ts';
+
+/** What is kept of the past for watchers, beside the deleted records (design: 24 h). */
+const EVENTS_MS = 86_400_000;
+const PURGE_MS = 600_000;
+
+/** Everything that needs the state directory: opened by one process at a time. */
+export interface Opened {
+  readonly names: Names;
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly database: Database;
+  readonly network: Network;
+  close(): void;
+}
+
+/**
+ * Opens the state directory.
+ * @throws Fault `refused` when another daemon holds it or the database is newer
+ */
+export async function open(config: Config, log: Log): Promise<Opened> {
+  const stateDirectory = await directory(config['state-dir'], 0o700);
+  const runDirectory = await directory(config['run-dir'], 0o711);
+  const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
+  const lock = holdLock(lockPath(names));
+  try {
+    const database = new Database(databasePath(names));
+    const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
+    const ledger = createLedger(database);
+    const network = createNetwork({ run, files, processes: createProcesses(), clock, log });
+    const close = (): void => {
+      database.close();
+      lock.release();
+    };
+    return { names, store, ledger, database, network, close };
+  } catch (error) {
+    lock.release();
+    throw error;
+  }
+}
+
+async function directory(path: string, mode: number): Promise<string> {
+  await files.makeDirectory(path, mode);
+  return (await files.realPath(path)) ?? path;
+}
+
+/** Four letters or digits that begin every name of this daemon on the host. */
+function instanceOf(stateDirectory: string): string {
+  const alphabet = 'abcdefghijklmnopqrstuvwxyz234567';
+  const digest = createHash('sha256').update(stateDirectory).digest();
+  return [...digest.subarray(0, 4)].map((byte) => alphabet[byte % 32]).join('');
+}
+
+export interface Daemon {
+  readonly api: Api;
+  /** Takes over what an earlier daemon left. Called when the API listens. */
+  recover(): Promise<void>;
+  /** Lets go of everything: guests, network and disks stay as they are. */
+  stop(): Promise<void>;
+}
+
+/** Where adapters meet ports: the one place that knows them all. */
+export async function compose(config: Config, version: string, opened: Opened, log: Log): Promise<Daemon> {
+  const { names, store, ledger, database, network } = opened;
+  const processes = createProcesses();
+  const stopping = new AbortController();
+  const sockets: string[] = [];
+  const cidr = await networkOf(config, opened);
+
+  const images = createImages({
+    directory: imagesDirectory(names),
+    imageRoots: config['image-root'],
+    insecureRegistries: config['insecure-registry'],
+    run,
+    files,
+    ledger,
+    clock,
+    log,
+  });
+  await files.makeDirectory(imagesDirectory(names), 0o700);
+  const volumes = await chooseVolumes({
+    directory: imagesDirectory(names),
+    run,
+    files,
+    log,
+    allowQcow2: true,
+    signal: stopping.signal,
+  });
+  const qemu = await VMMS.qemu({
+    binary: config['qemu-bin'],
+    accel: config['qemu-accel'],
+    acpi: config['qemu-acpi'] === 'on',
+    run,
+    files,
+    processes,
+    clock,
+    log,
+  });
+  const vmms: readonly Vmm[] = [qemu];
+  const vmmOf = (provider: string): Vmm => {
+    const found = vmms.find((vmm) => vmm.name === (provider || config['default-provider']));
+    if (!found) throw new Fault('refused', `There is no provider "${provider}"`, { reason: 'ProviderUnavailable' });
+    return found;
+  };
+
+  const consolePath = (vm: MicroVm): string =>
+    vmmOf(vm.made.provider ?? vm.spec.provider).consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
+  const consoleTail = async (uid: Uid): Promise<string> => {
+    const vm = store.get(uid);
+    const path = vm && consolePath(vm);
+    const info = path === undefined ? undefined : await files.stat(path);
+    if (path === undefined || !info) return '';
+    const offset = Math.max(0, info.sizeBytes - CONSOLE_TAIL_BYTES);
+    return Buffer.from((await files.read(path, { offset, maxBytes: CONSOLE_TAIL_BYTES })) ?? []).toString();
+  };
+
+  const progress = new ProgressBoard();
+  const wake = {
+    wake: (uid: Uid): void => scheduler.wake(uid),
+    interrupt: (uid: Uid): void => scheduler.interrupt(uid),
+  };
+  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
+  const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log });
+  const ports = { names, files, images, volumes, network, managed, guests, vmm: vmmOf };
+  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports });
+  const scheduler = new Scheduler(
+    createReconciler({
+      store,
+      ledger,
+      runner,
+      guests,
+      clock,
+      log,
+      vmm: vmmOf,
+      consoleTail,
+      maximumRetry: config['maximum-retry'],
+    }),
+    { clock, log },
+  );
+
+  let isReconciling = true;
+  const newUid = createUlids(clock.now, clock.random);
+  const services = createServices({
+    version,
+    instance: names.instance,
+    store,
+    transactions: database,
+    clock,
+    wake,
+    images,
+    volumes,
+    files,
+    network: cidr,
+    vmmUsers: config['vmm-uid-range'],
+    vmms,
+    defaultVmm: vmmOf(''),
+    newUid: () => newUid() as Uid,
+    vmmInfo: (vmm) => vmm.info(),
+    capacity: () => capacityOf(names.stateDirectory),
+    progress: (uid) => progress.of(uid),
+    isWatched: (uid) => guests.of(uid) !== undefined,
+    isReconciling: () => isReconciling,
+    consolePath,
+    onChange(listener) {
+      const stops = [store.onEvent(listener), guests.onAttach(listener)];
+      return () => {
+        for (const stop of stops) stop();
+      };
+    },
+    audit: (options, signal) =>
+      audit(
+        {
+          names,
+          files,
+          processes,
+          network,
+          vmms,
+          ledger,
+          log,
+          uids: () => store.list({ gone: true }).map((vm) => vm.uid),
+          sockets: () => sockets,
+        },
+        options,
+        signal,
+      ),
+  });
+  const api = createApi({
+    services,
+    log,
+    ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
+  });
+
+  const stopConsoles = keepConsoles({
+    files,
+    clock,
+    log,
+    running: () => guests.all(),
+    consolePath: (uid) => {
+      const vm = store.get(uid);
+      return vm && consolePath(vm);
+    },
+  });
+  let cancelPurge = (): void => undefined;
+  const purge = (): void => {
+    try {
+      store.purge(clock.now() - config['retain-deleted'], clock.now() - EVENTS_MS);
+    } catch (error) {
+      log.error('old records could not be removed', { error: String(error) });
+    }
+    cancelPurge = clock.after(PURGE_MS, purge);
+  };
+
+  return {
+    api,
+    async recover() {
+      purge();
+      await recover({ store, images, scheduler, network: managed, clock, log }, stopping.signal);
+      isReconciling = false;
+    },
+    async stop() {
+      stopping.abort(new Fault('cancelled', 'the daemon ends'));
+      cancelPurge();
+      stopConsoles();
+      managed?.release();
+      await api.stop();
+      await scheduler.stop();
+      guests.detachAll();
+      opened.close();
+    },
+  };
+}
+
+const REMEMBERED_NETWORK = 'managed-network';
+
+/** The network's CIDR: as given, as chosen before, or the first that no route of the host meets. */
+async function networkOf(config: Config, { store, ledger, network }: Opened): Promise<Cidr | undefined> {
+  const wanted = config['managed-network'];
+  if (wanted === 'none') return undefined;
+  const before = store.recall(REMEMBERED_NETWORK);
+  const isMade = ledger.of('host').length > 0;
+  const text = wanted !== 'auto' ? wanted : (before ?? '10.77.0.0/24');
+  if (isMade && before !== undefined && before !== text)
+    throw new Fault(
+      'refused',
+      `Cannot use --managed-network ${text}: the network was made as ${before}; delete its microVMs and run flintlockd teardown first`,
+    );
+  void network;
+  store.remember(REMEMBERED_NETWORK, text);
+  return parseCidr(text);
+}

@@ -1,0 +1,154 @@
+import { z } from 'zod';
+import { parseCidr } from '../domain/ipv4.ts';
+import { MAX_RUN_DIRECTORY } from '../domain/names.ts';
+
+/** `90s`, `15m`, `24h`, `7d` in milliseconds; a bare number is seconds. */
+const DURATION = /^(\d+)(ms|s|m|h|d)?$/;
+const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
+
+const duration = z.string().transform((text, context) => {
+  const [, count, unit = 's'] = DURATION.exec(text) ?? [];
+  if (count === undefined) {
+    context.addIssue({ code: 'custom', message: `"${text}" is no duration: write for instance 90s, 15m or 24h` });
+    return z.NEVER;
+  }
+  return Number(count) * (UNIT_MS[unit] ?? 1_000);
+});
+
+const absolute = z
+  .string()
+  .refine((path) => path.startsWith('/') && !path.split('/').includes('..'), 'must be an absolute path without ".."')
+  .transform((path) => path.replace(/(?<=.)\/+$/, ''));
+
+const uidRange = z.string().transform((text, context) => {
+  const [, first, last] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? [];
+  const range = { first: Number(first), last: Number(last) };
+  // 0 is root, 65534 nobody; (uid_t)-1 is no user.
+  if (first === undefined || range.first < 1_000 || range.last < range.first || range.last >= 2 ** 32 - 1) {
+    context.addIssue({ code: 'custom', message: `"${text}" is no range of users: write for instance 700000-765535` });
+    return z.NEVER;
+  }
+  return range;
+});
+
+export interface Setting {
+  readonly schema: z.ZodType;
+  readonly help: string;
+  /** As in --help: what stands for the value. Absent: a flag without one. */
+  readonly value?: string;
+  readonly repeatable?: boolean;
+  readonly default: string | boolean | number | readonly string[];
+}
+
+/** Every setting of the daemon, once: flags, environment, file, help and checks are made from it. */
+export const SETTINGS = {
+  'state-dir': {
+    schema: absolute,
+    value: 'DIR',
+    default: '/var/lib/flintlock',
+    help: 'records, images and disks; one daemon for each',
+  },
+  'run-dir': {
+    schema: absolute.refine(
+      (path) => Buffer.byteLength(path) <= MAX_RUN_DIRECTORY,
+      `must have at most ${MAX_RUN_DIRECTORY} bytes, so that the sockets below it have valid names`,
+    ),
+    value: 'DIR',
+    default: '/run/flintlock',
+    help: 'sockets; api.sock in it serves local users',
+  },
+  'grpc-endpoint': {
+    schema: z.array(z.string()).min(1),
+    value: 'HOST:PORT|unix:///PATH',
+    repeatable: true,
+    default: ['localhost:9090'],
+    help: 'where gRPC is served, beside api.sock',
+  },
+  'http-endpoint': {
+    schema: z.array(z.string()),
+    value: 'HOST:PORT|unix:///PATH',
+    repeatable: true,
+    default: ['localhost:8090'],
+    help: 'where HTTP/JSON is served',
+  },
+  insecure: { schema: z.boolean(), default: false, help: 'serve plain text on TCP endpoints' },
+  'image-root': {
+    schema: z.array(absolute),
+    value: 'DIR',
+    repeatable: true,
+    default: [],
+    help: 'images may come from OCI layouts and archives below it',
+  },
+  'insecure-registry': {
+    schema: z.array(z.string().regex(/^[A-Za-z0-9.-]+(:\d+)?$/, 'must be HOST or HOST:PORT')),
+    value: 'HOST:PORT',
+    repeatable: true,
+    default: [],
+    help: 'a registry that is spoken to without TLS',
+  },
+  'managed-network': {
+    schema: z.string().refine((text) => text === 'auto' || text === 'none' || parseCidr(text) !== undefined, {
+      message: 'must be a network such as 10.77.0.0/24 (/8 to /29, host bits 0), auto, or none',
+    }),
+    value: 'CIDR',
+    default: 'auto',
+    help: 'the network of TAP interfaces: a bridge with DHCP and NAT, made when first needed; auto: the first of 10.77.0.0/24, 10.78.0.0/24, … that no route of the host meets',
+  },
+  'default-provider': {
+    schema: z.enum(['qemu']),
+    value: 'NAME',
+    default: 'qemu',
+    help: 'the VMM of a spec that names none',
+  },
+  'qemu-bin': { schema: z.string().min(1), value: 'PATH', default: 'qemu-system-x86_64', help: "QEMU's program" },
+  'qemu-accel': {
+    schema: z.enum(['auto', 'kvm', 'tcg']),
+    value: 'auto|kvm|tcg',
+    default: 'auto',
+    help: 'auto: KVM where it really works, else software emulation (tcg)',
+  },
+  'qemu-acpi': {
+    schema: z.enum(['on', 'off']),
+    value: 'on|off',
+    default: 'on',
+    help: 'off for guest kernels without ACPI',
+  },
+  'vmm-uid-range': {
+    schema: uidRange,
+    value: 'FIRST-LAST',
+    default: '700000-765535',
+    help: 'the unprivileged users that VMMs run as, one each',
+  },
+  'maximum-retry': {
+    schema: z.coerce.number().int().min(1).max(1_000),
+    value: 'N',
+    default: 10,
+    help: 'attempts to create a microVM before it is FAILED',
+  },
+  'retain-deleted': {
+    schema: duration,
+    value: 'TIME',
+    default: '24h',
+    help: 'how long deleted microVMs can still be read',
+  },
+  verbosity: {
+    schema: z.coerce.number().int().min(0).max(9),
+    value: 'N',
+    default: 0,
+    help: '0: info, 2: debug',
+  },
+  'log-format': {
+    schema: z.enum(['text', 'json']),
+    value: 'text|json',
+    default: 'text',
+    help: 'how the log on standard error is written',
+  },
+} as const satisfies Record<string, Setting>;
+
+export type SettingName = keyof typeof SETTINGS;
+export type Config = { readonly [K in SettingName]: z.output<(typeof SETTINGS)[K]['schema']> };
+export const SETTING_NAMES = Object.keys(SETTINGS) as SettingName[];
+export const settingOf = (name: SettingName): Setting => SETTINGS[name];
+
+/** `FLINTLOCKD_STATE_DIR`; several values of a repeatable one are split at commas. */
+export const environmentName = (name: SettingName): string => `FLINTLOCKD_${name.toUpperCase().replaceAll('-', '_')}`;

@@ -1,0 +1,20 @@
+import { Fault } from '../domain/fault.ts';
+import { teardownNetwork } from '../engine/host-network.ts';
+import type { Opened } from './compose.ts';
+
+/**
+ * Removes what outlives the daemon: the managed network.
+ * @returns how many things were removed
+ * @throws Fault `refused` while there are microVMs
+ */
+export async function teardown({ store, ledger, network }: Opened, signal: AbortSignal): Promise<number> {
+  const count = store.count();
+  if (count > 0)
+    throw new Fault(
+      'refused',
+      `Cannot remove the network: ${count} microVMs are still there; start flintlockd, delete them, and try again`,
+    );
+  const before = ledger.of('host').length;
+  await teardownNetwork(ledger, network, signal);
+  return before;
+}

@@ -1,0 +1,150 @@
+import type { Ledger } from '../../ports/ledger.ts';
+import type { Log } from '../../ports/log.ts';
+import type { DhcpIntent } from '../../ports/network.ts';
+import { type EnumerateDeps, enumerate } from './enumerate.ts';
+import { type Expectation, expect } from './expect.ts';
+import { type Expected, sameThing, type Thing } from './thing.ts';
+
+export interface AuditDeps extends EnumerateDeps {
+  readonly ledger: Ledger;
+  readonly log: Log;
+  /** The daemon's own listening sockets. */
+  sockets(): readonly string[];
+}
+
+export interface AuditLine {
+  readonly kind: string;
+  readonly name: string;
+  readonly owner: string;
+  readonly detail: string;
+}
+
+export interface AuditResult {
+  readonly known: readonly AuditLine[];
+  readonly leaked: readonly AuditLine[];
+  readonly missing: readonly AuditLine[];
+  readonly fixed: readonly AuditLine[];
+}
+
+interface Found {
+  readonly known: readonly AuditLine[];
+  readonly leaked: readonly Thing[];
+  readonly missing: readonly Expected[];
+}
+
+/** Compares the host with the ledger. With `fix` each leak is undone, after one more proof that it is ours. */
+export async function audit(
+  deps: AuditDeps,
+  { fix }: { readonly fix: boolean },
+  signal: AbortSignal,
+): Promise<AuditResult> {
+  let found = await compare(deps, signal);
+  // Work goes on meanwhile: what was made or unmade between the two readings looks wrong once, not twice.
+  if (found.leaked.length > 0 || found.missing.length > 0) {
+    const again = await compare(deps, signal);
+    found = {
+      known: again.known,
+      leaked: again.leaked.filter((t) => found.leaked.some((f) => sameThing(f, t))),
+      missing: again.missing.filter((t) => found.missing.some((f) => sameThing(f, t))),
+    };
+  }
+  const fixed: Thing[] = [];
+  if (fix)
+    for (const thing of order(found.leaked)) {
+      await undo(deps, thing, signal);
+      deps.log.warn('a leak was undone', { kind: thing.kind, name: thing.name });
+      fixed.push(thing);
+    }
+  return {
+    known: found.known,
+    leaked: found.leaked.filter((thing) => !fixed.includes(thing)).map(lineOfThing),
+    missing: found.missing.map(lineOfExpected),
+    fixed: fixed.map(lineOfThing),
+  };
+}
+
+async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
+  const things = await enumerate(deps, signal);
+  // After the host: an intent is always written before its act.
+  const entries = deps.ledger.all();
+  const expectation = expect(entries, deps.names, deps.vmms, deps.sockets());
+  const dhcp = entries.find((e) => e.kind === 'dhcp')?.intent as unknown as DhcpIntent | undefined;
+  const known: AuditLine[] = [];
+  const leaked: Thing[] = [];
+  for (const thing of things) {
+    const owner = ownerOf(thing, expectation, dhcp);
+    if (owner === undefined) leaked.push(thing);
+    else if (owner.step !== '')
+      known.push({ kind: thing.kind, name: thing.name, owner: owner.owner, detail: owner.step });
+  }
+  const missing = expectation.named.filter((e) => e.made && !things.some((thing) => sameThing(thing, e)));
+  return { known, leaked: withoutNested(leaked), missing };
+}
+
+/** Whose a thing is; undefined: nobody's that the ledger knows. An empty step is a part of something, not listed. */
+function ownerOf(
+  thing: Thing,
+  { named, fixed, within }: Expectation,
+  dhcp: DhcpIntent | undefined,
+): { owner: string; step: string } | undefined {
+  const exact = named.find((e) => sameThing(e, thing));
+  if (exact) return exact;
+  if (thing.kind === 'process') {
+    const starting = named.find((e) => e.kind === 'process' && !e.made && isNamedIn(thing, e.name.slice('of '.length)));
+    if (starting) return starting;
+    // The argument itself, not a part of one: what only mentions the directory is no server of ours.
+    if (dhcp && thing.argv.some((word) => word.includes(`${dhcp.directory}/hosts`)))
+      return { owner: 'host', step: 'dhcp' };
+    return undefined;
+  }
+  if (fixed.has(thing.name) || within.some((path) => thing.name.startsWith(`${path}/`))) return { owner: '', step: '' };
+  return undefined;
+}
+
+const isNamedIn = (thing: Extract<Thing, { kind: 'process' }>, uid: string): boolean =>
+  thing.argv.some((word) => word.includes(uid));
+
+/** A leaked directory stands for all below it. */
+function withoutNested(leaked: readonly Thing[]): Thing[] {
+  const directories = leaked.filter((t) => t.kind === 'directory').map((t) => `${t.name}/`);
+  return leaked.filter((t) => !directories.some((directory) => t.name.startsWith(directory)));
+}
+
+/** Processes first: what they hold open can then be removed. */
+const RANK: Record<Thing['kind'], number> = {
+  process: 0,
+  interface: 1,
+  'firewall-table': 2,
+  socket: 3,
+  file: 3,
+  directory: 4,
+};
+const order = (things: readonly Thing[]): Thing[] => things.toSorted((a, b) => RANK[a.kind] - RANK[b.kind]);
+
+async function undo({ processes, network, files }: AuditDeps, thing: Thing, signal: AbortSignal): Promise<void> {
+  switch (thing.kind) {
+    case 'process': {
+      const isSame = (argv: readonly string[]): boolean => argv.join('\0') === thing.argv.join('\0');
+      if (await processes.signal(thing.identity, isSame, 'SIGKILL'))
+        await processes.ended(thing.identity, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
+      return;
+    }
+    case 'interface':
+    case 'firewall-table':
+      return network.removeInterface(thing.name, signal);
+    case 'file':
+    case 'directory':
+    case 'socket':
+      return files.remove(thing.name);
+    default:
+      return thing satisfies never;
+  }
+}
+
+const lineOfThing = ({ kind, name, detail }: Thing): AuditLine => ({ kind, name, owner: '', detail });
+const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditLine => ({
+  kind,
+  name,
+  owner,
+  detail: `made by step ${step}, not on the host`,
+});

@@ -1,0 +1,78 @@
+import { aliasPrefix, interfacePrefix, type Names, tableName } from '../../domain/names.ts';
+import type { Files, Processes } from '../../ports/host.ts';
+import type { Network } from '../../ports/network.ts';
+import type { Vmm } from '../../ports/vmm.ts';
+import type { Thing } from './thing.ts';
+
+export interface EnumerateDeps {
+  readonly names: Names;
+  readonly files: Files;
+  readonly processes: Processes;
+  readonly network: Network;
+  readonly vmms: readonly Vmm[];
+  /** The uid of every microVM that is remembered. */
+  uids(): readonly string[];
+}
+
+/** Everything that the daemon makes lies at most so deep: `vm/UID/disk`, `images/trees/DIGEST`, `network/hosts/FILE`. */
+const DEPTH = 3;
+
+/** What on the host is ours by its name, mark or place: see promise 2 of the design. The ledger is not looked at. */
+export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promise<readonly Thing[]> {
+  const { names } = deps;
+  const lists = await Promise.all([
+    processes(deps),
+    interfaces(deps, signal),
+    tables(deps, signal),
+    paths(deps.files, names.stateDirectory, 'the state directory'),
+    paths(deps.files, names.runDirectory, 'the run-time directory'),
+  ]);
+  return lists.flat();
+}
+
+async function processes({ names, processes, vmms, uids }: EnumerateDeps): Promise<Thing[]> {
+  const marks = [names.stateDirectory, names.runDirectory, ...uids()];
+  const isMarked = (argv: readonly string[]): boolean =>
+    argv.slice(1).some((word) => marks.some((mark) => word.includes(mark)));
+  const found = await processes.find(isMarked);
+  return found.flatMap((p): Thing[] => {
+    const isVmm = vmms.some((vmm) => vmm.isProgram(p.argv, p.exe));
+    const isDhcp = /(^|\/)dnsmasq$/.test(p.argv[0] ?? '');
+    if (!isVmm && !isDhcp) return [];
+    const detail = `${p.argv[0]} with arguments that name us`;
+    const { pid, startTime, bootId, argv } = p;
+    return [{ kind: 'process', name: String(pid), detail, identity: { pid, startTime, bootId }, argv }];
+  });
+}
+
+async function interfaces({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
+  return (await network.interfaces(signal)).flatMap(({ device, alias, kind }): Thing[] => {
+    const byName = device.startsWith(interfacePrefix(names));
+    const byMark = alias.startsWith(aliasPrefix(names));
+    if (!byName && !byMark) return [];
+    const why = byMark ? `marked "${alias}"` : `named with our prefix ${interfacePrefix(names)}`;
+    return [{ kind: 'interface', name: device, detail: `${kind || 'interface'} ${why}` }];
+  });
+}
+
+async function tables({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
+  return (await network.tables(signal))
+    .filter((table) => table.split(' ').some((word) => word.startsWith(tableName(names))))
+    .map((name) => ({ kind: 'firewall-table', name, detail: 'named after this instance' }));
+}
+
+async function paths(files: Files, root: string, where: string): Promise<Thing[]> {
+  const things: Thing[] = [];
+  const walk = async (directory: string, depth: number): Promise<void> => {
+    for (const name of await files.list(directory)) {
+      const path = `${directory}/${name}`;
+      const info = await files.stat(path);
+      if (!info) continue; // gone meanwhile
+      const kind = info.kind === 'directory' ? 'directory' : info.kind === 'socket' ? 'socket' : 'file';
+      things.push({ kind, name: path, detail: `below ${where}` });
+      if (info.kind === 'directory' && depth < DEPTH) await walk(path, depth + 1);
+    }
+  };
+  await walk(root, 1);
+  return things;
+}

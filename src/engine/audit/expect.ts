@@ -1,0 +1,108 @@
+import type { LedgerEntry } from '../../domain/ledger.ts';
+import {
+  databasePath,
+  imagesDirectory,
+  lockPath,
+  type Names,
+  networkDirectory,
+  socketPath,
+  vmRunRoot,
+  vmStateRoot,
+} from '../../domain/names.ts';
+import type { BridgeIntent, DhcpIntent, FirewallIntent, LeaseIntent, TapIntent } from '../../ports/network.ts';
+import type { Vmm } from '../../ports/vmm.ts';
+import type { StepResults } from '../../steps/facts.ts';
+import type { VmmIntent } from '../../steps/vmm.ts';
+import type { Expected } from './thing.ts';
+
+export interface Expectation {
+  /** What each entry of the ledger names. */
+  readonly named: readonly Expected[];
+  /** Ours without an entry: the database, the lock, the sockets, and the directories that hold the rest. */
+  readonly fixed: ReadonlySet<string>;
+  /** Whatever lies below these is part of what was named. */
+  readonly within: readonly string[];
+}
+
+/** What the ledger says is on the host. */
+export function expect(
+  entries: readonly LedgerEntry[],
+  names: Names,
+  vmms: readonly Vmm[],
+  sockets: readonly string[],
+): Expectation {
+  const named: Expected[] = [];
+  const within: string[] = [];
+  const fixed = new Set([
+    ...['', '-wal', '-shm', '-journal'].flatMap((end) => [databasePath(names) + end, lockPath(names) + end]),
+    ...[vmStateRoot(names), vmRunRoot(names), imagesDirectory(names), networkDirectory(names)],
+    ...['trees', 'golden', 'scratch'].map((name) => `${imagesDirectory(names)}/${name}`),
+    socketPath(names),
+    ...sockets,
+  ]);
+  for (const entry of entries) {
+    const { owner, made, kind: step } = entry;
+    const add = (kind: Expected['kind'], name: string, isSure = made): void =>
+      void named.push({ kind, name, owner, step, made: isSure });
+    switch (step) {
+      case 'directory': {
+        const { state, run } = entry.intent as { state: string; run: string };
+        add('directory', state);
+        add('directory', run);
+        // The VMM's files come and go with it: they may be there as long as the directories are.
+        for (const vmm of vmms)
+          for (const path of vmm.paths({ stateDirectory: state, runDirectory: run })) add('file', path, false);
+        break;
+      }
+      case 'volume': {
+        const { path, readOnly } = entry.intent as { path: string; readOnly: boolean };
+        if (!readOnly) add('file', path);
+        if (!made) add('file', `${path}.partial`, false);
+        break;
+      }
+      case 'lease': {
+        const { directory, file } = entry.intent as unknown as LeaseIntent;
+        add('file', `${directory}/hosts/${file}`);
+        break;
+      }
+      case 'tap':
+        add('interface', (entry.intent as unknown as TapIntent).device);
+        break;
+      case 'vmm': {
+        const { config } = entry.intent as unknown as VmmIntent;
+        const process = made ? (entry.result as unknown as StepResults['vmm']).process : undefined;
+        add('process', process ? String(process.pid) : `of ${config.uid}`);
+        break;
+      }
+      case 'bridge':
+        add('interface', (entry.intent as unknown as BridgeIntent).bridge);
+        break;
+      case 'firewall':
+        add('firewall-table', `inet ${(entry.intent as unknown as FirewallIntent).table}`);
+        break;
+      case 'dhcp': {
+        const { directory } = entry.intent as unknown as DhcpIntent;
+        add('directory', directory);
+        fixed.add(`${directory}/hosts`);
+        within.push(`${directory}/log`);
+        for (const name of ['leases', 'log']) add('file', `${directory}/${name}`, false);
+        break;
+      }
+      case 'image-tree':
+      case 'golden': {
+        const { paths } = entry.intent as { paths: readonly string[] };
+        paths.forEach((path, i) => {
+          add('file', path, made && i === 0);
+          within.push(path);
+        });
+        break;
+      }
+      case 'image': // a hold: nothing of its own on the host
+      case 'forwarding': // a setting, not a thing
+        break;
+      default:
+        step satisfies never;
+    }
+  }
+  return { named, fixed, within };
+}

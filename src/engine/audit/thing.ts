@@ -1,0 +1,28 @@
+import type { ProcessIdentity } from '../../ports/host.ts';
+
+/** One thing on the host that counts as ours, found without looking at the ledger. */
+export type Thing = Readonly<
+  | { kind: 'process'; name: string; detail: string; identity: ProcessIdentity; argv: readonly string[] }
+  | { kind: 'interface'; name: string; detail: string }
+  | { kind: 'firewall-table'; name: string; detail: string }
+  | { kind: 'file' | 'directory' | 'socket'; name: string; detail: string }
+>;
+
+/** What the ledger says is there. */
+export interface Expected {
+  readonly kind: Thing['kind'];
+  /** The pid of a process, the name of an interface or table, the path of a file. */
+  readonly name: string;
+  readonly owner: string;
+  /** The ledger's kind, which names the file that makes and unmakes it. */
+  readonly step: string;
+  /** False for an intent that is not marked: it may or may not be there. */
+  readonly made: boolean;
+}
+
+export const sameThing = (a: Pick<Thing, 'kind' | 'name'>, b: Pick<Thing, 'kind' | 'name'>): boolean =>
+  a.name === b.name && classOf(a.kind) === classOf(b.kind);
+
+/** A path is the same thing whatever lies there. */
+const classOf = (kind: Thing['kind']): string =>
+  kind === 'file' || kind === 'directory' || kind === 'socket' ? 'path' : kind;

@@ -1,0 +1,51 @@
+import type { Uid } from '../domain/microvm.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Images } from '../ports/images.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import type { HostNetwork } from './host-network.ts';
+import type { Scheduler } from './scheduler.ts';
+
+export interface RecoveryDeps {
+  readonly store: Store;
+  readonly images: Images;
+  readonly scheduler: Scheduler;
+  readonly network: HostNetwork | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** How long the running guests may take to be taken over before the daemon calls itself ready all the same. */
+const ADOPT_MS = 3_000;
+
+/**
+ * What the daemon before us left: running guests are taken over first, then
+ * all that was cut off is repeated or undone. Resolves when the guests that
+ * should run have been looked at; the rest goes on.
+ */
+export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<void> {
+  const { store, images, scheduler, network, clock, log } = deps;
+  const vms = store.list({});
+  const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
+  for (const uid of running) scheduler.wake(uid);
+  await firstOf(scheduler.settled(running), clock, ADOPT_MS);
+  if (network?.isMade()) void attempt(log, 'look after the network', () => network.ensure(signal));
+  await attempt(log, 'put away what an earlier daemon left half done of images', () => images.recover(signal));
+  const isRunning = new Set<Uid>(running);
+  for (const { uid } of vms) if (!isRunning.has(uid)) scheduler.wake(uid);
+}
+
+async function attempt(log: Log, what: string, act: () => Promise<void>): Promise<void> {
+  try {
+    await act();
+  } catch (error) {
+    log.error(`could not ${what}`, { error: error instanceof Error ? error.message : String(error) });
+  }
+}
+
+async function firstOf(work: Promise<void>, clock: Clock, ms: number): Promise<void> {
+  const { promise: late, resolve } = Promise.withResolvers<void>();
+  const cancel = clock.after(ms, resolve);
+  await Promise.race([work, late]);
+  cancel();
+}
