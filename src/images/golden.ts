@@ -1,0 +1,46 @@
+import { Fault } from '../domain/fault.ts';
+import type { Golden } from '../ports/images.ts';
+import { makeExt4, measureTree } from './ext4.ts';
+import type { PullOptions } from './pull.ts';
+import { keepFree, underWatch } from './watchdog.ts';
+
+export interface GoldenOptions extends Pick<PullOptions, 'run' | 'files' | 'clock' | 'paths' | 'keepFreeBytes'> {
+  readonly goldenTimeoutMs: number;
+}
+
+const LOOK_EVERY_MS = 500;
+
+/**
+ * Makes the disk image of a tree at its place. The caller has the paths in the
+ * ledger, removes what is left when this fails, and lets no second one run.
+ */
+export async function makeGolden(
+  image: { readonly digest: string; readonly tree: string },
+  sizeInMb: number | undefined,
+  options: GoldenOptions,
+  signal: AbortSignal,
+): Promise<Golden> {
+  const { run, files, clock, paths, keepFreeBytes, goldenTimeoutMs: timeoutMs } = options;
+  const { path, partial } = paths.golden(image.digest, sizeInMb);
+  const what = `image ${image.digest}`;
+  if ((await files.stat(image.tree))?.kind !== 'directory')
+    throw new Fault(
+      'tool',
+      `Cannot make a disk of ${what}: its files are gone from ${image.tree}; they are pulled anew`,
+      {
+        reason: 'ImagePullFailed',
+      },
+    );
+  await files.makeDirectory(paths.goldens, 0o700);
+  const { bytes } = await measureTree(image.tree, { run, signal, timeoutMs });
+  await keepFree(files, paths.directory, bytes + keepFreeBytes, `make a disk of ${what}`);
+  const look = (): Promise<void> => keepFree(files, paths.directory, keepFreeBytes, `make a disk of ${what}`);
+  const made = await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
+    const ext4 = { run, signal: watched, timeoutMs, what, remove: (half: string) => files.remove(half) };
+    const size = await makeExt4(image.tree, partial, sizeInMb, ext4);
+    await run(['sync', partial], { signal: watched, timeoutMs }); // as with the tree: made is made
+    return size;
+  });
+  await files.rename(partial, path);
+  return { path, sizeInMb: made };
+}

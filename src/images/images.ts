@@ -1,0 +1,337 @@
+import { Semaphore } from '../base/semaphore.ts';
+import { Fault } from '../domain/fault.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files, Run } from '../ports/host.ts';
+import type { Golden, Images, LocalImage } from '../ports/images.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import { allow } from './allowed.ts';
+import { findBootFile } from './boot-files.ts';
+import { CachePaths } from './cache-paths.ts';
+import { makeGolden } from './golden.ts';
+import { type CachedImage, type InUse, Inventory, isOfDigest } from './inventory.ts';
+import { Ledgered } from './ledgered.ts';
+import { Lookup, type Resolved } from './lookup.ts';
+import type { Platform } from './manifest.ts';
+import { type PullOptions, pull } from './pull.ts';
+import { DIGEST, nameOf, parseReference, type Reference } from './reference.ts';
+import { SharedWork } from './shared-work.ts';
+import { Skopeo } from './skopeo.ts';
+import { UseNotes } from './uses.ts';
+
+export interface ImagesOptions {
+  /** Ours alone, absolute, without `:` in it; trees, disk images and what is on its way. */
+  readonly directory: string;
+  /** Absolute; local references must lie under one of them. Empty: there are none. */
+  readonly imageRoots: readonly string[];
+  readonly run: Run;
+  readonly files: Files;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** `HOST` or `HOST:PORT`, as in references. */
+  readonly insecureRegistries: readonly string[];
+  /** Credentials, in the format that Docker and Podman share. */
+  readonly authFile?: string;
+  /** Of this host, as the OCI calls it. Default: from `process`. */
+  readonly platform?: Platform;
+  /** From the first to the last byte. Default: 30 minutes. */
+  readonly pullTimeoutMs?: number;
+  /** A pull that gets no byte for so long is given up. Default: 60 s. */
+  readonly stallTimeoutMs?: number;
+  /** For the digest of a reference. Default: 30 s. */
+  readonly lookupTimeoutMs?: number;
+  /** For unpacking, and for making a disk image. Default: 30 minutes. */
+  readonly diskTimeoutMs?: number;
+  /** Work that would leave less free on the disk is ended. Default: 256 MiB. */
+  readonly keepFreeBytes?: number;
+}
+
+/** The cache behind {@link Images}, with what its keeper needs. */
+export interface ImageStore extends Images {
+  /** What is there, used last first. */
+  list(): Promise<readonly CachedImage[]>;
+  /**
+   * Removes an image and its disk images.
+   * @param inUse - asked at the last moment
+   * @throws Fault `not_found`; Fault `refused` when it is in use, or on its way
+   */
+  remove(digest: string, inUse: () => InUse): Promise<CachedImage>;
+  /**
+   * Removes what is not in use, used last longest ago first, until no more
+   * than `maxBytes` are left. @returns what was removed
+   */
+  prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]>;
+  /** Resolves once nothing is under way: before the ledger is closed. */
+  settled(): Promise<void>;
+}
+
+type Found = Pick<Resolved, 'digest'> & Partial<Resolved>;
+
+/** Unpacking and mke2fs keep a disk and a core busy each. */
+const DISK_WORK = 2;
+
+/** @throws Fault `invalid` for a directory that image tools cannot name */
+export function createImages(options: ImagesOptions): ImageStore {
+  const { directory } = options;
+  if (!directory.startsWith('/') || directory.includes(':'))
+    throw new Fault('invalid', `Cannot keep images in "${directory}": the path must be absolute and have no ":"`);
+  return new ImageCache(options);
+}
+
+class ImageCache implements ImageStore {
+  readonly #options: ImagesOptions;
+  readonly #work: PullOptions;
+  readonly #paths: CachePaths;
+  readonly #ledgered: Ledgered;
+  readonly #uses: UseNotes;
+  readonly #inventory: Inventory;
+  readonly #lookups = new SharedWork<Resolved>();
+  readonly #pulls = new SharedWork<LocalImage>();
+  readonly #goldens = new SharedWork<Golden>();
+  /** Removals that must end before the digest is looked for again. */
+  readonly #removals = new Map<string, Promise<unknown>>();
+  /** The clean-up after the start: nothing new is made while it runs. */
+  #recovery: Promise<void> = Promise.resolve();
+
+  constructor(options: ImagesOptions) {
+    const { directory, run, files, ledger, clock, log } = options;
+    this.#options = options;
+    this.#paths = new CachePaths(directory);
+    this.#ledgered = new Ledgered({ files, ledger, log, directory });
+    this.#uses = new UseNotes(files, clock);
+    this.#inventory = new Inventory(files, this.#ledgered, this.#paths, this.#uses);
+    const { insecureRegistries, authFile } = options;
+    const skopeo = new Skopeo({
+      ...{ run, files, insecureRegistries, ...(authFile !== undefined && { authFile }) },
+      lookupTimeoutMs: options.lookupTimeoutMs ?? 30_000,
+      pullTimeoutMs: options.pullTimeoutMs ?? 1_800_000,
+    });
+    this.#work = {
+      ...{ run, files, clock, paths: this.#paths, skopeo },
+      lookup: new Lookup(files, skopeo, this.#paths, clock),
+      platform: options.platform ?? hostPlatform(),
+      diskWork: new Semaphore(DISK_WORK),
+      unpackTimeoutMs: options.diskTimeoutMs ?? 1_800_000,
+      stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
+      keepFreeBytes: options.keepFreeBytes ?? 256 << 20,
+    };
+  }
+
+  async check(text: string): Promise<string | undefined> {
+    const reference = await this.#allowed(text);
+    return 'wrong' in reference ? reference.wrong : undefined;
+  }
+
+  async ensure(text: string, { signal, onBytes }: Parameters<Images['ensure']>[1]): ReturnType<Images['ensure']> {
+    await this.#recovery;
+    const reference = await this.#allowed(text);
+    if ('wrong' in reference) throw new Fault('invalid', `Cannot use ${reference.wrong}`, { reason: 'ImageInvalid' });
+    const { given, real } = reference;
+    const resolved = await this.#resolve(given, real, signal);
+    await this.#removed(resolved.digest);
+    const image = await this.#pulls.run(
+      resolved.digest,
+      signal,
+      (stop, report) => this.#pull(real, resolved, stop, report),
+      onBytes,
+    );
+    await this.#note(image.digest, nameOf(given));
+    return image;
+  }
+
+  file(image: LocalImage, role: 'kernel' | 'initrd', filename: string | undefined): ReturnType<Images['file']> {
+    return findBootFile(this.#options.files, image.tree, role, filename);
+  }
+
+  async golden(
+    image: LocalImage,
+    options: { readonly sizeInMb?: number; readonly signal: AbortSignal },
+  ): Promise<Golden> {
+    await this.#recovery;
+    const { sizeInMb, signal } = options;
+    if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
+    await this.#removed(image.digest);
+    const key = goldenKey(image.digest, sizeInMb);
+    return this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
+  }
+
+  async recover(signal: AbortSignal): Promise<void> {
+    const cleanUp = this.#recovery.then(() => this.#cleanUp(signal));
+    this.#recovery = cleanUp.catch(() => undefined);
+    await cleanUp;
+    signal.throwIfAborted();
+  }
+
+  list(): Promise<readonly CachedImage[]> {
+    return this.#inventory.list();
+  }
+
+  async remove(digest: string, inUse: () => InUse): Promise<CachedImage> {
+    const image = (await this.#inventory.list()).find((one) => one.digest === digest);
+    if (!image) throw new Fault('not_found', `Cannot remove image ${digest}: not found`);
+    if (!(await this.#removeUnused(image, inUse)))
+      throw new Fault('refused', `Cannot remove image ${digest}: it is in use; delete the microVMs that use it first`);
+    return image;
+  }
+
+  async prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]> {
+    const images = await this.#inventory.list();
+    let bytes = images.reduce((sum, image) => sum + image.bytes, 0);
+    const removed: CachedImage[] = [];
+    for (const image of images.toReversed()) {
+      if (bytes <= maxBytes) break;
+      if (!(await this.#removeUnused(image, inUse))) continue;
+      bytes -= image.bytes;
+      removed.push(image);
+    }
+    return removed;
+  }
+
+  async settled(): Promise<void> {
+    await Promise.allSettled([
+      ...[this.#lookups.settled(), this.#pulls.settled(), this.#goldens.settled(), this.#recovery],
+      ...this.#removals.values(),
+    ]);
+  }
+
+  /** The reference as it was given, and with its path resolved; or what is wrong. */
+  async #allowed(text: string): Promise<{ given: Reference; real: Reference } | { wrong: string }> {
+    const given = parseReference(text);
+    if ('wrong' in given) return given;
+    if (given.from === 'registry') return { given, real: given };
+    const allowed = await allow(this.#options.files, this.#options.imageRoots, given);
+    return 'wrong' in allowed ? allowed : { given, real: { ...given, path: allowed.path } };
+  }
+
+  /** Waits while a digest is being removed. */
+  async #removed(digest: string): Promise<void> {
+    for (let removal = this.#removals.get(digest); removal; removal = this.#removals.get(digest)) await removal;
+  }
+
+  /** The manifest is left out where nothing was asked for it. */
+  async #resolve(given: Reference, real: Reference, signal: AbortSignal): Promise<Found> {
+    // A digest says all that a look at the registry would, once the image is here.
+    if (given.from === 'registry' && given.digest !== undefined && (await this.#isHere(given.digest)))
+      return { digest: given.digest };
+    await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
+    return this.#lookups.run(nameOf(real), signal, (stop) => this.#work.lookup.resolve(real, stop));
+  }
+
+  async #isHere(digest: string): Promise<boolean> {
+    const isMade = this.#ledgered.find('image-tree', digest)?.made === true;
+    return isMade && (await this.#options.files.stat(this.#paths.tree(digest).rootfs))?.kind === 'directory';
+  }
+
+  async #pull(
+    reference: Reference,
+    { digest, manifest }: Found,
+    signal: AbortSignal,
+    report: (done: number, total: number) => void,
+  ): Promise<LocalImage> {
+    const { home, partial, work, rootfs } = this.#paths.tree(digest);
+    if (!(await this.#isHere(digest))) {
+      const started = this.#options.clock.now();
+      const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, signal);
+      const pulled = await this.#ledgered.make('image-tree', digest, [home, partial, work], () =>
+        pull(reference, resolved, this.#work, signal, report),
+      );
+      const seconds = (this.#options.clock.now() - started) / 1000;
+      this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
+    }
+    return { digest, tree: rootfs };
+  }
+
+  async #golden(image: LocalImage, key: string, sizeInMb: number | undefined, signal: AbortSignal): Promise<Golden> {
+    const { path, partial } = this.#paths.golden(image.digest, sizeInMb);
+    const entry = this.#ledgered.find('golden', key);
+    const known = entry?.made ? sizeOf(entry.result) : undefined;
+    if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
+      return { path, sizeInMb: known };
+    const started = this.#options.clock.now();
+    const made = await this.#work.diskWork.run(signal, () =>
+      this.#ledgered.make('golden', key, [path, partial], async () => {
+        const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
+        const { sizeInMb: size } = await makeGolden(image, sizeInMb, options, signal);
+        return { sizeInMb: size };
+      }),
+    );
+    const seconds = (this.#options.clock.now() - started) / 1000;
+    this.#options.log.info('disk image made', { digest: image.digest, sizeInMb: made.sizeInMb, seconds });
+    return { path, sizeInMb: made.sizeInMb };
+  }
+
+  /** A note is not worth a failed create. */
+  async #note(digest: string, reference: string): Promise<void> {
+    try {
+      await this.#uses.note(this.#paths.tree(digest).uses, reference);
+    } catch (error) {
+      this.#options.log.warn('cannot note the use of an image', { digest, error: String(error) });
+    }
+  }
+
+  async #cleanUp(signal: AbortSignal): Promise<void> {
+    const { files, log } = this.#options;
+    for (const entry of this.#ledgered.all()) {
+      if (signal.aborted) return;
+      // What began in this daemon puts itself away.
+      if (this.#pulls.isUnderWay(entry.key) || this.#goldens.isUnderWay(entry.key)) continue;
+      const finished = this.#ledgered.finishedPath(entry);
+      const isWhole = entry.made && finished !== undefined && (await files.stat(finished)) !== undefined;
+      if (!isWhole && (await this.#ledgered.undoOrLog(entry)))
+        log.info('put away what a crash had cut off', { kind: entry.kind, key: entry.key });
+    }
+    // Of lookups, which have no entry: only they can be left.
+    for (const name of await files.list(this.#paths.scratch))
+      if (name.startsWith('lookup-') && !name.startsWith(this.#work.lookup.scratchPrefix))
+        await files.remove(`${this.#paths.scratch}/${name}`);
+  }
+
+  /** @returns false when it is in use */
+  async #removeUnused(image: CachedImage, inUse: () => InUse): Promise<boolean> {
+    const { digest } = image;
+    const entries = this.#ledgered.all().filter((entry) => isOfDigest(entry, digest));
+    // From here to the mark in #removals nothing awaits: no hold can come in between.
+    const used = inUse();
+    const isUsed =
+      used.digests.has(digest) ||
+      [...used.references].some((text) => image.references.includes(canonical(text))) ||
+      this.#removals.has(digest) ||
+      entries.some((entry) => this.#pulls.isUnderWay(entry.key) || this.#goldens.isUnderWay(entry.key));
+    if (isUsed) return false;
+    const removal = (async () => {
+      // Newest first: disk images before their tree.
+      for (const entry of entries.toReversed()) await this.#ledgered.undo(entry);
+      this.#uses.forget(this.#paths.tree(digest).uses);
+    })();
+    this.#removals.set(
+      digest,
+      removal.catch(() => undefined),
+    );
+    try {
+      await removal;
+    } finally {
+      this.#removals.delete(digest);
+    }
+    this.#options.log.info('image removed', { digest, bytes: image.bytes });
+    return true;
+  }
+}
+
+const goldenKey = (digest: string, sizeInMb: number | undefined): string => `${digest}/${sizeInMb ?? 'auto'}`;
+
+function canonical(text: string): string {
+  const reference = parseReference(text);
+  return 'wrong' in reference ? text : nameOf(reference);
+}
+
+function sizeOf(result: unknown): number | undefined {
+  if (typeof result !== 'object' || result === null || !('sizeInMb' in result)) return undefined;
+  return typeof result.sizeInMb === 'number' ? result.sizeInMb : undefined;
+}
+
+/** This host in the OCI's words. @see https://go.dev/doc/install/source#environment */
+function hostPlatform(): Platform {
+  const words: Readonly<Record<string, string>> = { x64: 'amd64', ia32: '386' };
+  return { os: 'linux', architecture: words[process.arch] ?? process.arch };
+}

@@ -1,0 +1,79 @@
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { Files } from '../ports/host.ts';
+import type { CachePaths } from './cache-paths.ts';
+import type { Ledgered } from './ledgered.ts';
+import type { UseNotes } from './uses.ts';
+
+/** One image of the cache. */
+export interface CachedImage {
+  readonly digest: string;
+  /** In full, as they led to it. */
+  readonly references: readonly string[];
+  /** On the disk, with its disk images. */
+  readonly bytes: number;
+  readonly goldens: readonly { readonly path: string; readonly bytes: number }[];
+  /** Milliseconds since 1970. */
+  readonly pulledAt: number;
+  readonly lastUsedAt: number;
+}
+
+/** What microVMs hold: by digest, and, while a hold is being made, by the reference alone. */
+export interface InUse {
+  readonly digests: ReadonlySet<string>;
+  readonly references: ReadonlySet<string>;
+}
+
+/** Whether an entry of the cache belongs to an image: its tree, or a disk image of it. */
+export const isOfDigest = (entry: LedgerEntry, digest: string): boolean =>
+  entry.key === digest || entry.key.startsWith(`${digest}/`);
+
+/** Says what the cache has, by its ledger. */
+export class Inventory {
+  readonly #files: Files;
+  readonly #ledgered: Ledgered;
+  readonly #paths: CachePaths;
+  readonly #uses: UseNotes;
+
+  constructor(files: Files, ledgered: Ledgered, paths: CachePaths, uses: UseNotes) {
+    this.#files = files;
+    this.#ledgered = ledgered;
+    this.#paths = paths;
+    this.#uses = uses;
+  }
+
+  /** Whole images, used last first. */
+  async list(): Promise<readonly CachedImage[]> {
+    const entries = this.#ledgered.all().filter((entry) => entry.made);
+    const trees = entries.filter((entry) => entry.kind === 'image-tree');
+    const images = await Promise.all(trees.map((tree) => this.#describe(tree, entries)));
+    return images.sort((a, b) => b.lastUsedAt - a.lastUsedAt || a.digest.localeCompare(b.digest));
+  }
+
+  async #describe(tree: LedgerEntry, entries: readonly LedgerEntry[]): Promise<CachedImage> {
+    const digest = tree.key;
+    const goldens = await Promise.all(
+      entries
+        .filter((entry) => entry.kind === 'golden' && isOfDigest(entry, digest))
+        .map(async (entry) => {
+          const path = this.#ledgered.finishedPath(entry) ?? '';
+          return { path, bytes: (await this.#files.stat(path))?.diskBytes ?? 0 };
+        }),
+    );
+    const pulledAt = numberIn(tree.result, 'pulledAt');
+    const uses = await this.#uses.read(this.#paths.tree(digest).uses);
+    return {
+      digest,
+      references: uses.references,
+      bytes: numberIn(tree.result, 'bytes') + goldens.reduce((sum, golden) => sum + golden.bytes, 0),
+      goldens,
+      pulledAt,
+      lastUsedAt: Math.max(uses.lastUsedAt, pulledAt),
+    };
+  }
+}
+
+function numberIn(result: unknown, key: string): number {
+  if (typeof result !== 'object' || result === null) return 0;
+  const value: unknown = Object.entries(result).find(([name]) => name === key)?.[1];
+  return typeof value === 'number' ? value : 0;
+}

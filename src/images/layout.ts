@@ -1,0 +1,38 @@
+import type { Files } from '../ports/host.ts';
+import { type Descriptor, type Manifest, parseManifest } from './manifest.ts';
+
+/** More than any manifest may have: registries take 4 MiB. */
+export const MAX_MANIFEST_BYTES = 4 << 20;
+
+/**
+ * The images that a directory of OCI layout names; undefined where there is no layout.
+ * @throws Error when its `index.json` cannot be read; the message is a clause
+ * @see https://specs.opencontainers.org/image-spec/image-layout/
+ */
+export async function readIndex(files: Files, directory: string): Promise<readonly Descriptor[] | undefined> {
+  const text = await readRegular(files, `${directory}/index.json`);
+  if (text === undefined) return undefined;
+  const index = parseManifest(text);
+  if (index.is !== 'index') throw new Error('its index.json is no index');
+  return index.manifests;
+}
+
+/** The manifest or index of a digest; undefined where the layout has it not. @throws Error as {@link readIndex} */
+export async function readManifest(files: Files, directory: string, digest: string): Promise<Manifest | undefined> {
+  const text = await readBlob(files, directory, digest);
+  return text === undefined ? undefined : parseManifest(text);
+}
+
+/** A small blob, as text. @throws Error as {@link readIndex} */
+export const readBlob = (files: Files, directory: string, digest: string): Promise<string | undefined> =>
+  readRegular(files, `${directory}/blobs/${digest.replace(':', '/')}`);
+
+/** A symlink is not followed: it could lead out of the allowed directories. A FIFO would never end. */
+async function readRegular(files: Files, path: string): Promise<string | undefined> {
+  const info = await files.stat(path);
+  if (!info) return undefined;
+  if (info.kind !== 'file') throw new Error('a part of its layout is no regular file');
+  if (info.sizeBytes > MAX_MANIFEST_BYTES) throw new Error('a manifest in it is larger than 4 MiB');
+  const data = await files.read(path, { maxBytes: MAX_MANIFEST_BYTES });
+  return data && new TextDecoder().decode(data);
+}

@@ -1,0 +1,96 @@
+import { isAbsolute, normalize } from 'node:path';
+import { shorten } from '../domain/labels.ts';
+
+/** An image in a directory of OCI layout, or in such a directory as one tar file. */
+export interface LocalReference {
+  readonly from: 'oci' | 'oci-archive';
+  /** Absolute, without `.` and `..`; symlinks are not resolved yet. */
+  readonly path: string;
+  readonly tag: string;
+}
+
+/** An image in a registry, with the defaults filled in. */
+export interface RegistryReference {
+  readonly from: 'registry';
+  /** Host, and port where one was given. */
+  readonly host: string;
+  readonly repository: string;
+  /** Not used where there is a digest. */
+  readonly tag: string;
+  readonly digest?: string;
+}
+
+export type Reference = LocalReference | RegistryReference;
+
+/** Digest of what we can check ourselves: the OCI's `sha256`. */
+export const DIGEST = /^sha256:[a-f0-9]{64}$/;
+
+// The grammar of https://github.com/distribution/reference, whose names no transport or option can be made of.
+const HOST =
+  /^(?:(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9])(?:\.(?:[A-Za-z0-9]|[A-Za-z0-9][A-Za-z0-9-]*[A-Za-z0-9]))*|\[[a-fA-F0-9:]+\])(?::[0-9]{1,5})?$/;
+const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
+const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
+const MAX_NAME = 255;
+// What skopeo takes for a name within a layout, less ":" and "/", which would make the path's end unclear.
+const LAYOUT_TAG = /^[A-Za-z0-9]+(?:(?:[-._@+]|--)[A-Za-z0-9]+)*$/;
+const MAX_LAYOUT_TAG = 255;
+const MAX_PATH = 4096;
+
+const FORMS = 'write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], oci:/DIR:TAG or oci-archive:/FILE:TAG';
+
+/** @returns the reference, or what is wrong with it as a sentence */
+export function parseReference(text: string): Reference | { readonly wrong: string } {
+  const local = /^(oci|oci-archive):(.*)$/s.exec(text);
+  if (local) return parseLocal(local[1] === 'oci' ? 'oci' : 'oci-archive', local[2] ?? '', text);
+  return parseRegistry(text);
+}
+
+function parseLocal(from: LocalReference['from'], rest: string, text: string): Reference | { readonly wrong: string } {
+  const wrong = (why: string) => ({ wrong: `image "${shorten(text)}" ${why}` });
+  const colon = rest.lastIndexOf(':');
+  if (colon < 0 || rest.slice(colon + 1).includes('/')) return wrong(`has no tag; write ${from}:/PATH:TAG`);
+  const path = rest.slice(0, colon);
+  const tag = rest.slice(colon + 1);
+  if (!isAbsolute(path)) return wrong(`must name an absolute path; write ${from}:/PATH:TAG`);
+  if (/\p{Cc}/u.test(path) || path.length > MAX_PATH)
+    return wrong('has a path with control characters, or a very long one');
+  if (normalize(path) !== path || path.endsWith('/'))
+    return wrong('must name its path without ".", "..", double or trailing "/"');
+  // skopeo and umoci take the first colon for the end of the path.
+  if (path.includes(':')) return wrong('has a ":" in its path, which image tools cannot read; move or rename it');
+  if (!LAYOUT_TAG.test(tag) || tag.length > MAX_LAYOUT_TAG)
+    return wrong('has a tag that is none: letters and digits, between them "-", ".", "_", "@" or "+"');
+  return { from, path, tag };
+}
+
+function parseRegistry(text: string): Reference | { readonly wrong: string } {
+  const wrong = (why: string) => ({ wrong: `image "${shorten(text)}" ${why}; ${FORMS}` });
+  if (text === '') return wrong('is empty');
+  if (/^[a-z-]+:\/\//.test(text)) return wrong('must be given without a scheme');
+  const at = text.indexOf('@');
+  const digest = at < 0 ? undefined : text.slice(at + 1);
+  if (digest !== undefined && !DIGEST.test(digest)) return wrong('has a digest that is not sha256: and 64 hex digits');
+  const named = at < 0 ? text : text.slice(0, at);
+  const slash = named.indexOf('/');
+  const first = named.slice(0, Math.max(0, slash));
+  const hasHost = slash >= 0 && (/[.:A-Z]/.test(first) || first === 'localhost');
+  if (hasHost && !HOST.test(first)) return wrong('has a registry that is no HOST or HOST:PORT');
+  const path = hasHost ? named.slice(slash + 1) : named;
+  const colon = path.lastIndexOf(':');
+  const tag = colon < 0 ? 'latest' : path.slice(colon + 1);
+  const repository = colon < 0 ? path : path.slice(0, colon);
+  if (!TAG.test(tag)) return wrong('has a tag that is none');
+  if (!repository.split('/').every((part) => COMPONENT.test(part)) || named.length > MAX_NAME)
+    return wrong('has a name that is none (lower-case letters and digits, between them ".", "_" or "-", parts by "/")');
+  // As Docker does: a bare name is one of the Docker Hub's own images.
+  const host = hasHost ? (first === 'index.docker.io' ? 'docker.io' : first) : 'docker.io';
+  const whole = host === 'docker.io' && !repository.includes('/') ? `library/${repository}` : repository;
+  return { from: 'registry', host, repository: whole, tag, ...(digest !== undefined && { digest }) };
+}
+
+/** The reference in full, the same for all ways to write it. */
+export function nameOf(reference: Reference): string {
+  if (reference.from !== 'registry') return `${reference.from}:${reference.path}:${reference.tag}`;
+  const { host, repository, tag, digest } = reference;
+  return digest === undefined ? `${host}/${repository}:${tag}` : `${host}/${repository}@${digest}`;
+}

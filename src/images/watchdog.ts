@@ -1,0 +1,49 @@
+import { Fault } from '../domain/fault.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files } from '../ports/host.ts';
+
+/**
+ * Does work while looking after it every so often, first at once; what a look
+ * throws ends the work (through the signal that it is given) and is thrown.
+ */
+export async function underWatch<T>(
+  clock: Clock,
+  signal: AbortSignal,
+  everyMs: number,
+  look: () => Promise<void>,
+  work: (signal: AbortSignal) => Promise<T>,
+): Promise<T> {
+  const over = new AbortController();
+  const alarm = new AbortController();
+  const watching = (async () => {
+    try {
+      while (!over.signal.aborted) {
+        await look();
+        await clock.sleep(everyMs, over.signal);
+      }
+    } catch (error) {
+      if (!over.signal.aborted) alarm.abort(error);
+    }
+  })();
+  try {
+    return await work(AbortSignal.any([signal, alarm.signal]));
+  } finally {
+    over.abort();
+    await watching;
+  }
+}
+
+/**
+ * A layer of ten gigabytes of zeros is small until it is unpacked: work is
+ * ended before it has eaten the disk that the host and its guests live on.
+ */
+export async function keepFree(files: Files, directory: string, keepFreeBytes: number, what: string): Promise<void> {
+  const free = await files.freeBytes(directory);
+  if (free >= keepFreeBytes) return;
+  const mb = (bytes: number): number => Math.ceil(bytes / 2 ** 20);
+  throw new Fault(
+    'full',
+    `Cannot ${what}: ${directory} has ${mb(free)} MB free, and ${mb(keepFreeBytes)} MB must stay free`,
+    { reason: 'StorageFull' },
+  );
+}
