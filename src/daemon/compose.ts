@@ -1,11 +1,14 @@
 import { createHash, randomBytes } from 'node:crypto';
-import { type Api, createApi } from '../api/api.ts';
+import { createApi } from '../api/api.ts';
+import type { Endpoint } from '../api/endpoint.ts';
+import type { ListenOptions } from '../api/listen.ts';
 import { createUlids } from '../base/ulid.ts';
 import { CONSOLE_TAIL_BYTES } from '../domain/console.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, parseCidr } from '../domain/ipv4.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
-import { databasePath, imagesDirectory, lockPath, type Names, vmStateDirectory } from '../domain/names.ts';
+import { bridgeName, databasePath, imagesDirectory, lockPath, type Names, vmStateDirectory } from '../domain/names.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
@@ -23,7 +26,7 @@ import { createImages } from '../images/images.ts';
 import { createNetwork } from '../network/network.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network } from '../ports/network.ts';
+import type { Network, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { createServices } from '../service/create-services.ts';
@@ -45,7 +48,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: Network;
+  readonly network: Network & Surroundings;
   close(): void;
 }
 
@@ -87,7 +90,8 @@ function instanceOf(stateDirectory: string): string {
 }
 
 export interface Daemon {
-  readonly api: Api;
+  /** Serves one endpoint more. @returns where it listens */
+  listen(surface: 'grpc' | 'http', endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
   /** Takes over what an earlier daemon left. Called when the API listens. */
   recover(): Promise<void>;
   /** Lets go of everything: guests, network and disks stay as they are. */
@@ -246,7 +250,10 @@ export async function compose(config: Config, version: string, opened: Opened, l
   };
 
   return {
-    api,
+    async listen(surface, endpoint, options) {
+      if (endpoint.kind === 'unix') sockets.push(endpoint.path); // before it is there: the audit must know it
+      return surface === 'grpc' ? api.listenGrpc(endpoint, options) : api.listenHttp(endpoint, options);
+    },
     async recover() {
       purge();
       await recover({ store, images, scheduler, network: managed, clock, log }, stopping.signal);
@@ -268,18 +275,25 @@ export async function compose(config: Config, version: string, opened: Opened, l
 const REMEMBERED_NETWORK = 'managed-network';
 
 /** The network's CIDR: as given, as chosen before, or the first that no route of the host meets. */
-async function networkOf(config: Config, { store, ledger, network }: Opened): Promise<Cidr | undefined> {
+async function networkOf(config: Config, { names, store, ledger, network }: Opened): Promise<Cidr | undefined> {
   const wanted = config['managed-network'];
   if (wanted === 'none') return undefined;
-  const before = store.recall(REMEMBERED_NETWORK);
-  const isMade = ledger.of('host').length > 0;
-  const text = wanted !== 'auto' ? wanted : (before ?? '10.77.0.0/24');
-  if (isMade && before !== undefined && before !== text)
+  const bridge = bridgeName(names);
+  const signal = AbortSignal.timeout(20_000);
+  const before = ledger.of(HOST_OWNER).length > 0 ? store.recall(REMEMBERED_NETWORK) : undefined;
+  const text = wanted !== 'auto' ? wanted : (before ?? (await network.freeCidr(bridge, signal)));
+  if (text === undefined)
+    throw new Fault(
+      'refused',
+      'Every network from 10.77.0.0/24 to 10.255.0.0/24 meets a route of the host: give one with --managed-network',
+    );
+  if (before !== undefined && before !== text)
     throw new Fault(
       'refused',
       `Cannot use --managed-network ${text}: the network was made as ${before}; delete its microVMs and run flintlockd teardown first`,
     );
-  void network;
+  const obstacle = await network.overlaps({ cidr: text, bridge }, signal);
+  if (obstacle !== undefined) throw new Fault('refused', `Cannot use the network ${text}: ${obstacle}`);
   store.remember(REMEMBERED_NETWORK, text);
   return parseCidr(text);
 }

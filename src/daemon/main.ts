@@ -73,10 +73,10 @@ async function run(options: Options): Promise<void> {
     const unique = [...new Map(grpc.map((endpoint) => [formatEndpoint(endpoint), endpoint])).values()];
     for (const endpoint of unique)
       served.push(
-        `grpc=${formatEndpoint(await daemon.api.listenGrpc(endpoint, gid === undefined ? {} : { socketGid: gid }))}`,
+        `grpc=${formatEndpoint(await daemon.listen('grpc', endpoint, gid === undefined ? {} : { socketGid: gid }))}`,
       );
     for (const text of httpEndpoints(settings))
-      served.push(`http=${formatEndpoint(await daemon.api.listenHttp(parseEndpoint(text)))}`);
+      served.push(`http=${formatEndpoint(await daemon.listen('http', parseEndpoint(text)))}`);
     log.info('flintlockd serves', {
       version,
       instance: opened.names.instance,
