@@ -1,0 +1,19 @@
+/**
+ * The Debian packages that Flintlock needs: [package, what for, a file that
+ * is there when it is installed]. One list for the set-up and for the README.
+ */
+export const NEEDED = [
+  ['qemu-system-x86', 'runs the microVMs', '/usr/bin/qemu-system-x86_64'],
+  ['skopeo', 'fetches OCI images', '/usr/bin/skopeo'],
+  ['umoci', 'unpacks and makes OCI images', '/usr/bin/umoci'],
+  ['ca-certificates', 'proves who a registry is', '/usr/sbin/update-ca-certificates'],
+  ['e2fsprogs', 'makes the disk images', '/sbin/mke2fs'],
+  ['iproute2', 'makes bridges and network devices', '/bin/ip'],
+  ['nftables', 'keeps the firewall of the managed network', '/usr/sbin/nft'],
+  ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],
+  ['dnsmasq-utils', 'frees an address when its microVM is gone', '/usr/bin/dhcp_release'],
+  ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
+];
+
+/** What the tests need beside them. */
+export const NEEDED_BY_TESTS = [];

@@ -1,0 +1,188 @@
+/**
+ * Makes this machine ready: Debian packages, npm packages by the lockfile,
+ * demo images. What is there already is left alone, so a second run does
+ * nothing. Runs on Node 20, without any package.
+ *
+ *     npm run setup
+ */
+import { spawnSync } from 'node:child_process';
+import { createHash } from 'node:crypto';
+import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { NEEDED, NEEDED_BY_TESTS } from './packages.mjs';
+import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
+
+const CACHE = join(ROOT, '.cache');
+/** What --image-root gets; the demo images are oci:IMAGES/demo:kernel and :root. */
+export const IMAGES = join(CACHE, 'images');
+const DEMO = join(IMAGES, 'demo');
+const NPM_STAMP = join(ROOT, 'node_modules/.flintlock-stamp');
+/** Of guest/build.ts: apt's lists are missing or too old. */
+const STALE_LISTS = 75;
+const OLDEST_NODE = 20;
+const OLDEST_DEBIAN = 12;
+
+/**
+ * Brings everything into step. Two at once: the second waits for the first.
+ *
+ * @param tests - whether what only the tests need is wanted too
+ */
+export async function setup({ tests = false } = {}) {
+  checkMachine();
+  const packages = tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED;
+  const isReady = () => missing(packages).length === 0 && npmInStep() && imagesInStep();
+  if (isReady()) return;
+  mkdirSync(CACHE, { recursive: true });
+  // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
+  const flags = ['--locked', ...(tests ? ['--tests'] : [])];
+  const lock = ['flock', '--no-fork', join(CACHE, 'setup.lock')];
+  const status = await attended([...lock, process.execPath, import.meta.filename, ...flags]);
+  if (status !== 0 || !isReady()) throw new Stop('the set-up did not succeed; what it said is above');
+}
+
+/** The part that changes something; the lock is held. */
+async function bringIntoStep(packages) {
+  await installPackages(missing(packages));
+  if (!npmInStep()) {
+    // npm ci begins by removing node_modules, the stamp with it: cut off, it is done again.
+    await step('installing the npm packages of package-lock.json', [
+      ...['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+    ]);
+    writeFileSync(NPM_STAMP, npmStamp());
+  }
+  if (!imagesInStep()) await buildImages();
+}
+
+function checkMachine() {
+  const node = Number(process.versions.node.split('.')[0]);
+  if (node < OLDEST_NODE)
+    throw new Stop(`Node ${process.versions.node} is too old: Node ${OLDEST_NODE} or later is needed`);
+  if (process.platform !== 'linux' || process.arch !== 'x64')
+    throw new Stop(`Flintlock needs Linux on x86_64; this is ${process.platform} on ${process.arch}`);
+  const os = osRelease();
+  if (os.ID === 'debian' && !(Number(os.VERSION_ID) < OLDEST_DEBIAN)) return;
+  throw new Stop(
+    [
+      `the set-up knows Debian ${OLDEST_DEBIAN} and later; this is ${os.PRETTY_NAME ?? 'an unknown system'}.`,
+      'Install what these Debian packages hold, and make the demo images on a Debian machine:',
+      ...describe([...NEEDED, ...NEEDED_BY_TESTS]),
+    ].join('\n'),
+  );
+}
+
+/** @see os-release(5) */
+function osRelease() {
+  const file = ['/etc/os-release', '/usr/lib/os-release'].find((path) => existsSync(path));
+  if (file === undefined) return {};
+  const lines = readFileSync(file, 'utf8').matchAll(/^([A-Z_]+)=["']?([^"'\n]*)/gm);
+  return Object.fromEntries([...lines].map(([, key, value]) => [key, value]));
+}
+
+function missing(packages) {
+  return packages.filter(([, , probe]) => !existsSync(probe));
+}
+
+function describe(packages) {
+  const width = Math.max(...packages.map(([name]) => name.length));
+  return packages.map(([name, why]) => `  ${name.padEnd(width)}  ${why}`);
+}
+
+async function installPackages(packages) {
+  if (packages.length === 0) return;
+  console.log(`These Debian packages are missing:\n${describe(packages).join('\n')}`);
+  const names = packages.map(([name]) => name);
+  const install = ['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...names];
+  becomeRoot(`apt-get update && ${install.join(' ')}`);
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' };
+  const title = `installing ${names.join(', ')}`;
+  const argv = asRoot(['env', 'DEBIAN_FRONTEND=noninteractive', ...install]);
+  // Lists that know the packages are good enough, unless what they name is gone from the mirror.
+  if ((await attempt(title, argv, { env })).code !== 0) {
+    await updateLists();
+    await step(title, argv, { env });
+  } else console.log(`${title}: done`);
+  const still = missing(packages);
+  if (still.length > 0)
+    throw new Stop(
+      `apt-get installed ${names.join(', ')}, but there is no ${still.map(([, , probe]) => probe).join(', ')}`,
+    );
+}
+
+async function updateLists() {
+  becomeRoot('apt-get update');
+  await step("updating apt's lists", asRoot(['apt-get', 'update', '-q']));
+}
+
+/** Asks for sudo's password now, where it can be seen. */
+function becomeRoot(command) {
+  if (isRoot) return;
+  const { status, error } = spawnSync('sudo', ['-v', '-p', '[sudo] password for %u, to install packages: '], {
+    stdio: 'inherit',
+  });
+  if (error || status !== 0) throw new Stop(`this needs root, and sudo does not help; run as root: ${command}`);
+}
+
+function npmStamp() {
+  return createHash('sha256')
+    .update(readFileSync(join(ROOT, 'package-lock.json')))
+    .digest('hex');
+}
+
+function npmInStep() {
+  return existsSync(NODE) && read(NPM_STAMP) === npmStamp();
+}
+
+/**
+ * What the demo images are made from: the files of guest/ and the version of
+ * busybox. Not the kernel's version: a newer kernel is no reason to build
+ * again, `rm -r .cache` is.
+ */
+function imagesStamp() {
+  const hash = createHash('sha256');
+  const guest = join(ROOT, 'guest');
+  for (const entry of readdirSync(guest, { recursive: true, withFileTypes: true })
+    .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .sort())
+    hash
+      .update(`${entry.slice(guest.length)}\0`)
+      .update(readFileSync(entry))
+      .update('\0');
+  hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
+  return hash.digest('hex');
+}
+
+function imagesInStep() {
+  return read(join(DEMO, 'stamp')) === imagesStamp();
+}
+
+async function buildImages() {
+  // Left by a build that was killed; nobody else builds, the lock is held.
+  if (existsSync(IMAGES))
+    for (const name of readdirSync(IMAGES))
+      if (name.startsWith('.partial-')) rmSync(join(IMAGES, name), { recursive: true });
+  const title = "making the demo images from Debian's kernel and busybox";
+  const argv = [NODE, 'guest/build.ts', DEMO, join(CACHE, 'packages'), imagesStamp()];
+  const first = await attempt(title, argv);
+  if (first.code === STALE_LISTS) await updateLists();
+  if (first.code === 0) console.log(`${title}: done in ${first.seconds.toFixed(1)} s`);
+  else await step(title, argv);
+}
+
+function read(path) {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return undefined;
+  }
+}
+
+if (process.argv[1] === import.meta.filename)
+  await main('setup', async () => {
+    const tests = process.argv.includes('--tests');
+    if (process.argv.includes('--locked')) await bringIntoStep(tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED);
+    else {
+      await setup({ tests });
+      console.log('setup: everything is in place');
+    }
+  });

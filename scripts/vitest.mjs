@@ -1,0 +1,36 @@
+/** How the scripts run vitest, and count. */
+import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { NODE, ROOT } from './steps.mjs';
+
+/**
+ * Prepares a run of one of the projects of vitest.config.ts.
+ *
+ * @returns the command with its environment; `counts(code)` to be called once when it has ended
+ */
+export function vitest(project) {
+  const scratch = mkdtempSync(join(tmpdir(), 'flintlock-counts-'));
+  const file = join(scratch, 'counts.json');
+  const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'scripts/count-reporter.mjs')}`];
+  return {
+    argv: [NODE, 'node_modules/vitest/vitest.mjs', 'run', '--project', project, '--passWithNoTests', ...reporters],
+    // Colours would be mixed into what is shown later.
+    env: { ...process.env, FLINTLOCK_COUNTS: file, NO_COLOR: '1' },
+    counts(code) {
+      const counts = { passed: 0, failed: 0, skipped: 0, ...parse(file) };
+      rmSync(scratch, { recursive: true, force: true });
+      // It died, or failed for a reason of its own.
+      if (code !== 0 && counts.failed === 0) counts.failed = 1;
+      return counts;
+    },
+  };
+}
+
+function parse(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8'));
+  } catch {
+    return {};
+  }
+}
