@@ -6,8 +6,8 @@ export interface Cidr {
 }
 
 /** The sizes that a network for guests may have: 16 million addresses down to 8, of which 5 are left for guests. */
-export const MIN_PREFIX = 8;
-export const MAX_PREFIX = 29;
+const MIN_PREFIX = 8;
+const MAX_PREFIX = 29;
 
 /** Dotted decimal, four numbers without leading zeros (which some programs read as octal). @returns an unsigned number */
 export function parseAddress(text: string): number | undefined {

@@ -97,7 +97,8 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
       await waitFor({ files, clock }, paths.logs, judge, { ms: START_MS, signal, also: exited });
     } finally {
       if (state === 'hangs') {
-        await processes.signal(identity, (started) => argv.every((word) => started.includes(word)), 'SIGKILL');
+        // Our child since a moment: until it has become the program its command line may be empty.
+        await processes.signal(identity, () => true, 'SIGKILL');
         await exited;
       }
     }
@@ -111,6 +112,16 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
         `${state === 'ended' ? 'dnsmasq ended' : `dnsmasq does not serve after ${START_MS} ms`} and said: ${words}` +
         (/already in use/.test(words) ? '. Another server holds the port there: `ss -lnup` shows which one' : ''),
     );
+  };
+
+  const trim = async (file: string): Promise<void> => {
+    const size = await files.stat(file);
+    if (!size || size.diskBytes <= LOG_BYTES) return;
+    try {
+      await files.punch(file, size.sizeBytes - LOG_BYTES / 2);
+    } catch (error) {
+      log.warn("cannot free the beginning of the DHCP server's log", { file, error });
+    }
   };
 
   return {
@@ -151,9 +162,7 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     async dhcpRuns(dhcp) {
       const server = await find(dhcp.directory);
       if (!server) return false;
-      const { log: file } = dhcpPaths(dhcp.directory);
-      const size = await files.stat(file);
-      if (size && size.diskBytes > LOG_BYTES) await files.punch(file, size.sizeBytes - LOG_BYTES / 2);
+      await trim(dhcpPaths(dhcp.directory).log);
       const bridge = await ip.find(dhcp.bridge, AbortSignal.timeout(10_000));
       return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index));
     },

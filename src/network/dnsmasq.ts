@@ -14,7 +14,7 @@ export const dhcpPaths = (directory: string) => ({
 });
 
 /** The names of guests end in it; `.internal` is kept for such use and never delegated (ICANN, 2024). */
-export const DOMAIN = 'flintlock.internal';
+const DOMAIN = 'flintlock.internal';
 
 /** A guest renews after half of it. */
 const LEASE = '1h';

@@ -1,3 +1,6 @@
+import { mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
 import { ping, plugPeer } from '../../test/support/peer.ts';
@@ -66,6 +69,33 @@ describe('guards', () => {
     await sh(host, 'ip', 'link', 'set', guard(1).device, 'down');
     await sh(host, 'ip', 'link', 'set', guard(1).device, 'name', 'other0', 'up');
     expect(await ping(one, '10.77.0.1')).toBe(true);
+  });
+
+  test('a guest does not answer DHCP', async () => {
+    await network.addGuards(guards, signal);
+    for (const n of [1, 2]) await network.addGuard(guard(n), signal);
+    const [rogue, victim] = [await plug(1), await plug(2)];
+    const directory = await mkdtemp(join(tmpdir(), 'fl-guard-'));
+    try {
+      const config = join(directory, 'udhcpd.conf');
+      const [lines, leases] = [['start 10.77.0.50', 'end 10.77.0.60', 'interface eth0'], join(directory, 'leases')];
+      await writeFile(config, `${[...lines, `lease_file ${leases}`, `pidfile ${directory}/pid`].join('\n')}\n`);
+      const server = await rogue.processes.start(['busybox', 'udhcpd', '-f', '-S', config], {
+        log: join(directory, 'log'),
+      });
+      const ask = () =>
+        sh(victim, 'busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '3', '-T', '1', '-s', '/bin/true');
+      try {
+        await expect(ask()).rejects.toThrow('no lease');
+        await network.removeGuards(guards, signal);
+        await ask(); // so it was the guard
+      } finally {
+        await rogue.processes.signal(server.identity, (argv) => argv.includes(config), 'SIGKILL');
+        await server.exited;
+      }
+    } finally {
+      await rm(directory, { recursive: true });
+    }
   });
 
   test('set again they keep what they hold; removed twice nothing is left', async () => {

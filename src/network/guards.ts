@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import type { PortGuards } from '../ports/network.ts';
+import type { GuardIntent, GuardsIntent, PortGuards } from '../ports/network.ts';
 import { guard, plain } from './failure.ts';
 import { type Nft, removal } from './nft.ts';
 
@@ -11,7 +11,7 @@ export function createGuards(nft: Nft): PortGuards {
   return {
     addGuards: ({ table, prefix }, signal) =>
       guard(`set firewall table bridge ${table}`, () =>
-        nft.apply(rulesOf(plain('table', table), plain('prefix', prefix)), signal),
+        nft.apply(rulesOf({ table: plain('table', table), prefix: plain('prefix', prefix) }), signal),
       ),
 
     removeGuards: ({ table }, signal) =>
@@ -34,10 +34,7 @@ export function createGuards(nft: Nft): PortGuards {
   };
 }
 
-function elements(
-  verb: 'add' | 'delete',
-  intent: { readonly table: string; readonly device: string; readonly mac: string; readonly address: string },
-): string[] {
+function elements(verb: 'add' | 'delete', intent: GuardIntent): string[] {
   const table = plain('table', intent.table);
   const device = `"${plain('interface', intent.device)}"`;
   return [
@@ -47,8 +44,12 @@ function elements(
   ];
 }
 
-/** The sets are declared, not made anew: what they hold stays, while the rules are replaced in the same transaction. */
-function rulesOf(table: string, prefix: string): string {
+/**
+ * A guest that answers DHCP would give its neighbours a gateway of its choice.
+ *
+ * The sets are declared, not made anew: what they hold stays, while the rules are replaced in the same transaction.
+ */
+function rulesOf({ table, prefix }: GuardsIntent): string {
   const sets = `table bridge ${table} {
   set ports { type ifname; }
   set macs { type ifname . ether_addr; }
@@ -65,6 +66,7 @@ function rulesOf(table: string, prefix: string): string {
     ether type arp arp saddr ip 0.0.0.0 accept
     ether type arp iifname . arp saddr ip @addresses accept
     ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept
+    udp sport 67 drop
     ether type ip iifname . ip saddr @addresses accept
     drop
   }

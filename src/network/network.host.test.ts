@@ -1,4 +1,4 @@
-import { chmod, mkdtemp, readdir, readFile, rm } from 'node:fs/promises';
+import { appendFile, chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -256,6 +256,42 @@ describe('DHCP', () => {
     }
     expect(await readdir(join(dhcp.directory, 'hosts'))).toEqual([]);
     expect(await serverLog()).not.toContain('not using configured address');
+  });
+
+  test('a guest that names itself otherwise after a reboot keeps its address, which can still be given back', async () => {
+    await network.startDhcp(dhcp, signal);
+    await network.addLease(lease(1), signal);
+    const guest = await plugGuest(1, lease(1).mac);
+    expect(await askDhcp(guest)).toBe('10.77.0.11');
+    for (const naming of [['-x', '0x3d:ff0102030405'], ['-C'], ['-x', 'hostname:vm-9']])
+      await sh(
+        guest,
+        'busybox',
+        'udhcpc',
+        '-i',
+        'eth0',
+        '-f',
+        '-n',
+        '-q',
+        '-t',
+        '10',
+        '-T',
+        '1',
+        '-s',
+        '/bin/true',
+        ...naming,
+      );
+    expect((await network.taken(dhcp)).map((t) => t.address)).toEqual(['10.77.0.11']);
+    await network.removeLease(lease(1), signal);
+    expect(await network.taken(dhcp)).toEqual([]);
+  });
+
+  test('however much the server complains, its log takes little of the disk', async () => {
+    await network.startDhcp(dhcp, signal);
+    await appendFile(join(dhcp.directory, 'log/dnsmasq.log'), 'complaint\n'.repeat(300_000));
+    expect(await network.dhcpRuns(dhcp)).toBe(true);
+    expect((await stat(join(dhcp.directory, 'log/dnsmasq.log'))).blocks * 512).toBeLessThan(1 << 20);
+    expect((await serverLog()).endsWith('complaint\n')).toBe(true);
   });
 
   test('a reservation that changes is heard of', async () => {

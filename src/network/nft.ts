@@ -12,7 +12,7 @@ export interface Nft {
   chains(signal: AbortSignal): Promise<readonly Chain[]>;
 }
 
-export interface Chain {
+interface Chain {
   readonly family: string;
   readonly table: string;
   readonly name: string;

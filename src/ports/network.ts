@@ -114,7 +114,7 @@ export interface GuardIntent {
   readonly address: string;
 }
 
-/** Keeps a guest from taking another's MAC or IPv4 address, and from speaking IPv6. Faults as for {@link Network}. */
+/** Keeps a guest from taking another's MAC or IPv4 address, from answering DHCP, and from speaking IPv6. Faults as for {@link Network}. */
 export interface PortGuards {
   /** Before the first tap. Again: the guards of the taps stay. */
   addGuards(guards: GuardsIntent, signal: AbortSignal): Promise<void>;
