@@ -226,7 +226,7 @@ describe('DHCP', () => {
     expect(await ping(two, '10.77.0.11')).toBe(true);
     expect(await sh(one, 'busybox', 'nslookup', 'vm-2.flintlock.internal', '10.77.0.1')).toContain('10.77.0.12');
 
-    await expect.poll(() => changed.mock.calls.length).toBeGreaterThan(0);
+    await expect.poll(() => changed.mock.calls.length, { timeout: 10_000 }).toBeGreaterThan(0);
     stop();
     const taken = await network.taken(dhcp);
     expect(taken.map(({ mac, address }) => `${mac} ${address}`).sort()).toEqual([
@@ -291,7 +291,7 @@ describe('DHCP', () => {
     await appendFile(join(dhcp.directory, 'log/dnsmasq.log'), 'complaint\n'.repeat(300_000));
     expect(await network.dhcpRuns(dhcp)).toBe(true);
     expect((await stat(join(dhcp.directory, 'log/dnsmasq.log'))).blocks * 512).toBeLessThan(1 << 20);
-    expect((await serverLog()).endsWith('complaint\n')).toBe(true);
+    expect((await serverLog()).slice(-1_000)).toContain('complaint\n');
   });
 
   test('a reservation that changes is heard of', async () => {
