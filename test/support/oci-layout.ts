@@ -1,0 +1,67 @@
+import { createHash } from 'node:crypto';
+import { mkdir, writeFile } from 'node:fs/promises';
+import { join } from 'node:path';
+import { gzipSync } from 'node:zlib';
+import { type TarEntry, tar } from './tar.ts';
+
+/** An image as a test wants it, also one that no tool would make. */
+export interface TestImage {
+  /** From the lowest to the highest. */
+  readonly layers: readonly (readonly TarEntry[])[];
+  readonly os?: string;
+  readonly architecture?: string;
+}
+
+interface Descriptor {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly size: number;
+}
+
+export const HOST_ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
+const OCI = 'application/vnd.oci.image';
+
+/**
+ * Writes a directory of OCI layout. A tag with several images is an index of them.
+ * @returns the digest that each tag leads to
+ */
+export async function writeLayout(
+  directory: string,
+  tags: Readonly<Record<string, TestImage | readonly TestImage[]>>,
+): Promise<Readonly<Record<string, string>>> {
+  const blobs = join(directory, 'blobs/sha256');
+  await mkdir(blobs, { recursive: true });
+  const blob = async (mediaType: string, data: Uint8Array | object): Promise<Descriptor> => {
+    const bytes = data instanceof Uint8Array ? data : Buffer.from(JSON.stringify(data));
+    const hex = createHash('sha256').update(bytes).digest('hex');
+    await writeFile(join(blobs, hex), bytes);
+    return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
+  };
+  const image = async ({ layers, os = 'linux', architecture = HOST_ARCHITECTURE }: TestImage) => {
+    const tars = layers.map((entries) => tar(entries));
+    const diffIds = tars.map((t) => `sha256:${createHash('sha256').update(t).digest('hex')}`);
+    const config = { architecture, os, config: {}, rootfs: { type: 'layers', diff_ids: diffIds }, history: [] };
+    const manifest = {
+      schemaVersion: 2,
+      mediaType: `${OCI}.manifest.v1+json`,
+      config: await blob(`${OCI}.config.v1+json`, config),
+      layers: await Promise.all(tars.map((t) => blob(`${OCI}.layer.v1.tar+gzip`, gzipSync(t, { level: 1 })))),
+    };
+    return { ...(await blob(`${OCI}.manifest.v1+json`, manifest)), platform: { os, architecture } };
+  };
+  const manifests: object[] = [];
+  const digests: Record<string, string> = {};
+  for (const [tag, wanted] of Object.entries(tags)) {
+    const several = 'layers' in wanted ? undefined : await Promise.all(wanted.map(image));
+    const made =
+      'layers' in wanted
+        ? await image(wanted)
+        : await blob(`${OCI}.index.v1+json`, { schemaVersion: 2, manifests: several });
+    const { mediaType, digest, size } = made;
+    manifests.push({ mediaType, digest, size, annotations: { 'org.opencontainers.image.ref.name': tag } });
+    digests[tag] = digest;
+  }
+  await writeFile(join(directory, 'oci-layout'), '{"imageLayoutVersion":"1.0.0"}');
+  await writeFile(join(directory, 'index.json'), JSON.stringify({ schemaVersion: 2, manifests }));
+  return digests;
+}

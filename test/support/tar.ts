@@ -1,0 +1,75 @@
+/** One entry of a tar file; nothing is checked, so that tests can write what no tool would. */
+export interface TarEntry {
+  readonly name: string;
+  readonly type?: 'file' | 'hard link' | 'symlink' | 'character device' | 'block device' | 'directory' | 'fifo';
+  readonly data?: string | Uint8Array;
+  readonly mode?: number;
+  readonly uid?: number;
+  readonly gid?: number;
+  /** Where a link leads. */
+  readonly link?: string;
+  /** Major and minor number. */
+  readonly device?: readonly [number, number];
+  readonly xattrs?: Readonly<Record<string, string | Uint8Array>>;
+}
+
+const TYPES = {
+  file: '0',
+  'hard link': '1',
+  symlink: '2',
+  'character device': '3',
+  'block device': '4',
+  directory: '5',
+  fifo: '6',
+} as const;
+const BLOCK = 512;
+
+/** @see pax(1) of POSIX: ustar interchange format, with pax headers for extended attributes */
+export function tar(entries: readonly TarEntry[]): Buffer {
+  return Buffer.concat([...entries.flatMap(blocks), Buffer.alloc(2 * BLOCK)]);
+}
+
+function blocks(entry: TarEntry): Buffer[] {
+  const data = Buffer.from(entry.data ?? '');
+  const own = [header(entry, TYPES[entry.type ?? 'file'], data.length), padded(data)];
+  if (!entry.xattrs) return own;
+  const pax = Buffer.concat(Object.entries(entry.xattrs).map(([name, value]) => record(`SCHILY.xattr.${name}`, value)));
+  return [header({ name: 'PaxHeader' }, 'x', pax.length), padded(pax), ...own];
+}
+
+/** `LENGTH KEY=VALUE\n`, where the length counts itself. */
+function record(key: string, value: string | Uint8Array): Buffer {
+  const rest = Buffer.concat([Buffer.from(` ${key}=`), Buffer.from(value), Buffer.from('\n')]);
+  let length = rest.length;
+  while (String(length).length + rest.length !== length) length = String(length).length + rest.length;
+  return Buffer.concat([Buffer.from(String(length)), rest]);
+}
+
+function padded(data: Buffer): Buffer {
+  return Buffer.concat([data, Buffer.alloc((BLOCK - (data.length % BLOCK)) % BLOCK)]);
+}
+
+function header(entry: TarEntry, type: string, size: number): Buffer {
+  const block = Buffer.alloc(BLOCK);
+  const octal = (value: number, at: number, length: number): void => {
+    block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
+  };
+  block.write(entry.name, 0, 100);
+  octal(entry.mode ?? (entry.type === 'directory' ? 0o755 : 0o644), 100, 8);
+  octal(entry.uid ?? 0, 108, 8);
+  octal(entry.gid ?? 0, 116, 8);
+  octal(size, 124, 12);
+  octal(1_600_000_000, 136, 12);
+  block.write('        ', 148, 'latin1'); // the checksum counts itself as spaces
+  block.write(type, 156, 'latin1');
+  block.write(entry.link ?? '', 157, 100);
+  block.write('ustar\u000000', 257, 'latin1');
+  octal(entry.device?.[0] ?? 0, 329, 8);
+  octal(entry.device?.[1] ?? 0, 337, 8);
+  octal(
+    block.reduce((sum, byte) => sum + byte, 0),
+    148,
+    7,
+  );
+  return block;
+}
