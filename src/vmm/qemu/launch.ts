@@ -58,8 +58,7 @@ export async function launch(
     return running;
   } catch (error) {
     running.release();
-    await endProcess(config, identity, deps);
-    await removeSockets(config, deps);
+    await clearAway(config, identity, deps);
     throw error;
   }
 }
@@ -78,8 +77,7 @@ export async function takeOver(
     return running;
   } catch (error) {
     running.release();
-    await endProcess(config, identityOf(info), deps);
-    await removeSockets(config, deps);
+    await clearAway(config, identityOf(info), deps);
     throw error;
   }
 }
@@ -133,6 +131,16 @@ export async function endProcess(
     await processes.ended(identity, AbortSignal.any([signal, late.signal]));
   } finally {
     stop();
+  }
+}
+
+/** After a failure, which is what the caller must hear of; what cannot be cleared away is left to `stop`. */
+async function clearAway(config: VmmConfig, identity: ProcessIdentity, deps: LaunchDeps): Promise<void> {
+  try {
+    await endProcess(config, identity, deps);
+    await removeSockets(config, deps);
+  } catch (error) {
+    deps.log.warn('Cannot clear away a QEMU that did not start', { uid: config.uid, pid: identity.pid, error });
   }
 }
 

@@ -1,0 +1,147 @@
+import { describe, expect, test } from 'vitest';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { qemuArgv } from './argv.ts';
+import { isOf, isProgram } from './layout.ts';
+
+const config: VmmConfig = {
+  uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ',
+  runDirectory: '/run/flintlock/x',
+  stateDirectory: '/var/lib/flintlock/vm/x',
+  user: 70_001,
+  vcpu: 2,
+  memoryInMb: 96,
+  kernel: '/images/k,1/vmlinuz',
+  cmdline: '',
+  disks: [],
+  nics: [],
+};
+const machine = { binary: 'qemu-system-x86_64', accelerator: 'tcg', acpi: true } as const;
+
+/** The values given to an option, in order. */
+const valuesOf = (argv: readonly string[], option: string): string[] =>
+  argv.flatMap((word, i) => (word === option ? [argv[i + 1] ?? ''] : []));
+const jsonOf = (argv: readonly string[], option: string): unknown[] =>
+  valuesOf(argv, option)
+    .filter((value) => value.startsWith('{'))
+    .map((value) => JSON.parse(value));
+
+describe('what confines QEMU', () => {
+  const argv = qemuArgv(config, machine, 'quiet');
+
+  test('it can gain no rights, has its sandbox on and becomes the user of this microVM', () => {
+    expect(argv.slice(0, 3)).toEqual(['setpriv', '--no-new-privs', 'qemu-system-x86_64']);
+    expect(valuesOf(argv, '-sandbox')).toEqual(['on,obsolete=deny,spawn=deny,resourcecontrol=deny']);
+    expect(valuesOf(argv, '-runas')).toEqual(['70001:70001']);
+    expect(argv).toContain('-no-user-config');
+    expect(argv).toContain('-nodefaults');
+  });
+
+  test('the kernel, its words and the size are those of the spec', () => {
+    expect(valuesOf(argv, '-kernel')).toEqual(['/images/k,1/vmlinuz']);
+    expect(valuesOf(argv, '-append')).toEqual(['quiet']);
+    expect(valuesOf(argv, '-smp')).toEqual(['2']);
+    expect(valuesOf(argv, '-m')).toEqual(['96M']);
+    expect(argv).not.toContain('-initrd');
+    expect(valuesOf(qemuArgv({ ...config, initrd: '/i' }, machine, ''), '-initrd')).toEqual(['/i']);
+  });
+
+  test('without ACPI there is no panic device', () => {
+    expect(valuesOf(argv, '-device')).toContain('pvpanic');
+    const without = qemuArgv(config, { ...machine, acpi: false }, '');
+    expect(valuesOf(without, '-device')).not.toContain('pvpanic');
+    expect(valuesOf(without, '-machine')).toEqual(['microvm,acpi=off']);
+  });
+
+  test('a reboot stays in QEMU and a panic ends it', () => {
+    expect(argv).not.toContain('-no-reboot');
+    expect(valuesOf(argv, '-action')).toEqual(['reboot=reset,shutdown=poweroff,panic=shutdown']);
+  });
+});
+
+describe('disks', () => {
+  test('an overlay names its backing node, all formats written out', () => {
+    const disk = {
+      id: 'root',
+      path: '/v/a,b.qcow2',
+      format: 'qcow2',
+      backing: '/g/gold.img',
+      readOnly: false,
+      isRoot: true,
+    } as const;
+    const argv = qemuArgv({ ...config, disks: [disk] }, machine, '');
+    expect(jsonOf(argv, '-blockdev')).toEqual([
+      { driver: 'file', 'node-name': 'backing-file0', filename: '/g/gold.img', 'read-only': true },
+      { driver: 'raw', 'node-name': 'backing0', 'read-only': true, file: 'backing-file0' },
+      { driver: 'file', 'node-name': 'file0', filename: '/v/a,b.qcow2', 'read-only': false, discard: 'unmap' },
+      {
+        driver: 'qcow2',
+        'node-name': 'disk0',
+        'read-only': false,
+        file: 'file0',
+        discard: 'unmap',
+        backing: 'backing0',
+      },
+    ]);
+    expect(jsonOf(argv, '-device')).toEqual([{ driver: 'virtio-blk-device', drive: 'disk0', serial: 'root' }]);
+  });
+
+  test('a qcow2 file without a backing file in the config gets none, whatever it says', () => {
+    const disk = { id: 'd', path: '/v/d', format: 'qcow2', readOnly: false, isRoot: false } as const;
+    expect(jsonOf(qemuArgv({ ...config, disks: [disk] }, machine, ''), '-blockdev')[1]).toMatchObject({
+      backing: null,
+    });
+  });
+
+  test('their order is that of the config, read-only is read-only, long ids are cut between characters', () => {
+    const disks = [
+      { id: 'root', path: '/v/0', format: 'raw', readOnly: true, isRoot: true },
+      { id: `${'x'.repeat(19)}é`, path: '/v/1', format: 'raw', readOnly: false, isRoot: false },
+    ] as const;
+    const argv = qemuArgv({ ...config, disks }, machine, '');
+    expect(jsonOf(argv, '-device')).toEqual([
+      { driver: 'virtio-blk-device', drive: 'disk0', serial: 'root' },
+      { driver: 'virtio-blk-device', drive: 'disk1', serial: 'x'.repeat(19) },
+    ]);
+    expect(jsonOf(argv, '-blockdev')).toMatchObject([
+      { 'read-only': true },
+      { 'node-name': 'disk0', 'read-only': true },
+      { 'read-only': false },
+      { 'node-name': 'disk1', 'read-only': false },
+    ]);
+  });
+});
+
+test('each interface is a tap that is there already, with the MAC of the guest', () => {
+  const argv = qemuArgv({ ...config, nics: [{ device: 'flt0', mac: '02:00:00:00:00:01' }] }, machine, '');
+  expect(valuesOf(argv, '-netdev')).toEqual(['tap,id=net0,ifname=flt0,script=no,downscript=no']);
+  expect(jsonOf(argv, '-device')).toEqual([{ driver: 'virtio-net-device', netdev: 'net0', mac: '02:00:00:00:00:01' }]);
+});
+
+describe('identity', () => {
+  const argv = qemuArgv(config, machine, '');
+
+  test('the command line proves whose QEMU it is', () => {
+    expect(isOf(config)(argv)).toBe(true);
+    expect(isOf({ ...config, uid: '01JD8YYYYYYYYYYYYYYYYYYYYY' })(argv)).toBe(false);
+    expect(isOf({ ...config, runDirectory: '/run/other/x' })(argv)).toBe(false);
+    expect(isOf(config)(['less', config.uid, config.runDirectory])).toBe(false);
+  });
+
+  test('commas in paths are escaped', () => {
+    const odd = { ...config, runDirectory: '/run/a,b', stateDirectory: '/s,t' };
+    const chardevs = valuesOf(qemuArgv(odd, machine, ''), '-chardev');
+    expect(chardevs).toEqual([
+      'socket,id=qmp,path=/run/a,,b/qmp.sock,server=on,wait=off',
+      'socket,id=console,path=/run/a,,b/console.sock,server=on,wait=off,logfile=/s,,t/console.log,logappend=on',
+    ]);
+    expect(isOf(odd)(qemuArgv(odd, machine, ''))).toBe(true);
+  });
+
+  test('a program is known by its file, or while setpriv still runs by its argument', () => {
+    expect(isProgram('qemu-system-x86_64', ['qemu-system-x86_64', '-name'], '')).toBe(true);
+    expect(isProgram('/opt/qemu', ['/opt/qemu'], '/opt/qemu (deleted)')).toBe(true);
+    expect(isProgram('/opt/qemu', ['setpriv', '--no-new-privs', '/opt/qemu'], '/usr/bin/setpriv')).toBe(true);
+    expect(isProgram('qemu-system-x86_64', ['grep', 'qemu-system-x86_64'], '/usr/bin/grep')).toBe(false);
+    expect(isProgram('qemu-system-x86_64', [], '')).toBe(false);
+  });
+});

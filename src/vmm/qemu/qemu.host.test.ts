@@ -1,0 +1,350 @@
+import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { createNetns } from '../../../test/support/netns.ts';
+import { makeTinyGuest, type TinyGuest } from '../../../test/support/tiny-guest.ts';
+import type { Fault } from '../../domain/fault.ts';
+import { clock } from '../../host/clock.ts';
+import { files } from '../../host/files.ts';
+import { createProcesses } from '../../host/processes.ts';
+import { run } from '../../host/run.ts';
+import type { Log } from '../../ports/log.ts';
+import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
+import { isOf } from './layout.ts';
+import { createQemu, type QemuOptions } from './qemu.ts';
+
+const silent = (): void => undefined;
+const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
+
+let guest: TinyGuest;
+let made = 0;
+
+beforeAll(async () => {
+  guest = await makeTinyGuest();
+});
+afterAll(() => guest[Symbol.dispose]());
+
+/** One microVM's directories and config; everything of it is gone at the end of the test. */
+interface Bed extends AsyncDisposable {
+  readonly config: VmmConfig;
+  readonly directory: string;
+  qemu(options?: Partial<QemuOptions>): Promise<Vmm>;
+  console(): string;
+  until(line: RegExp): Promise<void>;
+}
+
+function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
+  const directory = mkdtempSync(join(tmpdir(), 'fl-qemu-'));
+  const config: VmmConfig = {
+    uid: `01TEST${process.pid.toString(36).toUpperCase()}${(++made).toString(36).toUpperCase()}`.padEnd(26, '0'),
+    runDirectory: join(directory, 'run'),
+    stateDirectory: join(directory, 'state'),
+    user: 77_001,
+    vcpu: 1,
+    memoryInMb: 96,
+    kernel: guest.kernel,
+    initrd: guest.initrd,
+    cmdline: `${guest.cmdline} quiet ${words}`,
+    disks: [],
+    nics: [],
+    ...changes,
+  };
+  mkdirSync(config.runDirectory, { mode: 0o700 });
+  mkdirSync(config.stateDirectory, { mode: 0o700 });
+  const console = (): string => {
+    try {
+      return readFileSync(join(config.stateDirectory, 'console.log'), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  return {
+    config,
+    directory,
+    qemu: (options = {}) =>
+      createQemu({
+        binary: 'qemu-system-x86_64',
+        accel: 'auto',
+        acpi: true,
+        run,
+        files,
+        processes: createProcesses(),
+        clock,
+        log,
+        ...options,
+      }),
+    console,
+    until: (line) => expect.poll(console, { timeout: 60_000, interval: 20 }).toMatch(line) as unknown as Promise<void>,
+    async [Symbol.asyncDispose]() {
+      for (const { pid } of await createProcesses().find(isOf(config))) process.kill(pid, 'SIGKILL');
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+const soon = (): AbortSignal => AbortSignal.timeout(60_000);
+const runs = (config: VmmConfig) => createProcesses().find(isOf(config));
+const statusOf = (running: RunningVmm): string => readFileSync(`/proc/${running.process.pid}/status`, 'utf8');
+
+describe('a guest', () => {
+  test('boots in 96 MB, confined to its own user, without new privileges and in the sandbox', async () => {
+    await using bed = makeBed('');
+    const qemu = await bed.qemu();
+    const running = await qemu.start(bed.config, soon());
+    expect(running.guest).toBe('running');
+    await bed.until(/tiny-guest: up cpus=1 kb=\d+/);
+    const status = statusOf(running);
+    expect(status).toMatch(/^Uid:\t77001\t77001\t77001\t77001$/m);
+    expect(status).toMatch(/^Gid:\t77001\t77001\t77001\t77001$/m);
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    expect(status).toMatch(/^Seccomp:\t2$/m);
+    expect(status).toMatch(/^CapEff:\t0+$/m);
+    expect(status).toMatch(/^Groups:\s*(77001)?\s*$/m);
+    expect(running.accelerator).toBe((await qemu.info()).accelerator);
+    await qemu.stop(bed.config, running.process, soon());
+  });
+
+  test('boots from the compressed kernel with as many CPUs as asked for', async () => {
+    await using bed = makeBed('', { vcpu: 2, kernel: guest.vmlinuz });
+    const qemu = await bed.qemu();
+    await qemu.start(bed.config, soon());
+    await bed.until(/tiny-guest: up cpus=2/);
+    await qemu.stop(bed.config, undefined, soon());
+  });
+
+  test('sees its disks in order, with serials, read-only where they are', async () => {
+    const directory = mkdtempSync(join(tmpdir(), 'fl-disks-'));
+    try {
+      const gold = join(directory, 'gold');
+      const overlay = join(directory, 'overlay');
+      const plain = join(directory, 'plain,1');
+      writeFileSync(gold, Buffer.alloc(1 << 20, 7));
+      writeFileSync(plain, Buffer.alloc(2 << 20));
+      const create = ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', gold, overlay] as const;
+      await run([...create], { signal: soon(), timeoutMs: 60_000 });
+      await using bed = makeBed('do=poweroff rootfstype=ext4', {
+        disks: [
+          { id: 'root', path: overlay, format: 'qcow2', backing: gold, readOnly: false, isRoot: true },
+          { id: 'a-data-disk-with-a-long-name', path: plain, format: 'raw', readOnly: true, isRoot: false },
+        ],
+      });
+      const qemu = await bed.qemu();
+      const running = await qemu.start(bed.config, soon());
+      expect((await running.ended).reason).toBe('GuestShutdown');
+      expect(bed.console()).toMatch(/disk vda serial=root ro=0 sectors=2048 wrote=yes/);
+      expect(bed.console()).toMatch(/disk vdb serial=a-data-disk-with-a-l ro=1 sectors=4096 wrote=no/);
+      expect(readFileSync(gold).every((byte) => byte === 7)).toBe(true);
+      expect(readFileSync(plain).every((byte) => byte === 0)).toBe(true);
+    } finally {
+      rmSync(directory, { recursive: true, force: true });
+    }
+  });
+
+  test('has its interface with its MAC, opened before QEMU lets go of its rights', async () => {
+    await using netns = await createNetns();
+    const limits = { signal: soon(), timeoutMs: 10_000 };
+    await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap'], limits);
+    await using bed = makeBed('do=poweroff', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a' }] });
+    const qemu = await bed.qemu({ processes: netns.processes, run: netns.run });
+    const running = await qemu.start(bed.config, soon());
+    expect((await running.ended).reason).toBe('GuestShutdown');
+    expect(bed.console()).toContain('nic eth0 mac=02:00:00:00:00:2a');
+  });
+});
+
+describe('the end of a run', () => {
+  test('power-off is the guest’s own', async () => {
+    await using bed = makeBed('do=poweroff');
+    const running = await (await bed.qemu()).start(bed.config, soon());
+    expect(await running.ended).toEqual({ reason: 'GuestShutdown', message: 'The guest powered itself off' });
+    expect(await runs(bed.config)).toEqual([]);
+  });
+
+  test('a panic is told over the panic device', async () => {
+    await using bed = makeBed('do=panic');
+    const running = await (await bed.qemu()).start(bed.config, soon());
+    const end = await running.ended;
+    expect(end).toEqual({ reason: 'GuestPanic', message: "The guest's kernel panicked: sysrq triggered crash" });
+  });
+
+  test('a panic of a guest without the panic device ends the run too', async () => {
+    await using bed = makeBed('do=panic no-panic-device');
+    const running = await (await bed.qemu()).start(bed.config, soon());
+    expect(await running.ended).toEqual({
+      reason: 'GuestPanic',
+      message: "The guest's kernel panicked: sysrq triggered crash",
+    });
+    expect(await runs(bed.config)).toEqual([]);
+  });
+
+  test('a reboot is none', async () => {
+    await using bed = makeBed('do=reboot');
+    const qemu = await bed.qemu();
+    const running = await qemu.start(bed.config, soon());
+    const states: string[] = [];
+    running.onGuest((state) => states.push(state));
+    await bed.until(/tiny-guest: up.*tiny-guest: up/s);
+    expect(running.guest).toBe('running');
+    expect(states).toEqual([]);
+    await qemu.stop(bed.config, running.process, soon());
+    expect((await running.ended).reason).toBe('VmmKilled');
+  });
+
+  test('SIGKILL is told with its name, within a second', async () => {
+    await using bed = makeBed('');
+    const running = await (await bed.qemu()).start(bed.config, soon());
+    process.kill(running.process.pid, 'SIGKILL');
+    const at = performance.now();
+    const end = await running.ended;
+    expect(performance.now() - at).toBeLessThan(1_000);
+    expect(end.reason).toBe('VmmKilled');
+    expect(end.message).toContain('SIGKILL');
+  });
+
+  test('SIGTERM is told', async () => {
+    await using bed = makeBed('');
+    const running = await (await bed.qemu()).start(bed.config, soon());
+    process.kill(running.process.pid, 'SIGTERM');
+    expect(await running.ended).toMatchObject({ reason: 'VmmKilled', message: expect.stringContaining('SIGTERM') });
+  });
+});
+
+describe('a second daemon', () => {
+  test('adopts what the first let go, and sees it vanish within a second', async () => {
+    await using bed = makeBed('');
+    const first = await (await bed.qemu()).start(bed.config, soon());
+    first.release();
+    const qemu = await bed.qemu();
+    const adopted = await qemu.adopt(bed.config, first.process, soon());
+    if ('reason' in adopted) throw new Error(adopted.message);
+    expect(adopted.guest).toBe('running');
+    expect(adopted.process).toEqual(first.process);
+    await bed.until(/tiny-guest: up/); // it did not notice
+    process.kill(first.process.pid, 'SIGKILL');
+    const at = performance.now();
+    expect((await adopted.ended).reason).toBe('VmmVanished');
+    expect(performance.now() - at).toBeLessThan(1_000);
+    expect(await qemu.adopt(bed.config, first.process, soon())).toMatchObject({ reason: 'VmmVanished' });
+  });
+
+  test('sees the power-off of a guest that it adopted', async () => {
+    await using bed = makeBed('do=poweroff');
+    const first = await (await bed.qemu()).start(bed.config, soon());
+    first.release();
+    const adopted = await (await bed.qemu()).adopt(bed.config, first.process, soon());
+    if ('reason' in adopted) throw new Error(adopted.message);
+    expect((await adopted.ended).reason).toBe('GuestShutdown');
+  });
+
+  test('does not take a stranger for it', async () => {
+    await using bed = makeBed('');
+    const processes = createProcesses();
+    const [self] = await processes.find((argv) => argv.length > 0);
+    if (!self) throw new Error('no process at all');
+    const qemu = await bed.qemu();
+    expect(await qemu.adopt(bed.config, self, soon())).toMatchObject({ reason: 'VmmVanished' });
+    await expect(qemu.stop(bed.config, self, soon())).rejects.toMatchObject({ kind: 'refused' });
+  });
+
+  test('starts no second process: the one that runs is taken over', async () => {
+    await using bed = makeBed('');
+    const qemu = await bed.qemu();
+    const [first, again] = await Promise.all([qemu.start(bed.config, soon()), qemu.start(bed.config, soon())]);
+    expect(again.process).toEqual(first.process);
+    first.release();
+    const other = await bed.qemu();
+    const taken = await other.start(bed.config, soon());
+    expect(taken.process).toEqual(first.process);
+    expect(taken.guest).toBe('running');
+    expect(await runs(bed.config)).toHaveLength(1);
+    await other.stop(bed.config, undefined, soon());
+    await other.stop(bed.config, taken.process, soon());
+    expect(await runs(bed.config)).toEqual([]);
+    expect(readdirSync(bed.config.runDirectory)).toEqual([]);
+  });
+});
+
+describe('a start that fails', () => {
+  let bed: Bed;
+  beforeEach(() => {
+    bed = makeBed('');
+    return () => bed[Symbol.asyncDispose]();
+  });
+  const nothingLeft = async (): Promise<void> => {
+    expect(await runs(bed.config)).toEqual([]);
+    expect(readdirSync(bed.config.runDirectory)).toEqual([]);
+  };
+
+  test('a disk that is not there is told in QEMU’s words', async () => {
+    const disk = { id: 'd', path: '/nowhere/disk', format: 'raw', readOnly: false, isRoot: false } as const;
+    const started = (await bed.qemu()).start({ ...bed.config, disks: [disk] }, soon());
+    await expect(started).rejects.toMatchObject({
+      kind: 'refused',
+      reason: 'ProviderRefused',
+      terminal: true,
+      message: expect.stringMatching(/exit status 1.*\/nowhere\/disk.*No such file/s),
+    });
+    await nothingLeft();
+  });
+
+  test('a QEMU that hangs is ended in time', async () => {
+    const started = (await bed.qemu({ binary: script('while :; do sleep 0.1; done') })).start(
+      bed.config,
+      AbortSignal.timeout(300),
+    );
+    await expect(started).rejects.toMatchObject({ kind: 'timeout', reason: 'Timeout' });
+    await nothingLeft();
+  });
+
+  test('an abort ends it, for the reason given', async () => {
+    const gone = new AbortController();
+    const reason = new Error('a delete came');
+    const started = (await bed.qemu({ binary: script('while :; do sleep 0.1; done') })).start(bed.config, gone.signal);
+    const rejected = expect(started).rejects.toBe(reason);
+    await expect.poll(() => runs(bed.config), { timeout: 10_000 }).toHaveLength(1);
+    gone.abort(reason);
+    await rejected;
+    await nothingLeft();
+  });
+
+  test('an exit without a word is told with its status', async () => {
+    const fault = await (await bed.qemu({ binary: script('exit 3') })).start(bed.config, soon()).catch((e: Fault) => e);
+    expect(fault).toMatchObject({ reason: 'ProviderRefused', message: expect.stringContaining('exit status 3') });
+    await nothingLeft();
+  });
+
+  test('a QEMU that is not there is unavailable, with the remedy, until it is', async () => {
+    const binary = join(bed.directory, 'qemu');
+    const qemu = await bed.qemu({ binary });
+    expect(await qemu.info()).toMatchObject({
+      available: false,
+      unavailableReason: expect.stringContaining('apt-get install qemu-system-x86'),
+    });
+    await expect(qemu.start(bed.config, soon())).rejects.toMatchObject({ reason: 'ProviderUnavailable' });
+    await nothingLeft();
+    script('exit 3', binary);
+    expect(await qemu.info()).toMatchObject({ available: true, version: '7.2.22' });
+  });
+
+  /** A program that answers `--version` as QEMU does. */
+  function script(body: string, path: string = join(bed.directory, 'qemu')): string {
+    const version = '[ "$1" = --version ] && { echo "QEMU emulator version 7.2.22 (fake)"; exit 0; }';
+    writeFileSync(path, `#!/bin/sh\n${version}\n${body}\n`);
+    chmodSync(path, 0o755);
+    return path;
+  }
+});
+
+test('the accelerator is KVM only where the CPU virtualises', async () => {
+  await using bed = makeBed('');
+  const info = await (await bed.qemu()).info();
+  const virtualises = /\b(vmx|svm)\b/.test(readFileSync('/proc/cpuinfo', 'utf8'));
+  expect(info).toMatchObject({ name: 'qemu', available: true, version: expect.stringMatching(/^\d+\.\d+/) });
+  if (!virtualises) {
+    expect(info.accelerator).toBe('tcg');
+    expect(info.acceleratorReason).toContain('neither vmx nor svm');
+    const demanded = await (await bed.qemu({ accel: 'kvm' })).info();
+    expect(demanded).toMatchObject({ available: false, unavailableReason: expect.stringContaining('--qemu-accel') });
+  }
+});
