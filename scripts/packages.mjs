@@ -4,6 +4,7 @@
  */
 export const NEEDED = [
   ['qemu-system-x86', 'runs the microVMs', '/usr/bin/qemu-system-x86_64'],
+  ['qemu-utils', "makes a microVM's own copy of a disk", '/usr/bin/qemu-img'],
   ['skopeo', 'fetches OCI images', '/usr/bin/skopeo'],
   ['umoci', 'unpacks and makes OCI images', '/usr/bin/umoci'],
   ['ca-certificates', 'proves who a registry is', '/usr/sbin/update-ca-certificates'],

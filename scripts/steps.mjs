@@ -14,21 +14,27 @@ export const isRoot = process.getuid?.() === 0;
 export class Stop extends Error {}
 
 const children = new Set();
+let isEnding = false;
 
-/** Runs a script's main function: its result is the exit status, a Stop is printed. Signals end its steps too. */
+/**
+ * Runs a script's main function: its result is the exit status, a Stop is
+ * printed. A signal is passed on to the step under way, whose end is waited
+ * for; the status is then 130.
+ */
 export async function main(name, run) {
-  for (const [signal, status] of [
-    ['SIGINT', 130],
-    ['SIGTERM', 143],
-  ])
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
     process.on(signal, () => {
+      if (isEnding) return;
+      isEnding = true;
+      const ends = [...children].map((child) => new Promise((resolve) => child.once('close', resolve)));
       for (const child of children) child.kill('SIGTERM');
-      process.exit(status);
+      Promise.all(ends).then(() => process.exit(130));
     });
   try {
     process.exitCode = (await run()) ?? 0;
   } catch (cause) {
     if (!(cause instanceof Stop)) throw cause;
+    if (isEnding) return;
     console.error(`${name}: ${cause.message}`);
     process.exitCode = 1;
   }
@@ -60,6 +66,7 @@ export function attempt(title, [program, ...args], { tail: _, ...options } = {})
     if (onTerminal) process.stdout.write('\r\x1b[2K');
   };
   return new Promise((resolve, reject) => {
+    if (isEnding) throw new Stop('interrupted');
     const child = spawn(program, args, { cwd: ROOT, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
     children.add(child);
     const parts = [];
@@ -87,6 +94,7 @@ export function attempt(title, [program, ...args], { tail: _, ...options } = {})
  */
 export function attended([program, ...args], options = {}) {
   return new Promise((resolve, reject) => {
+    if (isEnding) throw new Stop('interrupted');
     const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit', ...options });
     children.add(child);
     child.on('error', (cause) => reject(new Stop(`Cannot run ${program}: ${cause.message}`)));
