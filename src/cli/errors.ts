@@ -1,0 +1,115 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { BadRequestSchema } from '../gen/google/rpc/error_details_pb.ts';
+import { type Address, addressText } from './address.ts';
+import { EXIT, type Exit, Problem } from './exit.ts';
+import { printable } from './print/style.ts';
+
+/** The codes that have an exit status of their own. */
+const EXITS: ReadonlyMap<Code, Exit> = new Map([
+  [Code.NotFound, EXIT.notFound],
+  [Code.DeadlineExceeded, EXIT.timedOut],
+]);
+
+/** What to do next, where the code alone says it. */
+const HINTS: ReadonlyMap<Code, string> = new Map([
+  [Code.NotFound, '"flintlock list -A" shows what there is; "flintlock get --deleted" still knows some that are gone.'],
+  [Code.AlreadyExists, 'Choose another id, or delete the one that is there: flintlock delete NAMESPACE/ID'],
+  [Code.ResourceExhausted, '"flintlock info" shows what the host has and what is promised.'],
+  [Code.Internal, 'This is a fault of flintlockd: its log (standard error of flintlockd) says more.'],
+]);
+
+/**
+ * Makes of anything thrown what the user is told.
+ *
+ * @param what - what was tried, e.g. `Cannot delete default/a`; put before the daemon's words
+ */
+export function explain(error: unknown, address: Address, what?: string): Problem {
+  if (error instanceof Problem) return error;
+  if (!(error instanceof ConnectError)) {
+    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
+    return new Problem(EXIT.failed, `A fault of flintlock itself: ${text}`, { cause: error });
+  }
+  return unreachable(error, address) ?? answered(error, address, what);
+}
+
+/** An error that the daemon answered with. */
+function answered(error: ConnectError, address: Address, what: string | undefined): Problem {
+  const violations = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations);
+  const details = violations.map(({ field, description }) => printable(`${field}: ${description}`));
+  const said = printable(error.rawMessage, true);
+  const before = what === undefined ? '' : `${what}: `;
+  const options = { details, hints: [HINTS.get(error.code) ?? []].flat(), cause: error };
+  const exit = EXITS.get(error.code) ?? EXIT.failed;
+  // The violations are its message over again, one a line.
+  if (details.length > 0) return new Problem(exit, `${before}the daemon refuses it`, options);
+  if (error.code === Code.DeadlineExceeded && said === 'the operation timed out')
+    return new Problem(exit, `${before}no answer in time from ${addressText(address)}`, options);
+  return new Problem(exit, `${before}${said || Code[error.code]}`, options);
+}
+
+/** Nobody, or no daemon of ours, is at the address; undefined when one answered. */
+function unreachable(error: ConnectError, address: Address): Problem | undefined {
+  const at = addressText(address);
+  const problem = (why: string, hints: readonly string[]): Problem =>
+    new Problem(EXIT.failed, `No daemon answers at ${at}: ${why}`, { hints, cause: error });
+  for (const code of nodeCodes(error)) {
+    switch (code) {
+      case 'ECONNREFUSED':
+        return problem('connection refused', howToStart(address));
+      case 'ENOENT':
+        return problem('there is no such socket', howToStart(address));
+      case 'EACCES':
+      case 'EPERM':
+        return problem('permission denied', [
+          'The socket is open to root and to the group flintlock. Use sudo, or join the group and log in again:',
+          '  sudo usermod -aG flintlock "$USER"',
+        ]);
+      case 'ENOTFOUND':
+      case 'EAI_AGAIN':
+        return problem('that host name does not resolve', ['Give another with: flintlock --host HOST:PORT …']);
+      case 'ETIMEDOUT':
+      case 'EHOSTUNREACH':
+      case 'ENETUNREACH':
+        return problem('the host cannot be reached', ['Give another with: flintlock --host HOST:PORT …']);
+      case 'ECONNRESET':
+      case 'EPIPE':
+        return problem('the connection was cut', ['Was the daemon stopped? Its microVMs go on without it; try again.']);
+      default:
+        if (/^(ERR_HTTP2_|HPE_)/.test(code) && code !== 'ERR_HTTP2_STREAM_CANCEL' && code !== 'ERR_HTTP2_STREAM_ERROR')
+          return problem('what listens there does not speak plain gRPC', [
+            'Is that the port of another program, or the HTTP endpoint? Give another with: flintlock --host HOST:PORT …',
+          ]);
+    }
+  }
+  return undefined;
+}
+
+/** The error codes of Node below an error, outermost first. */
+function nodeCodes(error: unknown): string[] {
+  const codes: string[] = [];
+  const seen = new Set<unknown>();
+  const visit = (one: unknown): void => {
+    if (!(one instanceof Error) || seen.has(one)) return;
+    seen.add(one);
+    if ('code' in one && typeof one.code === 'string') codes.push(one.code);
+    if (one instanceof AggregateError) one.errors.forEach(visit); // one for each address of a name
+    visit(one.cause);
+  };
+  visit(error);
+  return codes;
+}
+
+function howToStart(address: Address): string[] {
+  const checkout = join(import.meta.dirname, '../../bin/flintlockd');
+  const program = existsSync(checkout) ? checkout : 'flintlockd';
+  const endpoint =
+    'socket' in address || address.port !== 9090 || address.host !== 'localhost'
+      ? ` --grpc-endpoint ${addressText(address)}`
+      : '';
+  return [
+    `Start one: sudo ${program} run --insecure${endpoint}`,
+    'Or give the address of another: flintlock --host HOST:PORT|unix:///path … (or FLINTLOCK_HOST).',
+  ];
+}

@@ -1,0 +1,59 @@
+import { clock } from '../host/clock.ts';
+
+/** One of the standard streams that are written to. */
+export interface Sink {
+  /** Resolves once the reader has taken it; what nobody reads any more is dropped. */
+  write(data: string | Uint8Array): Promise<void>;
+  readonly isTerminal: boolean;
+  /** Of the terminal now; 80 where there is none. */
+  columns(): number;
+}
+
+/** All that a verb may know of the world around the program. */
+export interface Io {
+  readonly stdout: Sink;
+  readonly stderr: Sink;
+  stdin(): AsyncIterable<Uint8Array>;
+  readonly env: Readonly<Record<string, string | undefined>>;
+  /** Aborts at the first Ctrl-C; a second one ends the program. */
+  readonly interrupt: AbortSignal;
+  /** Aborts when nobody reads standard output any more, e.g. after `| head`. */
+  readonly unread: AbortSignal;
+  /** Milliseconds since 1970. */
+  now(): number;
+  /** Rejects with the signal's reason. */
+  sleep(ms: number, signal: AbortSignal): Promise<void>;
+}
+
+/** The process's own streams. */
+export function processIo(): Io {
+  const interrupt = new AbortController();
+  const unread = new AbortController();
+  process.once('SIGINT', () => interrupt.abort(new Error('interrupted')));
+  return {
+    stdout: sink(process.stdout, unread),
+    stderr: sink(process.stderr, new AbortController()),
+    stdin: () => process.stdin,
+    env: process.env,
+    interrupt: interrupt.signal,
+    unread: unread.signal,
+    now: clock.now,
+    sleep: clock.sleep,
+  };
+}
+
+function sink(stream: NodeJS.WriteStream, closed: AbortController): Sink {
+  stream.on('error', (error: NodeJS.ErrnoException) => {
+    if (error.code !== 'EPIPE') process.exitCode = 1; // the disk that it is sent to is full, say
+    closed.abort(error);
+  });
+  return {
+    write: (data) =>
+      new Promise((resolve) => {
+        if (closed.signal.aborted) return resolve();
+        stream.write(data, () => resolve()); // what went wrong comes as the event above
+      }),
+    isTerminal: stream.isTTY === true,
+    columns: () => stream.columns ?? 80,
+  };
+}

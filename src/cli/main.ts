@@ -1,0 +1,75 @@
+import { CommanderError } from 'commander';
+import { type Address, defaultAddress, parseAddress } from './address.ts';
+import type { Clients } from './client.ts';
+import type { Act, Context } from './context.ts';
+import { EXIT, Problem } from './exit.ts';
+import { type Io, processIo } from './io.ts';
+import { mayColour } from './print/style.ts';
+import { createProgram } from './program.ts';
+
+/**
+ * Runs the command line.
+ *
+ * @param argv - without the program's own name
+ * @returns the exit status, see `EXIT`
+ */
+export async function main(argv: readonly string[], io: Io): Promise<number> {
+  const writes: Promise<void>[] = [];
+  let clients: Clients | undefined;
+  let exit: number = EXIT.done;
+
+  // Commander hands over its flags only once it has parsed them.
+  const address = (): Address => {
+    const { host } = program.opts<{ host?: string }>();
+    return host === undefined ? defaultAddress() : parseAddress(host);
+  };
+  const context: Context = {
+    io,
+    colour: { stdout: mayColour(io.stdout, io.env), stderr: mayColour(io.stderr, io.env) },
+    async clients() {
+      const at = address();
+      const { openClients } = await import('./client.ts');
+      clients ??= openClients(at);
+      return clients;
+    },
+    async explain(error, what) {
+      const { explain } = await import('./errors.ts');
+      return explain(error, address(), what);
+    },
+    out: (text) => io.stdout.write(text),
+    err: (text) => io.stderr.write(text),
+    async hint(text) {
+      if (io.stderr.isTerminal) await io.stderr.write(`${text}\n`);
+    },
+  };
+  const act: Act = async (work) => {
+    exit = await work(context);
+  };
+  const program = createProgram(act, io.env, {
+    out: (text) => writes.push(io.stdout.write(text)),
+    err: (text) => writes.push(io.stderr.write(text)),
+  });
+  try {
+    await program.parseAsync(asFlag(argv), { from: 'user' });
+  } catch (error) {
+    if (error instanceof CommanderError) exit = error.exitCode === 0 ? EXIT.done : EXIT.usage;
+    else {
+      const problem = error instanceof Problem ? error : await context.explain(error);
+      await context.err(problem.text());
+      exit = problem.exit;
+    }
+  } finally {
+    clients?.close();
+    await Promise.all(writes);
+  }
+  return exit;
+}
+
+/** `help VERB` is `VERB --help`: a verb is configured only when it is asked for. */
+function asFlag(argv: readonly string[]): string[] {
+  const [first, verb, ...rest] = argv;
+  if (first !== 'help') return [...argv];
+  return verb === undefined ? ['--help'] : [verb, '--help', ...rest];
+}
+
+if (import.meta.main) process.exitCode = (await main(process.argv.slice(2), processIo())) || process.exitCode || 0;

@@ -1,0 +1,154 @@
+import { readFile } from 'node:fs/promises';
+import { type MicroVM, MicroVMSchema } from '../../gen/types/microvm_pb.ts';
+import { quick } from '../client.ts';
+import type { Configure, Context } from '../context.ts';
+import { parseSpecs, type SpecDocument } from '../documents.ts';
+import { EXIT, Problem } from '../exit.ts';
+import { outputOption, timeoutOption } from '../options.ts';
+import { addressesOf, nameOf, stateOf, uidOf } from '../print/microvm.ts';
+import { jsonOf, type Structured, structuredText } from '../print/structured.ts';
+import { printable } from '../print/style.ts';
+import { secondsText } from '../print/units.ts';
+import { waitFor } from '../waiting.ts';
+
+interface Options {
+  readonly file: string;
+  readonly wait?: boolean;
+  readonly timeout: number;
+  readonly output?: Structured | 'name';
+}
+
+/** The daemon takes no larger request. */
+const MAX_BYTES = 4 << 20;
+
+export const configure: Configure = (command, act) => {
+  command
+    .requiredOption('-f, --file <file>', 'the spec in YAML or JSON, one or several documents; - is standard input')
+    .option('--wait', 'wait until the guest runs, and show what goes on')
+    .addOption(timeoutOption())
+    .addOption(outputOption('json', 'yaml', 'name'))
+    .addHelpText('after', EXAMPLES)
+    .action((options: Options) => act((context) => create(context, options)));
+};
+
+async function create(context: Context, options: Options): Promise<number> {
+  const { io } = context;
+  const specs = parseSpecs(await read(context, options.file), options.file === '-' ? 'standard input' : options.file);
+  const started = io.now();
+  const created: MicroVM[] = [];
+  let exit: number = EXIT.done;
+  const fail = async (error: unknown, what: string): Promise<void> => {
+    const problem = await context.explain(error, what);
+    await context.err(problem.text());
+    exit ||= problem.exit;
+  };
+
+  for (const document of specs) {
+    try {
+      const vm = await createOne(context, document);
+      created.push(vm);
+      if (options.output === undefined)
+        await context.out(`${printable(nameOf(vm))} accepted, uid ${printable(uidOf(vm))}\n`);
+    } catch (error) {
+      await fail(error, `Cannot create ${describe(document)}`);
+      if (io.interrupt.aborted) break;
+    }
+  }
+  // All of them start side by side; the time limit is for them together.
+  const finals: MicroVM[] = [];
+  for (const vm of created) {
+    if (!options.wait || io.interrupt.aborted) {
+      finals.push(vm);
+      continue;
+    }
+    try {
+      const remaining = Math.max(0, options.timeout - (io.now() - started));
+      const final = (await waitFor(context, vm, 'created', remaining)) ?? vm;
+      finals.push(final);
+      if (options.output === undefined) await context.out(runningText(final, io.now() - started));
+    } catch (error) {
+      await fail(error, `Cannot wait for ${printable(nameOf(vm))}`);
+      finals.push(await latest(context, vm));
+    }
+  }
+  if (options.output === 'name') await context.out(finals.map((vm) => `${printable(nameOf(vm))}\n`).join(''));
+  else if (options.output !== undefined && finals.length > 0) {
+    const values = finals.map((vm) => jsonOf(MicroVMSchema, vm));
+    await context.out(await structuredText(specs.length === 1 ? values[0] : values, options.output));
+  } else if (created.length > 0) await context.hint(nextSteps(created, options));
+  return exit;
+}
+
+async function createOne(context: Context, { spec }: SpecDocument): Promise<MicroVM> {
+  const { vms } = await context.clients();
+  const { microvm } = await vms.createMicroVM({ microvm: spec }, quick(context.io.interrupt));
+  if (!microvm) throw new Problem(EXIT.failed, 'The daemon answered without a record');
+  return microvm;
+}
+
+/** The record after a wait that went wrong: what was created is printed all the same. */
+async function latest(context: Context, vm: MicroVM): Promise<MicroVM> {
+  try {
+    const { vms } = await context.clients();
+    const call = quick(AbortSignal.timeout(5_000)); // Ctrl-C may have ended the wait: its signal is used up
+    return (await vms.getMicroVM({ uid: uidOf(vm), showDeleted: true }, call)).microvm ?? vm;
+  } catch {
+    return vm;
+  }
+}
+
+async function read({ io }: Context, file: string): Promise<string> {
+  try {
+    const parts: Uint8Array[] = [];
+    if (file !== '-') parts.push(await readFile(file));
+    else {
+      let bytes = 0;
+      for await (const part of io.stdin()) {
+        parts.push(part);
+        bytes += part.length;
+        if (bytes > MAX_BYTES) break;
+      }
+    }
+    const data = Buffer.concat(parts);
+    if (data.length > MAX_BYTES)
+      throw new Problem(EXIT.usage, `${file} is larger than ${MAX_BYTES} bytes: is that a spec?`);
+    return new TextDecoder('utf-8', { fatal: true }).decode(data);
+  } catch (error) {
+    if (error instanceof Problem) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    throw new Problem(EXIT.usage, `Cannot read the spec: ${why}`, { cause: error });
+  }
+}
+
+const describe = ({ from, spec }: SpecDocument): string =>
+  spec.id === '' ? `the microVM in ${from}` : `${printable(`${spec.namespace || 'default'}/${spec.id}`)} (${from})`;
+
+function runningText(vm: MicroVM, ms: number): string {
+  const addresses = addressesOf(vm);
+  const where = addresses.length > 0 ? `, address ${addresses.join(', ')}` : '';
+  return `${printable(nameOf(vm))} is ${stateOf(vm.status)} after ${secondsText(ms)}${printable(where)}\n`;
+}
+
+function nextSteps([first]: readonly MicroVM[], { wait }: Options): string {
+  const name = first ? printable(nameOf(first)) : 'VM';
+  return wait
+    ? `Next: flintlock console -f ${name}; flintlock wait ${name} --for address; flintlock delete ${name}`
+    : `Next: flintlock wait ${name}; flintlock get ${name}; flintlock console -f ${name}`;
+}
+
+const EXAMPLES = `
+The spec is a MicroVMSpec (proto/types/microvm.proto), its names in snake or camel case, for instance:
+  id: web
+  memory_in_mb: 256
+  kernel: { image: "oci:/srv/images/kernel:demo" }
+  volumes: [{ id: root, is_root: true, source: { container_source: "oci:/srv/images/root:demo" } }]
+  interfaces: [{ guest_device_name: eth0, type: TAP }]
+
+Ctrl-C ends the waiting only: the microVM is not deleted. With several documents, one that is refused does not
+keep the others from being created.
+
+Examples:
+  flintlock create -f spec.yaml
+  flintlock create -f spec.yaml --wait --timeout 2m
+  flintlock create -f - -o json < spec.json
+`;

@@ -1,0 +1,24 @@
+import type { Configure } from '../context.ts';
+
+export interface VerbEntry {
+  readonly name: string;
+  readonly aliases?: readonly string[];
+  readonly summary: string;
+  load(): Promise<{ readonly configure: Configure }>;
+}
+
+/** Every verb, in the order of the help. */
+export const VERBS: readonly VerbEntry[] = [
+  { name: 'create', summary: 'make microVMs from a spec', load: () => import('./create.ts') },
+  { name: 'list', aliases: ['ls'], summary: 'list microVMs', load: () => import('./list.ts') },
+  { name: 'get', summary: 'show one microVM: its state, and why', load: () => import('./get.ts') },
+  { name: 'delete', aliases: ['rm'], summary: 'delete microVMs', load: () => import('./delete.ts') },
+  { name: 'wait', summary: 'wait until a microVM runs, stopped, is gone …', load: () => import('./wait.ts') },
+  { name: 'watch', summary: 'show changes as they come', load: () => import('./watch.ts') },
+  { name: 'console', aliases: ['logs'], summary: "show a guest's console", load: () => import('./console.ts') },
+  { name: 'info', summary: 'show what the daemon and its host can do', load: () => import('./info.ts') },
+  { name: 'audit', summary: 'compare the host with the ledger', load: () => import('./audit.ts') },
+  { name: 'doctor', summary: 'check what this host can do (no daemon needed)', load: () => import('./doctor.ts') },
+  { name: 'version', summary: "show this program's version", load: () => import('./version.ts') },
+  { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
+];

@@ -1,0 +1,68 @@
+import {
+  type Provider,
+  type Resources,
+  type ServerInfoResponse,
+  ServerInfoResponseSchema,
+} from '../../gen/flintlock/microvm/v1/host_pb.ts';
+import { quick } from '../client.ts';
+import type { Configure, Context } from '../context.ts';
+import { EXIT } from '../exit.ts';
+import { outputOption } from '../options.ts';
+import { jsonOf, type Structured, structuredText } from '../print/structured.ts';
+import { paint, printable } from '../print/style.ts';
+import { tableText } from '../print/table.ts';
+import { bytesText } from '../print/units.ts';
+
+export const configure: Configure = (command, act) => {
+  command
+    .addOption(outputOption('json', 'yaml'))
+    .addHelpText('after', '\nExamples:\n  flintlock info\n  flintlock info -o json | jq .providers\n')
+    .action(({ output }: { output?: Structured }) => act((context) => info(context, output)));
+};
+
+async function info(context: Context, output: Structured | undefined): Promise<number> {
+  const { host } = await context.clients();
+  const answer = await host.serverInfo({}, quick(context.io.interrupt));
+  await context.out(
+    output
+      ? await structuredText(jsonOf(ServerInfoResponseSchema, answer), output)
+      : infoText(answer, context.colour.stdout),
+  );
+  return EXIT.done;
+}
+
+function infoText(info: ServerInfoResponse, colour: boolean): string {
+  const facts = tableText(
+    [
+      ['flintlockd', info.version],
+      ['instance', info.instance],
+      ['microVMs', `${info.microvms}${info.reconciling ? ' (not all have been looked at since the start)' : ''}`],
+      ['capacity', resourcesText(info.capacity)],
+      ['promised', resourcesText(info.promised)],
+      ['used', resourcesText(info.used)],
+      ['network', info.managedNetwork || 'none of its own'],
+      ['volumes', `made by ${info.volumeCopy} copies`],
+    ],
+    { colour },
+  );
+  return facts + info.providers.map((provider) => providerText(provider, info.defaultProvider, colour)).join('');
+}
+
+function providerText(provider: Provider, byDefault: string, colour: boolean): string {
+  const mark = provider.name === byDefault ? ' (the default)' : '';
+  const title = `\n${paint(printable(`provider ${provider.name}`), 'bold', colour)}${mark}\n`;
+  const rows = provider.available
+    ? [
+        ['version', provider.version],
+        ['accelerator', `${provider.accelerator}: ${provider.acceleratorReason}`],
+        ['can', provider.capabilities.join(', ')],
+      ]
+    : [['not usable', provider.unavailableReason]];
+  return title + tableText(rows, { colour, indent: '  ' });
+}
+
+function resourcesText(resources: Resources | undefined): string {
+  if (!resources) return 'not known';
+  const { vcpu, memoryInMb, diskInMb } = resources;
+  return `${vcpu} CPUs, ${bytesText(memoryInMb << 20n)} memory, ${bytesText(diskInMb << 20n)} disk`;
+}

@@ -1,0 +1,48 @@
+import type { Check, CheckHost, Result } from './check.ts';
+import { acceleration } from './checks/acceleration.ts';
+import { cgroups } from './checks/cgroups.ts';
+import { copies } from './checks/copies.ts';
+import { directories } from './checks/directories.ts';
+import { disk } from './checks/disk.ts';
+import { forwarding } from './checks/forwarding.ts';
+import { kernelFeatures } from './checks/kernel-features.ts';
+import { memory } from './checks/memory.ts';
+import { ports } from './checks/ports.ts';
+import { rights } from './checks/rights.ts';
+import { tools } from './checks/tools.ts';
+
+/** In the order in which they are shown. */
+const CHECKS: readonly Check[] = [
+  rights,
+  acceleration,
+  tools,
+  kernelFeatures,
+  ports,
+  directories,
+  disk,
+  copies,
+  memory,
+  cgroups,
+  forwarding,
+];
+
+/**
+ * Says what this host can and cannot do, with the remedy for each.
+ * @throws the signal's reason
+ */
+export async function examine(host: CheckHost, checks: readonly Check[] = CHECKS): Promise<readonly Result[]> {
+  const results = await Promise.all(checks.map((check) => examineOne(check, host)));
+  return results.flat();
+}
+
+async function examineOne(check: Check, host: CheckHost): Promise<readonly Result[]> {
+  try {
+    return await check.examine(host);
+  } catch (error) {
+    host.signal.throwIfAborted();
+    const found = `could not be checked: ${error instanceof Error ? error.message : String(error)}`;
+    return [
+      { name: check.name, status: 'fail', found, fix: 'See the message; some checks need root: sudo flintlock doctor' },
+    ];
+  }
+}
