@@ -1,0 +1,237 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { type QmpServer, startQmpServer } from '../../../test/stand-ins/qmp-server.ts';
+import { files as realFiles } from '../../host/files.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
+import type { Log } from '../../ports/log.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { qemuArgv } from './argv.ts';
+import { Running } from './running.ts';
+
+const ignore = (): void => undefined;
+const log: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
+const identity: ProcessIdentity = { pid: 4711, startTime: '99', bootId: 'boot' };
+
+let directory: string;
+let config: VmmConfig;
+let server: QmpServer;
+let alive: boolean;
+let freeBytes: number;
+let signals: string[];
+let timers: { readonly ms: number; readonly callback: () => void }[];
+let running: Running | undefined;
+
+beforeEach(async () => {
+  directory = mkdtempSync(join(tmpdir(), 'fl-running-'));
+  config = {
+    uid: 'U1',
+    runDirectory: directory,
+    stateDirectory: directory,
+    user: 1,
+    vcpu: 1,
+    memoryInMb: 96,
+    kernel: '/k',
+    cmdline: '',
+    disks: [{ id: 'root', path: join(directory, 'disk'), format: 'raw', readOnly: false, isRoot: true }],
+    nics: [],
+  };
+  server = await startQmpServer(join(directory, 'qmp.sock'));
+  alive = true;
+  freeBytes = 1 << 30;
+  signals = [];
+  timers = [];
+});
+afterEach(async () => {
+  running?.release();
+  running = undefined;
+  await server.close();
+  rmSync(directory, { recursive: true, force: true });
+});
+
+const clock: Clock = {
+  now: () => 0,
+  random: () => 0,
+  after(ms, callback) {
+    const timer = { ms, callback };
+    timers.push(timer);
+    return () => {
+      timers = timers.filter((other) => other !== timer);
+    };
+  },
+  sleep: (_ms, signal) => new Promise((_, reject) => signal.addEventListener('abort', () => reject(signal.reason))),
+};
+/** Lets the one timer that there may be run down. */
+function tick(): void {
+  expect(timers).toHaveLength(1);
+  timers.shift()?.callback();
+}
+/** The next time the timer is set again, lets it run down, until something holds. */
+async function tickUntil(holds: () => boolean): Promise<void> {
+  const poll = { interval: 2, timeout: 5_000 };
+  await expect
+    .poll(() => {
+      if (!holds() && timers.length > 0) tick();
+      return holds();
+    }, poll)
+    .toBe(true);
+}
+
+const argv = (): readonly string[] => qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi: true }, '').slice(2);
+const processes: Processes = {
+  start: () => Promise.reject(new Error('not here')),
+  inspect: async () =>
+    alive ? ({ ...identity, argv: argv(), exe: '', zombie: false } satisfies ProcessInfo) : undefined,
+  find: async () => [],
+  async signal(_identity, isOurs, signal) {
+    expect(isOurs(argv())).toBe(true);
+    signals.push(signal);
+    return true;
+  },
+  ended: async () => undefined,
+  bootId: async () => 'boot',
+};
+
+async function watched(exited?: Promise<ProcessExit>): Promise<Running> {
+  const files = { ...realFiles, freeBytes: async () => freeBytes };
+  const one = new Running(config, identity, 'tcg', { files, processes, clock, log }, exited ? { exited } : {});
+  running = one;
+  await one.connect(new AbortController().signal);
+  await one.watch();
+  return one;
+}
+const becomes = (one: Running, state: string) => expect.poll(() => one.guest).toBe(state);
+
+test('is running once QEMU says so, and follows pause and resume', async () => {
+  const one = await watched();
+  expect(one.guest).toBe('running');
+  const seen: string[] = [];
+  one.onGuest((state) => seen.push(state));
+  server.event('STOP');
+  server.event('RESUME');
+  await expect.poll(() => seen).toEqual(['paused', 'running']);
+});
+
+test('a guest without disk is held, and goes on when there is room', async () => {
+  const one = await watched();
+  freeBytes = 1 << 20;
+  server.event('BLOCK_IO_ERROR', { action: 'stop', nospace: true, device: '', operation: 'write' });
+  server.event('STOP');
+  server.answers.set('query-status', { status: 'io-error', running: false });
+  await becomes(one, 'held');
+  tick();
+  await expect.poll(() => timers.length).toBe(1);
+  expect(one.guest).toBe('held');
+  expect(server.commands).not.toContain('cont');
+  freeBytes = 1 << 30;
+  await tickUntil(() => server.commands.includes('cont'));
+  server.event('RESUME');
+  await becomes(one, 'running');
+});
+
+test('a write error that the guest is told of holds nothing', async () => {
+  const one = await watched();
+  server.event('BLOCK_IO_ERROR', { action: 'report', nospace: false, device: '', operation: 'write' });
+  tick();
+  await expect.poll(() => server.commands.filter((c) => c === 'query-status')).toHaveLength(2);
+  expect(one.guest).toBe('running');
+});
+
+test('QEMU that does not answer is unreachable until it does', async () => {
+  const one = await watched();
+  server.answers.set('query-status', undefined);
+  tick();
+  expect(timers.map(({ ms }) => ms)).toEqual([5_000]);
+  await expect.poll(() => server.commands.filter((c) => c === 'query-status')).toHaveLength(2);
+  expect(one.guest).toBe('running'); // it has 5 s
+  tick();
+  await becomes(one, 'unreachable');
+  await tickUntil(() => timers.length === 1);
+  server.answers.set('query-status', { status: 'running' });
+  server.answerLate({ status: 'running' });
+  await becomes(one, 'running');
+  expect(server.commands.filter((c) => c === 'query-status')).toHaveLength(2); // not asked again meanwhile
+});
+
+test('a connection that ends is made again while the process lives', async () => {
+  const one = await watched();
+  server.hangUp();
+  await tickUntil(() => server.greeted === 2);
+  await expect.poll(() => timers[0]?.ms).toBe(5_000);
+  expect(one.guest).toBe('running');
+  server.event('STOP');
+  await becomes(one, 'paused');
+});
+
+test('no socket but a process is unreachable, tried again for as long as it takes', async () => {
+  const one = await watched();
+  await server.close();
+  await tickUntil(() => one.guest === 'unreachable');
+  server = await startQmpServer(join(directory, 'qmp.sock'));
+  await tickUntil(() => one.guest === 'running');
+});
+
+test('an adopted process that is gone when its socket closes has vanished', async () => {
+  const one = await watched();
+  alive = false;
+  server.hangUp();
+  await tickUntil(() => timers.length === 0);
+  expect((await one.ended).reason).toBe('VmmVanished');
+});
+
+test('what QEMU said last is heard before the exit of a child is judged', async () => {
+  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+  const one = await watched(exited);
+  server.event('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+  resolve({ code: 0, signal: null, seen: true });
+  await server.close();
+  expect(await one.ended).toMatchObject({ reason: 'GuestShutdown' });
+});
+
+test('the exit of a child tells its signal and the end of its log', async () => {
+  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+  const one = await watched(exited);
+  writeFileSync(join(directory, 'vmm.log'), 'qemu: it hurts\n');
+  alive = false; // a look at the process must not be quicker than its exit
+  await server.close();
+  await expect.poll(() => timers.length).toBe(1);
+  tick();
+  await expect.poll(() => timers.length).toBe(1);
+  resolve({ code: null, signal: 'SIGSEGV', seen: true });
+  expect(await one.ended).toEqual({ reason: 'VmmKilled', message: 'QEMU was killed by SIGSEGV: qemu: it hurts' });
+});
+
+test('a reset right after a panic ends the run, another does not', async () => {
+  const one = await watched();
+  server.event('RESET', { guest: true, reason: 'guest-reset' });
+  tick();
+  await expect.poll(() => timers.length).toBe(1);
+  expect(signals).toEqual([]);
+  writeFileSync(join(directory, 'console.log'), '[ 1.0] Kernel panic - not syncing: no root\r\n');
+  server.event('RESET', { guest: true, reason: 'guest-reset' });
+  await expect.poll(() => signals).toEqual(['SIGKILL']);
+  alive = false;
+  server.hangUp();
+  await tickUntil(() => timers.length === 0);
+  expect(await one.ended).toEqual({ reason: 'GuestPanic', message: "The guest's kernel panicked: no root" });
+});
+
+test('let go of, it has no timer and no connection, and its end is not told', async () => {
+  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+  const one = await watched(exited);
+  one.release();
+  expect(timers).toEqual([]);
+  let told = false;
+  void one.ended.then(() => {
+    told = true;
+  });
+  resolve({ code: 0, signal: null, seen: true });
+  await exited;
+  const again = await startQmpServer(join(directory, 'other.sock')); // some turns of the loop
+  await again.close();
+  expect(told).toBe(false);
+  expect(timers).toEqual([]);
+  expect(signals).toEqual([]);
+});
