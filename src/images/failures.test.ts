@@ -1,0 +1,71 @@
+import { expect, test } from 'vitest';
+import { Fault } from '../domain/fault.ts';
+import { explain } from './failures.ts';
+
+const fatal = (text: string) =>
+  new Fault('tool', `skopeo failed (exit status 1): time="2026-11-25T00:02:42Z" level=fatal msg="${text}"`);
+const from = (origin: 'registry' | 'local', text: string) => explain(fatal(text), 'host/x:v1', origin, 'skopeo');
+
+// The texts are those of skopeo 1.9.3 against docker-registry 2.8.2.
+test.each([
+  ['reading manifest v9 in 127.0.0.1:5055/lab/x: manifest unknown: manifest unknown', 'not_found', 'ImageNotFound'],
+  [
+    'pinging container registry no.example: Get \\"https://no.example/v2/\\": dial tcp: lookup no.example: no such host',
+    'tool',
+    'ImagePullFailed',
+  ],
+  [
+    'pinging container registry 127.0.0.1:1: dial tcp 127.0.0.1:1: connect: connection refused',
+    'tool',
+    'ImagePullFailed',
+  ],
+  ['reading manifest v1 in x: unauthorized: authentication required', 'tool', 'ImagePullFailed'],
+  ['http: server gave HTTP response to HTTPS client', 'tool', 'ImagePullFailed'],
+  ['x509: certificate signed by unknown authority', 'tool', 'ImagePullFailed'],
+  ['Digest did not match, expected sha256:aa, got sha256:bb', 'tool', 'ImagePullFailed'],
+  ['writing blob: unexpected EOF', 'tool', 'ImagePullFailed'],
+  ['something new', 'tool', 'ImagePullFailed'],
+  ['no image found in image index for architecture amd64', 'invalid', 'ImageInvalid'],
+  ['writing blob: write /x: no space left on device', 'full', 'StorageFull'],
+])('a registry: %s', (text, kind, reason) => {
+  const fault = from('registry', text);
+  expect(fault).toMatchObject({ kind, reason, terminal: kind === 'not_found' || kind === 'invalid' });
+  expect((fault as Fault).message).toContain('host/x:v1');
+  expect((fault as Fault).message).toContain(text.replaceAll('\\"', '"'));
+});
+
+test.each([
+  ['Digest did not match, expected sha256:aa, got sha256:bb', 'invalid', 'ImageInvalid'],
+  ['open blobs/sha256/aa: no such file or directory', 'invalid', 'ImageInvalid'],
+  ['no descriptor found for reference \\"v9\\"', 'not_found', 'ImageNotFound'],
+  ['write /x: no space left on device', 'full', 'StorageFull'],
+])('a local image: %s', (text, kind, reason) => {
+  expect(from('local', text)).toMatchObject({ kind, reason });
+});
+
+test('what no second try of the image would mend, and what one would', () => {
+  const umoci = (error: Fault) => explain(error, 'x', 'local', 'umoci');
+  expect(umoci(new Fault('tool', 'umoci failed (exit status 1): bad layer'))).toMatchObject({ reason: 'ImageInvalid' });
+  expect(umoci(new Fault('full', 'umoci failed'))).toMatchObject({ kind: 'full', reason: 'StorageFull' });
+  expect(umoci(new Fault('tool', 'umoci failed (ended by SIGKILL): '))).toMatchObject({ terminal: false });
+  expect(umoci(new Fault('tool', 'Cannot run umoci: it is not installed or not in PATH'))).toMatchObject({
+    reason: 'ImagePullFailed',
+    terminal: false,
+  });
+  expect(umoci(new Fault('timeout', 'umoci did not end in 5 ms'))).toMatchObject({
+    kind: 'timeout',
+    reason: 'ImagePullFailed',
+    terminal: false,
+  });
+});
+
+test('an abort, a bug and a Fault with its reason pass through', () => {
+  const told = new Fault('full', 'x', { reason: 'StorageFull' });
+  for (const error of [new Error('abort'), told, 'text']) expect(explain(error, 'x', 'registry', 'skopeo')).toBe(error);
+});
+
+test('a page of text becomes a line', () => {
+  const { message } = from('registry', `a\nb\u001b[31m${'x'.repeat(5_000)}`) as Fault;
+  expect(message).not.toMatch(/\p{Cc}/u);
+  expect(message.length).toBeLessThan(600);
+});

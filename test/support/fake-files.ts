@@ -1,0 +1,49 @@
+import type { FileInfo, Files } from '../../src/ports/host.ts';
+
+/** A file's text, a symlink, another kind, or a directory (which need not be listed when something is in it). */
+export type FakeEntry = string | { readonly link: string } | { readonly kind: FileInfo['kind'] };
+
+/** A file system in memory, as far as reading goes; what else is called fails the test. */
+export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
+  const directories = new Set(['/']);
+  for (const path of Object.keys(entries))
+    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1)) directories.add(path.slice(0, at));
+  const entryOf = (path: string): FakeEntry | undefined =>
+    entries[path] ?? (directories.has(path) ? { kind: 'directory' } : undefined);
+  const unexpected = (what: string) => () => {
+    throw new Error(`unexpected: ${what}`);
+  };
+  return {
+    async stat(path) {
+      const entry = entryOf(path);
+      if (entry === undefined) return undefined;
+      const kind = typeof entry === 'string' ? 'file' : 'link' in entry ? 'symlink' : entry.kind;
+      const sizeBytes = typeof entry === 'string' ? entry.length : 0;
+      return { kind, sizeBytes, diskBytes: sizeBytes, mode: 0o644 };
+    },
+    async readLink(path) {
+      const entry = entryOf(path);
+      if (typeof entry !== 'object' || !('link' in entry)) throw new Error(`no symlink: ${path}`);
+      return entry.link;
+    },
+    async read(path) {
+      const entry = entryOf(path);
+      return typeof entry === 'string' ? new TextEncoder().encode(entry) : undefined;
+    },
+    async list(path) {
+      const names = [...Object.keys(entries), ...directories]
+        .filter((one) => one.startsWith(`${path}/`))
+        .map((one) => one.slice(path.length + 1).split('/')[0] ?? '');
+      return [...new Set(names)].sort();
+    },
+    freeBytes: async () => 2 ** 40,
+    realPath: async (path) => (entryOf(path) === undefined ? undefined : path),
+    makeDirectory: unexpected('makeDirectory'),
+    remove: unexpected('remove'),
+    write: unexpected('write'),
+    rename: unexpected('rename'),
+    copy: unexpected('copy'),
+    watch: unexpected('watch'),
+    punch: unexpected('punch'),
+  };
+}
