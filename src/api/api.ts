@@ -28,7 +28,7 @@ export interface Api {
    */
   listenGrpc(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
   listenHttp(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
-  /** Ends what is under way with UNAVAILABLE after a short grace, and every listener. Takes less than 2 s. */
+  /** Ends what is under way with UNAVAILABLE after a short grace, and every listener. Takes less than 2 s; a second call waits for the first. */
   stop(): Promise<void>;
 }
 
@@ -44,17 +44,22 @@ export function createApi({ services, log, ready, gate }: ApiOptions): Api {
   const grpc = new GrpcServer({ services: surface.grpc, log, stopped: stop.signal, ...guard });
   const surfaces = [nativeRoutes({ native: surface, log, stopped: stop.signal })];
   const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
+  let stopping: Promise<void> | undefined;
+  const end = async (): Promise<void> => {
+    const closed = Promise.all([grpc.close(), http.close()]);
+    if (await within(GRACE_MS, closed)) return;
+    stop.abort(new ConnectError('The daemon is shutting down: try again', Code.Unavailable));
+    if (await within(CUT_MS, closed)) return;
+    grpc.destroy();
+    http.destroy();
+    await closed;
+  };
   return {
     listenGrpc: (endpoint, options) => grpc.listen(endpoint, options),
     listenHttp: (endpoint, options) => http.listen(endpoint, options),
-    stop: async () => {
-      const closed = Promise.all([grpc.close(), http.close()]);
-      if (await within(GRACE_MS, closed)) return;
-      stop.abort(new ConnectError('The daemon is shutting down: try again', Code.Unavailable));
-      if (await within(CUT_MS, closed)) return;
-      grpc.destroy();
-      http.destroy();
-      await closed;
+    stop: () => {
+      stopping ??= end();
+      return stopping;
     },
   };
 }

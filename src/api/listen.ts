@@ -1,5 +1,7 @@
+import type { Stats } from 'node:fs';
 import { chmod, chown, lstat, unlink } from 'node:fs/promises';
 import { connect, type Server } from 'node:net';
+import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { type Endpoint, formatEndpoint } from './endpoint.ts';
 
@@ -20,7 +22,7 @@ const PROBE_MS = 1_000;
  * @throws Fault `refused` when somebody else has the endpoint; `tool` when the system refuses it
  */
 export async function listen(server: Server, endpoint: Endpoint, options: ListenOptions = {}): Promise<Endpoint> {
-  if (endpoint.kind === 'unix') await removeStale(endpoint.path);
+  if (endpoint.kind === 'unix') await makeRoom(endpoint.path);
   await bind(server, endpoint);
   if (endpoint.kind === 'unix') {
     if (options.socketGid !== undefined) await chown(endpoint.path, -1, options.socketGid);
@@ -61,18 +63,20 @@ function listenFault(endpoint: Endpoint, cause: NodeJS.ErrnoException): Fault {
     case 'EADDRNOTAVAIL':
     case 'ENOTFOUND':
       return new Fault('refused', `${what}: no such address on this host`, { cause });
-    case 'ENOENT':
-      return new Fault('refused', `${what}: its directory is not there; make it first`, { cause });
     default:
       return new Fault('tool', `${what}: ${cause.message}`, { cause });
   }
 }
 
-/** A daemon that was killed leaves its socket behind: it is removed once nobody answers on it. */
-async function removeStale(path: string): Promise<void> {
-  const found = await lstat(path).catch(() => undefined);
-  if (!found) return;
+/**
+ * A directory that is not there would be EACCES to libuv. A daemon that was
+ * killed leaves its socket behind: it is removed once nobody answers on it.
+ */
+async function makeRoom(path: string): Promise<void> {
   const what = `Cannot listen on ${formatEndpoint({ kind: 'unix', path })}`;
+  if (!(await isThere(dirname(path)))) throw new Fault('refused', `${what}: its directory is not there; make it first`);
+  const found = await isThere(path);
+  if (!found) return;
   if (!found.isSocket()) throw new Fault('refused', `${what}: a file that is no socket is there; move it away`);
   if (await somebodyAnswers(path))
     throw new Fault('refused', `${what}: another program answers there; stop it or choose another path`);
@@ -80,6 +84,8 @@ async function removeStale(path: string): Promise<void> {
     if (cause.code !== 'ENOENT') throw new Fault('tool', `${what}: ${cause.message}`, { cause });
   });
 }
+
+const isThere = (path: string): Promise<Stats | undefined> => lstat(path).catch(() => undefined);
 
 function somebodyAnswers(path: string): Promise<boolean> {
   return new Promise((resolve) => {

@@ -3,7 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import type { GenMessage } from '@bufbuild/protobuf/codegenv2';
 import { anyPack } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { Fault, type FaultKind } from '../domain/fault.ts';
+import { Fault, type FaultKind, type Violation } from '../domain/fault.ts';
 import { BadRequestSchema, ErrorInfoSchema } from '../gen/google/rpc/error_details_pb.ts';
 import { type Status, StatusSchema } from '../gen/google/rpc/status_pb.ts';
 import type { Log } from '../ports/log.ts';
@@ -45,6 +45,14 @@ const HTTP = {
   [Code.Unauthenticated]: 401,
 } as const satisfies Record<Code, number>;
 
+/**
+ * On gRPC an error travels in trailers, of which clients take 8 KiB by default
+ * (grpc-java, grpc-core): a spec that is wrong in a thousand places would be
+ * told as a broken connection. These are characters.
+ */
+const MAX_MESSAGE = 2_000;
+const MAX_VIOLATIONS = 3_000;
+
 /** Names the errors of this daemon in a google.rpc.ErrorInfo. */
 const DOMAIN = 'flintlock';
 
@@ -67,11 +75,11 @@ type Detail = { readonly desc: GenMessage<Message>; readonly value: Message };
 export function wireError(thrown: unknown, log: Log, signal?: AbortSignal): WireError {
   if (thrown instanceof Fault) {
     const code = CODES[thrown.kind];
-    return { code, http: HTTP[code], message: thrown.message, details: detailsOf(thrown) };
+    return { code, http: HTTP[code], message: cut(thrown.message), details: detailsOf(thrown) };
   }
   // The library's own verdicts: malformed bytes, a message that is too large, a deadline.
   if (thrown instanceof ConnectError)
-    return { code: thrown.code, http: HTTP[thrown.code], message: thrown.rawMessage, details: [] };
+    return { code: thrown.code, http: HTTP[thrown.code], message: cut(thrown.rawMessage), details: [] };
   if (signal?.aborted && isAbort(thrown, signal)) {
     if (signal.reason instanceof Fault || signal.reason instanceof ConnectError) return wireError(signal.reason, log);
     return { code: Code.Canceled, http: HTTP[Code.Canceled], message: 'The call was cancelled', details: [] };
@@ -88,7 +96,7 @@ const isAbort = (thrown: unknown, signal: AbortSignal): boolean =>
 function detailsOf(fault: Fault): readonly Detail[] {
   const details: Detail[] = [];
   if (fault.violations.length > 0) {
-    const fieldViolations = fault.violations.map(({ field, description }) => ({ field, description }));
+    const fieldViolations = asMany(fault.violations);
     details.push({ desc: BadRequestSchema, value: create(BadRequestSchema, { fieldViolations }) });
   }
   if (fault.reason !== undefined) {
@@ -98,9 +106,26 @@ function detailsOf(fault: Fault): readonly Detail[] {
   return details;
 }
 
+const cut = (message: string): string => (message.length > MAX_MESSAGE ? `${message.slice(0, MAX_MESSAGE)}…` : message);
+
+/** As many as there is room for, then how many there are more. */
+function asMany(violations: readonly Violation[]): { field: string; description: string }[] {
+  const fitting: { field: string; description: string }[] = [];
+  let room = MAX_VIOLATIONS;
+  for (const { field, description } of violations) {
+    room -= field.length + description.length;
+    if (room < 0) {
+      const left = violations.length - fitting.length;
+      return [...fitting, { field: '', description: `and ${left} more, which did not fit into this answer` }];
+    }
+    fitting.push({ field, description });
+  }
+  return fitting;
+}
+
 /** For gRPC: the details travel in `grpc-status-details-bin`. */
 export function connectError(thrown: unknown, log: Log, signal?: AbortSignal): ConnectError {
-  if (thrown instanceof ConnectError) return thrown;
+  if (thrown instanceof ConnectError && thrown.rawMessage.length <= MAX_MESSAGE) return thrown;
   const { code, message, details } = wireError(thrown, log, signal);
   return new ConnectError(message, code, undefined, [...details], thrown);
 }

@@ -5,6 +5,7 @@ import {
   type Http2ServerResponse,
   type ServerHttp2Session,
 } from 'node:http2';
+import type { Socket } from 'node:net';
 import { Code, createConnectRouter, type HandlerContext, type Interceptor } from '@connectrpc/connect';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Log } from '../../ports/log.ts';
@@ -35,6 +36,7 @@ export class GrpcServer {
   readonly #log: Log;
   readonly #servers = new Set<Http2Server>();
   readonly #sessions = new Set<ServerHttp2Session>();
+  readonly #sockets = new Set<Socket>();
 
   constructor(options: GrpcOptions) {
     this.#log = options.log;
@@ -44,6 +46,10 @@ export class GrpcServer {
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
     const server = createServer(this.#handle);
+    server.on('connection', (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.on('close', () => this.#sockets.delete(socket));
+    });
     server.on('session', (session) => {
       this.#sessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
@@ -63,9 +69,9 @@ export class GrpcServer {
     await Promise.all(closed);
   }
 
-  /** Cuts what is left. */
+  /** Cuts what is left: a session that has ended still waits for its caller to hang up. */
   destroy(): void {
-    for (const session of this.#sessions) session.destroy();
+    for (const socket of this.#sockets) socket.destroy();
   }
 }
 

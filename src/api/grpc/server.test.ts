@@ -1,0 +1,380 @@
+import { join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import { Code, ConnectError, createClient } from '@connectrpc/connect';
+import * as grpc from '@grpc/grpc-js';
+import { expect, onTestFinished, test } from 'vitest';
+import { scratchDirectory, startApi, transportTo } from '../../../test/support/api.ts';
+import { SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
+import { Fault } from '../../domain/fault.ts';
+import { HostService } from '../../gen/flintlock/microvm/v1/host_pb.ts';
+import { ImageService } from '../../gen/flintlock/microvm/v1/images_pb.ts';
+import {
+  GetMicroVMRequestSchema,
+  GetMicroVMResponseSchema,
+  MicroVMEventSchema,
+  MicroVMService,
+  WatchMicroVMsRequestSchema,
+} from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
+import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
+import { ServerReflection } from '../../gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { Health } from '../../gen/health/v1/health_pb.ts';
+import type { Services } from '../../service/services.ts';
+import { type Endpoint, formatEndpoint } from '../endpoint.ts';
+
+const SERVICE = '/flintlock.microvm.v1.MicroVMService';
+
+/** A client of the reference implementation: it sends and takes bytes. */
+function rawClient(endpoint: Endpoint): grpc.Client {
+  const address = endpoint.kind === 'unix' ? `unix:${endpoint.path}` : formatEndpoint(endpoint);
+  const client = new grpc.Client(address, grpc.credentials.createInsecure());
+  onTestFinished(() => client.close());
+  return client;
+}
+
+const same = (bytes: Buffer): Buffer => bytes;
+
+function rawUnary(client: grpc.Client, path: string, request: Uint8Array, options: grpc.CallOptions = {}) {
+  return new Promise<Buffer>((resolve, reject) => {
+    client.makeUnaryRequest(path, same, same, Buffer.from(request), new grpc.Metadata(), options, (error, answer) =>
+      error ? reject(error) : resolve(answer ?? Buffer.alloc(0)),
+    );
+  });
+}
+
+/** What a promise fails with, as connect's client tells it. */
+async function failureOf(call: Promise<unknown>): Promise<ConnectError> {
+  const error = await call.then(
+    () => undefined,
+    (reason: unknown) => reason,
+  );
+  if (!(error instanceof ConnectError)) throw new Error(`Expected a ConnectError, not ${error}`);
+  return error;
+}
+
+test('create, get, list, delete, wait, info and audit, by the reference client and by connect', async () => {
+  const { client, grpc: endpoint } = await startApi();
+  const request = toBinary(GetMicroVMRequestSchema, {
+    $typeName: 'flintlock.microvm.v1.GetMicroVMRequest',
+    id: 'web',
+    namespace: '',
+    uid: '',
+    showDeleted: false,
+  });
+  const answer = fromBinary(
+    GetMicroVMResponseSchema,
+    await rawUnary(rawClient(endpoint), `${SERVICE}/GetMicroVM`, request),
+  );
+  expect(answer.microvm?.spec?.uid).toBe(SAMPLE_UID);
+
+  const vms = client(MicroVMService);
+  expect((await vms.createMicroVM({ microvm: { id: 'web' } })).microvm?.status).toMatchObject({ state: 0 });
+  expect((await vms.listMicroVMs({})).microvm).toHaveLength(1);
+  expect(await vms.deleteMicroVM({ uid: SAMPLE_UID })).toMatchObject({ $typeName: 'google.protobuf.Empty' });
+  expect((await vms.waitMicroVM({ uid: SAMPLE_UID, until: 1 })).microvm?.version).toBe(3);
+  const hosts = client(HostService);
+  expect(await hosts.serverInfo({})).toMatchObject({ version: '0.1.0', capacity: { memoryInMb: 4_096n } });
+  expect((await hosts.audit({ fix: true })).fixed).toHaveLength(1);
+});
+
+test('streams: list, watch and console', async () => {
+  const seen: string[] = [];
+  const list: Services['list'] = async ({ pageToken, pageSize }) => {
+    seen.push(`${pageSize}:${pageToken}`);
+    return { vms: [sampleVm()], nextPageToken: pageToken === '' ? 'second' : '' };
+  };
+  const { client } = await startApi({ list });
+  const vms = client(MicroVMService);
+  let count = 0;
+  for await (const { microvm } of vms.listMicroVMsStream({})) count += microvm ? 1 : 0;
+  expect(count).toBe(2);
+  for await (const { microvm } of vms.listMicroVMsStream({ pageSize: 1 })) count += microvm ? 1 : 0;
+  expect(count).toBe(3);
+  expect(seen).toEqual(['200:', '200:second', '1:']);
+
+  const events = [];
+  for await (const { type, cursor } of vms.watchMicroVMs({})) events.push([type, cursor]);
+  expect(events).toEqual([
+    [1, 'e.1'],
+    [4, 'e.2'],
+  ]);
+  const pieces = [];
+  for await (const { data } of vms.readConsole({ uid: SAMPLE_UID })) pieces.push(data);
+  expect(Buffer.concat(pieces)).toEqual(Buffer.from('hello\r\n\0\xff\n', 'latin1'));
+});
+
+test('all field errors arrive as BadRequest, the reason as ErrorInfo', async () => {
+  const violations = [
+    { field: 'vcpu', description: 'must be at least 1' },
+    { field: 'volumes[0].id', description: 'must not be empty' },
+  ];
+  const { client } = await startApi({
+    create: async () => {
+      throw Fault.invalid(violations);
+    },
+    get: async () => {
+      throw new Fault('refused', 'two of them: ü', { reason: 'ProviderRefused' });
+    },
+  });
+  const vms = client(MicroVMService);
+  const invalid = await failureOf(vms.createMicroVM({ microvm: {} }));
+  expect(invalid.code).toBe(Code.InvalidArgument);
+  expect(invalid.findDetails(BadRequestSchema)[0]?.fieldViolations).toMatchObject(violations);
+  const refused = await failureOf(vms.getMicroVM({ id: 'a' }));
+  expect(refused).toMatchObject({ code: Code.FailedPrecondition, rawMessage: 'two of them: ü' });
+  expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe('ProviderRefused');
+});
+
+test.each([
+  ['microvm', { idempotencyKey: '' }],
+  ['idempotency_key', { microvm: {}, idempotencyKey: 'k' }],
+  ['validate_only', { microvm: {}, validateOnly: true }],
+])('create refuses by the name of %s', async (field, request) => {
+  const { client } = await startApi();
+  const error = await failureOf(client(MicroVMService).createMicroVM(request));
+  expect(error.code).toBe(Code.InvalidArgument);
+  expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations.map((v) => v.field)).toEqual([field]);
+});
+
+test('wait is told what and whom to wait for; absent time is 60 s', async () => {
+  const timeouts: number[] = [];
+  const { client } = await startApi({
+    wait: async ({ timeoutMs }) => {
+      timeouts.push(timeoutMs);
+      return sampleVm();
+    },
+  });
+  const vms = client(MicroVMService);
+  const error = await failureOf(vms.waitMicroVM({ timeout: { seconds: -1n } }));
+  const fields = error.findDetails(BadRequestSchema)[0]?.fieldViolations.map((v) => v.field);
+  expect(fields).toEqual(['uid', 'until', 'timeout']);
+  await vms.waitMicroVM({ uid: 'u', until: 3 });
+  await vms.waitMicroVM({ uid: 'u', until: 3, timeout: { seconds: 2n } });
+  expect(timeouts).toEqual([60_000, 2_000]);
+});
+
+test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
+  const { client, grpc: endpoint } = await startApi();
+  const unbuilt = [
+    () => client(MicroVMService).updateMicroVM({}),
+    () => client(MicroVMService).startMicroVM({}),
+    () => client(MicroVMService).stopMicroVM({}),
+    () => client(MicroVMService).rebootMicroVM({}),
+    () => client(MicroVMService).pauseMicroVM({}),
+    () => client(MicroVMService).resumeMicroVM({}),
+    () => client(ImageService).listImages({}),
+    async () => {
+      for await (const _ of client(ImageService).pullImage({}));
+    },
+  ];
+  for (const call of unbuilt) {
+    const error = await failureOf(call());
+    expect(error).toMatchObject({ code: Code.Unimplemented, rawMessage: expect.stringContaining('not built yet') });
+  }
+  const raw = rawClient(endpoint);
+  const unknown = { code: grpc.status.UNIMPLEMENTED, details: expect.stringContaining('unknown method') };
+  await expect(rawUnary(raw, `${SERVICE}/Fly`, Buffer.alloc(0))).rejects.toMatchObject(unknown);
+  await expect(rawUnary(raw, '/no.Such/Service', Buffer.alloc(0))).rejects.toMatchObject(unknown);
+});
+
+/**
+ * What gRPC says of bytes that are no message.
+ * @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
+ */
+const unparsed = { code: grpc.status.INTERNAL, details: expect.stringContaining('parse binary') };
+
+test('a message over 4 MiB is RESOURCE_EXHAUSTED, one that is no message is said to be none', async () => {
+  const { client, grpc: endpoint } = await startApi();
+  const large = 'x'.repeat(5 << 20);
+  const error = await failureOf(client(MicroVMService).createMicroVM({ microvm: { id: large } }));
+  expect(error.code).toBe(Code.ResourceExhausted);
+  const garbage = rawUnary(rawClient(endpoint), `${SERVICE}/CreateMicroVM`, Buffer.from([0xff, 0xff, 0xff, 0xff]));
+  await expect(garbage).rejects.toMatchObject(unparsed);
+});
+
+test('messages within messages without end are refused, and nothing else happens', async () => {
+  const { client, grpc: endpoint } = await startApi();
+  const groups = Buffer.alloc(1 << 20, 0x0b);
+  await expect(rawUnary(rawClient(endpoint), `${SERVICE}/CreateMicroVM`, groups)).rejects.toMatchObject(unparsed);
+  expect(await client(Health).check({})).toMatchObject({ status: 1 });
+});
+
+test("the caller's deadline and its cancelling end our work", async () => {
+  const ended: unknown[] = [];
+  let started = 0;
+  const { client, log } = await startApi({
+    wait: async (_, signal) => {
+      started++;
+      return untilAborted(signal).catch((reason: unknown) => {
+        ended.push(reason);
+        throw reason;
+      });
+    },
+  });
+  const vms = client(MicroVMService);
+  const late = await failureOf(vms.waitMicroVM({ uid: 'u', until: 1 }, { timeoutMs: 50 }));
+  expect(late.code).toBe(Code.DeadlineExceeded);
+  await expect.poll(() => ended).toHaveLength(1);
+
+  const caller = new AbortController();
+  const call = failureOf(vms.waitMicroVM({ uid: 'u', until: 1 }, { signal: caller.signal }));
+  await expect.poll(() => started).toBe(2);
+  caller.abort();
+  expect((await call).code).toBe(Code.Canceled);
+  await expect.poll(() => ended).toHaveLength(2);
+  expect(log.lines.filter(({ level }) => level === 'error')).toEqual([]);
+});
+
+test('a watcher that does not read stops the source, one that vanishes ends it', async () => {
+  let made = 0;
+  let ended = 0;
+  const { grpc: endpoint } = await startApi({
+    async *watch(_, signal) {
+      try {
+        for (;;) {
+          signal.throwIfAborted();
+          made++;
+          yield { type: 'MODIFIED', vm: sampleVm(), cursor: `e.${made}`, at: 0 };
+        }
+      } finally {
+        ended++;
+      }
+    },
+  });
+  const client = rawClient(endpoint);
+  const stream = client.makeServerStreamRequest(
+    `${SERVICE}/WatchMicroVMs`,
+    same,
+    same,
+    Buffer.from(
+      toBinary(WatchMicroVMsRequestSchema, {
+        $typeName: 'flintlock.microvm.v1.WatchMicroVMsRequest',
+        namespace: '',
+        labelSelector: '',
+        cursor: '',
+      }),
+    ),
+  );
+  stream.on('error', () => {});
+  const first = await new Promise<Buffer>((resolve) => stream.once('data', resolve));
+  stream.pause();
+  expect(fromBinary(MicroVMEventSchema, first).cursor).toBe('e.1');
+  let before = -1;
+  await expect
+    .poll(
+      () => {
+        const stands = made === before;
+        before = made;
+        return stands;
+      },
+      { interval: 100, timeout: 5_000 },
+    )
+    .toBe(true);
+  expect(made).toBeLessThan(5_000);
+  client.close();
+  stream.cancel();
+  await expect.poll(() => ended).toBe(1);
+});
+
+test('a bug is INTERNAL, and logged', async () => {
+  const { client, log } = await startApi({
+    list: async () => {
+      throw new TypeError('undefined is not a function');
+    },
+    async *watch() {
+      yield { type: 'BOOKMARK' as const, cursor: 'e.1', at: 0 };
+      throw new TypeError('of a stream');
+    },
+  });
+  const error = await failureOf(client(MicroVMService).listMicroVMs({}));
+  expect(error).toMatchObject({ code: Code.Internal, rawMessage: expect.not.stringContaining('function') });
+  const watched = async () => {
+    for await (const _ of client(MicroVMService).watchMicroVMs({}));
+  };
+  expect((await failureOf(watched())).code).toBe(Code.Internal);
+  expect(log.lines.filter(({ level }) => level === 'error')).toHaveLength(2);
+});
+
+test('the gate is asked before the body is read, on every service', async () => {
+  const { client } = await startApi(
+    {},
+    {
+      gate: ({ authorization }) => {
+        if (authorization !== 'Bearer t') throw new Fault('unauthenticated', 'no token');
+      },
+    },
+  );
+  const vms = client(MicroVMService);
+  const error = await failureOf(vms.createMicroVM({ microvm: { id: 'x'.repeat(5 << 20) } }));
+  expect(error).toMatchObject({ code: Code.Unauthenticated, rawMessage: 'no token' });
+  expect((await vms.listMicroVMs({}, { headers: { authorization: 'Bearer t' } })).microvm).toHaveLength(1);
+});
+
+test('health: of the daemon, of a service, of none; watched', async () => {
+  const { client } = await startApi();
+  const health = client(Health);
+  expect(await health.check({})).toMatchObject({ status: 1 });
+  expect(await health.check({ service: MicroVMService.typeName })).toMatchObject({ status: 1 });
+  expect((await failureOf(health.check({ service: 'no.Such' }))).code).toBe(Code.NotFound);
+  expect((await health.list({})).statuses).toHaveProperty([HostService.typeName]);
+  for await (const { status } of health.watch({ service: 'no.Such' })) {
+    expect(status).toBe(3);
+    break;
+  }
+});
+
+test.each([ServerReflection, ServerReflectionAlpha])('reflection lists and describes: $typeName', async (version) => {
+  const { grpc: endpoint } = await startApi();
+  const client = createClient(version as typeof ServerReflection, transportTo(endpoint));
+  async function* questions() {
+    yield { messageRequest: { case: 'listServices' as const, value: '' } };
+    for (const symbol of [
+      MicroVMService.typeName,
+      'flintlock.types.MicroVMSpec.vcpu',
+      `${MicroVMService.typeName}.GetMicroVM`,
+      'no.Such',
+    ])
+      yield { messageRequest: { case: 'fileContainingSymbol' as const, value: symbol } };
+    yield { messageRequest: { case: 'fileByFilename' as const, value: 'types/microvm.proto' } };
+    yield { messageRequest: { case: 'allExtensionNumbersOfType' as const, value: 'flintlock.types.MicroVM' } };
+    const extension = { containingType: 'flintlock.types.MicroVM', extensionNumber: 9 };
+    yield { messageRequest: { case: 'fileContainingExtension' as const, value: extension } };
+    yield {};
+  }
+  const answers = [];
+  for await (const { messageResponse } of client.serverReflectionInfo(questions())) answers.push(messageResponse);
+  expect(answers.map((answer) => answer.case)).toEqual([
+    'listServicesResponse',
+    'fileDescriptorResponse',
+    'fileDescriptorResponse',
+    'fileDescriptorResponse',
+    'errorResponse',
+    'fileDescriptorResponse',
+    'allExtensionNumbersResponse',
+    'errorResponse',
+    'errorResponse',
+  ]);
+  const [list, service] = answers;
+  if (list?.case !== 'listServicesResponse' || service?.case !== 'fileDescriptorResponse') throw new Error('no answer');
+  expect(list.value.service.map(({ name }) => name)).toEqual([
+    'flintlock.microvm.v1.MicroVMService',
+    'flintlock.microvm.v1.HostService',
+    'flintlock.microvm.v1.ImageService',
+    'grpc.health.v1.Health',
+    'grpc.reflection.v1.ServerReflection',
+    'grpc.reflection.v1alpha.ServerReflection',
+  ]);
+  const files = service.value.fileDescriptorProto.map((bytes) => fromBinary(FileDescriptorProtoSchema, bytes));
+  expect(files.map(({ name }) => name)).toContain('types/microvm.proto');
+  const spec = files.flatMap((file): DescriptorProto[] => file.messageType).find(({ name }) => name === 'MicroVMSpec');
+  expect(spec?.field.find(({ name }) => name === 'vcpu')?.number).toBe(4);
+});
+
+test('over a unix socket, by both clients', async () => {
+  const { api } = await startApi();
+  const endpoint = await api.listenGrpc({ kind: 'unix', path: join(await scratchDirectory(), 'api.sock') });
+  const client = createClient(Health, transportTo(endpoint));
+  expect(await client.check({})).toMatchObject({ status: 1 });
+  await rawUnary(rawClient(endpoint), '/grpc.health.v1.Health/Check', Buffer.alloc(0));
+});
