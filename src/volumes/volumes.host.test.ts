@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process';
+import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
+import { memoryLog } from '../../test/support/memory-log.ts';
+import { files } from '../host/files.ts';
+import { run } from '../host/run.ts';
+import { chooseVolumes } from './volumes.ts';
+
+const exec = promisify(execFile);
+const signal = new AbortController().signal;
+const MB = 2 ** 20;
+
+let directory: string;
+let golden: { path: string; sizeInMb: number };
+
+beforeEach(async () => {
+  directory = await mkdtemp(join(tmpdir(), 'fl-volumes-'));
+  golden = { path: join(directory, 'golden.ext4'), sizeInMb: 64 };
+  const file = await open(golden.path, 'w');
+  await file.truncate(64 * MB);
+  await file.write('data', 10 * MB);
+  await file.close();
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const choose = (allowQcow2: boolean) => chooseVolumes({ directory, run, files, log: memoryLog(), allowQcow2, signal });
+
+/** What a guest would see, in a raw file. */
+async function readAt(path: string, format: string, at: number): Promise<string> {
+  const raw = `${path}.seen`;
+  await exec('qemu-img', ['convert', '-f', format, '-O', 'raw', path, raw]);
+  const bytes = await readFile(raw);
+  await rm(raw);
+  expect(bytes.length).toBe(64 * MB);
+  return bytes.subarray(at, at + 4).toString();
+}
+
+// tmpdir is on ext4 or tmpfs where this runs as a rule, but it need not be.
+test('the probe leaves nothing, and says what there is', async () => {
+  const before = await readdir(directory);
+  const [cheap, plain] = [await choose(true), await choose(false)];
+  expect(['reflink', 'qcow2']).toContain(cheap.kind);
+  expect(plain.kind).toBe(cheap.kind === 'reflink' ? 'reflink' : 'sparse');
+  expect(await readdir(directory)).toEqual(before);
+});
+
+describe.each([true, false])('where qcow2 is allowed: %s', (allowQcow2) => {
+  test('a copy has what the image has, costs little, and twice is once', async () => {
+    const volumes = await choose(allowQcow2);
+    const path = volumes.pathFor(directory, 0);
+    const disk = await volumes.make(golden, path, signal);
+    expect(disk).toMatchObject({ path, sizeInMb: 64 });
+    expect(await readAt(path, disk.format, 10 * MB)).toBe('data');
+    expect((await stat(path)).blocks * 512).toBeLessThan(MB);
+    const { ino } = await stat(path);
+    expect(await volumes.make(golden, path, signal)).toEqual(disk);
+    expect((await stat(path)).ino).toBe(ino);
+  });
+
+  test('what one writes the other does not see, nor the image', async () => {
+    const volumes = await choose(allowQcow2);
+    const one = await volumes.make(golden, volumes.pathFor(directory, 0), signal);
+    const two = await volumes.make(golden, volumes.pathFor(directory, 1), signal);
+    expect(one.path).not.toBe(two.path);
+    await exec('qemu-io', ['-f', one.format, '-c', 'write -P 0x41 10M 512', one.path]);
+    expect(await readAt(one.path, one.format, 10 * MB)).toBe('AAAA');
+    expect(await readAt(two.path, two.format, 10 * MB)).toBe('data');
+    expect((await readFile(golden.path)).subarray(10 * MB, 10 * MB + 4).toString()).toBe('data');
+  });
+
+  test('what a crash left half is made anew, and removed', async () => {
+    const volumes = await choose(allowQcow2);
+    const path = volumes.pathFor(directory, 0);
+    await writeFile(`${path}.partial`, 'half');
+    const disk = await volumes.make(golden, path, signal);
+    expect(await readAt(path, disk.format, 10 * MB)).toBe('data');
+    await writeFile(`${path}.partial`, 'half');
+    await volumes.remove(path, signal);
+    await volumes.remove(path, signal);
+    expect(await readdir(directory)).toEqual(['golden.ext4']);
+  });
+
+  test('an abort leaves nothing', async () => {
+    const volumes = await choose(allowQcow2);
+    const aborted = AbortSignal.abort(new Error('enough'));
+    await expect(volumes.make(golden, volumes.pathFor(directory, 0), aborted)).rejects.toThrow('enough');
+    expect(await readdir(directory)).toEqual(['golden.ext4']);
+  });
+
+  test('without its image there is no copy, and nothing is left', async () => {
+    const volumes = await choose(allowQcow2);
+    const gone = { ...golden, path: join(directory, 'gone') };
+    await expect(volumes.make(gone, volumes.pathFor(directory, 0), signal)).rejects.toMatchObject({
+      name: 'Fault',
+      message: expect.stringContaining('gone'),
+    });
+    expect(await readdir(directory)).toEqual(['golden.ext4']);
+  });
+});
+
+test('an overlay names its image as raw, so that nothing is probed', async () => {
+  const volumes = await chooseVolumes({
+    directory,
+    run,
+    files: { ...files, copy: (from, to, _how, stop) => files.copy(from, to, 'reflink', stop) },
+    log: memoryLog(),
+    allowQcow2: true,
+    signal,
+  });
+  if (volumes.kind !== 'qcow2') return; // a file system with reflinks
+  const path = volumes.pathFor(directory, 0);
+  expect(await volumes.make(golden, path, signal)).toEqual({
+    ...{ path, format: 'qcow2', backing: golden.path, sizeInMb: 64 },
+  });
+  const info = JSON.parse((await exec('qemu-img', ['info', '--output=json', path])).stdout);
+  expect(info).toMatchObject({
+    format: 'qcow2',
+    'virtual-size': 64 * MB,
+    'backing-filename': golden.path,
+    'backing-filename-format': 'raw',
+  });
+});
