@@ -185,3 +185,37 @@ test('a caller who resets the connection in the middle of an answer', async () =
   }
   await expectAlive(api);
 });
+
+test('JSON that is hostile is refused on every protocol that takes it', async () => {
+  const api = await startApi();
+  const path = '/flintlock.microvm.v1.MicroVMService/CreateMicroVM';
+  const bodies = [
+    `{"microvm":{"${'k'.repeat(3 << 20)}":1}}`,
+    `{"microvm":${'{"kernel":'.repeat(10_000)}1${'}'.repeat(10_000)}}`,
+    `{"microvm":${'['.repeat(10_000)}${']'.repeat(10_000)}}`,
+    '{"metadata":{"a":{"@type":"type.googleapis.com/google.protobuf.Value","value":1}}}',
+    '{"microvm":{"vcpus":1}}',
+  ];
+  for (const [type, body] of bodies.flatMap((one) =>
+    ['application/grpc+json', 'application/json'].map((t) => [t, one]),
+  )) {
+    const bytes = Buffer.from(body ?? '');
+    const envelope = Buffer.alloc(type === 'application/json' ? 0 : 5);
+    if (envelope.length > 0) envelope.writeUInt32BE(bytes.length, 1);
+    const session = connectHttp2(`http://${formatEndpoint(api.grpc)}`);
+    onTestFinished(() => session.destroy());
+    const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': type });
+    let status: unknown;
+    stream.on('response', (headers) => {
+      status = headers[':status'];
+    });
+    stream.on('trailers', (headers) => {
+      status = headers['grpc-status'];
+    });
+    stream.resume().end(Buffer.concat([envelope, bytes]));
+    await once(stream, 'close');
+    session.destroy();
+    expect([type, Number(status)]).toEqual([type, type === 'application/json' ? 400 : Code.InvalidArgument]);
+  }
+  await expectAlive(api);
+});

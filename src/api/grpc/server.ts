@@ -27,6 +27,8 @@ export interface GrpcOptions {
 
 /** Also the limit of grpc's own libraries. */
 const MAX_MESSAGE_BYTES = 4 << 20;
+/** Percent-encoded, of the 64 KiB of headers that Node's client takes; our own messages are shorter. */
+const MAX_TRAILER = 20_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
@@ -96,7 +98,9 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
     const handle = paths.get(path);
     if (!handle) return unknownMethod(path, request, response);
     const universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
-    await universalResponseToNodeResponse(await handle(universal), response);
+    const answered = await handle(universal);
+    if (answered.trailer) cutMessage(answered.trailer);
+    await universalResponseToNodeResponse(answered, response);
   };
   return (request: Http2ServerRequest, response: Http2ServerResponse): void => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
@@ -106,6 +110,12 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
       if (!response.stream.destroyed) response.stream.close();
     });
   };
+}
+
+/** The library quotes what it cannot read: a name of a megabyte would break the caller's connection, not just its call. */
+function cutMessage(trailer: Headers): void {
+  const message = trailer.get('grpc-message') ?? '';
+  if (message.length > MAX_TRAILER) trailer.set('grpc-message', message.slice(0, MAX_TRAILER).replace(/%.?$/, ''));
 }
 
 async function passGate(gate: Gate, context: HandlerContext, log: Log): Promise<void> {

@@ -1,0 +1,341 @@
+import { once } from 'node:events';
+import { request as httpRequest } from 'node:http';
+import { connect } from 'node:net';
+import { join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
+import { scratchDirectory, startApi } from '../../../test/support/api.ts';
+import { fakeServices, SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
+import { Fault } from '../../domain/fault.ts';
+import type { ListRequest, WatchRequest } from '../../service/services.ts';
+
+const CREATE = '/v1/namespaces/default/microvms';
+const post = (body: string, headers: Record<string, string> = {}): RequestInit => ({
+  method: 'POST',
+  body,
+  headers: { 'content-type': 'application/json', ...headers },
+});
+
+async function answerOf(call: Promise<Response>): Promise<{ status: number; body: unknown }> {
+  const response = await call;
+  expect(response.headers.get('content-type')).toBe('application/json; charset=utf-8');
+  return { status: response.status, body: await response.json() };
+}
+
+test('create takes camel and snake case, and answers 201 with the whole record', async () => {
+  const services = fakeServices();
+  const { fetch } = await startApi(services);
+  const spec = { id: 'web', memory_in_mb: 64, kernel: { image: 'k', addNetworkConfig: true }, restartPolicy: 'NEVER' };
+  const { status, body } = await answerOf(fetch(CREATE, post(JSON.stringify(spec))));
+  expect(status).toBe(201);
+  expect(body).toMatchObject({
+    version: 3,
+    spec: { uid: SAMPLE_UID, vcpu: 2, memoryInMb: 256, generation: '1', createdAt: '2023-11-14T22:13:20Z' },
+    status: { state: 'PENDING', retry: 0, consoleTail: '' },
+  });
+  expect(services.created).toMatchObject([
+    { id: 'web', namespace: 'default', memoryInMb: 64, restartPolicy: 'NEVER', kernel: { addNetworkConfig: true } },
+  ]);
+});
+
+test('the namespace of path and body must agree', async () => {
+  const { fetch } = await startApi();
+  expect((await fetch(CREATE, post('{"namespace":"default"}'))).status).toBe(201);
+  expect(await answerOf(fetch(CREATE, post('{"namespace":"other"}')))).toMatchObject({
+    status: 400,
+    body: { code: 3, details: [{ fieldViolations: [{ field: 'namespace' }] }] },
+  });
+});
+
+test('get, list and delete, by uid and by namespace and id', async () => {
+  const lists: ListRequest[] = [];
+  const { fetch } = await startApi({
+    list: async (request) => {
+      lists.push({ ...request });
+      return { vms: [sampleVm()], nextPageToken: 'more' };
+    },
+  });
+  for (const path of [`/v1/microvms/${SAMPLE_UID}`, `${CREATE}/web`]) {
+    const got = await answerOf(fetch(`${path}?showDeleted=true`));
+    expect(got).toMatchObject({ status: 200, body: { status: { state: 'CREATED', reason: 'Running' } } });
+    expect(await answerOf(fetch(path, { method: 'DELETE' }))).toEqual({ status: 200, body: {} });
+  }
+  const query = '?labelSelector=app%20in%20(a,b)&page_size=10&pageToken=t&showDeleted&namespace=n';
+  const { body } = await answerOf(fetch(`/v1/microvms${query}`));
+  expect(body).toMatchObject({ microvm: [{ spec: { id: 'web' } }], nextPageToken: 'more' });
+  await answerOf(fetch(CREATE));
+  expect(lists).toMatchObject([
+    { namespace: 'n', labelSelector: 'app in (a,b)', pageSize: 10, pageToken: 't', showDeleted: true },
+    { namespace: 'default', labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false },
+  ]);
+});
+
+test('info and audit', async () => {
+  const { fetch } = await startApi();
+  const info = await answerOf(fetch('/v1/info'));
+  expect(info).toMatchObject({
+    status: 200,
+    body: { providers: [{ name: 'qemu' }], capacity: { memoryInMb: '4096' } },
+  });
+  expect(await answerOf(fetch('/v1/audit', { method: 'POST' }))).toMatchObject({ body: { leaked: [], fixed: [] } });
+  const fixed = await answerOf(fetch('/v1/audit?fix=true', { method: 'POST' }));
+  expect(fixed).toMatchObject({ status: 200, body: { fixed: [{ name: 'flabcd0' }] } });
+});
+
+test.each([
+  ['no JSON', '{"id": ', 'Cannot read the body'],
+  ['nothing', '', 'body must hold a MicroVMSpec'],
+  ['no object', '[1]', 'Cannot read the body as MicroVMSpec'],
+  ['an unknown field', '{"vcpus": 2}', 'key "vcpus" is unknown'],
+  ['an unknown field inside', '{"kernel": {"img": "x"}}', 'key "img" is unknown'],
+  ['a field twice', '{"id": "a", "id": "b"}', 'Cannot read the body'],
+  ['half a CPU', '{"vcpu": 1.5}', 'vcpu'],
+  ['a number out of range', '{"memoryInMb": 1e20}', 'memory_in_mb'],
+  ['an unknown enum', '{"restartPolicy": "SOMETIMES"}', 'RestartPolicy'],
+  ['arrays within arrays', `{"x": ${'['.repeat(10_000)}${']'.repeat(10_000)}}`, 'Cannot read the body'],
+  ['arrays in a known field', `{"labels": {"a": ${'['.repeat(10_000)}${']'.repeat(10_000)}}}`, 'Cannot read the body'],
+  ['objects in objects', `${'{"kernel":'.repeat(10_000)}1${'}'.repeat(10_000)}`, 'Cannot read the body'],
+])('a body that is %s is 400', async (_, text, message) => {
+  const { fetch, log } = await startApi();
+  const { status, body } = await answerOf(fetch(CREATE, post(text)));
+  expect({ status, body }).toMatchObject({ status: 400, body: { code: 3, message: expect.stringContaining(message) } });
+  expect((body as { message: string }).message.length).toBeLessThan(500);
+  expect(log.lines).toEqual([]);
+});
+
+test('an unknown field is named in the details', async () => {
+  const { fetch } = await startApi();
+  const { body } = await answerOf(fetch(CREATE, post('{"vcpus": 2}')));
+  expect(body).toMatchObject({
+    details: [
+      {
+        '@type': 'type.googleapis.com/google.rpc.BadRequest',
+        fieldViolations: [{ field: 'vcpus', description: 'is no field of flintlock.types.MicroVMSpec' }],
+      },
+    ],
+  });
+});
+
+test('a body over 4 MiB is 413 RESOURCE_EXHAUSTED, one of another type 415', async () => {
+  const { fetch } = await startApi();
+  const large = JSON.stringify({ id: 'x'.repeat(5 << 20) });
+  expect(await answerOf(fetch(CREATE, post(large)))).toMatchObject({ status: 413, body: { code: 8 } });
+  const form = post('{}', { 'content-type': 'application/x-www-form-urlencoded' });
+  expect(await answerOf(fetch(CREATE, form))).toMatchObject({
+    status: 415,
+    body: { code: 3, message: expect.stringContaining('application/json') },
+  });
+});
+
+test.each([
+  ['/v1/microvms?label=a', 'label: is no query parameter'],
+  ['/v1/microvms?pageSize=-1', 'pageSize: must be a whole number'],
+  ['/v1/microvms?pageSize=99999999999', 'pageSize: must be a whole number'],
+  ['/v1/microvms?pageSize=1&page_size=2', 'pageSize: may be given once'],
+  ['/v1/microvms?showDeleted=maybe', 'showDeleted: must be true or false'],
+  ['/v1/info?x', 'x: is no query parameter'],
+  [`${CREATE}?namespace=a`, 'namespace: is no query parameter'],
+])('%s is 400', async (path, message) => {
+  const { fetch } = await startApi();
+  expect(await answerOf(fetch(path))).toMatchObject({
+    status: 400,
+    body: { code: 3, message: expect.stringContaining(message) },
+  });
+});
+
+test('faults become status, code and details; a bug tells nothing', async () => {
+  const { fetch, log } = await startApi({
+    create: async () => {
+      throw Fault.invalid([{ field: 'volumes[0].id', description: 'must not be empty' }]);
+    },
+    delete: async () => {
+      throw new Fault('refused', 'two of them');
+    },
+    list: async () => {
+      throw new TypeError('secret');
+    },
+  });
+  expect(await answerOf(fetch(CREATE, post('{}')))).toMatchObject({
+    status: 400,
+    body: { code: 3, details: [{ fieldViolations: [{ field: 'volumes[0].id' }] }] },
+  });
+  expect(await answerOf(fetch(`${CREATE}/web`, { method: 'DELETE' }))).toEqual({
+    status: 400,
+    body: { code: 9, message: 'two of them', details: [] },
+  });
+  expect(await answerOf(fetch('/v1/microvms/none'))).toMatchObject({
+    status: 404,
+    body: { code: 5, message: 'MicroVM "none" not found' },
+  });
+  const bug = await answerOf(fetch('/v1/microvms'));
+  expect(bug).toMatchObject({ status: 500, body: { code: 13, message: expect.not.stringContaining('secret') } });
+  expect(log.lines.map(({ level }) => level)).toEqual(['error']);
+});
+
+test('what is not built is 501, what is no path 404', async () => {
+  const { fetch } = await startApi();
+  for (const verb of ['start', 'stop', 'reboot', 'pause', 'resume'])
+    for (const path of ['/v1/microvms/u', `${CREATE}/web`]) {
+      const { status, body } = await answerOf(fetch(`${path}:${verb}`, { method: 'POST' }));
+      expect({ status, body }).toMatchObject({
+        status: 501,
+        body: { code: 12, message: expect.stringContaining('not built yet') },
+      });
+    }
+  const patch = fetch(`${CREATE}/web`, { ...post('{}'), method: 'PATCH' });
+  expect(await answerOf(patch)).toMatchObject({ status: 501, body: { code: 12 } });
+  for (const path of ['/v1/microvms/u:fly', '/v1/nothing', `/${'x'.repeat(3_000)}`])
+    expect(await answerOf(fetch(path, { method: 'POST' }))).toMatchObject({ status: 404, body: { code: 5 } });
+});
+
+test('a name that no microVM can have is looked for, whatever it is', async () => {
+  const { fetch } = await startApi();
+  for (const name of ['..%2F..%2Fetc', 'x'.repeat(300), '%00', 'a%20b', 'constructor'])
+    expect(await answerOf(fetch(`${CREATE}/${name}`))).toMatchObject({ status: 404, body: { code: 5 } });
+  expect(await answerOf(fetch(`${CREATE}/%zz`))).toMatchObject({ status: 400, body: { code: 3 } });
+});
+
+test('the console is its bytes, unaltered', async () => {
+  const asked: object[] = [];
+  const { fetch } = await startApi({
+    async *readConsole(request) {
+      asked.push(request);
+      if (request.uid !== SAMPLE_UID) throw new Fault('not_found', 'MicroVM not found');
+      yield Buffer.from([0, 255, 13, 10]);
+    },
+  });
+  for (const path of [`/v1/microvms/${SAMPLE_UID}`, `${CREATE}/web`]) {
+    const response = await fetch(`${path}/console?tailBytes=100`);
+    expect(response.headers.get('content-type')).toBe('application/octet-stream');
+    expect([...new Uint8Array(await response.arrayBuffer())]).toEqual([0, 255, 13, 10]);
+  }
+  expect(asked).toEqual(Array(2).fill({ uid: SAMPLE_UID, follow: false, tailBytes: 100 }));
+  expect(await answerOf(fetch('/v1/microvms/none/console'))).toMatchObject({ status: 404, body: { code: 5 } });
+  expect((await fetch(`${CREATE}/none/console`)).status).toBe(404);
+});
+
+test('a console that fails in the middle is cut, so that nobody takes it for whole', async () => {
+  const { fetch } = await startApi({
+    async *readConsole() {
+      yield Buffer.from('half');
+      throw new Fault('tool', 'the disk is gone');
+    },
+  });
+  const response = await fetch(`/v1/microvms/${SAMPLE_UID}/console`);
+  await expect(response.text()).rejects.toThrow();
+});
+
+test('a follower that does not read stops the source, and its going ends it', async () => {
+  let sent = 0;
+  let ended = false;
+  const { http } = await startApi({
+    async *readConsole(_, signal) {
+      try {
+        for (;;) {
+          signal.throwIfAborted();
+          sent++;
+          yield Buffer.alloc(65_536);
+        }
+      } finally {
+        ended = true;
+      }
+    },
+  });
+  const socket = connect(http.kind === 'tcp' ? http.port : 0, '127.0.0.1');
+  socket.on('error', () => {});
+  onTestFinished(() => void socket.destroy());
+  socket.write(`GET /v1/microvms/u/console?follow HTTP/1.1\r\nhost: a\r\n\r\n`);
+  let before = -1;
+  await expect
+    .poll(
+      () => {
+        const stands = sent > 0 && sent === before;
+        before = sent;
+        return stands;
+      },
+      { interval: 100, timeout: 5_000 },
+    )
+    .toBe(true);
+  expect(sent).toBeLessThan(1_000);
+  socket.destroy();
+  await expect.poll(() => ended).toBe(true);
+});
+
+test('watch: server-sent events, and the last one seen is the cursor', async () => {
+  const asked: WatchRequest[] = [];
+  const { fetch } = await startApi({
+    async *watch(request) {
+      asked.push(request);
+      yield { type: 'ADDED', vm: sampleVm(), cursor: 'e.1', at: 0 };
+      yield { type: 'BOOKMARK', cursor: 'e.2', at: 0 };
+    },
+  });
+  const response = await fetch('/v1/watch?namespace=n&labelSelector=a&cursor=e.0', {
+    headers: { 'Last-Event-ID': 'e.7' },
+  });
+  expect(response.headers.get('content-type')).toBe('text/event-stream');
+  const [added = '', bookmark = ''] = (await response.text()).split('\n\n');
+  expect(added).toMatch(/^event: ADDED\nid: e\.1\ndata: \{/);
+  expect(JSON.parse(added.split('data: ')[1] ?? '')).toMatchObject({ type: 'ADDED', microvm: { spec: { id: 'web' } } });
+  expect(bookmark).toMatch(/^event: BOOKMARK\nid: e\.2\n/);
+  await fetch('/v1/watch?cursor=e.0');
+  expect(asked).toEqual([
+    { namespace: 'n', labelSelector: 'a', cursor: 'e.7' },
+    { namespace: '', labelSelector: '', cursor: 'e.0' },
+  ]);
+});
+
+test('watch: refused before its first event by status, after it by an event; quiet, it begins all the same', async () => {
+  let fail = true;
+  const gone = Promise.withResolvers<unknown>();
+  const { fetch } = await startApi({
+    async *watch({ cursor }, signal) {
+      if (fail) throw new Fault('expired', 'too old: list again');
+      if (cursor === 'quiet') await untilAborted(signal).catch((reason: unknown) => gone.resolve(reason));
+      yield { type: 'BOOKMARK', cursor: 'e.1', at: 0 };
+      throw new Fault('expired', 'too slow: list again');
+    },
+  });
+  expect(await answerOf(fetch('/v1/watch'))).toMatchObject({ status: 400, body: { code: 11 } });
+  fail = false;
+  expect(await (await fetch('/v1/watch')).text()).toMatch(
+    /event: error\ndata: \{"code":11,"message":"too slow: list again"/,
+  );
+  const caller = new AbortController();
+  expect((await fetch('/v1/watch?cursor=quiet', { signal: caller.signal })).status).toBe(200);
+  caller.abort();
+  expect(await gone.promise).toMatchObject({ kind: 'cancelled' });
+});
+
+test('healthz is about the process, readyz about its work', async () => {
+  let missing: string | undefined = 'the network is not there yet';
+  const { fetch } = await startApi({}, { ready: () => missing, gate: refuseAll });
+  expect([(await fetch('/healthz')).status, (await fetch('/readyz')).status]).toEqual([200, 503]);
+  expect(await (await fetch('/readyz')).text()).toBe('the network is not there yet\n');
+  missing = undefined;
+  expect((await fetch('/readyz')).status).toBe(200);
+  expect(await answerOf(fetch('/v1/info'))).toMatchObject({ status: 401, body: { code: 16, message: 'no token' } });
+});
+
+const refuseAll = (): never => {
+  throw new Fault('unauthenticated', 'no token');
+};
+
+test('a page of another site is kept out', async () => {
+  const { fetch, http } = await startApi();
+  const origin = { origin: 'http://evil.example' };
+  const refused = fetch('/v1/audit?fix=true', { method: 'POST', headers: origin });
+  expect(await answerOf(refused)).toMatchObject({ status: 403, body: { code: 7 } });
+  const own = { origin: `http://127.0.0.1:${http.kind === 'tcp' ? http.port : 0}` };
+  expect((await fetch('/v1/audit', { method: 'POST', headers: own })).status).toBe(200);
+});
+
+test('over a unix socket', async () => {
+  const { api } = await startApi();
+  const socketPath = join(await scratchDirectory(), 'http.sock');
+  await api.listenHttp({ kind: 'unix', path: socketPath });
+  const request = httpRequest({ socketPath, path: '/v1/info', agent: false });
+  request.end();
+  const [response] = await once(request, 'response');
+  expect(response.statusCode).toBe(200);
+  response.resume();
+});
