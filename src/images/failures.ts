@@ -31,7 +31,7 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
     local: invalid("it is not for this host's CPU"),
   },
   {
-    match: /manifest unknown|name unknown|repository name not known|from registry 404/,
+    match: /manifest unknown|name unknown|repository name not known|(from registry|StatusCode:) 404/,
     registry: notFound('the registry has no such tag, digest or repository'),
     local: notFound('there is no such image'),
   },
@@ -41,7 +41,8 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
     local: notFound('there is no such tag'),
   },
   {
-    match: /unauthorized|authentication required|denied: |invalid username\/password|from registry 40[13]/,
+    match:
+      /unauthorized|authentication required|denied: |invalid username\/password|(from registry|StatusCode:) 40[13]/,
     registry: pullFailed(
       'the registry wants other credentials, or has no such repository; give them by --registry-auth-file',
     ),
@@ -80,7 +81,7 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
     local: invalid('it cannot be read'),
   },
   {
-    match: /toomanyrequests|status:? (code )?429|from registry 429/,
+    match: /toomanyrequests|Too Many Requests|(from registry|StatusCode:) 429/,
     registry: pullFailed('the registry asks to pull less often'),
     local: invalid('it cannot be read'),
   },

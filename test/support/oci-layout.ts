@@ -20,6 +20,7 @@ interface Descriptor {
 
 export const HOST_ARCHITECTURE = process.arch === 'x64' ? 'amd64' : process.arch;
 const OCI = 'application/vnd.oci.image';
+const INDEX = `${OCI}.index.v1+json`;
 
 /**
  * Writes a directory of OCI layout. A tag with several images is an index of them.
@@ -56,7 +57,7 @@ export async function writeLayout(
     const made =
       'layers' in wanted
         ? await image(wanted)
-        : await blob(`${OCI}.index.v1+json`, { schemaVersion: 2, manifests: several });
+        : await blob(INDEX, { schemaVersion: 2, mediaType: INDEX, manifests: several });
     const { mediaType, digest, size } = made;
     manifests.push({ mediaType, digest, size, annotations: { 'org.opencontainers.image.ref.name': tag } });
     digests[tag] = digest;

@@ -1,0 +1,183 @@
+import { existsSync } from 'node:fs';
+import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { memoryLedger } from '../../test/support/memory-ledger.ts';
+import { memoryLog } from '../../test/support/memory-log.ts';
+import { createNetns, type Netns } from '../../test/support/netns.ts';
+import { writeLayout } from '../../test/support/oci-layout.ts';
+import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
+import type { StartedProcess } from '../ports/host.ts';
+import { createImages, type ImageStore, type ImagesOptions } from './images.ts';
+
+const signal = new AbortController().signal;
+const limits = { signal, timeoutMs: 30_000 };
+const STAND_IN = '127.0.0.1:5001';
+const REAL = '127.0.0.1:5002';
+const CLOSED = '127.0.0.1:5003';
+
+let netns: Netns;
+let top: string;
+let digests: Readonly<Record<string, string>>;
+const servers: StartedProcess[] = [];
+
+/** A server in the test's namespace, which ends with us however we end. */
+async function serve(...argv: readonly [string, ...string[]]): Promise<void> {
+  const log = join(top, 'servers.log');
+  servers.push(await netns.processes.start(['setpriv', '--pdeathsig', 'KILL', '--', ...argv], { log }));
+}
+
+const inspect = (image: string): Promise<string> =>
+  netns.run(['skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${image}`], limits);
+
+beforeAll(async () => {
+  netns = await createNetns();
+  top = await mkdtemp(join(tmpdir(), 'fl-registry-'));
+  const layers = [[{ name: 'big', data: Buffer.alloc(400_000, 'x') }], [{ name: 'hello', data: 'hello\n' }]];
+  const other = { layers: [[{ name: 'not for us' }]], architecture: 's390x' };
+  digests = await writeLayout(join(top, 'layout'), { v1: { layers }, multi: [other, { layers }], other: [other] });
+  const standIn = join(import.meta.dirname, '../../test/stand-ins/registry.ts');
+  await serve(process.execPath, standIn, join(top, 'layout'), STAND_IN.split(':')[1] ?? '');
+  await vi.waitFor(() => inspect(`${STAND_IN}/ok/x:v1`), { timeout: 20_000 });
+});
+afterAll(async () => {
+  for (const { identity, exited } of servers) {
+    await netns.processes.signal(identity, () => true, 'SIGKILL');
+    await exited;
+  }
+  await netns[Symbol.asyncDispose]();
+  await rm(top, { recursive: true, force: true });
+});
+
+let directory: string;
+beforeEach(async () => {
+  directory = await mkdtemp(join(top, 'state-'));
+});
+afterEach(() => rm(directory, { recursive: true, force: true }));
+
+const open = (more: Partial<ImagesOptions> = {}): ImageStore =>
+  createImages({
+    ...{ directory, imageRoots: [], run: netns.run, files, ledger: memoryLedger(), clock, log: memoryLog() },
+    insecureRegistries: [STAND_IN, REAL, CLOSED],
+    ...more,
+  });
+
+const leftovers = async (): Promise<string[]> =>
+  (await readdir(directory, { recursive: true })).filter((name) => !/^(trees|golden|scratch)$/.test(name));
+
+describe('a registry', () => {
+  test('gives an image by tag and by digest, with bytes counted', async () => {
+    const images = open();
+    const told: [number, number][] = [];
+    const image = await images.ensure(`${STAND_IN}/slow/x:v1`, { signal, onBytes: (...b) => told.push(b) });
+    expect(image.digest).toBe(digests.v1);
+    expect(await readFile(join(image.tree, 'hello'), 'utf8')).toBe('hello\n');
+    const done = told.map(([bytes]) => bytes);
+    expect(done).toEqual(done.toSorted((a, b) => a - b));
+    expect(new Set(done).size).toBeGreaterThan(2);
+    expect(told.at(-1)).toEqual([told[0]?.[1], told[0]?.[1]]);
+    // Once it is here its digest is enough, even of a registry that does not answer.
+    expect(await images.ensure(`${CLOSED}/ok/x@${digests.v1}`, { signal })).toEqual(image);
+    expect(await leftovers()).not.toContain('scratch');
+  });
+
+  test('gives of an index the image for this host', async () => {
+    const image = await open().ensure(`${STAND_IN}/ok/x:multi`, { signal });
+    expect(image.digest).toBe(digests.multi);
+    expect((await readdir(image.tree)).sort()).toEqual(['big', 'hello']);
+  });
+
+  // The digests of what the stand-in sends are right, so only the failure decides.
+  test.each([
+    ['gone/x:v1', 'not_found', 'ImageNotFound', 'no such tag'],
+    ['ok/x:other', 'invalid', 'ImageInvalid', 'linux/s390x'],
+    ['login/x:v1', 'tool', 'ImagePullFailed', '--registry-auth-file'],
+    ['broken/x:v1', 'tool', 'ImagePullFailed', '500'],
+    ['corrupt/x:v1', 'tool', 'ImagePullFailed', 'not what its digest says'],
+    ['wrong/x:v1', 'tool', 'ImagePullFailed', 'digest'],
+    ['cut/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['hang/x:v1', 'timeout', 'ImagePullFailed', 'no byte came for 1500 ms'],
+    ['silent/x:v1', 'timeout', 'ImagePullFailed', 'did not end in 1500 ms'],
+  ])('%s fails as %s %s', async (name, kind, reason, text) => {
+    const ledger = memoryLedger();
+    const images = open({ ledger, stallTimeoutMs: 1_500, lookupTimeoutMs: 1_500 });
+    await expect(images.ensure(`${STAND_IN}/${name}`, { signal })).rejects.toMatchObject({
+      ...{ kind, reason, terminal: kind === 'not_found' || kind === 'invalid' },
+      message: expect.stringContaining(text),
+    });
+    expect(ledger.all()).toEqual([]);
+    expect(await leftovers()).toEqual([]);
+  });
+
+  test('that is not there, or speaks plain HTTP unasked, is told as such', async () => {
+    const failed = (text: string) => ({
+      kind: 'tool',
+      reason: 'ImagePullFailed',
+      message: expect.stringContaining(text),
+    });
+    await expect(open().ensure(`${CLOSED}/x:v1`, { signal })).rejects.toMatchObject(failed('nothing listens'));
+    await expect(open({ insecureRegistries: [] }).ensure(`${STAND_IN}/ok/x:v1`, { signal })).rejects.toMatchObject(
+      failed('--insecure-registry'),
+    );
+    await expect(open().ensure('registry.invalid/x:v1', { signal })).rejects.toMatchObject({ terminal: false });
+  });
+});
+
+// The distribution's own: package docker-registry.
+describe.skipIf(!existsSync('/usr/bin/docker-registry'))('docker-registry, with a login', () => {
+  const authFile = (password: string): string =>
+    JSON.stringify({ auths: { [REAL]: { auth: Buffer.from(`u:${password}`).toString('base64') } } });
+
+  beforeAll(async () => {
+    // bcrypt of "secret" at the least cost
+    await writeFile(join(top, 'htpasswd'), 'u:$2b$04$X1wow1EqXxw4LaBKXFeQxuNvIsPd4RxD9iveLi5VmZ1Jog3TcFlr2\n');
+    const config = {
+      version: 0.1,
+      log: { level: 'warn', accesslog: { disabled: true } },
+      storage: { filesystem: { rootdirectory: join(top, 'blobs') } },
+      http: { addr: REAL },
+      auth: { htpasswd: { realm: 'lab', path: join(top, 'htpasswd') } },
+    };
+    await writeFile(join(top, 'registry.yml'), JSON.stringify(config));
+    await writeFile(join(top, 'good.json'), authFile('secret'));
+    await writeFile(join(top, 'bad.json'), authFile('guess'));
+    await serve('docker-registry', 'serve', join(top, 'registry.yml'));
+    const push = [
+      'skopeo',
+      '--insecure-policy',
+      'copy',
+      '-q',
+      '--dest-tls-verify=false',
+      '--multi-arch',
+      'all',
+    ] as const;
+    const login = ['--dest-authfile', join(top, 'good.json')] as const;
+    await vi.waitFor(
+      () => netns.run([...push, ...login, `oci:${top}/layout:multi`, `docker://${REAL}/lab/x:v1`], limits),
+      { timeout: 30_000, interval: 100 },
+    );
+  });
+
+  test('gives an image to who may have it', async () => {
+    const image = await open({ authFile: join(top, 'good.json') }).ensure(`${REAL}/lab/x:v1`, { signal });
+    expect(image.digest).toBe(digests.multi);
+    expect((await readdir(image.tree)).sort()).toEqual(['big', 'hello']);
+  });
+
+  test.each([['no'], ['a wrong']])('refuses who brings %s password, with the remedy', async (which) => {
+    const images = open(which === 'no' ? {} : { authFile: join(top, 'bad.json') });
+    await expect(images.ensure(`${REAL}/lab/x:v1`, { signal })).rejects.toMatchObject({
+      ...{ kind: 'tool', reason: 'ImagePullFailed', terminal: false },
+      message: expect.stringContaining('--registry-auth-file'),
+    });
+  });
+
+  test.each(['lab/x:v9', 'lab/none:v1', `lab/x@sha256:${'0'.repeat(64)}`])('does not find %s', async (name) => {
+    const images = open({ authFile: join(top, 'good.json') });
+    await expect(images.ensure(`${REAL}/${name}`, { signal })).rejects.toMatchObject({
+      ...{ kind: 'not_found', reason: 'ImageNotFound', terminal: true },
+    });
+  });
+});

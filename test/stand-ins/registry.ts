@@ -1,0 +1,68 @@
+/**
+ * A registry that misbehaves as its repositories are named: `hang/x`, `cut/x`,
+ * … It serves one layout under all of them, over plain HTTP on loopback.
+ * Run as a program, in a test's network namespace: node registry.ts LAYOUT PORT
+ *
+ * @see https://github.com/opencontainers/distribution-spec
+ */
+import { readFile } from 'node:fs/promises';
+import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
+import { join } from 'node:path';
+
+interface Entry {
+  readonly mediaType: string;
+  readonly digest: string;
+  readonly annotations?: Readonly<Record<string, string>>;
+}
+
+const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2));
+
+/** What becomes of a layer's bytes. */
+const BLOBS: Readonly<Record<string, (response: ServerResponse, bytes: Buffer) => void>> = {
+  hang: (response, bytes) => void response.write(half(bytes)),
+  cut: (response, bytes) => void response.write(half(bytes), () => response.socket?.destroy()),
+  corrupt: (response, bytes) => void response.end(Buffer.from(bytes).fill(0, half(bytes).length)),
+  slow: (response, bytes) => {
+    const step = Math.ceil(bytes.length / 8);
+    const send = (at: number): void => {
+      if (at >= bytes.length) response.end();
+      else response.write(bytes.subarray(at, at + step), () => setTimeout(send, 100, at + step));
+    };
+    send(0);
+  },
+};
+
+async function serve(layout: string, request: IncomingMessage, response: ServerResponse): Promise<void> {
+  const refuse = (status: number, code: string, headers = {}): void => {
+    response.writeHead(status, { 'content-type': 'application/json', ...headers });
+    response.end(JSON.stringify({ errors: [{ code, message: code.toLowerCase().replace('_', ' ') }] }));
+  };
+  const path = request.url ?? '';
+  if (path === '/v2/') return void response.writeHead(200).end('{}');
+  const [, how = '', kind, name = ''] = /^\/v2\/([^/]+)\/[^/]+\/(manifests|blobs)\/(.+)$/.exec(path) ?? [];
+  if (how === 'silent') return;
+  if (how === 'broken') return refuse(500, 'UNKNOWN');
+  if (how === 'login') return refuse(401, 'UNAUTHORIZED', { 'www-authenticate': 'Basic realm="lab"' });
+  if (how === 'gone' || kind === undefined) return refuse(404, 'MANIFEST_UNKNOWN');
+
+  const blob = (digest: string): Promise<Buffer> => readFile(join(layout, 'blobs', digest.replace(':', '/')));
+  if (kind === 'blobs') {
+    const bytes = await blob(name);
+    response.writeHead(200, { 'content-length': bytes.length });
+    const isLayer = bytes[0] === 0x1f; // gzip
+    const send = isLayer ? BLOBS[how] : undefined;
+    return send ? send(response, bytes) : void response.end(bytes);
+  }
+  const { manifests } = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: Entry[] };
+  const entry = manifests.find((m) => m.annotations?.['org.opencontainers.image.ref.name'] === name);
+  const bytes = await blob(entry?.digest ?? name);
+  const { mediaType } = JSON.parse(bytes.toString()) as Entry;
+  const isWrong = how === 'wrong' && !entry; // asked for by its digest
+  response.writeHead(200, { 'content-type': mediaType });
+  response.end(isWrong ? Buffer.concat([bytes, Buffer.from(' ')]) : bytes);
+}
+
+const [layout = '', port = ''] = process.argv.slice(2);
+createServer((request, response) => {
+  serve(layout, request, response).catch(() => response.destroy());
+}).listen(Number(port), '127.0.0.1');
