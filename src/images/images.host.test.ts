@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
+import { lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -196,13 +196,26 @@ describe('hostile layers', () => {
       ],
     ],
     ['a whiteout of the host', [[{ name: 'd', type: 'symlink', link: '../../..' }], [{ name: 'd/.wh.victim' }]]],
+    [
+      'a symlink in place of the root',
+      [
+        [
+          { name: '.', type: 'symlink', link: '../../../..' },
+          { name: 'victim', data: evil },
+        ],
+      ],
+    ],
+    ['the same, from the second layer', [[{ name: 'x' }], [{ name: './', type: 'symlink', link: '/etc' }]]],
+    ['a file in place of the root', [[{ name: '.', data: evil }]]],
+    ['a whiteout of the root', [[{ name: 'x' }], [{ name: '.wh.' }], [{ name: '.wh..' }], [{ name: '.wh...' }]]],
   ])('%s: nothing outside the tree is touched', async (_, layers) => {
     await writeFile(join(top, 'victim'), 'whole');
     await layout({ v1: { layers } });
     const before = await readdir(top);
-    await open()
+    const image = await open()
       .ensure(reference(), { signal })
-      .catch((error) => expect(error).toMatchObject({ reason: 'ImageInvalid' }));
+      .catch((error) => void expect(error).toMatchObject({ reason: 'ImageInvalid' }));
+    if (image) expect((await lstat(image.tree)).isDirectory()).toBe(true);
     expect(await readdir(top)).toEqual(before);
     expect(await readFile(join(top, 'victim'), 'utf8')).toBe('whole');
     expect(
@@ -488,6 +501,24 @@ describe('the keeper of the cache', () => {
     const image = await again;
     expect(await readdir(image.tree)).toEqual(['hello']);
   });
+});
+
+test('a layer that unpacks to more than there is room for is stopped', async () => {
+  await layout({ v1: simple });
+  let isUnpacking = false;
+  const slow: Run = async (argv, limits) => {
+    const out = await run(argv, limits);
+    if (!argv.includes('umoci')) return out;
+    isUnpacking = true;
+    return run(['sleep', '60'], limits);
+  };
+  const images = open({ run: slow, files: { ...files, freeBytes: async () => (isUnpacking ? 2 ** 20 : 2 ** 40) } });
+  await expect(images.ensure(reference(), { signal })).rejects.toMatchObject({
+    kind: 'full',
+    reason: 'StorageFull',
+    message: expect.stringMatching(/Cannot unpack .* has 1 MB free, and 256 MB must stay free/),
+  });
+  expect(await leftovers()).toEqual([]);
 });
 
 test('a disk that is nearly full ends a pull before it begins, with the figures', async () => {

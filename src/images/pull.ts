@@ -179,6 +179,8 @@ async function unpack(
     await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
       const argv = ['umoci', 'raw', 'unpack', '--image', `${layout}:${PULLED_TAG}`, rootfs] as const;
       await run(argv, { signal: watched, timeoutMs });
+      // A layer may put a symlink in the place of its root: what follows would read the host's files through it.
+      if ((await files.stat(rootfs))?.kind !== 'directory') throw invalid(name, 'its root is no directory');
       // The ledger will say for ever that all of it is there: it must be, also after a power cut.
       await run(['sync', '--file-system', rootfs], { signal: watched, timeoutMs });
     });
