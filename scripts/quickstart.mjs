@@ -21,6 +21,8 @@ const UP = /^flintlock-guest: up ip=(\S+) volumes=(\S+)/m;
 const GUEST_TIMEOUT_MS = 120_000;
 const READY_TIMEOUT_MS = 30_000;
 const COMMAND_TIMEOUT_MS = 120_000;
+/** The exit status of flintlock for a microVM that is not there. */
+const NOT_FOUND = 3;
 /** What flintlockd promises on SIGTERM. */
 const STOP_TIMEOUT_MS = 5_000;
 
@@ -36,6 +38,7 @@ class Quickstart {
   /** Keeps the network namespace when its last process has ended. */
   namespace;
   created = false;
+  isReady = false;
 
   constructor() {
     // The DHCP server and the VMMs run as users of their own: they pass through, and cannot look around.
@@ -109,6 +112,7 @@ class Quickstart {
         this.daemonEnded.then(() => Promise.reject(new Stop(`flintlockd ended at once:\n${this.logTail()}`))),
       ]),
     );
+    this.isReady = true;
     console.log(`  ${line}`);
     this.holdNamespace();
   }
@@ -128,11 +132,12 @@ class Quickstart {
     return readFileSync(join(this.scratch, 'flintlockd.log'), 'utf8').trimEnd().split('\n').slice(-20).join('\n');
   }
 
-  /** Runs the command line tool, its output indented. @throws Stop unless it ends with 0 */
-  async flintlock(args, { input, signal = interrupted.signal } = {}) {
+  /** Runs the command line tool, its output indented. @throws Stop unless it ends with 0 or `alsoFine` */
+  async flintlock(args, { input, signal = interrupted.signal, alsoFine = 0 } = {}) {
     const argv = [join(ROOT, 'bin/flintlock'), '--host', `unix://${this.socket}`, ...args];
     const code = await run(argv, { input, signal, onLine: (line) => console.log(`  ${line}`) });
-    if (code !== 0) throw new Stop(`flintlock ${args.join(' ')} ended with status ${code}\n${this.logTail()}`);
+    if (code !== 0 && code !== alsoFine)
+      throw new Stop(`flintlock ${args.join(' ')} ended with status ${code}\n${this.logTail()}`);
   }
 
   /** Follows the console until the guest's own line. */
@@ -161,14 +166,13 @@ class Quickstart {
     if (this.daemon?.pid === undefined || this.daemon.exitCode !== null || this.daemon.signalCode !== null) return;
     this.holdNamespace();
     this.daemon.kill('SIGTERM');
-    const late = Symbol();
-    const ended = await Promise.race([this.daemonEnded, sleep(STOP_TIMEOUT_MS).then(() => late)]);
-    if (ended === late) {
-      this.daemon.kill('SIGKILL');
-      await this.daemonEnded;
+    const timer = setTimeout(() => this.daemon.kill('SIGKILL'), STOP_TIMEOUT_MS);
+    const ended = await this.daemonEnded;
+    clearTimeout(timer);
+    if (this.daemon.signalCode === 'SIGKILL')
       throw new Stop(`flintlockd did not end within ${STOP_TIMEOUT_MS / 1000} s of SIGTERM`);
-    }
-    if (ended !== 0) throw new Stop(`flintlockd ended with status ${ended}\n${this.logTail()}`);
+    // Before it is ready it may not listen to signals yet.
+    if (ended !== 0 && this.isReady) throw new Stop(`flintlockd ended with status ${ended}\n${this.logTail()}`);
   }
 
   /** Runs a program in the daemon's network namespace, without regard to Ctrl-C. @returns exit status and output */
@@ -221,10 +225,13 @@ class Quickstart {
       }
     };
     const isUp = this.daemon?.exitCode === null && this.daemon.signalCode === null;
-    // Its own time limit: the reason why we end must not cut it short.
+    // Its own time limit: the reason why we end must not cut it short. Not found: the create did not get that far.
     if (this.created && isUp)
       await attempt(() =>
-        this.flintlock(['delete', VM, '--wait'], { signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS) }),
+        this.flintlock(['delete', VM, '--wait'], {
+          signal: AbortSignal.timeout(COMMAND_TIMEOUT_MS),
+          alsoFine: NOT_FOUND,
+        }),
       );
     await attempt(() => this.stopDaemon());
     await attempt(() => this.teardown());
