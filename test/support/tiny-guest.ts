@@ -28,7 +28,8 @@ export interface TinyGuest extends Disposable {
 const LAYOUT = join(import.meta.dirname, '../../.cache/images/demo');
 
 /**
- * `do=poweroff|panic|reboot`, after the line `tiny-guest: up …`. With
+ * `do=poweroff|panic|reboot|fill`, after the line `tiny-guest: up …`; `fill`
+ * writes 4 MiB to its first disk. With
  * `no-panic-device` the driver for that is not loaded.
  */
 const INIT = `#!/bin/sh
@@ -56,6 +57,7 @@ case $cmdline in
   *do=poweroff*) poweroff -f ;;
   *do=panic*) echo c >/proc/sysrq-trigger ;;
   *do=reboot*) reboot -f ;;
+  *do=fill*) dd if=/dev/zero of=/dev/vda bs=64k count=64 conv=fsync 2>/dev/null && echo "tiny-guest: filled" ;;
 esac
 while :; do sleep 60; done
 `;

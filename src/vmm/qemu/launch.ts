@@ -4,6 +4,7 @@ import type { VmmConfig } from '../../ports/vmm.ts';
 import { refusalOf } from './ends.ts';
 import { consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { Running, type RunningDeps } from './running.ts';
+import { lengthOf, tailOf, textOf } from './tail.ts';
 
 export interface LaunchDeps extends RunningDeps {
   readonly run: Run;
@@ -37,7 +38,7 @@ export async function launch(
       });
   signal.throwIfAborted();
   await removeSockets(config, deps);
-  const errorsFrom = (await deps.files.stat(vmmLog(config)))?.sizeBytes ?? 0;
+  const errorsFrom = await lengthOf(deps.files, vmmLog(config));
   const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config) });
   const running = new Running(config, identity, machine.accelerator, deps, { exited, errorsFrom });
   try {
@@ -52,15 +53,25 @@ export async function launch(
       await untilConnected(running, config, deps, AbortSignal.any([signal, early.signal]));
     } catch (error) {
       if (signal.aborted || !gone) throw error;
-      throw refusalOf(machine.binary, gone, await errorsSince(config, errorsFrom, deps));
+      throw refusalOf(machine.binary, gone, await tailOf(deps.files, vmmLog(config), errorsFrom, ERRORS_TAIL));
     }
     await running.watch();
+    signal.throwIfAborted();
     return running;
   } catch (error) {
     running.release();
     await clearAway(config, identity, deps);
     throw error;
   }
+}
+
+/** @returns one that is not connected yet; of QEMU's log only what comes from now on is of this run for sure */
+async function runningOf(config: VmmConfig, info: ProcessInfo, deps: LaunchDeps): Promise<Running> {
+  const { pid, startTime, bootId, argv } = info;
+  // What it was started with, which may not be what we would choose today.
+  const accelerator = argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg';
+  const errorsFrom = await lengthOf(deps.files, vmmLog(config));
+  return new Running(config, { pid, startTime, bootId }, accelerator, deps, { errorsFrom });
 }
 
 /** Takes over a QEMU that runs but that nobody watches, and waits until it answers. On failure it is ended. */
@@ -70,15 +81,27 @@ export async function takeOver(
   deps: LaunchDeps,
   signal: AbortSignal,
 ): Promise<Running> {
-  const running = new Running(config, identityOf(info), acceleratorOf(info.argv), deps);
+  const running = await runningOf(config, info, deps);
+  const gone = new AbortController();
+  const enough = new AbortController();
+  const vanished = new Fault('tool', `QEMU, process ${info.pid}, ended while it was taken over`, {
+    reason: 'VmmVanished',
+  });
+  deps.processes.ended(running.process, enough.signal).then(
+    () => gone.abort(vanished),
+    () => undefined, // enough
+  );
   try {
-    await untilConnected(running, config, deps, signal);
+    await untilConnected(running, config, deps, AbortSignal.any([signal, gone.signal]));
     await running.watch();
+    signal.throwIfAborted();
     return running;
   } catch (error) {
     running.release();
-    await clearAway(config, identityOf(info), deps);
+    await clearAway(config, running.process, deps);
     throw error;
+  } finally {
+    enough.abort();
   }
 }
 
@@ -89,7 +112,7 @@ export async function adoptRunning(
   deps: LaunchDeps,
   signal: AbortSignal,
 ): Promise<Running> {
-  const running = new Running(config, identityOf(info), acceleratorOf(info.argv), deps);
+  const running = await runningOf(config, info, deps);
   const late = new AbortController();
   const stop = deps.clock.after(ADOPT_MS, () => late.abort());
   try {
@@ -102,7 +125,7 @@ export async function adoptRunning(
     deps.log.warn('QEMU does not answer; it is asked again until it does', {
       uid: config.uid,
       pid: info.pid,
-      error,
+      error: textOf(error),
     });
   } finally {
     stop();
@@ -140,7 +163,11 @@ async function clearAway(config: VmmConfig, identity: ProcessIdentity, deps: Lau
     await endProcess(config, identity, deps);
     await removeSockets(config, deps);
   } catch (error) {
-    deps.log.warn('Cannot clear away a QEMU that did not start', { uid: config.uid, pid: identity.pid, error });
+    deps.log.warn('Cannot clear away a QEMU that did not start', {
+      uid: config.uid,
+      pid: identity.pid,
+      error: textOf(error),
+    });
   }
 }
 
@@ -190,19 +217,9 @@ async function untilConnected(
 async function giveWay(identity: ProcessIdentity, { run, log }: LaunchDeps): Promise<void> {
   const limits = { input: '19', timeoutMs: 5_000, signal: new AbortController().signal };
   await run(['tee', `/proc/${identity.pid}/autogroup`], limits).catch((error: unknown) =>
-    log.debug('QEMU runs at the usual weight: its autogroup cannot be set', { pid: identity.pid, error }),
+    log.debug('QEMU runs at the usual weight: its autogroup cannot be set', {
+      pid: identity.pid,
+      error: textOf(error),
+    }),
   );
 }
-
-async function errorsSince(config: VmmConfig, from: number, { files }: LaunchDeps): Promise<string> {
-  const size = (await files.stat(vmmLog(config)))?.sizeBytes ?? 0;
-  const offset = Math.max(from, size - ERRORS_TAIL);
-  const bytes = await files.read(vmmLog(config), { offset, maxBytes: ERRORS_TAIL });
-  return bytes ? new TextDecoder().decode(bytes) : '';
-}
-
-const identityOf = ({ pid, startTime, bootId }: ProcessInfo): ProcessIdentity => ({ pid, startTime, bootId });
-
-/** What it was started with, which may not be what we would choose today. */
-const acceleratorOf = (argv: readonly string[]): 'kvm' | 'tcg' =>
-  argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg';

@@ -153,6 +153,35 @@ describe('a guest', () => {
   });
 });
 
+test('a guest is held while its disk is full on the host, and goes on when there is room', async () => {
+  await using bed = makeBed('do=fill');
+  const small = join(bed.directory, 'small');
+  const disk = join(small, 'disk');
+  mkdirSync(small);
+  // A file system of 1 MiB in a mount namespace that ends with QEMU.
+  const confine =
+    'mount -t tmpfs -o size=1m small "$1" && truncate -s 8M "$2" && shift 2 && exec "$@"'; /* $1 directory, $2 disk */
+  const host = createProcesses();
+  const processes = {
+    ...host,
+    start: (argv: readonly [string, ...string[]], options: { readonly log: string }) =>
+      host.start(['unshare', '--mount', '--', 'sh', '-c', confine, 'sh', small, disk, ...argv], options),
+  };
+  const qemu = await bed.qemu({ processes });
+  const config = {
+    ...bed.config,
+    disks: [{ id: 'small', path: disk, format: 'raw', readOnly: false, isRoot: false } as const],
+  };
+  const running = await qemu.start(config, soon());
+  await expect.poll(() => running.guest, { timeout: 60_000 }).toBe('held');
+  const pid = String(running.process.pid);
+  const grow = ['nsenter', '--target', pid, '--mount', '--', 'mount', '-o', 'remount,size=16m', small] as const;
+  await run([...grow], { signal: soon(), timeoutMs: 10_000 });
+  await bed.until(/tiny-guest: filled/);
+  expect(running.guest).toBe('running');
+  await qemu.stop(config, running.process, soon());
+});
+
 describe('the end of a run', () => {
   test('power-off is the guest’s own', async () => {
     await using bed = makeBed('do=poweroff');
@@ -263,6 +292,35 @@ describe('a second daemon', () => {
     expect(await runs(bed.config)).toEqual([]);
     expect(readdirSync(bed.config.runDirectory)).toEqual([]);
   });
+});
+
+test('a QEMU that dies while it is taken over is told, and the next start is a new one', async () => {
+  await using bed = makeBed('');
+  const first = await (await bed.qemu()).start(bed.config, soon());
+  // Stopped, it has its socket and never answers.
+  first.release();
+  process.kill(first.process.pid, 'SIGSTOP');
+  const found = (): void => void process.kill(first.process.pid, 'SIGKILL');
+  const qemu = await bed.qemu({ log: { ...log, info: found } });
+  await expect(qemu.start(bed.config, soon())).rejects.toMatchObject({ kind: 'tool', terminal: false });
+  const next = await qemu.start(bed.config, soon());
+  expect(next.process).not.toEqual(first.process);
+  await qemu.stop(bed.config, next.process, soon());
+});
+
+test('an adopted QEMU that does not answer is unreachable until it does', async () => {
+  await using bed = makeBed('');
+  const first = await (await bed.qemu()).start(bed.config, soon());
+  first.release();
+  process.kill(first.process.pid, 'SIGSTOP');
+  const qemu = await bed.qemu();
+  const adopted = await qemu.adopt(bed.config, first.process, soon());
+  if ('reason' in adopted) throw new Error(adopted.message);
+  expect(adopted.guest).toBe('unreachable');
+  process.kill(first.process.pid, 'SIGCONT');
+  await expect.poll(() => adopted.guest, { timeout: 30_000 }).toBe('running');
+  await qemu.stop(bed.config, adopted.process, soon());
+  expect((await adopted.ended).reason).toBe('VmmVanished');
 });
 
 describe('a start that fails', () => {

@@ -89,7 +89,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
   const start = async (config: VmmConfig, signal: AbortSignal): Promise<RunningVmm> => {
     const here = watchedNow(config.uid);
     if (here) return here;
-    const [info] = await processes.find(isOf(config));
+    // QEMU's log is opened before QEMU is started: without one there is nothing to look for among all processes.
+    const [info] = (await files.stat(vmmLog(config))) ? await processes.find(isOf(config)) : [];
     if (info) {
       log.info('A QEMU of this microVM runs already and is taken over', { uid: config.uid, pid: info.pid });
       return keep(await takeOver(config, info, deps, signal));

@@ -6,6 +6,7 @@ import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.
 import { endOf, panicEnd, panicLine } from './ends.ts';
 import { consoleLog, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
+import { lengthOf, tailOf, textOf } from './tail.ts';
 
 export interface RunningDeps {
   readonly files: Files;
@@ -102,7 +103,7 @@ export class Running implements RunningVmm {
 
   /** Begins to look after it. Called once, after the first `connect`, whether that worked or not. */
   async watch(): Promise<void> {
-    this.#consoleFrom = (await this.#sizeOf(consoleLog(this.#config))) ?? 0;
+    this.#consoleFrom = await lengthOf(this.#deps.files, consoleLog(this.#config));
     this.#rearm();
   }
 
@@ -236,10 +237,13 @@ export class Running implements RunningVmm {
   async #onReset(): Promise<void> {
     const from = this.#consoleFrom;
     const path = consoleLog(this.#config);
-    const size = (await this.#sizeOf(path)) ?? 0;
-    this.#consoleFrom = size;
-    const panic = panicLine(await this.#tail(path, from, CONSOLE_TAIL));
-    if (panic !== undefined) await this.#endIt(panicEnd(panic));
+    try {
+      this.#consoleFrom = await lengthOf(this.#deps.files, path);
+      const panic = panicLine(await tailOf(this.#deps.files, path, from, CONSOLE_TAIL));
+      if (panic !== undefined) await this.#endIt(panicEnd(panic));
+    } catch (error) {
+      this.#complain('Cannot tell whether the guest reset itself for a panic', error);
+    }
   }
 
   /** Ends a run that cannot go on. */
@@ -299,21 +303,14 @@ export class Running implements RunningVmm {
     });
   }
 
-  /** The end of a log from `from` on; empty when it cannot be read: the end of a run is told all the same. */
+  /** Empty when it cannot be read: the end of a run is told all the same. */
   async #tail(path: string, from: number, maxBytes: number): Promise<string> {
     try {
-      const size = (await this.#sizeOf(path)) ?? 0;
-      const offset = Math.max(from, size - maxBytes, 0);
-      const bytes = await this.#deps.files.read(path, { offset, maxBytes });
-      return bytes ? new TextDecoder().decode(bytes).replaceAll('\0', '') : '';
+      return await tailOf(this.#deps.files, path, from, maxBytes);
     } catch (error) {
       this.#complain(`Cannot read ${path}`, error);
       return '';
     }
-  }
-
-  async #sizeOf(path: string): Promise<number | undefined> {
-    return (await this.#deps.files.stat(path).catch(() => undefined))?.sizeBytes;
   }
 
   #setGuest(state: GuestState): void {
@@ -324,6 +321,6 @@ export class Running implements RunningVmm {
 
   #complain(what: string, error: unknown): void {
     if (this.#over) return;
-    this.#deps.log.warn(what, { uid: this.#config.uid, pid: this.process.pid, error });
+    this.#deps.log.warn(what, { uid: this.#config.uid, pid: this.process.pid, error: textOf(error) });
   }
 }

@@ -1,0 +1,20 @@
+import type { Files } from '../../ports/host.ts';
+
+/** A log's length in bytes; 0 while there is none. */
+export async function lengthOf(files: Files, path: string): Promise<number> {
+  return (await files.stat(path))?.sizeBytes ?? 0;
+}
+
+/**
+ * The end of a log.
+ * @param from - what lies before it belongs to an earlier run
+ * @returns at most `maxBytes` of it as text, without the NULs of a beginning that was freed
+ */
+export async function tailOf(files: Files, path: string, from: number, maxBytes: number): Promise<string> {
+  const offset = Math.max(from, (await lengthOf(files, path)) - maxBytes);
+  const bytes = await files.read(path, { offset, maxBytes });
+  return bytes ? new TextDecoder().decode(bytes).replaceAll('\0', '') : '';
+}
+
+/** An error as a field of the log. */
+export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
