@@ -344,13 +344,13 @@ describe('a disk image', () => {
   });
 
   test('of very many files gets inodes enough', async () => {
-    const many = Array.from({ length: 20_000 }, (_, i) => ({ name: `d${i % 100}/f${i}` }));
+    const many = Array.from({ length: 6_500 }, (_, i) => ({ name: `d${i % 100}/f${i}` }));
     await layout({ v1: { layers: [many] } });
     const images = open();
     const image = await images.ensure(reference(), { signal });
-    const golden = await images.golden(image, { signal });
+    const golden = await images.golden(image, { sizeInMb: 24, signal });
     const { stdout } = await exec('dumpe2fs', ['-h', golden.path]);
-    expect(Number(/Free inodes:\s+(\d+)/.exec(stdout)?.[1])).toBeGreaterThan(5_000);
+    expect(Number(/Free inodes:\s+(\d+)/.exec(stdout)?.[1])).toBeGreaterThan(1_000);
   });
 
   test("keeps the root directory's owner and mode", async () => {

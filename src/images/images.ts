@@ -1,5 +1,6 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
+import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { Golden, Images, LocalImage } from '../ports/images.ts';
@@ -9,13 +10,14 @@ import { allow } from './allowed.ts';
 import { findBootFile } from './boot-files.ts';
 import { CachePaths } from './cache-paths.ts';
 import { makeGolden } from './golden.ts';
-import { type CachedImage, type InUse, Inventory, isOfDigest } from './inventory.ts';
+import { type CachedImage, Inventory } from './inventory.ts';
+import { type InUse, Keeper } from './keeper.ts';
 import { Ledgered } from './ledgered.ts';
 import { Lookup, type Resolved } from './lookup.ts';
 import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
 import { DIGEST, nameOf, parseReference, type Reference } from './reference.ts';
-import { SharedWork } from './shared-work.ts';
+import { SharedWork, unlessAborted } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { UseNotes } from './uses.ts';
 
@@ -89,8 +91,7 @@ class ImageCache implements ImageStore {
   readonly #lookups = new SharedWork<Resolved>();
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
-  /** Removals that must end before the digest is looked for again. */
-  readonly #removals = new Map<string, Promise<unknown>>();
+  readonly #keeper: Keeper;
   /** The clean-up after the start: nothing new is made while it runs. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -101,6 +102,10 @@ class ImageCache implements ImageStore {
     this.#ledgered = new Ledgered({ files, ledger, log, directory });
     this.#uses = new UseNotes(files, clock);
     this.#inventory = new Inventory(files, this.#ledgered, this.#paths, this.#uses);
+    this.#keeper = new Keeper({
+      ...{ inventory: this.#inventory, ledgered: this.#ledgered, paths: this.#paths, uses: this.#uses, log },
+      isUnderWay: (entry) => this.#isUnderWay(entry),
+    });
     const { insecureRegistries, authFile } = options;
     const skopeo = new Skopeo({
       ...{ run, files, insecureRegistries, ...(authFile !== undefined && { authFile }) },
@@ -124,12 +129,12 @@ class ImageCache implements ImageStore {
   }
 
   async ensure(text: string, { signal, onBytes }: Parameters<Images['ensure']>[1]): ReturnType<Images['ensure']> {
-    await this.#recovery;
+    await unlessAborted(signal, this.#recovery);
     const reference = await this.#allowed(text);
     if ('wrong' in reference) throw new Fault('invalid', `Cannot use ${reference.wrong}`, { reason: 'ImageInvalid' });
     const { given, real } = reference;
     const resolved = await this.#resolve(given, real, signal);
-    await this.#removed(resolved.digest);
+    await this.#keeper.removed(resolved.digest, signal);
     const image = await this.#pulls.run(
       resolved.digest,
       signal,
@@ -148,10 +153,10 @@ class ImageCache implements ImageStore {
     image: LocalImage,
     options: { readonly sizeInMb?: number; readonly signal: AbortSignal },
   ): Promise<Golden> {
-    await this.#recovery;
     const { sizeInMb, signal } = options;
+    await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
-    await this.#removed(image.digest);
+    await this.#keeper.removed(image.digest, signal);
     const key = goldenKey(image.digest, sizeInMb);
     return this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
   }
@@ -167,32 +172,17 @@ class ImageCache implements ImageStore {
     return this.#inventory.list();
   }
 
-  async remove(digest: string, inUse: () => InUse): Promise<CachedImage> {
-    const image = (await this.#inventory.list()).find((one) => one.digest === digest);
-    if (!image) throw new Fault('not_found', `Cannot remove image ${digest}: not found`);
-    if (!(await this.#removeUnused(image, inUse)))
-      throw new Fault('refused', `Cannot remove image ${digest}: it is in use; delete the microVMs that use it first`);
-    return image;
+  remove(digest: string, inUse: () => InUse): Promise<CachedImage> {
+    return this.#keeper.remove(digest, inUse);
   }
 
-  async prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]> {
-    const images = await this.#inventory.list();
-    let bytes = images.reduce((sum, image) => sum + image.bytes, 0);
-    const removed: CachedImage[] = [];
-    for (const image of images.toReversed()) {
-      if (bytes <= maxBytes) break;
-      if (!(await this.#removeUnused(image, inUse))) continue;
-      bytes -= image.bytes;
-      removed.push(image);
-    }
-    return removed;
+  prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]> {
+    return this.#keeper.prune(inUse, maxBytes);
   }
 
   async settled(): Promise<void> {
-    await Promise.allSettled([
-      ...[this.#lookups.settled(), this.#pulls.settled(), this.#goldens.settled(), this.#recovery],
-      ...this.#removals.values(),
-    ]);
+    const work = [this.#lookups, this.#pulls, this.#goldens, this.#keeper].map((one) => one.settled());
+    await Promise.allSettled([...work, this.#recovery]);
   }
 
   /** The reference as it was given, and with its path resolved; or what is wrong. */
@@ -202,11 +192,6 @@ class ImageCache implements ImageStore {
     if (given.from === 'registry') return { given, real: given };
     const allowed = await allow(this.#options.files, this.#options.imageRoots, given);
     return 'wrong' in allowed ? allowed : { given, real: { ...given, path: allowed.path } };
-  }
-
-  /** Waits while a digest is being removed. */
-  async #removed(digest: string): Promise<void> {
-    for (let removal = this.#removals.get(digest); removal; removal = this.#removals.get(digest)) await removal;
   }
 
   /** The manifest is left out where nothing was asked for it. */
@@ -270,12 +255,16 @@ class ImageCache implements ImageStore {
     }
   }
 
+  #isUnderWay({ key }: LedgerEntry): boolean {
+    return this.#pulls.isUnderWay(key) || this.#goldens.isUnderWay(key);
+  }
+
   async #cleanUp(signal: AbortSignal): Promise<void> {
     const { files, log } = this.#options;
     for (const entry of this.#ledgered.all()) {
       if (signal.aborted) return;
       // What began in this daemon puts itself away.
-      if (this.#pulls.isUnderWay(entry.key) || this.#goldens.isUnderWay(entry.key)) continue;
+      if (this.#isUnderWay(entry)) continue;
       const finished = this.#ledgered.finishedPath(entry);
       const isWhole = entry.made && finished !== undefined && (await files.stat(finished)) !== undefined;
       if (!isWhole && (await this.#ledgered.undoOrLog(entry)))
@@ -286,44 +275,9 @@ class ImageCache implements ImageStore {
       if (name.startsWith('lookup-') && !name.startsWith(this.#work.lookup.scratchPrefix))
         await files.remove(`${this.#paths.scratch}/${name}`);
   }
-
-  /** @returns false when it is in use */
-  async #removeUnused(image: CachedImage, inUse: () => InUse): Promise<boolean> {
-    const { digest } = image;
-    const entries = this.#ledgered.all().filter((entry) => isOfDigest(entry, digest));
-    // From here to the mark in #removals nothing awaits: no hold can come in between.
-    const used = inUse();
-    const isUsed =
-      used.digests.has(digest) ||
-      [...used.references].some((text) => image.references.includes(canonical(text))) ||
-      this.#removals.has(digest) ||
-      entries.some((entry) => this.#pulls.isUnderWay(entry.key) || this.#goldens.isUnderWay(entry.key));
-    if (isUsed) return false;
-    const removal = (async () => {
-      // Newest first: disk images before their tree.
-      for (const entry of entries.toReversed()) await this.#ledgered.undo(entry);
-      this.#uses.forget(this.#paths.tree(digest).uses);
-    })();
-    this.#removals.set(
-      digest,
-      removal.catch(() => undefined),
-    );
-    try {
-      await removal;
-    } finally {
-      this.#removals.delete(digest);
-    }
-    this.#options.log.info('image removed', { digest, bytes: image.bytes });
-    return true;
-  }
 }
 
 const goldenKey = (digest: string, sizeInMb: number | undefined): string => `${digest}/${sizeInMb ?? 'auto'}`;
-
-function canonical(text: string): string {
-  const reference = parseReference(text);
-  return 'wrong' in reference ? text : nameOf(reference);
-}
 
 function sizeOf(result: unknown): number | undefined {
   if (typeof result !== 'object' || result === null || !('sizeInMb' in result)) return undefined;

@@ -17,12 +17,6 @@ export interface CachedImage {
   readonly lastUsedAt: number;
 }
 
-/** What microVMs hold: by digest, and, while a hold is being made, by the reference alone. */
-export interface InUse {
-  readonly digests: ReadonlySet<string>;
-  readonly references: ReadonlySet<string>;
-}
-
 /** Whether an entry of the cache belongs to an image: its tree, or a disk image of it. */
 export const isOfDigest = (entry: LedgerEntry, digest: string): boolean =>
   entry.key === digest || entry.key.startsWith(`${digest}/`);
