@@ -1,0 +1,76 @@
+/**
+ * Who may import whom below src/. A room's own files are always allowed; so
+ * are, in its tests, what tests need (see TESTS). Rooms that are not named
+ * here are refused: a new room is a decision.
+ */
+export interface Room {
+  /** Other rooms, or single files of them. Siblings of a room with several (vmm/qemu, api/grpc) are strangers unless named. */
+  readonly rooms: readonly string[];
+  /** Modules of Node, without `node:`. */
+  readonly node: readonly string[] | 'any';
+  /** npm packages. */
+  readonly packages?: readonly string[];
+}
+
+const PORTS = ['base', 'domain', 'ports'];
+
+export const ROOMS: Readonly<Record<string, Room>> = {
+  // Knows no microVM.
+  base: { rooms: [], node: [] },
+  // Made by scripts/generate.mjs.
+  gen: { rooms: [], node: [], packages: ['@bufbuild/protobuf'] },
+  // Pure: no clock, no randomness, no host.
+  domain: { rooms: ['base'], node: [] },
+  ports: { rooms: ['domain'], node: [] },
+  service: { rooms: PORTS, node: [] },
+  steps: { rooms: PORTS, node: [] },
+  doctor: { rooms: PORTS, node: [] },
+  engine: { rooms: [...PORTS, 'steps'], node: [] },
+  store: { rooms: PORTS, node: ['sqlite', 'path'] },
+  images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // The registry: the one place that knows all providers.
+  vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
+  'vmm/qemu': { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // The only hands on the machine.
+  host: { rooms: PORTS, node: 'any' },
+  api: {
+    rooms: ['base', 'domain', 'service', 'gen', 'ports/log.ts'],
+    // fs and path: a unix socket's file, made and taken away.
+    node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path'],
+    packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'fastify'],
+  },
+  cli: {
+    rooms: ['base', 'gen', 'doctor', 'host'],
+    node: ['fs', 'path', 'tls', 'tty', 'net', 'http2'],
+    // yaml: specs are written in it; commander: verbs and flags; connect: the client.
+    packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'commander', 'yaml'],
+  },
+  daemon: {
+    rooms: ['any'],
+    node: ['fs', 'path', 'tls', 'os', 'crypto'],
+    // The configuration is zod's and yaml's, the log is pino's.
+    packages: ['commander', 'pino', 'yaml', 'zod'],
+  },
+};
+
+/** What a test may use beside its room: the real hands, too, and another maker's gRPC client. */
+export const TESTS = {
+  directories: ['test/support', 'test/stand-ins', 'src/host'],
+  packages: ['vitest', 'fast-check', '@grpc/grpc-js'],
+};
+
+/** The room of a path below src/: the longest name of ROOMS that it lies in. */
+export function roomOf(path: string): string | undefined {
+  const parts = path
+    .replace(/^src\//, '')
+    .split('/')
+    .slice(0, -1);
+  for (let length = Math.min(parts.length, 2); length > 0; length--) {
+    const name = parts.slice(0, length).join('/');
+    if (name in ROOMS) return name;
+  }
+  return undefined;
+}
