@@ -17,4 +17,10 @@ export const NEEDED = [
 ];
 
 /** What the tests need beside them. */
-export const NEEDED_BY_TESTS = [];
+export const NEEDED_BY_TESTS = [['iputils-ping', 'asks the guests for an answer', '/bin/ping']];
+
+/**
+ * Programs for tests that are unpacked below .cache/tools and not installed,
+ * because installing them starts a service: [package, what for, program].
+ */
+export const UNPACKED_FOR_TESTS = [['docker-registry', 'is a real registry to pull from', 'usr/bin/docker-registry']];

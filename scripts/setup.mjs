@@ -7,15 +7,27 @@
  */
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { join } from 'node:path';
-import { NEEDED, NEEDED_BY_TESTS } from './packages.mjs';
+import { NEEDED, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
 import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
 
 const CACHE = join(ROOT, '.cache');
 /** What --image-root gets; the demo images are oci:IMAGES/demo:kernel and :root. */
 export const IMAGES = join(CACHE, 'images');
 const DEMO = join(IMAGES, 'demo');
+const TOOLS = join(CACHE, 'tools');
+/** Where the tests' unpacked programs are, for PATH. */
+export const TOOLS_PATH = join(TOOLS, 'usr/bin');
 const NPM_STAMP = join(ROOT, 'node_modules/.flintlock-stamp');
 /** Of guest/build.ts: apt's lists are missing or too old. */
 const STALE_LISTS = 75;
@@ -29,8 +41,8 @@ const OLDEST_DEBIAN = 12;
  */
 export async function setup({ tests = false } = {}) {
   checkMachine();
-  const packages = tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED;
-  const isReady = () => missing(packages).length === 0 && npmInStep() && imagesInStep();
+  const isReady = () =>
+    missing(wanted(tests)).length === 0 && (!tests || toolsInStep()) && npmInStep() && imagesInStep();
   if (isReady()) return;
   mkdirSync(CACHE, { recursive: true });
   // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
@@ -41,8 +53,13 @@ export async function setup({ tests = false } = {}) {
 }
 
 /** The part that changes something; the lock is held. */
-async function bringIntoStep(packages) {
-  await installPackages(missing(packages));
+async function bringIntoStep(tests) {
+  // Left by a set-up that was killed; nobody else is at it, the lock is held.
+  for (const directory of [CACHE, IMAGES].filter((path) => existsSync(path)))
+    for (const name of readdirSync(directory))
+      if (name.startsWith('.partial-')) rmSync(join(directory, name), { recursive: true });
+  await installPackages(missing(wanted(tests)));
+  if (tests && !toolsInStep()) await unpackTools();
   if (!npmInStep()) {
     // npm ci begins by removing node_modules, the stamp with it: cut off, it is done again.
     await step('installing the npm packages of package-lock.json', [
@@ -76,6 +93,10 @@ function osRelease() {
   if (file === undefined) return {};
   const lines = readFileSync(file, 'utf8').matchAll(/^([A-Z_]+)=["']?([^"'\n]*)/gm);
   return Object.fromEntries([...lines].map(([, key, value]) => [key, value]));
+}
+
+function wanted(tests) {
+  return tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED;
 }
 
 function missing(packages) {
@@ -122,6 +143,31 @@ function becomeRoot(command) {
   if (error || status !== 0) throw new Stop(`this needs root, and sudo does not help; run as root: ${command}`);
 }
 
+function toolsInStep() {
+  return UNPACKED_FOR_TESTS.every(([, , program]) => existsSync(join(TOOLS, program)));
+}
+
+async function unpackTools() {
+  const partial = mkdtempSync(join(CACHE, '.partial-'));
+  try {
+    for (const [name, why] of UNPACKED_FOR_TESTS) {
+      const title = `unpacking ${name}, which ${why}`;
+      const download = ['apt-get', 'download', '-q', name];
+      if ((await attempt(title, download, { cwd: partial })).code !== 0) {
+        await updateLists();
+        await step(title, download, { cwd: partial });
+      }
+      const deb = readdirSync(partial).find((file) => file.startsWith(`${name}_`));
+      if (deb === undefined) throw new Stop(`apt-get download ${name} left no package`);
+      await step(title, ['dpkg-deb', '-x', join(partial, deb), join(partial, 'tools')]);
+    }
+    rmSync(TOOLS, { recursive: true, force: true });
+    renameSync(join(partial, 'tools'), TOOLS);
+  } finally {
+    rmSync(partial, { recursive: true, force: true });
+  }
+}
+
 function npmStamp() {
   return createHash('sha256')
     .update(readFileSync(join(ROOT, 'package-lock.json')))
@@ -157,10 +203,6 @@ function imagesInStep() {
 }
 
 async function buildImages() {
-  // Left by a build that was killed; nobody else builds, the lock is held.
-  if (existsSync(IMAGES))
-    for (const name of readdirSync(IMAGES))
-      if (name.startsWith('.partial-')) rmSync(join(IMAGES, name), { recursive: true });
   const title = "making the demo images from Debian's kernel and busybox";
   const argv = [NODE, 'guest/build.ts', DEMO, join(CACHE, 'packages'), imagesStamp()];
   const first = await attempt(title, argv);
@@ -180,7 +222,7 @@ function read(path) {
 if (process.argv[1] === import.meta.filename)
   await main('setup', async () => {
     const tests = process.argv.includes('--tests');
-    if (process.argv.includes('--locked')) await bringIntoStep(tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED);
+    if (process.argv.includes('--locked')) await bringIntoStep(tests);
     else {
       await setup({ tests });
       console.log('setup: everything is in place');

@@ -6,7 +6,7 @@
  *     npm test
  */
 import { check, describe } from './check.mjs';
-import { setup } from './setup.mjs';
+import { setup, TOOLS_PATH } from './setup.mjs';
 import { asRoot, attended, isRoot, main } from './steps.mjs';
 import { vitest } from './vitest.mjs';
 
@@ -24,6 +24,7 @@ await main('test', async () => {
     for (const project of AS_ROOT) {
       console.log(`\n${project} tests${isRoot ? '' : ', as root'}`);
       const { argv, env, counts } = vitest(project);
+      env.PATH = `${env.PATH}:${TOOLS_PATH}`;
       // sudo drops most of the environment, even with -E where the policy says so.
       const kept = ['FLINTLOCK_COUNTS', 'NO_COLOR', 'PATH'].map((key) => `${key}=${env[key]}`);
       const code = await attended(asRoot(['env', ...kept, ...argv]), { env });
