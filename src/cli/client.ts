@@ -1,9 +1,9 @@
-import { connect } from 'node:net';
 import { type Client, createClient } from '@connectrpc/connect';
-import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { createGrpcTransport } from '@connectrpc/connect-node';
 import { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Address } from './address.ts';
+import { Connection } from './connection.ts';
 
 /** A daemon's services over one connection, which is made by the first call. */
 export interface Clients {
@@ -14,31 +14,17 @@ export interface Clients {
 
 /** How long a call that answers at once may take, in milliseconds. */
 const CALL_TIMEOUT_MS = 30_000;
-/** A connection that carries a long stream is asked whether it lives, so that a watch does not wait on a dead one. */
-const PING_MS = 30_000;
-
 export function openClients(address: Address): Clients {
-  const baseUrl =
-    'socket' in address
-      ? 'http://localhost'
-      : `http://${address.host.includes(':') ? `[${address.host}]` : address.host}:${address.port}`;
-  const options = 'socket' in address ? { createConnection: () => connect(address.socket) } : {};
-  const sessionManager = new Http2SessionManager(baseUrl, { pingIntervalMs: PING_MS }, options);
+  const connection = new Connection(address);
   const transport = createGrpcTransport({
-    baseUrl,
-    sessionManager,
+    baseUrl: connection.authority,
+    sessionManager: connection,
     acceptCompression: [],
-    interceptors: [
-      (next) => (request) => {
-        request.header.set('user-agent', 'flintlock-cli');
-        return next(request);
-      },
-    ],
   });
   return {
     vms: createClient(MicroVMService, transport),
     host: createClient(HostService, transport),
-    close: () => sessionManager.abort(),
+    close: () => connection.close(),
   };
 }
 

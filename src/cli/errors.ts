@@ -26,7 +26,6 @@ const HINTS: ReadonlyMap<Code, string> = new Map([
  * @param what - what was tried, e.g. `Cannot delete default/a`; put before the daemon's words
  */
 export function explain(error: unknown, address: Address, what?: string): Problem {
-  if (error instanceof Problem) return error;
   if (!(error instanceof ConnectError)) {
     const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
     return new Problem(EXIT.failed, `A fault of flintlock itself: ${text}`, { cause: error });

@@ -33,6 +33,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       return clients;
     },
     async explain(error, what) {
+      if (error instanceof Problem) return error;
       const { explain } = await import('./errors.ts');
       return explain(error, address(), what);
     },
@@ -54,7 +55,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   } catch (error) {
     if (error instanceof CommanderError) exit = error.exitCode === 0 ? EXIT.done : EXIT.usage;
     else {
-      const problem = error instanceof Problem ? error : await context.explain(error);
+      const problem = io.interrupt.aborted && !(error instanceof Problem) ? INTERRUPTED : await context.explain(error);
       await context.err(problem.text());
       exit = problem.exit;
     }
@@ -65,11 +66,14 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   return exit;
 }
 
+const INTERRUPTED = new Problem(EXIT.failed, 'interrupted');
+
 /** `help VERB` is `VERB --help`: a verb is configured only when it is asked for. */
 function asFlag(argv: readonly string[]): string[] {
-  const [first, verb, ...rest] = argv;
+  const at = argv[0] === '--host' ? 2 : argv[0]?.startsWith('--host=') ? 1 : 0;
+  const [first, verb, ...rest] = argv.slice(at);
   if (first !== 'help') return [...argv];
-  return verb === undefined ? ['--help'] : [verb, '--help', ...rest];
+  return [...argv.slice(0, at), ...(verb === undefined ? ['--help'] : [verb, '--help', ...rest])];
 }
 
 if (import.meta.main) process.exitCode = (await main(process.argv.slice(2), processIo())) || process.exitCode || 0;

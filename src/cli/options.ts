@@ -3,7 +3,7 @@ import { parseDuration } from './duration.ts';
 
 /** `-o`, with what the verb can print. */
 export const outputOption = (...formats: string[]): Option =>
-  new Option('-o, --output <format>', `print for programs: ${formats.join(', ')}`).choices(formats);
+  new Option('-o, --output <format>', 'print in another form').choices(formats);
 
 /** `--timeout`, in milliseconds. */
 export const timeoutOption = (): Option =>

@@ -6,6 +6,7 @@ export interface VerbWords {
     readonly names: readonly string[];
     readonly description: string;
     readonly choices: readonly string[];
+    readonly takesValue: boolean;
   }[];
   readonly choices: readonly string[];
   /** Whether it takes names of microVMs, which are asked of the daemon. */
@@ -57,8 +58,9 @@ export function zshScript(verbs: readonly VerbWords[]): string {
   const quote = (text: string): string => text.replaceAll("'", "'\\''").replaceAll(/[[\]:]/g, '\\$&');
   const described = verbs.flatMap(({ names, summary }) => names.map((name) => `'${name}:${quote(summary)}'`));
   const cases = verbs.map((verb) => {
-    const args = verb.options.map(({ names, description, choices }) => {
-      const value = choices.length > 0 ? `:value:(${choices.join(' ')})` : isFileOption(names) ? ':file:_files' : '';
+    const args = verb.options.map(({ names, description, choices, takesValue }) => {
+      const what = choices.length > 0 ? `(${choices.join(' ')})` : isFileOption(names) ? '_files' : '';
+      const value = takesValue ? `:value:${what}` : '';
       return `'${names.length > 1 ? `(${names.join(' ')})'{${names.join(',')}}'` : names[0]}[${quote(description)}]${value}'`;
     });
     if (verb.choices.length > 0) args.push(`'1:value:(${verb.choices.join(' ')})'`);
@@ -89,9 +91,10 @@ export function fishScript(verbs: readonly VerbWords[]): string {
     const seen = `-n '__fish_seen_subcommand_from ${verb.names.join(' ')}'`;
     for (const name of verb.names)
       lines.push(`complete -c flintlock -n __fish_use_subcommand -a ${name} -d ${quote(verb.summary)}`);
-    for (const { names, description, choices } of verb.options) {
+    for (const { names, description, choices, takesValue } of verb.options) {
       const flags = names.map((name) => (name.startsWith('--') ? `-l ${name.slice(2)}` : `-s ${name.slice(1)}`));
-      const value = choices.length > 0 ? ` -x -a ${quote(choices.join(' '))}` : isFileOption(names) ? ' -r -F' : '';
+      const what = choices.length > 0 ? ` -x -a ${quote(choices.join(' '))}` : isFileOption(names) ? ' -r -F' : ' -x';
+      const value = takesValue ? what : '';
       lines.push(`complete -c flintlock ${seen} ${flags.join(' ')}${value} -d ${quote(description)}`);
     }
     if (verb.choices.length > 0) lines.push(`complete -c flintlock ${seen} -a ${quote(verb.choices.join(' '))}`);

@@ -1,4 +1,4 @@
-import { type Command, CommanderError } from 'commander';
+import { Argument, type Command } from 'commander';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { bashScript, fishScript, type VerbWords, zshScript } from '../print/completion.ts';
@@ -9,13 +9,9 @@ type Shell = keyof typeof SCRIPTS;
 
 export const configure: Configure = (command, act) => {
   command
-    .argument('<shell>', 'bash, zsh or fish')
+    .addArgument(new Argument('<shell>', 'the shell').choices(Object.keys(SCRIPTS)))
     .addHelpText('after', EXAMPLES)
-    .action((shell: string) => {
-      if (!(shell in SCRIPTS))
-        throw new CommanderError(2, 'flintlock.shell', `"${shell}" is no shell that is known: bash, zsh or fish`);
-      return act((context) => print(context, shell as Shell, command));
-    });
+    .action((shell: Shell) => act((context) => print(context, shell, command)));
 };
 
 async function print(context: Context, shell: Shell, { parent }: Command): Promise<number> {
@@ -29,12 +25,13 @@ async function print(context: Context, shell: Shell, { parent }: Command): Promi
     words.push({
       names: [name, ...aliases],
       summary,
-      options: verb.options.map(({ short, long, description, argChoices }) => ({
+      options: verb.options.map(({ short, long, description, argChoices, required }) => ({
         names: [short, long].filter((n) => n !== undefined),
         description,
         choices: argChoices ?? [],
+        takesValue: required,
       })),
-      choices: name === 'completion' ? Object.keys(SCRIPTS) : [],
+      choices: verb.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
       takesVm: verb.registeredArguments.some((argument) => argument.name() === 'vm'),
     });
   }

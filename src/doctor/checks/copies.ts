@@ -12,7 +12,15 @@ export const copies: Check = {
   async examine(host) {
     const where = await nearestDirectory(host, host.stateDirectory);
     const { ok, text } = await ask(host, ['stat', '--file-system', '--format', '%T', where]);
-    if (!ok) return [{ name: 'volume copies', status: 'warn', found: `cannot tell the file system: ${text}`, fix: '' }];
+    if (!ok)
+      return [
+        {
+          name: 'volume copies',
+          status: 'warn',
+          found: `cannot tell the file system: ${text}`,
+          fix: 'Look at it by hand: df -T',
+        },
+      ];
     if (IN_MEMORY.includes(text)) {
       const found = `${where} is on ${text}, in memory: images and volumes take memory from VMs and do not outlive a reboot`;
       return [{ name: 'volume copies', status: 'warn', found, fix: 'Use a disk: flintlockd run --state-dir DIR' }];

@@ -1,0 +1,165 @@
+import { expect, test } from 'vitest';
+import { Fault } from '../domain/fault.ts';
+import type { FileInfo, Files } from '../ports/host.ts';
+import type { Check, CheckHost, Result } from './check.ts';
+import { acceleration } from './checks/acceleration.ts';
+import { cgroups } from './checks/cgroups.ts';
+import { copies } from './checks/copies.ts';
+import { directories } from './checks/directories.ts';
+import { disk } from './checks/disk.ts';
+import { forwarding } from './checks/forwarding.ts';
+import { kernelFeatures } from './checks/kernel-features.ts';
+import { memory } from './checks/memory.ts';
+import { ports } from './checks/ports.ts';
+import { rights } from './checks/rights.ts';
+import { tools } from './checks/tools.ts';
+import { examine } from './doctor.ts';
+
+const ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff';
+const USER = 'Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000';
+const CAGED_ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb'; // a container's usual set: no CAP_NET_ADMIN
+
+interface Fake {
+  /** Files by path; a directory ends with `/`. */
+  readonly files?: Readonly<Record<string, string>>;
+  /** What tools print, by the beginning of their command line; all others fail. */
+  readonly tools?: Readonly<Record<string, string>>;
+  readonly free?: number;
+}
+
+function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40 }: Fake): CheckHost {
+  const info = (path: string): FileInfo | undefined => {
+    const kind = Object.hasOwn(files, `${path}/`) ? 'directory' : Object.hasOwn(files, path) ? 'file' : undefined;
+    return kind && { kind, sizeBytes: 1, diskBytes: 1, mode: 0o755 };
+  };
+  const used: Partial<Files> = {
+    read: async (path) => (files[path] === undefined ? undefined : Buffer.from(files[path])),
+    stat: async (path) => info(path),
+    realPath: async (path) => (info(path) ? path : undefined),
+    list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
+    freeBytes: async () => free,
+  };
+  return {
+    files: used as Files,
+    run: async (argv) => {
+      const line = argv.join(' ');
+      const key = Object.keys(answers).find((start) => line.startsWith(start));
+      if (key === undefined) throw new Fault('tool', `${argv[0]} failed (exit status 1): it said nothing`);
+      return answers[key] ?? '';
+    },
+    signal: new AbortController().signal,
+    path: '/usr/bin',
+    stateDirectory: '/var/lib/flintlock',
+    runDirectory: '/run/flintlock',
+  };
+}
+
+const verdicts = async (check: Check, fake: Fake): Promise<string[]> =>
+  (await check.examine(fakeHost(fake))).map(({ name, status, found }) => `${status} ${name}: ${found}`);
+
+test.for<{ check: Check; fake: Fake; says: RegExp }>([
+  { check: rights, fake: { files: { '/proc/self/status': ROOT, '/dev/net/tun': '' } }, says: /^ok rights/ },
+  {
+    check: rights,
+    fake: { files: { '/proc/self/status': USER } },
+    says: /^warn rights: this user lacks .*CAP_NET_ADMIN/,
+  },
+  {
+    check: rights,
+    fake: { files: { '/proc/self/status': CAGED_ROOT } },
+    says: /^fail rights: root here lacks CAP_NET_ADMIN/,
+  },
+  { check: rights, fake: { files: { '/proc/self/status': ROOT } }, says: /fail \/dev\/net\/tun: is not there/ },
+  {
+    check: acceleration,
+    fake: { files: { '/proc/cpuinfo': 'flags\t\t: fpu vmx', '/dev/kvm': '' }, tools: { 'test -': '' } },
+    says: /^ok acceleration: KVM \(vmx/,
+  },
+  {
+    check: acceleration,
+    fake: { files: { '/proc/cpuinfo': 'flags\t: fpu hypervisor', '/dev/kvm': '' } },
+    says: /^warn .*tcg.*neither vmx nor svm, although \/dev\/kvm is there/,
+  },
+  { check: acceleration, fake: { files: { '/proc/cpuinfo': 'flags\t: svm' } }, says: /^warn .*there is no \/dev\/kvm/ },
+  {
+    check: acceleration,
+    fake: { files: { '/proc/cpuinfo': 'flags\t: svm', '/dev/kvm': '' } },
+    says: /^warn .*this user may not open/,
+  },
+  { check: tools, fake: {}, says: /fail umoci: is not installed/ },
+  {
+    check: tools,
+    fake: { files: { '/usr/bin/umoci': '' }, tools: { '/usr/bin/umoci --version': 'umoci version 0.4.7+ds\nmore' } },
+    says: /ok umoci: \/usr\/bin\/umoci 0\.4\.7\+ds/,
+  },
+  { check: tools, fake: { files: { '/usr/bin/nft': '' } }, says: /fail nft: \/usr\/bin\/nft does not run/ },
+  {
+    check: tools,
+    fake: { files: { '/usr/sbin/mke2fs': '' }, tools: { 'dpkg-query': '1.47.0-2' } },
+    says: /ok mke2fs: \/usr\/sbin\/mke2fs, package 1\.47\.0-2/,
+  },
+  {
+    check: kernelFeatures,
+    fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net ip': '' } },
+    says: /ok kernel: tun.*\nok kernel: bridge.*\nfail kernel: nf_tables: does not work/,
+  },
+  {
+    check: kernelFeatures,
+    fake: { files: { '/proc/self/status': USER, '/sys/module/bridge/': '' } },
+    says: /warn kernel: tun: cannot tell.*\nok kernel: bridge: is loaded/,
+  },
+  {
+    check: ports,
+    fake: {
+      files: { '/proc/net/tcp6': '  sl\n   0: 00000000000000000000000001000000:2382 0:0 0A 0', '/usr/bin/ss': '' },
+      tools: { '/usr/bin/ss': 'LISTEN 0 4096 users:(("prometheus",pid=7,fd=3))' },
+    },
+    says: /^warn port 9090: is taken by prometheus \(pid 7\)\nok port 8090: is free$/,
+  },
+  // the same port, connected and not listening
+  { check: ports, fake: { files: { '/proc/net/tcp': ' 0: 0100007F:2382 0:0 01 0' } }, says: /^ok port 9090/ },
+  {
+    check: directories,
+    fake: { files: { '/proc/self/status': ROOT, '/var/lib/flintlock/': '', '/run/': '' }, tools: { test: '' } },
+    says: /^ok state directory: .*is writable\nok run directory: \/run\/flintlock can be made$/,
+  },
+  {
+    check: directories,
+    fake: { files: { '/proc/self/status': ROOT, '/var/lib/flintlock': '', '/run/': '' } },
+    says: /^fail state directory: \/var\/lib\/flintlock is no directory\nfail run directory: \/run is not writable/,
+  },
+  { check: disk, fake: { files: { '/var/': '' }, free: 2 ** 20 }, says: /^fail disk: 0\.0 GiB free below \/var$/ },
+  { check: disk, fake: { free: 2 ** 30 }, says: /^warn disk: 1\.0 GiB/ },
+  { check: disk, fake: {}, says: /^ok disk/ },
+  { check: copies, fake: { tools: { stat: 'btrfs\n' } }, says: /^ok .*reflink/ },
+  { check: copies, fake: { tools: { stat: 'ext2/ext3\n' } }, says: /^ok .*qcow2 overlay/ },
+  { check: copies, fake: { tools: { stat: 'tmpfs\n' } }, says: /^warn .*in memory/ },
+  { check: memory, fake: { files: { '/proc/meminfo': 'MemTotal: 524288 kB\n' } }, says: /^fail memory: 512 MiB/ },
+  {
+    check: memory,
+    fake: { files: { '/proc/meminfo': 'MemTotal: 4194304 kB\nMemAvailable: 102400 kB\n' } },
+    says: /^warn memory: 4096 MiB, 100 MiB available now; 3584 MiB can be promised/,
+  },
+  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids' } }, says: /^ok/ },
+  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu' } }, says: /^warn .*without memory/ },
+  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cpu/': '' } }, says: /^warn cgroups: version 1/ },
+  { check: forwarding, fake: { files: { '/proc/sys/net/ipv4/ip_forward': '0\n' } }, says: /^ok .*is off/ },
+])('$says', async ({ check, fake, says }) => {
+  expect((await verdicts(check, fake)).join('\n')).toMatch(says);
+});
+
+test('every finding that is not ok has a fix', async () => {
+  const results = await examine(fakeHost({ files: { '/proc/self/status': CAGED_ROOT } }));
+  const bad = results.filter(({ status }) => status !== 'ok');
+  expect(bad.length).toBeGreaterThan(12);
+  for (const result of bad) expect(result, result.name).toMatchObject({ fix: expect.stringMatching(/\w/) });
+});
+
+test('a check that breaks is a failed result, and does not stop the others', async () => {
+  const fine: Result = { name: 'fine', status: 'ok', found: 'is fine', fix: '' };
+  const results = await examine(fakeHost({}), [
+    { name: 'broken', examine: () => Promise.reject(new Fault('tool', 'it broke')) },
+    { name: 'fine', examine: async () => [fine] },
+  ]);
+  expect(results).toMatchObject([{ name: 'broken', status: 'fail', found: 'could not be checked: it broke' }, fine]);
+});
