@@ -3,7 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { DhcpIntent, Network } from '../ports/network.ts';
-import { dhcpPaths, dnsmasqArgv, readStartLog, servesDirectory } from './dnsmasq.ts';
+import { CONFINED, dhcpPaths, dnsmasqArgv, readStartLog, type ServerUser, servesDirectory } from './dnsmasq.ts';
 import { failed, guard } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { waitFor } from './wait.ts';
@@ -81,7 +81,8 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     for (const name of await files.list(dhcp.directory))
       if (/^dnsmasq-\d+\.pid$/.test(name)) await files.remove(`${dhcp.directory}/${name}`);
 
-    const { identity, exited } = await processes.start(argv, { log: paths.log });
+    const confined = argv.includes('--user=root') ? ([...CONFINED, ...argv] as const) : argv;
+    const { identity, exited } = await processes.start(confined, { log: paths.log });
     let ended = false;
     void exited.then(() => {
       ended = true;
@@ -114,6 +115,16 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     );
   };
 
+  /** `nobody` reads reservations only where every directory above lets others pass. */
+  const userFor = async (directory: string): Promise<ServerUser> => {
+    const parts = directory.split('/').slice(1, -1);
+    for (let depth = 1; depth <= parts.length; depth++) {
+      const info = await files.stat(`/${parts.slice(0, depth).join('/')}`);
+      if (info && (info.mode & 0o001) === 0) return 'root';
+    }
+    return 'nobody';
+  };
+
   const trim = async (file: string): Promise<void> => {
     const size = await files.stat(file);
     if (!size || size.diskBytes <= LOG_BYTES) return;
@@ -139,7 +150,8 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
           const bridge = await ip.find(dhcp.bridge, signal);
           if (!bridge)
             throw failed(`Cannot start the DHCP server: there is no bridge ${dhcp.bridge}. It has to be made first`);
-          const argv = dnsmasqArgv(dhcp, bridge.index);
+          const user = await userFor(dhcp.directory);
+          const argv = dnsmasqArgv(dhcp, bridge.index, user);
           const server = await find(dhcp.directory);
           if (server && same(server.argv, argv)) return;
           if (server) {
@@ -147,7 +159,7 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
             await end(dhcp.directory, signal);
           }
           await start(dhcp, argv, signal);
-          log.info('the DHCP server serves', { bridge: dhcp.bridge, cidr: dhcp.cidr });
+          log.info('the DHCP server serves', { bridge: dhcp.bridge, cidr: dhcp.cidr, user });
         }),
       ),
 
@@ -164,7 +176,8 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
       if (!server) return false;
       await trim(dhcpPaths(dhcp.directory).log);
       const bridge = await ip.find(dhcp.bridge, AbortSignal.timeout(10_000));
-      return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index));
+      const user = await userFor(dhcp.directory);
+      return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index, user));
     },
   };
 }

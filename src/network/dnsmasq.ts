@@ -13,6 +13,21 @@ export const dhcpPaths = (directory: string) => ({
   oldLog: `${directory}/log/dnsmasq.log.1`,
 });
 
+/**
+ * Whom the server runs as. `nobody`, where everybody may walk to its
+ * directory; where a directory above is closed to others, root without root's
+ * powers: see {@link CONFINED}.
+ */
+export type ServerUser = 'nobody' | 'root';
+
+/** Leaves root what an owner may and a DHCP server needs: it cannot override a file's mode, load modules, or become another user. */
+export const CONFINED = [
+  'setpriv',
+  '--no-new-privs',
+  '--inh-caps=-all',
+  '--bounding-set=-all,+net_admin,+net_raw,+net_bind_service,+setgid',
+] as const;
+
 /** The names of guests end in it; `.internal` is kept for such use and never delegated (ICANN, 2024). */
 const DOMAIN = 'flintlock.internal';
 
@@ -25,9 +40,14 @@ const LEASE = '1h';
  *
  * @param bridgeIndex - a server that is bound to a bridge which is gone hears
  * nothing of the next one with its name; the pid file's name tells them apart
+ * @param user - see {@link ServerUser}
  * @see dnsmasq(8)
  */
-export function dnsmasqArgv(dhcp: DhcpIntent, bridgeIndex: number): readonly [string, ...string[]] {
+export function dnsmasqArgv(
+  dhcp: DhcpIntent,
+  bridgeIndex: number,
+  user: ServerUser = 'nobody',
+): readonly [string, ...string[]] {
   const paths = dhcpPaths(dhcp.directory);
   const cidr = parseCidr(dhcp.cidr);
   if (!cidr)
@@ -40,7 +60,8 @@ export function dnsmasqArgv(dhcp: DhcpIntent, bridgeIndex: number): readonly [st
     '--conf-file=/dev/null',
     '--keep-in-foreground',
     '--log-facility=-',
-    '--user=nobody',
+    `--user=${user}`,
+    ...(user === 'root' ? ['--group=root'] : []),
     `--pid-file=${dhcp.directory}/dnsmasq-${bridgeIndex}.pid`,
     // Only on the bridge: other DHCP and DNS servers of the host do not meet it.
     '--bind-interfaces',

@@ -36,7 +36,7 @@ export async function* watch(
     for (const event of events) {
       seq = event.seq;
       told = concerns(event, request.namespace, selector);
-      if (told) yield { type: event.type, vm: view(event.vm, context), cursor: cursorAt(seq), at: event.at };
+      if (told) yield { type: event.type, vm: event.vm, cursor: cursorAt(seq), at: event.at };
     }
     // Others' changes moved the stream on: the reader need not see them again.
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };

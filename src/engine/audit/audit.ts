@@ -97,7 +97,7 @@ function ownerOf(
       return { owner: 'host', step: 'dhcp' };
     return undefined;
   }
-  if (fixed.has(thing.name) || within.some((path) => thing.name.startsWith(`${path}/`))) return { owner: '', step: '' };
+  if (fixed.has(thing.name) || within.some((path) => thing.name.startsWith(path))) return { owner: '', step: '' };
   return undefined;
 }
 

@@ -20,7 +20,7 @@ export interface Expectation {
   readonly named: readonly Expected[];
   /** Ours without an entry: the database, the lock, the sockets, and the directories that hold the rest. */
   readonly fixed: ReadonlySet<string>;
-  /** Whatever lies below these is part of what was named. */
+  /** Whatever path begins with one of these is part of what was named. */
   readonly within: readonly string[];
 }
 
@@ -84,8 +84,9 @@ export function expect(
         const { directory } = entry.intent as unknown as DhcpIntent;
         add('directory', directory);
         fixed.add(`${directory}/hosts`);
-        within.push(`${directory}/log`);
+        within.push(`${directory}/log/`);
         for (const name of ['leases', 'log']) add('file', `${directory}/${name}`, false);
+        within.push(`${directory}/dnsmasq-`); // the server's pid file, by the bridge's index
         break;
       }
       case 'image-tree':
@@ -93,7 +94,7 @@ export function expect(
         const { paths } = entry.intent as { paths: readonly string[] };
         paths.forEach((path, i) => {
           add('file', path, made && i === 0);
-          within.push(path);
+          within.push(`${path}/`);
         });
         break;
       }

@@ -1,0 +1,286 @@
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { connect } from 'node:net';
+import { join, resolve } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { promisify } from 'node:util';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import type { TestContext } from 'vitest';
+import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
+import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
+import { type MicroVM, MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
+
+export const ROOT = resolve(import.meta.dirname, '../..');
+export const DEMO = `${ROOT}/.cache/images/demo`;
+export const KERNEL = `oci:${DEMO}:kernel`;
+export const DEMO_ROOT = `oci:${DEMO}:root`;
+
+export type SpecInit = MessageInitShape<typeof MicroVMSpecSchema>;
+export type StateName = keyof typeof MicroVMStatus_MicroVMState;
+
+const exec = promisify(execFile);
+
+export interface HostOptions {
+  /** Further flags of `flintlockd run`. */
+  readonly flags?: readonly string[];
+  readonly env?: Readonly<Record<string, string>>;
+}
+
+/**
+ * A daemon in a network namespace and directories of its own. Whatever the
+ * test does, at its end every process is gone that names the scratch
+ * directory, with it the namespace, and the directory.
+ */
+export class TestHost {
+  readonly directory: string;
+  readonly vms: Client<typeof MicroVMService>;
+  readonly host: Client<typeof HostService>;
+  readonly #options: HostOptions;
+  #holder: ChildProcess | undefined;
+  #daemon: ChildProcess | undefined;
+  #log = '';
+
+  constructor(options: HostOptions) {
+    this.#options = options;
+    this.directory = mkdtempSync('/tmp/flt-');
+    const transport = createGrpcTransport({
+      baseUrl: 'http://localhost',
+      nodeOptions: { createConnection: () => connect(this.socket) },
+    });
+    this.vms = createClient(MicroVMService, transport);
+    this.host = createClient(HostService, transport);
+  }
+
+  get state(): string {
+    return join(this.directory, 'state');
+  }
+  get run(): string {
+    return join(this.directory, 'run');
+  }
+  get socket(): string {
+    return join(this.run, 'api.sock');
+  }
+  get images(): string {
+    return join(this.directory, 'images');
+  }
+  get log(): string {
+    return this.#log;
+  }
+  get pid(): number {
+    return this.#daemon?.pid ?? -1;
+  }
+
+  /** The arguments that every start uses. */
+  get flags(): readonly string[] {
+    return [
+      ...['--state-dir', this.state, '--run-dir', this.run],
+      ...['--image-root', `${ROOT}/.cache/images`, '--image-root', this.images],
+      ...['--grpc-endpoint', `unix://${this.socket}`],
+      ...(this.#options.flags ?? ['--managed-network', '10.77.0.0/24']),
+    ];
+  }
+
+  async start(): Promise<void> {
+    if (!this.#holder) {
+      // Holds the namespace while daemons come and go in it.
+      this.#holder = spawn(
+        'unshare',
+        ['--net', '--', 'sh', '-c', 'ip link set lo up && echo up && exec sleep infinity'],
+        {
+          stdio: ['ignore', 'pipe', 'inherit'],
+        },
+      );
+      await firstOutput(this.#holder);
+    }
+    const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags], {
+      stdio: ['ignore', 'pipe', 'pipe'],
+      env: { ...process.env, ...this.#options.env },
+    });
+    this.#daemon = daemon;
+    daemon.stderr?.on('data', (data: Buffer) => {
+      this.#log += data.toString();
+    });
+    const line = await firstOutput(daemon).catch(() => '');
+    if (!line.startsWith('flintlockd ready')) throw new Error(`flintlockd did not start: ${line}\n${this.#log}`);
+  }
+
+  private get inside(): readonly string[] {
+    return [`--net=/proc/${this.#holder?.pid}/ns/net`, '--'];
+  }
+
+  /** Runs a tool in the daemon's network namespace. */
+  async tool(program: string, ...args: readonly string[]): Promise<string> {
+    return (await exec('nsenter', [...this.inside, program, ...args], { timeout: 60_000 })).stdout;
+  }
+
+  async kill9(): Promise<void> {
+    await this.#end('SIGKILL');
+  }
+
+  /** @returns the exit code */
+  async stop(): Promise<number | null> {
+    return this.#end('SIGTERM');
+  }
+
+  async #end(signal: 'SIGKILL' | 'SIGTERM'): Promise<number | null> {
+    const daemon = this.#daemon;
+    if (!daemon || daemon.exitCode !== null || daemon.signalCode !== null) return daemon?.exitCode ?? null;
+    const ended = new Promise<number | null>((done) => daemon.once('exit', done));
+    daemon.kill(signal);
+    return ended;
+  }
+
+  async create(spec: SpecInit): Promise<MicroVM> {
+    const { microvm } = await this.vms.createMicroVM({ microvm: create(MicroVMSpecSchema, spec) });
+    if (!microvm?.spec || !microvm.status) throw new Error('the answer has no microvm');
+    return microvm;
+  }
+
+  async get(uid: string): Promise<MicroVM> {
+    const { microvm } = await this.vms.getMicroVM({ uid, showDeleted: true });
+    if (!microvm) throw new Error('the answer has no microvm');
+    return microvm;
+  }
+
+  /** Waits until a microVM is in a state. */
+  async until(uid: string, state: StateName, timeoutMs = 60_000): Promise<MicroVM> {
+    return poll(`${uid} is ${state}`, timeoutMs, async () => {
+      const vm = await this.get(uid);
+      if (vm.status?.state === MicroVMStatus_MicroVMState[state]) return { is: vm };
+      return {
+        not: `${stateName(vm)} ${vm.status?.reason}: ${vm.status?.message}`,
+      };
+    });
+  }
+
+  /** Waits until nothing is left of a microVM. */
+  async untilGone(uid: string, timeoutMs = 60_000): Promise<void> {
+    await poll(`${uid} is gone`, timeoutMs, async () => {
+      try {
+        const { microvm } = await this.vms.getMicroVM({ uid });
+        return { not: `${microvm?.status?.reason}: ${microvm?.status?.message}` };
+      } catch (error) {
+        if (ConnectError.from(error).code === Code.NotFound) return { is: true };
+        throw error;
+      }
+    });
+  }
+
+  async console(uid: string): Promise<string> {
+    let text = '';
+    for await (const { data } of this.vms.readConsole({ uid })) text += Buffer.from(data).toString();
+    return text;
+  }
+
+  /** Waits until the console shows a text. @returns the line that has it */
+  async untilConsole(uid: string, pattern: RegExp, timeoutMs = 90_000): Promise<string> {
+    return poll(`the console of ${uid} shows ${pattern}`, timeoutMs, async () => {
+      const text = await this.console(uid);
+      const line = text.split(/\r?\n/).find((l) => pattern.test(l));
+      if (line !== undefined) return { is: line };
+      const { status } = await this.get(uid);
+      const now = `${status?.reason}: ${status?.message}\n${text.slice(-800)}`;
+      if (status?.state === MicroVMStatus_MicroVMState.FAILED) throw new Error(`${uid} is FAILED: ${now}`);
+      return { not: now };
+    });
+  }
+
+  /** What the audit finds wrong. */
+  async audit(fix = false): Promise<{ leaked: string[]; missing: string[]; fixed: string[] }> {
+    const answer = await this.host.audit({ fix });
+    const names = (items: readonly { kind: string; name: string }[]): string[] =>
+      items.map((i) => `${i.kind} ${i.name}`);
+    return { leaked: names(answer.leaked), missing: names(answer.missing), fixed: names(answer.fixed) };
+  }
+
+  /** Command lines of living processes that name the scratch directory, beside the daemon's own. */
+  processes(): { pid: number; argv: string[] }[] {
+    return readdirSync('/proc')
+      .filter((name) => /^\d+$/.test(name))
+      .flatMap((name) => {
+        try {
+          const argv = readFileSync(`/proc/${name}/cmdline`, 'utf8').split('\0').slice(0, -1);
+          return [{ pid: Number(name), argv }];
+        } catch {
+          return []; // ended meanwhile
+        }
+      })
+      .filter(({ pid, argv }) => pid !== this.#daemon?.pid && argv.some((word) => word.includes(this.directory)));
+  }
+
+  vmms(uid: string): number[] {
+    return this.processes()
+      .filter(({ argv }) => argv.some((word) => word.includes(uid)) && argv.some((word) => word.includes('qemu')))
+      .map(({ pid }) => pid);
+  }
+
+  async close(): Promise<void> {
+    await this.kill9();
+    await poll('every process of the test is gone', 20_000, async () => {
+      const left = this.processes();
+      for (const { pid } of left) {
+        try {
+          process.kill(pid, 'SIGKILL');
+        } catch {
+          // ended meanwhile
+        }
+      }
+      return left.length === 0 ? { is: true } : { not: left.map((p) => p.argv.join(' ')).join('\n') };
+    });
+    this.#holder?.kill('SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+}
+
+const stateName = (vm: MicroVM): string =>
+  Object.entries(MicroVMStatus_MicroVMState).find(([, number]) => number === vm.status?.state)?.[0] ?? '?';
+
+/** A daemon that runs, and ends with the test. */
+export async function startHost(
+  context: Pick<TestContext, 'onTestFinished'>,
+  options: HostOptions = {},
+): Promise<TestHost> {
+  const host = new TestHost(options);
+  context.onTestFinished(() => host.close());
+  await host.start();
+  return host;
+}
+
+/** Looks again and again, every 20 ms at first and slower later, until it is so or the time is up. */
+export async function poll<T>(
+  what: string,
+  timeoutMs: number,
+  look: () => Promise<{ readonly is: T } | { readonly not: string }>,
+): Promise<T> {
+  const end = Date.now() + timeoutMs;
+  for (let pause = 20; ; pause = Math.min(250, pause * 1.3)) {
+    const found = await look();
+    if ('is' in found) return found.is;
+    if (Date.now() > end) throw new Error(`After ${timeoutMs} ms it is not so that ${what}: ${found.not}`);
+    await sleep(pause);
+  }
+}
+
+async function firstOutput(child: ChildProcess): Promise<string> {
+  return new Promise((done, fail) => {
+    child.stdout?.once('data', (data: Buffer) => done(data.toString()));
+    child.once('exit', (code) => fail(new Error(`ended with ${code}`)));
+    child.once('error', fail);
+  });
+}
+
+/** A small guest of the demo images. */
+export function demoSpec(id: string, change: Partial<SpecInit> = {}): SpecInit {
+  return {
+    id,
+    vcpu: 1,
+    memoryInMb: 96,
+    kernel: { image: KERNEL, cmdline: 'quiet' },
+    initrd: { image: KERNEL },
+    volumes: [{ id: 'root', isRoot: true, source: { containerSource: DEMO_ROOT } }],
+    interfaces: [{ guestDeviceName: 'eth0', type: 1 }],
+    ...change,
+  } as SpecInit;
+}
