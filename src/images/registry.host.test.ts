@@ -2,6 +2,7 @@ import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
@@ -38,7 +39,7 @@ beforeAll(async () => {
   const layers = [[{ name: 'big', data: Buffer.alloc(400_000, 'x') }], [{ name: 'hello', data: 'hello\n' }]];
   const other = { layers: [[{ name: 'not for us' }]], architecture: 's390x' };
   digests = await writeLayout(join(top, 'layout'), { v1: { layers }, multi: [other, { layers }], other: [other] });
-  const standIn = join(import.meta.dirname, '../../test/stand-ins/registry.ts');
+  const standIn = fileURLToPath(new URL('../../test/stand-ins/registry.ts', import.meta.url));
   await serve(process.execPath, standIn, join(top, 'layout'), STAND_IN.split(':')[1] ?? '');
   await vi.waitFor(() => inspect(`${STAND_IN}/ok/x:v1`), { timeout: 20_000 });
 });
