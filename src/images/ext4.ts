@@ -33,7 +33,8 @@ export async function measureTree(tree: string, { run, signal, timeoutMs }: Ext4
 
 /**
  * The size that an ext4 file system needs for so much, in MiB, rounded up.
- * Measured with mke2fs 1.47: trees of 2 to 560 MB fit into 1.1 × their blocks, their inodes and the journal.
+ * Tried with mke2fs 1.47 on six trees of 1 to 680 MB and 300 to 15,000 files: each fitted, and above 100 MB none into
+ * less than 9/10 of it.
  */
 export function leastSizeInMb({ bytes, inodes }: TreeSize): number {
   const files = bytes * 1.1 + inodesFor({ bytes, inodes }) * INODE_BYTES;
