@@ -3,6 +3,7 @@
  * is there when it is installed]. One list for the set-up and for the README.
  */
 export const NEEDED = [
+  ['libatomic1', 'is needed by the Node that the lockfile pins', '/usr/lib/x86_64-linux-gnu/libatomic.so.1'],
   ['qemu-system-x86', 'runs the microVMs', '/usr/bin/qemu-system-x86_64'],
   ['qemu-utils', "makes a microVM's own copy of a disk", '/usr/bin/qemu-img'],
   ['skopeo', 'fetches OCI images', '/usr/bin/skopeo'],
