@@ -6,11 +6,14 @@ import type { Run } from '../ports/host.ts';
 const MAX_OUTPUT_BYTES = 32 << 20;
 const MAX_ERROR_BYTES = 16 << 10;
 
+/** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
+const DIES_WITH_US = ['--pdeathsig', 'KILL', '--'] as const;
+
 /** Adapter of {@link Run}; it decides nothing. */
 export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) =>
   new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const child = spawn(program, args, {
+    const child = spawn('setpriv', [...DIES_WITH_US, program, ...args], {
       detached: true, // a process group of its own: what the tool started is ended with it
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', HOME: '/root', ...env },
@@ -42,14 +45,15 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) 
     child.stdin?.end(input);
     child.on('error', (cause: NodeJS.ErrnoException) => {
       settle();
-      const why = cause.code === 'ENOENT' ? 'it is not installed or not in PATH' : cause.message;
-      reject(new Fault('tool', `Cannot run ${program}: ${why}`, { cause }));
+      reject(new Fault('tool', `Cannot run ${program}: setpriv: ${cause.message}`, { cause }));
     });
     child.on('close', (code, byeSignal) => {
       settle();
       if (ended === 'abort') return reject(signal.reason);
       if (ended === 'timeout') return reject(new Fault('timeout', `${program} did not end in ${timeoutMs} ms`));
       if (code === 0) return resolve(Buffer.concat(out).toString());
+      if (code === 127 && err.startsWith(`setpriv: failed to execute ${program}: No such file`))
+        return reject(new Fault('tool', `Cannot run ${program}: it is not installed or not in PATH`));
       const how = code === null ? `ended by ${byeSignal}` : `exit status ${code}`;
       const kind = /No space left on device|Disk quota exceeded/.test(err) ? 'full' : 'tool';
       reject(new Fault(kind, `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`));

@@ -1,0 +1,73 @@
+import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync, writeFileSync } from 'node:fs';
+import { expect, test } from 'vitest';
+import { demoSpec, startHost } from '../support/daemon.ts';
+
+test('the audit names a tap, a file, a table and a process planted under our naming, and removes them only when told', async (t) => {
+  const host = await startHost(t);
+  const made = await host.create(demoSpec('one'));
+  const uid = made.spec?.uid ?? '';
+  const vm = await host.until(uid, 'CREATED');
+  const device = vm.status?.networkInterfaces.eth0?.hostDeviceName ?? '';
+  const { instance } = await host.host.serverInfo({});
+
+  const tap = `${device.slice(0, 6)}planted`;
+  await host.tool('ip', 'tuntap', 'add', tap, 'mode', 'tap');
+  await host.tool('nft', 'add', 'table', 'inet', `flintlock_${instance}_planted`);
+  const file = `${host.state}/vm/${uid}/planted`;
+  writeFileSync(file, 'x');
+  const directory = `${host.state}/vm/01ARZ3NDEKTSV4RRFFQ69G5FAV`;
+  writeFileSync(`${host.run}/planted.sock`, 'x');
+  await host.tool('mkdir', '-p', `${directory}/deeper`);
+  const planted: ChildProcess = spawn('sh', ['-c', 'exec -a qemu-system-x86_64 sleep 3600 2>/dev/null'], {
+    stdio: 'ignore',
+  });
+  planted.kill('SIGKILL');
+  // bash can give a program another name; its arguments name our state directory.
+  const process_ = spawn(
+    'bash',
+    [
+      '-c',
+      `exec -a qemu-system-x86_64 tail -f /dev/null --pid=${process.pid} ${host.state}/vm/planted-by-hand 2>/dev/null`,
+    ],
+    { stdio: 'ignore' },
+  );
+  t.onTestFinished(() => void process_.kill('SIGKILL'));
+
+  const expected = [
+    `process ${process_.pid}`,
+    `interface ${tap}`,
+    `firewall-table inet flintlock_${instance}_planted`,
+    `file ${file}`,
+    `file ${host.run}/planted.sock`,
+    `directory ${directory}`,
+  ];
+  const found = await host.audit();
+  expect(found.leaked.toSorted()).toEqual(expected.toSorted());
+  expect(found.missing).toEqual([]);
+  expect(existsSync(file)).toBe(true);
+  expect(process_.exitCode).toBeNull();
+  expect(await host.tool('ip', 'link', 'show', tap)).toContain(tap);
+
+  const fixed = await host.audit(true);
+  expect(fixed.fixed.toSorted()).toEqual(expected.toSorted());
+  expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });
+  expect(existsSync(file)).toBe(false);
+  // What is the microVM's own was not touched.
+  expect(host.vmms(uid)).toHaveLength(1);
+  expect((await host.get(uid)).status?.state).toBe(1);
+});
+
+test('the audit says what the ledger names and the host has not', async (t) => {
+  const host = await startHost(t);
+  const vm = await host.create(demoSpec('one'));
+  const uid = vm.spec?.uid ?? '';
+  const running = await host.until(uid, 'CREATED');
+  const device = running.status?.networkInterfaces.eth0?.hostDeviceName ?? '';
+  await host.tool('ip', 'link', 'del', device);
+  const { leaked, missing } = await host.audit();
+  expect(leaked).toEqual([]);
+  expect(missing).toEqual([`interface ${device}`]);
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid);
+});
