@@ -12,7 +12,7 @@ export const DEFAULT_PORT = 9090;
  * @throws Problem `usage`
  */
 export function parseAddress(text: string): Address {
-  const socket = /^unix:(?:\/\/)?(\/.+)$/.exec(text)?.[1];
+  const socket = /^unix:(?:\/\/)?(\/[^/].*)$/.exec(text)?.[1];
   if (socket !== undefined) return { socket };
   const tcp = /^(?:\[([0-9A-Fa-f:.%]+)\]|([A-Za-z0-9._-]+))(?::(\d{1,5}))?$/.exec(text);
   const host = tcp?.[1] ?? tcp?.[2];

@@ -13,7 +13,7 @@ const PING_MS = 30_000;
 const PONG_MS = 15_000;
 
 /**
- * One HTTP/2 connection, made by the first request and kept. It is our own because the library's lets an error that
+ * One HTTP/2 connection, made by the first request, kept, and made again when it was lost. It is our own because the library's lets an error that
  * follows another escape, which ends the program: so it is with a server that speaks something else.
  */
 export class Connection {
@@ -47,7 +47,10 @@ export class Connection {
     const session = connect(this.authority, options);
     const pings = setInterval(() => ping(session), PING_MS);
     this.#end = () => session.destroy(undefined, constants.NGHTTP2_CANCEL);
-    session.once('close', () => clearInterval(pings));
+    session.once('close', () => {
+      clearInterval(pings);
+      this.#session = undefined; // the next request makes a new one
+    });
     return new Promise((resolve, reject) => {
       session.on('error', reject); // and all later ones, which the streams report
       session.once('connect', () => resolve(session));

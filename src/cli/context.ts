@@ -10,6 +10,8 @@ export interface Context {
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean };
   /** Opened at the first call, closed when the verb ends. */
   clients(): Promise<Clients>;
+  /** Every verb, with its arguments and options. */
+  verbs(): Promise<readonly Command[]>;
   /** Makes of anything thrown what the user is told; `what` was tried. */
   explain(error: unknown, what?: string): Promise<Problem>;
   out(text: string): Promise<void>;

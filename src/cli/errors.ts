@@ -2,7 +2,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { BadRequestSchema } from '../gen/google/rpc/error_details_pb.ts';
-import { type Address, addressText } from './address.ts';
+import { type Address, addressText, DEFAULT_PORT, DEFAULT_SOCKET } from './address.ts';
 import { EXIT, type Exit, Problem } from './exit.ts';
 import { printable } from './print/style.ts';
 
@@ -15,7 +15,6 @@ const EXITS: ReadonlyMap<Code, Exit> = new Map([
 /** What to do next, where the code alone says it. */
 const HINTS: ReadonlyMap<Code, string> = new Map([
   [Code.NotFound, '"flintlock list -A" shows what there is; "flintlock get --deleted" still knows some that are gone.'],
-  [Code.AlreadyExists, 'Choose another id, or delete the one that is there: flintlock delete NAMESPACE/ID'],
   [Code.ResourceExhausted, '"flintlock info" shows what the host has and what is promised.'],
   [Code.Internal, 'This is a fault of flintlockd: its log (standard error of flintlockd) says more.'],
 ]);
@@ -38,13 +37,14 @@ function answered(error: ConnectError, address: Address, what: string | undefine
   const violations = error.findDetails(BadRequestSchema).flatMap((detail) => detail.fieldViolations);
   const details = violations.map(({ field, description }) => printable(`${field}: ${description}`));
   const said = printable(error.rawMessage, true);
-  const before = what === undefined ? '' : `${what}: `;
+  // What the daemon says often begins with it already.
+  const before = what === undefined || said.startsWith('Cannot ') ? '' : `${what}: `;
   const options = { details, hints: [HINTS.get(error.code) ?? []].flat(), cause: error };
   const exit = EXITS.get(error.code) ?? EXIT.failed;
   // The violations are its message over again, one a line.
-  if (details.length > 0) return new Problem(exit, `${before}the daemon refuses it`, options);
+  if (details.length > 0) return new Problem(exit, `${what ?? 'Cannot do that'}: the daemon refuses it`, options);
   if (error.code === Code.DeadlineExceeded && said === 'the operation timed out')
-    return new Problem(exit, `${before}no answer in time from ${addressText(address)}`, options);
+    return new Problem(exit, `${what ?? 'Cannot do that'}: no answer in time from ${addressText(address)}`, options);
   return new Problem(exit, `${before}${said || Code[error.code]}`, options);
 }
 
@@ -74,7 +74,7 @@ function unreachable(error: ConnectError, address: Address): Problem | undefined
         return problem('the host cannot be reached', ['Give another with: flintlock --host HOST:PORT …']);
       case 'ECONNRESET':
       case 'EPIPE':
-        return problem('the connection was cut', ['Was the daemon stopped? Its microVMs go on without it; try again.']);
+        return problem('the connection was cut', CUT);
       default:
         if (/^(ERR_HTTP2_|HPE_)/.test(code) && code !== 'ERR_HTTP2_STREAM_CANCEL' && code !== 'ERR_HTTP2_STREAM_ERROR')
           return problem('what listens there does not speak plain gRPC', [
@@ -82,8 +82,17 @@ function unreachable(error: ConnectError, address: Address): Problem | undefined
           ]);
     }
   }
-  return undefined;
+  return wasCut(error) ? problem('the connection was cut', CUT) : undefined;
 }
+
+const CUT = ['Was the daemon stopped? Its microVMs go on without it; try again.'];
+
+/** Whether the daemon may answer when asked again: it was stopped or cut off, perhaps for a restart. */
+export const isLost = (error: ConnectError): boolean =>
+  error.code === Code.Unavailable || wasCut(error) || nodeCodes(error).length > 0;
+
+/** A daemon that ends at once leaves streams that look cancelled, and nobody here cancelled them: see Ctrl-C in main.ts. */
+const wasCut = (error: ConnectError): boolean => error.code === Code.Canceled;
 
 /** The error codes of Node below an error, outermost first. */
 function nodeCodes(error: unknown): string[] {
@@ -103,12 +112,19 @@ function nodeCodes(error: unknown): string[] {
 function howToStart(address: Address): string[] {
   const checkout = join(import.meta.dirname, '../../bin/flintlockd');
   const program = existsSync(checkout) ? checkout : 'flintlockd';
-  const endpoint =
-    'socket' in address || address.port !== 9090 || address.host !== 'localhost'
-      ? ` --grpc-endpoint ${addressText(address)}`
-      : '';
   return [
-    `Start one: sudo ${program} run --insecure${endpoint}`,
+    `Start one: sudo ${program} run --insecure${flagsFor(address)}`,
     'Or give the address of another: flintlock --host HOST:PORT|unix:///path … (or FLINTLOCK_HOST).',
   ];
+}
+
+/** Makes a daemon listen there; empty where it does so by default. */
+function flagsFor(address: Address): string {
+  if ('host' in address)
+    return address.host === 'localhost' && address.port === DEFAULT_PORT
+      ? ''
+      : ` --grpc-endpoint ${addressText(address)}`;
+  if (address.socket === DEFAULT_SOCKET) return '';
+  const directory = /^(.+)\/api\.sock$/.exec(address.socket)?.[1]; // every daemon makes one in its run-time directory
+  return directory === undefined ? ` --grpc-endpoint ${addressText(address)}` : ` --run-dir ${directory}`;
 }

@@ -54,6 +54,6 @@ function sink(stream: NodeJS.WriteStream, closed: AbortController): Sink {
         stream.write(data, () => resolve()); // what went wrong comes as the event above
       }),
     isTerminal: stream.isTTY === true,
-    columns: () => stream.columns ?? 80,
+    columns: () => stream.columns || 80,
   };
 }

@@ -5,7 +5,7 @@ import type { Act, Context } from './context.ts';
 import { EXIT, Problem } from './exit.ts';
 import { type Io, processIo } from './io.ts';
 import { mayColour } from './print/style.ts';
-import { createProgram } from './program.ts';
+import { allVerbs, createProgram } from './program.ts';
 
 /**
  * Runs the command line.
@@ -32,6 +32,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       clients ??= openClients(at);
       return clients;
     },
+    verbs: () => allVerbs(createProgram(act, io.env, output), act),
     async explain(error, what) {
       if (error instanceof Problem) return error;
       const { explain } = await import('./errors.ts');
@@ -46,10 +47,11 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const act: Act = async (work) => {
     exit = await work(context);
   };
-  const program = createProgram(act, io.env, {
-    out: (text) => writes.push(io.stdout.write(text)),
-    err: (text) => writes.push(io.stderr.write(text)),
-  });
+  const output = {
+    out: (text: string) => writes.push(io.stdout.write(text)),
+    err: (text: string) => writes.push(io.stderr.write(text)),
+  };
+  const program = createProgram(act, io.env, output);
   try {
     await program.parseAsync(asFlag(argv), { from: 'user' });
   } catch (error) {

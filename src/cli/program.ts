@@ -36,11 +36,16 @@ export function createProgram(act: Act, env: Readonly<Record<string, string | un
   return program;
 }
 
+/** Every verb of a program, filled in. */
+export async function allVerbs(program: Command, act: Act): Promise<readonly Command[]> {
+  for (const command of program.commands) await configure(command, act);
+  return program.commands;
+}
+
 /** Fills in a verb's arguments and options. */
-export async function configure(command: Command, act: Act): Promise<void> {
+async function configure(command: Command, act: Act): Promise<void> {
   const verb = VERBS.find(({ name }) => name === command.name());
-  const load = await verb?.load();
-  load?.configure(command, act);
+  (await verb?.load())?.configure(command, act);
 }
 
 function hostOption(env: Readonly<Record<string, string | undefined>>): Option {

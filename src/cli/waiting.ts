@@ -4,6 +4,7 @@ import { WaitMicroVMRequest_Until as Until } from '../gen/flintlock/microvm/v1/m
 import type { MicroVM } from '../gen/types/microvm_pb.ts';
 import { quick } from './client.ts';
 import type { Context } from './context.ts';
+import { isLost } from './errors.ts';
 import { EXIT, Problem } from './exit.ts';
 import { liveOn } from './print/live.ts';
 import { isFailed, nameOf, situationText, stateOf, uidOf } from './print/microvm.ts';
@@ -24,13 +25,16 @@ const FIRST_LOOK_MS = 300;
 const LOOK_MS = 1_000;
 /** The daemon limits a call to an hour: a longer wait is several. */
 const ROUND_MS = 600_000;
+/** Between attempts to reach a daemon that was lost. */
+const AGAIN_MS = 500;
 /** How much longer than it was asked the daemon may take to answer. */
 const GRACE_MS = 5_000;
 /** Lines of a dead guest's console that are shown. */
 const TAIL_LINES = 15;
 
 /**
- * Waits on the daemon until a microVM is what the user wants, and shows meanwhile what goes on.
+ * Waits on the daemon until a microVM is what the user wants, and shows meanwhile what goes on. A daemon that is
+ * restarted meanwhile is found again.
  *
  * @returns the record that ended the wait; undefined when it is gone
  * @throws Problem with what to do next: timed out, FAILED, not possible any more, or interrupted
@@ -67,6 +71,10 @@ export async function waitFor(
           if (io.now() < deadline) continue;
           throw await timedOut(context, latest.vm, until, timeoutMs);
         }
+        if (isLost(error) && io.now() < deadline) {
+          await io.sleep(AGAIN_MS, io.interrupt).catch(() => undefined); // the next round ends by it
+          continue;
+        }
         if (error.code !== Code.FailedPrecondition) throw error;
         const now = await look(context, uid, io.interrupt);
         if (until !== 'gone' && now && isFailed(now)) throw failed(now, name);
@@ -94,13 +102,17 @@ async function showUntil(
     for (let pause = FIRST_LOOK_MS; ; pause = LOOK_MS) {
       await io.sleep(pause, signal);
       const vm = await look(context, uidOf(latest.vm), signal);
-      if (!vm) continue;
+      if (!vm) {
+        await live.show('lost', `The daemon does not answer; ${nameOf(latest.vm)} goes on without it. Trying again`);
+        continue;
+      }
       latest.vm = vm;
       const { reason = '', message = '', progress } = vm.status ?? {};
-      const about = until === 'created' || until === 'gone' ? '' : ` (waiting until it is ${wanted(until)})`;
+      // Where the state alone does not say what is missing.
+      const about = until === 'created' || until === 'gone' ? '' : `Waiting until ${nameOf(vm)} is ${wanted(until)}; `;
       await live.show(
         [stateOf(vm.status), reason, message, progress?.step].join(),
-        `${nameOf(vm)} is ${situationText(vm, io.now())}${about}`,
+        `${about}${about ? 'it' : nameOf(vm)} is ${situationText(vm, io.now())}`,
       );
     }
   } catch {

@@ -16,11 +16,18 @@ import {
   type MicroVMStatusSchema,
 } from '../../src/gen/types/microvm_pb.ts';
 
+export interface FakeDaemon {
+  /** As `--host` takes it. */
+  readonly address: string;
+  /** Ends every connection at once, as a daemon that is killed does. */
+  cut(): void;
+}
+
 /** Answers calls with what a test put there, on a unix socket of its own; it ends with the test. */
 export async function startFakeDaemon(
   vms: Partial<ServiceImpl<typeof MicroVMService>>,
   host: Partial<ServiceImpl<typeof HostService>> = {},
-): Promise<{ readonly socket: string; readonly address: string }> {
+): Promise<FakeDaemon> {
   const directory = await mkdtemp(join(tmpdir(), 'flintlock-cli-'));
   const socket = join(directory, 'api.sock');
   const sessions = new Set<ServerHttp2Session>();
@@ -33,12 +40,15 @@ export async function startFakeDaemon(
     session.on('close', () => sessions.delete(session));
   });
   await new Promise<void>((resolve) => server.listen(socket, resolve));
-  onTestFinished(async () => {
+  const cut = (): void => {
     for (const session of sessions) session.destroy();
+  };
+  onTestFinished(async () => {
+    cut();
     await new Promise((resolve) => server.close(resolve));
     await rm(directory, { recursive: true, force: true });
   });
-  return { socket, address: `unix://${socket}` };
+  return { address: `unix://${socket}`, cut };
 }
 
 export const FAKE_UID = '01JDGZ0000000000000000000A';

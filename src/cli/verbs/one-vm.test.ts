@@ -136,6 +136,37 @@ test('a wait whose time is up ends with 4 and says what it is at', async () => {
   );
 });
 
+test('a wait outlives a restart of the daemon', async () => {
+  let calls = 0;
+  const { address } = await startFakeDaemon({
+    getMicroVM: () => ({ microvm: fakeVm() }),
+    waitMicroVM: (_, { signal }) => {
+      if (calls++ === 0) throw new ConnectError('The daemon is shutting down', Code.Unavailable);
+      expect(signal.aborted).toBe(false);
+      return { microvm: fakeVm() };
+    },
+  });
+  expect(await runCli(['--host', address, 'wait', 'web'])).toMatchObject({
+    exit: 0,
+    stdout: 'default/web is CREATED\n',
+  });
+  expect(calls).toBe(2);
+});
+
+test('a wait outlives a daemon that is killed', async () => {
+  let calls = 0;
+  const daemon = await startFakeDaemon({
+    getMicroVM: () => ({ microvm: fakeVm() }),
+    waitMicroVM: () => {
+      if (calls++ > 0) return { microvm: fakeVm() };
+      daemon.cut();
+      return new Promise(() => undefined);
+    },
+  });
+  expect(await runCli(['--host', daemon.address, 'wait', 'web'])).toMatchObject({ exit: 0 });
+  expect(calls).toBe(2);
+});
+
 test('a wait for a FAILED microVM ends with 5, one that cannot come true with 1', async () => {
   let state: State = State.FAILED;
   const { address } = await startFakeDaemon({

@@ -77,3 +77,16 @@ test('watch prints a line for each change, or JSON lines', async () => {
     ['DELETED', 'c3'],
   ]);
 });
+
+test('a watch whose daemon is killed says that the connection was cut', async () => {
+  const daemon = await startFakeDaemon({
+    async *watchMicroVMs() {
+      yield { type: 1, microvm: fakeVm() };
+      daemon.cut();
+      await new Promise(() => undefined);
+    },
+  });
+  const { exit, stderr } = await runCli(['--host', daemon.address, 'watch']);
+  expect(exit).toBe(1);
+  expect(stderr).toMatch(/the connection was cut\nWas the daemon stopped\? Its microVMs go on without it/);
+});
