@@ -6,8 +6,8 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'test/support/**/*.test.ts', 'test/rules/**/*.test.ts'],
-          exclude: ['src/**/*.host.test.ts'],
+          include: ['src/**/*.test.ts', 'guest/**/*.test.ts', 'test/support/**/*.test.ts', 'test/rules/**/*.test.ts'],
+          exclude: ['**/*.host.test.ts'],
           isolate: false,
           testTimeout: 10_000,
         },
@@ -16,7 +16,7 @@ export default defineConfig({
         // They use the host's tools, in network namespaces and directories of their own.
         test: {
           name: 'host',
-          include: ['src/**/*.host.test.ts'],
+          include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts'],
           isolate: false,
           testTimeout: 120_000,
           hookTimeout: 120_000,
