@@ -44,7 +44,10 @@ export function processIo(): Io {
 
 function sink(stream: NodeJS.WriteStream, closed: AbortController): Sink {
   stream.on('error', (error: NodeJS.ErrnoException) => {
-    if (error.code !== 'EPIPE') process.exitCode = 1; // the disk that it is sent to is full, say
+    if (error.code !== 'EPIPE' && !closed.signal.aborted) {
+      process.exitCode = 1; // the disk that it is sent to is full, say
+      if (stream !== process.stderr) process.stderr.write(`flintlock: Cannot write the output: ${error.message}\n`);
+    }
     closed.abort(error);
   });
   return {

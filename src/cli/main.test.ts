@@ -1,4 +1,5 @@
-import { spawn } from 'node:child_process';
+import { spawn, spawnSync } from 'node:child_process';
+import { closeSync, openSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
@@ -126,6 +127,15 @@ test('the program ends quietly when its reader goes away', async () => {
   const many = Array.from({ length: 4_000 }, (_, i) => fakeVm({ id: `vm-${i}` }));
   const { address } = await startFakeDaemon({ listMicroVMs: () => ({ microvm: many }) });
   expect(await spawnCli(['--host', address, 'list'], true)).toMatchObject({ exit: 0, stderr: '' });
+});
+
+test('output that cannot be written is an error', async () => {
+  const full = openSync('/dev/full', 'w');
+  onTestFinished(() => closeSync(full));
+  const program = join(import.meta.dirname, '../../bin/flintlock');
+  const { status, stderr } = spawnSync(program, ['version'], { stdio: ['ignore', full, 'pipe'] });
+  expect(status).toBe(1);
+  expect(stderr.toString()).toContain('Cannot write the output: ENOSPC');
 });
 
 test('a socket that this user may not open is told apart', () => {

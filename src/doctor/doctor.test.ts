@@ -35,7 +35,10 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40 }: Fake): Ch
   const used: Partial<Files> = {
     read: async (path) => (files[path] === undefined ? undefined : Buffer.from(files[path])),
     stat: async (path) => info(path),
-    realPath: async (path) => (info(path) ? path : undefined),
+    realPath: async (path) => {
+      if (path.startsWith('/secret/')) throw new Fault('tool', 'EACCES: permission denied');
+      return info(path) ? path : undefined;
+    },
     list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
     freeBytes: async () => free,
   };
@@ -48,7 +51,7 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40 }: Fake): Ch
       return answers[key] ?? '';
     },
     signal: new AbortController().signal,
-    path: '/usr/bin',
+    path: '/secret/bin:/usr/bin',
     stateDirectory: '/var/lib/flintlock',
     runDirectory: '/run/flintlock',
   };

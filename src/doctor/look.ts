@@ -26,20 +26,37 @@ export async function ask(
 }
 
 /** Where a program is; administrators' directories are looked through too, which a user's PATH often lacks. */
-export async function whereIs({ files, path }: CheckHost, program: string): Promise<string | undefined> {
-  for (const directory of new Set([...path.split(':'), '/usr/local/sbin', '/usr/sbin', '/sbin', '/usr/bin', '/bin'])) {
+export async function whereIs(host: CheckHost, program: string): Promise<string | undefined> {
+  for (const directory of new Set([
+    ...host.path.split(':'),
+    '/usr/local/sbin',
+    '/usr/sbin',
+    '/sbin',
+    '/usr/bin',
+    '/bin',
+  ])) {
     if (!directory.startsWith('/')) continue;
-    const found = await files.realPath(`${directory}/${program}`);
-    if (found !== undefined && (await files.stat(found))?.kind === 'file') return `${directory}/${program}`;
+    const found = await resolved(host, `${directory}/${program}`);
+    if (found !== undefined && (await host.files.stat(found))?.kind === 'file') return `${directory}/${program}`;
   }
   return undefined;
 }
 
 /** A directory that may not be there yet: the nearest one above it that is. */
-export async function nearestDirectory({ files }: CheckHost, path: string): Promise<string> {
+export async function nearestDirectory(host: CheckHost, path: string): Promise<string> {
   for (let at = path; at !== '' && at !== '/'; at = at.slice(0, at.lastIndexOf('/')))
-    if ((await files.realPath(at)) !== undefined) return at;
+    if ((await resolved(host, at)) !== undefined) return at;
   return '/';
+}
+
+/** A path with its symlinks resolved; undefined when it is not there, or not for this user to see. */
+async function resolved({ files }: CheckHost, path: string): Promise<string | undefined> {
+  try {
+    return await files.realPath(path);
+  } catch (error) {
+    if (error instanceof Fault) return undefined;
+    throw error;
+  }
 }
 
 /** Whether the user who runs this may read, write or both. @see test(1) */
