@@ -26,7 +26,7 @@ import { createImages } from '../images/images.ts';
 import { createNetwork } from '../network/network.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, Surroundings } from '../ports/network.ts';
+import type { Network, PortGuards, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { createServices } from '../service/create-services.ts';
@@ -48,7 +48,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: Network & Surroundings;
+  readonly network: Network & PortGuards & Surroundings;
   close(): void;
 }
 
@@ -266,6 +266,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       managed?.release();
       await api.stop();
       await scheduler.stop();
+      await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();
       opened.close();
     },

@@ -13,6 +13,8 @@ export interface VmStepArgs {
   volume: { id: string };
   /** The DHCP reservation of one interface. */
   lease: { nic: string };
+  /** What one interface may send as: its own MAC and IPv4 address. */
+  guard: { nic: string };
   /** The host's side of one interface. */
   tap: { nic: string };
   /** The VMM's process. */
@@ -28,12 +30,13 @@ export const VM_STEP_KINDS = [
   'directory',
   'volume',
   'lease',
+  'guard',
   'tap',
   'vmm',
 ] as const satisfies readonly VmStepKind[];
 
 /** What is made once for the host, and by the image cache. */
-export type SharedKind = 'forwarding' | 'bridge' | 'firewall' | 'dhcp' | 'image-tree' | 'golden';
+export type SharedKind = 'forwarding' | 'bridge' | 'firewall' | 'guards' | 'dhcp' | 'image-tree' | 'golden';
 export type LedgerKind = VmStepKind | SharedKind;
 
 /** A value that JSON holds without loss. */

@@ -11,6 +11,8 @@ export function wantedSteps(spec: Spec): readonly VmStep[] {
       ({ name }) =>
         [
           { kind: 'lease', key: name, nic: name },
+          // Before its tap: nothing passes unguarded.
+          { kind: 'guard', key: name, nic: name },
           { kind: 'tap', key: name, nic: name },
         ] as const,
     ),

@@ -2,13 +2,13 @@ import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
 import { HOST_OWNER, type Json } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
-import { aliasPrefix, bridgeName, type Names, networkDirectory, tableName } from '../domain/names.ts';
+import { aliasPrefix, bridgeName, interfacePrefix, type Names, networkDirectory, tableName } from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { DhcpIntent, LeaseIntent, Network } from '../ports/network.ts';
+import type { DhcpIntent, LeaseIntent, Network, PortGuards, TapIntent } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import { type HostStepIntents, type HostStepKind, hostSteps } from '../steps/host-network.ts';
 
@@ -16,13 +16,13 @@ export interface HostNetworkDeps {
   readonly cidr: Cidr;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: Network;
+  readonly network: Network & PortGuards;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** A DHCP server that died is brought back within this time. */
+/** A DHCP server that died, or a bridge that vanished, is brought back within this time. */
 const LOOK_MS = 2_000;
 
 /** The managed network: made when first needed, written down like everything else, adopted by the next daemon. */
@@ -65,6 +65,13 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   async #make(): Promise<void> {
+    await this.#makeAll();
+    this.#cancelWatch ??= this.#deps.network.onTaken(this.#dhcp(), () => void this.#readLeases());
+    await this.#readLeases();
+    this.#lookLater();
+  }
+
+  async #makeAll(): Promise<void> {
     const { ledger, network } = this.#deps;
     const before = ledger.find(HOST_OWNER, 'forwarding', '');
     await this.#step('forwarding', before ? undefined : { was: await network.forwarding() });
@@ -74,10 +81,8 @@ export class HostNetwork implements ManagedNetwork {
       address: `${gatewayOf(this.#deps.cidr)}/${this.#deps.cidr.prefix}`,
     });
     await this.#step('firewall', { table: tableName(this.#deps.names), bridge: this.bridge, cidr: this.cidr });
+    await this.#step('guards', { table: tableName(this.#deps.names), prefix: interfacePrefix(this.#deps.names) });
     await this.#step('dhcp', this.#dhcp());
-    this.#cancelWatch ??= network.onTaken(this.#dhcp(), () => void this.#readLeases());
-    await this.#readLeases();
-    this.#lookLater();
   }
 
   async #step<K extends HostStepKind>(kind: K, intent: HostStepIntents[K] | undefined): Promise<void> {
@@ -115,14 +120,22 @@ export class HostNetwork implements ManagedNetwork {
     const { network, log } = this.#deps;
     try {
       if (!(await network.dhcpRuns(this.#dhcp()))) {
-        log.warn('the DHCP server has ended and is started again', { bridge: this.bridge });
-        const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(hostSteps.dhcp.timeoutMs)]);
-        await hostSteps.dhcp.make(this.#dhcp(), network, signal);
+        log.warn('the network is not whole and is mended', { bridge: this.bridge });
+        await this.#makeAll();
+        await this.#plugTaps();
       }
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.error('the DHCP server could not be started', { error: String(error) });
+      if (!this.#stop.signal.aborted) log.error('the network could not be mended', { error: String(error) });
     }
     if (!this.#stop.signal.aborted) this.#lookLater();
+  }
+
+  /** A bridge that vanished took no tap with it, but they hang on no bridge any more. */
+  async #plugTaps(): Promise<void> {
+    const { ledger, network } = this.#deps;
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(hostSteps.bridge.timeoutMs)]);
+    for (const entry of ledger.ofKind('tap'))
+      if (entry.made) await network.addTap(entry.intent as unknown as TapIntent, signal);
   }
 
   /** What the guests have taken goes into their records. */
@@ -142,7 +155,11 @@ export class HostNetwork implements ManagedNetwork {
 }
 
 /** Removes the network, newest first. Used with no microVM left. */
-export async function teardownNetwork(ledger: Ledger, network: Network, signal: AbortSignal): Promise<void> {
+export async function teardownNetwork(
+  ledger: Ledger,
+  network: Network & PortGuards,
+  signal: AbortSignal,
+): Promise<void> {
   for (const entry of ledger.of(HOST_OWNER).toReversed()) {
     const def = hostSteps[entry.kind as HostStepKind];
     const limited = AbortSignal.any([signal, AbortSignal.timeout(def.timeoutMs)]);

@@ -28,7 +28,7 @@ const LANES: Record<Lane, number> = { images: 4, disks: 4, network: 4, vmm: 4 };
 const CONDITIONS = [
   ['ImagesReady', ['image']],
   ['DisksReady', ['directory', 'volume']],
-  ['NetworkReady', ['lease', 'tap']],
+  ['NetworkReady', ['lease', 'guard', 'tap']],
 ] as const;
 
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */

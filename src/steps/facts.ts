@@ -14,6 +14,7 @@ export interface StepResults {
   directory: null;
   volume: Disk & { readonly digest: string };
   lease: null;
+  guard: null;
   tap: { readonly index: number; readonly mac: string };
   vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
 }

@@ -1,5 +1,5 @@
 import type { SharedKind } from '../domain/ledger.ts';
-import type { BridgeIntent, DhcpIntent, FirewallIntent, Network } from '../ports/network.ts';
+import type { BridgeIntent, DhcpIntent, FirewallIntent, GuardsIntent, Network, PortGuards } from '../ports/network.ts';
 
 /** What the managed network makes once for the host, and how each is unmade. */
 export interface HostStepIntents {
@@ -7,14 +7,15 @@ export interface HostStepIntents {
   forwarding: { readonly was: boolean };
   bridge: BridgeIntent;
   firewall: FirewallIntent;
+  guards: GuardsIntent;
   dhcp: DhcpIntent;
 }
 export type HostStepKind = keyof HostStepIntents & SharedKind;
 
 interface HostStepDef<I> {
   readonly timeoutMs: number;
-  make(intent: I, network: Network, signal: AbortSignal): Promise<void>;
-  unmake(intent: I, network: Network, signal: AbortSignal): Promise<void>;
+  make(intent: I, network: Network & PortGuards, signal: AbortSignal): Promise<void>;
+  unmake(intent: I, network: Network & PortGuards, signal: AbortSignal): Promise<void>;
 }
 
 export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepIntents[K]> } = {
@@ -34,6 +35,11 @@ export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepInte
     timeoutMs: 20_000,
     make: (intent, network, signal) => network.addFirewall(intent, signal),
     unmake: (intent, network, signal) => network.removeFirewall(intent, signal),
+  },
+  guards: {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addGuards(intent, signal),
+    unmake: (intent, network, signal) => network.removeGuards(intent, signal),
   },
   dhcp: {
     timeoutMs: 20_000,

@@ -1,5 +1,6 @@
 import type { VmStepKind } from '../domain/ledger.ts';
 import { directory } from './directory.ts';
+import { guard } from './guard.ts';
 import { image } from './image.ts';
 import { lease } from './lease.ts';
 import type { StepDef } from './step.ts';
@@ -7,7 +8,7 @@ import { tap } from './tap.ts';
 import { vmm } from './vmm.ts';
 import { volume } from './volume.ts';
 
-const all = { image, directory, volume, lease, tap, vmm };
+const all = { image, directory, volume, lease, guard, tap, vmm };
 
 /** Each kind's definition; a kind without one does not compile. What an intent holds only its own file knows. */
 export const steps = all as unknown as { readonly [K in VmStepKind]: StepDef<K, unknown, unknown> };

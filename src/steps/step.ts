@@ -6,7 +6,7 @@ import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { Network } from '../ports/network.ts';
+import type { Network, PortGuards } from '../ports/network.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 
@@ -16,7 +16,7 @@ export interface StepPorts {
   readonly files: Files;
   readonly images: Images;
   readonly volumes: Volumes;
-  readonly network: Network;
+  readonly network: Network & PortGuards;
   /** Absent: this daemon has no network of its own. */
   readonly managed: ManagedNetwork | undefined;
   readonly guests: Guests;

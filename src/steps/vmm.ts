@@ -28,8 +28,8 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   },
 
   async unmake({ provider, config }, result, { vm, ports, signal }) {
+    ports.guests.detach(vm.uid); // the end that follows is our doing, not news
     await ports.vmm(provider).stop(config, result?.process, signal);
-    ports.guests.detach(vm.uid);
   },
 
   show:

@@ -6,6 +6,7 @@ const COUNT = 20;
 
 test(`${COUNT} microVMs at once all run, the API stays quick, and all are deleted with nothing left`, async (t) => {
   const host = await startHost(t);
+  await host.create(demoSpec('vm0', { volumes: [], interfaces: [] }));
   const latencies: number[] = [];
   let isOver = false;
   const probe = (async () => {
@@ -20,13 +21,12 @@ test(`${COUNT} microVMs at once all run, the API stays quick, and all are delete
   })();
   const at = performance.now();
   const uids = await Promise.all(
-    Array.from({ length: COUNT }, async (_, i) => (await host.create(demoSpec(`vm${i}`))).spec?.uid ?? ''),
+    Array.from({ length: COUNT }, async (_, i) => (await host.create(demoSpec(`crowd${i}`))).spec?.uid ?? ''),
   );
-  // Not over before the first: the probe asks for one that is there.
   await Promise.all(uids.map((uid) => host.vms.waitMicroVM({ uid, until: 1, timeout: { seconds: 45n } })));
   const seconds = (performance.now() - at) / 1_000;
   isOver = true;
-  await probe.catch(() => undefined);
+  await probe;
 
   latencies.sort((a, b) => a - b);
   const p99 = latencies[Math.floor(latencies.length * 0.99)] ?? Number.NaN;
@@ -34,6 +34,7 @@ test(`${COUNT} microVMs at once all run, the API stays quick, and all are delete
   expect(seconds).toBeLessThan(45);
   expect(p99).toBeLessThan(150);
 
+  await host.vms.deleteMicroVM({ id: 'vm0' });
   for (const uid of uids) await host.vms.deleteMicroVM({ uid });
   await Promise.all(uids.map((uid) => host.untilGone(uid)));
   expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });

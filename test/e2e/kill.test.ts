@@ -29,7 +29,6 @@ for (const [when, tool] of WHILE)
   test(`a daemon killed while ${when} ends what it promised, once, and leaves nothing`, async (t) => {
     const { host, held } = await startWithHold(t, tool);
     const uid = (await host.create(demoSpec('one'))).spec?.uid ?? '';
-    // The tools are also asked for their versions: the hold must fall on the work itself.
     await held.reached();
     await host.kill9();
     held.release();

@@ -12,7 +12,7 @@ export interface HeldTool {
 
 /**
  * Puts a script before a host's tool: it waits while the hold is on, then
- * becomes the real one. The daemon is started with `bin` first in its PATH.
+ * becomes the real one. Being asked for its version is no work. The daemon is started with `bin` first in its PATH.
  */
 export function holdTool(bin: string, tool: string): HeldTool {
   mkdirSync(bin, { recursive: true });
@@ -22,7 +22,8 @@ export function holdTool(bin: string, tool: string): HeldTool {
   writeFileSync(
     join(bin, tool),
     `#!/bin/sh
-if [ -e ${hold} ]; then
+case " $* " in *" --version "*) work= ;; *) work=1 ;; esac
+if [ -n "$work" ] && [ -e ${hold} ]; then
   : >${reached}
   while [ -e ${hold} ]; do sleep 0.05; done
 fi

@@ -9,7 +9,14 @@ import {
   vmRunRoot,
   vmStateRoot,
 } from '../../domain/names.ts';
-import type { BridgeIntent, DhcpIntent, FirewallIntent, LeaseIntent, TapIntent } from '../../ports/network.ts';
+import type {
+  BridgeIntent,
+  DhcpIntent,
+  FirewallIntent,
+  GuardsIntent,
+  LeaseIntent,
+  TapIntent,
+} from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
 import type { StepResults } from '../../steps/facts.ts';
 import type { VmmIntent } from '../../steps/vmm.ts';
@@ -80,6 +87,9 @@ export function expect(
       case 'firewall':
         add('firewall-table', `inet ${(entry.intent as unknown as FirewallIntent).table}`);
         break;
+      case 'guards':
+        add('firewall-table', `bridge ${(entry.intent as unknown as GuardsIntent).table}`);
+        break;
       case 'dhcp': {
         const { directory } = entry.intent as unknown as DhcpIntent;
         add('directory', directory);
@@ -99,6 +109,7 @@ export function expect(
         break;
       }
       case 'image': // a hold: nothing of its own on the host
+      case 'guard': // elements of the guards' table
       case 'forwarding': // a setting, not a thing
         break;
       default:
