@@ -10,7 +10,7 @@
  * runs in a process and mount namespace of its own and ends with it.
  * Needs root, debootstrap, and Node installed below /usr.
  */
-import { cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { attended, isRoot, main, ROOT, Stop, step } from './steps.mjs';
 
@@ -24,6 +24,8 @@ await main('try-clean', async () => {
   if (!isRoot) throw new Stop('debootstrap and mounts need root');
   const asUser = flags.includes('--user');
   const system = mkdtempSync('/var/tmp/flintlock-clean-');
+  // It becomes /: services that run as users of their own must get in.
+  chmodSync(system, 0o755);
   try {
     const include = asUser ? 'git,sudo' : 'git';
     await step(`making a Debian ${SUITE} in ${system}`, [
