@@ -98,9 +98,13 @@ export const files: Files = {
     }),
 
   watch: (path, changed) => {
-    const watcher = watchFile(path, { persistent: false }, () => changed());
-    watcher.on('error', () => changed()); // what is watched has gone: the caller looks and sees
-    return () => watcher.close();
+    try {
+      const watcher = watchFile(path, { persistent: false }, () => changed());
+      watcher.on('error', () => changed()); // what is watched has gone: the caller looks and sees
+      return () => watcher.close();
+    } catch (cause) {
+      throw new Fault('tool', `Cannot watch ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    }
   },
 
   punch: async (path, bytes) => {

@@ -1,6 +1,6 @@
 import { Semaphore } from '../base/semaphore.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Files, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import type { Files, Processes, ProcessIdentity, ProcessInfo, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { DhcpIntent, Network } from '../ports/network.ts';
 import { CONFINED, dhcpPaths, dnsmasqArgv, readStartLog, type ServerUser, servesDirectory } from './dnsmasq.ts';
@@ -23,6 +23,7 @@ export type Dhcp = Pick<Network, 'startDhcp' | 'stopDhcp' | 'dhcpRuns'> & {
 };
 
 export interface DhcpHands {
+  readonly run: Run;
   readonly ip: Ip;
   readonly files: Files;
   readonly processes: Processes;
@@ -31,7 +32,7 @@ export interface DhcpHands {
 }
 
 /** The DHCP and DNS server of a managed network: a process that outlives the daemon. */
-export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhcp {
+export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands): Dhcp {
   /** Starts and ends of one directory's server do not overlap. */
   const gates = new Map<string, Semaphore>();
   /** Spares a walk through all processes. */
@@ -125,6 +126,14 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
     return 'nobody';
   };
 
+  let namespace: Promise<string> | undefined;
+  /** A server of the same directory may live in another network namespace, where nobody of ours hears it. */
+  const isHere = async ({ pid }: ProcessInfo): Promise<boolean> => {
+    const limits = { signal: AbortSignal.timeout(10_000), timeoutMs: 10_000 };
+    namespace ??= run(['readlink', '/proc/self/ns/net'], limits);
+    return (await files.readLink(`/proc/${pid}/ns/net`)) === (await namespace).trim();
+  };
+
   const trim = async (file: string): Promise<void> => {
     const size = await files.stat(file);
     if (!size || size.diskBytes <= LOG_BYTES) return;
@@ -153,9 +162,10 @@ export function createDhcp({ ip, files, processes, clock, log }: DhcpHands): Dhc
           const user = await userFor(dhcp.directory);
           const argv = dnsmasqArgv(dhcp, bridge.index, user);
           const server = await find(dhcp.directory);
-          if (server && same(server.argv, argv)) return;
+          const isWhole = server && same(server.argv, argv) && (await files.stat(dhcpPaths(dhcp.directory).hosts));
+          if (isWhole && (await isHere(server))) return;
           if (server) {
-            log.info('the DHCP server runs with other options and is started anew', { bridge: dhcp.bridge });
+            log.info('the DHCP server is of another configuration or place and is started anew', { bridge: dhcp.bridge });
             await end(dhcp.directory, signal);
           }
           await start(dhcp, argv, signal);

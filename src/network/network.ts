@@ -31,7 +31,7 @@ export function createNetwork(hands: NetworkHands): Network & PortGuards & Surro
   const nft = createNft(run);
   const sysctl = createSysctl(run);
   const firewall = createFirewall(nft);
-  const dhcp = createDhcp({ ip, files, processes, clock, log });
+  const dhcp = createDhcp({ run, ip, files, processes, clock, log });
   const forever = new AbortController().signal;
 
   return {

@@ -161,6 +161,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
           ...old,
           version: old.version + 1,
           goneAt: clock.now(),
+          addresses: {},
           state: { is: 'DELETING', reason: 'Deleted', message: 'Nothing is left of it' },
         };
         write(next);
@@ -181,16 +182,14 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     recall,
     cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
     events: (afterSeq, limit) =>
-      readEvents
-        .all(afterSeq, limit)
-        .flatMap((row) =>
-          parse(row).map((vm) => ({
-            type: String(row.type) as VmEvent['type'],
-            seq: Number(row.seq),
-            vm,
-            at: Number(row.at),
-          })),
-        ),
+      readEvents.all(afterSeq, limit).flatMap((row) =>
+        parse(row).map((vm) => ({
+          type: String(row.type) as VmEvent['type'],
+          seq: Number(row.seq),
+          vm,
+          at: Number(row.at),
+        })),
+      ),
     oldestSeq() {
       const seq = oldestEvent.get()?.seq;
       return seq === null || seq === undefined ? Number(newestEvent.get()?.seq ?? 0) : Number(seq) - 1;
