@@ -73,13 +73,17 @@ async function addUser(system) {
   await step('giving it the clone', ['chroot', system, 'chown', '-R', 'tryer:', '/srv/flintlock']);
 }
 
-/** unshare's namespaces take every mount and every process with them. */
+/**
+ * unshare's namespaces take every mount and every process with them. The
+ * system is mounted on itself: a / that is no mount is refused by unshare(1).
+ */
 function inside(system, asUser, command) {
   const certificates = existsSync(join(system, 'etc/node-certificates.pem'))
     ? ['NODE_EXTRA_CA_CERTS=/etc/node-certificates.pem', 'npm_config_cafile=/etc/node-certificates.pem']
     : [];
   const script = `
     set -e
+    mount --bind "$1" "$1"
     mount -t proc proc "$1/proc"
     mount --rbind /sys "$1/sys"
     mount --rbind /dev "$1/dev"
