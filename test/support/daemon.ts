@@ -1,5 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -10,7 +11,12 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import type { TestContext } from 'vitest';
 import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
-import { type MicroVM, MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
+import {
+  type MicroVM,
+  MicroVMSpecSchema,
+  type MicroVMStatus,
+  MicroVMStatus_MicroVMState,
+} from '../../src/gen/types/microvm_pb.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const DEMO = `${ROOT}/.cache/images/demo`;
@@ -82,7 +88,8 @@ export class TestHost {
     ];
   }
 
-  async start(): Promise<void> {
+  /** @param flags - further flags of this start */
+  async start(...flags: readonly string[]): Promise<void> {
     if (!this.#holder) {
       // Holds the namespace while daemons come and go in it.
       this.#holder = spawn(
@@ -94,7 +101,7 @@ export class TestHost {
       );
       await firstOutput(this.#holder);
     }
-    const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags], {
+    const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.#options.env },
     });
@@ -113,6 +120,53 @@ export class TestHost {
   /** Runs a tool in the daemon's network namespace. */
   async tool(program: string, ...args: readonly string[]): Promise<string> {
     return (await exec('nsenter', [...this.inside, program, ...args], { timeout: 60_000 })).stdout;
+  }
+
+  /** Runs a program there to its end, whatever that is. */
+  async tryInside(...argv: readonly string[]): Promise<{ code: number; stderr: string }> {
+    try {
+      await exec('nsenter', [...this.inside, ...argv], { timeout: 20_000 });
+      return { code: 0, stderr: '' };
+    } catch (error) {
+      const { code, stderr } = error as { code?: number; stderr?: string };
+      return { code: code ?? -1, stderr: stderr ?? '' };
+    }
+  }
+
+  /** Starts a program there; the caller ends it. */
+  spawnInside(...argv: readonly string[]): ChildProcess {
+    return spawn('nsenter', [...this.inside, ...argv], { stdio: 'ignore' });
+  }
+
+  async untilBound(udpPort: number): Promise<void> {
+    await poll(`port ${udpPort} is bound`, 10_000, async () => {
+      const sockets = await this.tool('cat', '/proc/net/udp', '/proc/net/udp6');
+      const hex = udpPort.toString(16).toUpperCase().padStart(4, '0');
+      return sockets.includes(`:${hex} `) ? { is: undefined } : { not: sockets };
+    });
+  }
+
+  /** Asks the HTTP surface, for which the flags must name `unix://…/http.sock` in the run directory. */
+  async http(method: string, path: string, body?: string): Promise<{ status: number; text: string }> {
+    return new Promise((done, fail) => {
+      const headers = { 'content-type': 'application/json' };
+      const asked = request({ socketPath: join(this.run, 'http.sock'), method, path, headers }, (answer) => {
+        let text = '';
+        answer.on('data', (data: Buffer) => {
+          text += data.toString();
+        });
+        answer.on('end', () => done({ status: answer.statusCode ?? 0, text }));
+      });
+      asked.on('error', fail);
+      asked.end(body);
+    });
+  }
+
+  async untilReason(uid: string, reason: string): Promise<MicroVMStatus> {
+    return poll(`${uid} has reason ${reason}`, 30_000, async () => {
+      const { status } = await this.get(uid);
+      return status?.reason === reason ? { is: status } : { not: `${status?.reason}: ${status?.message}` };
+    });
   }
 
   async kill9(): Promise<void> {
