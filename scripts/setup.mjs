@@ -134,10 +134,10 @@ async function updateLists() {
   await step("updating apt's lists", asRoot(['apt-get', 'update', '-q']));
 }
 
-/** Asks for sudo's password now, where it can be seen. */
+/** Asks for sudo's password now, where it can be seen. Not by -v: that asks where a command would not. */
 function becomeRoot(command) {
   if (isRoot) return;
-  const { status, error } = spawnSync('sudo', ['-v', '-p', '[sudo] password for %u, to install packages: '], {
+  const { status, error } = spawnSync('sudo', ['-p', '[sudo] password for %u, to install packages: ', 'true'], {
     stdio: 'inherit',
   });
   if (error || status !== 0) throw new Stop(`this needs root, and sudo does not help; run as root: ${command}`);
