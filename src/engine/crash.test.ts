@@ -1,0 +1,122 @@
+import { describe, expect, test } from 'vitest';
+import { type CrashPoint, FakeHost } from '../../test/support/fake-host.ts';
+import { type LedgerKind, VM_STEP_KINDS } from '../domain/ledger.ts';
+
+const HOST_KINDS: readonly LedgerKind[] = ['forwarding', 'bridge', 'firewall', 'guards', 'dhcp'];
+const CLEAN = { leaked: [], missing: [], fixed: [] };
+
+/** All that a daemon holds in memory is lost at every point between two writes; the next one keeps its word. */
+const whileMade: readonly CrashPoint[] = [...VM_STEP_KINDS, ...HOST_KINDS].flatMap((kind) =>
+  (['intent', 'act', 'mark'] as const).map((at) => ({ kind, at })),
+);
+/** In the order in which they come. */
+const whileUnmade: readonly CrashPoint[] = [
+  ...VM_STEP_KINDS.toReversed().flatMap((kind) => (['undo', 'strike'] as const).map((at) => ({ kind, at }))),
+  { at: 'before gone' },
+  { at: 'after gone' },
+];
+const nameOf = (point: CrashPoint): string => ('kind' in point ? `after the ${point.at} of ${point.kind}` : point.at);
+
+/** Each thing that is on the host came to be once: nothing was made, lost and made again. */
+function expectOnce(host: FakeHost): void {
+  expect([...host.world.made].filter(([, times]) => times !== 1)).toEqual([]);
+  expect(host.world.breaches).toEqual([]);
+}
+
+async function expectNothingLeft(host: FakeHost, uid: Parameters<FakeHost['vm']>[0]): Promise<void> {
+  expect(host.world.thingsOf(uid)).toEqual([]);
+  expect(host.ledgerOf(uid)).toEqual([]);
+  expect(await host.audit()).toMatchObject(CLEAN);
+}
+
+describe.each(whileMade.map((point) => [nameOf(point), point] as const))('killed %s', (_, point) => {
+  test('the next daemon ends the create, each effect once, and the delete leaves nothing', async () => {
+    const host = new FakeHost();
+    host.crashAt(point);
+    const uid = await host.create();
+    await host.killed();
+    await host.restart();
+    await host.until(uid, 'CREATED');
+    expectOnce(host);
+    expect(host.world.vmmsOf(uid)).toHaveLength(1);
+    expect(host.ledgerOf(uid).every((entry) => entry.made)).toBe(true);
+    expect(await host.audit()).toMatchObject(CLEAN);
+    await host.delete(uid);
+    await host.until(uid, 'gone');
+    await expectNothingLeft(host, uid);
+  });
+
+  test('a delete in the next daemon leaves nothing', async () => {
+    const host = new FakeHost();
+    host.crashAt(point);
+    const uid = await host.create();
+    await host.killed();
+    const restarted = host.restart();
+    await host.delete(uid);
+    await restarted;
+    await host.until(uid, 'gone');
+    await expectNothingLeft(host, uid);
+    expect(host.world.breaches).toEqual([]);
+  });
+});
+
+test.each(whileUnmade.map((point) => [nameOf(point), point] as const))(
+  'killed %s, the next daemon ends the delete',
+  async (_, point) => {
+    const host = new FakeHost();
+    const uid = await host.create();
+    await host.until(uid, 'CREATED');
+    host.crashAt(point);
+    await host.delete(uid);
+    await host.killed();
+    await host.restart();
+    await host.until(uid, 'gone');
+    await expectNothingLeft(host, uid);
+    expectOnce(host);
+  },
+);
+
+test('killed again and again, at every point in turn, it still ends', async () => {
+  const host = new FakeHost();
+  // The host's network is made within the first lease.
+  const isEarly = (point: CrashPoint): boolean =>
+    'kind' in point &&
+    (['image', 'directory', 'volume'].includes(point.kind) || nameOf(point) === 'after the intent of lease');
+  const isOfHost = (point: CrashPoint): boolean => 'kind' in point && HOST_KINDS.includes(point.kind);
+  const inTurn = [
+    ...whileMade.filter(isEarly),
+    ...whileMade.filter(isOfHost),
+    ...whileMade.filter((point) => !isEarly(point) && !isOfHost(point)),
+  ];
+  const lives = async (points: readonly CrashPoint[], begin: () => Promise<unknown>): Promise<void> => {
+    for (const [i, point] of points.entries()) {
+      host.crashAt(point);
+      await (i === 0 ? begin() : host.restart());
+      await host.killed();
+    }
+    await host.restart();
+  };
+  const created = Promise.withResolvers<Awaited<ReturnType<FakeHost['create']>>>();
+  await lives(inTurn, async () => created.resolve(await host.create()));
+  const uid = await created.promise;
+  await host.until(uid, 'CREATED');
+  expectOnce(host);
+  await lives(whileUnmade, () => host.delete(uid));
+  await host.until(uid, 'gone');
+  await expectNothingLeft(host, uid);
+});
+
+test('a daemon that is killed while others are made and run leaves those as they are', async () => {
+  const host = new FakeHost();
+  const running = await host.create({ id: 'running' });
+  await host.until(running, 'CREATED');
+  const [pid] = host.world.vmmsOf(running);
+  host.crashAt({ kind: 'volume', at: 'act' });
+  const made = await host.create({ id: 'made' });
+  await host.killed();
+  await host.restart();
+  await host.until(made, 'CREATED');
+  expect(host.vm(running).state.is).toBe('CREATED');
+  expect(host.world.vmmsOf(running)).toEqual([pid]);
+  expectOnce(host);
+});

@@ -1,0 +1,336 @@
+import { createUlids } from '../../src/base/ulid.ts';
+import type { SpecDraft } from '../../src/domain/draft.ts';
+import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
+import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
+import { type Names, networkDirectory, vmStateDirectory } from '../../src/domain/names.ts';
+import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
+import { WatchedGuests } from '../../src/engine/guests.ts';
+import { HostNetwork } from '../../src/engine/host-network.ts';
+import { ProgressBoard } from '../../src/engine/progress.ts';
+import { createReconciler } from '../../src/engine/reconciler.ts';
+import { recover } from '../../src/engine/recovery.ts';
+import { Scheduler } from '../../src/engine/scheduler.ts';
+import { StepRunner } from '../../src/engine/step-runner.ts';
+import type { Clock } from '../../src/ports/clock.ts';
+import type { Ledger } from '../../src/ports/ledger.ts';
+import type { Store } from '../../src/ports/store.ts';
+import type { ServiceContext } from '../../src/service/context.ts';
+import { createServices } from '../../src/service/create-services.ts';
+import type { Services } from '../../src/service/services.ts';
+import { Database } from '../../src/store/database.ts';
+import { createLedger } from '../../src/store/ledger.ts';
+import { createStore } from '../../src/store/vms.ts';
+import { eventually, FakeClock } from './fake-clock.ts';
+import {
+  type Caller,
+  FAKE_CIDR,
+  FakeWorld,
+  fakeFiles,
+  fakeImages,
+  fakeNetwork,
+  fakeProcesses,
+  fakeVmm,
+  fakeVolumes,
+} from './fake-world.ts';
+import { memoryLog } from './memory-log.ts';
+
+/** Where a daemon's life ends, as by kill -9. */
+export type CrashPoint =
+  | { readonly kind: LedgerKind; readonly at: 'intent' | 'act' | 'mark' | 'undo' | 'strike' }
+  | { readonly at: 'before gone' | 'after gone' };
+
+class Killed extends Error {}
+
+/** A spec with one of everything. */
+export const fullDraft: SpecDraft = {
+  id: 'web',
+  namespace: '',
+  labels: { app: 'web' },
+  vcpu: 1,
+  memoryInMb: 128,
+  kernel: { image: 'oci:/images:kernel', filename: 'boot/vmlinuz', cmdline: '', addNetworkConfig: false },
+  initrd: { image: 'oci:/images:kernel' },
+  volumes: [
+    { id: 'data', isRoot: false, isReadOnly: true, mountPoint: '', image: 'oci:/images:data' },
+    { id: 'root', isRoot: true, isReadOnly: false, mountPoint: '', image: 'oci:/images:root' },
+  ],
+  interfaces: [{ name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] }],
+  metadata: {},
+  provider: '',
+  restartPolicy: 'ON_FAILURE',
+  providerOptions: {},
+  outputsSet: [],
+};
+
+const names: Names = { instance: 'abcd', stateDirectory: '/state', runDirectory: '/run/fl' };
+
+/** One daemon from its start to its end: everything that it holds in memory. */
+export interface Life extends Caller {
+  dead: boolean;
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly scheduler: Scheduler;
+  readonly guests: WatchedGuests;
+  readonly network: HostNetwork;
+  readonly progress: ProgressBoard;
+  readonly services: Services;
+  readonly context: ServiceContext;
+  readonly auditDeps: AuditDeps;
+}
+
+export interface FakeHostOptions {
+  readonly maximumRetry?: number;
+  /** What the guest has written to its console. */
+  readonly consoleTail?: (uid: Uid) => Promise<string>;
+  readonly context?: Partial<ServiceContext>;
+}
+
+/** The daemon's engine and verbs, whole, on a host that exists only in memory, over a real database. */
+export class FakeHost {
+  readonly names = names;
+  readonly world = new FakeWorld();
+  readonly clock = new FakeClock();
+  readonly log = memoryLog();
+  readonly database = new Database(':memory:');
+  readonly #options: FakeHostOptions;
+  readonly #newUid: () => string;
+  #crash: CrashPoint | undefined;
+  life: Life;
+
+  constructor(options: FakeHostOptions = {}) {
+    this.#options = options;
+    this.#newUid = createUlids(
+      () => this.clock.now(),
+      () => this.clock.random(),
+    );
+    this.life = this.#begin();
+  }
+
+  /** The life ends there, once. */
+  crashAt(point: CrashPoint): void {
+    this.#crash = point;
+  }
+
+  async create(changes: Partial<SpecDraft> = {}): Promise<Uid> {
+    return (await this.life.services.create({ ...fullDraft, ...changes }, { uniqueId: true })).uid;
+  }
+
+  async delete(uid: Uid): Promise<void> {
+    await this.life.services.delete({ uid });
+  }
+
+  vm(uid: Uid): MicroVm {
+    const vm = createStore(this.database, { clock: this.clock, log: this.log, newEpoch: () => 'e' }).get(uid);
+    if (!vm) throw new Error(`no record of ${uid}`);
+    return vm;
+  }
+
+  ledgerOf(uid: Uid): readonly LedgerEntry[] {
+    return createLedger(this.database).of(uid);
+  }
+
+  /** Waits without time going on. */
+  async until(uid: Uid, state: StateName | 'gone'): Promise<MicroVm> {
+    const isSo = (): MicroVm | undefined => {
+      const vm = this.vm(uid);
+      return (state === 'gone' ? vm.goneAt !== undefined : vm.state.is === state) ? vm : undefined;
+    };
+    return await eventually(`${uid} is ${state}`, isSo).catch((cause: unknown) => {
+      throw new Error(`it is ${JSON.stringify(this.vm(uid).state)}; the calls: ${this.world.calls.join(', ')}`, {
+        cause,
+      });
+    });
+  }
+
+  /** Lets time go on, from timer to timer, until it is so. */
+  async untilLater(uid: Uid, state: StateName | 'gone', timers = 200): Promise<MicroVm> {
+    for (let i = 0; i < timers; i++) {
+      const found = await this.until(uid, state).catch(() => undefined);
+      if (found) return found;
+      const { next } = this.clock;
+      if (next !== undefined) this.clock.advance(next - this.clock.now());
+    }
+    return this.until(uid, state);
+  }
+
+  killed(): Promise<true> {
+    const { life } = this;
+    return eventually('the daemon is killed', () => life.dead || undefined);
+  }
+
+  /** All that was in memory is lost, and another daemon begins over the same database and host. */
+  async restart(): Promise<void> {
+    this.life.dead = true;
+    this.life = this.#begin();
+    const { store, scheduler, network } = this.life;
+    const images = fakeImages(this.world, this.life);
+    const signal = new AbortController().signal;
+    await recover({ store, images, scheduler, network, clock: this.clock, log: this.log }, signal);
+  }
+
+  async audit(fix = false) {
+    return await audit(this.life.auditDeps, { fix }, new AbortController().signal);
+  }
+
+  #die(life: Life): never {
+    this.#crash = undefined;
+    life.dead = true;
+    throw new Killed('kill -9');
+  }
+
+  #begin(): Life {
+    const { world, log, database } = this;
+    const life = { dead: false, isNamed: (name: string) => isNamed(name) } as Life; // the rest follows below
+    const alive = (): void => {
+      if (life.dead) throw new Killed('a daemon that was killed does nothing');
+    };
+    // A timer of a life that ended never calls.
+    const clock: Clock = {
+      now: () => this.clock.now(),
+      random: () => this.clock.random(),
+      after: (ms, callback) => this.clock.after(ms, () => void (life.dead || callback())),
+      sleep: (ms, signal) => this.clock.sleep(ms, signal),
+    };
+    const realStore = createStore(database, { clock, log, newEpoch: () => 'epoch1' });
+    const realLedger = createLedger(database);
+    const isNamed = (name: string): boolean => realLedger.all().some((e) => JSON.stringify(e.intent).includes(name));
+    const isAt = (kind: LedgerKind, at: string): boolean =>
+      this.#crash !== undefined && 'kind' in this.#crash && this.#crash.kind === kind && this.#crash.at === at;
+    let dieAfterCommit = false;
+
+    const ledger: Ledger = {
+      ...realLedger,
+      intend: (owner, kind, key, intent) => {
+        alive();
+        const entry = realLedger.intend(owner, kind, key, intent);
+        if (isAt(kind, 'intent')) this.#die(life);
+        return entry;
+      },
+      made: (entry, result) => {
+        alive();
+        if (isAt(entry.kind, 'act')) this.#die(life);
+        realLedger.made(entry, result);
+        if (!isAt(entry.kind, 'mark')) return;
+        if (entry.owner === 'host') this.#die(life);
+        dieAfterCommit = true;
+      },
+      strike: (entry) => {
+        alive();
+        if (isAt(entry.kind, 'undo')) this.#die(life);
+        realLedger.strike(entry);
+        if (isAt(entry.kind, 'strike')) this.#die(life);
+      },
+    };
+    const store: Store = {
+      ...realStore,
+      create: (created) => {
+        alive();
+        realStore.create(created);
+      },
+      update: (uid, change) => {
+        alive();
+        return realStore.update(uid, change);
+      },
+      gone: (uid) => {
+        alive();
+        if (this.#crash?.at === 'before gone') this.#die(life);
+        realStore.gone(uid);
+        if (this.#crash?.at === 'after gone') this.#die(life);
+      },
+    };
+    const transactions = {
+      transact: <T>(work: () => T): T => {
+        alive();
+        const result = database.transact(work);
+        if (dieAfterCommit) this.#die(life);
+        return result;
+      },
+    };
+
+    const files = fakeFiles(world, life);
+    const images = fakeImages(world, life);
+    const volumes = fakeVolumes(world, life);
+    const fakedNetwork = fakeNetwork(world, life);
+    const vmm = fakeVmm(world, life);
+    const progress = new ProgressBoard();
+    const consoleTail = this.#options.consoleTail ?? (async () => 'login:');
+    const wake = {
+      wake: (uid: Uid): void => scheduler.wake(uid),
+      interrupt: (uid: Uid): void => scheduler.interrupt(uid),
+    };
+    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
+    const network = new HostNetwork({ cidr: FAKE_CIDR, names, ledger, network: fakedNetwork, store, clock, log });
+    const ports = { names, files, images, volumes, network: fakedNetwork, managed: network, guests, vmm: () => vmm };
+    const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports });
+    const scheduler = new Scheduler(
+      createReconciler({
+        store,
+        ledger,
+        runner,
+        guests,
+        clock,
+        log,
+        vmm: () => vmm,
+        consoleTail,
+        maximumRetry: this.#options.maximumRetry ?? 3,
+      }),
+      { clock, log },
+    );
+    const auditDeps: AuditDeps = {
+      names,
+      files,
+      processes: fakeProcesses(world, life),
+      network: fakedNetwork,
+      vmms: [vmm],
+      ledger,
+      log,
+      uids: () => store.list({ gone: true }).map((vm) => vm.uid),
+      sockets: () => [],
+    };
+    const context: ServiceContext = {
+      version: '0.0.0',
+      instance: names.instance,
+      store,
+      transactions,
+      clock,
+      wake,
+      images,
+      volumes,
+      files,
+      network: FAKE_CIDR,
+      vmmUsers: { first: 70_000, last: 70_099 },
+      vmms: [vmm],
+      defaultVmm: vmm,
+      newUid: () => this.#newUid() as Uid,
+      vmmInfo: (one) => one.info(),
+      capacity: async () => ({
+        capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },
+        used: { vcpu: 0, memoryInMb: 0, diskInMb: 0 },
+      }),
+      progress: (uid) => progress.of(uid),
+      isWatched: (uid) => guests.of(uid) !== undefined,
+      isReconciling: () => false,
+      consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),
+      onChange(listener) {
+        const stops = [store.onEvent(listener), guests.onAttach(listener)];
+        return () => {
+          for (const stop of stops) stop();
+        };
+      },
+      audit: (options, signal) => audit(auditDeps, options, signal),
+      ...this.#options.context,
+    };
+    world.addPath(networkDirectory(names), 'directory');
+    return Object.assign(life, {
+      store,
+      ledger,
+      scheduler,
+      guests,
+      network,
+      progress,
+      context,
+      auditDeps,
+      services: createServices(context),
+    });
+  }
+}

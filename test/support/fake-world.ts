@@ -1,0 +1,395 @@
+import { setImmediate as turn } from 'node:timers/promises';
+import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
+import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '../../src/ports/host.ts';
+import type { Images } from '../../src/ports/images.ts';
+import type { HostInterface, Network, PortGuards, TakenLease } from '../../src/ports/network.ts';
+import type { GuestState, RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../src/ports/vmm.ts';
+import type { Volumes } from '../../src/ports/volumes.ts';
+
+/** What happens when a port is called, before the call has its effect: it may wait, throw, or do nothing. */
+export type Behaviour = (signal: AbortSignal) => Promise<void> | void;
+
+/** Waits for the signal: a tool that hangs and is ended. */
+export const hang: Behaviour = (signal) =>
+  new Promise((_, reject) => {
+    const end = (): void => reject(signal.reason);
+    if (signal.aborted) end();
+    signal.addEventListener('abort', end, { once: true });
+  });
+export const fail =
+  (error: Error): Behaviour =>
+  () => {
+    throw error;
+  };
+
+/** The daemon's life that calls: one that is dead does nothing any more, whatever its promises still hold. */
+export interface Caller {
+  readonly dead: boolean;
+  /** Whether the ledger names a thing. */
+  isNamed(name: string): boolean;
+}
+
+interface FakeProcess {
+  readonly identity: ProcessIdentity;
+  readonly argv: readonly string[];
+  guest: GuestState;
+  readonly listeners: Set<() => void>;
+  readonly ended: Promise<VmmEnd>;
+  readonly end: (end: VmmEnd) => void;
+}
+
+const BOOT = 'boot-1';
+const never = <T>(): Promise<T> => new Promise(() => undefined);
+export const VMM_PROGRAM = 'fake-vmm';
+
+/** The host beside the daemon: it goes on when a daemon's life ends. Nothing is made on it that the ledger does not name. */
+export class FakeWorld {
+  readonly paths = new Map<string, FileInfo['kind']>();
+  readonly interfaces = new Map<string, HostInterface>();
+  readonly tables = new Set<string>();
+  readonly guards = new Set<string>();
+  readonly processes = new Map<number, FakeProcess>();
+  /** Every call, in order: `tap`, `undo tap`, … */
+  readonly calls: string[] = [];
+  /** How often each thing came to be. */
+  readonly made = new Map<string, number>();
+  /** What was done and the ledger did not name: a breach of promise 2. */
+  readonly breaches: string[] = [];
+  readonly leases: TakenLease[] = [];
+  readonly leaseListeners = new Set<() => void>();
+  /** For {@link Images.check}. */
+  readonly badImages = new Map<string, string>();
+  /** What the VMM cannot do, for {@link Vmm.check}. */
+  violations: ReturnType<Vmm['check']> = [];
+  available = true;
+  forwards = false;
+  readonly #next = new Map<string, Behaviour[]>();
+  readonly #always = new Map<string, Behaviour>();
+  #pid = 1000;
+
+  /** The next calls of this name behave so, one each. */
+  next(call: string, ...behaviours: readonly Behaviour[]): void {
+    this.#next.set(call, [...(this.#next.get(call) ?? []), ...behaviours]);
+  }
+
+  /** Every call of this name behaves so; undefined: as usual again. */
+  always(call: string, behaviour: Behaviour | undefined): void {
+    if (behaviour) this.#always.set(call, behaviour);
+    else this.#always.delete(call);
+  }
+
+  async act<T>(caller: Caller, call: string, signal: AbortSignal, effect: () => T): Promise<T> {
+    if (caller.dead) return never();
+    signal.throwIfAborted();
+    this.calls.push(call);
+    const behaviour = this.#next.get(call)?.shift() ?? this.#always.get(call);
+    await behaviour?.(signal);
+    if (caller.dead) return never();
+    return effect();
+  }
+
+  /** Notes that a thing came to be. `name` is what the ledger's intent must hold. */
+  come(caller: Caller, kind: string, name: string): void {
+    if (!caller.isNamed(name)) this.breaches.push(`${kind} ${name} was made and the ledger does not name it`);
+    this.made.set(`${kind} ${name}`, (this.made.get(`${kind} ${name}`) ?? 0) + 1);
+  }
+
+  addPath(path: string, kind: FileInfo['kind']): void {
+    for (let at = path.lastIndexOf('/'); at > 0; at = path.lastIndexOf('/', at - 1))
+      if (!this.paths.has(path.slice(0, at))) this.paths.set(path.slice(0, at), 'directory');
+    this.paths.set(path, kind);
+  }
+
+  removePath(path: string): void {
+    for (const one of [...this.paths.keys()]) if (one === path || one.startsWith(`${path}/`)) this.paths.delete(one);
+  }
+
+  startProcess(argv: readonly string[]): FakeProcess {
+    const pid = this.#pid++;
+    const { promise: ended, resolve: end } = Promise.withResolvers<VmmEnd>();
+    const identity = { pid, startTime: String(pid * 10), bootId: BOOT };
+    const process: FakeProcess = { identity, argv, guest: 'running', listeners: new Set(), ended, end };
+    this.processes.set(pid, process);
+    return process;
+  }
+
+  /** The process ends, as seen by whoever watches. */
+  kill(pid: number, end: VmmEnd): void {
+    const process = this.processes.get(pid);
+    this.processes.delete(pid);
+    process?.end(end);
+  }
+
+  /** The VMM says something else of its guest. */
+  say(pid: number, guest: GuestState): void {
+    const process = this.processes.get(pid);
+    if (!process) throw new Error(`no process ${pid}`);
+    process.guest = guest;
+    for (const listener of process.listeners) listener();
+  }
+
+  /** The pids of the VMMs that run for a microVM. */
+  vmmsOf(uid: string): readonly number[] {
+    return [...this.processes.values()]
+      .filter((p) => p.argv[0] === VMM_PROGRAM && p.argv.includes(uid))
+      .map((p) => p.identity.pid);
+  }
+
+  /** Everything of a microVM that is on the host. */
+  thingsOf(uid: string): readonly string[] {
+    const tail = uid.slice(-6).toLowerCase();
+    return [
+      ...[...this.paths.keys()].filter((path) => path.includes(uid)),
+      ...[...this.interfaces.keys(), ...this.guards].filter((name) => name.includes(tail)),
+      ...this.vmmsOf(uid).map(String),
+    ];
+  }
+}
+
+export function fakeFiles(world: FakeWorld, caller: Caller): Files {
+  const signal = new AbortController().signal;
+  const unexpected = (what: string) => () => {
+    throw new Error(`unexpected: ${what}`);
+  };
+  return {
+    makeDirectory: (path) =>
+      world.act(caller, 'directory', signal, () => {
+        if (world.paths.has(path)) return;
+        world.come(caller, 'directory', path);
+        world.addPath(path, 'directory');
+      }),
+    remove: (path) => world.act(caller, 'undo directory', signal, () => world.removePath(path)),
+    async list(path) {
+      await turn();
+      const names = [...world.paths.keys()]
+        .filter((one) => one.startsWith(`${path}/`))
+        .map((one) => one.slice(path.length + 1).split('/')[0] ?? '');
+      return [...new Set(names)].sort();
+    },
+    async stat(path) {
+      const kind = world.paths.get(path);
+      return kind && { kind, sizeBytes: 0, diskBytes: 0, mode: 0o600 };
+    },
+    read: async () => undefined,
+    write: unexpected('write'),
+    rename: unexpected('rename'),
+    readLink: unexpected('readLink'),
+    realPath: async (path) => path,
+    freeBytes: async () => 2 ** 40,
+    copy: unexpected('copy'),
+    watch: unexpected('watch'),
+    punch: unexpected('punch'),
+  };
+}
+
+export function fakeImages(world: FakeWorld, caller: Caller): Images {
+  return {
+    check: async (reference) => world.badImages.get(reference),
+    ensure: (reference, { signal, onBytes }) =>
+      world.act(caller, 'image', signal, () => {
+        onBytes?.(1, 1);
+        const digest = `sha256:${Buffer.from(reference).toString('hex').padEnd(64, '0').slice(0, 64)}`;
+        return { digest, tree: `/state/images/trees/${digest}` };
+      }),
+    file: async (image, role, filename = role) => ({ filename, path: `${image.tree}/${filename}` }),
+    golden: (image, { signal }) =>
+      world.act(caller, 'golden', signal, () => ({ path: `/state/images/golden/${image.digest}`, sizeInMb: 64 })),
+    recover: async () => undefined,
+  };
+}
+
+export function fakeVolumes(world: FakeWorld, caller: Caller): Volumes {
+  return {
+    kind: 'sparse',
+    pathFor: (directory, index) => `${directory}/disk${index}`,
+    make: ({ sizeInMb }, path, signal) =>
+      world.act(caller, 'volume', signal, () => {
+        if (!world.paths.has(path)) world.come(caller, 'file', path);
+        world.addPath(path, 'file');
+        return { path, format: 'raw', sizeInMb };
+      }),
+    remove: (path, signal) => world.act(caller, 'undo volume', signal, () => world.removePath(path)),
+  };
+}
+
+export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGuards {
+  const signal = new AbortController().signal;
+  const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
+    const there = world.interfaces.get(device);
+    if (there) return there;
+    world.come(caller, 'interface', device);
+    const made = { device, index: world.interfaces.size + 2, mac: '02:00:00:00:00:01', alias, kind, master };
+    world.interfaces.set(device, made);
+    return made;
+  };
+  const addTable = (family: string, table: string): void => {
+    if (!world.tables.has(`${family} ${table}`)) world.come(caller, `${family} table`, table);
+    world.tables.add(`${family} ${table}`);
+  };
+  const dhcpOf = (directory: string): FakeProcess | undefined =>
+    [...world.processes.values()].find((p) => p.argv.includes(`--dhcp-hostsdir=${directory}/hosts`));
+  return {
+    addTap: ({ device, alias, bridge }, limited) =>
+      world.act(caller, 'tap', limited, () => {
+        const { index, mac } = addInterface(device, alias, 'tun', bridge);
+        return { index, mac };
+      }),
+    removeTap: ({ device }, limited) =>
+      world.act(caller, 'undo tap', limited, () => void world.interfaces.delete(device)),
+    addLease: ({ directory, file }, limited) =>
+      world.act(caller, 'lease', limited, () => {
+        if (!world.paths.has(`${directory}/hosts/${file}`)) world.come(caller, 'lease', file);
+        world.addPath(`${directory}/hosts/${file}`, 'file');
+      }),
+    removeLease: ({ directory, file }, limited) =>
+      world.act(caller, 'undo lease', limited, () => world.removePath(`${directory}/hosts/${file}`)),
+    addGuards: ({ table }, limited) => world.act(caller, 'guards', limited, () => addTable('bridge', table)),
+    removeGuards: ({ table }, limited) =>
+      world.act(caller, 'undo guards', limited, () => void world.tables.delete(`bridge ${table}`)),
+    addGuard: ({ device }, limited) =>
+      world.act(caller, 'guard', limited, () => {
+        if (!world.guards.has(`guard of ${device}`)) world.come(caller, 'guard', device);
+        world.guards.add(`guard of ${device}`);
+      }),
+    removeGuard: ({ device }, limited) =>
+      world.act(caller, 'undo guard', limited, () => void world.guards.delete(`guard of ${device}`)),
+    addBridge: ({ bridge, alias }, limited) =>
+      world.act(caller, 'bridge', limited, () => void addInterface(bridge, alias, 'bridge', '')),
+    removeBridge: ({ bridge }, limited) =>
+      world.act(caller, 'undo bridge', limited, () => void world.interfaces.delete(bridge)),
+    addFirewall: ({ table }, limited) => world.act(caller, 'firewall', limited, () => addTable('inet', table)),
+    removeFirewall: ({ table }, limited) =>
+      world.act(caller, 'undo firewall', limited, () => void world.tables.delete(`inet ${table}`)),
+    startDhcp: ({ directory }, limited) =>
+      world.act(caller, 'dhcp', limited, () => {
+        world.addPath(`${directory}/hosts`, 'directory');
+        if (dhcpOf(directory)) return;
+        world.come(caller, 'dhcp', directory);
+        world.startProcess(['dnsmasq', `--dhcp-hostsdir=${directory}/hosts`]);
+      }),
+    stopDhcp: ({ directory }, limited) =>
+      world.act(caller, 'undo dhcp', limited, () => {
+        const process = dhcpOf(directory);
+        if (process) world.processes.delete(process.identity.pid);
+        world.removePath(directory);
+      }),
+    dhcpRuns: ({ directory }) =>
+      world.act(caller, 'look at dhcp', signal, () => dhcpOf(directory) !== undefined && world.tables.size > 0),
+    forwarding: async () => world.forwards,
+    setForwarding: (on) =>
+      world.act(caller, on ? 'forwarding' : 'undo forwarding', signal, () => {
+        world.forwards = on;
+      }),
+    taken: async () => world.leases,
+    onTaken(_dhcp, changed) {
+      world.leaseListeners.add(changed);
+      return () => world.leaseListeners.delete(changed);
+    },
+    async interfaces() {
+      await turn();
+      return [...world.interfaces.values()];
+    },
+    async tables() {
+      await turn();
+      return [...world.tables];
+    },
+    removeInterface: (name, limited) =>
+      world.act(caller, `fix interface ${name}`, limited, () => {
+        world.interfaces.delete(name);
+        world.tables.delete(name);
+      }),
+  };
+}
+
+export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
+  const signal = new AbortController().signal;
+  const infoOf = ({ identity, argv }: FakeProcess): ProcessInfo => ({ ...identity, argv, exe: '', zombie: false });
+  return {
+    start: () => {
+      throw new Error('unexpected: start');
+    },
+    async inspect({ pid }) {
+      const process = world.processes.get(pid);
+      return process && infoOf(process);
+    },
+    async find(match) {
+      await turn();
+      return [...world.processes.values()].filter((p) => match(p.argv)).map(infoOf);
+    },
+    signal: ({ pid }, isOurs) =>
+      world.act(caller, 'fix process', signal, () => {
+        const process = world.processes.get(pid);
+        if (!process || !isOurs(process.argv)) return false;
+        world.kill(pid, { reason: 'VmmKilled', message: 'ended by SIGKILL' });
+        return true;
+      }),
+    ended: async () => undefined,
+    bootId: async () => BOOT,
+  };
+}
+
+export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
+  const sockets = ({ runDirectory }: Pick<VmmConfig, 'runDirectory'>): string[] => [`${runDirectory}/qmp.sock`];
+  const consolePath = ({ stateDirectory }: Pick<VmmConfig, 'stateDirectory'>): string =>
+    `${stateDirectory}/console.log`;
+  const watch = (process: FakeProcess): RunningVmm => {
+    let released = false;
+    return {
+      process: process.identity,
+      accelerator: 'tcg',
+      get guest() {
+        return process.guest;
+      },
+      onGuest(changed) {
+        process.listeners.add(() => {
+          if (!released && !caller.dead) changed(process.guest);
+        });
+      },
+      ended: process.ended.then((end) => (caller.dead ? never() : end)),
+      release() {
+        released = true;
+      },
+    };
+  };
+  const info: VmmInfo = {
+    name: 'qemu',
+    version: '1',
+    accelerator: 'tcg',
+    acceleratorReason: 'a fake',
+    available: true,
+    unavailableReason: '',
+    capabilities: [],
+  };
+  return {
+    name: 'qemu',
+    info: async () =>
+      world.available ? info : { ...info, available: false, unavailableReason: 'it is not installed; install it' },
+    check: () => world.violations,
+    start: (config, signal) =>
+      world.act(caller, 'vmm', signal, () => {
+        const [pid] = world.vmmsOf(config.uid);
+        const running = pid === undefined ? undefined : world.processes.get(pid);
+        if (running) return watch(running);
+        world.come(caller, 'process', config.uid);
+        for (const path of [...sockets(config), consolePath(config)]) world.addPath(path, 'file');
+        return watch(world.startProcess([VMM_PROGRAM, config.uid, config.stateDirectory]));
+      }),
+    adopt: (_config, { pid }, signal) =>
+      world.act(caller, 'adopt', signal, () => {
+        const process = world.processes.get(pid);
+        return process ? watch(process) : { reason: 'VmmVanished', message: 'it was gone when the daemon came back' };
+      }),
+    stop: (config, process, signal) =>
+      world.act(caller, 'undo vmm', signal, () => {
+        const pids = process ? [process.pid] : world.vmmsOf(config.uid);
+        for (const pid of pids) world.kill(pid, { reason: 'VmmKilled', message: 'ended by SIGKILL' });
+        for (const path of sockets(config)) world.removePath(path);
+      }),
+    isProgram: (argv) => argv[0] === VMM_PROGRAM,
+    consolePath,
+    paths: (config) => [...sockets(config), consolePath(config)],
+  };
+}
+
+/** The network of {@link FakeWorld}. */
+export const FAKE_CIDR: Cidr = parseCidr('10.77.0.0/24') ?? { network: 0, prefix: 8 };
