@@ -39,6 +39,7 @@ class Quickstart {
   namespace;
   created = false;
   isReady = false;
+  isTornDown = false;
 
   constructor() {
     // The DHCP server and the VMMs run as users of their own: they pass through, and cannot look around.
@@ -185,10 +186,11 @@ class Quickstart {
   }
 
   async teardown() {
-    if (this.namespace === undefined) return;
+    if (this.namespace === undefined || this.isTornDown) return;
     const { code, lines } = await this.inside([join(ROOT, 'bin/flintlockd'), 'teardown', ...this.directories]);
     for (const line of lines) console.log(`  ${line}`);
     if (code !== 0) throw new Stop(`flintlockd teardown ended with status ${code}`);
+    this.isTornDown = true;
   }
 
   /** What is still there after the tear-down, in words. */
