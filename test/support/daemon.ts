@@ -113,7 +113,8 @@ export class TestHost {
     if (!line.startsWith('flintlockd ready')) throw new Error(`flintlockd did not start: ${line}\n${this.#log}`);
   }
 
-  private get inside(): readonly string[] {
+  /** The arguments of nsenter(1). */
+  get inside(): readonly string[] {
     return [`--net=/proc/${this.#holder?.pid}/ns/net`, '--'];
   }
 
