@@ -8,7 +8,15 @@ import { Fault } from '../domain/fault.ts';
 import { type Cidr, parseCidr } from '../domain/ipv4.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
-import { bridgeName, databasePath, imagesDirectory, lockPath, type Names, vmStateDirectory } from '../domain/names.ts';
+import {
+  bridgeName,
+  databasePath,
+  imagesDirectory,
+  lockPath,
+  type Names,
+  vmRunDirectory,
+  vmStateDirectory,
+} from '../domain/names.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
@@ -17,6 +25,7 @@ import { ProgressBoard } from '../engine/progress.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
+import { SharedConsoles } from '../engine/shared-consoles.ts';
 import { StepRunner } from '../engine/step-runner.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
@@ -36,11 +45,14 @@ import { createStore } from '../store/vms.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
 import { capacityOf } from './capacity.ts';
+import { demoKernelOf } from './demo-kernel.ts';
 import type { Config } from './settings.ts';
 
 /** What is kept of the past for watchers, beside the deleted records (design: 24 h). */
 const EVENTS_MS = 86_400_000;
 const PURGE_MS = 600_000;
+/** A VMM's socket on this host takes a connection at once. */
+const CONSOLE_OPEN_MS = 5_000;
 
 /** Everything that needs the state directory: opened by one process at a time. */
 export interface Opened {
@@ -144,6 +156,15 @@ export async function compose(config: Config, version: string, opened: Opened, l
 
   const consolePath = (vm: MicroVm): string =>
     vmmOf(vm.made.provider ?? vm.spec.provider).consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
+  const consoles = new SharedConsoles((uid) => {
+    const vm = store.get(uid);
+    if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
+    const limits = AbortSignal.any([stopping.signal, AbortSignal.timeout(CONSOLE_OPEN_MS)]);
+    return vmmOf(vm.made.provider ?? vm.spec.provider).openConsole(
+      { runDirectory: vmRunDirectory(names, uid) },
+      limits,
+    );
+  });
   const consoleTail = async (uid: Uid): Promise<string> => {
     const vm = store.get(uid);
     const path = vm && consolePath(vm);
@@ -200,6 +221,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
     isWatched: (uid) => guests.of(uid) !== undefined,
     isReconciling: () => isReconciling,
     consolePath,
+    joinConsole: (uid) => consoles.join(uid),
+    demoKernel: await demoKernelOf(config, images),
     onChange(listener) {
       const stops = [store.onEvent(listener), guests.onAttach(listener)];
       return () => {

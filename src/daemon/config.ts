@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
-import { parseEndpoint } from '../api/endpoint.ts';
+import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Config, environmentName, SETTING_NAMES, type SettingName, settingOf } from './settings.ts';
 
@@ -10,31 +10,74 @@ export type Flags = Readonly<Partial<Record<SettingName, unknown>>>;
 export interface Configured {
   readonly config: Config;
   readonly sources: Readonly<Record<SettingName, Source>>;
+  /** The values as they were written. */
+  readonly raw: Readonly<Record<SettingName, unknown>>;
 }
+
+/** Names the file, and is no setting itself. */
+export const CONFIG_VARIABLE = 'FLINTLOCKD_CONFIG';
 
 /**
  * What is in force: flag > environment > file > default.
+ *
+ * @param more - what is wrong already, to be told with the rest
  * @throws Fault `invalid` with all that is wrong, at once
  */
-export function configure(flags: Flags, environment: NodeJS.ProcessEnv, file: string | undefined): Configured {
-  const wrong: string[] = [];
-  const fromFile = file === undefined ? {} : readFile(file);
+export function configure(
+  flags: Flags,
+  environment: NodeJS.ProcessEnv,
+  file: string | undefined,
+  more: readonly string[] = [],
+): Configured {
+  const wrong: string[] = [...more];
+  let fromFile: Readonly<Record<string, unknown>> = {};
+  try {
+    if (file !== undefined) fromFile = readFile(file);
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    wrong.push(error.message);
+  }
   for (const key of Object.keys(fromFile))
-    if (!SETTING_NAMES.some((name) => name === key)) wrong.push(`${file}: unknown key "${key}"`);
+    if (!isSetting(key)) wrong.push(`${file}: unknown key "${key}"${meant(key, SETTING_NAMES)}`);
+  const variables = SETTING_NAMES.map(environmentName);
+  for (const key of Object.keys(environment))
+    if (key.startsWith('FLINTLOCKD_') && key !== CONFIG_VARIABLE && !variables.includes(key))
+      wrong.push(`unknown environment variable ${key}${meant(key, variables)}`);
   const values: Record<string, unknown> = {};
+  const raws: Record<string, unknown> = {};
   const sources: Record<string, Source> = {};
   for (const name of SETTING_NAMES) {
     const setting = settingOf(name);
     const [raw, source] = pick(name, flags, environment, fromFile);
     sources[name] = source;
+    raws[name] = raw;
     const parsed = setting.schema.safeParse(raw);
     if (parsed.success) values[name] = parsed.data;
     else wrong.push(...parsed.error.issues.map((issue) => `${nameIn(source, name, file)}: ${issue.message}`));
   }
-  if (wrong.length === 0) wrong.push(...contradictions(values as Config, sources as Configured['sources']));
-  if (wrong.length > 0) throw new Fault('invalid', `Bad configuration: ${wrong.join('; ')}`);
-  return { config: values as Config, sources: sources as Configured['sources'] };
+  wrong.push(...contradictions(values, sources as Configured['sources']));
+  if (wrong.length > 0)
+    throw new Fault(
+      'invalid',
+      wrong.length === 1 ? `Bad configuration: ${wrong[0]}` : `Bad configuration:\n  ${wrong.join('\n  ')}`,
+    );
+  return { config: values as Config, sources: sources as Configured['sources'], raw: raws as Configured['raw'] };
 }
+
+const isSetting = (key: string): boolean => SETTING_NAMES.some((name) => name === key);
+
+/** Another spelling is the commonest slip. */
+export function meant(wrong: string, names: readonly string[]): string {
+  const plain = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
+  const near =
+    names.find((name) => plain(name) === plain(wrong)) ?? names.find((name) => isNear(plain(name), plain(wrong)));
+  return near === undefined ? '' : `: did you mean ${near}?`;
+}
+
+/** One contains the other, or begins like it. */
+const isNear = (name: string, wrong: string): boolean =>
+  wrong.length >= 4 &&
+  (name.includes(wrong) || wrong.includes(name) || name.slice(0, -2) === wrong.slice(0, name.length - 2));
 
 function pick(
   name: SettingName,
@@ -81,21 +124,35 @@ function readFile(path: string): Readonly<Record<string, unknown>> {
   return parsed as Readonly<Record<string, unknown>>;
 }
 
-function contradictions(config: Config, sources: Configured['sources']): string[] {
+/** What does not go together. What is wrong by itself is left out: it has been told of. */
+function contradictions(config: Partial<Config>, sources: Configured['sources']): string[] {
   const wrong: string[] = [];
+  const seen = new Map<string, string>();
   for (const name of ['grpc-endpoint', 'http-endpoint'] as const)
-    for (const text of config[name])
+    for (const text of config[name] ?? [])
       try {
         const endpoint = parseEndpoint(text);
         const isImplied = name === 'http-endpoint' && sources[name] === 'default';
-        if (endpoint.kind === 'tcp' && !config.insecure && !isImplied)
+        if (endpoint.kind === 'tcp' && config.insecure === false && !isImplied)
           wrong.push(
             `--${name} ${text} would serve plain text: allow it with --insecure, or serve a unix socket only (--${name} unix:///PATH)`,
           );
+        const other = seen.get(formatEndpoint(endpoint));
+        const isFixed = endpoint.kind === 'unix' || endpoint.port !== 0;
+        if (isFixed && !isImplied && other !== undefined && other !== name)
+          wrong.push(`--${name} ${text} and --${other} are the same endpoint: gRPC and HTTP need one each`);
+        seen.set(formatEndpoint(endpoint), name);
       } catch (error) {
         if (!(error instanceof Fault)) throw error;
         wrong.push(`--${name}: ${error.message}`);
       }
+  const { 'state-dir': state, 'run-dir': run } = config;
+  if (
+    state !== undefined &&
+    run !== undefined &&
+    (`${run}/`.startsWith(`${state}/`) || `${state}/`.startsWith(`${run}/`))
+  )
+    wrong.push(`--run-dir ${run} and --state-dir ${state} lie in each other: everything below each is its own`);
   return wrong;
 }
 

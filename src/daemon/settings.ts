@@ -71,6 +71,12 @@ export const SETTINGS = {
     default: ['localhost:8090'],
     help: 'where HTTP/JSON is served',
   },
+  'socket-group': {
+    schema: z.string().regex(/^([a-z_][a-z0-9_-]{0,31}\$?|\d{1,10})$/, 'must be the name of a group, or its number'),
+    value: 'GROUP',
+    default: 'flintlock',
+    help: 'members of this group may use the unix sockets without being root; the default is left out where there is no such group',
+  },
   insecure: { schema: z.boolean(), default: false, help: 'serve plain text on TCP endpoints' },
   'image-root': {
     schema: z.array(absolute),
@@ -78,6 +84,12 @@ export const SETTINGS = {
     repeatable: true,
     default: [],
     help: 'images may come from OCI layouts and archives below it',
+  },
+  'demo-kernel': {
+    schema: z.string().min(1, 'must be a reference, auto or none'),
+    value: 'REF',
+    default: 'auto',
+    help: 'the image with kernel and initrd that "flintlock run" boots; auto: the demo kernel of the checkout that the daemon runs from, if it is below an --image-root; or none',
   },
   'insecure-registry': {
     schema: z.array(z.string().regex(/^[A-Za-z0-9.-]+(:\d+)?$/, 'must be HOST or HOST:PORT')),

@@ -57,6 +57,19 @@ export interface RunningVmm {
   release(): void;
 }
 
+/** The way in to a guest's serial console. The way out is the file of `consolePath`. */
+export interface ConsoleInput {
+  /**
+   * Types. Resolves once the VMM, or the system on its way there, has taken it: a guest that does not read holds it up.
+   * @throws Fault `refused` when the console was closed, by whosoever
+   */
+  write(bytes: Uint8Array): Promise<void>;
+  /** Resolves when it is closed, by whosoever. */
+  readonly closed: Promise<void>;
+  /** What was not taken yet is dropped. */
+  close(): void;
+}
+
 export interface VmmInfo {
   readonly name: string;
   readonly version: string;
@@ -88,6 +101,11 @@ export interface Vmm {
   isProgram(argv: readonly string[], exe: string): boolean;
   /** The file with what the guest wrote to its console: it only grows, its beginning may be freed. */
   consolePath(config: Pick<VmmConfig, 'stateDirectory'>): string;
+  /**
+   * Opens the console of a guest that runs. A VMM takes one client at a time: the caller sees to it that there is one.
+   * @throws Fault `refused` when it is not there; the signal's reason
+   */
+  openConsole(config: Pick<VmmConfig, 'runDirectory'>, signal: AbortSignal): Promise<ConsoleInput>;
   /** Every file and socket that it may make in those directories, for the audit. */
   paths(config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[];
 }

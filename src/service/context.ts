@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images } from '../ports/images.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import type { Vmm, VmmInfo } from '../ports/vmm.ts';
+import type { ConsoleInput, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
 import type { AuditReport, Resources } from './services.ts';
@@ -34,6 +34,10 @@ export interface ServiceContext {
   isWatched(uid: Uid): boolean;
   isReconciling(): boolean;
   consolePath(vm: MicroVm): string | undefined;
+  /** The way in to a console, shared by all who are attached. */
+  joinConsole(uid: Uid): Promise<ConsoleInput>;
+  /** The image that `flintlock run` boots, or empty. */
+  readonly demoKernel: string;
   /** Calls back when a record, or what is shown of it, may have changed. @returns how to stop */
   onChange(listener: () => void): () => void;
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;

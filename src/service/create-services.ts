@@ -1,3 +1,4 @@
+import { attachConsole } from './attach-console.ts';
 import { readConsole } from './console.ts';
 import { type ServiceContext, view } from './context.ts';
 import { create } from './create.ts';
@@ -19,6 +20,7 @@ export function createServices(context: ServiceContext): Services {
     watch: (request, signal) => watch(context, request, signal),
     wait: (request, signal) => wait(context, request, signal),
     readConsole: (request, signal) => readConsole(context, request, signal),
+    attachConsole: (request, typed, signal) => attachConsole(context, request, typed, signal),
     info: () => info(context),
     audit: (options, signal) => context.audit(options, signal),
   };

@@ -27,5 +27,6 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
     volumeCopy: context.volumes.kind,
     reconciling: context.isReconciling(),
     microvms: vms.length,
+    demoKernel: context.demoKernel,
   };
 }

@@ -50,6 +50,8 @@ export interface ServerInfo {
   readonly volumeCopy: CopyKind;
   readonly reconciling: boolean;
   readonly microvms: number;
+  /** A reference, or empty. */
+  readonly demoKernel: string;
 }
 
 export interface Resources {
@@ -87,6 +89,15 @@ export interface Services {
   /** What was recorded of the console; with `follow` also what comes, until the microVM is gone or the signal aborts. */
   readConsole(
     request: { readonly uid: string; readonly follow: boolean; readonly tailBytes: number },
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
+  /**
+   * Types on the console of a guest that runs, and reads it until the run ends.
+   * @param typed - pieces of at most 64 KiB; read on only as fast as the guest takes them
+   */
+  attachConsole(
+    request: { readonly uid: string; readonly tailBytes: number },
+    typed: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
   info(): Promise<ServerInfo>;

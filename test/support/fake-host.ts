@@ -2,7 +2,7 @@ import { createUlids } from '../../src/base/ulid.ts';
 import type { SpecDraft } from '../../src/domain/draft.ts';
 import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
-import { type Names, networkDirectory, vmStateDirectory } from '../../src/domain/names.ts';
+import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '../../src/domain/names.ts';
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
@@ -311,6 +311,8 @@ export class FakeHost {
       isWatched: (uid) => guests.of(uid) !== undefined,
       isReconciling: () => false,
       consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),
+      joinConsole: (uid) => vmm.openConsole({ runDirectory: vmRunDirectory(names, uid) }, new AbortController().signal),
+      demoKernel: '',
       onChange(listener) {
         const stops = [store.onEvent(listener), guests.onAttach(listener)];
         return () => {

@@ -73,6 +73,7 @@ export const sampleInfo: ServerInfo = {
   volumeCopy: 'qcow2',
   reconciling: false,
   microvms: 1,
+  demoKernel: '',
 };
 
 /** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
@@ -100,6 +101,10 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & { rea
       find({ uid });
       yield Buffer.from('hello\r\n');
       yield Buffer.from([0, 255, 10]);
+    },
+    async *attachConsole({ uid }, typed) {
+      find({ uid });
+      for await (const bytes of typed) yield bytes; // an echo
     },
     info: async () => sampleInfo,
     audit: async ({ fix }) => {

@@ -379,6 +379,9 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
         const process = world.processes.get(pid);
         return process ? watch(process) : { reason: 'VmmVanished', message: 'it was gone when the daemon came back' };
       }),
+    openConsole: async () => {
+      throw new Fault('refused', 'A fake VMM has no console to type on');
+    },
     stop: (config, process, signal) =>
       world.act(caller, 'undo vmm', signal, () => {
         const pids = process ? [process.pid] : world.vmmsOf(config.uid);

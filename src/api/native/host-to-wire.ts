@@ -21,6 +21,7 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     volumeCopy: info.volumeCopy,
     reconciling: info.reconciling,
     microvms: int32(info.microvms),
+    demoKernel: info.demoKernel,
   });
 }
 

@@ -1,6 +1,7 @@
 import { type Duration, durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
 import {
+  type AttachConsoleRequest,
   type CreateMicroVMRequest,
   type DeleteMicroVMRequest,
   type GetMicroVMRequest,
@@ -116,6 +117,30 @@ export class MicroVms {
     if (tailBytes < 0n) throw Fault.invalid([{ field: 'tail_bytes', description: 'must not be negative' }]);
     const pieces = this.#services.readConsole({ uid, follow, tailBytes: Number(tailBytes) }, signal);
     for await (const data of eachUntil(signal, pieces)) yield { data: ownBytes(data) };
+  }
+
+  async *attachConsole(
+    requests: AsyncIterable<AttachConsoleRequest>,
+    { signal }: Call,
+  ): AsyncGenerator<{ data: Uint8Array<ArrayBuffer> }> {
+    const messages = requests[Symbol.asyncIterator]();
+    const first = await messages.next();
+    const { uid = '', tailBytes = 0n, data = new Uint8Array() } = first.done ? {} : first.value;
+    if (uid === '')
+      throw Fault.invalid([{ field: 'uid', description: 'must name the microvm to attach to, in the first message' }]);
+    if (tailBytes < 0n) throw Fault.invalid([{ field: 'tail_bytes', description: 'must not be negative' }]);
+    const request = { uid, tailBytes: Number(tailBytes) };
+    const pieces = this.#services.attachConsole(request, typedIn(messages, data), signal);
+    for await (const piece of eachUntil(signal, pieces)) yield { data: ownBytes(piece) };
+  }
+}
+
+async function* typedIn(requests: AsyncIterator<AttachConsoleRequest>, first: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield first;
+  for (let next = await requests.next(); !next.done; next = await requests.next()) {
+    if (next.value.uid !== '' || next.value.tailBytes !== 0n)
+      throw Fault.invalid([{ field: 'uid', description: 'and tail_bytes belong into the first message only' }]);
+    yield next.value.data;
   }
 }
 

@@ -4,7 +4,7 @@ import type { VmmConfig } from '../../ports/vmm.ts';
 /** QEMU's control socket. */
 export const qmpSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'qmp.sock');
 
-/** The guest's serial port, for a hand in need: nobody connects by default, the log is the record. */
+/** The guest's serial port, for who types: the daemon connects while somebody is attached, the log is the record. */
 export const consoleSocket = (config: Pick<VmmConfig, 'runDirectory'>): string =>
   join(config.runDirectory, 'console.sock');
 

@@ -6,6 +6,7 @@ import type { RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../ports/vm
 import { type AccelChoice, type Acceleration, chooseAcceleration, hostTscKhz } from './accel.ts';
 import { type Machine, qemuArgv } from './argv.ts';
 import { commandLine } from './cmdline.ts';
+import { openConsoleSocket } from './console.ts';
 import { endOf, unavailable } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
@@ -154,6 +155,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
+    openConsole: (config, signal) => openConsoleSocket(consoleSocket(config), signal),
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
 }

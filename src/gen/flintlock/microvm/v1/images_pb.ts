@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/images.proto.
  */
 export const file_flintlock_microvm_v1_images: GenFile = /*@__PURE__*/
-  fileDesc("CiFmbGludGxvY2svbWljcm92bS92MS9pbWFnZXMucHJvdG8SFGZsaW50bG9jay5taWNyb3ZtLnYxIoIBCgVJbWFnZRIOCgZkaWdlc3QYASABKAkSEgoKcmVmZXJlbmNlcxgCIAMoCRISCgpzaXplX2J5dGVzGAMgASgDEg8KB3VzZWRfYnkYBCADKAkSMAoMbGFzdF91c2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCITChFMaXN0SW1hZ2VzUmVxdWVzdCJBChJMaXN0SW1hZ2VzUmVzcG9uc2USKwoGaW1hZ2VzGAEgAygLMhsuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW1hZ2UiWwoQUHVsbEltYWdlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkSHgoRZ29sZGVuX3NpemVfaW5fbWIYAiABKAVIAIgBAUIUChJfZ29sZGVuX3NpemVfaW5fbWIiaAoRUHVsbEltYWdlUmVzcG9uc2USEgoKZG9uZV9ieXRlcxgBIAEoAxITCgt0b3RhbF9ieXRlcxgCIAEoAxIqCgVpbWFnZRgDIAEoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlIiMKElJlbW92ZUltYWdlUmVxdWVzdBINCgVpbWFnZRgBIAEoCSIqChNSZW1vdmVJbWFnZVJlc3BvbnNlEhMKC2ZyZWVkX2J5dGVzGAEgASgDIhQKElBydW5lSW1hZ2VzUmVxdWVzdCJYChNQcnVuZUltYWdlc1Jlc3BvbnNlEiwKB3JlbW92ZWQYASADKAsyGy5mbGludGxvY2subWljcm92bS52MS5JbWFnZRITCgtmcmVlZF9ieXRlcxgCIAEoAzKXAwoMSW1hZ2VTZXJ2aWNlEl8KCkxpc3RJbWFnZXMSJy5mbGludGxvY2subWljcm92bS52MS5MaXN0SW1hZ2VzUmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJeCglQdWxsSW1hZ2USJi5mbGludGxvY2subWljcm92bS52MS5QdWxsSW1hZ2VSZXF1ZXN0GicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHVsbEltYWdlUmVzcG9uc2UwARJiCgtSZW1vdmVJbWFnZRIoLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVxdWVzdBopLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVzcG9uc2USYgoLUHJ1bmVJbWFnZXMSKC5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1JlcXVlc3QaKS5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiFmbGludGxvY2svbWljcm92bS92MS9pbWFnZXMucHJvdG8SFGZsaW50bG9jay5taWNyb3ZtLnYxIuUBCgVJbWFnZRIOCgZkaWdlc3QYASABKAkSEgoKcmVmZXJlbmNlcxgCIAMoCRISCgpzaXplX2J5dGVzGAMgASgDEg8KB3VzZWRfYnkYBCADKAkSMAoMbGFzdF91c2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCgdnb2xkZW5zGAYgAygLMiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuR29sZGVuSW1hZ2USLQoJcHVsbGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI1CgtHb2xkZW5JbWFnZRISCgpzaXplX2luX21iGAEgASgFEhIKCnNpemVfYnl0ZXMYAiABKAMiEwoRTGlzdEltYWdlc1JlcXVlc3QifQoSTGlzdEltYWdlc1Jlc3BvbnNlEisKBmltYWdlcxgBIAMoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlEhMKC3ZvbHVtZV9jb3B5GAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAMSEQoJbWF4X2J5dGVzGAQgASgDIlsKEFB1bGxJbWFnZVJlcXVlc3QSEQoJcmVmZXJlbmNlGAEgASgJEh4KEWdvbGRlbl9zaXplX2luX21iGAIgASgFSACIAQFCFAoSX2dvbGRlbl9zaXplX2luX21iIoYBChFQdWxsSW1hZ2VSZXNwb25zZRISCgpkb25lX2J5dGVzGAEgASgDEhMKC3RvdGFsX2J5dGVzGAIgASgDEioKBWltYWdlGAMgASgLMhsuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW1hZ2USDAoEc3RlcBgEIAEoCRIOCgZyZW1hcmsYBSABKAkiIwoSUmVtb3ZlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIlgKE1JlbW92ZUltYWdlUmVzcG9uc2USEwoLZnJlZWRfYnl0ZXMYASABKAMSLAoHcmVtb3ZlZBgCIAEoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlIhQKElBydW5lSW1hZ2VzUmVxdWVzdCJYChNQcnVuZUltYWdlc1Jlc3BvbnNlEiwKB3JlbW92ZWQYASADKAsyGy5mbGludGxvY2subWljcm92bS52MS5JbWFnZRITCgtmcmVlZF9ieXRlcxgCIAEoAzKXAwoMSW1hZ2VTZXJ2aWNlEl8KCkxpc3RJbWFnZXMSJy5mbGludGxvY2subWljcm92bS52MS5MaXN0SW1hZ2VzUmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJeCglQdWxsSW1hZ2USJi5mbGludGxvY2subWljcm92bS52MS5QdWxsSW1hZ2VSZXF1ZXN0GicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHVsbEltYWdlUmVzcG9uc2UwARJiCgtSZW1vdmVJbWFnZRIoLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVxdWVzdBopLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVzcG9uc2USYgoLUHJ1bmVJbWFnZXMSKC5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1JlcXVlc3QaKS5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * Image is one image on the host.
@@ -54,6 +54,20 @@ export type Image = Message<"flintlock.microvm.v1.Image"> & {
    * @generated from field: google.protobuf.Timestamp last_used_at = 5;
    */
   lastUsedAt?: Timestamp | undefined;
+
+  /**
+   * The disk images that were made of it; size_bytes counts them too.
+   *
+   * @generated from field: repeated flintlock.microvm.v1.GoldenImage goldens = 6;
+   */
+  goldens: GoldenImage[];
+
+  /**
+   * When it was pulled.
+   *
+   * @generated from field: google.protobuf.Timestamp pulled_at = 7;
+   */
+  pulledAt?: Timestamp | undefined;
 };
 
 /**
@@ -62,6 +76,34 @@ export type Image = Message<"flintlock.microvm.v1.Image"> & {
  */
 export const ImageSchema: GenMessage<Image> = /*@__PURE__*/
   messageDesc(file_flintlock_microvm_v1_images, 0);
+
+/**
+ * GoldenImage is a disk image of an image's files. Volumes are copies of it.
+ *
+ * @generated from message flintlock.microvm.v1.GoldenImage
+ */
+export type GoldenImage = Message<"flintlock.microvm.v1.GoldenImage"> & {
+  /**
+   * The size that a guest sees, MiB.
+   *
+   * @generated from field: int32 size_in_mb = 1;
+   */
+  sizeInMb: number;
+
+  /**
+   * Bytes on disk: it is sparse.
+   *
+   * @generated from field: int64 size_bytes = 2;
+   */
+  sizeBytes: bigint;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.GoldenImage.
+ * Use `create(GoldenImageSchema)` to create a new message.
+ */
+export const GoldenImageSchema: GenMessage<GoldenImage> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_images, 1);
 
 /**
  * ListImagesRequest is the request of ListImages.
@@ -76,7 +118,7 @@ export type ListImagesRequest = Message<"flintlock.microvm.v1.ListImagesRequest"
  * Use `create(ListImagesRequestSchema)` to create a new message.
  */
 export const ListImagesRequestSchema: GenMessage<ListImagesRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 1);
+  messageDesc(file_flintlock_microvm_v1_images, 2);
 
 /**
  * ListImagesResponse is the answer of ListImages.
@@ -85,11 +127,32 @@ export const ListImagesRequestSchema: GenMessage<ListImagesRequest> = /*@__PURE_
  */
 export type ListImagesResponse = Message<"flintlock.microvm.v1.ListImagesResponse"> & {
   /**
-   * The images.
+   * The images, used last first.
    *
    * @generated from field: repeated flintlock.microvm.v1.Image images = 1;
    */
   images: Image[];
+
+  /**
+   * How volumes are copied from disk images: reflink, qcow2 or sparse.
+   *
+   * @generated from field: string volume_copy = 2;
+   */
+  volumeCopy: string;
+
+  /**
+   * Bytes on disk of all images.
+   *
+   * @generated from field: int64 size_bytes = 3;
+   */
+  sizeBytes: bigint;
+
+  /**
+   * The limit above which images that nothing uses are dropped, used last longest ago first; 0: none.
+   *
+   * @generated from field: int64 max_bytes = 4;
+   */
+  maxBytes: bigint;
 };
 
 /**
@@ -97,7 +160,7 @@ export type ListImagesResponse = Message<"flintlock.microvm.v1.ListImagesRespons
  * Use `create(ListImagesResponseSchema)` to create a new message.
  */
 export const ListImagesResponseSchema: GenMessage<ListImagesResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 2);
+  messageDesc(file_flintlock_microvm_v1_images, 3);
 
 /**
  * PullImageRequest is the request of PullImage.
@@ -125,7 +188,7 @@ export type PullImageRequest = Message<"flintlock.microvm.v1.PullImageRequest"> 
  * Use `create(PullImageRequestSchema)` to create a new message.
  */
 export const PullImageRequestSchema: GenMessage<PullImageRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 3);
+  messageDesc(file_flintlock_microvm_v1_images, 4);
 
 /**
  * PullImageResponse is progress, then the image.
@@ -153,6 +216,20 @@ export type PullImageResponse = Message<"flintlock.microvm.v1.PullImageResponse"
    * @generated from field: flintlock.microvm.v1.Image image = 3;
    */
   image?: Image | undefined;
+
+  /**
+   * What is being done: pull (bytes are counted), golden (the disk image is made), done.
+   *
+   * @generated from field: string step = 4;
+   */
+  step: string;
+
+  /**
+   * What the caller should know: e.g. that the registry could not be asked and the digest last seen was used.
+   *
+   * @generated from field: string remark = 5;
+   */
+  remark: string;
 };
 
 /**
@@ -160,7 +237,7 @@ export type PullImageResponse = Message<"flintlock.microvm.v1.PullImageResponse"
  * Use `create(PullImageResponseSchema)` to create a new message.
  */
 export const PullImageResponseSchema: GenMessage<PullImageResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 4);
+  messageDesc(file_flintlock_microvm_v1_images, 5);
 
 /**
  * RemoveImageRequest is the request of RemoveImage.
@@ -169,7 +246,7 @@ export const PullImageResponseSchema: GenMessage<PullImageResponse> = /*@__PURE_
  */
 export type RemoveImageRequest = Message<"flintlock.microvm.v1.RemoveImageRequest"> & {
   /**
-   * The digest or reference of the image.
+   * The digest of the image, 12 or more hex digits of it, or a reference.
    *
    * @generated from field: string image = 1;
    */
@@ -181,7 +258,7 @@ export type RemoveImageRequest = Message<"flintlock.microvm.v1.RemoveImageReques
  * Use `create(RemoveImageRequestSchema)` to create a new message.
  */
 export const RemoveImageRequestSchema: GenMessage<RemoveImageRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 5);
+  messageDesc(file_flintlock_microvm_v1_images, 6);
 
 /**
  * RemoveImageResponse is the answer of RemoveImage.
@@ -195,6 +272,13 @@ export type RemoveImageResponse = Message<"flintlock.microvm.v1.RemoveImageRespo
    * @generated from field: int64 freed_bytes = 1;
    */
   freedBytes: bigint;
+
+  /**
+   * The image that was removed.
+   *
+   * @generated from field: flintlock.microvm.v1.Image removed = 2;
+   */
+  removed?: Image | undefined;
 };
 
 /**
@@ -202,7 +286,7 @@ export type RemoveImageResponse = Message<"flintlock.microvm.v1.RemoveImageRespo
  * Use `create(RemoveImageResponseSchema)` to create a new message.
  */
 export const RemoveImageResponseSchema: GenMessage<RemoveImageResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 6);
+  messageDesc(file_flintlock_microvm_v1_images, 7);
 
 /**
  * PruneImagesRequest is the request of PruneImages.
@@ -217,7 +301,7 @@ export type PruneImagesRequest = Message<"flintlock.microvm.v1.PruneImagesReques
  * Use `create(PruneImagesRequestSchema)` to create a new message.
  */
 export const PruneImagesRequestSchema: GenMessage<PruneImagesRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 7);
+  messageDesc(file_flintlock_microvm_v1_images, 8);
 
 /**
  * PruneImagesResponse is the answer of PruneImages.
@@ -245,7 +329,7 @@ export type PruneImagesResponse = Message<"flintlock.microvm.v1.PruneImagesRespo
  * Use `create(PruneImagesResponseSchema)` to create a new message.
  */
 export const PruneImagesResponseSchema: GenMessage<PruneImagesResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_images, 8);
+  messageDesc(file_flintlock_microvm_v1_images, 9);
 
 /**
  * ImageService shows and keeps the host's image cache.
