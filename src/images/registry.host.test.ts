@@ -1,7 +1,6 @@
-import { existsSync } from 'node:fs';
 import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
@@ -126,8 +125,9 @@ describe('a registry', () => {
   });
 });
 
-// The distribution's own: package docker-registry.
-describe.skipIf(!existsSync('/usr/bin/docker-registry'))('docker-registry, with a login', () => {
+// The distribution's own: the set-up of the tests unpacks its package.
+const REGISTRY = resolve(import.meta.dirname, '../../.cache/tools/usr/bin/docker-registry');
+describe('docker-registry, with a login', () => {
   const authFile = (password: string): string =>
     JSON.stringify({ auths: { [REAL]: { auth: Buffer.from(`u:${password}`).toString('base64') } } });
 
@@ -144,7 +144,7 @@ describe.skipIf(!existsSync('/usr/bin/docker-registry'))('docker-registry, with 
     await writeFile(join(top, 'registry.yml'), JSON.stringify(config));
     await writeFile(join(top, 'good.json'), authFile('secret'));
     await writeFile(join(top, 'bad.json'), authFile('guess'));
-    await serve('docker-registry', 'serve', join(top, 'registry.yml'));
+    await serve(REGISTRY, 'serve', join(top, 'registry.yml'));
     const push = [
       'skopeo',
       '--insecure-policy',
