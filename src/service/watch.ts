@@ -29,6 +29,9 @@ export async function* watch(
     for (const vm of store.list(query))
       yield { type: 'ADDED', vm: view(vm, context), cursor: cursorAt(seq), at: clock.now() };
   }
+  if (seq < store.oldestSeq()) throw expired();
+  // The reader learns at once that it watches, and from where.
+  yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
   for (;;) {
     if (seq < store.oldestSeq()) throw expired();
     const events = store.events(seq, BATCH);
