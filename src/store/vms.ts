@@ -31,7 +31,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
   const taken = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
   const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at) VALUES (?, ?, ?)');
-  const readEvents = db.sql.prepare('SELECT seq, type, record, at FROM events WHERE seq > ? ORDER BY seq LIMIT ?');
+  const readEvents = db.sql.prepare('SELECT seq, type, record, at FROM events WHERE seq > ? ORDER BY seq');
   const newestEvent = db.sql.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'");
   const oldestEvent = db.sql.prepare('SELECT min(seq) AS seq FROM events');
   const setMeta = db.sql.prepare(
@@ -58,7 +58,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   /** One row that cannot be read is told and left out: it never stops the others. */
   const parse = (row: Record<string, unknown>): MicroVm[] => {
     try {
-      return [JSON.parse(String(row.record)) as MicroVm];
+      const vm: unknown = JSON.parse(String(row.record));
+      if (!isRecord(vm)) throw new TypeError('it is no record of a microVM');
+      return [vm];
     } catch (error) {
       log.error('a stored record cannot be read', { record: String(row.record).slice(0, 200), error: String(error) });
       return [];
@@ -131,11 +133,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         where.push(sql);
         values.push(...bound);
       }
-      const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid LIMIT ?`;
-      return db.sql
-        .prepare(text)
-        .all(...values, limit ?? -1)
-        .flatMap(parse);
+      const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid`;
+      return firstOf(db.sql.prepare(text).iterate(...values), parse, limit);
     },
 
     update: (uid, change) =>
@@ -182,13 +181,16 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     recall,
     cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
     events: (afterSeq, limit) =>
-      readEvents.all(afterSeq, limit).flatMap((row) =>
-        parse(row).map((vm) => ({
-          type: String(row.type) as VmEvent['type'],
-          seq: Number(row.seq),
-          vm,
-          at: Number(row.at),
-        })),
+      firstOf(
+        readEvents.iterate(afterSeq),
+        (row) =>
+          parse(row).map((vm) => ({
+            type: String(row.type) as VmEvent['type'],
+            seq: Number(row.seq),
+            vm,
+            at: Number(row.at),
+          })),
+        limit,
       ),
     oldestSeq() {
       const seq = oldestEvent.get()?.seq;
@@ -199,4 +201,27 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return () => listeners.delete(listener);
     },
   };
+}
+
+/** At most `limit` that can be read: one that cannot is no end of the page. */
+function firstOf<T>(
+  rows: Iterable<Record<string, unknown>>,
+  read: (row: Record<string, unknown>) => readonly T[],
+  limit = Number.POSITIVE_INFINITY,
+): readonly T[] {
+  const found: T[] = [];
+  for (const row of rows) {
+    if (found.length >= limit) break;
+    found.push(...read(row));
+  }
+  return found;
+}
+
+/** What every reader counts on. The rest is as whoever wrote it left it: `update` writes whole records. */
+function isRecord(value: unknown): value is MicroVm {
+  const { uid, spec, state, allocation, made } = Object(value) as Partial<Record<string, unknown>>;
+  return (
+    typeof uid === 'string' &&
+    [spec, state, allocation, made].every((part) => typeof part === 'object' && part !== null)
+  );
 }

@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
 import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
