@@ -6,6 +6,7 @@ import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
+import { tailOrNothing } from './console-tail.ts';
 
 export interface GuestsDeps {
   readonly store: Store;
@@ -16,10 +17,15 @@ export interface GuestsDeps {
   consoleTail(uid: Uid): Promise<string>;
 }
 
+/** What could not be stored, for want of room on the disk, is tried again after this time. */
+const STORE_AGAIN_MS = 5_000;
+
 /** The VMMs that run, watched: what they say is stored at once. */
 export class WatchedGuests implements Guests {
   readonly #running = new Map<Uid, RunningVmm>();
   readonly #listeners = new Set<() => void>();
+  /** Cancels what is to be tried again. */
+  readonly #again = new Map<Uid, () => void>();
   readonly #deps: GuestsDeps;
 
   constructor(deps: GuestsDeps) {
@@ -29,7 +35,7 @@ export class WatchedGuests implements Guests {
   attach(uid: Uid, running: RunningVmm): void {
     this.detach(uid);
     this.#running.set(uid, running);
-    running.onGuest(() => this.#store(uid, () => this.say(uid)));
+    running.onGuest(() => this.#heard(uid));
     void running.ended.then((end) => this.#ended(uid, running, end));
     for (const listener of this.#listeners) listener();
   }
@@ -51,11 +57,12 @@ export class WatchedGuests implements Guests {
   detach(uid: Uid): void {
     const running = this.#running.get(uid);
     this.#running.delete(uid);
+    this.#cancelAgain(uid);
     running?.release();
   }
 
   detachAll(): void {
-    for (const uid of this.all()) this.detach(uid);
+    for (const uid of [...this.all(), ...this.#again.keys()]) this.detach(uid);
   }
 
   /** Calls back when a VMM has been taken over: what is shown of its microVM changes. @returns how to stop */
@@ -64,15 +71,13 @@ export class WatchedGuests implements Guests {
     return () => this.#listeners.delete(listener);
   }
 
-  /** Stores how a run ended. */
+  /** Stores how a run ended. @throws when it cannot be stored */
   async recordEnd(uid: Uid, end: VmmEnd): Promise<void> {
-    const { store, clock, log, wake } = this.#deps;
-    const tail = await this.#deps.consoleTail(uid);
-    this.#store(uid, () => {
-      const vm = store.update(uid, (old) => ended(old, end, tail, clock.now()));
-      if (vm?.state.is === 'FAILED' || vm?.state.is === 'STOPPED')
-        log.info('a microVM has ended', { uid, reason: end.reason, message: end.message });
-    });
+    const { store, clock, log, wake, consoleTail } = this.#deps;
+    const tail = await tailOrNothing(consoleTail, log)(uid);
+    const vm = store.update(uid, (old) => ended(old, end, tail, clock.now()));
+    if (vm?.state.is === 'FAILED' || vm?.state.is === 'STOPPED')
+      log.info('a microVM has ended', { uid, reason: end.reason, message: end.message });
     wake.wake(uid);
   }
 
@@ -80,16 +85,41 @@ export class WatchedGuests implements Guests {
     if (this.#running.get(uid) !== running) return; // let go of, or replaced
     this.#running.delete(uid);
     running.release();
-    await this.recordEnd(uid, end);
+    await this.#recordAtLast(uid, end);
   }
 
-  /** The VMM's word comes at any time: a disk that is full then must not end the daemon. The next look stores it. */
-  #store(uid: Uid, write: () => void): void {
+  /** A full disk must neither end the daemon nor lose how the run ended. */
+  async #recordAtLast(uid: Uid, end: VmmEnd): Promise<void> {
     try {
-      write();
+      await this.recordEnd(uid, end);
     } catch (error) {
-      this.#deps.log.error('the state of a microVM could not be stored', { uid, error: String(error) });
-      this.#deps.wake.wake(uid);
+      this.#tryAgain(uid, error, () => void this.#recordAtLast(uid, end));
     }
+  }
+
+  /** The VMM's word comes at any time: what cannot be stored now is stored by a later look. */
+  #heard(uid: Uid): void {
+    try {
+      this.say(uid);
+    } catch (error) {
+      this.#tryAgain(uid, error, () => this.#deps.wake.wake(uid));
+    }
+  }
+
+  /** After a pause: at once would be for ever, while the disk is full. */
+  #tryAgain(uid: Uid, error: unknown, again: () => void): void {
+    const { clock, log } = this.#deps;
+    log.error('the state of a microVM could not be stored', { uid, error: String(error) });
+    this.#cancelAgain(uid);
+    const cancel = clock.after(STORE_AGAIN_MS, () => {
+      this.#again.delete(uid);
+      again();
+    });
+    this.#again.set(uid, cancel);
+  }
+
+  #cancelAgain(uid: Uid): void {
+    this.#again.get(uid)?.();
+    this.#again.delete(uid);
   }
 }

@@ -1,7 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
-import type { MicroVm, Uid } from '../domain/microvm.ts';
+import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { planMake, planUnmake } from '../domain/plan.ts';
 import { failed, preparing, willRetry } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -11,6 +11,7 @@ import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { StepResults } from '../steps/facts.ts';
 import type { VmmIntent } from '../steps/vmm.ts';
+import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 import type { Look } from './scheduler.ts';
 import type { StepRunner } from './step-runner.ts';
@@ -32,10 +33,13 @@ const RETRY = { firstMs: 1_000, maxMs: 300_000 };
 /** A delete is never given up, so it comes back sooner. */
 const DELETE_RETRY = { firstMs: 500, maxMs: 30_000 };
 const ADOPT_MS = 20_000;
+/** After a fault for which the record plans no attempt: a VMM that could not be taken over, a run that could not be cleared away. */
+const LOOK_AGAIN_MS = 10_000;
 
 /** Makes what is there into what should be there, for one microVM. */
 export function createReconciler(deps: ReconcilerDeps): Look {
   const { store, ledger, runner, guests, clock, log } = deps;
+  const consoleTail = tailOrNothing(deps.consoleTail, log);
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
@@ -47,8 +51,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const adopt = async (vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean> => {
     const { provider, config } = entry.intent as unknown as VmmIntent;
     const { process } = entry.result as unknown as StepResults['vmm'];
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(ADOPT_MS)]);
-    const found = await deps.vmm(provider).adopt(config, process, limited);
+    const found = await withinTime(signal, (limited) => deps.vmm(provider).adopt(config, process, limited));
     if ('reason' in found) {
       await guests.recordEnd(vm.uid, found);
       return false;
@@ -102,11 +105,13 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   };
 
   /** Writes down what failed, and when it is tried again. */
-  const afterFault = async (uid: Uid, fault: Fault): Promise<number | undefined> => {
+  const afterFault = async (uid: Uid, was: StateName, fault: Fault): Promise<number | undefined> => {
     const now = clock.now();
-    const tail = await deps.consoleTail(uid);
+    const tail = await consoleTail(uid);
     const after = store.update(uid, (vm) => {
       const attempt = vm.retry + 1;
+      // A delete that was accepted meanwhile is not to blame, and does not wait.
+      if (vm.state.is === 'DELETING' && was !== 'DELETING') return undefined;
       if (vm.state.is === 'DELETING')
         return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), DELETE_RETRY));
       if (fault.terminal) return failed(vm, fault, tail);
@@ -115,17 +120,15 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     });
     const again = after && nextRetryAt(after);
     log.warn('a step failed', { uid, state: after?.state.is, reason: fault.reason, message: fault.message, again });
-    // A run that ended and could not be cleared away has no retry in its record.
-    return (
-      again ?? (after?.state.is === 'FAILED' || after?.state.is === 'STOPPED' ? now + DELETE_RETRY.maxMs : undefined)
-    );
+    return again ?? now + LOOK_AGAIN_MS;
   };
 
   return async (uid, signal) => {
     const vm = store.get(uid);
     if (!vm || vm.goneAt !== undefined) return undefined;
     const wait = nextRetryAt(vm);
-    if (wait !== undefined && wait > clock.now()) return wait;
+    // Further off than any back-off: the host's clock was set back since.
+    if (wait !== undefined && wait > clock.now() && wait <= clock.now() + RETRY.maxMs) return wait;
     try {
       await work(vm, signal);
       return undefined;
@@ -133,9 +136,23 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       if (signal.aborted) return undefined;
       if (!(error instanceof Fault)) log.error('a step failed unforeseen', { uid, error: describe(error) });
       const fault = error instanceof Fault ? error : new Fault('tool', `Internal error: ${String(error)}`);
-      return afterFault(uid, fault);
+      return afterFault(uid, vm.state.is, fault);
     }
   };
+}
+
+/** @throws Fault `timeout` when taking over took too long */
+async function withinTime<T>(signal: AbortSignal, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  const late = AbortSignal.timeout(ADOPT_MS);
+  try {
+    return await act(AbortSignal.any([signal, late]));
+  } catch (cause) {
+    if (cause instanceof Fault || signal.aborted || !late.aborted) throw cause;
+    throw new Fault('timeout', `The VMM could not be taken over in ${ADOPT_MS / 1000} s`, {
+      cause,
+      reason: 'VmmUnreachable',
+    });
+  }
 }
 
 const nextRetryAt = ({ state }: MicroVm): number | undefined =>

@@ -3,9 +3,15 @@ import type { ServiceContext } from './context.ts';
 import { find } from './find.ts';
 import type { Target } from './services.ts';
 
-/** Marks a microVM as deleted, durably. A create under way is interrupted; a second delete does no harm. */
+/** Marks a microVM as deleted, durably. A create under way is interrupted; a second delete does not interrupt the first. */
 export function remove({ store, clock, wake }: ServiceContext, target: Target): void {
   const { uid } = find(store, target, false);
-  store.update(uid, (vm) => deleting(vm, clock.now()));
-  wake.interrupt(uid);
+  let isFirst = false;
+  store.update(uid, (vm) => {
+    const next = deleting(vm, clock.now());
+    isFirst = next !== undefined;
+    return next;
+  });
+  if (isFirst) wake.interrupt(uid);
+  else wake.wake(uid);
 }
