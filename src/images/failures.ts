@@ -3,11 +3,37 @@ import { Fault } from '../domain/fault.ts';
 /** Where the bytes came from: a registry may do better next time, a file will not. */
 export type Origin = 'registry' | 'local';
 
+/** What another try may bring. */
+export interface Prospects {
+  /** The registry gave no answer of its own: what is known of it from before may still hold. */
+  readonly unreachable?: boolean;
+  /** Worth another try within seconds; else somebody must mend something first. */
+  readonly soon?: boolean;
+}
+
+/** A transfer failed: transient, with reason ImagePullFailed. */
+export class PullFault extends Fault {
+  readonly unreachable: boolean;
+  readonly soon: boolean;
+
+  constructor(
+    kind: 'tool' | 'timeout',
+    message: string,
+    { unreachable = false, soon = false, cause }: Prospects & ErrorOptions,
+  ) {
+    super(kind, message, { reason: 'ImagePullFailed', cause });
+    this.unreachable = unreachable;
+    this.soon = soon;
+  }
+}
+
 type Make = (text: string, name: string) => Fault;
 const pullFailed =
-  (why: string): Make =>
+  (why: string, prospects: Prospects = {}): Make =>
   (text, name) =>
-    new Fault('tool', `Cannot pull image "${name}": ${why} (${text})`, { reason: 'ImagePullFailed' });
+    new PullFault('tool', `Cannot pull image "${name}": ${why} (${text})`, prospects);
+/** Nobody, or nobody in charge, answered. */
+const unreachable = (why: string): Make => pullFailed(why, { unreachable: true, soon: true });
 const notFound =
   (why: string): Make =>
   (text, name) =>
@@ -62,33 +88,43 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
   },
   {
     match: /no such host|server misbehaving|Temporary failure in name resolution/,
-    registry: pullFailed("the registry's name does not resolve"),
+    registry: unreachable("the registry's name does not resolve"),
     local: invalid('it cannot be read'),
   },
   {
     match: /connection refused/,
-    registry: pullFailed('nothing listens at the registry'),
+    registry: unreachable('nothing listens at the registry'),
     local: invalid('it cannot be read'),
   },
   {
     match: /network is unreachable|no route to host/,
-    registry: pullFailed('this host has no route to the registry'),
+    registry: unreachable('this host has no route to the registry'),
     local: invalid('it cannot be read'),
   },
   {
     match: /i\/o timeout|timeout|deadline exceeded/i,
-    registry: pullFailed('the registry does not answer in time'),
+    registry: unreachable('the registry does not answer in time'),
     local: invalid('it cannot be read'),
   },
   {
     match: /toomanyrequests|Too Many Requests|(from registry|StatusCode:) 429/,
-    registry: pullFailed('the registry asks to pull less often'),
+    registry: pullFailed('the registry asks to pull less often', { unreachable: true }),
     local: invalid('it cannot be read'),
   },
   {
     match: /Digest did not match|does not match provided manifest digest|invalid checksum|unexpected EOF/,
-    registry: pullFailed('what came is not what its digest says, or was cut off'),
+    registry: pullFailed('what came is not what its digest says, or was cut off', { soon: true }),
     local: invalid('a part of it is corrupt or cut off'),
+  },
+  {
+    match: /connection reset|broken pipe|\bEOF\b/,
+    registry: unreachable('the connection to the registry was cut'),
+    local: invalid('it cannot be read'),
+  },
+  {
+    match: /(unexpected HTTP status:|from registry:?|StatusCode:) 5\d\d/,
+    registry: unreachable('the registry has a fault of its own'),
+    local: invalid('it cannot be read'),
   },
 ];
 
@@ -103,17 +139,23 @@ export function explain(error: unknown, name: string, origin: Origin, tool: 'sko
   if (!(error instanceof Fault) || error.reason !== undefined) return error;
   const text = essence(error.message);
   if (error.kind === 'timeout')
-    return new Fault('timeout', `Cannot pull image "${name}": ${text}`, { reason: 'ImagePullFailed', cause: error });
+    return new PullFault('timeout', `Cannot pull image "${name}": ${text}`, {
+      unreachable: true,
+      soon: true,
+      cause: error,
+    });
   if (error.kind === 'full') return full(text, name);
   if (error.kind !== 'tool') return error;
   if (/not installed or not in PATH/.test(error.message))
     return pullFailed(`install the package that has ${tool}`)(text, name);
-  if (/ended by SIG/.test(error.message)) return pullFailed(`${tool} was killed`)(text, name);
+  if (/ended by SIG/.test(error.message)) return pullFailed(`${tool} was killed`, { soon: true })(text, name);
   const known = TEXTS.find(({ match }) => match.test(error.message));
   if (tool === 'umoci')
     return known?.local === full ? full(text, name) : invalid('its layers cannot be unpacked')(text, name);
   if (known) return known[origin](text, name);
-  return origin === 'local' ? invalid('it cannot be read')(text, name) : pullFailed('skopeo failed')(text, name);
+  return origin === 'local'
+    ? invalid('it cannot be read')(text, name)
+    : pullFailed('skopeo failed', { soon: true })(text, name);
 }
 
 /** The text behind `level=fatal msg=`, without its time; in one line, and not a page of it. */

@@ -4,7 +4,8 @@ import { makeExt4, measureTree } from './ext4.ts';
 import type { PullOptions } from './pull.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 
-export interface GoldenOptions extends Pick<PullOptions, 'run' | 'files' | 'clock' | 'paths' | 'keepFreeBytes'> {
+export interface GoldenOptions
+  extends Pick<PullOptions, 'run' | 'files' | 'clock' | 'paths' | 'keepFreeBytes' | 'reservations'> {
   readonly goldenTimeoutMs: number;
 }
 
@@ -33,7 +34,8 @@ export async function makeGolden(
     );
   await files.makeDirectory(paths.goldens, 0o700);
   const { bytes } = await measureTree(image.tree, { run, signal, timeoutMs });
-  await keepFree(files, paths.directory, bytes + keepFreeBytes, `make a disk of ${what}`);
+  const why = `the image's files of ${Math.ceil(bytes / 2 ** 20)} MB`;
+  using _reservation = await options.reservations.reserve(bytes, `make a disk of ${what}`, why);
   const look = (): Promise<void> => keepFree(files, paths.directory, keepFreeBytes, `make a disk of ${what}`);
   const made = await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
     const ext4 = { run, signal: watched, timeoutMs, what, remove: (half: string) => files.remove(half) };

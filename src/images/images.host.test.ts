@@ -11,8 +11,9 @@ import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import type { Run } from '../ports/host.ts';
+import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import { createImages, type ImageStore, type ImagesOptions } from './images.ts';
+import { createImages, type ImagesOptions } from './images.ts';
 
 const exec = promisify(execFile);
 const signal = new AbortController().signal;
@@ -528,7 +529,7 @@ test('a disk that is nearly full ends a pull before it begins, with the figures'
     kind: 'full',
     reason: 'StorageFull',
     terminal: false,
-    message: expect.stringMatching(/needs at least \d+ MB, and .* has \d+ MB free/),
+    message: expect.stringMatching(/needs at least \d+ MB .* must stay free; .* has \d+ MB free/),
   });
   expect(await leftovers()).toEqual([]);
   expect(ledger.all()).toEqual([]);

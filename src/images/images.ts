@@ -1,22 +1,26 @@
+import { backoffMs } from '../base/backoff.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
-import type { Golden, Images, LocalImage } from '../ports/images.ts';
+import type { CachedImage, Golden, ImageStore, Images, InUse, LocalImage, PullRequest } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import { allow } from './allowed.ts';
 import { findBootFile } from './boot-files.ts';
+import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths } from './cache-paths.ts';
+import { PullFault } from './failures.ts';
 import { makeGolden } from './golden.ts';
-import { type CachedImage, Inventory } from './inventory.ts';
-import { type InUse, Keeper } from './keeper.ts';
+import { Inventory } from './inventory.ts';
+import { Keeper } from './keeper.ts';
 import { Ledgered } from './ledgered.ts';
 import { Lookup, type Resolved } from './lookup.ts';
 import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
-import { DIGEST, nameOf, parseReference, type Reference } from './reference.ts';
+import { DIGEST, inFull, nameOf, parseReference, type Reference } from './reference.ts';
+import { DiskReservations } from './reservations.ts';
 import { SharedWork, unlessAborted } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { UseNotes } from './uses.ts';
@@ -47,28 +51,15 @@ export interface ImagesOptions {
   readonly diskTimeoutMs?: number;
   /** Work that would leave less free on the disk is ended. Default: 256 MiB. */
   readonly keepFreeBytes?: number;
+  /** What an image may unpack to. */
+  readonly bounds?: Bounds;
 }
 
-/** The cache behind {@link Images}, with what its keeper needs. */
-export interface ImageStore extends Images {
-  /** What is there, used last first. */
-  list(): Promise<readonly CachedImage[]>;
-  /**
-   * Removes an image and its disk images.
-   * @param inUse - asked at the last moment
-   * @throws Fault `not_found`; Fault `refused` when it is in use, or on its way
-   */
-  remove(digest: string, inUse: () => InUse): Promise<CachedImage>;
-  /**
-   * Removes what is not in use, used last longest ago first, until no more
-   * than `maxBytes` are left. @returns what was removed
-   */
-  prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]>;
-  /** Resolves once nothing is under way: before the ledger is closed. */
-  settled(): Promise<void>;
-}
+type Found = Pick<Resolved, 'digest'> & Partial<Resolved> & { readonly remark?: string };
 
-type Found = Pick<Resolved, 'digest'> & Partial<Resolved>;
+/** A pull ahead of time is tried so often: registries have bad moments. What microVMs need is tried by the reconciler. */
+const PULL_TRIES = 3;
+const PULL_RETRY = { firstMs: 1_000, maxMs: 5_000 };
 
 /** Unpacking and mke2fs keep a disk and a core busy each. */
 const DISK_WORK = 2;
@@ -92,6 +83,9 @@ class ImageCache implements ImageStore {
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
   readonly #keeper: Keeper;
+  /** Digests that somebody works with, and how many do. */
+  readonly #lent = new Map<string, number>();
+  readonly #pullListeners = new Set<() => void>();
   /** The clean-up after the start: nothing new is made while it runs. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -105,6 +99,7 @@ class ImageCache implements ImageStore {
     this.#keeper = new Keeper({
       ...{ inventory: this.#inventory, ledgered: this.#ledgered, paths: this.#paths, uses: this.#uses, log },
       isUnderWay: (entry) => this.#isUnderWay(entry),
+      isLent: (digest) => this.#lent.has(digest),
     });
     const { insecureRegistries, authFile } = options;
     const skopeo = new Skopeo({
@@ -112,6 +107,7 @@ class ImageCache implements ImageStore {
       lookupTimeoutMs: options.lookupTimeoutMs ?? 30_000,
       pullTimeoutMs: options.pullTimeoutMs ?? 1_800_000,
     });
+    const keepFreeBytes = options.keepFreeBytes ?? 256 << 20;
     this.#work = {
       ...{ run, files, clock, paths: this.#paths, skopeo },
       lookup: new Lookup(files, skopeo, this.#paths, clock),
@@ -119,7 +115,9 @@ class ImageCache implements ImageStore {
       diskWork: new Semaphore(DISK_WORK),
       unpackTimeoutMs: options.diskTimeoutMs ?? 1_800_000,
       stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
-      keepFreeBytes: options.keepFreeBytes ?? 256 << 20,
+      keepFreeBytes,
+      reservations: new DiskReservations(files, directory, keepFreeBytes),
+      bounds: options.bounds ?? DEFAULT_BOUNDS,
     };
   }
 
@@ -134,15 +132,29 @@ class ImageCache implements ImageStore {
     if ('wrong' in reference) throw new Fault('invalid', `Cannot use ${reference.wrong}`, { reason: 'ImageInvalid' });
     const { given, real } = reference;
     const resolved = await this.#resolve(given, real, signal);
-    await this.#keeper.removed(resolved.digest, signal);
+    using _lent = await this.#lend(resolved.digest, signal);
     const image = await this.#pulls.run(
       resolved.digest,
       signal,
       (stop, report) => this.#pull(real, resolved, stop, report),
       onBytes,
     );
-    await this.#note(image.digest, nameOf(given));
-    return image;
+    await this.#note(image.digest, given);
+    return resolved.remark === undefined ? image : { ...image, remark: resolved.remark };
+  }
+
+  async pull(text: string, request: PullRequest): ReturnType<ImageStore['pull']> {
+    const { signal, goldenSizeInMb: sizeInMb } = request;
+    const { digest, tree, remark } = await this.#ensureWithRetries(text, request);
+    using _lent = await this.#lend(digest, signal);
+    if (sizeInMb !== undefined) {
+      request.onGolden?.();
+      await this.golden({ digest, tree }, { signal, sizeInMb });
+    }
+    const image = (await this.list()).find((one) => one.digest === digest);
+    if (!image)
+      throw new Fault('conflict', `Image "${inFull(text)}" was removed as soon as it was there: pull it again`);
+    return { image, ...(remark !== undefined && { remark }) };
   }
 
   file(image: LocalImage, role: 'kernel' | 'initrd', filename: string | undefined): ReturnType<Images['file']> {
@@ -156,9 +168,9 @@ class ImageCache implements ImageStore {
     const { sizeInMb, signal } = options;
     await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
-    await this.#keeper.removed(image.digest, signal);
+    using _lent = await this.#lend(image.digest, signal);
     const key = goldenKey(image.digest, sizeInMb);
-    return this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
+    return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
   }
 
   async recover(signal: AbortSignal): Promise<void> {
@@ -166,6 +178,15 @@ class ImageCache implements ImageStore {
     this.#recovery = cleanUp.catch(() => undefined);
     await cleanUp;
     signal.throwIfAborted();
+  }
+
+  fullName(reference: string): string {
+    return inFull(reference);
+  }
+
+  onPulled(listener: () => void): () => void {
+    this.#pullListeners.add(listener);
+    return () => void this.#pullListeners.delete(listener);
   }
 
   list(): Promise<readonly CachedImage[]> {
@@ -194,13 +215,54 @@ class ImageCache implements ImageStore {
     return 'wrong' in allowed ? allowed : { given, real: { ...given, path: allowed.path } };
   }
 
+  async #ensureWithRetries(text: string, { signal, onBytes }: PullRequest): Promise<LocalImage> {
+    const { clock } = this.#options;
+    for (let attempt = 1; ; attempt++) {
+      try {
+        return await this.ensure(text, { signal, ...(onBytes && { onBytes }) });
+      } catch (error) {
+        if (!(error instanceof PullFault && error.soon) || attempt === PULL_TRIES) throw error;
+        await clock.sleep(backoffMs(attempt, clock.random(), PULL_RETRY), signal);
+      }
+    }
+  }
+
+  /** Until it is disposed of, the image is not removed. Waits for a removal that is under way. */
+  async #lend(digest: string, signal: AbortSignal): Promise<Disposable> {
+    do await this.#keeper.removed(digest, signal);
+    while (this.#keeper.isRemoving(digest));
+    this.#lent.set(digest, (this.#lent.get(digest) ?? 0) + 1);
+    return {
+      [Symbol.dispose]: () => {
+        const left = (this.#lent.get(digest) ?? 1) - 1;
+        if (left > 0) this.#lent.set(digest, left);
+        else this.#lent.delete(digest);
+      },
+    };
+  }
+
   /** The manifest is left out where nothing was asked for it. */
   async #resolve(given: Reference, real: Reference, signal: AbortSignal): Promise<Found> {
     // A digest says all that a look at the registry would, once the image is here.
     if (given.from === 'registry' && given.digest !== undefined && (await this.#isHere(given.digest)))
       return { digest: given.digest };
     await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
-    return this.#lookups.run(nameOf(real), signal, (stop) => this.#work.lookup.resolve(real, stop));
+    try {
+      return await this.#lookups.run(nameOf(real), signal, (stop) => this.#work.lookup.resolve(real, stop));
+    } catch (error) {
+      if (!(error instanceof PullFault && error.unreachable)) throw error;
+      const before = await this.#lastSeen(nameOf(given));
+      if (before === undefined) throw error;
+      const remark = `The digest last seen, ${before}, is used, because whether the tag has moved is not known: ${error.message}`;
+      this.#options.log.warn('an image is used as it was last seen', { image: nameOf(given), digest: before, remark });
+      return { digest: before, remark };
+    }
+  }
+
+  /** What a reference led to when it was looked up last, if that is here. */
+  async #lastSeen(name: string): Promise<string | undefined> {
+    const known = (await this.#inventory.list()).find((image) => image.references.includes(name));
+    return known && (await this.#isHere(known.digest)) ? known.digest : undefined;
   }
 
   async #isHere(digest: string): Promise<boolean> {
@@ -223,6 +285,7 @@ class ImageCache implements ImageStore {
       );
       const seconds = (this.#options.clock.now() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
+      for (const listener of this.#pullListeners) listener();
     }
     return { digest, tree: rootfs };
   }
@@ -247,9 +310,13 @@ class ImageCache implements ImageStore {
   }
 
   /** A note is not worth a failed create. */
-  async #note(digest: string, reference: string): Promise<void> {
+  async #note(digest: string, reference: Reference): Promise<void> {
     try {
-      await this.#uses.note(this.#paths.tree(digest).uses, reference);
+      const name = nameOf(reference);
+      if (!(await this.#uses.note(this.#paths.tree(digest).uses, name))) return;
+      // A tag leads to one image: the others have it no more.
+      for (const { kind, key } of this.#ledgered.all())
+        if (kind === 'image-tree' && key !== digest) await this.#uses.drop(this.#paths.tree(key).uses, name);
     } catch (error) {
       this.#options.log.warn('cannot note the use of an image', { digest, error: String(error) });
     }

@@ -1,21 +1,9 @@
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Files } from '../ports/host.ts';
+import type { CachedImage } from '../ports/images.ts';
 import type { CachePaths } from './cache-paths.ts';
 import type { Ledgered } from './ledgered.ts';
 import type { UseNotes } from './uses.ts';
-
-/** One image of the cache. */
-export interface CachedImage {
-  readonly digest: string;
-  /** In full, as they led to it. */
-  readonly references: readonly string[];
-  /** On the disk, with its disk images. */
-  readonly bytes: number;
-  readonly goldens: readonly { readonly path: string; readonly bytes: number }[];
-  /** Milliseconds since 1970. */
-  readonly pulledAt: number;
-  readonly lastUsedAt: number;
-}
 
 /** Whether an entry of the cache belongs to an image: its tree, or a disk image of it. */
 export const isOfDigest = (entry: LedgerEntry, digest: string): boolean =>
@@ -50,7 +38,8 @@ export class Inventory {
         .filter((entry) => entry.kind === 'golden' && isOfDigest(entry, digest))
         .map(async (entry) => {
           const path = this.#ledgered.finishedPath(entry) ?? '';
-          return { path, bytes: (await this.#files.stat(path))?.diskBytes ?? 0 };
+          const bytes = (await this.#files.stat(path))?.diskBytes ?? 0;
+          return { path, sizeInMb: numberIn(entry.result, 'sizeInMb'), bytes };
         }),
     );
     const pulledAt = numberIn(tree.result, 'pulledAt');

@@ -1,18 +1,13 @@
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
+import type { CachedImage, InUse } from '../ports/images.ts';
 import type { Log } from '../ports/log.ts';
 import type { CachePaths } from './cache-paths.ts';
-import { type CachedImage, type Inventory, isOfDigest } from './inventory.ts';
+import { type Inventory, isOfDigest } from './inventory.ts';
 import type { Ledgered } from './ledgered.ts';
-import { nameOf, parseReference } from './reference.ts';
+import { inFull } from './reference.ts';
 import { unlessAborted } from './shared-work.ts';
 import type { UseNotes } from './uses.ts';
-
-/** What microVMs hold: by digest, and, while a hold is being made, by the reference alone. */
-export interface InUse {
-  readonly digests: ReadonlySet<string>;
-  readonly references: ReadonlySet<string>;
-}
 
 export interface KeeperOptions {
   readonly inventory: Inventory;
@@ -22,6 +17,8 @@ export interface KeeperOptions {
   readonly log: Log;
   /** Whether something is being made under an entry's key. */
   readonly isUnderWay: (entry: LedgerEntry) => boolean;
+  /** Whether somebody works with an image just now. */
+  readonly isLent: (digest: string) => boolean;
 }
 
 /** Removes images that nothing holds. */
@@ -32,6 +29,10 @@ export class Keeper {
 
   constructor(options: KeeperOptions) {
     this.#options = options;
+  }
+
+  isRemoving(digest: string): boolean {
+    return this.#removals.has(digest);
   }
 
   /** Resolves at once, or when the removal of a digest that is under way has ended. */
@@ -67,14 +68,16 @@ export class Keeper {
 
   /** @returns false when it is in use */
   async #removeUnused(image: CachedImage, inUse: () => InUse): Promise<boolean> {
-    const { ledgered, paths, uses, log, isUnderWay } = this.#options;
+    const { ledgered, paths, uses, log, isUnderWay, isLent } = this.#options;
     const { digest } = image;
     const entries = ledgered.all().filter((entry) => isOfDigest(entry, digest));
     // From here to the mark in #removals nothing awaits: no hold can come in between.
     const used = inUse();
+    const references = [...image.references, ...uses.known(paths.tree(digest).uses)];
     const isUsed =
       used.digests.has(digest) ||
-      [...used.references].some((text) => image.references.includes(inFull(text))) ||
+      isLent(digest) ||
+      [...used.references].some((text) => references.includes(inFull(text))) ||
       this.#removals.has(digest) ||
       entries.some(isUnderWay);
     if (isUsed) return false;
@@ -93,9 +96,4 @@ export class Keeper {
     log.info('image removed', { digest, bytes: image.bytes });
     return true;
   }
-}
-
-function inFull(text: string): string {
-  const reference = parseReference(text);
-  return 'wrong' in reference ? text : nameOf(reference);
 }

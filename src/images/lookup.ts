@@ -4,7 +4,7 @@ import { shorten } from '../domain/labels.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { CachePaths } from './cache-paths.ts';
-import { explain } from './failures.ts';
+import { explain, PullFault } from './failures.ts';
 import { readIndex, readManifest } from './layout.ts';
 import { type Manifest, type Platform, parseManifest } from './manifest.ts';
 import { type LocalReference, nameOf, type Reference } from './reference.ts';
@@ -44,9 +44,11 @@ export class Lookup {
         : await this.#inArchive(reference, name, signal);
     const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
     if (reference.from === 'registry' && reference.digest !== undefined && reference.digest !== digest)
-      throw new Fault('tool', `Cannot pull image "${name}": the registry sent a manifest whose digest is ${digest}`, {
-        reason: 'ImagePullFailed',
-      });
+      throw new PullFault(
+        'tool',
+        `Cannot pull image "${name}": the registry sent a manifest whose digest is ${digest}`,
+        { soon: true },
+      );
     return { digest, manifest: asInvalid(name, () => parseManifest(text)) };
   }
 

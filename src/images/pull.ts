@@ -1,15 +1,15 @@
 import type { Semaphore } from '../base/semaphore.ts';
-import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { OnBytes } from '../ports/images.ts';
+import { type Bounds, requireSpread, treeWatch } from './bounds.ts';
 import type { CachePaths } from './cache-paths.ts';
-import { measureTree } from './ext4.ts';
-import { explain } from './failures.ts';
+import { explain, PullFault } from './failures.ts';
 import { readBlob, readIndex, readManifest } from './layout.ts';
 import { asInvalidAsync, invalid, type Lookup, otherPlatform, type Resolved } from './lookup.ts';
 import { layerBytes, type Platform, parsePlatform } from './manifest.ts';
 import { nameOf, type Reference } from './reference.ts';
+import type { DiskReservations, Reservation } from './reservations.ts';
 import { PULLED_TAG, type Skopeo } from './skopeo.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 
@@ -29,6 +29,8 @@ export interface PullOptions {
   readonly stallTimeoutMs: number;
   /** Bytes that must stay free on the disk. */
   readonly keepFreeBytes: number;
+  readonly reservations: DiskReservations;
+  readonly bounds: Bounds;
 }
 
 /** What is known of a pulled image; kept in the ledger. */
@@ -67,8 +69,10 @@ export async function pull(
   await files.makeDirectory(paths.trees, 0o700);
   await files.makeDirectory(layout, 0o700);
   await files.makeDirectory(place.partial, 0o700);
-  await requireFree(total, name, options);
-  await fetchInto(layout, reference, resolved, total, options, signal, report);
+  // The layers come packed, and are on the disk together with what they unpack to: at least as much again.
+  const why = `layers of ${Math.ceil(total / 2 ** 20)} MB, and at least as much again unpacked`;
+  using reservation = await options.reservations.reserve(total * 2, `pull image "${name}"`, why);
+  await fetchInto(layout, reference, resolved, total, options, signal, tell(report, reservation));
   const platform = await checkPlatform(layout, name, options);
   const size = await options.diskWork.run(signal, () => unpack(layout, place.partial, name, options, signal));
   await files.remove(place.work);
@@ -77,18 +81,13 @@ export async function pull(
   return { ...size, os: platform.os, architecture: platform.architecture, pulledAt: clock.now() };
 }
 
-/** The layers come packed, and are on the disk together with what they unpack to: at least as much again. */
-async function requireFree(total: number, name: string, { files, paths, keepFreeBytes }: PullOptions): Promise<void> {
-  const free = await files.freeBytes(paths.directory);
-  const needed = total * 2 + keepFreeBytes;
-  if (free >= needed) return;
-  const mb = (bytes: number): string => `${Math.ceil(bytes / 2 ** 20)} MB`;
-  throw new Fault(
-    'full',
-    `Cannot pull image "${name}": it needs at least ${mb(needed)}, and ${paths.directory} has ${mb(free)} free`,
-    { reason: 'StorageFull' },
-  );
-}
+/** What has come is no longer promised. */
+const tell =
+  (report: OnBytes, reservation: Reservation): OnBytes =>
+  (done, total) => {
+    reservation.used(done);
+    report(done, total);
+  };
 
 async function fetchInto(
   layout: string,
@@ -113,9 +112,11 @@ async function fetchInto(
       grewAt = now;
       report(total > 0 ? Math.min(done, total) : done, total);
     } else if (reference.from === 'registry' && now - grewAt > stallTimeoutMs) {
-      throw new Fault('timeout', `Cannot pull image "${name}": no byte came for ${stallTimeoutMs} ms, after ${done}`, {
-        reason: 'ImagePullFailed',
-      });
+      throw new PullFault(
+        'timeout',
+        `Cannot pull image "${name}": no byte came for ${stallTimeoutMs} ms, after ${done}`,
+        { soon: true },
+      );
     }
     await keepFree(files, paths.directory, options.keepFreeBytes, `pull image "${name}"`);
   };
@@ -144,8 +145,8 @@ async function requireUnmoved(
   if (copied !== undefined && expected.includes(copied)) return;
   const now = await lookup.resolve(reference, signal); // Docker's manifests are rewritten, and so is their digest
   if (now.digest !== digest)
-    throw new Fault('tool', `Cannot pull image "${name}": it was ${digest}, and became ${now.digest} meanwhile`, {
-      reason: 'ImagePullFailed',
+    throw new PullFault('tool', `Cannot pull image "${name}": it was ${digest}, and became ${now.digest} meanwhile`, {
+      soon: true,
     });
 }
 
@@ -174,20 +175,27 @@ async function unpack(
 ): Promise<{ bytes: number; inodes: number }> {
   const { run, clock, files, paths, unpackTimeoutMs: timeoutMs } = options;
   const rootfs = `${partial}/rootfs`;
-  const look = (): Promise<void> => keepFree(files, paths.directory, options.keepFreeBytes, `unpack image "${name}"`);
+  const packedBytes = await sizeOf(files, layout);
+  const bounded = treeWatch(rootfs, packedBytes, name, options.bounds, { run, clock, timeoutMs });
+  const look = async (watched: AbortSignal): Promise<void> => {
+    await keepFree(files, paths.directory, options.keepFreeBytes, `unpack image "${name}"`);
+    await bounded.look(watched);
+  };
   try {
     await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
       const argv = ['umoci', 'raw', 'unpack', '--image', `${layout}:${PULLED_TAG}`, rootfs] as const;
       await run(argv, { signal: watched, timeoutMs });
       // A layer may put a symlink in the place of its root: what follows would read the host's files through it.
       if ((await files.stat(rootfs))?.kind !== 'directory') throw invalid(name, 'its root is no directory');
-      // The ledger will say for ever that all of it is there: it must be, also after a power cut.
-      await run(['sync', '--file-system', rootfs], { signal: watched, timeoutMs });
     });
+    const size = await bounded.measure(signal);
+    await requireSpread(rootfs, name, options.bounds, { run, signal, timeoutMs });
+    // The ledger will say for ever that all of it is there: it must be, also after a power cut.
+    await run(['sync', '--file-system', rootfs], { signal, timeoutMs });
+    return size;
   } catch (error) {
     throw explain(error, name, 'local', 'umoci');
   }
-  return measureTree(rootfs, { run, signal, timeoutMs });
 }
 
 /** Bytes that have come: skopeo writes each layer to `oci-put-blob*` and then moves it to `blobs/`. */

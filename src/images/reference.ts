@@ -94,3 +94,9 @@ export function nameOf(reference: Reference): string {
   const { host, repository, tag, digest } = reference;
   return digest === undefined ? `${host}/${repository}:${tag}` : `${host}/${repository}@${digest}`;
 }
+
+/** A reference in full; the text itself where it is none. */
+export function inFull(text: string): string {
+  const reference = parseReference(text);
+  return 'wrong' in reference ? text : nameOf(reference);
+}

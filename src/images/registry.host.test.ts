@@ -10,7 +10,8 @@ import { writeLayout } from '../../test/support/oci-layout.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { StartedProcess } from '../ports/host.ts';
-import { createImages, type ImageStore, type ImagesOptions } from './images.ts';
+import type { ImageStore } from '../ports/images.ts';
+import { createImages, type ImagesOptions } from './images.ts';
 
 const signal = new AbortController().signal;
 const limits = { signal, timeoutMs: 30_000 };

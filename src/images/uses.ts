@@ -24,7 +24,8 @@ export class UseNotes {
     this.#clock = clock;
   }
 
-  async note(path: string, reference: string): Promise<void> {
+  /** @returns whether the reference is a new one for it */
+  async note(path: string, reference: string): Promise<boolean> {
     await this.read(path);
     const before = this.#known.get(path);
     const now = this.#clock.now();
@@ -38,6 +39,21 @@ export class UseNotes {
     const isDue = isNew || now - writtenAt >= WRITE_EVERY_MS || now < writtenAt;
     this.#known.set(path, { uses, writtenAt: isDue ? now : writtenAt });
     if (isDue) await this.#files.write(path, JSON.stringify(uses));
+    return isNew;
+  }
+
+  /** A tag has moved to another image. */
+  async drop(path: string, reference: string): Promise<void> {
+    const { references, lastUsedAt } = await this.read(path);
+    if (!references.includes(reference)) return;
+    const uses = { references: references.filter((one) => one !== reference), lastUsedAt };
+    this.#known.set(path, { uses, writtenAt: this.#clock.now() });
+    await this.#files.write(path, JSON.stringify(uses));
+  }
+
+  /** The references that are known without a look at the disk. */
+  known(path: string): readonly string[] {
+    return this.#known.get(path)?.uses.references ?? [];
   }
 
   async read(path: string): Promise<Uses> {

@@ -10,7 +10,7 @@ export async function underWatch<T>(
   clock: Clock,
   signal: AbortSignal,
   everyMs: number,
-  look: () => Promise<void>,
+  look: (signal: AbortSignal) => Promise<void>,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
   const over = new AbortController();
@@ -18,7 +18,7 @@ export async function underWatch<T>(
   const watching = (async () => {
     try {
       while (!over.signal.aborted) {
-        await look();
+        await look(over.signal);
         await clock.sleep(everyMs, over.signal);
       }
     } catch (error) {

@@ -7,6 +7,8 @@ export interface LocalImage {
   readonly digest: string;
   /** The directory with the image's files, all layers applied. */
   readonly tree: string;
+  /** What the user should know of how it was found: that the digest last seen was used, because its registry did not answer. */
+  readonly remark?: string;
 }
 
 export interface Golden {
@@ -48,4 +50,65 @@ export interface Images {
   golden(image: LocalImage, options: { readonly sizeInMb?: number; readonly signal: AbortSignal }): Promise<Golden>;
   /** Ends what was cut off by a crash: half pulls and half disk images. */
   recover(signal: AbortSignal): Promise<void>;
+}
+
+/** A disk image that was made of an image. */
+export interface CachedGolden {
+  readonly path: string;
+  readonly sizeInMb: number;
+  /** On the disk: it is sparse. */
+  readonly bytes: number;
+}
+
+/** One image of the cache. */
+export interface CachedImage {
+  readonly digest: string;
+  /** In full, as they led to it; newest last. A tag that has moved is the newer image's. */
+  readonly references: readonly string[];
+  /** On the disk, with its disk images. */
+  readonly bytes: number;
+  readonly goldens: readonly CachedGolden[];
+  /** Milliseconds since 1970. */
+  readonly pulledAt: number;
+  readonly lastUsedAt: number;
+}
+
+/** What microVMs hold: by digest, and, while a hold is being made, by the reference alone. */
+export interface InUse {
+  readonly digests: ReadonlySet<string>;
+  readonly references: ReadonlySet<string>;
+}
+
+export interface PullRequest {
+  readonly signal: AbortSignal;
+  readonly onBytes?: OnBytes;
+  /** Makes the disk image of that size too. */
+  readonly goldenSizeInMb?: number;
+  /** Called when the disk image is begun. */
+  readonly onGolden?: () => void;
+}
+
+/** The cache behind {@link Images}, with what its keeper needs. */
+export interface ImageStore extends Images {
+  /** What is there, used last first. */
+  list(): Promise<readonly CachedImage[]>;
+  /** A reference in full, the same for all ways to write it; the text itself where it is none. */
+  fullName(reference: string): string;
+  /** Pulls ahead of time: tries again what may go better soon, and keeps the image from being removed until it is done. */
+  pull(reference: string, request: PullRequest): Promise<{ readonly image: CachedImage; readonly remark?: string }>;
+  /**
+   * Removes an image and its disk images.
+   * @param inUse - asked at the last moment
+   * @throws Fault `not_found`; Fault `refused` when it is in use, or on its way
+   */
+  remove(digest: string, inUse: () => InUse): Promise<CachedImage>;
+  /**
+   * Removes what is not in use, used last longest ago first, until no more
+   * than `maxBytes` are left. @returns what was removed
+   */
+  prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]>;
+  /** Called after each pull that brought bytes. @returns how to stop */
+  onPulled(listener: () => void): () => void;
+  /** Resolves once nothing is under way: before the ledger is closed. */
+  settled(): Promise<void>;
 }
