@@ -17,14 +17,17 @@ export interface Progress {
   readonly totalBytes: number;
 }
 
-/** A state carries what is true only in it. `message` is a sentence for the user. */
+/**
+ * A state carries what is true only in it. `message` is a sentence for the user.
+ * `was` is the state before the delete, in a sentence: it is told of the microVM when it is gone.
+ */
 export type State = Readonly<
   | { is: 'PENDING'; reason: Reason; message: string; nextRetryAt?: Millis }
   | { is: 'CREATED'; reason: 'Running'; message: string }
   | { is: 'PAUSED'; reason: 'Paused'; message: string }
   | { is: 'STOPPED'; reason: 'GuestShutdown' | 'Stopped'; message: string; consoleTail: string }
   | { is: 'FAILED'; reason: Reason; message: string; consoleTail: string }
-  | { is: 'DELETING'; reason: Reason; message: string; nextRetryAt?: Millis }
+  | { is: 'DELETING'; reason: Reason; message: string; nextRetryAt?: Millis; was?: string; consoleTail?: string }
 >;
 export type StateName = State['is'];
 

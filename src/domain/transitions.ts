@@ -10,7 +10,14 @@ import type { Reason } from './reason.ts';
 /** A delete was accepted. A second one changes nothing. */
 export function deleting(vm: MicroVm, now: Millis): MicroVm | undefined {
   if (vm.state.is === 'DELETING') return undefined;
-  const state: State = { is: 'DELETING', reason: 'Deleting', message: 'Being deleted' };
+  const { is, reason, message } = vm.state;
+  const state: State = {
+    is: 'DELETING',
+    reason: 'Deleting',
+    message: 'Being deleted',
+    was: `${is} (${reason}): ${message}`,
+    ...('consoleTail' in vm.state && { consoleTail: vm.state.consoleTail }),
+  };
   return { ...vm, deletedAt: now, state, retry: 0 };
 }
 
@@ -90,7 +97,7 @@ export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): Micro
     return {
       ...vm,
       retry: vm.retry + 1,
-      state: { is: 'DELETING', reason: 'DeleteBlocked', message: fault.message, nextRetryAt },
+      state: { ...vm.state, reason: 'DeleteBlocked', message: fault.message, nextRetryAt },
     };
   return undefined;
 }
@@ -100,6 +107,21 @@ export function failed(vm: MicroVm, fault: Fault, consoleTail: string): MicroVm 
   if (vm.state.is !== 'PENDING') return undefined;
   const reason = fault.reason ?? 'ProviderRefused';
   return { ...vm, retry: vm.retry + 1, state: { is: 'FAILED', reason, message: fault.message, consoleTail } };
+}
+
+/** Nothing is left of it. What it was stays to be told. */
+export function gone(vm: MicroVm, consoleTail: string, now: Millis): MicroVm {
+  const { was, consoleTail: kept = consoleTail } = vm.state.is === 'DELETING' ? vm.state : {};
+  const message =
+    was === undefined ? 'Nothing is left of it' : `Nothing is left of it; before the delete it was ${was}`;
+  const state: State = {
+    is: 'DELETING',
+    reason: 'Deleted',
+    message,
+    ...(was !== undefined && { was }),
+    consoleTail: kept,
+  };
+  return { ...vm, goneAt: now, addresses: {}, state };
 }
 
 /** The addresses that the guest has taken. */

@@ -28,7 +28,7 @@ export interface NewVm {
 export interface Store {
   /**
    * Stores a new record, its allocation and its ADDED event.
-   * @throws Fault `exists` for a taken id, `invalid` for a taken MAC or address
+   * @throws Fault `exists` for a taken id, `invalid` for a taken MAC, address or published port
    */
   create(created: NewVm): void;
   get(uid: Uid): MicroVm | undefined;
@@ -43,12 +43,15 @@ export interface Store {
    * @returns the record as it is now; undefined if there is none
    */
   update(uid: Uid, change: (vm: MicroVm) => MicroVm | undefined): MicroVm | undefined;
-  /** Ends a record: its allocation is free again, and a DELETED event is stored. */
-  gone(uid: Uid): void;
+  /**
+   * Ends a record: its allocation is free again, and a DELETED event is stored.
+   * @param consoleTail - the end of a console that the record does not have yet
+   */
+  gone(uid: Uid, consoleTail?: string): void;
   /** Forgets records that were gone before this time, and old events. */
   purge(goneBefore: number, eventsBefore: number): void;
-  /** Which MAC addresses, IPv4 addresses and VMM users are taken. */
-  allocated(kind: 'mac' | 'address' | 'vmm-user'): ReadonlySet<string>;
+  /** Which MAC addresses, IPv4 addresses, DNS names, published ports and VMM users are taken. */
+  allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user'): ReadonlySet<string>;
   /** Remembers a value for ever in the database, e.g. the address given last. */
   remember(key: string, value: string): void;
   recall(key: string): string | undefined;

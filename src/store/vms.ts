@@ -1,7 +1,9 @@
 import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
-import { Fault } from '../domain/fault.ts';
+import { Fault, type Violation } from '../domain/fault.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
+import { publishedKey, publishedText } from '../domain/published.ts';
+import { gone } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
@@ -30,6 +32,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
   const taken = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
+  const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
   const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at) VALUES (?, ?, ?)');
   const readEvents = db.sql.prepare('SELECT seq, type, record, at FROM events WHERE seq > ? ORDER BY seq');
   const newestEvent = db.sql.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'");
@@ -79,6 +82,31 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
 
+  /** @throws Fault `invalid` with every port that another microVM has */
+  const takePorts = (vm: MicroVm): void => {
+    const wrong: Violation[] = [];
+    vm.spec.interfaces.forEach(({ publishedPorts }, i) => {
+      publishedPorts.forEach((port, k) => {
+        const other = portsLike
+          .all(`${publishedKey({ ...port, hostIp: '' })}*`)
+          .find(
+            (row) =>
+              port.hostIp === '' ||
+              [publishedKey({ ...port, hostIp: '' }), publishedKey(port)].includes(String(row.value)),
+          );
+        const holder = other && parse(readVm.get(String(other.uid)) ?? { record: 'null' })[0];
+        const who = holder ? `${holder.spec.namespace}/${holder.spec.id}` : String(other?.uid);
+        if (!other) take('port', publishedKey(port), vm.uid);
+        else if (other.uid !== vm.uid)
+          wrong.push({
+            field: `interfaces[${i}].published_ports[${k}].host_port`,
+            description: `${publishedText(port)} is published by microVM ${who} already: give another`,
+          });
+      });
+    });
+    if (wrong.length > 0) throw Fault.invalid(wrong);
+  };
+
   return {
     create: ({ vm, uniqueId }) =>
       db.transact(() => {
@@ -104,7 +132,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             throw Fault.invalid([
               { field: `interfaces[${i}].address`, description: `${nic.address} is taken by another microVM` },
             ]);
+          if (nic.hostname !== undefined && !take('hostname', nic.hostname, vm.uid))
+            throw new Error(`the name ${nic.hostname} is taken`);
         });
+        takePorts(vm);
         if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
           throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
         event('ADDED', vm);
@@ -151,18 +182,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         return next;
       }),
 
-    gone: (uid) =>
+    gone: (uid, consoleTail = '') =>
       void db.transact(() => {
         const row = readVm.get(uid);
         const old = row && parse(row)[0];
         if (!old || old.goneAt !== undefined) return;
-        const next: MicroVm = {
-          ...old,
-          version: old.version + 1,
-          goneAt: clock.now(),
-          addresses: {},
-          state: { is: 'DELETING', reason: 'Deleted', message: 'Nothing is left of it' },
-        };
+        const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
         write(next);
         clearLabels.run(uid);
         free.run(uid);

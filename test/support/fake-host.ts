@@ -54,7 +54,14 @@ export const fullDraft: SpecDraft = {
     { id: 'data', isRoot: false, isReadOnly: true, mountPoint: '', image: 'oci:/images:data' },
     { id: 'root', isRoot: true, isReadOnly: false, mountPoint: '', image: 'oci:/images:root' },
   ],
-  interfaces: [{ name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] }],
+  interfaces: [
+    {
+      name: 'eth0',
+      type: 'TAP',
+      allowMetadata: false,
+      publishedPorts: [{ hostPort: 8080, guestPort: 80, protocol: 'tcp', hostIp: '' }],
+    },
+  ],
   metadata: {},
   provider: '',
   restartPolicy: 'ON_FAILURE',
@@ -95,6 +102,7 @@ export class FakeHost {
   readonly #options: FakeHostOptions;
   readonly #newUid: () => string;
   #crash: CrashPoint | undefined;
+  #created = 0;
   life: Life;
 
   constructor(options: FakeHostOptions = {}) {
@@ -112,7 +120,12 @@ export class FakeHost {
   }
 
   async create(changes: Partial<SpecDraft> = {}): Promise<Uid> {
-    return (await this.life.services.create({ ...fullDraft, ...changes }, { uniqueId: true })).uid;
+    const hostPort = 8080 + this.#created++; // each has its own: two cannot share one
+    const interfaces = fullDraft.interfaces.map((nic) => ({
+      ...nic,
+      publishedPorts: [{ hostPort, guestPort: 80, protocol: 'tcp', hostIp: '' }],
+    }));
+    return (await this.life.services.create({ ...fullDraft, interfaces, ...changes }, { uniqueId: true })).uid;
   }
 
   async delete(uid: Uid): Promise<void> {
@@ -231,10 +244,10 @@ export class FakeHost {
         alive();
         return realStore.update(uid, change);
       },
-      gone: (uid) => {
+      gone: (uid, tail) => {
         alive();
         if (this.#crash?.at === 'before gone') this.#die(life);
-        realStore.gone(uid);
+        realStore.gone(uid, tail);
         if (this.#crash?.at === 'after gone') this.#die(life);
       },
     };
@@ -260,7 +273,17 @@ export class FakeHost {
     };
     const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
     const network = new HostNetwork({ cidr: FAKE_CIDR, names, ledger, network: fakedNetwork, store, clock, log });
-    const ports = { names, files, images, volumes, network: fakedNetwork, managed: network, guests, vmm: () => vmm };
+    const ports = {
+      names,
+      files,
+      images,
+      volumes,
+      network: fakedNetwork,
+      managed: network,
+      attached: undefined,
+      guests,
+      vmm: () => vmm,
+    };
     const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports });
     const scheduler = new Scheduler(
       createReconciler({
@@ -298,6 +321,8 @@ export class FakeHost {
       volumes,
       files,
       network: FAKE_CIDR,
+      bridge: undefined,
+      surroundings: fakedNetwork,
       vmmUsers: { first: 70_000, last: 70_099 },
       vmms: [vmm],
       defaultVmm: vmm,
