@@ -23,6 +23,6 @@ export function checkLabelValue(value: string): string | undefined {
   return `label value "${shorten(value)}" must have at most 63 letters, digits, "-", "_", "." and begin and end with a letter or digit, or be empty`;
 }
 
-/** For messages: a hostile text neither floods nor breaks a line. */
+/** For messages: a hostile text neither floods nor breaks a line, and is not cut within a character. */
 export const shorten = (text: string): string =>
-  (text.length > 80 ? `${text.slice(0, 77)}...` : text).replace(/\p{Cc}/gu, '?');
+  (text.length > 80 ? `${text.slice(0, 77)}...` : text).toWellFormed().replace(/\p{Cc}/gu, '?');

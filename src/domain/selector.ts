@@ -1,5 +1,10 @@
 import { Fault } from './fault.ts';
-import { checkLabelKey, checkLabelValue } from './labels.ts';
+import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
+
+/** As many as a microVM may have labels; SQLite refuses conditions that nest more than 1,000 deep (sqlite.org/limits.html). */
+const MAX_REQUIREMENTS = 256;
+/** Of one requirement, for the same reason: SQLite binds at most 32,766 values. */
+const MAX_VALUES = 100;
 
 /** One requirement of a label selector; all must hold. */
 export type Requirement = Readonly<
@@ -16,13 +21,16 @@ export function parseSelector(text: string, field = 'label_selector'): Selector 
   const fail = (why: string): never => {
     throw Fault.invalid([{ field, description: `${why}; write for instance "app=web,tier in (a,b),!old"` }]);
   };
-  return splitOutsideParentheses(text).map((part) => {
+  const parts = splitOutsideParentheses(text);
+  if (parts.length > MAX_REQUIREMENTS) return fail(`has ${parts.length} requirements: at most ${MAX_REQUIREMENTS}`);
+  return parts.map((part) => {
     const one = part.trim();
     if (one === '') return fail('an empty requirement');
     const set = /^([^\s!=(),]+)\s+(in|notin)\s*\(([^()]*)\)$/.exec(one);
     if (set) {
       const [, key = '', op = '', list = ''] = set;
       const values = list.split(',').map((v) => v.trim());
+      if (values.length > MAX_VALUES) return fail(`${shorten(key)} has ${values.length} values: at most ${MAX_VALUES}`);
       return requirement({ key, op: op === 'in' ? 'in' : 'notin', values }, fail);
     }
     const equal = /^([^\s!=(),]+)\s*(==|=|!=)\s*([^\s!=(),]*)$/.exec(one);
@@ -35,7 +43,7 @@ export function parseSelector(text: string, field = 'label_selector'): Selector 
       const [, not = '', key = ''] = bare;
       return requirement({ key, op: not ? 'absent' : 'exists' }, fail);
     }
-    return fail(`"${one.slice(0, 80)}" is no requirement`);
+    return fail(`"${shorten(one)}" is no requirement`);
   });
 }
 
