@@ -1,0 +1,339 @@
+import fc from 'fast-check';
+import { describe, expect, test } from 'vitest';
+import type { InterfaceDraft, SpecDraft, VolumeDraft } from './draft.ts';
+import { Fault } from './fault.ts';
+import { validate } from './validate.ts';
+
+const root: VolumeDraft = { id: 'root', isRoot: true, isReadOnly: false, mountPoint: '', image: 'r' };
+const data: VolumeDraft = { id: 'data', isRoot: false, isReadOnly: true, mountPoint: '', image: 'd' };
+const nic: InterfaceDraft = { name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] };
+const kernel = { image: 'k', cmdline: '', addNetworkConfig: false };
+const draft: SpecDraft = {
+  id: 'web',
+  namespace: 'team',
+  labels: {},
+  vcpu: 0,
+  memoryInMb: 0,
+  kernel,
+  volumes: [root],
+  interfaces: [],
+  metadata: {},
+  provider: '',
+  restartPolicy: 'ON_FAILURE',
+  providerOptions: {},
+  outputsSet: [],
+};
+const { kernel: _, ...withoutKernel } = draft;
+
+/** What is wrong, as `field: description`. */
+function wrongIn(changes: Partial<SpecDraft>, base: SpecDraft = draft): readonly string[] {
+  try {
+    validate({ ...base, ...changes }, 'made');
+    return [];
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    expect(error).toMatchObject({ kind: 'invalid', terminal: true });
+    return error.violations.map(({ field, description }) => `${field}: ${description}`);
+  }
+}
+const fieldsOf = (changes: Partial<SpecDraft>): readonly string[] =>
+  wrongIn(changes).map((text) => text.split(': ')[0] ?? '');
+
+describe('what is left out gets a default', () => {
+  test('id, namespace, vcpu and memory', () => {
+    expect(validate({ ...draft, id: '', namespace: '' }, 'made')).toMatchObject({
+      id: 'made',
+      namespace: 'default',
+      vcpu: 2,
+      memoryInMb: 1024,
+      restartPolicy: 'ON_FAILURE',
+    });
+  });
+
+  test('an empty filename is as none', () => {
+    const spec = validate({ ...draft, kernel: { ...kernel, filename: '' }, initrd: { image: 'i', filename: '' } }, 'x');
+    expect(spec.kernel).toEqual({ image: 'k', cmdline: '', addNetworkConfig: false });
+    expect(spec.initrd).toEqual({ image: 'i' });
+  });
+
+  test('the root volume comes first, the others in their order', () => {
+    const { volumes } = validate({ ...draft, volumes: [data, { ...data, id: 'more' }, root] }, 'x');
+    expect(volumes.map(({ id }) => id)).toEqual(['root', 'data', 'more']);
+  });
+
+  test('a MAC address has one form', () => {
+    const spec = validate({ ...draft, interfaces: [{ ...nic, mac: '52-54-00-AB-CD-EF' }] }, 'x');
+    expect(spec.interfaces[0]?.mac).toBe('52:54:00:ab:cd:ef');
+  });
+
+  test('no volume at all is right with an initrd', () => {
+    expect(wrongIn({ volumes: [], initrd: { image: 'i' } })).toEqual([]);
+  });
+});
+
+describe.each(['id', 'namespace'] as const)('%s', (field) => {
+  test.each([
+    ['with a slash', 'a/b'],
+    ['that climbs', '..'],
+    ['that climbs within', 'a..b'],
+    ['that is a dot', '.'],
+    ['with a newline', 'a\nb'],
+    ['that ends in a newline', 'a\n'],
+    ['with a NUL', 'a\0'],
+    ['with an escape sequence', '\u001b[31m'],
+    ['with a quote', `a'b`],
+    ['with a space', 'a b'],
+    ['that looks like a flag', '-rf'],
+    ['of 300 bytes', 'x'.repeat(300)],
+    ['of 254 bytes', 'x'.repeat(254)],
+    ['with letters beyond ASCII', 'größe'],
+  ])('%s is refused, in one clean line', (_, value) => {
+    const [wrong = '', ...others] = wrongIn({ [field]: value });
+    expect(others).toEqual([]);
+    expect(wrong).toMatch(new RegExp(`^${field}: `));
+    expect(wrong).not.toMatch(/\p{Cc}/u);
+    expect(wrong.length).toBeLessThan(300);
+  });
+
+  test.each(['a', 'A-b_c=d.e', '1', 'x'.repeat(253)])('%s is taken', (value) => {
+    expect(wrongIn({ [field]: value })).toEqual([]);
+  });
+});
+
+describe('numbers', () => {
+  test.each([
+    ['vcpu', { vcpu: -1 }],
+    ['vcpu', { vcpu: -(2 ** 31) }],
+    ['memory_in_mb', { memoryInMb: -1 }],
+  ] as const)('a negative %s is refused', (field, changes) => {
+    expect(wrongIn(changes)).toEqual([expect.stringMatching(new RegExp(`^${field}: -\\d+ is negative: give`))]);
+  });
+});
+
+describe('kernel and initrd', () => {
+  test('no kernel is refused with what else is wrong', () => {
+    expect(wrongIn({ vcpu: -1 }, withoutKernel).map((text) => text.split(':')[0])).toEqual(['vcpu', 'kernel']);
+  });
+
+  test('neither may be without an image', () => {
+    expect(fieldsOf({ kernel: { ...kernel, image: '' }, initrd: { image: '' } })).toEqual([
+      'kernel.image',
+      'initrd.image',
+    ]);
+  });
+
+  test.each(['../../../etc/shadow', '/..', 'boot/../../x', 'boot/..', '..', 'a\0b', 'a\nb', 'x'.repeat(1025)])(
+    'the filename %j is refused for both',
+    (filename) => {
+      expect(fieldsOf({ kernel: { ...kernel, filename }, initrd: { image: 'i', filename } })).toEqual([
+        'kernel.filename',
+        'initrd.filename',
+      ]);
+    },
+  );
+
+  test.each(['boot/vmlinuz', '/boot/vmlinuz', 'vmlinuz-6.1..fc', '..vmlinuz', './vmlinuz'])(
+    'the filename %j stays inside the image',
+    (filename) => {
+      expect(fieldsOf({ kernel: { ...kernel, filename } })).toEqual([]);
+    },
+  );
+
+  test.each([
+    ['with a newline', 'quiet\ninit=/bin/sh'],
+    ['that the kernel would cut', 'x'.repeat(1537)],
+  ])('a command line %s is refused', (_, cmdline) => {
+    expect(fieldsOf({ kernel: { ...kernel, cmdline } })).toEqual(['kernel.cmdline']);
+  });
+});
+
+describe('volumes', () => {
+  test('two roots are refused', () => {
+    expect(wrongIn({ volumes: [root, { ...root, id: 'other' }] })).toEqual([
+      'volumes: 2 volumes are is_root: exactly one must be',
+    ]);
+  });
+
+  test.each([[[]], [[data]]])('no root and no initrd is refused', (volumes) => {
+    expect(wrongIn({ volumes })).toEqual(['volumes: one volume must be is_root, unless an initrd is given']);
+  });
+
+  test('an id used twice is refused at the second', () => {
+    expect(fieldsOf({ volumes: [root, data, data] })).toEqual(['volumes[2].id']);
+  });
+
+  test.each(['', '..', '.', '/', 'a/b', 'a\nb', '-x', 'x'.repeat(64)])('the id %j is refused', (id) => {
+    expect(fieldsOf({ volumes: [root, { ...data, id }] })).toEqual(['volumes[1].id']);
+  });
+
+  test('one without an image is refused', () => {
+    const { image: _, ...bare } = data;
+    expect(fieldsOf({ volumes: [root, bare, { ...data, id: 'more', image: '' }] })).toEqual([
+      'volumes[1].source.container_source',
+      'volumes[2].source.container_source',
+    ]);
+  });
+});
+
+describe('interfaces', () => {
+  test.each([
+    ['01:00:5e:00:00:01', 'multicast'],
+    ['ff:ff:ff:ff:ff:ff', 'multicast'],
+    ['00:00:00:00:00:00', 'no address'],
+    ['52:54:00:12:34', 'no MAC'],
+    ['52:54:00:12:34:5g', 'no MAC'],
+    ['52:54-00:12:34:56', 'no MAC'],
+    ['52:54:00:12:34:56:78', 'no MAC'],
+    ['5254.0012.3456', 'no MAC'],
+    ['52:54:00:12:34:56\n', 'no MAC'],
+  ])('the MAC %j is refused', (mac, why) => {
+    const [wrong = '', ...others] = wrongIn({ interfaces: [{ ...nic, mac }] });
+    expect(others).toEqual([]);
+    expect(wrong).toMatch(/^interfaces\[0\]\.guest_mac: /);
+    expect(wrong).toContain(why);
+  });
+
+  test('one MAC in two forms is used twice', () => {
+    const interfaces = [
+      { ...nic, mac: '52:54:00:00:00:0a' },
+      { ...nic, name: 'eth1', mac: '52-54-00-00-00-0A' },
+    ];
+    expect(fieldsOf({ interfaces })).toEqual(['interfaces[1].guest_mac']);
+  });
+
+  test('a name used twice, too long, or no name of a device is refused', () => {
+    const names = ['eth0', 'eth0', 'x'.repeat(16), '', '0eth', 'a/b', 'a b', '..', 'eth\n'];
+    expect(fieldsOf({ interfaces: names.map((name) => ({ ...nic, name })) })).toEqual(
+      names.slice(1).map((_, i) => `interfaces[${i + 1}].guest_device_name`),
+    );
+  });
+
+  test('a type that is none is refused by its name', () => {
+    expect(wrongIn({ interfaces: [{ ...nic, type: '7' }] })[0]).toMatch(/^interfaces\[0\]\.type: 7 is no /);
+  });
+});
+
+describe('labels', () => {
+  const isTaken = (labels: Readonly<Record<string, string>>): boolean => fieldsOf({ labels }).length === 0;
+
+  test.each([
+    ['app', 'web'],
+    ['app.kubernetes.io/name', 'web'],
+    ['a', ''],
+    ['x'.repeat(63), 'y'.repeat(63)],
+    [`${'a'.repeat(63)}.${'b'.repeat(63)}/n`, 'A_b.C-1'],
+  ])('%s=%s is taken', (key, value) => {
+    expect(isTaken({ [key]: value })).toBe(true);
+  });
+
+  test.each([
+    ['', 'v'],
+    ['x'.repeat(64), 'v'],
+    ['-a', 'v'],
+    ['a-', 'v'],
+    ['a b', 'v'],
+    ['/n', 'v'],
+    ['p/', 'v'],
+    ['a/b/c', 'v'],
+    ['Upper.case/n', 'v'],
+    [`${'a.'.repeat(127)}a/n`, 'v'],
+    ['a', 'x'.repeat(64)],
+    ['a', '-v'],
+    ['a', 'v\n'],
+    ['a', 'a b'],
+    ['a', "x' OR 1=1 --"],
+    ['__proto__x\n', 'v'],
+  ])('%j=%j is refused', (key, value) => {
+    const [wrong = '', ...others] = wrongIn({ labels: { [key]: value } });
+    expect(others).toEqual([]);
+    expect(wrong).toMatch(/^labels\[/);
+    expect(wrong).not.toMatch(/\p{Cc}/u);
+  });
+
+  test('key and value of one label are both told', () => {
+    expect(wrongIn({ labels: { '-': '-' } })).toHaveLength(2);
+  });
+
+  test('more than 256 are refused', () => {
+    const labels = Object.fromEntries(Array.from({ length: 257 }, (_, i) => [`k${i}`, 'v']));
+    expect(wrongIn({ labels })).toEqual(['labels: has 257 entries: at most 256']);
+  });
+});
+
+test.each<[string, Partial<SpecDraft>]>([
+  ['kernel.add_network_config', { kernel: { ...kernel, addNetworkConfig: true } }],
+  ['volumes[0].mount_point', { volumes: [{ ...root, mountPoint: '/' }] }],
+  ['volumes[1].mount_point', { volumes: [root, { ...data, mountPoint: '/data' }] }],
+  ['volumes[0].partition_id', { volumes: [{ ...root, partitionId: 'u' }] }],
+  ['volumes[0].size_in_mb', { volumes: [{ ...root, sizeInMb: 100 }] }],
+  ['interfaces[0].type', { interfaces: [{ ...nic, type: 'MACVTAP' }] }],
+  ['interfaces[0].allow_metadata_req', { interfaces: [{ ...nic, allowMetadata: true }] }],
+  ['interfaces[0].address', { interfaces: [{ ...nic, address: '10.0.0.2/24' }] }],
+  ['metadata', { metadata: { 'user-data': 'eA==' } }],
+  ['provider', { provider: 'firecracker' }],
+  ['restart_policy', { restartPolicy: 'ALWAYS' }],
+  ['provider_options', { providerOptions: { 'qemu.acpi': 'off' } }],
+])('%s is refused by name until it is built', (field, changes) => {
+  expect(wrongIn(changes)).toEqual([expect.stringMatching(/not built yet/)]);
+  expect(fieldsOf(changes)).toEqual([field]);
+});
+
+test('what only the daemon sets is refused by name', () => {
+  expect(wrongIn({ outputsSet: ['uid', 'created_at'] })).toEqual([
+    'uid: set by the daemon only: leave it out',
+    'created_at: set by the daemon only: leave it out',
+  ]);
+});
+
+test('all that is wrong is told at once, in the names of the API', () => {
+  const wrong = fieldsOf({
+    id: '../x',
+    namespace: 'a/b',
+    labels: { '-': 'v' },
+    vcpu: -1,
+    memoryInMb: -1,
+    kernel: { image: '', filename: '..', cmdline: '\n', addNetworkConfig: true },
+    initrd: { image: '' },
+    volumes: [root, { ...root, image: '' }],
+    interfaces: [{ ...nic, mac: 'x', type: 'MACVTAP' }],
+    provider: 'other',
+    outputsSet: ['uid'],
+  });
+  expect(wrong).toEqual([
+    'uid',
+    'id',
+    'namespace',
+    'labels[-]',
+    'vcpu',
+    'memory_in_mb',
+    'kernel.image',
+    'kernel.filename',
+    'kernel.cmdline',
+    'kernel.add_network_config',
+    'initrd.image',
+    'volumes',
+    'volumes[1].id',
+    'volumes[1].source.container_source',
+    'interfaces[0].type',
+    'interfaces[0].guest_mac',
+    'provider',
+  ]);
+});
+
+test('any text at all is taken or refused with a Fault, never with a crash', () => {
+  const text = fc.string({ unit: 'binary', maxLength: 300 });
+  fc.assert(
+    fc.property(text, text, text, text, text, (id, namespace, key, filename, mac) => {
+      const spec = wrongIn({
+        id,
+        namespace,
+        labels: { [key]: id },
+        kernel: { ...kernel, filename, cmdline: key },
+        volumes: [{ ...root, id, image: key }],
+        interfaces: [{ ...nic, name: key, mac }],
+      });
+      expect(spec.every((line) => line.length < 1_000)).toBe(true);
+    }),
+    { numRuns: 200 },
+  );
+});
