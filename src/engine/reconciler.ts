@@ -42,8 +42,9 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const consoleTail = tailOrNothing(deps.consoleTail, log);
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+    const tail = await deps.consoleTail(vm.uid); // before its file goes
     for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
-    store.gone(vm.uid);
+    store.gone(vm.uid, tail);
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
   };
 

@@ -142,7 +142,7 @@ function statusToWire(vm: MicroVmView): MicroVMStatus {
     kernelImageDigest: made.kernel?.digest ?? '',
     kernelFilename: made.kernel?.filename ?? '',
     initrdImageDigest: made.initrd?.digest ?? '',
-    consoleTail: 'consoleTail' in state ? state.consoleTail : '',
+    consoleTail: ('consoleTail' in state ? state.consoleTail : undefined) ?? '',
     ...progressOf(vm),
     ...(nextRetryAt !== undefined && { nextRetryAt: timestampFromMs(nextRetryAt) }),
   });
