@@ -43,7 +43,13 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
   const listeners = new Set<() => void>();
   const notify = (): void => {
-    for (const listener of listeners) listener();
+    for (const listener of listeners)
+      try {
+        listener();
+      } catch (error) {
+        // What it was told of is stored: its bug must not fail the writer.
+        log.error('a listener for events failed', { error: String(error) });
+      }
   };
 
   const recall = (key: string): string | undefined => {
@@ -198,7 +204,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       void db.transact(() => {
         db.sql.prepare('DELETE FROM vms WHERE gone_at < ?').run(goneBefore);
         const newest = Number(newestEvent.get()?.seq ?? 0);
-        db.sql.prepare('DELETE FROM events WHERE at < ? OR seq <= ?').run(eventsBefore, newest - MAX_EVENTS);
+        // From the beginning, without a gap, even where the clock was set back: a gap would be missed unseen.
+        const old = db.sql.prepare('SELECT max(seq) AS seq FROM events WHERE at < ?').get(eventsBefore)?.seq;
+        db.sql.prepare('DELETE FROM events WHERE seq <= ?').run(Math.max(Number(old ?? 0), newest - MAX_EVENTS));
       }),
 
     allocated: (kind) => new Set(taken.all(kind).map((row) => String(row.value))),
