@@ -26,8 +26,8 @@ export function keepConsoles(deps: ConsoleKeeperDeps): () => void {
   let stopped = false;
   const look = async (): Promise<void> => {
     for (const uid of deps.running()) {
-      const path = deps.consolePath(uid);
       try {
+        const path = deps.consolePath(uid);
         const info = path === undefined ? undefined : await files.stat(path);
         if (path !== undefined && info && info.diskBytes > 2 * CONSOLE_KEEP_BYTES)
           await files.punch(path, info.sizeBytes - CONSOLE_KEEP_BYTES);
