@@ -4,6 +4,7 @@ import type { Services } from '../service/services.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Gate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
+import { imageRoutes } from './http/image-routes.ts';
 import { nativeRoutes } from './http/routes.ts';
 import { HttpServer } from './http/server.ts';
 import type { ListenOptions } from './listen.ts';
@@ -42,7 +43,7 @@ export function createApi({ services, log, ready, gate }: ApiOptions): Api {
   const surface = native(services);
   const guard = gate && { gate };
   const grpc = new GrpcServer({ services: surface.grpc, log, stopped: stop.signal, ...guard });
-  const surfaces = [nativeRoutes({ native: surface, log, stopped: stop.signal })];
+  const surfaces = [nativeRoutes, imageRoutes].map((routes) => routes({ native: surface, log, stopped: stop.signal }));
   const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {

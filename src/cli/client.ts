@@ -1,6 +1,7 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
+import { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Address } from './address.ts';
 import { Connection } from './connection.ts';
@@ -9,6 +10,7 @@ import { Connection } from './connection.ts';
 export interface Clients {
   readonly vms: Client<typeof MicroVMService>;
   readonly host: Client<typeof HostService>;
+  readonly images: Client<typeof ImageService>;
   close(): void;
 }
 
@@ -24,6 +26,7 @@ export function openClients(address: Address): Clients {
   return {
     vms: createClient(MicroVMService, transport),
     host: createClient(HostService, transport),
+    images: createClient(ImageService, transport),
     close: () => connection.close(),
   };
 }

@@ -22,6 +22,7 @@ import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { ProgressBoard } from '../engine/progress.ts';
+import { limitImages } from '../engine/image-limit.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
@@ -45,6 +46,7 @@ import { createStore } from '../store/vms.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
 import { capacityOf } from './capacity.ts';
+import { requireAuthFile } from './auth-file.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import type { Config } from './settings.ts';
 
@@ -119,10 +121,13 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const cidr = await networkOf(config, opened);
 
   const images = createImages({
+  const authFile = config['registry-auth-file'];
+  if (authFile !== '') await requireAuthFile(files, authFile);
     directory: imagesDirectory(names),
     imageRoots: config['image-root'],
     insecureRegistries: config['insecure-registry'],
     run,
+    ...(authFile !== '' && { authFile }),
     files,
     ledger,
     clock,
@@ -210,7 +215,9 @@ export async function compose(config: Config, version: string, opened: Opened, l
     images,
     volumes,
     files,
+    ledger,
     network: cidr,
+    imageCacheMax: config['image-cache-max'],
     vmmUsers: config['vmm-uid-range'],
     vmms,
     defaultVmm: vmmOf(''),
@@ -267,6 +274,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     try {
       store.purge(clock.now() - config['retain-deleted'], clock.now() - EVENTS_MS);
     } catch (error) {
+  const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
       log.error('old records could not be removed', { error: String(error) });
     }
     cancelPurge = clock.after(PURGE_MS, purge);
@@ -296,6 +304,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
   };
 }
 
+      await stopImageLimit();
 const REMEMBERED_NETWORK = 'managed-network';
 
 /** The network's CIDR: as given, as chosen before, or the first that no route of the host meets. */

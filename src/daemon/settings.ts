@@ -31,6 +31,19 @@ const uidRange = z.string().transform((text, context) => {
   return range;
 });
 
+const SIZE = /^(\d{1,12})([KMGT])?(?:i?B)?$/i;
+
+/** `10G`, `500M`, a bare number is bytes; powers of 1024. In bytes. */
+const size = z.string().transform((text, context) => {
+  const [, count, unit = ''] = SIZE.exec(text) ?? [];
+  const bytes = Number(count) * 1024 ** ('KMGT'.indexOf(unit.toUpperCase() || '?') + 1);
+  if (count === undefined || !Number.isSafeInteger(bytes)) {
+    context.addIssue({ code: 'custom', message: `"${text}" is no size: write for instance 500M, 20G or 1T` });
+    return z.NEVER;
+  }
+  return bytes;
+});
+
 export interface Setting {
   readonly schema: z.ZodType;
   readonly help: string;
@@ -97,6 +110,18 @@ export const SETTINGS = {
     repeatable: true,
     default: [],
     help: 'a registry that is spoken to without TLS',
+  },
+  'registry-auth-file': {
+    schema: z.union([absolute, z.literal('')]),
+    value: 'FILE',
+    default: '',
+    help: 'credentials for registries, in the format that Docker and Podman share (auth.json, config.json)',
+  },
+  'image-cache-max': {
+    schema: size,
+    value: 'SIZE',
+    default: '0',
+    help: 'images that nothing uses are dropped, used last longest ago first, while all images take more, e.g. 20G; 0: no limit',
   },
   'managed-network': {
     schema: z.string().refine((text) => text === 'auto' || text === 'none' || parseCidr(text) !== undefined, {

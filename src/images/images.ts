@@ -85,7 +85,9 @@ class ImageCache implements ImageStore {
   readonly #keeper: Keeper;
   /** Digests that somebody works with, and how many do. */
   readonly #lent = new Map<string, number>();
-  readonly #pullListeners = new Set<() => void>();
+  /** Lent images whose files or disk images were made meanwhile. */
+  readonly #grown = new Set<string>();
+  readonly #growthListeners = new Set<() => void>();
   /** The clean-up after the start: nothing new is made while it runs. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -184,9 +186,9 @@ class ImageCache implements ImageStore {
     return inFull(reference);
   }
 
-  onPulled(listener: () => void): () => void {
-    this.#pullListeners.add(listener);
-    return () => void this.#pullListeners.delete(listener);
+  onGrowth(listener: () => void): () => void {
+    this.#growthListeners.add(listener);
+    return () => void this.#growthListeners.delete(listener);
   }
 
   list(): Promise<readonly CachedImage[]> {
@@ -236,7 +238,11 @@ class ImageCache implements ImageStore {
       [Symbol.dispose]: () => {
         const left = (this.#lent.get(digest) ?? 1) - 1;
         if (left > 0) this.#lent.set(digest, left);
-        else this.#lent.delete(digest);
+        else {
+          this.#lent.delete(digest);
+          // Told only now: an image that is lent cannot be dropped.
+          if (this.#grown.delete(digest)) for (const listener of this.#growthListeners) listener();
+        }
       },
     };
   }
@@ -285,7 +291,7 @@ class ImageCache implements ImageStore {
       );
       const seconds = (this.#options.clock.now() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
-      for (const listener of this.#pullListeners) listener();
+      this.#grown.add(digest);
     }
     return { digest, tree: rootfs };
   }
@@ -305,6 +311,7 @@ class ImageCache implements ImageStore {
       }),
     );
     const seconds = (this.#options.clock.now() - started) / 1000;
+    this.#grown.add(image.digest);
     this.#options.log.info('disk image made', { digest: image.digest, sizeInMb: made.sizeInMb, seconds });
     return { path, sizeInMb: made.sizeInMb };
   }

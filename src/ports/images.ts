@@ -107,8 +107,8 @@ export interface ImageStore extends Images {
    * than `maxBytes` are left. @returns what was removed
    */
   prune(inUse: () => InUse, maxBytes: number): Promise<readonly CachedImage[]>;
-  /** Called after each pull that brought bytes. @returns how to stop */
-  onPulled(listener: () => void): () => void;
+  /** Called when a pull, or the making of a disk image, has taken disk. @returns how to stop */
+  onGrowth(listener: () => void): () => void;
   /** Resolves once nothing is under way: before the ledger is closed. */
   settled(): Promise<void>;
 }

@@ -2,7 +2,9 @@ import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
-import type { Images } from '../ports/images.ts';
+import type { ImageStore } from '../ports/images.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Surroundings } from '../ports/network.ts';
 import type { Store, Transactions } from '../ports/store.ts';
 import type { ConsoleInput, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
@@ -17,7 +19,10 @@ export interface ServiceContext {
   readonly transactions: Transactions;
   readonly clock: Clock;
   readonly wake: Wake;
-  readonly images: Images;
+  readonly ledger: Ledger;
+  readonly images: ImageStore;
+  /** Bytes; 0: no limit. */
+  readonly imageCacheMax: number;
   readonly volumes: Volumes;
   readonly files: Files;
   /** Absent: no network of the daemon's own. */

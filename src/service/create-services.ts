@@ -4,6 +4,9 @@ import { type ServiceContext, view } from './context.ts';
 import { create } from './create.ts';
 import { remove } from './delete.ts';
 import { find } from './find.ts';
+import { listImages } from './images-list.ts';
+import { pullImage } from './images-pull.ts';
+import { pruneImages, removeImage } from './images-remove.ts';
 import { info } from './info.ts';
 import { list } from './list.ts';
 import type { Services } from './services.ts';
@@ -23,5 +26,9 @@ export function createServices(context: ServiceContext): Services {
     attachConsole: (request, typed, signal) => attachConsole(context, request, typed, signal),
     info: () => info(context),
     audit: (options, signal) => context.audit(options, signal),
+    listImages: () => listImages(context),
+    pullImage: (request, signal) => pullImage(context, request, signal),
+    removeImage: (image) => removeImage(context, image),
+    pruneImages: () => pruneImages(context),
   };
 }

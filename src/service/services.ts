@@ -1,5 +1,6 @@
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
+import type { CachedImage } from '../ports/images.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
 
@@ -74,6 +75,36 @@ export interface AuditReport {
   readonly fixed: readonly AuditItem[];
 }
 
+/** An image of the cache, and the uids of the microVMs that use it. */
+export interface ImageView extends CachedImage {
+  readonly usedBy: readonly string[];
+}
+
+export interface ImageList {
+  /** Used last first. */
+  readonly images: readonly ImageView[];
+  readonly volumeCopy: CopyKind;
+  /** On the disk, of all. */
+  readonly bytes: number;
+  /** What is not used is dropped above it; 0: no limit. */
+  readonly maxBytes: number;
+}
+
+export interface PullNews {
+  readonly step: 'pull' | 'golden' | 'done';
+  readonly doneBytes: number;
+  /** 0 where it is not known. */
+  readonly totalBytes: number;
+  /** In the last news. */
+  readonly image?: ImageView;
+  readonly remark?: string;
+}
+
+export interface PrunedImages {
+  readonly removed: readonly ImageView[];
+  readonly freedBytes: number;
+}
+
 /** What every surface offers, in the domain's terms. All throw Fault, and reject with the signal's reason on abort. */
 export interface Services {
   /** @param uniqueId - refuse a second microVM of that namespace and id (the native surface does) */
@@ -102,4 +133,13 @@ export interface Services {
   ): AsyncIterable<Uint8Array>;
   info(): Promise<ServerInfo>;
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
+  listImages(): Promise<ImageList>;
+  /** Progress as it comes, the newest only; then the image. */
+  pullImage(
+    request: { readonly reference: string; readonly goldenSizeInMb?: number },
+    signal: AbortSignal,
+  ): AsyncIterable<PullNews>;
+  /** @param image - a digest, 12 or more hex digits of one, or a reference */
+  removeImage(image: string): Promise<ImageView>;
+  pruneImages(): Promise<PrunedImages>;
 }

@@ -7,6 +7,7 @@ import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
 import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
+import { ImageService } from '../../src/gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import {
   type MicroVM,
@@ -27,12 +28,15 @@ export interface FakeDaemon {
 export async function startFakeDaemon(
   vms: Partial<ServiceImpl<typeof MicroVMService>>,
   host: Partial<ServiceImpl<typeof HostService>> = {},
+  images: Partial<ServiceImpl<typeof ImageService>> = {},
 ): Promise<FakeDaemon> {
   const directory = await mkdtemp(join(tmpdir(), 'flintlock-cli-'));
   const socket = join(directory, 'api.sock');
   const sessions = new Set<ServerHttp2Session>();
   const server = createServer(
-    connectNodeAdapter({ routes: (router) => router.service(MicroVMService, vms).service(HostService, host) }),
+    connectNodeAdapter({
+      routes: (router) => router.service(MicroVMService, vms).service(HostService, host).service(ImageService, images),
+    }),
   );
   server.on('session', (session) => {
     sessions.add(session);

@@ -12,6 +12,7 @@ import { recover } from '../../src/engine/recovery.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
 import type { Clock } from '../../src/ports/clock.ts';
+import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
 import type { Store } from '../../src/ports/store.ts';
 import type { ServiceContext } from '../../src/service/context.ts';
@@ -317,7 +318,9 @@ export class FakeHost {
       transactions,
       clock,
       wake,
-      images,
+      ledger,
+      images: withoutCache(images),
+      imageCacheMax: 0,
       volumes,
       files,
       network: FAKE_CIDR,
@@ -361,3 +364,15 @@ export class FakeHost {
     });
   }
 }
+
+/** The verbs of the image cache have tests of their own, against the real one. */
+const withoutCache = (images: Images): ImageStore => ({
+  ...images,
+  list: async () => [],
+  fullName: (reference) => reference,
+  pull: () => Promise.reject(new Error('not faked')),
+  remove: () => Promise.reject(new Error('not faked')),
+  prune: async () => [],
+  onGrowth: () => () => undefined,
+  settled: async () => undefined,
+});

@@ -2,7 +2,7 @@ import type { SpecDraft } from '../../src/domain/draft.ts';
 import { Fault } from '../../src/domain/fault.ts';
 import type { MicroVmView, Uid } from '../../src/domain/microvm.ts';
 import type { Spec } from '../../src/domain/spec.ts';
-import type { ServerInfo, Services, Target } from '../../src/service/services.ts';
+import type { ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
 
 export const SAMPLE_UID = '01JDGZ0000000000000000000A' as Uid;
 
@@ -76,6 +76,16 @@ export const sampleInfo: ServerInfo = {
   demoKernel: '',
 };
 
+export const sampleImage: ImageView = {
+  digest: `sha256:${'b'.repeat(64)}`,
+  references: ['registry.test/lab/x:v1'],
+  bytes: 3_000_000,
+  goldens: [{ path: '/state/images/golden/bb-64.ext4', sizeInMb: 64, bytes: 1_000_000 }],
+  pulledAt: 1_700_000_000_000,
+  lastUsedAt: 1_700_000_060_000,
+  usedBy: [SAMPLE_UID],
+};
+
 /** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
 export function fakeServices(replaced: Partial<Services> = {}): Services & { readonly created: SpecDraft[] } {
   const created: SpecDraft[] = [];
@@ -111,6 +121,22 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & { rea
       const item = { kind: 'interface', name: 'flabcd0', owner: SAMPLE_UID, detail: 'its alias' };
       return { known: [item], leaked: [], missing: [], fixed: fix ? [item] : [] };
     },
+    listImages: async () => ({ images: [sampleImage], volumeCopy: 'qcow2', bytes: sampleImage.bytes, maxBytes: 0 }),
+    async *pullImage({ reference }) {
+      yield { step: 'pull' as const, doneBytes: 10, totalBytes: 100 };
+      yield {
+        step: 'done' as const,
+        doneBytes: 100,
+        totalBytes: 100,
+        image: { ...sampleImage, references: [reference] },
+      };
+    },
+    removeImage: async (image) => {
+      if (image !== sampleImage.digest && !sampleImage.references.includes(image))
+        throw new Fault('not_found', `Image "${image}" not found`);
+      return sampleImage;
+    },
+    pruneImages: async () => ({ removed: [sampleImage], freedBytes: sampleImage.bytes }),
     ...replaced,
   };
 }

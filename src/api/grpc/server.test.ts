@@ -8,7 +8,6 @@ import { scratchDirectory, startApi, transportTo } from '../../../test/support/a
 import { SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
 import { Fault } from '../../domain/fault.ts';
 import { HostService } from '../../gen/flintlock/microvm/v1/host_pb.ts';
-import { ImageService } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import {
   GetMicroVMRequestSchema,
   GetMicroVMResponseSchema,
@@ -163,10 +162,6 @@ test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
     () => client(MicroVMService).rebootMicroVM({}),
     () => client(MicroVMService).pauseMicroVM({}),
     () => client(MicroVMService).resumeMicroVM({}),
-    () => client(ImageService).listImages({}),
-    async () => {
-      for await (const _ of client(ImageService).pullImage({}));
-    },
   ];
   for (const call of unbuilt) {
     const error = await failureOf(call());

@@ -4,18 +4,21 @@ import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { Hosts } from './hosts.ts';
+import { Images } from './images.ts';
 import { MicroVms } from './microvms.ts';
 
 /** The native surface's verbs: gRPC serves all of them, HTTP those that `native/routes.ts` names. */
 export interface Native {
   readonly microvms: MicroVms;
   readonly hosts: Hosts;
+  readonly images: Images;
   readonly grpc: readonly Served[];
 }
 
 export function native(services: Services): Native {
   const microvms = new MicroVms(services);
   const hosts = new Hosts(services);
-  const grpc = [served(MicroVMService, microvms), served(HostService, hosts), served(ImageService, {})];
-  return { microvms, hosts, grpc };
+  const images = new Images(services);
+  const grpc = [served(MicroVMService, microvms), served(HostService, hosts), served(ImageService, images)];
+  return { microvms, hosts, images, grpc };
 }

@@ -16,6 +16,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'wait', summary: 'wait until a microVM runs, stopped, is gone …', load: () => import('./wait.ts') },
   { name: 'watch', summary: 'show changes as they come', load: () => import('./watch.ts') },
   { name: 'console', aliases: ['logs'], summary: "show a guest's console", load: () => import('./console.ts') },
+  { name: 'image', summary: 'list, pull and remove images', load: () => import('./image.ts') },
   { name: 'info', summary: 'show what the daemon and its host can do', load: () => import('./info.ts') },
   { name: 'audit', summary: 'compare the host with the ledger', load: () => import('./audit.ts') },
   { name: 'doctor', summary: 'check what this host can do (no daemon needed)', load: () => import('./doctor.ts') },

@@ -1,0 +1,68 @@
+import { imagesInUse, imageUses } from '../domain/image-uses.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { ImageStore } from '../ports/images.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+
+/** Deletes of microVMs make images unused: they are looked at again after this long. */
+const LOOK_MS = 300_000;
+
+export interface ImageLimitDeps {
+  readonly images: Pick<ImageStore, 'prune' | 'onGrowth'>;
+  readonly ledger: Ledger;
+  readonly clock: Clock;
+  readonly log: Log;
+  /** Of all images together; 0: no limit. */
+  readonly maxBytes: number;
+}
+
+/**
+ * Bounds the image cache: after each pull and from time to time what nothing
+ * uses is dropped, used last longest ago first. @returns how to stop; resolves when a look under way has ended
+ */
+export function limitImages({ images, ledger, clock, log, maxBytes }: ImageLimitDeps): () => Promise<void> {
+  if (maxBytes === 0) return async () => undefined;
+  let cancel = (): void => undefined;
+  let isStopped = false;
+  let again = false;
+  let looking: Promise<void> | undefined;
+  const look = async (): Promise<void> => {
+    do {
+      again = false;
+      try {
+        const removed = await images.prune(() => imagesInUse(imageUses(ledger.ofKind('image'))), maxBytes);
+        if (removed.length > 0)
+          log.info('images were dropped to keep within --image-cache-max', {
+            digests: removed.map(({ digest }) => digest),
+            bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
+          });
+      } catch (error) {
+        log.warn('the image cache could not be bounded', { error: String(error) });
+      }
+    } while (again && !isStopped);
+  };
+  const begin = (): void => {
+    cancel();
+    if (isStopped) return;
+    if (looking) {
+      again = true;
+      return;
+    }
+    looking = look().finally(() => {
+      looking = undefined;
+      if (!isStopped) cancel = clock.after(LOOK_MS, begin);
+    });
+  };
+  // Whoever pulled says first that the image is used.
+  const stopListening = images.onGrowth(() => {
+    cancel();
+    cancel = clock.after(0, begin);
+  });
+  cancel = clock.after(LOOK_MS, begin);
+  return async () => {
+    isStopped = true;
+    stopListening();
+    cancel();
+    await looking;
+  };
+}

@@ -1,0 +1,68 @@
+import { Fault } from '../domain/fault.ts';
+import { imagesInUse, imageUses } from '../domain/image-uses.ts';
+import { shorten } from '../domain/labels.ts';
+import type { ServiceContext } from './context.ts';
+import { imageView, listImages } from './images-list.ts';
+import type { ImageView, PrunedImages } from './services.ts';
+
+/** What `image ls` shows of a digest, and more of it. */
+const DIGEST_BEGINNING = /^(?:sha256:)?([a-f0-9]{12,64})$/;
+
+/**
+ * Removes one image with its disk images.
+ * @param name - a digest, 12 or more hex digits of one, or a reference
+ * @throws Fault `not_found`; `refused` naming the microVMs that use it
+ */
+export async function removeImage(context: ServiceContext, name: string): Promise<ImageView> {
+  const { images, ledger } = context;
+  if (name === '')
+    throw Fault.invalid([{ field: 'image', description: 'must name an image: a digest or a reference' }]);
+  const image = pick(context, (await listImages(context)).images, name);
+  if (image.usedBy.length > 0) throw inUse(name, image.usedBy);
+  const inUseNow = () => imagesInUse(imageUses(ledger.ofKind('image')));
+  try {
+    return { ...(await images.remove(image.digest, inUseNow)), usedBy: [] };
+  } catch (error) {
+    if (!(error instanceof Fault && error.kind === 'refused')) throw error;
+    // A microVM came in between.
+    const { usedBy } = imageView(context, image, imageUses(ledger.ofKind('image')));
+    throw usedBy.length > 0 ? inUse(name, usedBy) : error;
+  }
+}
+
+function pick(context: ServiceContext, all: readonly ImageView[], name: string): ImageView {
+  const hex = DIGEST_BEGINNING.exec(name)?.[1];
+  const full = context.images.fullName(name);
+  const found = all.filter(
+    ({ digest, references }) =>
+      references.includes(full) || (hex !== undefined && digest.slice('sha256:'.length).startsWith(hex)),
+  );
+  const [one] = found;
+  if (!one)
+    throw new Fault('not_found', `Image "${shorten(name)}" not found: "flintlock image ls" shows what is on this host`);
+  if (found.length > 1) {
+    const digests = found.map(({ digest }) => digest).join(', ');
+    throw new Fault('refused', `Image "${shorten(name)}" is ambiguous: name one by its digest: ${digests}`);
+  }
+  return one;
+}
+
+const MAX_SHOWN = 10;
+
+function inUse(name: string, usedBy: readonly string[]): Fault {
+  const more = usedBy.length > MAX_SHOWN ? ` and ${usedBy.length - MAX_SHOWN} more` : '';
+  const who = usedBy.slice(0, MAX_SHOWN).join(', ');
+  return new Fault(
+    'refused',
+    `Cannot remove image "${shorten(name)}": it is used by microVM ${who}${more}; delete what uses it first`,
+  );
+}
+
+/** Removes every image that nothing uses. */
+export async function pruneImages({ images, ledger }: ServiceContext): Promise<PrunedImages> {
+  const removed = await images.prune(() => imagesInUse(imageUses(ledger.ofKind('image'))), 0);
+  return {
+    removed: removed.map((image) => ({ ...image, usedBy: [] })),
+    freedBytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
+  };
+}
