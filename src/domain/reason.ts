@@ -16,6 +16,7 @@ export const REASONS = [
   'ImageNotFound',
   'ImageInvalid',
   'ImagePullFailed',
+  'RegistryUnreachable',
   'KernelNotFound',
   'VolumeTooSmall',
   'NetworkFailed',

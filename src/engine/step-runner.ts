@@ -8,6 +8,7 @@ import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
+import type { StepResults } from '../steps/facts.ts';
 import { steps } from '../steps/registry.ts';
 import type { Lane, StepPorts } from '../steps/step.ts';
 import type { ProgressBoard } from './progress.ts';
@@ -117,7 +118,17 @@ function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerE
   if (!row) return undefined;
   const [type, kinds] = row;
   const left = planMake(vm.spec, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
-  return left ? undefined : condition(type, true, 'Preparing', 'Made', now);
+  if (left) return undefined;
+  const remarks = entries.flatMap((entry) => (entry.kind === 'image' && type === 'ImagesReady' ? remarkOf(entry) : []));
+  return remarks.length > 0
+    ? condition(type, true, 'RegistryUnreachable', remarks.join(' '), now)
+    : condition(type, true, 'Preparing', 'Made', now);
+}
+
+/** What an image was used for want of an answer: the user should know. */
+function remarkOf({ result }: LedgerEntry): string | [] {
+  const remark = (result as Partial<StepResults['image']> | null)?.remark;
+  return typeof remark === 'string' ? remark : [];
 }
 
 function kindOf({ kind, owner }: LedgerEntry): VmStepKind {

@@ -8,6 +8,8 @@ export interface StepResults {
   image: {
     readonly digest: string;
     readonly tree: string;
+    /** That its registry did not answer, and what was used instead. */
+    readonly remark?: string;
     readonly kernel?: { readonly filename: string; readonly path: string };
     readonly initrd?: { readonly filename: string; readonly path: string };
   };

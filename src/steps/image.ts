@@ -12,7 +12,13 @@ export const image: StepDef<'image', { reference: string; wants: readonly string
     const local = await images.ensure(reference, { signal, onBytes });
     const kernel = wants.includes('kernel') && (await images.file(local, 'kernel', vm.spec.kernel.filename));
     const initrd = wants.includes('initrd') && (await images.file(local, 'initrd', vm.spec.initrd?.filename));
-    return { digest: local.digest, tree: local.tree, ...(kernel && { kernel }), ...(initrd && { initrd }) };
+    return {
+      digest: local.digest,
+      tree: local.tree,
+      ...(local.remark !== undefined && { remark: `Image "${reference}": ${local.remark}` }),
+      ...(kernel && { kernel }),
+      ...(initrd && { initrd }),
+    };
   },
 
   async unmake() {}, // the hold is the entry
