@@ -3,6 +3,7 @@ import { eventually, turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
+import type { Uid } from '../domain/microvm.ts';
 
 const transient = (message = 'the registry is away'): Fault =>
   new Fault('tool', message, { reason: 'ImagePullFailed' });
@@ -226,6 +227,29 @@ describe('a delete', () => {
     await host.delete(uid);
     await host.until(uid, 'gone');
     expect(host.ledgerOf(uid)).toEqual([]);
+  });
+});
+
+describe('one of many', () => {
+  test.each(['image', 'volume', 'tap', 'vmm'])('is deleted although others hang in %s', async (call) => {
+    const host = new FakeHost();
+    host.world.always(call, hang);
+    const uids: Uid[] = [];
+    for (let i = 0; i < 40; i++) uids.push(await host.create({ id: `vm${i}` }));
+    await many();
+    const [first, last] = [uids[0], uids.at(-1)];
+    if (!first || !last) throw new Error('none');
+    await host.delete(last);
+    await host.until(last, 'gone');
+    await host.delete(first);
+    await host.until(first, 'gone');
+  });
+
+  test('is created although a registry holds up ten others', async () => {
+    const host = new FakeHost();
+    host.world.next('image', ...Array.from({ length: 10 }, () => hang));
+    for (let i = 0; i < 10; i++) await host.create({ id: `slow${i}` });
+    await host.until(await host.create({ id: 'quick' }), 'CREATED');
   });
 });
 

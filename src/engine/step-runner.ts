@@ -22,8 +22,18 @@ export interface StepRunnerDeps {
   readonly ports: StepPorts;
 }
 
-/** How many steps of a lane run at once, over all microVMs: what two cores and one disk do well. */
-const LANES: Record<Lane, number> = { images: 4, disks: 4, network: 4, vmm: 4 };
+/**
+ * How many steps of a lane run at once, over all microVMs: what two cores and
+ * one disk do well. Images wait for registries, and a slow one must not hold up
+ * what is here already: the image cache bounds its own work on the disk.
+ */
+const LANES: Record<Lane, number> = { images: 32, disks: 4, network: 4, vmm: 4 };
+const lanes = (): Record<Lane, Semaphore> => ({
+  images: new Semaphore(LANES.images),
+  disks: new Semaphore(LANES.disks),
+  network: new Semaphore(LANES.network),
+  vmm: new Semaphore(LANES.vmm),
+});
 
 /** Which steps a condition stands for. */
 const CONDITIONS = [
@@ -35,10 +45,9 @@ const CONDITIONS = [
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */
 export class StepRunner {
   readonly #deps: StepRunnerDeps;
-  readonly #lanes = Object.fromEntries(Object.entries(LANES).map(([lane, n]) => [lane, new Semaphore(n)])) as Record<
-    Lane,
-    Semaphore
-  >;
+  readonly #making = lanes();
+  /** Of their own: no delete waits for what others make. */
+  readonly #unmaking = lanes();
 
   constructor(deps: StepRunnerDeps) {
     this.#deps = deps;
@@ -50,7 +59,7 @@ export class StepRunner {
     const since = clock.now();
     progress.set(vm.uid, { step: step.kind, since, doneBytes: 0, totalBytes: 0 });
     try {
-      await this.#lanes[def.lane].run(signal, async () => {
+      await this.#making[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vm.uid), ports };
         const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
         const result = await withLimit(step.kind, signal, def.timeoutMs, (limited) =>
@@ -80,7 +89,7 @@ export class StepRunner {
     const def = steps[kind];
     progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
-      await this.#lanes[def.lane].run(signal, async () => {
+      await this.#unmaking[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vm.uid), ports };
         await withLimit(kind, signal, def.timeoutMs, (limited) =>
           def.unmake(entry.intent, entry.made ? entry.result : undefined, { ...known, signal: limited }),
