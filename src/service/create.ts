@@ -18,7 +18,7 @@ export async function create(
   const { store, transactions, clock, wake } = context;
   const uid = context.newUid();
   const spec = validate(draft, uid.toLowerCase());
-  await checkAgainstHost(context, spec);
+  await checkAgainstHost(context, spec, draft);
   const now = clock.now();
   const vm = transactions.transact(() => {
     const made: MicroVm = {
@@ -43,7 +43,7 @@ export async function create(
 }
 
 /** What needs no pull is refused now: all at once, before anything is stored. */
-async function checkAgainstHost(context: ServiceContext, spec: Spec): Promise<void> {
+async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: SpecDraft): Promise<void> {
   const { defaultVmm, images, network } = context;
   const info = await context.vmmInfo(defaultVmm);
   if (!info.available)
@@ -57,7 +57,7 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec): Promise<vo
       field: 'memory_in_mb',
       description: `${spec.memoryInMb} MiB is more than this host has: at most ${capacity.memoryInMb}`,
     });
-  for (const [field, reference] of references(spec)) {
+  for (const [field, reference] of references(spec, draft)) {
     const description = await images.check(reference);
     if (description !== undefined) wrong.push({ field, description });
   }
@@ -71,11 +71,12 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec): Promise<vo
   if (wrong.length > 0) throw Fault.invalid(wrong);
 }
 
-function references(spec: Spec): readonly (readonly [field: string, reference: string])[] {
+/** Volumes by the index that was sent: the spec has the root first. */
+function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: string, reference: string])[] {
   return [
     ['kernel.image', spec.kernel.image],
     ...(spec.initrd ? [['initrd.image', spec.initrd.image] as const] : []),
-    ...spec.volumes.map(({ image }, i) => [`volumes[${i}].source.container_source`, image] as const),
+    ...draft.volumes.map(({ image = '' }, i) => [`volumes[${i}].source.container_source`, image] as const),
   ];
 }
 
@@ -83,7 +84,9 @@ function references(spec: Spec): readonly (readonly [field: string, reference: s
 function takeUser({ store, vmmUsers: { first, last } }: ServiceContext): number {
   const taken = store.allocated('vmm-user');
   const size = last - first + 1;
-  const start = Number(store.recall('last-vmm-user') ?? first - 1) + 1 - first;
+  const before = Number(store.recall('last-vmm-user') ?? first - 1);
+  // The range may have been another.
+  const start = before >= first && before <= last ? before + 1 - first : 0;
   for (let i = 0; i < size; i++) {
     const user = first + ((start + i) % size);
     if (taken.has(String(user))) continue;

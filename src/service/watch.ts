@@ -1,5 +1,6 @@
 import type { VmEvent } from '../domain/event.ts';
 import { Fault } from '../domain/fault.ts';
+import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
@@ -21,13 +22,18 @@ export async function* watch(
   const selector = parseSelector(request.labelSelector);
   const { epoch, seq: newest } = store.cursor();
   const cursorAt = (seq: number): string => `${epoch}.${seq}`;
-  using changes = new Changes(store.onEvent);
+  using changes = new Changes(context.onChange);
+  /** Told as unknown: told again when the guest is taken over, which changes no record. */
+  const unknown = new Set<Uid>();
   let seq = newest;
   if (request.cursor !== '') seq = seqOf(request.cursor, epoch, newest);
   else {
     const query = request.namespace === '' ? { selector } : { selector, namespace: request.namespace };
-    for (const vm of store.list(query))
-      yield { type: 'ADDED', vm: view(vm, context), cursor: cursorAt(seq), at: clock.now() };
+    for (const vm of store.list(query)) {
+      const shown = view(vm, context);
+      if (shown.state !== vm.state) unknown.add(vm.uid);
+      yield { type: 'ADDED', vm: shown, cursor: cursorAt(seq), at: clock.now() };
+    }
   }
   if (seq < store.oldestSeq()) throw expired();
   // The reader learns at once that it watches, and from where.
@@ -43,7 +49,15 @@ export async function* watch(
     }
     // Others' changes moved the stream on: the reader need not see them again.
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
-    if (events.length < BATCH) await changes.next(signal);
+    if (events.length === BATCH) continue;
+    for (const uid of unknown) {
+      if (!context.isWatched(uid)) continue;
+      unknown.delete(uid);
+      const vm = store.get(uid);
+      if (vm && vm.goneAt === undefined)
+        yield { type: 'MODIFIED', vm: view(vm, context), cursor: cursorAt(seq), at: clock.now() };
+    }
+    await changes.next(signal);
   }
 }
 
