@@ -10,6 +10,7 @@ import { type Client, Code, ConnectError, createClient } from '@connectrpc/conne
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import type { TestContext } from 'vitest';
 import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
+import { ImageService } from '../../src/gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import {
   type MicroVM,
@@ -43,6 +44,8 @@ export class TestHost {
   readonly directory: string;
   readonly vms: Client<typeof MicroVMService>;
   readonly host: Client<typeof HostService>;
+  /** Its answers, not its directory: see `images`. */
+  readonly imageService: Client<typeof ImageService>;
   readonly #options: HostOptions;
   #holder: ChildProcess | undefined;
   #daemon: ChildProcess | undefined;
@@ -57,6 +60,7 @@ export class TestHost {
     });
     this.vms = createClient(MicroVMService, transport);
     this.host = createClient(HostService, transport);
+    this.imageService = createClient(ImageService, transport);
   }
 
   get state(): string {
