@@ -1,3 +1,4 @@
+import { Fault } from '../../domain/fault.ts';
 import type { Ledger } from '../../ports/ledger.ts';
 import type { Log } from '../../ports/log.ts';
 import type { DhcpIntent } from '../../ports/network.ts';
@@ -49,15 +50,27 @@ export async function audit(
     };
   }
   const fixed: Thing[] = [];
+  const failures = new Map<Thing, string>();
   if (fix)
-    for (const thing of order(found.leaked)) {
-      await undo(deps, thing, signal);
-      deps.log.warn('a leak was undone', { kind: thing.kind, name: thing.name });
-      fixed.push(thing);
-    }
+    for (const thing of order(found.leaked))
+      try {
+        await undo(deps, thing, signal);
+        deps.log.warn('a leak was undone', { kind: thing.kind, name: thing.name });
+        fixed.push(thing);
+      } catch (error) {
+        // One that cannot be undone keeps none of the others.
+        if (signal.aborted || !(error instanceof Fault)) throw error;
+        deps.log.error('a leak could not be undone', { kind: thing.kind, name: thing.name, error: error.message });
+        failures.set(thing, error.message);
+      }
   return {
     known: found.known,
-    leaked: found.leaked.filter((thing) => !fixed.includes(thing)).map(lineOfThing),
+    leaked: found.leaked
+      .filter((thing) => !fixed.includes(thing))
+      .map((thing) => {
+        const failure = failures.get(thing);
+        return lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
+      }),
     missing: found.missing.map(lineOfExpected),
     fixed: fixed.map(lineOfThing),
   };
