@@ -9,13 +9,22 @@ export interface Sink {
   columns(): number;
 }
 
+/** Standard input. */
+export interface Source extends AsyncIterable<Uint8Array> {
+  readonly isTerminal: boolean;
+  /** On a terminal keys come one by one and unaltered, Ctrl-C too; false gives it back as it was. */
+  setRaw(raw: boolean): void;
+  /** Reads no more: a read under way ends. */
+  close(): void;
+}
+
 /** All that a verb may know of the world around the program. */
 export interface Io {
   readonly stdout: Sink;
   readonly stderr: Sink;
-  stdin(): AsyncIterable<Uint8Array>;
+  stdin(): Source;
   readonly env: Readonly<Record<string, string | undefined>>;
-  /** Aborts at the first Ctrl-C; a second one ends the program. */
+  /** Aborts at the first Ctrl-C, or when the program is told to end; a second time ends it at once. */
   readonly interrupt: AbortSignal;
   /** Aborts when nobody reads standard output any more, e.g. after `| head`. */
   readonly unread: AbortSignal;
@@ -29,16 +38,35 @@ export interface Io {
 export function processIo(): Io {
   const interrupt = new AbortController();
   const unread = new AbortController();
-  process.once('SIGINT', () => interrupt.abort(new Error('interrupted')));
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
+    process.once(signal, () => interrupt.abort(new Error('interrupted')));
   return {
     stdout: sink(process.stdout, unread),
     stderr: sink(process.stderr, new AbortController()),
-    stdin: () => process.stdin,
+    stdin: () => source(process.stdin),
     env: process.env,
     interrupt: interrupt.signal,
     unread: unread.signal,
     now: clock.now,
     sleep: clock.sleep,
+  };
+}
+
+function source(stream: NodeJS.ReadStream): Source {
+  return {
+    isTerminal: stream.isTTY === true,
+    async *[Symbol.asyncIterator]() {
+      // Of a stream that is closed meanwhile it is an error that it did not end.
+      try {
+        yield* stream;
+      } catch (error) {
+        if (!stream.destroyed) throw error;
+      }
+    },
+    setRaw(raw) {
+      if (stream.isTTY) stream.setRawMode(raw);
+    },
+    close: () => void stream.destroy(),
   };
 }
 

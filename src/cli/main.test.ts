@@ -41,7 +41,7 @@ test.for([
   { argv: ['wait', 'x', '--timeout', 'soon'], says: 'Write for instance 500ms' },
   { argv: ['--host', 'http://x:1/', 'list'], says: 'no address of a daemon' },
   { argv: ['list', '-n', 'a', '-A'], says: 'cannot be used with' },
-  { argv: ['create'], says: "required option '-f, --file <file>' not specified" },
+  { argv: ['create'], says: 'There is no spec: give a file, or a name and flags' },
   { argv: ['console', 'x', '--tail', '-1'], says: 'number of bytes' },
 ])('$argv is wrong usage', async ({ argv, says }) => {
   const result = await runCli(argv);

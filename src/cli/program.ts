@@ -62,6 +62,7 @@ A microVM is named by ID, NAMESPACE/ID (the namespace is "default" where none is
 Exit status: 0 done, 1 failed, 2 wrong usage or a malformed spec, 3 not found, 4 timed out, 5 the microVM is FAILED.
 
 Examples:
+  flintlock run --rm oci:images:root
   flintlock create -f spec.yaml --wait
   flintlock list -A
   flintlock console -f default/web

@@ -2,6 +2,10 @@ import { main } from '../../src/cli/main.ts';
 
 export interface CliOptions {
   readonly stdin?: string;
+  /** Standard input is a terminal on which this is typed, piece by piece; it ends when the verb closes it. */
+  readonly typed?: AsyncIterable<string>;
+  /** Called with what standard input is made: raw or not. */
+  readonly onRaw?: (raw: boolean) => void;
   readonly env?: Readonly<Record<string, string>>;
   /** Standard output and error are a terminal. */
   readonly terminal?: boolean;
@@ -38,9 +42,15 @@ export async function runCli(argv: readonly string[], options: CliOptions = {}):
   const exit = await main(argv, {
     stdout: sink(out, options.readWrites),
     stderr: sink(err),
-    async *stdin() {
-      yield Buffer.from(options.stdin ?? '');
-    },
+    stdin: () => ({
+      isTerminal: options.typed !== undefined,
+      async *[Symbol.asyncIterator]() {
+        if (options.typed === undefined) yield Buffer.from(options.stdin ?? '');
+        else for await (const text of options.typed) yield Buffer.from(text);
+      },
+      setRaw: (raw) => options.onRaw?.(raw),
+      close: () => undefined,
+    }),
     env: options.env ?? {},
     interrupt: options.interrupt ?? new AbortController().signal,
     unread: unread.signal,

@@ -1,5 +1,7 @@
 import { readFile } from 'node:fs/promises';
-import { type MicroVM, MicroVMSchema } from '../../gen/types/microvm_pb.ts';
+import { toJson } from '@bufbuild/protobuf';
+import { type MicroVM, MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
+import { faultsOf } from '../check-spec.ts';
 import { quick } from '../client.ts';
 import type { Configure, Context } from '../context.ts';
 import { parseSpecs, type SpecDocument } from '../documents.ts';
@@ -9,10 +11,12 @@ import { addressesOf, nameOf, stateOf, uidOf } from '../print/microvm.ts';
 import { jsonOf, type Structured, structuredText } from '../print/structured.ts';
 import { printable } from '../print/style.ts';
 import { secondsText } from '../print/units.ts';
+import { addSpecFlags, parseRoot, type SpecFlags, specOf } from '../spec-flags.ts';
 import { waitFor } from '../waiting.ts';
 
-interface Options {
-  readonly file: string;
+interface Options extends SpecFlags {
+  readonly file?: string;
+  readonly dryRun?: boolean;
   readonly wait?: boolean;
   readonly timeout: number;
   readonly output?: Structured | 'name';
@@ -23,17 +27,42 @@ const MAX_BYTES = 4 << 20;
 
 export const configure: Configure = (command, act) => {
   command
-    .requiredOption('-f, --file <file>', 'the spec in YAML or JSON, one or several documents; - is standard input')
+    .argument('[name]', 'where the spec is given by flags: ID or NAMESPACE/ID (default: one is made)')
+    .option('-f, --file <file>', 'the spec in YAML or JSON, one or several documents; - is standard input')
+    .option('--root <image[,ro]>', 'the root volume; also ,size=SIZE', parseRoot);
+  addSpecFlags(command)
+    .option('--dry-run', 'print what would be sent and look it over here; the daemon is not asked')
     .option('--wait', 'wait until the guest runs, and show what goes on')
     .addOption(timeoutOption())
     .addOption(outputOption('json', 'yaml', 'name'))
     .addHelpText('after', EXAMPLES)
-    .action((options: Options) => act((context) => create(context, options)));
+    .action((name: string | undefined, options: Options) => act((context) => create(context, name, options)));
 };
 
-async function create(context: Context, options: Options): Promise<number> {
+/** What is no part of the spec. */
+const OTHER_FLAGS: readonly string[] = ['file', 'dryRun', 'wait', 'timeout', 'output'];
+
+async function specsOf(context: Context, name: string | undefined, options: Options): Promise<SpecDocument[]> {
+  const { file } = options;
+  const flags = Object.keys(options).filter((key) => !OTHER_FLAGS.includes(key));
+  const isByFlags = name !== undefined || flags.length > 0;
+  if (file !== undefined && isByFlags)
+    throw new Problem(EXIT.usage, 'Give the spec by -f or by a name and flags, not by both', {
+      details: [...(name === undefined ? [] : [`name ${name}`]), ...flags.map((key) => `flag --${dashed(key)}`)],
+    });
+  if (file !== undefined) return parseSpecs(await read(context, file), file === '-' ? 'standard input' : file);
+  if (isByFlags) return [{ from: 'flags', spec: specOf(name, options) }];
+  throw new Problem(EXIT.usage, 'There is no spec: give a file, or a name and flags', {
+    hints: ['For instance: flintlock create -f spec.yaml', 'Try: flintlock create --help'],
+  });
+}
+
+const dashed = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-${letter.toLowerCase()}`);
+
+async function create(context: Context, name: string | undefined, options: Options): Promise<number> {
   const { io } = context;
-  const specs = parseSpecs(await read(context, options.file), options.file === '-' ? 'standard input' : options.file);
+  const specs = await specsOf(context, name, options);
+  if (options.dryRun) return dryRun(context, specs, options);
   const started = io.now();
   const created: MicroVM[] = [];
   let exit: number = EXIT.done;
@@ -77,6 +106,24 @@ async function create(context: Context, options: Options): Promise<number> {
     await context.out(await structuredText(specs.length === 1 ? values[0] : values, options.output));
   } else if (created.length > 0) await context.hint(nextSteps(created, options));
   return exit;
+}
+
+/** Prints the specs so that `create -f` takes them, then what is wrong with them as far as it can be told here. */
+async function dryRun(context: Context, specs: readonly SpecDocument[], { output }: Options): Promise<number> {
+  const values = specs.map(({ spec }) => toJson(MicroVMSpecSchema, spec, { useProtoFieldName: true }));
+  if (output === 'name')
+    for (const { spec } of specs)
+      await context.out(`${printable(`${spec.namespace || 'default'}/${spec.id || '(made by the daemon)'}`)}\n`);
+  else if (output === 'json') await context.out(await structuredText(specs.length === 1 ? values[0] : values, 'json'));
+  else {
+    const texts = await Promise.all(values.map((value) => structuredText(value, 'yaml')));
+    await context.out(texts.join('---\n'));
+  }
+  const wrong = specs.flatMap(({ from, spec }) =>
+    faultsOf(spec).map((line) => (specs.length > 1 ? `${from}: ${line}` : line)),
+  );
+  if (wrong.length === 0) return EXIT.done;
+  throw new Problem(EXIT.usage, 'A daemon would refuse this', { details: wrong.map((line) => printable(line)) });
 }
 
 async function createOne(context: Context, { spec }: SpecDocument): Promise<MicroVM> {
@@ -137,12 +184,19 @@ function nextSteps([first]: readonly MicroVM[], { wait }: Options): string {
 }
 
 const EXAMPLES = `
-The spec is a MicroVMSpec (proto/types/microvm.proto), its names in snake or camel case, for instance:
+The spec comes from a file or from flags. In a file it is a MicroVMSpec (docs/reference/spec.md), its names in snake
+or camel case, for instance:
   id: web
   memory_in_mb: 256
   kernel: { image: "oci:/srv/images/kernel:demo" }
   volumes: [{ id: root, is_root: true, source: { container_source: "oci:/srv/images/root:demo" } }]
   interfaces: [{ guest_device_name: eth0, type: TAP }]
+
+Images are oci:DIR:TAG, oci-archive:FILE:TAG (below an --image-root of the daemon) or REGISTRY/NAME:TAG.
+
+--dry-run prints the spec as it would be sent, in YAML or with -o json, and exits with 2 where something is missing or
+given twice. It looks only at what can be seen without the daemon, and asks it nothing: images, room and names that are
+taken are checked by the create itself.
 
 Ctrl-C ends the waiting only: the microVM is not deleted. With several documents, one that is refused does not
 keep the others from being created.
@@ -151,4 +205,7 @@ Examples:
   flintlock create -f spec.yaml
   flintlock create -f spec.yaml --wait --timeout 2m
   flintlock create -f - -o json < spec.json
+  flintlock create web --kernel-image oci:images:kernel --initrd-image oci:images:kernel --root oci:images:root \\
+    --memory 256M --nic eth0 --publish 8080:80 --label app=demo --wait
+  flintlock create web --kernel-image oci:images:kernel --root oci:images:root,ro --dry-run > web.yaml
 `;

@@ -2,7 +2,7 @@ import type { MicroVM } from '../../gen/types/microvm_pb.ts';
 import { quick } from '../client.ts';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
-import { timeoutOption } from '../options.ts';
+import { outputOption, timeoutOption } from '../options.ts';
 import { nameOf, uidOf } from '../print/microvm.ts';
 import { printable } from '../print/style.ts';
 import { secondsText } from '../print/units.ts';
@@ -12,6 +12,7 @@ import { waitFor } from '../waiting.ts';
 interface Options {
   readonly wait?: boolean;
   readonly timeout: number;
+  readonly output?: 'name';
 }
 
 export const configure: Configure = (command, act) => {
@@ -19,11 +20,13 @@ export const configure: Configure = (command, act) => {
     .argument('<vm...>', 'the microVMs: ID, NAMESPACE/ID or uid')
     .option('--wait', 'wait until nothing of them is left')
     .addOption(timeoutOption())
+    .addOption(outputOption('name'))
     .addHelpText('after', EXAMPLES)
     .action((names: string[], options: Options) => act((context) => remove(context, names, options)));
 };
 
-async function remove(context: Context, names: readonly string[], { wait, timeout }: Options): Promise<number> {
+async function remove(context: Context, names: readonly string[], options: Options): Promise<number> {
+  const { wait, timeout, output } = options;
   const { io } = context;
   const targets = names.map(parseTarget);
   const started = io.now();
@@ -50,7 +53,7 @@ async function remove(context: Context, names: readonly string[], { wait, timeou
     });
     if (!vm) continue;
     accepted.push(vm);
-    if (!wait) await context.out(`${printable(nameOf(vm))} is being deleted\n`);
+    if (!wait) await context.out(`${printable(nameOf(vm))}${output ? '' : ' is being deleted'}\n`);
   }
   if (!wait) {
     const [first] = accepted;
@@ -61,7 +64,7 @@ async function remove(context: Context, names: readonly string[], { wait, timeou
     const name = printable(nameOf(vm));
     await attempt(`Cannot wait for the end of ${name}`, async () => {
       await waitFor(context, vm, 'gone', Math.max(0, timeout - (io.now() - started)));
-      await context.out(`${name} is gone after ${secondsText(io.now() - started)}\n`);
+      await context.out(output ? `${name}\n` : `${name} is gone after ${secondsText(io.now() - started)}\n`);
     });
   }
   return exit;

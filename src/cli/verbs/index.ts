@@ -10,6 +10,7 @@ export interface VerbEntry {
 /** Every verb, in the order of the help. */
 export const VERBS: readonly VerbEntry[] = [
   { name: 'create', summary: 'make microVMs from a spec', load: () => import('./create.ts') },
+  { name: 'run', summary: "boot an image with the host's demo kernel", load: () => import('./run.ts') },
   { name: 'list', aliases: ['ls'], summary: 'list microVMs', load: () => import('./list.ts') },
   { name: 'get', summary: 'show one microVM: its state, and why', load: () => import('./get.ts') },
   { name: 'delete', aliases: ['rm'], summary: 'delete microVMs', load: () => import('./delete.ts') },

@@ -41,6 +41,7 @@ function infoText(info: ServerInfoResponse, colour: boolean): string {
       ['promised', resourcesText(info.promised)],
       ['used', resourcesText(info.used)],
       ['network', info.managedNetwork || 'none of its own'],
+      ['demo kernel', info.demoKernel || 'none: flintlock run needs --kernel-image'],
       ['volumes', `made by ${info.volumeCopy} copies`],
     ],
     { colour },

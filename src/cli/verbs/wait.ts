@@ -13,7 +13,7 @@ import { UNTIL, type UntilName, waitFor, wanted } from '../waiting.ts';
 interface Options {
   readonly for: UntilName;
   readonly timeout: number;
-  readonly output?: Structured;
+  readonly output?: Structured | 'name';
 }
 
 export const configure: Configure = (command, act) => {
@@ -21,7 +21,7 @@ export const configure: Configure = (command, act) => {
     .argument('<vm>', 'the microVM: ID, NAMESPACE/ID or uid')
     .addOption(new Option('--for <what>', 'what to wait for').choices(Object.keys(UNTIL)).default('created'))
     .addOption(timeoutOption())
-    .addOption(outputOption('json', 'yaml'))
+    .addOption(outputOption('json', 'yaml', 'name'))
     .addHelpText('after', EXAMPLES)
     .action((name: string, options: Options) => act((context) => wait(context, name, options)));
 };
@@ -32,7 +32,9 @@ async function wait(context: Context, text: string, options: Options): Promise<n
   try {
     const vm = await find(context, target, until === 'gone' && target.uid !== '');
     const final = await waitFor(context, vm, until, options.timeout);
-    if (options.output) await context.out(await structuredText(jsonOf(MicroVMSchema, final ?? vm), options.output));
+    if (options.output === 'name') await context.out(`${printable(nameOf(vm))}\n`);
+    else if (options.output)
+      await context.out(await structuredText(jsonOf(MicroVMSchema, final ?? vm), options.output));
     else {
       const addresses = until === 'address' && final ? addressesOf(final).join(', ') : '';
       const what = addresses === '' ? wanted(until) : `at ${addresses}`;
