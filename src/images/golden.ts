@@ -37,12 +37,34 @@ export async function makeGolden(
   const why = `the image's files of ${Math.ceil(bytes / 2 ** 20)} MB`;
   using _reservation = await options.reservations.reserve(bytes, `make a disk of ${what}`, why);
   const look = (): Promise<void> => keepFree(files, paths.directory, keepFreeBytes, `make a disk of ${what}`);
-  const made = await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
-    const ext4 = { run, signal: watched, timeoutMs, what, remove: (half: string) => files.remove(half) };
-    const size = await makeExt4(image.tree, partial, sizeInMb, ext4);
-    await run(['sync', partial], { signal: watched, timeoutMs }); // as with the tree: made is made
-    return size;
-  });
-  await files.rename(partial, path);
-  return { path, sizeInMb: made };
+  try {
+    const made = await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
+      const ext4 = { run, signal: watched, timeoutMs, what, remove: (half: string) => files.remove(half) };
+      const size = await makeExt4(image.tree, partial, sizeInMb, ext4);
+      await run(['sync', partial], { signal: watched, timeoutMs }); // as with the tree: made is made
+      return size;
+    });
+    await files.rename(partial, path);
+    return { path, sizeInMb: made };
+  } catch (error) {
+    throw explainGolden(error, what, paths.directory);
+  }
+}
+
+/** What the tools say, with the reason that a microVM shows; a Fault that has one says enough. */
+function explainGolden(error: unknown, what: string, directory: string): unknown {
+  if (!(error instanceof Fault) || error.reason !== undefined) return error;
+  const failed = `Cannot make a disk of ${what}`;
+  const options = { cause: error };
+  switch (error.kind) {
+    case 'full':
+      return new Fault('full', `${failed}: no space left on the disk of ${directory}`, {
+        ...options,
+        reason: 'StorageFull',
+      });
+    case 'timeout':
+      return new Fault('timeout', `${failed}: ${error.message}`, { ...options, reason: 'Timeout' });
+    default:
+      return error;
+  }
 }

@@ -1,4 +1,4 @@
-import { mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, readdir, readFile, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -9,7 +9,7 @@ import { createNetns, type Netns } from '../../test/support/netns.ts';
 import { writeLayout } from '../../test/support/oci-layout.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
-import type { StartedProcess } from '../ports/host.ts';
+import type { Run, StartedProcess } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
 import { createImages, type ImagesOptions } from './images.ts';
 
@@ -18,6 +18,8 @@ const limits = { signal, timeoutMs: 30_000 };
 const STAND_IN = '127.0.0.1:5001';
 const REAL = '127.0.0.1:5002';
 const CLOSED = '127.0.0.1:5003';
+const PROXY = '127.0.0.1:5004';
+const PROXY_TLS = '127.0.0.1:5005';
 
 let netns: Netns;
 let top: string;
@@ -38,7 +40,10 @@ beforeAll(async () => {
   top = await mkdtemp(join(tmpdir(), 'fl-registry-'));
   const layers = [[{ name: 'big', data: Buffer.alloc(400_000, 'x') }], [{ name: 'hello', data: 'hello\n' }]];
   const other = { layers: [[{ name: 'not for us' }]], architecture: 's390x' };
-  digests = await writeLayout(join(top, 'layout'), { v1: { layers }, multi: [other, { layers }], other: [other] });
+  digests = await writeLayout(join(top, 'layout'), {
+    ...{ v1: { layers }, multi: [other, { layers }], other, others: [other] },
+    v2: { layers: [[{ name: 'newer' }]] },
+  });
   const standIn = fileURLToPath(new URL('../../test/stand-ins/registry.ts', import.meta.url));
   await serve(process.execPath, standIn, join(top, 'layout'), STAND_IN.split(':')[1] ?? '');
   await vi.waitFor(() => inspect(`${STAND_IN}/ok/x:v1`), { timeout: 20_000 });
@@ -93,7 +98,7 @@ describe('a registry', () => {
   // The digests of what the stand-in sends are right, so only the failure decides.
   test.each([
     ['gone/x:v1', 'not_found', 'ImageNotFound', 'no such tag'],
-    ['ok/x:other', 'invalid', 'ImageInvalid', 'linux/s390x'],
+    ['ok/x:others', 'invalid', 'ImageInvalid', 'linux/s390x'],
     ['login/x:v1', 'tool', 'ImagePullFailed', '--registry-auth-file'],
     ['broken/x:v1', 'tool', 'ImagePullFailed', '500'],
     ['corrupt/x:v1', 'tool', 'ImagePullFailed', 'not what its digest says'],
@@ -168,6 +173,25 @@ describe('docker-registry, with a login', () => {
     expect((await readdir(image.tree)).sort()).toEqual(['big', 'hello']);
   });
 
+  test('an image, and an index, for another CPU alone are refused for good', async () => {
+    const login = [
+      '--dest-authfile',
+      join(top, 'good.json'),
+      '--dest-tls-verify=false',
+      '--multi-arch',
+      'all',
+    ] as const;
+    for (const tag of ['other', 'others']) {
+      const to = `docker://${REAL}/lab/${tag}:v1`;
+      await netns.run(['skopeo', '--insecure-policy', 'copy', '-q', ...login, `oci:${top}/layout:${tag}`, to], limits);
+      const images = open({ authFile: join(top, 'good.json') });
+      await expect(images.ensure(`${REAL}/lab/${tag}:v1`, { signal })).rejects.toMatchObject({
+        ...{ kind: 'invalid', reason: 'ImageInvalid', terminal: true },
+        message: expect.stringContaining('linux/s390x'),
+      });
+    }
+  });
+
   test.each([['no'], ['a wrong']])('refuses who brings %s password, with the remedy', async (which) => {
     const images = open(which === 'no' ? {} : { authFile: join(top, 'bad.json') });
     await expect(images.ensure(`${REAL}/lab/x:v1`, { signal })).rejects.toMatchObject({
@@ -180,6 +204,140 @@ describe('docker-registry, with a login', () => {
     const images = open({ authFile: join(top, 'good.json') });
     await expect(images.ensure(`${REAL}/${name}`, { signal })).rejects.toMatchObject({
       ...{ kind: 'not_found', reason: 'ImageNotFound', terminal: true },
+    });
+  });
+
+  // Our proxy before it, which keeps names and credentials and spoils layers.
+  describe('through a proxy', () => {
+    const loggedIn = (more: Partial<ImagesOptions> = {}): ImageStore =>
+      open({ authFile: join(top, 'proxied.json'), insecureRegistries: [PROXY], ...more });
+
+    beforeAll(async () => {
+      const auth = Buffer.from('u:secret').toString('base64');
+      await writeFile(
+        join(top, 'proxied.json'),
+        JSON.stringify({ auths: Object.fromEntries([PROXY, PROXY_TLS].map((host) => [host, { auth }])) }),
+      );
+      const limits = { signal, timeoutMs: 20_000 };
+      const subject = ['-subj', '/CN=127.0.0.1', '-addext', 'subjectAltName=IP:127.0.0.1'];
+      const key = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:prime256v1', '-nodes', '-keyout', `${top}/key.pem`];
+      await netns.run(['openssl', 'req', '-x509', ...key, '-out', `${top}/cert.pem`, '-days', '2', ...subject], limits);
+      const script = fileURLToPath(new URL('../../test/stand-ins/proxy.ts', import.meta.url));
+      const [port = '', tlsPort = '', registry = ''] = [PROXY, PROXY_TLS, REAL].map((host) => host.split(':')[1]);
+      await serve(process.execPath, script, port, registry);
+      await serve(process.execPath, script, tlsPort, registry, `${top}/key.pem`, `${top}/cert.pem`);
+      const ask = (host: string) =>
+        ['skopeo', 'inspect', '--tls-verify=false', `docker://${host}/ok/lab/x:v1`] as const;
+      for (const host of [PROXY, PROXY_TLS])
+        await vi.waitFor(
+          async () => expect(await netns.run(ask(host), limits).catch(String)).toContain('authentication required'),
+          { timeout: 20_000 },
+        );
+    });
+
+    test('an image comes, also slowly, also after a first try that was cut off', async () => {
+      for (const how of ['ok', 'slow', 'flaky']) {
+        const told: number[] = [];
+        const { image } = await loggedIn().pull(`${PROXY}/${how}/lab/x:v1`, { signal, onBytes: (b) => told.push(b) });
+        expect(image.digest).toBe(digests.multi);
+        expect(told.at(-1)).toBeGreaterThan(0);
+        await rm(directory, { recursive: true });
+        await mkdir(directory);
+      }
+    });
+
+    test.each([
+      ['hang', 'timeout', 'no byte came for 1000 ms'],
+      ['cut', 'tool', ''],
+      ['corrupt', 'tool', 'not what its digest says'],
+      ['silent', 'timeout', 'did not end in 1000 ms'],
+    ])('%s: fails as %s, transiently, and nothing is left', async (how, kind, text) => {
+      const ledger = memoryLedger();
+      const images = loggedIn({ ledger, stallTimeoutMs: 1_000, lookupTimeoutMs: how === 'silent' ? 1_000 : 10_000 });
+      await expect(images.ensure(`${PROXY}/${how}/lab/x:v1`, { signal })).rejects.toMatchObject({
+        ...{ kind, reason: 'ImagePullFailed', terminal: false },
+        message: expect.stringContaining(text),
+      });
+      expect(ledger.all()).toEqual([]);
+      expect(await leftovers()).toEqual([]);
+    });
+
+    test('a pull ahead of time gives up after three tries', async () => {
+      let copies = 0;
+      const counting: Run = (argv, limits) => {
+        if (argv.includes('copy')) copies++;
+        return netns.run(argv, limits);
+      };
+      const hasty = { ...clock, sleep: (ms: number, until: AbortSignal) => clock.sleep(Math.min(ms, 50), until) };
+      const images = loggedIn({ run: counting, clock: hasty });
+      await expect(images.pull(`${PROXY}/cut/lab/x:v1`, { signal })).rejects.toMatchObject({
+        reason: 'ImagePullFailed',
+      });
+      expect(copies).toBe(3);
+    });
+
+    test('a certificate that nobody vouches for is refused with the remedy; where allowed, the image comes', async () => {
+      const name = `${PROXY_TLS}/ok/lab/x:v1`;
+      await expect(loggedIn().ensure(name, { signal })).rejects.toMatchObject({
+        ...{ kind: 'tool', reason: 'ImagePullFailed', terminal: false },
+        message: expect.stringMatching(/certificate is not trusted; install its CA .* --insecure-registry/),
+      });
+      const image = await loggedIn({ insecureRegistries: [PROXY_TLS] }).ensure(name, { signal });
+      expect(image.digest).toBe(digests.multi);
+    });
+
+    test('plain HTTP where HTTPS is expected is told as such', async () => {
+      const images = loggedIn({ insecureRegistries: [] });
+      await expect(images.ensure(`${PROXY}/ok/lab/x:v1`, { signal })).rejects.toMatchObject({
+        message: expect.stringMatching(/speaks plain HTTP; allow it by --insecure-registry/),
+      });
+    });
+
+    test('a tag that moved is looked up again; without an answer the digest last seen is used', async () => {
+      const ledger = memoryLedger();
+      const name = `${PROXY}/ok/lab/moving:v1`;
+      const login = ['--dest-authfile', join(top, 'good.json'), '--dest-tls-verify=false'] as const;
+      const push = (tag: string) =>
+        netns.run(
+          [
+            'skopeo',
+            '--insecure-policy',
+            'copy',
+            '-q',
+            ...login,
+            `oci:${top}/layout:${tag}`,
+            `docker://${REAL}/lab/moving:v1`,
+          ],
+          limits,
+        );
+      await push('v1');
+      const images = loggedIn({ ledger });
+      const first = await images.ensure(name, { signal });
+      expect(first).toMatchObject({ digest: digests.v1 });
+      await push('v2');
+      const second = await images.ensure(name, { signal });
+      expect(second).toEqual({ digest: digests.v2, tree: expect.any(String) });
+      // The tag is the newer image's now.
+      expect((await images.list()).map((i) => [i.digest, i.references]).sort()).toEqual(
+        [
+          [digests.v1, []],
+          [digests.v2, [name]],
+        ].sort(),
+      );
+      const dead: Run = (argv, limits) =>
+        netns.run(argv.map((word) => word.replace(PROXY, CLOSED)) as unknown as typeof argv, limits);
+      const offline = loggedIn({ ledger, run: dead, insecureRegistries: [PROXY, CLOSED] });
+      const last = await offline.ensure(name, { signal });
+      expect(last.digest).toBe(digests.v2);
+      expect(last.remark).toMatch(/digest last seen, sha256:\w+, is used.*nothing listens at the registry/);
+      await expect(offline.ensure(`${PROXY}/ok/lab/moving:v2`, { signal })).rejects.toMatchObject({
+        message: expect.stringContaining('nothing listens'),
+      });
+      // A registry that refuses has answered: what was seen last is no way round it.
+      const stranger = open({ ledger, insecureRegistries: [PROXY] });
+      await expect(stranger.ensure(name, { signal })).rejects.toMatchObject({
+        message: expect.stringContaining('--registry-auth-file'),
+      });
     });
   });
 });

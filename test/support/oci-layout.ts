@@ -4,10 +4,15 @@ import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import { type TarEntry, tar } from './tar.ts';
 
+/** A layer that is gzip already, for what is too large to be held: the digest of what it unpacks to is a lie. */
+export interface PackedLayer {
+  readonly gzip: Uint8Array;
+}
+
 /** An image as a test wants it, also one that no tool would make. */
 export interface TestImage {
   /** From the lowest to the highest. */
-  readonly layers: readonly (readonly TarEntry[])[];
+  readonly layers: readonly (readonly TarEntry[] | PackedLayer)[];
   readonly os?: string;
   readonly architecture?: string;
 }
@@ -39,14 +44,19 @@ export async function writeLayout(
     return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
   };
   const image = async ({ layers, os = 'linux', architecture = HOST_ARCHITECTURE }: TestImage) => {
-    const tars = layers.map((entries) => tar(entries));
-    const diffIds = tars.map((t) => `sha256:${createHash('sha256').update(t).digest('hex')}`);
+    const packed = layers.map((layer) => {
+      if ('gzip' in layer) return { gzip: layer.gzip, diffId: `sha256:${'0'.repeat(64)}` };
+      const unpacked = tar(layer);
+      const diffId = `sha256:${createHash('sha256').update(unpacked).digest('hex')}`;
+      return { gzip: gzipSync(unpacked, { level: 1 }), diffId };
+    });
+    const diffIds = packed.map(({ diffId }) => diffId);
     const config = { architecture, os, config: {}, rootfs: { type: 'layers', diff_ids: diffIds }, history: [] };
     const manifest = {
       schemaVersion: 2,
       mediaType: `${OCI}.manifest.v1+json`,
       config: await blob(`${OCI}.config.v1+json`, config),
-      layers: await Promise.all(tars.map((t) => blob(`${OCI}.layer.v1.tar+gzip`, gzipSync(t, { level: 1 })))),
+      layers: await Promise.all(packed.map(({ gzip }) => blob(`${OCI}.layer.v1.tar+gzip`, gzip))),
     };
     return { ...(await blob(`${OCI}.manifest.v1+json`, manifest)), platform: { os, architecture } };
   };

@@ -49,6 +49,9 @@ function padded(data: Buffer): Buffer {
   return Buffer.concat([data, Buffer.alloc((BLOCK - (data.length % BLOCK)) % BLOCK)]);
 }
 
+/** The header of a file whose data the caller writes; above 8 GiB the size is in base 256, as GNU tar does. */
+export const fileHeader = (name: string, size: number): Buffer => header({ name }, TYPES.file, size);
+
 function header(entry: TarEntry, type: string, size: number): Buffer {
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, length: number): void => {
@@ -58,7 +61,11 @@ function header(entry: TarEntry, type: string, size: number): Buffer {
   octal(entry.mode ?? (entry.type === 'directory' ? 0o755 : 0o644), 100, 8);
   octal(entry.uid ?? 0, 108, 8);
   octal(entry.gid ?? 0, 116, 8);
-  octal(size, 124, 12);
+  if (size < 8 ** 11) octal(size, 124, 12);
+  else {
+    block.writeUInt8(0x80, 124);
+    block.writeBigUInt64BE(BigInt(size), 128);
+  }
   octal(1_600_000_000, 136, 12);
   block.write('        ', 148, 'latin1'); // the checksum counts itself as spaces
   block.write(type, 156, 'latin1');
