@@ -1,5 +1,5 @@
 import { execFile } from 'node:child_process';
-import { mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
+import { mkdir, mkdtemp, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
@@ -122,4 +122,28 @@ test('an overlay names its image as raw, so that nothing is probed', async () =>
     'backing-filename': golden.path,
     'backing-filename-format': 'raw',
   });
+});
+
+test('a disk that is full ends a whole copy with nothing left, and with room it is made', async () => {
+  const mount = join(directory, 'small');
+  const limits = { signal, timeoutMs: 20_000 };
+  await mkdir(mount);
+  await run(['mount', '-t', 'tmpfs', '-o', 'size=6m,mode=0700', 'tmpfs', mount], limits);
+  try {
+    const image = join(mount, 'golden.img');
+    await writeFile(image, Buffer.alloc(4 << 20, 'x'));
+    const volumes = await chooseVolumes({ directory: mount, run, files, log: memoryLog(), allowQcow2: false, signal });
+    expect(volumes.kind).toBe('sparse');
+    const path = volumes.pathFor(mount, 0);
+    await expect(volumes.make({ path: image, sizeInMb: 4 }, path, signal)).rejects.toMatchObject({
+      ...{ kind: 'full', reason: 'StorageFull', terminal: false },
+      message: `Cannot copy ${image} to ${path}: no space left on the disk`,
+    });
+    expect(await readdir(mount)).toEqual(['golden.img']);
+    await run(['mount', '-o', 'remount,size=12m', mount], limits);
+    await volumes.make({ path: image, sizeInMb: 4 }, path, signal);
+    expect((await readFile(path)).equals(await readFile(image))).toBe(true);
+  } finally {
+    await run(['umount', mount], limits);
+  }
 });

@@ -1,0 +1,138 @@
+import { expect, test } from 'vitest';
+import { memoryLedger } from '../../test/support/memory-ledger.ts';
+import { Fault } from '../domain/fault.ts';
+import type { CachedImage, ImageStore, InUse } from '../ports/images.ts';
+import type { ServiceContext } from './context.ts';
+import { listImages } from './images-list.ts';
+import { pullImage } from './images-pull.ts';
+import { pruneImages, removeImage } from './images-remove.ts';
+import type { PullNews } from './services.ts';
+
+const signal = new AbortController().signal;
+const digest = (letter: string): string => `sha256:${letter.repeat(64)}`;
+const cached = (letter: string, ...references: string[]): CachedImage => ({
+  ...{ digest: digest(letter), references, bytes: 100, goldens: [], pulledAt: 1, lastUsedAt: 2 },
+});
+
+/** A cache with two images, of which `held` uses one. */
+function setUp(store: Partial<ImageStore> = {}) {
+  const ledger = memoryLedger();
+  let images = [cached('a', 'host/a:v1'), cached('b', 'host/b:v1', 'host/b:v2')];
+  const free = (inUse: () => InUse) => images.filter((i) => !inUse().digests.has(i.digest));
+  const fake: Partial<ImageStore> = {
+    list: async () => images,
+    fullName: (text) => text.replace(/^short/, 'host'),
+    check: async (reference) => (reference === '' ? 'image "" is empty' : undefined),
+    async remove(wanted, inUse) {
+      const found = free(inUse).find((i) => i.digest === wanted);
+      if (!found) throw new Fault('refused', 'in use');
+      images = images.filter((i) => i !== found);
+      return found;
+    },
+    prune: async (inUse) => free(inUse),
+    ...store,
+  };
+  // The verbs of images use no more of it.
+  const context = { ledger, images: fake, volumes: { kind: 'qcow2' }, imageCacheMax: 500 } as unknown as ServiceContext;
+  return { ledger, context };
+}
+
+test('a list says who uses what, also while a hold is being made', async () => {
+  const { ledger, context } = setUp();
+  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  ledger.made(ledger.intend('VM1', 'image', 'host/a@x', null), { digest: digest('a') });
+  ledger.intend('VM2', 'image', 'short/b:v2', null);
+  const list = await listImages(context);
+  expect(list).toMatchObject({ volumeCopy: 'qcow2', bytes: 200, maxBytes: 500 });
+  expect(list.images.map(({ usedBy }) => usedBy)).toEqual([['VM1'], ['VM2']]);
+});
+
+test('an image in use is not removed, and its users are named', async () => {
+  const { ledger, context } = setUp();
+  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  await expect(removeImage(context, 'host/a:v1')).rejects.toMatchObject({
+    kind: 'refused',
+    message: expect.stringContaining('used by microVM VM1'),
+  });
+  expect(await removeImage(context, 'short/b:v1')).toMatchObject({ digest: digest('b') });
+});
+
+test('a microVM that comes in between is named too', async () => {
+  const { ledger, context } = setUp({
+    async remove() {
+      ledger.made(ledger.intend('VM9', 'image', 'host/a:v1', null), { digest: digest('a') });
+      throw new Fault('refused', 'in use');
+    },
+  });
+  await expect(removeImage(context, digest('a'))).rejects.toThrow('VM9');
+});
+
+test('images are named by digest, its beginning, or a reference', async () => {
+  for (const name of [digest('a'), 'a'.repeat(12), `sha256:${'a'.repeat(20)}`, 'host/a:v1'])
+    expect((await removeImage(setUp().context, name)).digest).toBe(digest('a'));
+  for (const name of ['aaaa', 'c'.repeat(12), 'host/c:v1'])
+    await expect(removeImage(setUp().context, name)).rejects.toMatchObject({ kind: 'not_found' });
+  await expect(removeImage(setUp().context, '')).rejects.toMatchObject({ kind: 'invalid' });
+  const twins = [cached('a', 'host/x:v1'), { ...cached('a'), digest: `sha256:${'a'.repeat(63)}b` }];
+  const { context } = setUp({ list: async () => twins });
+  await expect(removeImage(context, 'a'.repeat(12))).rejects.toMatchObject({
+    kind: 'refused',
+    message: expect.stringContaining('ambiguous'),
+  });
+});
+
+test('a prune leaves what is used', async () => {
+  const { ledger, context } = setUp();
+  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  expect(await pruneImages(context)).toMatchObject({ removed: [{ digest: digest('b') }], freedBytes: 100 });
+});
+
+test('a pull tells the newest only, then the image with its users', async () => {
+  const { ledger, context } = setUp({
+    async pull(_reference, { onBytes, onGolden, goldenSizeInMb }) {
+      expect(goldenSizeInMb).toBe(64);
+      for (let i = 1; i <= 1_000; i++) onBytes?.(i, 1_000);
+      await new Promise(setImmediate);
+      onGolden?.();
+      await new Promise(setImmediate);
+      return { image: cached('a', 'host/a:v1'), remark: 'as last seen' };
+    },
+  });
+  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  const news: PullNews[] = [];
+  for await (const one of pullImage(context, { reference: 'host/a:v1', goldenSizeInMb: 64 }, signal)) news.push(one);
+  expect(news.length).toBeLessThan(6);
+  expect(news.map(({ step }) => step)).toContain('golden');
+  expect(news.at(-1)).toMatchObject({ step: 'done', remark: 'as last seen', image: { usedBy: ['VM1'] } });
+});
+
+test('who leaves a pull ends it; what is wrong is told before it begins', async () => {
+  const { promise: ended, resolve } = Promise.withResolvers<unknown>();
+  const { context } = setUp({
+    pull: (_reference, { signal: left }) =>
+      new Promise((_, reject) => {
+        left.addEventListener('abort', () => {
+          resolve(left.reason);
+          reject(left.reason);
+        });
+      }),
+  });
+  for await (const _ of pullImage(context, { reference: 'host/a:v1' }, signal)) break;
+  expect(await ended).toMatchObject({ kind: 'cancelled' });
+
+  const wrong = pullImage(context, { reference: '', goldenSizeInMb: 0 }, signal)[Symbol.asyncIterator]();
+  await expect(wrong.next()).rejects.toMatchObject({
+    kind: 'invalid',
+    violations: [{ field: 'reference' }, { field: 'golden_size_in_mb' }],
+  });
+});
+
+test('a pull that fails is told as it failed', async () => {
+  const fault = new Fault('tool', 'no', { reason: 'ImagePullFailed' });
+  const { context } = setUp({ pull: () => Promise.reject(fault) });
+  await expect(
+    (async () => {
+      for await (const _ of pullImage(context, { reference: 'x' }, signal));
+    })(),
+  ).rejects.toBe(fault);
+});
