@@ -43,7 +43,9 @@ export const files: Files = {
         try {
           if (maxBytes === undefined && offset === 0) return await file.readFile();
           const { size } = await file.stat();
-          const buffer = Buffer.alloc(Math.max(0, Math.min(maxBytes ?? size, size - offset)));
+          // The kernel's own files have no size and something in them.
+          const left = size > 0 ? size - offset : (maxBytes ?? 0);
+          const buffer = Buffer.alloc(Math.max(0, Math.min(maxBytes ?? left, left)));
           const { bytesRead } = await file.read(buffer, 0, buffer.length, offset);
           return buffer.subarray(0, bytesRead);
         } finally {
@@ -85,6 +87,7 @@ export const files: Files = {
 
   copy: (from, to, how, signal) =>
     guard(`copy ${from} to ${to}`, async () => {
+      signal.throwIfAborted();
       if (how === 'sparse') {
         await run(['cp', '--sparse=always', '--reflink=auto', '--', from, to], { signal, timeoutMs: 600_000 });
         return;
@@ -103,13 +106,19 @@ export const files: Files = {
       watcher.on('error', () => changed()); // what is watched has gone: the caller looks and sees
       return () => watcher.close();
     } catch (cause) {
-      throw new Fault('tool', `Cannot watch ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+      if (isErrno(cause, 'ENOENT')) {
+        const soon = setImmediate(changed); // it went meanwhile: the caller looks and sees
+        return () => clearImmediate(soon);
+      }
+      throw new Fault('tool', `Cannot watch ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+        cause,
+      });
     }
   },
 
   punch: async (path, bytes) => {
     await run(['fallocate', '--punch-hole', '--offset', '0', '--length', String(bytes), '--', path], {
-      signal: AbortSignal.timeout(30_000),
+      signal: new AbortController().signal,
       timeoutMs: 30_000,
     });
   },

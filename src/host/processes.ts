@@ -47,7 +47,7 @@ export function createProcesses(): Processes {
 
     async start([program, ...args], { log }) {
       const id = await bootId();
-      const fd = openSync(log, 'a', 0o600);
+      const fd = openLog(log);
       try {
         const child = spawn(program, args, {
           detached: true,
@@ -100,10 +100,21 @@ export function createProcesses(): Processes {
 
     async ended(identity, signal) {
       const child = children.get(identity.pid);
-      if (child?.startTime === identity.startTime) return raceAbort(child.exited, signal);
+      if (child?.startTime === identity.startTime && identity.bootId === (await bootId()))
+        return raceAbort(child.exited, signal);
       while (await inspect(identity)) await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     },
   };
+}
+
+function openLog(path: string): number {
+  try {
+    return openSync(path, 'a', 0o600);
+  } catch (cause) {
+    const options = { cause, ...(isErrno(cause, 'ENOSPC', 'EDQUOT') && { reason: 'StorageFull' as const }) };
+    const why = cause instanceof Error ? cause.message : String(cause);
+    throw new Fault('reason' in options ? 'full' : 'tool', `Cannot open the log ${path}: ${why}`, options);
+  }
 }
 
 async function raceAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {

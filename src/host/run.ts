@@ -25,6 +25,9 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) 
     const end = (why: 'timeout' | 'abort'): void => {
       ended ??= why;
       killGroup(child.pid);
+      // What left the group may hold them open: nobody waits for it.
+      child.stdout?.destroy();
+      child.stderr?.destroy();
     };
     const timer = setTimeout(() => end('timeout'), timeoutMs);
     const onAbort = (): void => end('abort');
@@ -55,8 +58,10 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) 
       if (code === 127 && err.startsWith(`setpriv: failed to execute ${program}: No such file`))
         return reject(new Fault('tool', `Cannot run ${program}: it is not installed or not in PATH`));
       const how = code === null ? `ended by ${byeSignal}` : `exit status ${code}`;
-      const kind = /No space left on device|Disk quota exceeded/.test(err) ? 'full' : 'tool';
-      reject(new Fault(kind, `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`));
+      const message = `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`;
+      if (/No space left on device|Disk quota exceeded/.test(err))
+        return reject(new Fault('full', message, { reason: 'StorageFull' }));
+      reject(new Fault('tool', message));
     });
   });
 

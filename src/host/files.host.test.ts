@@ -1,0 +1,236 @@
+import { execFileSync } from 'node:child_process';
+import {
+  chmodSync,
+  closeSync,
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  truncateSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { createServer } from 'node:net';
+import { describe, expect, onTestFinished, test, vi } from 'vitest';
+import { files } from './files.ts';
+
+function directory(): string {
+  const path = mkdtempSync('/tmp/flt-files-');
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+const text = async (path: string, options?: Parameters<typeof files.read>[1]): Promise<string | undefined> => {
+  const data = await files.read(path, options);
+  return data && Buffer.from(data).toString();
+};
+
+describe('write', () => {
+  test('makes a file with its mode, and replaces one whole', async () => {
+    const at = directory();
+    await files.write(`${at}/f`, 'one', { durable: true });
+    expect(statSync(`${at}/f`).mode & 0o777).toBe(0o600);
+    await files.write(`${at}/f`, 'two', { mode: 0o644 });
+    expect(readFileSync(`${at}/f`, 'utf8')).toBe('two');
+    expect(statSync(`${at}/f`).mode & 0o777).toBe(0o644);
+    expect(readdirSync(at)).toEqual(['f']);
+  });
+
+  test('that fails leaves what was there, and nothing beside it', async () => {
+    const at = directory();
+    mkdirSync(`${at}/taken/inside`, { recursive: true });
+    writeFileSync(`${at}/taken/inside/f`, 'kept');
+    await expect(files.write(`${at}/taken`, 'x')).rejects.toMatchObject({
+      kind: 'tool',
+      message: expect.stringContaining(`${at}/taken`),
+    });
+    expect(readdirSync(at)).toEqual(['taken']);
+    expect(readFileSync(`${at}/taken/inside/f`, 'utf8')).toBe('kept');
+    await expect(files.write(`${at}/none/f`, 'x')).rejects.toMatchObject({ kind: 'tool' });
+  });
+
+  test('by many at once ends with one of them, whole', async () => {
+    const at = directory();
+    const texts = Array.from({ length: 20 }, (_, i) => String(i).repeat(10_000));
+    await Promise.all(texts.map((one) => files.write(`${at}/f`, one)));
+    expect(texts).toContain(readFileSync(`${at}/f`, 'utf8'));
+    expect(readdirSync(at)).toEqual(['f']);
+  });
+
+  test('on a device without room is full', async () => {
+    await expect(files.write('/dev/full/x', 'x')).rejects.toMatchObject({ kind: 'tool' });
+  });
+});
+
+describe('read', () => {
+  test('gives a part, or undefined where nothing is', async () => {
+    const at = directory();
+    writeFileSync(`${at}/f`, '0123456789');
+    expect(await text(`${at}/f`)).toBe('0123456789');
+    expect(await text(`${at}/f`, { offset: 7 })).toBe('789');
+    expect(await text(`${at}/f`, { offset: 2, maxBytes: 3 })).toBe('234');
+    expect(await text(`${at}/f`, { offset: 8, maxBytes: 30 })).toBe('89');
+    expect(await text(`${at}/f`, { offset: 10, maxBytes: 3 })).toBe('');
+    expect(await text(`${at}/f`, { offset: 99, maxBytes: 3 })).toBe('');
+    expect(await text(`${at}/none`)).toBeUndefined();
+    expect(await text(`${at}/f/below`)).toBeUndefined();
+  });
+
+  test('of a file of the kernel, whose size is 0, gives what is in it', async () => {
+    expect(await text('/proc/self/stat', { maxBytes: 20 })).toMatch(/^\d+ \(/);
+    expect((await text('/proc/self/stat', { maxBytes: 5 }))?.length).toBe(5);
+  });
+
+  test('of what is no file is a Fault', async () => {
+    await expect(files.read(directory())).rejects.toMatchObject({ kind: 'tool' });
+  });
+});
+
+describe('directories', () => {
+  test('are made with their parents, again without harm, and their mode is set', async () => {
+    const at = directory();
+    await files.makeDirectory(`${at}/a/b`, 0o700);
+    chmodSync(`${at}/a/b`, 0o777);
+    await files.makeDirectory(`${at}/a/b`, 0o711);
+    expect(statSync(`${at}/a/b`).mode & 0o777).toBe(0o711);
+    writeFileSync(`${at}/f`, '');
+    await expect(files.makeDirectory(`${at}/f`, 0o700)).rejects.toMatchObject({ kind: 'tool' });
+  });
+
+  test('are removed with all below, links themselves, and twice without harm', async () => {
+    const at = directory();
+    mkdirSync(`${at}/a/b`, { recursive: true });
+    mkdirSync(`${at}/kept`);
+    writeFileSync(`${at}/kept/f`, '');
+    symlinkSync(`${at}/kept`, `${at}/a/link`);
+    for (let i = 0; i < 2; i++) await files.remove(`${at}/a`);
+    expect(readdirSync(at)).toEqual(['kept']);
+    expect(existsSync(`${at}/kept/f`)).toBe(true);
+  });
+
+  test('are listed in order, and empty where there is none', async () => {
+    const at = directory();
+    for (const name of ['b', 'a', '.c']) writeFileSync(`${at}/${name}`, '');
+    expect(await files.list(at)).toEqual(['.c', 'a', 'b']);
+    expect(await files.list(`${at}/none`)).toEqual([]);
+    expect(await files.list(`${at}/a`)).toEqual([]);
+  });
+});
+
+describe('what lies at a path', () => {
+  test('is told without following it', async () => {
+    const at = directory();
+    writeFileSync(`${at}/f`, 'abc', { mode: 0o640 });
+    symlinkSync('f', `${at}/link`);
+    const server = createServer().listen(`${at}/socket`);
+    await new Promise((resolve) => server.once('listening', resolve));
+    const kinds = await Promise.all(['f', 'link', 'socket', '.', 'none'].map((name) => files.stat(`${at}/${name}`)));
+    server.close();
+    expect(kinds.map((info) => info?.kind)).toEqual(['file', 'symlink', 'socket', 'directory', undefined]);
+    expect(kinds[0]).toMatchObject({ sizeBytes: 3, mode: 0o640 });
+    expect((await files.stat('/dev/null'))?.kind).toBe('other');
+    expect(await files.readLink(`${at}/link`)).toBe('f');
+  });
+
+  test('is resolved whole, or undefined', async () => {
+    const at = directory();
+    mkdirSync(`${at}/real`);
+    symlinkSync('real', `${at}/link`);
+    symlinkSync('nowhere', `${at}/dangling`);
+    expect(await files.realPath(`${at}/link/..//link`)).toBe(`${at}/real`);
+    expect(await files.realPath(`${at}/dangling`)).toBeUndefined();
+  });
+});
+
+describe('disks', () => {
+  /** 8 MiB, of which one page holds data. */
+  function sparse(path: string): void {
+    const file = openSync(path, 'w');
+    writeSync(file, 'data', 4 << 20);
+    closeSync(file);
+    truncateSync(path, 8 << 20);
+  }
+
+  test('are copied whole without their holes', async () => {
+    const at = directory();
+    sparse(`${at}/a`);
+    await files.copy(`${at}/a`, `${at}/b`, 'sparse', new AbortController().signal);
+    expect(readFileSync(`${at}/b`).equals(readFileSync(`${at}/a`))).toBe(true);
+    const info = await files.stat(`${at}/b`);
+    expect(info).toMatchObject({ sizeBytes: 8 << 20 });
+    expect(info?.diskBytes).toBeLessThan(1 << 20);
+  });
+
+  test('are copied by reference, or that is refused', async () => {
+    const at = directory();
+    sparse(`${at}/a`);
+    const copied = await files.copy(`${at}/a`, `${at}/b`, 'reflink', new AbortController().signal).catch((e) => e);
+    if (copied === undefined) expect(statSync(`${at}/b`).size).toBe(8 << 20);
+    else expect(copied).toMatchObject({ kind: 'refused' });
+  });
+
+  test('are not copied after the signal', async () => {
+    const at = directory();
+    sparse(`${at}/a`);
+    for (const how of ['sparse', 'reflink'] as const)
+      await expect(files.copy(`${at}/a`, `${at}/b`, how, AbortSignal.abort(new Error('too late')))).rejects.toThrow(
+        'too late',
+      );
+    expect(readdirSync(at)).toEqual(['a']);
+  });
+
+  test('lose the blocks of their beginning, and keep length, end and what is written on', async () => {
+    const at = directory();
+    writeFileSync(`${at}/f`, Buffer.alloc(1 << 20, 'x'));
+    const before = (await files.stat(`${at}/f`))?.diskBytes ?? 0;
+    const writer = openSync(`${at}/f`, 'a');
+    await files.punch(`${at}/f`, (1 << 20) - 10);
+    writeSync(writer, 'more');
+    closeSync(writer);
+    const info = await files.stat(`${at}/f`);
+    expect(info?.sizeBytes).toBe((1 << 20) + 4);
+    expect(info?.diskBytes).toBeLessThan(before / 2);
+    expect(await text(`${at}/f`, { offset: (1 << 20) - 10 })).toBe('xxxxxxxxxxmore');
+  });
+
+  test('on a file system say how much room there is', async () => {
+    const [, , , free] =
+      execFileSync('df', ['-B1', '--output=source,size,used,avail', '/tmp'])
+        .toString()
+        .trim()
+        .split('\n')[1]
+        ?.split(/\s+/) ?? [];
+    const bytes = await files.freeBytes('/tmp');
+    expect(Math.abs(bytes - Number(free))).toBeLessThan(2 ** 30);
+  });
+});
+
+describe('watch', () => {
+  test('calls back for a file and what is made in a directory, until it is stopped', async () => {
+    const at = directory();
+    writeFileSync(`${at}/f`, '');
+    const [file, below] = [vi.fn(), vi.fn()];
+    const stops = [files.watch(`${at}/f`, file), files.watch(at, below)];
+    writeFileSync(`${at}/f`, 'x');
+    writeFileSync(`${at}/g`, 'x');
+    await vi.waitFor(() => expect(file).toHaveBeenCalled());
+    await vi.waitFor(() => expect(below).toHaveBeenCalled());
+    for (const stop of stops) stop();
+    const calls = file.mock.calls.length;
+    writeFileSync(`${at}/f`, 'y');
+    await files.stat(`${at}/f`);
+    expect(file.mock.calls.length).toBe(calls);
+  });
+
+  test('of what has gone calls back, so that its caller looks and sees', async () => {
+    const changed = vi.fn();
+    const stop = files.watch(`${directory()}/gone`, changed);
+    expect(changed).not.toHaveBeenCalled();
+    await vi.waitFor(() => expect(changed).toHaveBeenCalledTimes(1));
+    stop();
+  });
+});

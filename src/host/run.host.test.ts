@@ -1,0 +1,131 @@
+import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { describe, expect, onTestFinished, test } from 'vitest';
+import { run } from './run.ts';
+
+const never = new AbortController().signal;
+const limits = { signal: never, timeoutMs: 20_000 };
+const sh = (script: string, ...args: readonly string[]): readonly [string, ...string[]] => [
+  'sh',
+  '-c',
+  script,
+  'sh',
+  ...args,
+];
+
+function directory(): string {
+  const path = mkdtempSync('/tmp/flt-run-');
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }));
+  return path;
+}
+
+async function until(what: string, isSo: () => boolean): Promise<void> {
+  for (let i = 0; i < 500; i++) {
+    if (isSo()) return;
+    await sleep(10);
+  }
+  throw new Error(`not in 5 s: ${what}`);
+}
+const pidIn = (path: string): number => Number(existsSync(path) ? readFileSync(path, 'utf8') : '');
+const isAlive = (pid: number): boolean =>
+  existsSync(`/proc/${pid}/status`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
+
+describe('a tool', () => {
+  test('gets its arguments whole, whatever they hold, and answers by its output', async () => {
+    const args = ['a b', "'", '"; rm -rf /', '$(id)', '*', '', '-x', 'ü\n'];
+    const said = await run(sh('for a; do printf "%s|" "$a"; done', ...args), limits);
+    expect(said).toBe(args.map((a) => `${a}|`).join(''));
+  });
+
+  test('reads its input, and may leave it unread', async () => {
+    expect(await run(['cat'], { ...limits, input: 'x'.repeat(300_000) })).toHaveLength(300_000);
+    expect(await run(['true'], { ...limits, input: 'x'.repeat(300_000) })).toBe('');
+  });
+
+  test('sees no environment but PATH, language, home and what it is given', async () => {
+    process.env.FLINTLOCK_SECRET = 'x';
+    onTestFinished(() => void delete process.env.FLINTLOCK_SECRET);
+    const names = (await run(['env'], { ...limits, env: { GIVEN: '1' } }))
+      .split('\n')
+      .map((line) => line.split('=')[0]);
+    expect(names.filter(Boolean).toSorted()).toEqual(['GIVEN', 'HOME', 'LANG', 'PATH']);
+  });
+
+  test('that fails is told with its status and the end of what it said', async () => {
+    await expect(run(sh('echo no such device >&2; exit 3'), limits)).rejects.toMatchObject({
+      kind: 'tool',
+      message: 'sh failed (exit status 3): no such device',
+    });
+    await expect(run(['false'], limits)).rejects.toMatchObject({ message: expect.stringContaining('it said nothing') });
+    await expect(run(sh('kill -9 $$'), limits)).rejects.toMatchObject({ message: expect.stringContaining('SIGKILL') });
+  });
+
+  test('that says much is cut at the end', async () => {
+    const failed = await run(sh('yes errors | head -c 1000000 >&2; echo the end >&2; exit 1'), limits).catch(String);
+    expect(failed.length).toBeLessThan(3_000);
+    expect(failed).toContain('the end');
+  });
+
+  test.each(['No space left on device', 'Disk quota exceeded'])('that says "%s" is full', async (text) => {
+    await expect(run(sh('echo "cp: x: $1" >&2; exit 1', text), limits)).rejects.toMatchObject({
+      kind: 'full',
+      reason: 'StorageFull',
+      terminal: false,
+    });
+  });
+
+  test('that is not installed says so', async () => {
+    await expect(run(['flintlock-no-such-tool'], limits)).rejects.toMatchObject({
+      kind: 'tool',
+      message: 'Cannot run flintlock-no-such-tool: it is not installed or not in PATH',
+    });
+  });
+
+  test('whose argument no program can get is refused, and leaves nothing behind', async () => {
+    await expect(run(['echo', 'a\0b'], limits)).rejects.toThrow();
+    await expect(run(['echo', 'x'.repeat(4 << 20)], limits)).rejects.toThrow();
+  });
+});
+
+describe('a tool that takes too long', () => {
+  test('is ended, with all that it started, and its caller told', async () => {
+    const file = `${directory()}/pid`;
+    const late = run(sh('sleep 60 & echo $! >"$1"; wait', file), { ...limits, timeoutMs: 400 });
+    await expect(late).rejects.toMatchObject({ kind: 'timeout', message: 'sh did not end in 400 ms' });
+    await until('its child has ended', () => !isAlive(pidIn(file)));
+  });
+
+  test('is ended by the signal, whose reason its caller gets', async () => {
+    const file = `${directory()}/pid`;
+    const abort = new AbortController();
+    const running = run(sh('sleep 60 & echo $! >"$1"; wait', file), { ...limits, signal: abort.signal });
+    const seen = expect(running).rejects.toThrow('the caller left');
+    await until('it runs', () => pidIn(file) > 0);
+    abort.abort(new Error('the caller left'));
+    await seen;
+    await until('its child has ended', () => !isAlive(pidIn(file)));
+  });
+
+  test('is not even begun when the signal has been given', async () => {
+    const file = `${directory()}/made`;
+    await expect(run(['touch', file], { ...limits, signal: AbortSignal.abort(new Error('too late')) })).rejects.toThrow(
+      'too late',
+    );
+    expect(existsSync(file)).toBe(false);
+  });
+
+  test('keeps nobody waiting although what it started left its group and holds its output', async () => {
+    const file = `${directory()}/pid`;
+    const at = Date.now();
+    const late = run(sh('setsid sh -c \'echo $$ >"$1"; exec sleep 60\' sh "$1" & exit 0', file), {
+      ...limits,
+      timeoutMs: 500,
+    });
+    onTestFinished(() => {
+      const pid = pidIn(file);
+      if (pid > 0) process.kill(pid, 'SIGKILL');
+    });
+    await late.catch((error: unknown) => expect(error).toMatchObject({ kind: 'timeout' }));
+    expect(Date.now() - at).toBeLessThan(5_000);
+  });
+});
