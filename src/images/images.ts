@@ -16,6 +16,7 @@ import { makeGolden } from './golden.ts';
 import { Inventory } from './inventory.ts';
 import { Keeper } from './keeper.ts';
 import { Ledgered } from './ledgered.ts';
+import { Lending } from './lending.ts';
 import { Lookup, type Resolved } from './lookup.ts';
 import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
@@ -83,11 +84,7 @@ class ImageCache implements ImageStore {
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
   readonly #keeper: Keeper;
-  /** Digests that somebody works with, and how many do. */
-  readonly #lent = new Map<string, number>();
-  /** Lent images whose files or disk images were made meanwhile. */
-  readonly #grown = new Set<string>();
-  readonly #growthListeners = new Set<() => void>();
+  readonly #lending = new Lending();
   /** The clean-up after the start: nothing new is made while it runs. */
   #recovery: Promise<void> = Promise.resolve();
 
@@ -101,7 +98,7 @@ class ImageCache implements ImageStore {
     this.#keeper = new Keeper({
       ...{ inventory: this.#inventory, ledgered: this.#ledgered, paths: this.#paths, uses: this.#uses, log },
       isUnderWay: (entry) => this.#isUnderWay(entry),
-      isLent: (digest) => this.#lent.has(digest),
+      isLent: (digest) => this.#lending.isLent(digest),
     });
     const { insecureRegistries, authFile } = options;
     const skopeo = new Skopeo({
@@ -134,7 +131,7 @@ class ImageCache implements ImageStore {
     if ('wrong' in reference) throw new Fault('invalid', `Cannot use ${reference.wrong}`, { reason: 'ImageInvalid' });
     const { given, real } = reference;
     const resolved = await this.#resolve(given, real, signal);
-    using _lent = await this.#lend(resolved.digest, signal);
+    using _lent = await this.#lending.lend(resolved.digest, this.#keeper, signal);
     const image = await this.#pulls.run(
       resolved.digest,
       signal,
@@ -148,7 +145,7 @@ class ImageCache implements ImageStore {
   async pull(text: string, request: PullRequest): ReturnType<ImageStore['pull']> {
     const { signal, goldenSizeInMb: sizeInMb } = request;
     const { digest, tree, remark } = await this.#ensureWithRetries(text, request);
-    using _lent = await this.#lend(digest, signal);
+    using _lent = await this.#lending.lend(digest, this.#keeper, signal);
     if (sizeInMb !== undefined) {
       request.onGolden?.();
       await this.golden({ digest, tree }, { signal, sizeInMb });
@@ -170,7 +167,7 @@ class ImageCache implements ImageStore {
     const { sizeInMb, signal } = options;
     await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
-    using _lent = await this.#lend(image.digest, signal);
+    using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const key = goldenKey(image.digest, sizeInMb);
     return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
   }
@@ -187,8 +184,7 @@ class ImageCache implements ImageStore {
   }
 
   onGrowth(listener: () => void): () => void {
-    this.#growthListeners.add(listener);
-    return () => void this.#growthListeners.delete(listener);
+    return this.#lending.onGrowth(listener);
   }
 
   list(): Promise<readonly CachedImage[]> {
@@ -227,24 +223,6 @@ class ImageCache implements ImageStore {
         await clock.sleep(backoffMs(attempt, clock.random(), PULL_RETRY), signal);
       }
     }
-  }
-
-  /** Until it is disposed of, the image is not removed. Waits for a removal that is under way. */
-  async #lend(digest: string, signal: AbortSignal): Promise<Disposable> {
-    do await this.#keeper.removed(digest, signal);
-    while (this.#keeper.isRemoving(digest));
-    this.#lent.set(digest, (this.#lent.get(digest) ?? 0) + 1);
-    return {
-      [Symbol.dispose]: () => {
-        const left = (this.#lent.get(digest) ?? 1) - 1;
-        if (left > 0) this.#lent.set(digest, left);
-        else {
-          this.#lent.delete(digest);
-          // Told only now: an image that is lent cannot be dropped.
-          if (this.#grown.delete(digest)) for (const listener of this.#growthListeners) listener();
-        }
-      },
-    };
   }
 
   /** The manifest is left out where nothing was asked for it. */
@@ -291,7 +269,7 @@ class ImageCache implements ImageStore {
       );
       const seconds = (this.#options.clock.now() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
-      this.#grown.add(digest);
+      this.#lending.grew(digest);
     }
     return { digest, tree: rootfs };
   }
@@ -311,7 +289,7 @@ class ImageCache implements ImageStore {
       }),
     );
     const seconds = (this.#options.clock.now() - started) / 1000;
-    this.#grown.add(image.digest);
+    this.#lending.grew(image.digest);
     this.#options.log.info('disk image made', { digest: image.digest, sizeInMb: made.sizeInMb, seconds });
     return { path, sizeInMb: made.sizeInMb };
   }

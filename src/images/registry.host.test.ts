@@ -262,6 +262,26 @@ describe('docker-registry, with a login', () => {
       expect(await leftovers()).toEqual([]);
     });
 
+    test('a pull that is killed says so, and nothing is left', async () => {
+      const ledger = memoryLedger();
+      const coming = Promise.withResolvers<void>();
+      const pulling = loggedIn({ ledger }).ensure(`${PROXY}/hang/lab/x:v1`, {
+        signal,
+        onBytes: (done) => done > 0 && coming.resolve(),
+      });
+      pulling.catch(() => undefined);
+      await coming.promise;
+      const ours = (argv: readonly string[]): boolean =>
+        argv[0] === 'skopeo' && argv.some((word) => word.includes(directory));
+      const [skopeo] = await netns.processes.find(ours);
+      if (skopeo) await netns.processes.signal(skopeo, ours, 'SIGKILL');
+      await expect(pulling).rejects.toMatchObject({
+        ...{ kind: 'tool', reason: 'ImagePullFailed', terminal: false, message: expect.stringContaining('was killed') },
+      });
+      expect(ledger.all()).toEqual([]);
+      expect(await leftovers()).toEqual([]);
+    });
+
     test('a pull ahead of time gives up after three tries', async () => {
       let copies = 0;
       const counting: Run = (argv, limits) => {

@@ -1,4 +1,4 @@
-import { Argument, type Command } from 'commander';
+import { Argument, type Command, type Option } from 'commander';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
 import { bashScript, fishScript, type VerbWords, zshScript } from '../print/completion.ts';
@@ -23,15 +23,24 @@ function wordsOf(verb: Command): VerbWords {
   return {
     names: [verb.name(), ...verb.aliases()],
     summary: verb.description(),
-    options: verb.options.map(({ short, long, description, argChoices, required }) => ({
+    options: optionsOf(verb).map(({ short, long, description, argChoices, required }) => ({
       names: [short, long].filter((name) => name !== undefined),
       description,
       choices: argChoices ?? [],
       takesValue: required,
     })),
-    choices: verb.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
+    choices: [
+      ...verb.registeredArguments.flatMap((argument) => argument.argChoices ?? []),
+      ...verb.commands.map((sub) => sub.name()),
+    ],
     takesVm: verb.registeredArguments.some((argument) => argument.name() === 'vm'),
   };
+}
+
+/** Its own, and those of the verbs below it: each once. */
+function optionsOf(verb: Command): Option[] {
+  const all = [verb, ...verb.commands].flatMap(({ options }) => options);
+  return [...new Map(all.map((option) => [option.flags, option])).values()];
 }
 
 const EXAMPLES = `
