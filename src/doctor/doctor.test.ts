@@ -10,6 +10,7 @@ import { disk } from './checks/disk.ts';
 import { forwarding } from './checks/forwarding.ts';
 import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
+import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
@@ -146,6 +147,42 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids' } }, says: /^ok/ },
   { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu' } }, says: /^warn .*without memory/ },
   { check: cgroups, fake: { files: { '/sys/fs/cgroup/cpu/': '' } }, says: /^warn cgroups: version 1/ },
+  {
+    check: network,
+    fake: {
+      files: { '/proc/self/status': ROOT },
+      tools: {
+        'ip -j -4 route':
+          '[{"dst":"default","dev":"eth0"},{"dst":"10.77.0.0/16","dev":"vpn0"},{"dst":"10.78.0.0/24","dev":"flabcdbr"}]',
+        'ip -j link': '[{"ifname":"docker0"},{"ifname":"flabcdbr"},{}]',
+        'nft -j':
+          '{"nftables":[{"metainfo":{}},{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"accept"}}]}',
+      },
+    },
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP/,
+  },
+  {
+    check: network,
+    fake: {
+      files: {
+        '/proc/self/status': ROOT,
+        '/proc/net/udp': '  sl\n  7: 00000000:0043 00000000:0000 07',
+        '/proc/sys/net/bridge/bridge-nf-call-iptables': '1\n',
+      },
+      tools: {
+        'ip -j -4 route': '[{"dst":"10.0.0.0/8","dev":"vpn0"}]',
+        'ip -j link': '[]',
+        'nft -j':
+          '{"nftables":[{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"drop"}},{"chain":{"family":"ip","table":"filter","name":"DOCKER-USER"}}]}',
+      },
+    },
+    says: /^fail managed network: every network.*\nwarn bridges: no others; frames between.*\nwarn other firewalls: the chain ip filter FORWARD drops.*\nwarn DHCP: a server listens/,
+  },
+  {
+    check: network,
+    fake: { files: { '/proc/self/status': USER } },
+    says: /\nok other firewalls: only root can see them\n/,
+  },
   { check: forwarding, fake: { files: { '/proc/sys/net/ipv4/ip_forward': '0\n' } }, says: /^ok .*is off/ },
 ])('$says', async ({ check, fake, says }) => {
   expect((await verdicts(check, fake)).join('\n')).toMatch(says);

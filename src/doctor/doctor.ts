@@ -7,6 +7,7 @@ import { disk } from './checks/disk.ts';
 import { forwarding } from './checks/forwarding.ts';
 import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
+import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
@@ -18,6 +19,7 @@ const CHECKS: readonly Check[] = [
   tools,
   kernelFeatures,
   ports,
+  network,
   directories,
   disk,
   copies,

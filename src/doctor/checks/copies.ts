@@ -26,8 +26,8 @@ export const copies: Check = {
       return [{ name: 'volume copies', status: 'warn', found, fix: 'Use a disk: flintlockd run --state-dir DIR' }];
     }
     const found = REFLINKS.includes(text)
-      ? `${where} is on ${text}: a copy by reference (reflink) costs nothing`
-      : `${where} is on ${text}, without reflinks: a copy is a qcow2 overlay where QEMU runs the VM, else a sparse copy`;
+      ? `${where} is on ${text}: a copy is a reflink, which costs no time and only the blocks that the VM writes`
+      : `${where} is on ${text}, without reflinks: a copy is a qcow2 overlay where QEMU runs the VM (no time, only the blocks that the VM writes), else a sparse copy (time and disk for all that is in the image)`;
     return [{ name: 'volume copies', status: 'ok', found, fix: '' }];
   },
 };

@@ -1,0 +1,124 @@
+import { type Cidr, overlap, parseBlock, parseCidr } from '../../domain/ipv4.ts';
+import type { Check, CheckHost, Result } from '../check.ts';
+import { ask, textOf, whoAmI } from '../look.ts';
+
+/** The networks among which `--managed-network auto` chooses. */
+const CANDIDATES = Array.from({ length: 255 - 77 + 1 }, (_, i) => `10.${77 + i}.0.0/24`);
+/** Wider than this is a way out and not somebody's network. */
+const WIDEST = 8;
+/** Bridges of ours: `fl`, four letters or digits, `br`. */
+const OURS = /^fl[a-z2-7]{4}br$/;
+/** DHCP servers listen here, RFC 2131. */
+const DHCP_PORT = 67;
+
+/** What of the host's own network is in the way of the managed one: routes, bridges, firewalls, DHCP servers. */
+export const network: Check = {
+  name: 'network',
+  async examine(host) {
+    const wall = await firewall(host);
+    return [await routes(host), await bridges(host, wall.status === 'warn'), wall, await dhcp(host)];
+  },
+};
+
+async function routes(host: CheckHost): Promise<Result> {
+  const name = 'managed network';
+  const { ok, text } = await ask(host, ['ip', '-j', '-4', 'route', 'show', 'table', 'all']);
+  const rows = ok ? rowsOf(text) : undefined;
+  if (!rows) return { name, status: 'warn', found: `cannot tell the host's routes: ${text}`, fix: 'Look: ip route' };
+  const taken = rows.filter(({ dev }) => !OURS.test(String(dev))).flatMap(({ dst }) => blockOf(dst));
+  const free = CANDIDATES.find((candidate) => {
+    const cidr = parseCidr(candidate);
+    return cidr && !taken.some((other) => overlap(cidr, other));
+  });
+  if (free === undefined) {
+    const found = `every network from ${CANDIDATES[0]} to ${CANDIDATES.at(-1)} meets a route of the host`;
+    return { name, status: 'fail', found, fix: 'Choose one by hand: flintlockd run --managed-network CIDR' };
+  }
+  const isFirst = free === CANDIDATES[0];
+  const found = isFirst ? `${free} meets no route` : `${CANDIDATES[0]} meets a route of the host; ${free} is free`;
+  return { name, status: 'ok', found, fix: '' };
+}
+
+function blockOf(destination: unknown): Cidr[] {
+  const block = typeof destination === 'string' ? parseBlock(destination) : undefined;
+  return block && block.prefix >= WIDEST ? [block] : [];
+}
+
+/** @param walled - whether a firewall drops what is forwarded */
+async function bridges(host: CheckHost, walled: boolean): Promise<Result> {
+  const name = 'bridges';
+  const { ok, text } = await ask(host, ['ip', '-j', 'link', 'show', 'type', 'bridge']);
+  const rows = ok ? rowsOf(text) : undefined;
+  if (!rows) return { name, status: 'warn', found: `cannot be listed: ${text}`, fix: 'Look: ip link show type bridge' };
+  const names = rows.flatMap(({ ifname }) => (typeof ifname === 'string' ? [ifname] : []));
+  const ours = names.filter((one) => OURS.test(one));
+  const others = names.filter((one) => !OURS.test(one));
+  const filtered = (await textOf(host, '/proc/sys/net/bridge/bridge-nf-call-iptables')) === '1';
+  const found = [
+    others.length === 0 ? 'no others' : `${others.join(', ')}, which a daemon may use with --bridge-name`,
+    ...(ours.length > 0 ? [`${ours.join(', ')} of flintlockd`] : []),
+  ].join('; ');
+  if (!filtered || !walled) return { name, status: 'ok', found, fix: '' };
+  const why =
+    'frames between guests pass the IP firewall too (bridge-nf-call-iptables), as Docker and Kubernetes set it';
+  const fix =
+    'Where guests do not reach each other: sudo sysctl net.bridge.bridge-nf-call-iptables=0, or let their bridge pass';
+  return { name, status: 'warn', found: `${found}; ${why}`, fix };
+}
+
+/** Docker, ufw and firewalld drop what is forwarded and not theirs. */
+async function firewall(host: CheckHost): Promise<Result> {
+  const name = 'other firewalls';
+  const { ok, text } = await ask(host, ['nft', '-j', 'list', 'chains']);
+  if (!ok) {
+    const { root } = await whoAmI(host);
+    return root
+      ? { name, status: 'warn', found: `cannot be listed: ${text}`, fix: 'Look: nft list ruleset' }
+      : { name, status: 'ok', found: 'only root can see them', fix: '' };
+  }
+  const chains = rowsOf(text, 'nftables').flatMap(({ chain }) => (isRow(chain) ? [chain] : []));
+  const dropping = chains.find(
+    ({ family, hook, policy }) => ['ip', 'inet'].includes(String(family)) && hook === 'forward' && policy === 'drop',
+  );
+  if (!dropping) return { name, status: 'ok', found: 'none drops what guests send out', fix: '' };
+  const [family, table, chain] = [dropping.family, dropping.table, dropping.name].map(String);
+  const docker = chains.some((one) => one.name === 'DOCKER-USER');
+  const rule =
+    `${family} ${table} ${chain}` === 'ip filter FORWARD'
+      ? `iptables -I ${docker ? 'DOCKER-USER' : 'FORWARD'} -i BRIDGE -j ACCEPT (and once more with -o)`
+      : `nft insert rule ${family} ${table} ${chain} iifname BRIDGE accept (and once more with oifname)`;
+  return {
+    name,
+    status: 'warn',
+    found: `the chain ${family} ${table} ${chain} drops what its rules do not let pass: guests may not reach the outside`,
+    fix: `Where they do not, let them: sudo ${rule}; the bridge's name is in: flintlock audit`,
+  };
+}
+
+async function dhcp(host: CheckHost): Promise<Result> {
+  const name = 'DHCP';
+  const table = (await textOf(host, '/proc/net/udp')) ?? '';
+  const everywhere = `00000000:${DHCP_PORT.toString(16).toUpperCase().padStart(4, '0')}`;
+  if (!table.split('\n').some((line) => line.trim().split(/\s+/)[1] === everywhere))
+    return { name, status: 'ok', found: `UDP port ${DHCP_PORT} is free`, fix: '' };
+  return {
+    name,
+    status: 'warn',
+    found: `a server listens on UDP port ${DHCP_PORT} of every interface (one of flintlockd may)`,
+    fix: 'Where it is no flintlockd: bind it to its own interfaces (see ss -lnup), or use --bridge-name with its network',
+  };
+}
+
+type Row = Readonly<Record<string, unknown>>;
+const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
+
+/** The rows of a tool's JSON, or of one list in it; none where it is something else. */
+function rowsOf(json: string, key?: string): readonly Row[] {
+  try {
+    const parsed: unknown = JSON.parse(json);
+    const list = key !== undefined && isRow(parsed) ? parsed[key] : parsed;
+    return Array.isArray(list) ? list.filter(isRow) : [];
+  } catch {
+    return [];
+  }
+}
