@@ -23,8 +23,10 @@ const absolute = z
 const uidRange = z.string().transform((text, context) => {
   const [, first, last] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? [];
   const range = { first: Number(first), last: Number(last) };
-  // 0 is root, 65534 nobody; (uid_t)-1 is no user.
-  if (first === undefined || range.first < 1_000 || range.last < range.first || range.last >= 2 ** 32 - 1) {
+  // 0 is root, 65534 nobody, whose files are many programs'; (uid_t)-1 is no user.
+  const hasNobody = range.first <= 65_534 && range.last >= 65_534;
+  const isRange = first !== undefined && range.first >= 1_000 && range.first <= range.last && range.last < 2 ** 32 - 1;
+  if (!isRange || hasNobody) {
     context.addIssue({ code: 'custom', message: `"${text}" is no range of users: write for instance 700000-765535` });
     return z.NEVER;
   }
