@@ -17,12 +17,13 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
+import { AttachedBridge } from '../engine/attached-bridge.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
-import { ProgressBoard } from '../engine/progress.ts';
 import { limitImages } from '../engine/image-limit.ts';
+import { ProgressBoard } from '../engine/progress.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
@@ -36,7 +37,7 @@ import { createImages } from '../images/images.ts';
 import { createNetwork } from '../network/network.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, PortGuards, Surroundings } from '../ports/network.ts';
+import type { Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { createServices } from '../service/create-services.ts';
@@ -45,8 +46,8 @@ import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
-import { capacityOf } from './capacity.ts';
 import { requireAuthFile } from './auth-file.ts';
+import { capacityOf } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import type { Config } from './settings.ts';
 
@@ -62,7 +63,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: Network & PortGuards & Surroundings;
+  readonly network: Network & PortGuards & Publisher & Surroundings;
   close(): void;
 }
 
@@ -118,16 +119,16 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
-  const cidr = await networkOf(config, opened);
+  const cidr = await networkOf(config, opened, log);
 
-  const images = createImages({
   const authFile = config['registry-auth-file'];
   if (authFile !== '') await requireAuthFile(files, authFile);
+  const images = createImages({
     directory: imagesDirectory(names),
     imageRoots: config['image-root'],
     insecureRegistries: config['insecure-registry'],
-    run,
     ...(authFile !== '' && { authFile }),
+    run,
     files,
     ledger,
     clock,
@@ -186,7 +187,9 @@ export async function compose(config: Config, version: string, opened: Opened, l
   };
   const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log });
-  const ports = { names, files, images, volumes, network, managed, guests, vmm: vmmOf };
+  const bridge = config['bridge-name'];
+  const attached = bridge === '' ? undefined : new AttachedBridge({ bridge, names, ledger, network, clock, log });
+  const ports = { names, files, images, volumes, network, managed, attached, guests, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports });
   const scheduler = new Scheduler(
     createReconciler({
@@ -212,12 +215,14 @@ export async function compose(config: Config, version: string, opened: Opened, l
     transactions: database,
     clock,
     wake,
+    ledger,
     images,
+    imageCacheMax: config['image-cache-max'],
     volumes,
     files,
-    ledger,
     network: cidr,
-    imageCacheMax: config['image-cache-max'],
+    bridge: bridge === '' ? undefined : bridge,
+    surroundings: network,
     vmmUsers: config['vmm-uid-range'],
     vmms,
     defaultVmm: vmmOf(''),
@@ -269,12 +274,12 @@ export async function compose(config: Config, version: string, opened: Opened, l
       return vm && consolePath(vm);
     },
   });
+  const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
   let cancelPurge = (): void => undefined;
   const purge = (): void => {
     try {
       store.purge(clock.now() - config['retain-deleted'], clock.now() - EVENTS_MS);
     } catch (error) {
-  const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
       log.error('old records could not be removed', { error: String(error) });
     }
     cancelPurge = clock.after(PURGE_MS, purge);
@@ -287,6 +292,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     },
     async recover() {
       purge();
+      attached?.start();
       await recover({ store, images, scheduler, network: managed, clock, log }, stopping.signal);
       isReconciling = false;
     },
@@ -295,8 +301,10 @@ export async function compose(config: Config, version: string, opened: Opened, l
       cancelPurge();
       stopConsoles();
       managed?.release();
+      attached?.release();
       await api.stop();
       await scheduler.stop();
+      await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();
       opened.close();
@@ -304,16 +312,20 @@ export async function compose(config: Config, version: string, opened: Opened, l
   };
 }
 
-      await stopImageLimit();
 const REMEMBERED_NETWORK = 'managed-network';
 
 /** The network's CIDR: as given, as chosen before, or the first that no route of the host meets. */
-async function networkOf(config: Config, { names, store, ledger, network }: Opened): Promise<Cidr | undefined> {
-  const wanted = config['managed-network'];
+async function networkOf(
+  config: Config,
+  { names, store, ledger, network }: Opened,
+  log: Log,
+): Promise<Cidr | undefined> {
+  const wanted = config['bridge-name'] === '' ? config['managed-network'] : 'none';
   if (wanted === 'none') return undefined;
   const bridge = bridgeName(names);
   const signal = AbortSignal.timeout(20_000);
-  const before = ledger.of(HOST_OWNER).length > 0 ? store.recall(REMEMBERED_NETWORK) : undefined;
+  const isMade = ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
+  const before = isMade ? store.recall(REMEMBERED_NETWORK) : undefined;
   const text = wanted !== 'auto' ? wanted : (before ?? (await network.freeCidr(bridge, signal)));
   if (text === undefined)
     throw new Fault(
@@ -326,7 +338,10 @@ async function networkOf(config: Config, { names, store, ledger, network }: Open
       `Cannot use --managed-network ${text}: the network was made as ${before}; delete its microVMs and run flintlockd teardown first`,
     );
   const obstacle = await network.overlaps({ cidr: text, bridge }, signal);
-  if (obstacle !== undefined) throw new Fault('refused', `Cannot use the network ${text}: ${obstacle}`);
+  // A network that is made stays in use, whatever came after it: its guests are not left alone for that.
+  if (obstacle !== undefined && before === undefined)
+    throw new Fault('refused', `Cannot use the network ${text}: ${obstacle}`);
+  if (obstacle !== undefined) log.warn('the network meets another of this host', { obstacle });
   store.remember(REMEMBERED_NETWORK, text);
   return parseCidr(text);
 }

@@ -127,6 +127,11 @@ function readFile(path: string): Readonly<Record<string, unknown>> {
 /** What does not go together. What is wrong by itself is left out: it has been told of. */
 function contradictions(config: Partial<Config>, sources: Configured['sources']): string[] {
   const wrong: string[] = [];
+  const network = config['managed-network'];
+  if (config['bridge-name'] && network !== undefined && sources['managed-network'] !== 'default' && network !== 'none')
+    wrong.push(
+      `--bridge-name ${config['bridge-name']} and --managed-network ${network} exclude each other: taps are plugged into one bridge; leave one of them out`,
+    );
   const seen = new Map<string, string>();
   for (const name of ['grpc-endpoint', 'http-endpoint'] as const)
     for (const text of config[name] ?? [])

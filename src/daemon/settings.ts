@@ -133,6 +133,13 @@ export const SETTINGS = {
     default: 'auto',
     help: 'the network of TAP interfaces: a bridge with DHCP and NAT, made when first needed; auto: the first of 10.77.0.0/24, 10.78.0.0/24, … that no route of the host meets',
   },
+  'bridge-name': {
+    // IFNAMSIZ, netdevice(7); the kernel allows more characters, `ip` and a rule file do not.
+    schema: z.string().regex(/^(|[A-Za-z0-9_][A-Za-z0-9_.-]{0,14})$/, 'must be the name of an interface, as br0 is'),
+    value: 'BRIDGE',
+    default: '',
+    help: 'plug TAP interfaces into this bridge, which is there already, and change nothing on it: no DHCP, no NAT, no addresses; instead of a managed network',
+  },
   'default-provider': {
     schema: z.enum(['qemu']),
     value: 'NAME',

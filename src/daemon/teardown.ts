@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import { teardownNetwork } from '../engine/host-network.ts';
+import { teardownNetwork } from '../engine/host-step.ts';
 import type { Opened } from './compose.ts';
 
 /**

@@ -17,6 +17,8 @@ export interface VmStepArgs {
   guard: { nic: string };
   /** The host's side of one interface. */
   tap: { nic: string };
+  /** The host's ports that lead to one interface. */
+  publish: { nic: string };
   /** The VMM's process. */
   vmm: object;
 }
@@ -32,11 +34,20 @@ export const VM_STEP_KINDS = [
   'lease',
   'guard',
   'tap',
+  'publish',
   'vmm',
 ] as const satisfies readonly VmStepKind[];
 
 /** What is made once for the host, and by the image cache. */
-export type SharedKind = 'forwarding' | 'bridge' | 'firewall' | 'guards' | 'dhcp' | 'image-tree' | 'golden';
+export type SharedKind =
+  | 'forwarding'
+  | 'bridge'
+  | 'firewall'
+  | 'guards'
+  | 'publishing'
+  | 'dhcp'
+  | 'image-tree'
+  | 'golden';
 export type LedgerKind = VmStepKind | SharedKind;
 
 /** A value that JSON holds without loss. */

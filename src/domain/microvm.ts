@@ -78,6 +78,8 @@ export interface AllocatedInterface {
   readonly mac: string;
   /** The IPv4 address that DHCP gives it; absent without a managed network. */
   readonly address?: string;
+  /** Its name in the managed network's DNS, without the domain; absent without an address. */
+  readonly hostname?: string;
 }
 
 export type ConditionType = 'ImagesReady' | 'DisksReady' | 'NetworkReady' | 'Running';

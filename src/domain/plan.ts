@@ -1,19 +1,27 @@
 import type { LedgerEntry, VmStep } from './ledger.ts';
+import type { MicroVm } from './microvm.ts';
 import type { Spec } from './spec.ts';
 
+/** What a plan is made of. */
+export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
+
 /** Everything that a microVM of this spec needs, in the order in which it is made. */
-export function wantedSteps(spec: Spec): readonly VmStep[] {
+export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
   return [
     ...imageSteps(spec),
     { kind: 'directory', key: '' },
     ...spec.volumes.map(({ id }) => ({ kind: 'volume', key: id, id }) as const),
     ...spec.interfaces.flatMap(
-      ({ name }) =>
+      ({ name, publishedPorts }) =>
         [
-          { kind: 'lease', key: name, nic: name },
+          // On somebody else's bridge the addresses are not ours to give.
+          ...(allocation.interfaces[name]?.address === undefined
+            ? []
+            : [{ kind: 'lease', key: name, nic: name } as const]),
           // Before its tap: nothing passes unguarded.
           { kind: 'guard', key: name, nic: name },
           { kind: 'tap', key: name, nic: name },
+          ...(publishedPorts.length === 0 ? [] : [{ kind: 'publish', key: name, nic: name } as const]),
         ] as const,
     ),
     { kind: 'vmm', key: '' },
@@ -21,9 +29,9 @@ export function wantedSteps(spec: Spec): readonly VmStep[] {
 }
 
 /** What is still to make. Same facts, same plan: it reads no clock and touches no host. */
-export function planMake(spec: Spec, entries: readonly LedgerEntry[]): readonly VmStep[] {
+export function planMake(vm: Planned, entries: readonly LedgerEntry[]): readonly VmStep[] {
   const made = new Set(entries.filter((e) => e.made).map((e) => `${e.kind} ${e.key}`));
-  return wantedSteps(spec).filter((step) => !made.has(`${step.kind} ${step.key}`));
+  return wantedSteps(vm).filter((step) => !made.has(`${step.kind} ${step.key}`));
 }
 
 /** What is still to unmake: all that the ledger names, whether marked or only intended, newest first. */

@@ -58,9 +58,11 @@ export interface InterfaceSpec {
   readonly publishedPorts: readonly PublishedPort[];
 }
 
+/** A port of the host that leads to one of the guest. */
 export interface PublishedPort {
   readonly hostPort: number;
   readonly guestPort: number;
   readonly protocol: 'tcp' | 'udp';
+  /** An IPv4 address of the host; empty: every one, loopback included. */
   readonly hostIp: string;
 }

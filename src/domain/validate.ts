@@ -1,8 +1,10 @@
 import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
+import { parseAddress } from './ipv4.ts';
 import { parseMac } from './mac.ts';
-import type { FileInImage, InterfaceSpec, Spec, VolumeSpec } from './spec.ts';
+import { collide, publishedText } from './published.ts';
+import type { FileInImage, InterfaceSpec, PublishedPort, Spec, VolumeSpec } from './spec.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
 const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
@@ -11,6 +13,8 @@ const DEVICE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/;
 /** COMMAND_LINE_SIZE of Linux on x86 is 2048; the provider's own words need some of it. */
 const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
+/** Of one microVM: each is an element of a map in the firewall. */
+const MAX_PUBLISHED = 256;
 
 const DEFAULT_VCPU = 2;
 const DEFAULT_MEMORY_IN_MB = 1024;
@@ -135,6 +139,7 @@ function checkInterfaces(
 ): readonly (string | undefined)[] {
   const names = new Set<string>();
   const macs = new Set<string>();
+  checkPublished(interfaces, bad);
   return interfaces.map((nic, i) => {
     const at = `interfaces[${i}]`;
     if (!DEVICE_NAME.test(nic.name))
@@ -149,7 +154,6 @@ function checkInterfaces(
     else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
     unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
     unbuilt(`${at}.address`, (nic.address ?? '') !== '');
-    unbuilt(`${at}.published_ports`, nic.publishedPorts.length > 0);
     if (!nic.mac) return undefined;
     const mac = parseMac(nic.mac);
     if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
@@ -157,6 +161,31 @@ function checkInterfaces(
     else macs.add(mac);
     return typeof mac === 'string' ? mac : undefined;
   });
+}
+
+function checkPublished(interfaces: readonly InterfaceDraft[], bad: Bad): void {
+  const before: { readonly at: string; readonly port: PublishedPort }[] = [];
+  interfaces.forEach(({ publishedPorts }, i) => {
+    publishedPorts.forEach((draft, k) => {
+      const at = `interfaces[${i}].published_ports[${k}]`;
+      const isPort = (value: number): boolean => value >= 1 && value <= 65_535;
+      if (!isPort(draft.hostPort)) bad(`${at}.host_port`, `${draft.hostPort} is no port: give 1 to 65535`);
+      if (!isPort(draft.guestPort)) bad(`${at}.guest_port`, `${draft.guestPort} is no port: give 1 to 65535`);
+      if (!['', 'tcp', 'udp'].includes(draft.protocol))
+        bad(`${at}.protocol`, `"${shorten(draft.protocol)}" must be tcp or udp, in lower case`);
+      if (draft.hostIp !== '' && parseAddress(draft.hostIp) === undefined)
+        bad(
+          `${at}.host_ip`,
+          `"${shorten(draft.hostIp)}" must be an IPv4 address of the host, or empty for all of them`,
+        );
+      const port = toPublished(draft);
+      const same = before.find((other) => collide(other.port, port));
+      if (same) bad(`${at}.host_port`, `${publishedText(port)} is published twice: ${same.at} has it too`);
+      before.push({ at, port });
+    });
+  });
+  if (before.length > MAX_PUBLISHED)
+    bad('interfaces', `publish ${before.length} ports together: at most ${MAX_PUBLISHED}`);
 }
 
 const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(filename && { filename }) });
@@ -173,6 +202,13 @@ const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceS
   name: draft.name,
   type: 'TAP',
   allowMetadata: false,
-  publishedPorts: [],
+  publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),
+});
+
+const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({
+  hostPort: draft.hostPort,
+  guestPort: draft.guestPort,
+  protocol: draft.protocol === 'udp' ? 'udp' : 'tcp',
+  hostIp: draft.hostIp === '0.0.0.0' ? '' : draft.hostIp,
 });

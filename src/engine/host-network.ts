@@ -1,6 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
-import { HOST_OWNER, type Json } from '../domain/ledger.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { aliasPrefix, bridgeName, interfacePrefix, type Names, networkDirectory, tableName } from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
@@ -8,15 +8,17 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { DhcpIntent, LeaseIntent, Network, PortGuards, TapIntent } from '../ports/network.ts';
+import type { DhcpIntent, LeaseIntent, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
-import { type HostStepIntents, type HostStepKind, hostSteps } from '../steps/host-network.ts';
+import type { HostStepIntents, HostStepKind } from '../steps/host-network.ts';
+import { makeHostStep } from './host-step.ts';
+import { restorePorts } from './restore-ports.ts';
 
 export interface HostNetworkDeps {
   readonly cidr: Cidr;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: Network & PortGuards;
+  readonly network: Network & PortGuards & Publisher & Pick<Surroundings, 'overlaps' | 'forwardingBlocked'>;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
@@ -24,6 +26,9 @@ export interface HostNetworkDeps {
 
 /** A DHCP server that died, or a bridge that vanished, is brought back within this time. */
 const LOOK_MS = 2_000;
+const LOOK_LIMIT_MS = 20_000;
+/** Some 20 ms for each microVM, of which a host may have hundreds. */
+const RESTORE_LIMIT_MS = 120_000;
 
 /** The managed network: made when first needed, written down like everything else, adopted by the next daemon. */
 export class HostNetwork implements ManagedNetwork {
@@ -54,7 +59,7 @@ export class HostNetwork implements ManagedNetwork {
 
   /** Whether an earlier daemon made it: then it is looked after from the start. */
   isMade(): boolean {
-    return this.#deps.ledger.of(HOST_OWNER).length > 0;
+    return this.#deps.ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
   }
 
   /** Lets go: what is made stays and works on. */
@@ -65,15 +70,19 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   async #make(): Promise<void> {
+    const isWhole = this.isMade() && (await this.#isWhole());
     await this.#makeAll();
+    if (!isWhole) await this.#restore(); // swept away while no daemon ran
     this.#cancelWatch ??= this.#deps.network.onTaken(this.#dhcp(), () => void this.#readLeases());
     await this.#readLeases();
     this.#lookLater();
+    void this.#sayBlocked();
   }
 
   async #makeAll(): Promise<void> {
     const { ledger, network } = this.#deps;
     const before = ledger.find(HOST_OWNER, 'forwarding', '');
+    if (!ledger.find(HOST_OWNER, 'bridge', '')?.made) await this.#refuseOverlap();
     await this.#step('forwarding', before ? undefined : { was: await network.forwarding() });
     await this.#step('bridge', {
       bridge: this.bridge,
@@ -82,25 +91,33 @@ export class HostNetwork implements ManagedNetwork {
     });
     await this.#step('firewall', { table: tableName(this.#deps.names), bridge: this.bridge, cidr: this.cidr });
     await this.#step('guards', { table: tableName(this.#deps.names), prefix: interfacePrefix(this.#deps.names) });
+    await this.#step('publishing', { table: tableName(this.#deps.names), bridge: this.bridge, cidr: this.cidr });
     await this.#step('dhcp', this.#dhcp());
   }
 
-  async #step<K extends HostStepKind>(kind: K, intent: HostStepIntents[K] | undefined): Promise<void> {
-    const { ledger, network } = this.#deps;
-    const entry = ledger.intend(HOST_OWNER, kind, '', (intent ?? null) as Json);
-    const { make, timeoutMs } = hostSteps[kind];
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(timeoutMs)]);
+  /** Another daemon may have made its network since this one started. */
+  async #refuseOverlap(): Promise<void> {
+    const { network } = this.#deps;
+    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    const obstacle = await network.overlaps({ cidr: this.cidr, bridge: this.bridge }, signal);
+    if (obstacle !== undefined)
+      throw new Fault('refused', `Cannot make the network: ${obstacle}`, { reason: 'NetworkFailed', terminal: false });
+  }
+
+  /** Said once, when the network is made or taken over: it is not ours to change. */
+  async #sayBlocked(): Promise<void> {
+    const { network, log } = this.#deps;
     try {
-      // Also when it is marked: another boot may have swept it away, and twice is the same as once.
-      await make(entry.intent as unknown as HostStepIntents[K], network, signal);
-    } catch (cause) {
-      if (cause instanceof Fault || !signal.aborted || this.#stop.signal.aborted) throw cause;
-      throw new Fault('timeout', `The network's ${kind} was not made in ${timeoutMs / 1000} s`, {
-        cause,
-        reason: 'NetworkFailed',
-      });
+      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+      const blocked = await network.forwardingBlocked(this.bridge, signal);
+      if (blocked !== undefined) log.warn(blocked, { bridge: this.bridge });
+    } catch (error) {
+      if (!this.#stop.signal.aborted) log.warn('could not look for other firewalls', { error: String(error) });
     }
-    if (!entry.made) ledger.made(entry, null);
+  }
+
+  async #step<K extends HostStepKind>(kind: K, intent: HostStepIntents[K] | undefined): Promise<void> {
+    await makeHostStep(this.#deps, kind, intent, this.#stop.signal);
   }
 
   #dhcp(): DhcpIntent {
@@ -117,12 +134,13 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   async #look(): Promise<void> {
-    const { network, log } = this.#deps;
+    const { log } = this.#deps;
     try {
-      if (!(await network.dhcpRuns(this.#dhcp()))) {
+      if (!(await this.#isWhole())) {
         log.warn('the network is not whole and is mended', { bridge: this.bridge });
         await this.#makeAll();
-        await this.#plugTaps();
+        await this.#restore();
+        log.info('the network is mended', { bridge: this.bridge });
       }
     } catch (error) {
       if (!this.#stop.signal.aborted) log.error('the network could not be mended', { error: String(error) });
@@ -130,12 +148,17 @@ export class HostNetwork implements ManagedNetwork {
     if (!this.#stop.signal.aborted) this.#lookLater();
   }
 
-  /** A bridge that vanished took no tap with it, but they hang on no bridge any more. */
-  async #plugTaps(): Promise<void> {
-    const { ledger, network } = this.#deps;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(hostSteps.bridge.timeoutMs)]);
-    for (const entry of ledger.ofKind('tap'))
-      if (entry.made) await network.addTap(entry.intent as unknown as TapIntent, signal);
+  /** Bridge, tables and DHCP server: each may be swept away by another program of the host. */
+  async #isWhole(): Promise<boolean> {
+    const { network, names } = this.#deps;
+    if (!(await network.dhcpRuns(this.#dhcp()))) return false;
+    const tables = await network.tables(AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]));
+    return ['inet', 'bridge', 'ip'].every((family) => tables.includes(`${family} ${tableName(names)}`));
+  }
+
+  /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */
+  async #restore(): Promise<void> {
+    await restorePorts(this.#deps, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(RESTORE_LIMIT_MS)]));
   }
 
   /** What the guests have taken goes into their records. */
@@ -151,20 +174,6 @@ export class HostNetwork implements ManagedNetwork {
     } catch (error) {
       log.error('the addresses that guests took could not be read', { error: String(error) });
     }
-  }
-}
-
-/** Removes the network, newest first. Used with no microVM left. */
-export async function teardownNetwork(
-  ledger: Ledger,
-  network: Network & PortGuards,
-  signal: AbortSignal,
-): Promise<void> {
-  for (const entry of ledger.of(HOST_OWNER).toReversed()) {
-    const def = hostSteps[entry.kind as HostStepKind];
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(def.timeoutMs)]);
-    await def.unmake(entry.intent as never, network, limited);
-    ledger.strike(entry);
   }
 }
 

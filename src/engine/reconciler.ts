@@ -42,7 +42,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const consoleTail = tailOrNothing(deps.consoleTail, log);
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
-    const tail = await deps.consoleTail(vm.uid); // before its file goes
+    const tail = await consoleTail(vm.uid); // before its file goes
     for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
     store.gone(vm.uid, tail);
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
@@ -69,7 +69,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     for (;;) {
       signal.throwIfAborted();
       const now = store.get(vm.uid);
-      const [step] = now ? planMake(now.spec, ledger.of(vm.uid)) : [];
+      const [step] = now ? planMake(now, ledger.of(vm.uid)) : [];
       if (now?.state.is !== 'PENDING' || !step) break;
       if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
       await runner.make(step, now, signal);

@@ -39,7 +39,7 @@ const lanes = (): Record<Lane, Semaphore> => ({
 const CONDITIONS = [
   ['ImagesReady', ['image']],
   ['DisksReady', ['directory', 'volume']],
-  ['NetworkReady', ['lease', 'guard', 'tap']],
+  ['NetworkReady', ['lease', 'guard', 'tap', 'publish']],
 ] as const;
 
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */
@@ -126,7 +126,7 @@ function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerE
   const row = CONDITIONS.find(([, kinds]) => (kinds as readonly string[]).includes(kind));
   if (!row) return undefined;
   const [type, kinds] = row;
-  const left = planMake(vm.spec, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
+  const left = planMake(vm, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
   if (left) return undefined;
   const remarks = entries.flatMap((entry) => (entry.kind === 'image' && type === 'ImagesReady' ? remarkOf(entry) : []));
   return remarks.length > 0

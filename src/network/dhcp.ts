@@ -165,7 +165,9 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
           const isWhole = server && same(server.argv, argv) && (await files.stat(dhcpPaths(dhcp.directory).hosts));
           if (isWhole && (await isHere(server))) return;
           if (server) {
-            log.info('the DHCP server is of another configuration or place and is started anew', { bridge: dhcp.bridge });
+            log.info('the DHCP server is of another configuration or place and is started anew', {
+              bridge: dhcp.bridge,
+            });
             await end(dhcp.directory, signal);
           }
           await start(dhcp, argv, signal);

@@ -1,5 +1,6 @@
 import { basename } from 'node:path';
 import { Fault } from '../domain/fault.ts';
+import { GUEST_DOMAIN } from '../domain/guest-name.ts';
 import { netmaskOf, parseCidr } from '../domain/ipv4.ts';
 import type { DhcpIntent } from '../ports/network.ts';
 import { plain } from './failure.ts';
@@ -27,9 +28,6 @@ export const CONFINED = [
   '--inh-caps=-all',
   '--bounding-set=-all,+net_admin,+net_raw,+net_bind_service,+setgid',
 ] as const;
-
-/** The names of guests end in it; `.internal` is kept for such use and never delegated (ICANN, 2024). */
-const DOMAIN = 'flintlock.internal';
 
 /** A guest renews after half of it. */
 const LEASE = '1h';
@@ -80,8 +78,8 @@ export function dnsmasqArgv(
     // DNS: guests by name, the rest from the host's resolvers. A guest does not choose its own name.
     '--no-hosts',
     '--dhcp-ignore-names',
-    `--domain=${DOMAIN}`,
-    `--local=/${DOMAIN}/`,
+    `--domain=${GUEST_DOMAIN}`,
+    `--local=/${GUEST_DOMAIN}/`,
     '--domain-needed',
     '--bogus-priv',
   ];

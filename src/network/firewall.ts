@@ -30,7 +30,7 @@ export function createFirewall(nft: Nft): Firewall {
 /**
  * What the managed network needs and no more: guests reach each other, the
  * host and, by the host's own address, what the host reaches. From outside
- * only answers reach them. It names no uplink: whichever the routes choose is
+ * only answers reach them, and what a published port leads there. It names no uplink: whichever the routes choose is
  * masqueraded, and without one the rules match nothing.
  *
  * An accept here is not the last word: another table's base chain may drop
@@ -56,6 +56,8 @@ function rulesOf(intent: FirewallIntent): string {
     iifname ${bridge} meta nfproto ipv6 drop
     iifname ${bridge} accept
     oifname ${bridge} ct state established,related accept
+    # To a published port: see published.ts.
+    oifname ${bridge} ct status dnat accept
     oifname ${bridge} drop
   }
   chain input {

@@ -40,7 +40,9 @@ function elements(verb: 'add' | 'delete', intent: GuardIntent): string[] {
   return [
     `${verb} element bridge ${table} ports { ${device} }`,
     `${verb} element bridge ${table} macs { ${device} . ${plain('MAC', intent.mac)} }`,
-    `${verb} element bridge ${table} addresses { ${device} . ${plain('address', intent.address)} }`,
+    intent.address === undefined
+      ? `${verb} element bridge ${table} unaddressed { ${device} }`
+      : `${verb} element bridge ${table} addresses { ${device} . ${plain('address', intent.address)} }`,
   ];
 }
 
@@ -54,6 +56,7 @@ function rulesOf({ table, prefix }: GuardsIntent): string {
   set ports { type ifname; }
   set macs { type ifname . ether_addr; }
   set addresses { type ifname . ipv4_addr; }
+  set unaddressed { type ifname; }
   chain prerouting { type filter hook prerouting priority -300; policy accept; }
 }
 `;
@@ -63,6 +66,8 @@ function rulesOf({ table, prefix }: GuardsIntent): string {
     iifname != @ports drop
     iifname . ether saddr != @macs drop
     ether type arp iifname . arp saddr ether != @macs drop
+    # On a bridge that is not ours: who may have which address, and who serves DHCP, is its owner's business.
+    iifname @unaddressed accept
     ether type arp arp saddr ip 0.0.0.0 accept
     ether type arp iifname . arp saddr ip @addresses accept
     ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept

@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, PortGuards, Surroundings } from '../ports/network.ts';
+import type { Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
 import { createDhcp } from './dhcp.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
@@ -10,6 +10,7 @@ import { createIp } from './ip.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
 import { createNft } from './nft.ts';
+import { createPublisher } from './published.ts';
 import { createSurroundings } from './surroundings.ts';
 import { createSysctl } from './sysctl.ts';
 
@@ -25,7 +26,7 @@ export interface NetworkHands {
 }
 
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
-export function createNetwork(hands: NetworkHands): Network & PortGuards & Surroundings {
+export function createNetwork(hands: NetworkHands): Network & PortGuards & Publisher & Surroundings {
   const { run, files, processes, clock, log } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
@@ -38,7 +39,8 @@ export function createNetwork(hands: NetworkHands): Network & PortGuards & Surro
     ...createLinks({ ip, sysctl, log }),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
     ...createGuards(nft),
-    ...createSurroundings({ ip, nft }),
+    ...createPublisher({ nft, ip, sysctl }),
+    ...createSurroundings({ ip, nft, run }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
     tables: firewall.tables,

@@ -1,14 +1,18 @@
 import { type Cidr, overlap, parseBlock, parseCidr } from '../domain/ipv4.ts';
+import type { Run } from '../ports/host.ts';
 import type { Surroundings } from '../ports/network.ts';
-import { guard } from './failure.ts';
+import { guard, plain } from './failure.ts';
 import type { Ip, Route } from './ip.ts';
+import { parseListeners } from './listeners.ts';
 import type { Nft } from './nft.ts';
 
 /** Wider than this is a way out (0.0.0.0/0, or the two halves of it that VPNs set), not somebody's network. */
 const WIDEST = 8;
+/** It looks through the sockets of the namespace, and for names through all processes. */
+const LISTENERS_MS = 10_000;
 
 /** Looks at what of the host is in our way. It changes nothing. */
-export function createSurroundings({ ip, nft }: { ip: Ip; nft: Nft }): Surroundings {
+export function createSurroundings({ ip, nft, run }: { ip: Ip; nft: Nft; run: Run }): Surroundings {
   return {
     overlaps: ({ cidr, bridge }, signal) =>
       guard(`compare ${cidr} with the host's routes`, async () => {
@@ -27,6 +31,26 @@ export function createSurroundings({ ip, nft }: { ip: Ip; nft: Nft }): Surroundi
           const cidr = parseCidr(candidate);
           return cidr && !meeting(cidr, routes, bridge);
         });
+      }),
+
+    ownAddresses: (signal) =>
+      guard("list the host's addresses", async () =>
+        (await ip.routes(signal)).filter(({ text }) => text.startsWith('local ')).map((r) => r.destination),
+      ),
+
+    listeners: (signal) =>
+      guard('list who listens on ports', async () =>
+        parseListeners(await run(['ss', '-Hlntup'], { signal, timeoutMs: LISTENERS_MS })),
+      ),
+
+    bridgeMissing: (bridge, signal) =>
+      guard(`look for bridge ${bridge}`, async () => {
+        const there = await ip.find(plain('bridge', bridge), signal);
+        if (there?.kind === 'bridge') return undefined;
+        return there
+          ? `${bridge} is there and is no bridge (its kind is ${there.kind || 'unknown'}): give a bridge with --bridge-name`
+          : `There is no bridge ${bridge}: make it, for instance with ` +
+              `\`ip link add ${bridge} type bridge\` and \`ip link set ${bridge} up\`, or give another with --bridge-name`;
       }),
 
     forwardingBlocked: (bridge, signal) =>

@@ -1,3 +1,5 @@
+import type { PublishedPort } from '../domain/spec.ts';
+
 /** The host's side of one interface. Names derive from the instance. */
 export interface TapIntent {
   /** At most 15 bytes. */
@@ -111,7 +113,8 @@ export interface GuardIntent {
   readonly table: string;
   readonly device: string;
   readonly mac: string;
-  readonly address: string;
+  /** Absent: the addresses are not ours to give; only the MAC is guarded. */
+  readonly address?: string;
 }
 
 /** Keeps a guest from taking another's MAC or IPv4 address, from answering DHCP, and from speaking IPv6. Faults as for {@link Network}. */
@@ -122,6 +125,49 @@ export interface PortGuards {
   /** Before its tap is added: until then nothing passes. */
   addGuard(guard: GuardIntent, signal: AbortSignal): Promise<void>;
   removeGuard(guard: GuardIntent, signal: AbortSignal): Promise<void>;
+}
+
+/** The table with the ports of the host that lead to guests. */
+export interface PublishingIntent {
+  /** The name of the table, of family ip. */
+  readonly table: string;
+  readonly bridge: string;
+  /** `10.77.0.0/24` */
+  readonly cidr: string;
+}
+
+/** The ports of the host that lead to one interface of a guest. */
+export interface PublishIntent {
+  /** The name of the table, of family ip. */
+  readonly table: string;
+  /** The guest's. */
+  readonly address: string;
+  readonly ports: readonly PublishedPort[];
+}
+
+/**
+ * Leads ports of the host to guests: from outside, from the host itself, its
+ * loopback addresses included, and from other guests by any of the host's
+ * addresses. Faults as for {@link Network}.
+ */
+export interface Publisher {
+  /** When the bridge is there. Again: the ports stay. Lets the bridge alone route loopback addresses (`route_localnet`). */
+  addPublishing(publishing: PublishingIntent, signal: AbortSignal): Promise<void>;
+  /** Takes the setting back, too, where the bridge is still there. */
+  removePublishing(publishing: PublishingIntent, signal: AbortSignal): Promise<void>;
+  /** All at once or none. */
+  addPorts(publish: PublishIntent, signal: AbortSignal): Promise<void>;
+  removePorts(publish: PublishIntent, signal: AbortSignal): Promise<void>;
+}
+
+/** A socket of the host that waits for others. */
+export interface Listener {
+  readonly protocol: 'tcp' | 'udp';
+  /** IPv4; empty: every address. */
+  readonly address: string;
+  readonly port: number;
+  /** `nginx (pid 7)`, or empty where it is not known. */
+  readonly program: string;
 }
 
 /** What of the host's own network is in the way of ours. Faults as for {@link Network}. */
@@ -144,4 +190,10 @@ export interface Surroundings {
    * @returns the chain and the remedy, as a sentence
    */
   forwardingBlocked(bridge: string, signal: AbortSignal): Promise<string | undefined>;
+  /** The host's own IPv4 addresses, as blocks: `127.0.0.0/8`, `192.0.2.1`. */
+  ownAddresses(signal: AbortSignal): Promise<readonly string[]>;
+  /** Who listens on IPv4. */
+  listeners(signal: AbortSignal): Promise<readonly Listener[]>;
+  /** Whether there is a bridge of this name. @returns what is wrong and the remedy, as a sentence */
+  bridgeMissing(bridge: string, signal: AbortSignal): Promise<string | undefined>;
 }

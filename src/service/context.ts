@@ -27,6 +27,9 @@ export interface ServiceContext {
   readonly files: Files;
   /** Absent: no network of the daemon's own. */
   readonly network: Cidr | undefined;
+  /** Somebody else's bridge, that taps are plugged into; absent: none was given. */
+  readonly bridge: string | undefined;
+  readonly surroundings: Pick<Surroundings, 'ownAddresses' | 'listeners' | 'bridgeMissing'>;
   /** The first and the last uid that VMMs may run as. */
   readonly vmmUsers: { readonly first: number; readonly last: number };
   readonly vmms: readonly Vmm[];

@@ -17,6 +17,7 @@ export interface StepResults {
   volume: Disk & { readonly digest: string };
   lease: null;
   guard: null;
+  publish: null;
   tap: { readonly index: number; readonly mac: string };
   vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
 }

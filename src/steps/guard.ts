@@ -1,10 +1,10 @@
 import { Fault } from '../domain/fault.ts';
 import { tableName, tapName } from '../domain/names.ts';
 import type { GuardIntent } from '../ports/network.ts';
-import { managedOf } from './managed.ts';
+import { attachedOf, managedOf } from './managed.ts';
 import type { StepDef } from './step.ts';
 
-/** One interface's guard in the firewall: the guest can take nobody else's MAC or IPv4 address. */
+/** One interface's guard in the firewall: the guest can take nobody else's MAC, and on the managed network nobody else's IPv4 address. */
 export const guard: StepDef<'guard', GuardIntent, null> = {
   timeoutMs: 60_000,
   lane: 'network',
@@ -12,19 +12,18 @@ export const guard: StepDef<'guard', GuardIntent, null> = {
 
   intent({ nic }, { vm, ports: { names } }) {
     const allocated = vm.allocation.interfaces[nic];
-    if (allocated?.address === undefined)
-      throw new Fault('tool', `microVM ${vm.uid} has no address for interface "${nic}"`);
+    if (!allocated) throw new Fault('tool', `microVM ${vm.uid} has no MAC address for interface "${nic}"`);
     const index = vm.spec.interfaces.findIndex((i) => i.name === nic);
     return {
       table: tableName(names),
       device: tapName(names, vm.uid, index),
       mac: allocated.mac,
-      address: allocated.address,
+      ...(allocated.address !== undefined && { address: allocated.address }),
     };
   },
 
   async make(intent, { ports, signal }) {
-    await managedOf(ports).ensure(signal);
+    await (intent.address === undefined ? attachedOf(ports) : managedOf(ports)).ensure(signal);
     await ports.network.addGuard(intent, signal);
     return null;
   },

@@ -1,5 +1,14 @@
 import type { SharedKind } from '../domain/ledger.ts';
-import type { BridgeIntent, DhcpIntent, FirewallIntent, GuardsIntent, Network, PortGuards } from '../ports/network.ts';
+import type {
+  BridgeIntent,
+  DhcpIntent,
+  FirewallIntent,
+  GuardsIntent,
+  Network,
+  PortGuards,
+  Publisher,
+  PublishingIntent,
+} from '../ports/network.ts';
 
 /** What the managed network makes once for the host, and how each is unmade. */
 export interface HostStepIntents {
@@ -8,14 +17,16 @@ export interface HostStepIntents {
   bridge: BridgeIntent;
   firewall: FirewallIntent;
   guards: GuardsIntent;
+  publishing: PublishingIntent;
   dhcp: DhcpIntent;
 }
 export type HostStepKind = keyof HostStepIntents & SharedKind;
+export type HostStepPorts = Network & PortGuards & Publisher;
 
 interface HostStepDef<I> {
   readonly timeoutMs: number;
-  make(intent: I, network: Network & PortGuards, signal: AbortSignal): Promise<void>;
-  unmake(intent: I, network: Network & PortGuards, signal: AbortSignal): Promise<void>;
+  make(intent: I, network: HostStepPorts, signal: AbortSignal): Promise<void>;
+  unmake(intent: I, network: HostStepPorts, signal: AbortSignal): Promise<void>;
 }
 
 export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepIntents[K]> } = {
@@ -40,6 +51,11 @@ export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepInte
     timeoutMs: 20_000,
     make: (intent, network, signal) => network.addGuards(intent, signal),
     unmake: (intent, network, signal) => network.removeGuards(intent, signal),
+  },
+  publishing: {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addPublishing(intent, signal),
+    unmake: (intent, network, signal) => network.removePublishing(intent, signal),
   },
   dhcp: {
     timeoutMs: 20_000,

@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import type { MicroVm } from '../domain/microvm.ts';
+import { guestName } from '../domain/guest-name.ts';
 import type { LeaseIntent } from '../ports/network.ts';
 import { managedOf } from './managed.ts';
 import type { StepDef } from './step.ts';
@@ -21,7 +21,8 @@ export const lease: StepDef<'lease', LeaseIntent, null> = {
       bridge: managed.bridge,
       mac: allocated.mac,
       address: allocated.address,
-      hostname: hostname(vm, nic),
+      // A record of an earlier version has none.
+      hostname: allocated.hostname ?? guestName(vm.spec, vm.uid, nic, new Set()),
     };
   },
 
@@ -33,14 +34,3 @@ export const lease: StepDef<'lease', LeaseIntent, null> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeLease(intent, signal),
 };
-
-/** A DNS label (RFC 1123): what an id may have beside letters and digits becomes `-`; the first interface has the plain name. */
-function hostname(vm: MicroVm, nic: string): string {
-  const isFirst = vm.spec.interfaces[0]?.name === nic;
-  const text = isFirst ? vm.spec.id : `${vm.spec.id}-${nic}`;
-  const label = text
-    .toLowerCase()
-    .replaceAll(/[^a-z0-9-]+/g, '-')
-    .slice(0, 63);
-  return label.replaceAll(/^-+|-+$/g, '') || `vm-${vm.uid.toLowerCase()}`;
-}

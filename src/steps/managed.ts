@@ -1,13 +1,33 @@
 import { Fault } from '../domain/fault.ts';
-import type { ManagedNetwork } from '../ports/managed-network.ts';
+import type { MicroVm } from '../domain/microvm.ts';
+import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
 import type { StepPorts } from './step.ts';
 
+type Networks = Pick<StepPorts, 'managed' | 'attached'>;
+
 /** @throws Fault `refused` when the daemon was started without a network of its own */
-export function managedOf({ managed }: StepPorts): ManagedNetwork {
+export function managedOf({ managed }: Networks): ManagedNetwork {
   if (managed) return managed;
-  throw new Fault(
-    'refused',
-    'A TAP interface needs a network of the daemon: start flintlockd with --managed-network CIDR',
-    { reason: 'NetworkFailed', terminal: false },
+  throw refused('This microVM has an address of the managed network: start flintlockd with --managed-network CIDR');
+}
+
+/** @throws Fault `refused` when the daemon was started without --bridge-name */
+export function attachedOf({ attached }: Networks): GuestNetwork {
+  if (attached) return attached;
+  throw refused(
+    "This microVM was made for a bridge that is not the daemon's: start flintlockd with --bridge-name BRIDGE",
   );
 }
+
+/** Where one interface belongs: who has an address of the managed network is plugged nowhere else, and nobody else there. */
+export const networkOf = (networks: Networks, { allocation }: MicroVm, nic: string): GuestNetwork =>
+  allocation.interfaces[nic]?.address === undefined ? attachedOf(networks) : managedOf(networks);
+
+/** @throws Fault `refused` when the daemon was started for another bridge */
+export function networkWith(networks: Networks, bridge: string): GuestNetwork {
+  const found = [networks.managed, networks.attached].find((network) => network?.bridge === bridge);
+  if (found) return found;
+  throw refused(`This microVM belongs on bridge ${bridge}: start flintlockd as it was when it was created`);
+}
+
+const refused = (message: string): Fault => new Fault('refused', message, { reason: 'NetworkFailed', terminal: false });

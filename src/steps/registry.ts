@@ -3,12 +3,13 @@ import { directory } from './directory.ts';
 import { guard } from './guard.ts';
 import { image } from './image.ts';
 import { lease } from './lease.ts';
+import { publish } from './publish.ts';
 import type { StepDef } from './step.ts';
 import { tap } from './tap.ts';
 import { vmm } from './vmm.ts';
 import { volume } from './volume.ts';
 
-const all = { image, directory, volume, lease, guard, tap, vmm };
+const all = { image, directory, volume, lease, guard, tap, publish, vmm };
 
 /** Each kind's definition; a kind without one does not compile. What an intent holds only its own file knows. */
 export const steps = all as unknown as { readonly [K in VmStepKind]: StepDef<K, unknown, unknown> };

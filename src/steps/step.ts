@@ -5,8 +5,8 @@ import type { Reason } from '../domain/reason.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
-import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { Network, PortGuards } from '../ports/network.ts';
+import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
+import type { Network, PortGuards, Publisher } from '../ports/network.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 
@@ -16,9 +16,11 @@ export interface StepPorts {
   readonly files: Files;
   readonly images: Images;
   readonly volumes: Volumes;
-  readonly network: Network & PortGuards;
+  readonly network: Network & PortGuards & Publisher;
   /** Absent: this daemon has no network of its own. */
   readonly managed: ManagedNetwork | undefined;
+  /** Somebody else's bridge; absent: none was given. */
+  readonly attached: GuestNetwork | undefined;
   readonly guests: Guests;
   /** @throws Fault `refused` when there is no such provider */
   vmm(provider: string): Vmm;

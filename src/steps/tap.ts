@@ -1,10 +1,10 @@
 import { aliasOf, tapName } from '../domain/names.ts';
 import type { TapIntent } from '../ports/network.ts';
 import type { StepResults } from './facts.ts';
-import { managedOf } from './managed.ts';
+import { networkOf, networkWith } from './managed.ts';
 import type { StepDef } from './step.ts';
 
-/** The host's side of one interface: a tap on the managed network's bridge. */
+/** The host's side of one interface: a tap on the network's bridge. */
 export const tap: StepDef<'tap', TapIntent, StepResults['tap']> = {
   timeoutMs: 60_000,
   lane: 'network',
@@ -14,13 +14,13 @@ export const tap: StepDef<'tap', TapIntent, StepResults['tap']> = {
     const index = vm.spec.interfaces.findIndex((i) => i.name === nic);
     return {
       device: tapName(ports.names, vm.uid, index),
-      bridge: managedOf(ports).bridge,
+      bridge: networkOf(ports, vm, nic).bridge,
       alias: aliasOf(ports.names, vm.uid),
     };
   },
 
   async make(intent, { ports, signal }) {
-    await managedOf(ports).ensure(signal);
+    await networkWith(ports, intent.bridge).ensure(signal);
     return ports.network.addTap(intent, signal);
   },
 

@@ -3,7 +3,14 @@ import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
 import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
-import type { HostInterface, Network, PortGuards, TakenLease } from '../../src/ports/network.ts';
+import type {
+  HostInterface,
+  Network,
+  PortGuards,
+  Publisher,
+  Surroundings,
+  TakenLease,
+} from '../../src/ports/network.ts';
 import type { GuestState, RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../src/ports/vmm.ts';
 import type { Volumes } from '../../src/ports/volumes.ts';
 
@@ -49,6 +56,7 @@ export class FakeWorld {
   readonly interfaces = new Map<string, HostInterface>();
   readonly tables = new Set<string>();
   readonly guards = new Set<string>();
+  readonly ports = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   /** Every call, in order: `tap`, `undo tap`, … */
   readonly calls: string[] = [];
@@ -142,6 +150,7 @@ export class FakeWorld {
     return [
       ...[...this.paths.keys()].filter((path) => path.includes(uid)),
       ...[...this.interfaces.keys(), ...this.guards].filter((name) => name.includes(tail)),
+      ...this.ports,
       ...this.vmmsOf(uid).map(String),
     ];
   }
@@ -213,7 +222,7 @@ export function fakeVolumes(world: FakeWorld, caller: Caller): Volumes {
   };
 }
 
-export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGuards {
+export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGuards & Publisher & Surroundings {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -254,6 +263,26 @@ export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGua
       }),
     removeGuard: ({ device }, limited) =>
       world.act(caller, 'undo guard', limited, () => void world.guards.delete(`guard of ${device}`)),
+    addPublishing: ({ table }, limited) => world.act(caller, 'publishing', limited, () => addTable('ip', table)),
+    removePublishing: ({ table }, limited) =>
+      world.act(caller, 'undo publishing', limited, () => void world.tables.delete(`ip ${table}`)),
+    addPorts: ({ address, ports }, limited) =>
+      world.act(caller, 'publish', limited, () => {
+        for (const { hostPort } of ports) {
+          if (!world.ports.has(`${hostPort} to ${address}`)) world.come(caller, 'port', String(hostPort));
+          world.ports.add(`${hostPort} to ${address}`);
+        }
+      }),
+    removePorts: ({ address, ports }, limited) =>
+      world.act(caller, 'undo publish', limited, () => {
+        for (const { hostPort } of ports) world.ports.delete(`${hostPort} to ${address}`);
+      }),
+    overlaps: async () => undefined,
+    freeCidr: async () => '10.77.0.0/24',
+    forwardingBlocked: async () => undefined,
+    ownAddresses: async () => ['127.0.0.0/8'],
+    listeners: async () => [],
+    bridgeMissing: async () => undefined,
     addBridge: ({ bridge, alias }, limited) =>
       world.act(caller, 'bridge', limited, () => void addInterface(bridge, alias, 'bridge', '')),
     removeBridge: ({ bridge }, limited) =>

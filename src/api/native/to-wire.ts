@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
-import type { MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
+import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
+import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import type { FileInImage, InterfaceSpec, RestartPolicy, VolumeSpec } from '../../domain/spec.ts';
 import {
   type MicroVMEvent,
@@ -172,9 +173,13 @@ function interfacesToWire(vm: MicroVmView): Record<string, NetworkInterfaceStatu
       macAddress: made.hostMac,
       addresses: [...(own(vm.addresses, name) ?? [])],
       guestMac: own(vm.allocation.interfaces, name)?.mac ?? '',
+      hostname: hostnameOf(own(vm.allocation.interfaces, name)),
     }),
   );
 }
+
+const hostnameOf = (nic: AllocatedInterface | undefined): string =>
+  nic?.hostname === undefined ? '' : `${nic.hostname}.${GUEST_DOMAIN}`;
 
 /** In the states in which nothing is under way it would be a lie. */
 function progressOf({ state, progress }: MicroVmView): { progress?: Progress } {

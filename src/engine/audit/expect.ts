@@ -15,6 +15,7 @@ import type {
   FirewallIntent,
   GuardsIntent,
   LeaseIntent,
+  PublishingIntent,
   TapIntent,
 } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
@@ -90,6 +91,9 @@ export function expect(
       case 'guards':
         add('firewall-table', `bridge ${(entry.intent as unknown as GuardsIntent).table}`);
         break;
+      case 'publishing':
+        add('firewall-table', `ip ${(entry.intent as unknown as PublishingIntent).table}`);
+        break;
       case 'dhcp': {
         const { directory } = entry.intent as unknown as DhcpIntent;
         add('directory', directory);
@@ -110,6 +114,7 @@ export function expect(
       }
       case 'image': // a hold: nothing of its own on the host
       case 'guard': // elements of the guards' table
+      case 'publish': // elements of the publishing's table
       case 'forwarding': // a setting, not a thing
         break;
       default:

@@ -1,0 +1,33 @@
+import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { GuardIntent, Network, PortGuards, Publisher, PublishIntent, TapIntent } from '../ports/network.ts';
+
+type Ports = Pick<Network, 'addTap' | 'removeTap'> & Pick<PortGuards, 'addGuard' | 'removeGuard'> & Partial<Publisher>;
+
+/**
+ * Makes again what microVMs have of the host's network, after bridge or tables
+ * were swept away: guards before taps, so that nothing passes unguarded.
+ */
+export async function restorePorts(
+  { ledger, network }: { readonly ledger: Ledger; readonly network: Ports },
+  signal: AbortSignal,
+): Promise<void> {
+  const again = async <I>(
+    kind: VmStepKind,
+    add: ((intent: I, signal: AbortSignal) => Promise<unknown>) | undefined,
+    remove: ((intent: I, signal: AbortSignal) => Promise<void>) | undefined,
+  ): Promise<void> => {
+    for (const entry of ledger.ofKind(kind)) {
+      if (!isMade(ledger, entry)) continue;
+      await add?.(entry.intent as unknown as I, signal);
+      // Its microVM was deleted meanwhile, and the removal may have come before.
+      if (!isMade(ledger, entry)) await remove?.(entry.intent as unknown as I, signal);
+    }
+  };
+  await again<GuardIntent>('guard', network.addGuard, network.removeGuard);
+  await again<TapIntent>('tap', network.addTap, network.removeTap);
+  await again<PublishIntent>('publish', network.addPorts, network.removePorts);
+}
+
+const isMade = (ledger: Ledger, { owner, kind, key }: LedgerEntry): boolean =>
+  ledger.find(owner, kind, key)?.made === true;
