@@ -69,3 +69,23 @@ test('a page of text becomes a line', () => {
   expect(message).not.toMatch(/\p{Cc}/u);
   expect(message.length).toBeLessThan(600);
 });
+
+// Whether the digest last seen may stand in, and whether a second try within seconds may help.
+test.each([
+  ['dial tcp: lookup no.example: no such host', true, true],
+  ['connect: connection refused', true, true],
+  ['connect: no route to host', true, true],
+  ['net/http: TLS handshake timeout', true, true],
+  ['read: connection reset by peer', true, true],
+  ['Get \\"https://x/v2/\\": EOF', true, true],
+  ['received unexpected HTTP status: 503 Service Unavailable', true, true],
+  ['toomanyrequests: You have reached your pull rate limit', true, false],
+  ['unauthorized: authentication required', false, false],
+  ['getting username and password: reading JSON file \\"/auth.json\\"', false, false],
+  ['x509: certificate signed by unknown authority', false, false],
+  ['server gave HTTP response to HTTPS client', false, false],
+  ['writing blob: unexpected EOF', false, true],
+  ['Digest did not match, expected sha256:aa', false, true],
+])('%s: unreachable %s, soon %s', (text, unreachable, soon) => {
+  expect(from('registry', text)).toMatchObject({ reason: 'ImagePullFailed', terminal: false, unreachable, soon });
+});

@@ -67,6 +67,11 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
     local: notFound('there is no such tag'),
   },
   {
+    match: /getting username and password/,
+    registry: pullFailed('the credentials cannot be read; mend the --registry-auth-file'),
+    local: invalid('it cannot be read'),
+  },
+  {
     match:
       /unauthorized|authentication required|denied: |invalid username\/password|(from registry|StatusCode:) 40[13]/,
     registry: pullFailed(
