@@ -10,6 +10,7 @@ export const NEEDED = [
   ['umoci', 'unpacks and makes OCI images', '/usr/bin/umoci'],
   ['ca-certificates', 'proves who a registry is', '/usr/sbin/update-ca-certificates'],
   ['e2fsprogs', 'makes the disk images', '/sbin/mke2fs'],
+  ['fdisk', 'makes the partition of a disk that has one', '/sbin/sfdisk'],
   ['iproute2', 'makes bridges and network devices', '/bin/ip'],
   ['nftables', 'keeps the firewall of the managed network', '/usr/sbin/nft'],
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],

@@ -175,6 +175,135 @@ describe('volumes', () => {
   });
 });
 
+describe('mount points', () => {
+  const mountedAt = (...paths: readonly string[]): Partial<SpecDraft> => ({
+    volumes: [root, ...paths.map((mountPoint, i) => ({ ...data, id: `d${i}`, mountPoint }))],
+  });
+
+  test.each(['/data', '/data/inner', '/var/lib/a b', '/größe', '/..data', '/a.b/...'])('%j is taken', (path) => {
+    expect(wrongIn(mountedAt(path))).toEqual([]);
+    expect(validate({ ...draft, ...mountedAt(path) }, 'x').volumes[1]?.mountPoint).toBe(path);
+  });
+
+  test.each([
+    ['data', 'absolute'],
+    ['./data', 'absolute'],
+    ['/', 'place of the root'],
+    ['/data/', 'write "/data"'],
+    ['//data', 'write "/data"'],
+    ['/a/./b', 'write "/a/b"'],
+    ['/a/../b', 'without ".."'],
+    ['/..', 'without ".."'],
+    ['/a\nb', 'control characters'],
+    ['/a\0', 'control characters'],
+    ['/\ud800', 'control characters'],
+    [`/${'x'.repeat(1024)}`, 'at most 1024'],
+  ])('%j is refused', (path, why) => {
+    const [wrong = '', ...others] = wrongIn(mountedAt(path));
+    expect(others).toEqual([]);
+    expect(wrong).toMatch(/^volumes\[1\]\.mount_point: /);
+    expect(wrong).toContain(why);
+    expect(wrong).not.toMatch(/\p{Cc}/u);
+  });
+
+  test('two volumes have not one place', () => {
+    expect(wrongIn(mountedAt('/a', '/b', '/a'))).toEqual([
+      'volumes[3].mount_point: "/a" is the mount_point of volumes[1] too: each volume needs its own',
+    ]);
+  });
+
+  test('the root is mounted at / and nowhere else', () => {
+    expect(wrongIn({ volumes: [{ ...root, mountPoint: '/' }] })).toEqual([]);
+    expect(fieldsOf({ volumes: [{ ...root, mountPoint: '/data' }] })).toEqual(['volumes[0].mount_point']);
+  });
+});
+
+describe('partition ids', () => {
+  const id = 'ABCDEF01-1111-2222-3333-444444444444';
+
+  test('are UUIDs of one form', () => {
+    expect(validate({ ...draft, volumes: [{ ...root, partitionId: id }] }, 'x').volumes[0]?.partitionId).toBe(
+      'abcdef01-1111-2222-3333-444444444444',
+    );
+    expect(validate({ ...draft, volumes: [{ ...root, partitionId: '' }] }, 'x').volumes[0]).not.toHaveProperty(
+      'partitionId',
+    );
+  });
+
+  test.each([
+    'u',
+    `{${id}}`,
+    `${id}\n`,
+    id.replaceAll('-', ''),
+    id.replace('A', 'G'),
+    '0'.repeat(8),
+    id.replace(/\w/g, '0'),
+  ])('%j is refused', (partitionId) => {
+    expect(fieldsOf({ volumes: [{ ...root, partitionId }] })).toEqual(['volumes[0].partition_id']);
+  });
+
+  test('one for two volumes is refused, however it is written', () => {
+    const volumes = [
+      { ...root, partitionId: id },
+      { ...data, partitionId: id.toLowerCase() },
+    ];
+    expect(wrongIn({ volumes })).toEqual([
+      expect.stringMatching(/^volumes\[1\]\.partition_id: .* of volumes\[0\] too/),
+    ]);
+  });
+});
+
+describe('sizes', () => {
+  const sized = (sizeInMb: number): Partial<SpecDraft> => ({ volumes: [{ ...root, sizeInMb }] });
+
+  test.each([1, 64, 2 ** 24 - 1])('%d MiB is taken', (size) => {
+    expect(validate({ ...draft, ...sized(size) }, 'x').volumes[0]?.sizeInMb).toBe(size);
+  });
+
+  test('0 is as none', () => {
+    expect(validate({ ...draft, ...sized(0) }, 'x').volumes[0]).not.toHaveProperty('sizeInMb');
+  });
+
+  test.each([-1, -(2 ** 31), 2 ** 24, 2 ** 31 - 1])('%d MiB is refused', (size) => {
+    expect(fieldsOf(sized(size))).toEqual(['volumes[0].size_in_mb']);
+  });
+});
+
+describe('the provider', () => {
+  test('and its options are kept, for it to judge', () => {
+    const changes = { provider: 'qemu', providerOptions: { 'qemu.acpi': 'off' } };
+    expect(validate({ ...draft, ...changes }, 'x')).toMatchObject(changes);
+  });
+
+  test.each(['a/b', '..', 'QEMU', 'a\nb', 'x'.repeat(64)])('has not the name %j', (provider) => {
+    expect(fieldsOf({ provider })).toEqual(['provider']);
+  });
+
+  test('has no thousands of options', () => {
+    const providerOptions = Object.fromEntries(Array.from({ length: 65 }, (_, i) => [`k${i}`, 'v']));
+    expect(wrongIn({ providerOptions })).toEqual(['provider_options: has 65 entries: at most 64']);
+  });
+});
+
+describe('words that the daemon adds', () => {
+  const cmdline = (text: string) => ({ ...kernel, cmdline: text });
+  const mounted = [root, { ...data, mountPoint: '/data' }];
+
+  test("are not the user's as well", () => {
+    expect(wrongIn({ kernel: cmdline('quiet flintlock.mount=vdb:/x'), volumes: mounted })).toEqual([
+      expect.stringMatching(/^kernel\.cmdline: gives flintlock\.mount/),
+    ]);
+    expect(wrongIn({ kernel: cmdline('"flintlock.nic=a,b"'), interfaces: [nic] })).toEqual([
+      expect.stringMatching(/^kernel\.cmdline: gives flintlock\.nic/),
+    ]);
+  });
+
+  test("may be the user's where the spec has none", () => {
+    expect(wrongIn({ kernel: cmdline('flintlock.mount=vdb:/x'), volumes: [root, data] })).toEqual([]);
+    expect(wrongIn({ kernel: cmdline('x=flintlock.mount=1'), volumes: mounted })).toEqual([]);
+  });
+});
+
 describe('interfaces', () => {
   test.each([
     ['01:00:5e:00:00:01', 'multicast'],
@@ -261,18 +390,11 @@ describe('labels', () => {
 });
 
 test.each<[string, Partial<SpecDraft>]>([
-  ['kernel.add_network_config', { kernel: { ...kernel, addNetworkConfig: true } }],
-  ['volumes[0].mount_point', { volumes: [{ ...root, mountPoint: '/' }] }],
-  ['volumes[1].mount_point', { volumes: [root, { ...data, mountPoint: '/data' }] }],
-  ['volumes[0].partition_id', { volumes: [{ ...root, partitionId: 'u' }] }],
-  ['volumes[0].size_in_mb', { volumes: [{ ...root, sizeInMb: 100 }] }],
   ['interfaces[0].type', { interfaces: [{ ...nic, type: 'MACVTAP' }] }],
   ['interfaces[0].allow_metadata_req', { interfaces: [{ ...nic, allowMetadata: true }] }],
   ['interfaces[0].address', { interfaces: [{ ...nic, address: '10.0.0.2/24' }] }],
   ['metadata', { metadata: { 'user-data': 'eA==' } }],
-  ['provider', { provider: 'firecracker' }],
   ['restart_policy', { restartPolicy: 'ALWAYS' }],
-  ['provider_options', { providerOptions: { 'qemu.acpi': 'off' } }],
 ])('%s is refused by name until it is built', (field, changes) => {
   expect(wrongIn(changes)).toEqual([expect.stringMatching(/not built yet/)]);
   expect(fieldsOf(changes)).toEqual([field]);
@@ -296,7 +418,7 @@ test('all that is wrong is told at once, in the names of the API', () => {
     initrd: { image: '' },
     volumes: [root, { ...root, image: '' }],
     interfaces: [{ ...nic, mac: 'x', type: 'MACVTAP' }],
-    provider: 'other',
+    provider: '../x',
     outputsSet: ['uid'],
   });
   expect(wrong).toEqual([
@@ -309,7 +431,6 @@ test('all that is wrong is told at once, in the names of the API', () => {
     'kernel.image',
     'kernel.filename',
     'kernel.cmdline',
-    'kernel.add_network_config',
     'initrd.image',
     'volumes',
     'volumes[1].id',

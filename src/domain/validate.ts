@@ -1,20 +1,18 @@
-import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from './draft.ts';
+import { checkVolumes, toVolume } from './check-volumes.ts';
+import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
-import { parseAddress } from './ipv4.ts';
 import { parseMac } from './mac.ts';
-import { collide, publishedText } from './published.ts';
-import type { FileInImage, InterfaceSpec, PublishedPort, Spec, VolumeSpec } from './spec.ts';
+import type { FileInImage, InterfaceSpec, Spec } from './spec.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
-const VOLUME_ID = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
 const DEVICE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/;
 /** COMMAND_LINE_SIZE of Linux on x86 is 2048; the provider's own words need some of it. */
 const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
-/** Of one microVM: each is an element of a map in the firewall. */
-const MAX_PUBLISHED = 256;
+const PROVIDER = /^[a-z0-9][a-z0-9-]{0,62}$/;
+const MAX_PROVIDER_OPTIONS = 64;
 
 const DEFAULT_VCPU = 2;
 const DEFAULT_MEMORY_IN_MB = 1024;
@@ -48,32 +46,36 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     if (draft.kernel.cmdline.length > MAX_CMDLINE)
       bad('kernel.cmdline', `has ${draft.kernel.cmdline.length} characters: at most ${MAX_CMDLINE}`);
     if (/[\p{Cc}]/u.test(draft.kernel.cmdline)) bad('kernel.cmdline', 'must not have control characters');
-    unbuilt('kernel.add_network_config', draft.kernel.addNetworkConfig);
   }
   if (draft.initrd) checkFile('initrd', draft.initrd, bad);
-  checkVolumes(draft, bad, unbuilt);
+  checkVolumes(draft, bad);
+  if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
   const macs = checkInterfaces(draft.interfaces, bad, unbuilt);
   unbuilt('metadata', Object.keys(draft.metadata).length > 0);
-  unbuilt('provider', draft.provider !== '');
+  if (draft.provider !== '' && !PROVIDER.test(draft.provider))
+    bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
   unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
-  unbuilt('provider_options', Object.keys(draft.providerOptions).length > 0);
+  const options = Object.keys(draft.providerOptions).length;
+  if (options > MAX_PROVIDER_OPTIONS)
+    bad('provider_options', `has ${options} entries: at most ${MAX_PROVIDER_OPTIONS}`);
 
   if (wrong.length > 0 || !draft.kernel) throw Fault.invalid(wrong);
   const volumes = draft.volumes.map(toVolume);
+  const { cmdline, addNetworkConfig } = draft.kernel;
   return {
     id,
     namespace,
     labels: draft.labels,
     vcpu: draft.vcpu || DEFAULT_VCPU,
     memoryInMb: draft.memoryInMb || DEFAULT_MEMORY_IN_MB,
-    kernel: { ...toFile(draft.kernel), cmdline: draft.kernel.cmdline, addNetworkConfig: false },
+    kernel: { ...toFile(draft.kernel), cmdline, addNetworkConfig },
     ...(draft.initrd && { initrd: toFile(draft.initrd) }),
     volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
     interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
     metadata: {},
-    provider: '',
+    provider: draft.provider,
     restartPolicy: 'ON_FAILURE',
-    providerOptions: {},
+    providerOptions: draft.providerOptions,
   };
 }
 
@@ -110,25 +112,14 @@ function checkFile(field: string, file: FileDraft, bad: Bad): void {
     bad(`${field}.filename`, `"${shorten(filename)}" leaves the image: give a path inside it, without ".."`);
 }
 
-function checkVolumes(draft: SpecDraft, bad: Bad, unbuilt: Unbuilt): void {
-  const roots = draft.volumes.filter((v) => v.isRoot).length;
-  if (roots > 1) bad('volumes', `${roots} volumes are is_root: exactly one must be`);
-  if (roots === 0 && !draft.initrd) bad('volumes', 'one volume must be is_root, unless an initrd is given');
-  const seen = new Set<string>();
-  draft.volumes.forEach((volume, i) => {
-    const at = `volumes[${i}]`;
-    if (!VOLUME_ID.test(volume.id))
-      bad(
-        `${at}.id`,
-        `"${shorten(volume.id)}" must have 1 to 63 letters, digits, "-", "_", "." and begin with a letter or digit`,
-      );
-    else if (seen.has(volume.id)) bad(`${at}.id`, `"${volume.id}" is used twice: each volume needs its own`);
-    seen.add(volume.id);
-    if (!volume.image) bad(`${at}.source.container_source`, 'is required: an OCI image reference');
-    unbuilt(`${at}.mount_point`, volume.mountPoint !== '');
-    unbuilt(`${at}.partition_id`, (volume.partitionId ?? '') !== '');
-    unbuilt(`${at}.size_in_mb`, (volume.sizeInMb ?? 0) !== 0);
-  });
+/** Words that the daemon would add for a field, and the user has written himself: one of the two would be ignored. */
+function checkOwnWords(cmdline: string, { volumes, interfaces }: SpecDraft, bad: Bad): void {
+  const has = (key: string): boolean =>
+    cmdline.split(/\s/).some((word) => word.replace(/^"/, '').startsWith(`${key}=`));
+  if (has('flintlock.mount') && volumes.some((v) => v.mountPoint !== '' && !v.isRoot))
+    bad('kernel.cmdline', "gives flintlock.mount, which the volumes' mount_point makes: leave one of the two out");
+  if (has('flintlock.nic') && interfaces.length > 0)
+    bad('kernel.cmdline', 'gives flintlock.nic, which the interfaces make: leave it out');
 }
 
 /** @returns the MAC addresses in one form, by index */
@@ -139,7 +130,6 @@ function checkInterfaces(
 ): readonly (string | undefined)[] {
   const names = new Set<string>();
   const macs = new Set<string>();
-  checkPublished(interfaces, bad);
   return interfaces.map((nic, i) => {
     const at = `interfaces[${i}]`;
     if (!DEVICE_NAME.test(nic.name))
@@ -154,6 +144,7 @@ function checkInterfaces(
     else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
     unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
     unbuilt(`${at}.address`, (nic.address ?? '') !== '');
+    unbuilt(`${at}.published_ports`, nic.publishedPorts.length > 0);
     if (!nic.mac) return undefined;
     const mac = parseMac(nic.mac);
     if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
@@ -163,52 +154,12 @@ function checkInterfaces(
   });
 }
 
-function checkPublished(interfaces: readonly InterfaceDraft[], bad: Bad): void {
-  const before: { readonly at: string; readonly port: PublishedPort }[] = [];
-  interfaces.forEach(({ publishedPorts }, i) => {
-    publishedPorts.forEach((draft, k) => {
-      const at = `interfaces[${i}].published_ports[${k}]`;
-      const isPort = (value: number): boolean => value >= 1 && value <= 65_535;
-      if (!isPort(draft.hostPort)) bad(`${at}.host_port`, `${draft.hostPort} is no port: give 1 to 65535`);
-      if (!isPort(draft.guestPort)) bad(`${at}.guest_port`, `${draft.guestPort} is no port: give 1 to 65535`);
-      if (!['', 'tcp', 'udp'].includes(draft.protocol))
-        bad(`${at}.protocol`, `"${shorten(draft.protocol)}" must be tcp or udp, in lower case`);
-      if (draft.hostIp !== '' && parseAddress(draft.hostIp) === undefined)
-        bad(
-          `${at}.host_ip`,
-          `"${shorten(draft.hostIp)}" must be an IPv4 address of the host, or empty for all of them`,
-        );
-      const port = toPublished(draft);
-      const same = before.find((other) => collide(other.port, port));
-      if (same) bad(`${at}.host_port`, `${publishedText(port)} is published twice: ${same.at} has it too`);
-      before.push({ at, port });
-    });
-  });
-  if (before.length > MAX_PUBLISHED)
-    bad('interfaces', `publish ${before.length} ports together: at most ${MAX_PUBLISHED}`);
-}
-
 const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(filename && { filename }) });
-
-const toVolume = (draft: VolumeDraft): VolumeSpec => ({
-  id: draft.id,
-  isRoot: draft.isRoot,
-  isReadOnly: draft.isReadOnly,
-  mountPoint: draft.mountPoint,
-  image: draft.image ?? '',
-});
 
 const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
   name: draft.name,
   type: 'TAP',
   allowMetadata: false,
-  publishedPorts: draft.publishedPorts.map(toPublished),
+  publishedPorts: [],
   ...(mac !== undefined && { mac }),
-});
-
-const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({
-  hostPort: draft.hostPort,
-  guestPort: draft.guestPort,
-  protocol: draft.protocol === 'udp' ? 'udp' : 'tcp',
-  hostIp: draft.hostIp === '0.0.0.0' ? '' : draft.hostIp,
 });

@@ -1,3 +1,5 @@
+import type { GoldenShape } from '../ports/images.ts';
+
 /** Where an image cache keeps what. Everything lies under its directory and is named after a digest. */
 export class CachePaths {
   readonly directory: string;
@@ -31,10 +33,15 @@ export class CachePaths {
     };
   }
 
-  golden(digest: string, sizeInMb: number | undefined): { path: string; partial: string } {
-    const path = `${this.goldens}/${folder(digest)}-${sizeInMb ?? 'auto'}.ext4`;
+  golden(digest: string, shape: GoldenShape): { path: string; partial: string } {
+    const extension = shape.partitionUuid === undefined ? 'ext4' : 'gpt';
+    const path = `${this.goldens}/${folder(digest)}-${shapeName(shape)}.${extension}`;
     return { path, partial: `${path}.partial` };
   }
 }
+
+/** Names a shape among those of one image. */
+export const shapeName = ({ sizeInMb, partitionUuid }: GoldenShape): string =>
+  `${sizeInMb ?? 'auto'}${partitionUuid === undefined ? '' : `-${partitionUuid}`}`;
 
 const folder = (digest: string): string => digest.replace(':', '-');

@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
-import { makeExt4, roomySizeInMb } from './ext4.ts';
+import type { GoldenShape } from '../ports/images.ts';
+import { makeDisk, roomySizeInMb } from './ext4.ts';
 
 const MB = 2 ** 20;
 
@@ -25,7 +26,9 @@ function host(
     remove: async (path: string) => void removed.push(path),
   };
   const sizes = () => calls.filter(([program]) => program === 'mke2fs').map((argv) => argv.at(-1));
-  return { calls, removed, sizes, make: (sizeInMb?: number) => makeExt4('/t', '/g', sizeInMb, options) };
+  const makeShape = (shape: GoldenShape) => makeDisk('/t', '/g', shape, options);
+  const make = (sizeInMb?: number) => makeShape(sizeInMb === undefined ? {} : { sizeInMb });
+  return { calls, removed, sizes, make, makeShape };
 }
 
 const small = { bytes: 10 * MB, inodes: 100 };
@@ -78,4 +81,26 @@ test('an older mke2fs gets the options that it knows', async () => {
   );
   await make();
   expect(calls.flat()).toContain('lazy_itable_init=1,lazy_journal_init=1,root_owner=3:4');
+});
+
+test('a partition has a margin on both sides, and its file system fills it', async () => {
+  const { makeShape, sizes, calls } = host({ ...small, mode: '1777' }, () => undefined);
+  expect(await makeShape({ sizeInMb: 100, partitionUuid: 'ab-cd' })).toBe(100);
+  expect(sizes()).toEqual(['98m']);
+  expect(calls).toContainEqual(['truncate', '--size=100M', '/g']);
+  expect(calls.flat()).toContain('assume_storage_prezeroed=1,root_owner=3:4,offset=1048576');
+  expect(calls.at(-1)).toEqual(['debugfs', '-w', '-R', 'set_inode_field <2> mode 041777', '/g?offset=1048576']);
+});
+
+test('without a size the partition table is extra', async () => {
+  const { makeShape } = host(small, () => undefined);
+  expect(await makeShape({ partitionUuid: 'ab-cd' })).toBe(roomySizeInMb(small) + 2);
+});
+
+test('a disk with no room beside the partition table is too small', async () => {
+  const { makeShape } = host(small, () => undefined);
+  await expect(makeShape({ sizeInMb: 2, partitionUuid: 'ab-cd' })).rejects.toMatchObject({
+    reason: 'VolumeTooSmall',
+    terminal: true,
+  });
 });

@@ -1,5 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
+import type { GoldenShape } from '../ports/images.ts';
 
 const MB = 2 ** 20;
 /** Also below 512 MiB, where mke2fs would take 1 KiB: a copy of the image may grow. */
@@ -53,47 +54,82 @@ const inodesFor = ({ inodes }: TreeSize): number => Math.ceil(inodes * 1.25) + 2
 /** What mke2fs makes by itself. @see mke2fs.conf(5): `small` is below 512 MiB */
 const defaultInodes = (sizeInMb: number): number => (sizeInMb * MB) / (sizeInMb < 512 ? 4096 : 16_384);
 
+/** Before the partition of a GPT disk, and behind it: the table and its copy need less (UEFI 2.10, 5.3). */
+const GPT_MARGIN_MB = 1;
+
 /**
  * Makes a file at `path`, which must not be there, with an ext4 file system
  * that holds the tree: owners, modes, times, hard links, device nodes and
  * extended attributes as they are. It is sparse.
  *
- * @param sizeInMb - absent: what is needed and some room
- * @returns the size in MiB
+ * @returns the size of the whole disk in MiB
  * @throws Fault `refused` VolumeTooSmall when it does not fit into `sizeInMb`
  */
-export async function makeExt4(
+export async function makeDisk(
   tree: string,
   path: string,
-  sizeInMb: number | undefined,
+  { sizeInMb, partitionUuid }: GoldenShape,
   options: Ext4Options & { readonly remove: (path: string) => Promise<void>; readonly what: string },
 ): Promise<number> {
   const size = await measureTree(tree, options);
-  let tried = sizeInMb ?? roomySizeInMb(size);
+  const beside = partitionUuid === undefined ? 0 : 2 * GPT_MARGIN_MB;
+  let tried = sizeInMb ?? roomySizeInMb(size) + beside;
   for (let attempt = 1; ; attempt++) {
     try {
-      await mke2fs(tree, path, tried, size, options);
-      await copyRootMode(tree, path, options);
+      if (tried <= beside)
+        throw new Fault('tool', 'Not enough space to build a file system beside the partition table');
+      const place: Place = { path, sizeInMb: tried - beside, offset: beside === 0 ? 0 : GPT_MARGIN_MB * MB };
+      if (partitionUuid !== undefined) await makeTable(path, tried, partitionUuid, options);
+      await mke2fs(tree, place, size, options);
+      await copyRootMode(tree, place, options);
       return tried;
     } catch (error) {
       if (!doesNotFit(error)) throw error;
       await options.remove(path);
-      if (sizeInMb !== undefined) throw tooSmall(options.what, sizeInMb, size, error);
+      if (sizeInMb !== undefined)
+        throw tooSmall(options.what, sizeInMb, Math.max(leastSizeInMb(size) + beside, sizeInMb + 1), size, error);
       if (attempt === MAX_TRIES) throw error;
       tried = Math.ceil(tried * 1.5);
     }
   }
 }
 
-async function mke2fs(
-  tree: string,
+/** Where a file system lies in a file. */
+interface Place {
+  readonly path: string;
+  readonly sizeInMb: number;
+  /** Bytes. */
+  readonly offset: number;
+}
+
+/** A GPT disk with one Linux partition, between the margins. It needs no loop device. @see sfdisk(8) */
+async function makeTable(
   path: string,
   sizeInMb: number,
+  uuid: string,
+  { run, signal, timeoutMs }: Ext4Options,
+): Promise<void> {
+  const sectors = (mb: number): number => (mb * MB) / 512;
+  const partition = [
+    `start=${sectors(GPT_MARGIN_MB)}`,
+    `size=${sectors(sizeInMb - 2 * GPT_MARGIN_MB)}`,
+    'type=linux',
+    `uuid=${uuid.toUpperCase()}`,
+  ];
+  await run(['truncate', `--size=${sizeInMb}M`, path], { signal, timeoutMs });
+  const input = `label: gpt\n${partition.join(', ')}\n`;
+  await run(['sfdisk', '--quiet', '--no-reread', '--no-tell-kernel', path], { signal, timeoutMs, input });
+}
+
+async function mke2fs(
+  tree: string,
+  { path, sizeInMb, offset }: Place,
   size: TreeSize,
   { run, signal, timeoutMs }: Ext4Options,
 ): Promise<void> {
   const inodes = inodesFor(size);
   const owner = (await run(['stat', '--format=%u:%g', '--', tree], { signal, timeoutMs })).trim();
+  const at = offset === 0 ? '' : `,offset=${offset}`;
   const make = (extended: string): Promise<string> =>
     run(
       [
@@ -101,7 +137,7 @@ async function mke2fs(
         ...['-q', '-F', '-t', 'ext4', '-b', String(BLOCK_BYTES)],
         ...['-m', '1'], // of the room 1 % is kept for root, not 5
         ...(inodes > defaultInodes(sizeInMb) ? ['-N', String(inodes)] : []),
-        ...['-E', `${extended},root_owner=${owner}`, '-d', tree, path, `${sizeInMb}m`],
+        ...['-E', `${extended},root_owner=${owner}${at}`, '-d', tree, path, `${sizeInMb}m`],
       ],
       { signal, timeoutMs },
     );
@@ -115,11 +151,16 @@ async function mke2fs(
 }
 
 /** mke2fs copies all but the mode of the tree's own directory. */
-async function copyRootMode(tree: string, path: string, { run, signal, timeoutMs }: Ext4Options): Promise<void> {
+async function copyRootMode(
+  tree: string,
+  { path, offset }: Place,
+  { run, signal, timeoutMs }: Ext4Options,
+): Promise<void> {
   const mode = (await run(['stat', '--format=%a', '--', tree], { signal, timeoutMs })).trim();
   if (mode === '755') return;
   const request = `set_inode_field <2> mode 0${(0o040_000 | Number.parseInt(mode, 8)).toString(8)}`;
-  await run(['debugfs', '-w', '-R', request, path], { signal, timeoutMs });
+  const at = offset === 0 ? '' : `?offset=${offset}`;
+  await run(['debugfs', '-w', '-R', request, `${path}${at}`], { signal, timeoutMs });
 }
 
 function doesNotFit(error: unknown): boolean {
@@ -132,8 +173,7 @@ function doesNotFit(error: unknown): boolean {
   );
 }
 
-function tooSmall(what: string, sizeInMb: number, size: TreeSize, cause: unknown): Fault {
-  const needed = Math.max(leastSizeInMb(size), sizeInMb + 1);
+function tooSmall(what: string, sizeInMb: number, needed: number, size: TreeSize, cause: unknown): Fault {
   const files = `${Math.ceil(size.bytes / MB)} MB in ${size.inodes} files`;
   return new Fault(
     'refused',

@@ -1,6 +1,6 @@
 import { Fault } from '../domain/fault.ts';
-import type { Golden } from '../ports/images.ts';
-import { makeExt4, measureTree } from './ext4.ts';
+import type { Golden, GoldenShape } from '../ports/images.ts';
+import { makeDisk, measureTree } from './ext4.ts';
 import type { PullOptions } from './pull.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 
@@ -17,12 +17,12 @@ const LOOK_EVERY_MS = 500;
  */
 export async function makeGolden(
   image: { readonly digest: string; readonly tree: string },
-  sizeInMb: number | undefined,
+  shape: GoldenShape,
   options: GoldenOptions,
   signal: AbortSignal,
 ): Promise<Golden> {
   const { run, files, clock, paths, keepFreeBytes, goldenTimeoutMs: timeoutMs } = options;
-  const { path, partial } = paths.golden(image.digest, sizeInMb);
+  const { path, partial } = paths.golden(image.digest, shape);
   const what = `image ${image.digest}`;
   if ((await files.stat(image.tree))?.kind !== 'directory')
     throw new Fault(
@@ -40,7 +40,7 @@ export async function makeGolden(
   try {
     const made = await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
       const ext4 = { run, signal: watched, timeoutMs, what, remove: (half: string) => files.remove(half) };
-      const size = await makeExt4(image.tree, partial, sizeInMb, ext4);
+      const size = await makeDisk(image.tree, partial, shape, ext4);
       await run(['sync', partial], { signal: watched, timeoutMs }); // as with the tree: made is made
       return size;
     });

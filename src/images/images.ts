@@ -4,13 +4,22 @@ import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
-import type { CachedImage, Golden, ImageStore, Images, InUse, LocalImage, PullRequest } from '../ports/images.ts';
+import type {
+  CachedImage,
+  Golden,
+  GoldenShape,
+  ImageStore,
+  Images,
+  InUse,
+  LocalImage,
+  PullRequest,
+} from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import { allow } from './allowed.ts';
 import { findBootFile } from './boot-files.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
-import { CachePaths } from './cache-paths.ts';
+import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
 import { makeGolden } from './golden.ts';
 import { Inventory } from './inventory.ts';
@@ -160,16 +169,13 @@ class ImageCache implements ImageStore {
     return findBootFile(this.#options.files, image.tree, role, filename);
   }
 
-  async golden(
-    image: LocalImage,
-    options: { readonly sizeInMb?: number; readonly signal: AbortSignal },
-  ): Promise<Golden> {
-    const { sizeInMb, signal } = options;
+  async golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden> {
+    const { signal, ...shape } = options;
     await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
-    const key = goldenKey(image.digest, sizeInMb);
-    return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, sizeInMb, stop));
+    const key = goldenKey(image.digest, shape);
+    return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, shape, stop));
   }
 
   async recover(signal: AbortSignal): Promise<void> {
@@ -274,8 +280,8 @@ class ImageCache implements ImageStore {
     return { digest, tree: rootfs };
   }
 
-  async #golden(image: LocalImage, key: string, sizeInMb: number | undefined, signal: AbortSignal): Promise<Golden> {
-    const { path, partial } = this.#paths.golden(image.digest, sizeInMb);
+  async #golden(image: LocalImage, key: string, shape: GoldenShape, signal: AbortSignal): Promise<Golden> {
+    const { path, partial } = this.#paths.golden(image.digest, shape);
     const entry = this.#ledgered.find('golden', key);
     const known = entry?.made ? sizeOf(entry.result) : undefined;
     if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
@@ -284,7 +290,7 @@ class ImageCache implements ImageStore {
     const made = await this.#work.diskWork.run(signal, () =>
       this.#ledgered.make('golden', key, [path, partial], async () => {
         const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
-        const { sizeInMb: size } = await makeGolden(image, sizeInMb, options, signal);
+        const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
         return { sizeInMb: size };
       }),
     );
@@ -329,7 +335,7 @@ class ImageCache implements ImageStore {
   }
 }
 
-const goldenKey = (digest: string, sizeInMb: number | undefined): string => `${digest}/${sizeInMb ?? 'auto'}`;
+const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${shapeName(shape)}`;
 
 function sizeOf(result: unknown): number | undefined {
   if (typeof result !== 'object' || result === null || !('sizeInMb' in result)) return undefined;

@@ -11,8 +11,16 @@ export interface LocalImage {
   readonly remark?: string;
 }
 
+/** What a disk image of an image is to be like. */
+export interface GoldenShape {
+  /** Of the whole disk; absent: what the files need and some room. */
+  readonly sizeInMb?: number;
+  /** The file system is in the one partition, of this PARTUUID, of a GPT disk; absent: on the bare disk. Lower case. */
+  readonly partitionUuid?: string;
+}
+
 export interface Golden {
-  /** A raw ext4 image with the image's files, never written to. */
+  /** A raw disk image with the image's files in an ext4 file system, never written to. */
   readonly path: string;
   readonly sizeInMb: number;
 }
@@ -46,8 +54,8 @@ export interface Images {
     role: 'kernel' | 'initrd',
     filename: string | undefined,
   ): Promise<{ readonly filename: string; readonly path: string }>;
-  /** The disk image of an unpacked image. `sizeInMb` absent: what the files need and some room. Fault `refused` VolumeTooSmall. */
-  golden(image: LocalImage, options: { readonly sizeInMb?: number; readonly signal: AbortSignal }): Promise<Golden>;
+  /** The disk image of an unpacked image. Fault `refused` VolumeTooSmall. */
+  golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden>;
   /** Ends what was cut off by a crash: half pulls and half disk images. */
   recover(signal: AbortSignal): Promise<void>;
 }

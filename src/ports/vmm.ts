@@ -18,6 +18,10 @@ export interface VmmConfig {
   readonly initrd?: string;
   /** The user's arguments, to be merged with the provider's defaults: the same key given by the user wins. */
   readonly cmdline: string;
+  /** Words for the guest, from other fields of the spec: see `domain/guest-words.ts`. A record of an earlier version has none. */
+  readonly guestWords?: readonly string[];
+  /** `provider_options` of the spec. A record of an earlier version has none. */
+  readonly options?: Readonly<Record<string, string>>;
   /** In the guest's order; `root` is the first one or none. */
   readonly disks: readonly VmmDisk[];
   /** In the guest's order. */
@@ -31,6 +35,8 @@ export interface VmmDisk {
   readonly backing?: string;
   readonly readOnly: boolean;
   readonly isRoot: boolean;
+  /** PARTUUID of its one partition; absent: the file system is on the bare disk. */
+  readonly partitionUuid?: string;
 }
 
 /** How a microVM's run ended, as far as anybody saw. */
@@ -85,8 +91,11 @@ export interface VmmInfo {
 export interface Vmm {
   readonly name: string;
   info(): Promise<VmmInfo>;
-  /** What of a spec this VMM cannot do, in API field names. */
-  check(spec: Spec): readonly Violation[];
+  /**
+   * What of a spec this VMM cannot do, in API field names.
+   * @param guestWords - as in {@link VmmConfig}, each as long as it will be
+   */
+  check(spec: Spec, guestWords: readonly string[]): readonly Violation[];
   /**
    * Starts the guest and resolves once the VMM says that it runs. When a
    * process of this config runs already (a crash fell between start and

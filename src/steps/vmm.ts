@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { guestWords } from '../domain/guest-words.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
 import type { VmmConfig, VmmDisk } from '../ports/vmm.ts';
@@ -52,9 +53,18 @@ function configOf({ vm, entries, ports: { names } }: Pick<StepContext, 'vm' | 'e
     kernel: kernel.path,
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
-    disks: spec.volumes.map(({ id, isReadOnly, isRoot }): VmmDisk => {
+    guestWords: guestWords(
+      spec,
+      spec.interfaces.map(({ name }) => ({ name, mac: macOf(vm, name) })),
+    ),
+    options: spec.providerOptions,
+    disks: spec.volumes.map(({ id, isReadOnly, isRoot, partitionId }): VmmDisk => {
       const { path, format, backing } = factOf(entries, 'volume', id);
-      return { id, path, format, readOnly: isReadOnly, isRoot, ...(backing !== undefined && { backing }) };
+      return {
+        ...{ id, path, format, readOnly: isReadOnly, isRoot },
+        ...(backing !== undefined && { backing }),
+        ...(partitionId !== undefined && { partitionUuid: partitionId }),
+      };
     }),
     nics: spec.interfaces.map(({ name }, index) => ({
       device: tapName(names, vm.uid, index),

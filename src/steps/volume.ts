@@ -6,7 +6,14 @@ import type { StepDef } from './step.ts';
 /** One volume's disk. A read-only one is the shared disk image itself; any other is a copy of this microVM's own. */
 export const volume: StepDef<
   'volume',
-  { image: string; path: string; readOnly: boolean; sizeInMb: number | null },
+  {
+    image: string;
+    path: string;
+    readOnly: boolean;
+    sizeInMb: number | null;
+    /** A record of an earlier version has none. */
+    partitionUuid?: string | null;
+  },
   StepResults['volume']
 > = {
   timeoutMs: 900_000,
@@ -22,12 +29,19 @@ export const volume: StepDef<
       path: volumes.pathFor(vmStateDirectory(names, vm.uid), index),
       readOnly: spec.isReadOnly,
       sizeInMb: spec.sizeInMb ?? null,
+      partitionUuid: spec.partitionId ?? null,
     };
   },
 
-  async make({ image, path, readOnly, sizeInMb }, { entries, ports: { images, volumes }, signal }) {
+  async make(
+    { image, path, readOnly, sizeInMb, partitionUuid = null },
+    { entries, ports: { images, volumes }, signal },
+  ) {
     const { digest, tree } = factOf(entries, 'image', image);
-    const golden = await images.golden({ digest, tree }, { signal, ...(sizeInMb !== null && { sizeInMb }) });
+    const golden = await images.golden(
+      { digest, tree },
+      { signal, ...(sizeInMb !== null && { sizeInMb }), ...(partitionUuid !== null && { partitionUuid }) },
+    );
     if (readOnly) return { digest, path: golden.path, format: 'raw', sizeInMb: golden.sizeInMb };
     return { digest, ...(await volumes.make(golden, path, signal)) };
   },

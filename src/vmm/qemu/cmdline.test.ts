@@ -24,6 +24,22 @@ describe('the defaults', () => {
     expect(commandLine({ cmdline: '', disks: [data, root] })).toContain('root=/dev/vdb rw');
   });
 
+  test('a root in a partition is named by that', () => {
+    const disks = [{ ...root, readOnly: true, partitionUuid: 'aa-bb' }, data];
+    expect(commandLine({ cmdline: '', disks })).toMatch(/ root=PARTUUID=aa-bb ro$/);
+    expect(commandLine({ cmdline: 'root=/dev/vdb', disks })).not.toContain('PARTUUID');
+  });
+
+  test("words for the guest stand before the user's, whose key wins", () => {
+    const guestWords = ['flintlock.mount=vdb:/a', 'flintlock.mount=vdc:/b', 'network-config=eA=='];
+    expect(commandLine({ cmdline: 'quiet -- x', disks: [], guestWords })).toBe(
+      `console=ttyS0 reboot=t panic=-1 ${guestWords.join(' ')} quiet -- x`,
+    );
+    expect(commandLine({ cmdline: 'network-config=disabled', disks: [], guestWords })).toBe(
+      `console=ttyS0 reboot=t panic=-1 ${guestWords.slice(0, 2).join(' ')} network-config=disabled`,
+    );
+  });
+
   test('data volumes alone make no root', () => {
     expect(commandLine({ cmdline: '', disks: [data] })).not.toContain('root=');
   });

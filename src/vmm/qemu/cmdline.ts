@@ -1,17 +1,21 @@
+import { diskName } from '../../domain/guest-words.ts';
 import type { VmmDisk } from '../../ports/vmm.ts';
 
 export interface CommandLineFacts {
   /** The user's words. */
   readonly cmdline: string;
   /** In the guest's order. */
-  readonly disks: readonly Pick<VmmDisk, 'isRoot' | 'readOnly'>[];
+  readonly disks: readonly Pick<VmmDisk, 'isRoot' | 'readOnly' | 'partitionUuid'>[];
+  /** Words for the guest, from other fields of the spec. */
+  readonly guestWords?: readonly string[];
   /** The rate of the guest's time stamp counter in kHz, where the kernel must be told. */
   readonly tscKhz?: number;
 }
 
 /**
- * The kernel's command line: our defaults, then the user's words as he wrote
- * them. A key that he gives takes ours away.
+ * The kernel's command line: our defaults, what other fields of the spec ask
+ * for, then the user's words as he wrote them. A key that he gives takes ours
+ * away.
  *
  * - `console=ttyS0`: the only console that a microVM has.
  * - `reboot=t`: a triple fault, which every machine understands.
@@ -19,17 +23,17 @@ export interface CommandLineFacts {
  * - `tsc_early_khz`: under software emulation the kernel else measures it and may hang.
  * @see Documentation/admin-guide/kernel-parameters.txt
  */
-export function commandLine({ cmdline, disks, tscKhz }: CommandLineFacts): string {
+export function commandLine({ cmdline, disks, guestWords = [], tscKhz }: CommandLineFacts): string {
   const defaults = ['console=ttyS0', 'reboot=t', 'panic=-1'];
   if (tscKhz !== undefined) defaults.push(`tsc_early_khz=${tscKhz}`);
   const root = disks.findIndex((disk) => disk.isRoot);
-  if (root >= 0) defaults.push(`root=/dev/${diskName(root)}`, disks[root]?.readOnly ? 'ro' : 'rw');
+  const uuid = disks[root]?.partitionUuid;
+  const device = uuid === undefined ? `/dev/${diskName(root)}` : `PARTUUID=${uuid}`;
+  if (root >= 0) defaults.push(`root=${device}`, disks[root]?.readOnly ? 'ro' : 'rw');
+  defaults.push(...guestWords);
   const given = keysOf(cmdline);
   return [...defaults.filter((word) => !given.has(keyOf(word))), cmdline.trim()].filter((text) => text).join(' ');
 }
-
-/** How Linux names the n-th virtio disk, from 0. A microVM has fewer than 26. */
-export const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;
 
 /** The keys that a command line gives, up to `--`, after which all belongs to init. */
 export function keysOf(cmdline: string): ReadonlySet<string> {

@@ -64,3 +64,31 @@ test('a command line that the kernel would cut is refused', () => {
   expect(fieldsOf(cmdline(2_000))).toEqual(['kernel.cmdline']);
   expect(violationsOf({ ...spec, ...cmdline(2_000) }, tcg)[0]?.description).toMatch(/2\d{3} bytes .* first 2047/);
 });
+
+test('mounts and names count as well, and are told', () => {
+  const words = ['flintlock.mount=vdb:/data', `network-config=${'x'.repeat(1_800)}`];
+  expect(violationsOf(spec, tcg, words)).toEqual([]);
+  const [wrong, ...others] = violationsOf(spec, tcg, [...words, `flintlock.mount=vdc:/${'y'.repeat(200)}`]);
+  expect(others).toEqual([]);
+  expect(wrong?.field).toBe('kernel.cmdline');
+  expect(wrong?.description).toMatch(
+    /^makes 2\d{3} bytes with the defaults, 248 for the mount_points, 1816 for add_network_config; /,
+  );
+});
+
+test('a root in a partition has a longer name', () => {
+  const volumes = [{ ...volume(0), partitionId: 'abcdef01-1111-2222-3333-444444444444' }];
+  const kernel = { ...spec.kernel, cmdline: 'x'.repeat(1_950) };
+  expect(fieldsOf({ kernel })).toEqual([]);
+  expect(fieldsOf({ kernel, volumes })).toEqual(['kernel.cmdline']);
+});
+
+test('options that are none are refused, with those there are', () => {
+  const wrong = (providerOptions: Record<string, string>) =>
+    violationsOf({ ...spec, providerOptions }, tcg).map(({ field, description }) => `${field}: ${description}`);
+  expect(wrong({ 'qemu.acpi': 'off' })).toEqual([]);
+  expect(wrong({ 'qemu.acpi': 'maybe', constructor: 'x' })).toEqual([
+    'provider_options[qemu.acpi]: "maybe" must be on or off',
+    "provider_options[constructor]: is no option of QEMU's; there are: qemu.acpi",
+  ]);
+});

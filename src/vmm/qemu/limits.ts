@@ -1,6 +1,7 @@
 import type { Violation } from '../../domain/fault.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { commandLine } from './cmdline.ts';
+import { checkOptions } from './options.ts';
 
 /**
  * The most virtual CPUs: the machine `microvm` has room for 288, but those
@@ -24,12 +25,16 @@ const COMMAND_LINE_BYTES = 2048 - 1;
 /** Without ACPI QEMU adds one `virtio_mmio.device=512@0xfeb00e00:12` for each slot in use. */
 const MMIO_ARGUMENT_BYTES = 40;
 
-/** What of a spec QEMU's machine `microvm` cannot do. */
+/**
+ * What of a spec QEMU's machine `microvm` cannot do.
+ * @param guestWords - each as long as it will be
+ */
 export function violationsOf(
   spec: Spec,
   machine: { readonly accelerator: 'kvm' | 'tcg'; readonly acpi: boolean; readonly tscKhz?: number },
+  guestWords: readonly string[] = [],
 ): readonly Violation[] {
-  const found: Violation[] = [];
+  const found: Violation[] = [...checkOptions(spec.providerOptions)];
   const refuse = (field: string, description: string): void => void found.push({ field, description });
 
   const maxVcpu = MAX_VCPU[machine.accelerator];
@@ -51,12 +56,31 @@ export function violationsOf(
 
   const line = commandLine({
     cmdline: spec.kernel.cmdline,
-    disks: spec.volumes.map((volume) => ({ isRoot: volume.isRoot, readOnly: volume.isReadOnly })),
+    guestWords,
+    disks: spec.volumes.map(({ isRoot, isReadOnly, partitionId }) => ({
+      ...{ isRoot, readOnly: isReadOnly },
+      ...(partitionId !== undefined && { partitionUuid: partitionId }),
+    })),
     ...(machine.tscKhz === undefined ? {} : { tscKhz: machine.tscKhz }),
   });
   const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : (devices + OWN_DEVICES) * MMIO_ARGUMENT_BYTES);
   const bytes = Buffer.byteLength(line);
   if (bytes > room)
-    refuse('kernel.cmdline', `makes ${bytes} bytes with the defaults; the kernel reads only the first ${room}`);
+    refuse(
+      'kernel.cmdline',
+      `makes ${bytes} bytes with ${besides(guestWords)}; the kernel reads only the first ${room}`,
+    );
   return found;
+}
+
+/** Names what takes the room, so that the user knows what to shorten. */
+function besides(guestWords: readonly string[]): string {
+  const bytesOf = (key: string): number =>
+    guestWords.filter((word) => word.startsWith(`${key}=`)).reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0);
+  const parts = [
+    ['flintlock.mount', 'for the mount_points'],
+    ['flintlock.nic', 'for the names and addresses of interfaces'],
+    ['network-config', 'for add_network_config'],
+  ].flatMap(([key = '', why = '']) => (bytesOf(key) === 0 ? [] : [`${bytesOf(key)} ${why}`]));
+  return ['the defaults', ...parts].join(', ');
 }

@@ -11,13 +11,14 @@ import { endOf, unavailable } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
+import { acpiOf } from './options.ts';
 import type { Running } from './running.ts';
 
 export interface QemuOptions {
   /** The program, by name or path. */
   readonly binary: string;
   readonly accel: AccelChoice;
-  /** Off for kernels without ACPI: fewer devices, and the guest cannot power itself off. */
+  /** Off for kernels without ACPI: fewer devices, and the guest cannot power itself off. A spec's `qemu.acpi` wins. */
   readonly acpi: boolean;
   readonly run: Run;
   readonly files: Files;
@@ -51,13 +52,13 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     reason: 'not chosen yet: QEMU is not there',
     usable: true,
   };
-  const machine = (): Machine & { readonly tscKhz?: number } => ({
-    binary,
-    acpi,
-    accelerator: acceleration.accelerator,
+  const machine = (own: Readonly<Record<string, string>> | undefined): Machine & { readonly tscKhz?: number } => {
+    const { accelerator } = acceleration;
+    const hasAcpi = acpiOf(own, acpi);
     // With ACPI the emulated machine has no timer left to measure the rate by: without a word a kernel may hang.
-    ...(acpi && acceleration.accelerator === 'tcg' && tscKhz !== undefined ? { tscKhz } : {}),
-  });
+    const rate = hasAcpi && accelerator === 'tcg' && tscKhz !== undefined ? { tscKhz } : {};
+    return { binary, acpi: hasAcpi, accelerator, ...rate };
+  };
 
   /** Why QEMU cannot be used, with the remedy; empty when it can. */
   const obstacle = async (): Promise<string> => {
@@ -98,7 +99,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     }
     const why = await obstacle();
     if (why) throw new Fault('refused', why, { reason: 'ProviderUnavailable' });
-    const chosen = machine();
+    const chosen = machine(config.options);
     const line = commandLine({ ...config, ...chosen });
     return keep(await launch(config, qemuArgv(config, chosen, line), chosen, deps, signal));
   };
@@ -119,7 +120,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       };
     },
 
-    check: (spec) => violationsOf(spec, machine()),
+    check: (spec, words) => violationsOf(spec, machine(spec.providerOptions), words),
 
     async start(config, signal) {
       // Two at once would both find no process.

@@ -1,0 +1,62 @@
+import { type GuestNic, networkConfig } from './network-config.ts';
+import type { Spec, VolumeSpec } from './spec.ts';
+
+/**
+ * What a guest is told on its kernel's command line, because only it can do it.
+ * Each word is there only where the spec needs it:
+ *
+ * - `flintlock.mount=DEVICE:PATH[:ro]`, one for each volume with a mount point
+ *   beside the root, a directory before what lies in it. PATH is percent-encoded.
+ * - `flintlock.nic=MAC,NAME[,ADDRESS/PREFIX[,GATEWAY[,DNS…]]]`, one for each
+ *   interface, when one of them has a name that the kernel would not give it,
+ *   or an address that is not asked for by DHCP.
+ * - `network-config=BASE64`, for cloud-init, where the spec asks for it.
+ *
+ * No word has white space or quotes in it.
+ */
+export function guestWords(
+  { kernel, volumes }: Pick<Spec, 'kernel' | 'volumes'>,
+  nics: readonly GuestNic[],
+): readonly string[] {
+  return [
+    ...mountWords(volumes),
+    ...(nics.some(needsHelp) ? nics.map(nicWord) : []),
+    ...(kernel.addNetworkConfig ? [`network-config=${btoa(networkConfig(nics))}`] : []),
+  ];
+}
+
+/** How Linux names the n-th virtio disk, from 0. */
+export const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;
+
+/** The device that holds the file system of the n-th volume, from 0, without `/dev/`. */
+export const fileSystemDevice = ({ partitionId }: Pick<VolumeSpec, 'partitionId'>, index: number): string =>
+  `${diskName(index)}${partitionId === undefined ? '' : '1'}`;
+
+function mountWords(volumes: Spec['volumes']): readonly string[] {
+  return (
+    volumes
+      .map((volume, index) => ({ volume, device: fileSystemDevice(volume, index) }))
+      .filter(({ volume }) => !volume.isRoot && volume.mountPoint !== '')
+      // Its parents are the beginning of a path, so they come before it.
+      .sort((a, b) => (a.volume.mountPoint < b.volume.mountPoint ? -1 : 1))
+      .map(({ volume, device }) => {
+        const options = volume.isReadOnly ? ':ro' : '';
+        return `flintlock.mount=${device}:${percentEncoded(volume.mountPoint)}${options}`;
+      })
+  );
+}
+
+/** Linux counts the interfaces in the order in which it finds them. */
+const needsHelp = ({ name, fixed }: GuestNic, index: number): boolean => name !== `eth${index}` || fixed !== undefined;
+
+function nicWord({ mac, name, fixed }: GuestNic): string {
+  const parts = fixed ? [fixed.address, fixed.gateway ?? '', ...fixed.dns] : [];
+  while (parts.at(-1) === '') parts.pop();
+  return `flintlock.nic=${[mac, name, ...parts].join(',')}`;
+}
+
+/** All but what RFC 3986 calls unreserved, and `/`. */
+const percentEncoded = (path: string): string =>
+  encodeURIComponent(path)
+    .replaceAll('%2F', '/')
+    .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);
