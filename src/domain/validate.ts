@@ -1,9 +1,11 @@
 import { checkVolumes, toVolume } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
+import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import type { FileInImage, InterfaceSpec, Spec } from './spec.ts';
+import { collide, publishedText } from './published.ts';
+import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
@@ -13,6 +15,8 @@ const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
 const PROVIDER = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const MAX_PROVIDER_OPTIONS = 64;
+/** Of one microVM: each is an element of a map in the firewall. */
+const MAX_PUBLISHED = 256;
 
 const DEFAULT_VCPU = 2;
 const DEFAULT_MEMORY_IN_MB = 1024;
@@ -130,6 +134,7 @@ function checkInterfaces(
 ): readonly (string | undefined)[] {
   const names = new Set<string>();
   const macs = new Set<string>();
+  checkPublished(interfaces, bad);
   return interfaces.map((nic, i) => {
     const at = `interfaces[${i}]`;
     if (!DEVICE_NAME.test(nic.name))
@@ -144,7 +149,6 @@ function checkInterfaces(
     else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
     unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
     unbuilt(`${at}.address`, (nic.address ?? '') !== '');
-    unbuilt(`${at}.published_ports`, nic.publishedPorts.length > 0);
     if (!nic.mac) return undefined;
     const mac = parseMac(nic.mac);
     if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
@@ -154,12 +158,44 @@ function checkInterfaces(
   });
 }
 
+function checkPublished(interfaces: readonly InterfaceDraft[], bad: Bad): void {
+  const before: { readonly at: string; readonly port: PublishedPort }[] = [];
+  interfaces.forEach(({ publishedPorts }, i) => {
+    publishedPorts.forEach((draft, k) => {
+      const at = `interfaces[${i}].published_ports[${k}]`;
+      const isPort = (value: number): boolean => value >= 1 && value <= 65_535;
+      if (!isPort(draft.hostPort)) bad(`${at}.host_port`, `${draft.hostPort} is no port: give 1 to 65535`);
+      if (!isPort(draft.guestPort)) bad(`${at}.guest_port`, `${draft.guestPort} is no port: give 1 to 65535`);
+      if (!['', 'tcp', 'udp'].includes(draft.protocol))
+        bad(`${at}.protocol`, `"${shorten(draft.protocol)}" must be tcp or udp, in lower case`);
+      if (draft.hostIp !== '' && parseAddress(draft.hostIp) === undefined)
+        bad(
+          `${at}.host_ip`,
+          `"${shorten(draft.hostIp)}" must be an IPv4 address of the host, or empty for all of them`,
+        );
+      const port = toPublished(draft);
+      const same = before.find((other) => collide(other.port, port));
+      if (same) bad(`${at}.host_port`, `${publishedText(port)} is published twice: ${same.at} has it too`);
+      before.push({ at, port });
+    });
+  });
+  if (before.length > MAX_PUBLISHED)
+    bad('interfaces', `publish ${before.length} ports together: at most ${MAX_PUBLISHED}`);
+}
+
 const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(filename && { filename }) });
 
 const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
   name: draft.name,
   type: 'TAP',
   allowMetadata: false,
-  publishedPorts: [],
+  publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),
+});
+
+const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({
+  hostPort: draft.hostPort,
+  guestPort: draft.guestPort,
+  protocol: draft.protocol === 'udp' ? 'udp' : 'tcp',
+  hostIp: draft.hostIp === '0.0.0.0' ? '' : draft.hostIp,
 });

@@ -1,12 +1,14 @@
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
+import { guestName } from '../domain/guest-name.ts';
 import { guestWords } from '../domain/guest-words.ts';
 import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
-import type { AllocatedInterface, MicroVm, MicroVmView } from '../domain/microvm.ts';
+import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { validate } from '../domain/validate.ts';
+import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view } from './context.ts';
 
 const LAST_ADDRESS = 'last-address';
@@ -28,7 +30,7 @@ export async function create(
       version: 1,
       generation: 1,
       spec,
-      allocation: { vmmUser: takeUser(context), interfaces: takeInterfaces(context, spec) },
+      allocation: { vmmUser: takeUser(context), interfaces: takeInterfaces(context, spec, uid) },
       state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
       made: { volumes: {}, interfaces: {} },
       conditions: [],
@@ -46,7 +48,7 @@ export async function create(
 
 /** What needs no pull is refused now: all at once, before anything is stored. */
 async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: SpecDraft): Promise<void> {
-  const { vmms, defaultVmm, images, network } = context;
+  const { vmms, defaultVmm, images } = context;
   const wrong: Violation[] = [];
   const vmm = spec.provider === '' ? defaultVmm : vmms.find(({ name }) => name === spec.provider);
   if (vmm) {
@@ -71,13 +73,7 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
     const description = await images.check(reference);
     if (description !== undefined) wrong.push({ field, description });
   }
-  if (!network)
-    spec.interfaces.forEach((_, i) => {
-      wrong.push({
-        field: `interfaces[${i}].type`,
-        description: 'TAP needs a network of the daemon: start flintlockd with --managed-network CIDR',
-      });
-    });
+  wrong.push(...(await checkNetwork(context, spec)));
   if (wrong.length > 0) throw Fault.invalid(wrong);
 }
 
@@ -112,15 +108,22 @@ function takeUser({ store, vmmUsers: { first, last } }: ServiceContext): number 
   );
 }
 
-function takeInterfaces(context: ServiceContext, spec: Spec): Readonly<Record<string, AllocatedInterface>> {
+function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
   const { store, clock, network } = context;
-  if (!network || spec.interfaces.length === 0) return {};
+  const { bridge } = context;
+  if ((!network && bridge === undefined) || spec.interfaces.length === 0) return {};
   const macs = new Set(store.allocated('mac'));
   const addresses = new Set(store.allocated('address'));
+  const hostnames = new Set(store.allocated('hostname'));
   const given: Record<string, AllocatedInterface> = {};
   for (const nic of spec.interfaces) {
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
+    macs.add(mac);
+    if (!network) {
+      given[nic.name] = { mac };
+      continue;
+    }
     const address = nextAddress(network, addresses, store.recall(LAST_ADDRESS));
     if (address === undefined)
       throw new Fault(
@@ -131,9 +134,10 @@ function takeInterfaces(context: ServiceContext, spec: Spec): Readonly<Record<st
         },
       );
     store.remember(LAST_ADDRESS, address);
-    macs.add(mac);
     addresses.add(address);
-    given[nic.name] = { mac, address };
+    const hostname = guestName(spec, uid, nic.name, hostnames);
+    hostnames.add(hostname);
+    given[nic.name] = { mac, address, hostname };
   }
   return given;
 }
