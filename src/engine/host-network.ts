@@ -50,6 +50,7 @@ export class HostNetwork implements ManagedNetwork {
 
   /** Many callers at once wait for one attempt; one that gives up leaves it to the others. */
   async ensure(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted(); // else nobody would hear how the attempt ends
     this.#ready ??= this.#make().catch((error: unknown) => {
       this.#ready = undefined; // the next caller tries again
       throw error;
@@ -73,6 +74,7 @@ export class HostNetwork implements ManagedNetwork {
     const isWhole = this.isMade() && (await this.#isWhole());
     await this.#makeAll();
     if (!isWhole) await this.#restore(); // swept away while no daemon ran
+    this.#stop.signal.throwIfAborted();
     this.#cancelWatch ??= this.#deps.network.onTaken(this.#dhcp(), () => void this.#readLeases());
     await this.#readLeases();
     this.#lookLater();
@@ -130,6 +132,7 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   #lookLater(): void {
+    if (this.#stop.signal.aborted) return;
     this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => void this.#look());
   }
 
@@ -145,7 +148,7 @@ export class HostNetwork implements ManagedNetwork {
     } catch (error) {
       if (!this.#stop.signal.aborted) log.error('the network could not be mended', { error: String(error) });
     }
-    if (!this.#stop.signal.aborted) this.#lookLater();
+    this.#lookLater();
   }
 
   /** Bridge, tables and DHCP server: each may be swept away by another program of the host. */

@@ -1,0 +1,146 @@
+import { describe, expect, test } from 'vitest';
+import { eventually, turn } from '../../test/support/fake-clock.ts';
+import { FakeHost } from '../../test/support/fake-host.ts';
+import { fail, hang } from '../../test/support/fake-world.ts';
+import { Fault } from '../domain/fault.ts';
+
+const never = new AbortController().signal;
+const many = async (): Promise<void> => {
+  for (let i = 0; i < 30; i++) await turn();
+};
+const timesOf = (host: FakeHost, call: string): number => host.world.calls.filter((one) => one === call).length;
+
+describe('the network', () => {
+  test('is made once for all who need it at once, and written down', async () => {
+    const host = new FakeHost();
+    const { network } = host.life;
+    expect(network.isMade()).toBe(false);
+    await Promise.all(Array.from({ length: 10 }, () => network.ensure(never)));
+    for (const call of ['forwarding', 'bridge', 'firewall', 'guards', 'dhcp']) expect(timesOf(host, call)).toBe(1);
+    expect(network.isMade()).toBe(true);
+    expect(host.world.forwards).toBe(true);
+    expect(host.world.breaches).toEqual([]);
+    expect(host.life.ledger.of('host').every(({ made }) => made)).toBe(true);
+  });
+
+  test('is left to the others by one that gives up', async () => {
+    const host = new FakeHost();
+    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+    host.world.next('bridge', () => held);
+    const abort = new AbortController();
+    const [first, second] = [host.life.network.ensure(abort.signal), host.life.network.ensure(never)];
+    const seen = expect(first).rejects.toThrow('gave up');
+    abort.abort(new Error('gave up'));
+    await seen;
+    letGo();
+    await second;
+    expect(timesOf(host, 'bridge')).toBe(1);
+  });
+
+  test('that could not be made is tried again by the next, and nobody’s failure is lost', async () => {
+    const host = new FakeHost();
+    host.world.next('firewall', fail(new Fault('tool', 'nft is away')), fail(new Fault('tool', 'still away')));
+    // It has given up before it began: its attempt must not fail behind everybody's back.
+    await expect(host.life.network.ensure(AbortSignal.abort(new Error('too late')))).rejects.toThrow('too late');
+    await many();
+    await expect(host.life.network.ensure(never)).rejects.toThrow(/away/);
+    await host.life.network.ensure(never).catch(() => host.life.network.ensure(never));
+    expect(host.life.network.isMade()).toBe(true);
+  });
+
+  test('is mended when its DHCP server has died, taps and all', async () => {
+    const host = new FakeHost();
+    const uid = await host.create();
+    await host.until(uid, 'CREATED');
+    const server = [...host.world.processes.values()].find(({ argv }) => argv[0] === 'dnsmasq');
+    host.world.processes.delete(server?.identity.pid ?? -1);
+    host.world.interfaces.clear();
+    host.clock.advance(2_000);
+    const tap = `flabcd${uid.slice(-6).toLowerCase()}0`;
+    await eventually('it is mended', () => host.world.interfaces.has(tap));
+    expect([...host.world.processes.values()].some(({ argv }) => argv[0] === 'dnsmasq')).toBe(true);
+    expect(host.world.interfaces.has('flabcdbr')).toBe(true);
+    await many();
+    expect(await host.audit()).toMatchObject({ leaked: [], missing: [] });
+  });
+
+  test('that cannot be mended is tried again, and said', async () => {
+    const host = new FakeHost();
+    await host.life.network.ensure(never);
+    host.world.tables.clear();
+    host.world.next('firewall', fail(new Fault('tool', 'nft is away')));
+    host.clock.advance(2_000);
+    await eventually('it is said', () => host.log.lines.some(({ level }) => level === 'error'));
+    await eventually('it looks again', () => host.clock.waiting === 1);
+    host.clock.advance(2_000);
+    await eventually('it is mended', () => host.world.tables.has('inet flintlock_abcd'));
+  });
+
+  test('is looked after by the next daemon from its start', async () => {
+    const host = new FakeHost();
+    await host.life.network.ensure(never);
+    await host.restart();
+    await eventually('it looks', () => host.clock.waiting > 0);
+    host.world.tables.clear();
+    host.clock.advance(2_000);
+    await eventually('it is mended', () => host.world.tables.has('inet flintlock_abcd'));
+  });
+
+  test('goes on when it is let go of: no timer is left, nothing is undone', async () => {
+    const host = new FakeHost();
+    await host.life.network.ensure(never);
+    host.life.network.release();
+    expect(host.clock.waiting).toBe(0);
+    expect(host.world.leaseListeners.size).toBe(0);
+    expect(host.world.interfaces.has('flabcdbr')).toBe(true);
+  });
+
+  test('let go of while it is made leaves neither timer nor failure behind', async () => {
+    for (const call of ['bridge', 'dhcp']) {
+      const host = new FakeHost();
+      const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+      host.world.next(call, call === 'bridge' ? hang : () => held);
+      const made = host.life.network.ensure(never).catch((error: unknown) => error);
+      await eventually('it is under way', () => host.world.calls.includes(call));
+      host.life.network.release();
+      letGo();
+      await made;
+      await many();
+      expect(host.clock.waiting).toBe(0);
+    }
+  });
+});
+
+describe('an address that a guest took', () => {
+  test('goes into its record, and no other’s does', async () => {
+    const host = new FakeHost();
+    const [one, two] = [await host.create({ id: 'one' }), await host.create({ id: 'two' })];
+    await host.until(one, 'CREATED');
+    await host.until(two, 'CREATED');
+    const nicOf = (uid: typeof one) => host.vm(uid).allocation.interfaces.eth0;
+    host.world.leases.push(
+      { mac: nicOf(one)?.mac ?? '', address: nicOf(one)?.address ?? '', expiresAt: 0 },
+      // Another's address, as by a server that went wrong.
+      { mac: nicOf(two)?.mac ?? '', address: nicOf(one)?.address ?? '', expiresAt: 0 },
+      { mac: '52:54:00:ff:ff:ff', address: '10.77.0.200', expiresAt: 0 },
+    );
+    for (const changed of host.world.leaseListeners) changed();
+    await eventually('it is told', () => Object.keys(host.vm(one).addresses).length > 0);
+    expect(host.vm(one).addresses).toEqual({ eth0: [nicOf(one)?.address] });
+    expect(host.vm(two).addresses).toEqual({});
+    const { version } = host.vm(one);
+    for (const changed of host.world.leaseListeners) changed();
+    await many();
+    expect(host.vm(one).version).toBe(version);
+  });
+
+  test('while nobody looked is told after the start', async () => {
+    const host = new FakeHost();
+    const uid = await host.create();
+    await host.until(uid, 'CREATED');
+    const { mac = '', address = '' } = host.vm(uid).allocation.interfaces.eth0 ?? {};
+    host.world.leases.push({ mac, address, expiresAt: 0 });
+    await host.restart();
+    await eventually('it is told', () => host.vm(uid).addresses.eth0);
+  });
+});
