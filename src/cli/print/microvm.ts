@@ -3,6 +3,7 @@ import {
   type MicroVMStatus,
   MicroVMStatus_MicroVMState,
   MicroVMStatus_MicroVMStateSchema,
+  type NetworkInterface,
   type Progress,
 } from '../../gen/types/microvm_pb.ts';
 import type { Colour } from './style.ts';
@@ -33,6 +34,13 @@ export function addressesOf(vm: MicroVM): string[] {
   const named = (vm.spec?.interfaces ?? []).map(({ guestDeviceName }) => guestDeviceName);
   return [...new Set([...named, ...Object.keys(statuses)])].flatMap((name) => statuses[name]?.addresses ?? []);
 }
+
+/** `8080->80/tcp`, or with the address that is published before it; in the order of the spec. */
+export const portsOf = ({ publishedPorts }: Pick<NetworkInterface, 'publishedPorts'>): string[] =>
+  publishedPorts.map(
+    ({ hostIp, hostPort, guestPort, protocol }) =>
+      `${hostIp && `${hostIp}:`}${hostPort}->${guestPort}/${protocol || 'tcp'}`,
+  );
 
 /** The image of the root volume; without one the kernel's. */
 export function imageOf(vm: MicroVM): string {

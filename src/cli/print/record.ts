@@ -1,5 +1,5 @@
 import type { MicroVM, Mount, Volume } from '../../gen/types/microvm_pb.ts';
-import { colourOf, nameOf, progressText, stateOf, uidOf } from './microvm.ts';
+import { colourOf, nameOf, portsOf, progressText, stateOf, uidOf } from './microvm.ts';
 import { paint, printable } from './style.ts';
 import { type Cell, tableText } from './table.ts';
 import { ageText, millisOf, secondsText, timeText } from './units.ts';
@@ -18,6 +18,7 @@ export function recordText(vm: MicroVM, options: RecordOptions): string {
     ['initrd', initrd(vm)],
     ['volumes', volumes(vm)],
     ['interfaces', interfaces(vm)],
+    ['published ports', ports(vm)],
     ['conditions', conditions(vm, options)],
   ];
   const state = stateOf(vm.status);
@@ -108,8 +109,12 @@ function interfaces({ spec, status }: MicroVM): Cell[][] {
     const mac = made?.guestMac || nic.guestMac;
     const host = made?.hostDeviceName ? `host ${made.hostDeviceName} (index ${made.index}, ${made.macAddress})` : '';
     const addresses = made?.addresses.length ? made.addresses.join(', ') : 'no address yet';
-    return [nic.guestDeviceName, addresses, mac ? `guest ${mac}` : '', host];
+    return [nic.guestDeviceName, addresses, made?.hostname ?? '', mac ? `guest ${mac}` : '', host];
   });
+}
+
+function ports({ spec }: MicroVM): Cell[][] {
+  return (spec?.interfaces ?? []).flatMap((nic) => portsOf(nic).map((text): Cell[] => [nic.guestDeviceName, text]));
 }
 
 function conditions({ status }: MicroVM, { now }: RecordOptions): Cell[][] {
