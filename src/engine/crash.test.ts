@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest';
 import { type CrashPoint, FakeHost } from '../../test/support/fake-host.ts';
 import { type LedgerKind, VM_STEP_KINDS } from '../domain/ledger.ts';
+import { hostSteps } from '../steps/host-network.ts';
 
-const HOST_KINDS: readonly LedgerKind[] = ['forwarding', 'bridge', 'firewall', 'guards', 'dhcp'];
+/** In the order in which they are made. */
+const HOST_KINDS = Object.keys(hostSteps) as readonly LedgerKind[];
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
 /** All that a daemon holds in memory is lost at every point between two writes; the next one keeps its word. */
