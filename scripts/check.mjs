@@ -23,6 +23,7 @@ export async function check() {
     { name: 'format and lint', argv: [bin('biome'), 'check', '--error-on-warnings', '--colors=off'] },
     { name: 'types', argv: [bin('tsc'), '--pretty', 'false'] },
     { name: 'generated code', argv: [NODE, 'scripts/generate.mjs', '--check'] },
+    { name: 'reference pages', argv: [NODE, 'scripts/docs.mjs', '--check'] },
     { name: 'unused code', argv: [NODE, 'node_modules/knip/bin/knip.js', '--no-progress'] },
     { name: 'unit tests', argv: unit.argv, env: unit.env, counts: unit.counts },
   ];

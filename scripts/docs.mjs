@@ -1,0 +1,286 @@
+/**
+ * Makes the reference pages of docs/ from what the programs are made of: the
+ * daemon's settings, the command lines, the protos with their comments.
+ *
+ *   npm run docs                     writes them
+ *   node scripts/docs.mjs --check    changes nothing; fails when one is not what it would be
+ *
+ * It reads the sources themselves, so it runs on the pinned Node.
+ */
+import { spawnSync } from 'node:child_process';
+import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { createFileRegistry, fromBinary } from '@bufbuild/protobuf';
+import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { allVerbs, createProgram as createCli } from '../src/cli/program.ts';
+import { exampleFile, SETTING_TEXTS } from '../src/daemon/describe.ts';
+import { createProgram as createDaemon } from '../src/daemon/program.ts';
+import { main, ROOT, Stop } from './steps.mjs';
+
+const made = (from) => `<!-- Made by "npm run docs" from ${from}. Change that instead. -->\n`;
+
+/** In a table a bar ends a cell, and a line end the row. */
+const cell = (text) =>
+  text
+    .replaceAll('|', '\\|')
+    .replaceAll(/\s*\n\s*/g, ' ')
+    .trim();
+const code = (text) => (text === '' ? '' : `\`${text.replaceAll('|', '\\|')}\``);
+const table = (head, rows) => [head, head.map(() => '---'), ...rows].map((row) => `| ${row.join(' | ')} |\n`).join('');
+const sentence = (text) => `${text[0].toUpperCase()}${text.slice(1)}${text.endsWith('.') ? '' : '.'}`;
+
+function configurationPage() {
+  const rows = SETTING_TEXTS.map(({ name, value, repeatable, help, standard, environment }) => [
+    `${code(`--${name}`)}<br>${code(environment)}`,
+    `${code(value)}${repeatable ? ', several' : ''}`,
+    code(standard),
+    cell(sentence(help)),
+  ]);
+  return `${made('src/daemon/settings.ts')}
+# Configuration of flintlockd
+
+A setting is taken from the first of these that has it:
+
+1. the flag of \`flintlockd run\`, e.g. \`--state-dir /srv/flintlock\`
+2. the environment variable, e.g. \`FLINTLOCKD_STATE_DIR\`; several values are split at commas
+3. the YAML file that \`--config FILE\` or \`FLINTLOCKD_CONFIG\` names, with keys as the flags without their dashes
+4. the default
+
+\`flintlockd run … --config-check\` prints what is in force and where each value came from, and ends; with
+\`--config-check json\` for programs. Unknown flags, keys and \`FLINTLOCKD_\` variables, impossible values and settings that
+contradict each other are refused at the start, all at once, with exit status 1.
+
+## Settings
+
+${table(['flag and variable', 'value', 'default', 'meaning'], rows)}
+Times are written as \`90s\`, \`15m\`, \`24h\` or \`7d\`.
+
+## An example file
+
+\`flintlockd config-example\` prints this, to be changed where you want something else:
+
+\`\`\`yaml
+${exampleFile()}\`\`\`
+`;
+}
+
+/** A command's help: usage, arguments, options, and what stands below them. */
+function commandSection(command, name, level, { withOptions = true } = {}) {
+  let all = '';
+  command.configureOutput({ writeOut: (text) => (all += text), getOutHelpWidth: () => 120 });
+  command.outputHelp();
+  const usage = /^Usage: (.*)$/m.exec(all)?.[1] ?? name;
+  const help = command.createHelp();
+  const args = help
+    .visibleArguments(command)
+    .map((arg) => [code(help.argumentTerm(arg)), cell(help.argumentDescription(arg))]);
+  const options = help
+    .visibleOptions(command)
+    .map((option) => [code(option.flags), cell(help.optionDescription(option))]);
+  const after = all.slice(command.helpInformation().length).trim();
+  const [prose, examples] = after.split(/^Examples?:\n/m);
+  const parts = [`${'#'.repeat(level)} ${name}\n`];
+  if (command.aliases().length > 0) parts.push(`Also: ${command.aliases().map(code).join(', ')}.\n`);
+  parts.push(`${sentence(command.description())}\n`, `\`\`\`\n${usage}\n\`\`\`\n`);
+  if (args.length > 0) parts.push(table(['argument', 'meaning'], args));
+  if (withOptions && options.length > 0) parts.push(table(['option', 'meaning'], options));
+  if (prose?.trim()) parts.push(`\`\`\`\n${prose.trim()}\n\`\`\`\n`);
+  if (examples) parts.push(`Examples:\n\n\`\`\`sh\n${examples.replaceAll(/^ {2}/gm, '').trim()}\n\`\`\`\n`);
+  return parts.join('\n');
+}
+
+async function cliPage() {
+  const sink = { out: () => undefined, err: () => undefined };
+  const act = async () => undefined;
+  const program = createCli(act, {}, sink);
+  const verbs = (await allVerbs(program, act)).filter((verb) => verb.name() !== 'help');
+  const sections = verbs.flatMap((verb) => [
+    commandSection(verb, `flintlock ${verb.name()}`, 2),
+    ...verb.commands.map((inner) => commandSection(inner, `flintlock ${verb.name()} ${inner.name()}`, 3)),
+  ]);
+  const daemon = createDaemon('', { run: act, tearDown: act, example: act });
+  const daemonSections = daemon.commands
+    .filter((command) => command.name() !== 'help')
+    .map((command) => commandSection(command, `flintlockd ${command.name()}`, 2, { withOptions: false }));
+  return `${made('the command lines themselves')}
+# Command line
+
+${commandSection(program, 'flintlock', 2)}
+${table(
+  ['verb', 'what it does'],
+  verbs.map((verb) => [
+    `[${[verb.name(), ...verb.aliases()].join(', ')}](#flintlock-${verb.name()})`,
+    cell(verb.description()),
+  ]),
+)}
+${sections.join('\n')}
+# The daemon's
+
+Their settings are in [configuration.md](../configuration.md).
+
+${daemonSections.join('\n')}`;
+}
+
+/** The protos, with their comments, as files of descriptors. */
+function descriptors() {
+  const { status, stdout, stderr } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), ['build', '-o', '-#format=binpb'], {
+    cwd: ROOT,
+    maxBuffer: 64 << 20,
+    timeout: 120_000,
+  });
+  if (status !== 0) throw new Stop(`buf build failed: ${stderr}`);
+  return createFileRegistry(fromBinary(FileDescriptorSetSchema, stdout));
+}
+
+/** The comment above a thing, by its path of field numbers (descriptor.proto, SourceCodeInfo.Location). */
+function commentOf(file, path) {
+  const key = path.join();
+  const found = file.proto.sourceCodeInfo?.location.find((location) => location.path.join() === key);
+  return (found?.leadingComments ?? '')
+    .split('\n')
+    .map((line) => line.trim())
+    .filter((line) => !line.startsWith('TODO'))
+    .join('\n')
+    .trim();
+}
+
+/** The numbers of fields in descriptor.proto. */
+const PATH = { fileMessage: 4, fileService: 6, message: 3, enum: 4, field: 2, value: 2, method: 2 };
+
+function pathOf(desc) {
+  const siblings = desc.parent ? (desc.kind === 'enum' ? desc.parent.nestedEnums : desc.parent.nestedMessages) : [];
+  // Maps are messages of their own in the proto, and counted.
+  const all =
+    desc.parent && desc.kind === 'message' ? desc.parent.proto.nestedType.map((type) => type.name) : undefined;
+  if (!desc.parent) return [PATH.fileMessage, desc.file.messages.indexOf(desc)];
+  const index = all ? all.indexOf(desc.proto.name) : siblings.indexOf(desc);
+  return [...pathOf(desc.parent), desc.kind === 'enum' ? PATH.enum : PATH.message, index];
+}
+
+const SCALARS = [
+  '',
+  'double',
+  'float',
+  'int64',
+  'uint64',
+  'int32',
+  'fixed64',
+  'fixed32',
+  'bool',
+  'string',
+  '',
+  '',
+  'bytes',
+];
+
+/** A type as it is written in the proto, linked where the page has it. */
+function typeText(field, known) {
+  const one = (scalar, desc) => {
+    if (!desc) return SCALARS[scalar] ?? 'scalar';
+    return known.has(desc.typeName) ? `[${desc.name}](#${anchor(desc)})` : desc.name;
+  };
+  if (field.fieldKind === 'list') return `list of ${one(field.scalar, field.message ?? field.enum)}`;
+  if (field.fieldKind === 'map') return `map of string to ${one(field.scalar, field.message ?? field.enum)}`;
+  return `${one(field.scalar, field.message ?? field.enum)}${field.proto.proto3Optional ? ', optional' : ''}`;
+}
+
+const anchor = (desc) => desc.name.toLowerCase();
+
+function messageSection(message, known, level) {
+  const path = pathOf(message);
+  const rows = message.fields.map((field, i) => [
+    code(field.name),
+    typeText(field, known),
+    String(field.number),
+    cell(commentOf(message.file, [...path, PATH.field, i])),
+  ]);
+  const parts = [`${'#'.repeat(level)} ${message.name}\n`, `${commentOf(message.file, path)}\n`];
+  if (rows.length > 0) parts.push(table(['field', 'type', 'tag', 'meaning'], rows));
+  for (const inner of message.nestedEnums) {
+    const at = pathOf(inner);
+    const values = inner.values.map((value, i) => [
+      code(value.name),
+      String(value.number),
+      cell(commentOf(inner.file, [...at, PATH.value, i])),
+    ]);
+    parts.push(
+      `${'#'.repeat(level + 1)} ${inner.name}\n`,
+      `${commentOf(inner.file, at)}\n`,
+      table(['value', 'number', 'meaning'], values),
+    );
+  }
+  return parts.join('\n');
+}
+
+function namesIn(messages) {
+  return new Set(
+    messages.flatMap((message) => [message.typeName, ...message.nestedEnums.map((inner) => inner.typeName)]),
+  );
+}
+
+function specPage(registry) {
+  const { messages } = registry.getFile('types/microvm.proto');
+  const known = namesIn(messages);
+  return `${made('proto/types/microvm.proto')}
+# The spec and the status
+
+A microVM is a spec, which you write, and a status, which the daemon keeps. In YAML and JSON a field may be written as
+here or in camel case (\`memory_in_mb\`, \`memoryInMb\`). A field that this version does not honour yet is refused by
+name; one that is left out has its default. Megabytes are MiB.
+
+${messages.map((message) => messageSection(message, known, 2)).join('\n')}`;
+}
+
+const API_FILES = ['microvms', 'images', 'host'].map((name) => `flintlock/microvm/v1/${name}.proto`);
+
+function apiPage(registry) {
+  const files = API_FILES.map((path) => registry.getFile(path));
+  const known = namesIn(files.flatMap((file) => file.messages));
+  const stream = (is, desc) =>
+    `${is ? 'stream of ' : ''}${known.has(desc.typeName) ? `[${desc.name}](#${anchor(desc)})` : desc.name}`;
+  const services = files.flatMap((file) =>
+    file.services.map((service, i) => {
+      const at = [PATH.fileService, i];
+      const rows = service.methods.map((method, k) => [
+        code(method.name),
+        stream(['client_streaming', 'bidi_streaming'].includes(method.methodKind), method.input),
+        stream(['server_streaming', 'bidi_streaming'].includes(method.methodKind), method.output),
+        cell(commentOf(file, [...at, PATH.method, k])),
+      ]);
+      return `## ${service.name}\n\n${commentOf(file, at)}\n\n${table(['call', 'request', 'answer', 'what it does'], rows)}`;
+    }),
+  );
+  return `${made('proto/flintlock/microvm/v1')}
+# The API
+
+Package \`flintlock.microvm.v1\`, over gRPC with reflection and health. The records are in [spec.md](spec.md).
+
+${services.join('\n')}
+${files.flatMap((file) => file.messages.map((message) => messageSection(message, known, 2))).join('\n')}`;
+}
+
+async function pages() {
+  const registry = descriptors();
+  return new Map([
+    ['docs/configuration.md', configurationPage()],
+    ['docs/reference/cli.md', await cliPage()],
+    ['docs/reference/spec.md', specPage(registry)],
+    ['docs/reference/api.md', apiPage(registry)],
+  ]);
+}
+
+await main('docs', async () => {
+  const isCheck = process.argv.includes('--check');
+  const stale = [];
+  for (const [path, made] of await pages()) {
+    const text = `${made.trimEnd()}\n`;
+    const file = join(ROOT, path);
+    if (existsSync(file) && readFileSync(file, 'utf8') === text) continue;
+    stale.push(path);
+    if (isCheck) continue;
+    mkdirSync(dirname(file), { recursive: true });
+    writeFileSync(file, text);
+  }
+  if (isCheck && stale.length > 0) throw new Stop(`${stale.join(', ')}: not what the sources make; run "npm run docs"`);
+  if (!isCheck) console.log(stale.length > 0 ? `docs: wrote ${stale.join(', ')}` : 'docs: everything is in step');
+});
