@@ -183,6 +183,33 @@ describe('plain text', () => {
   });
 });
 
+describe('what does not go together', () => {
+  test.each<[Flags, string]>([
+    [
+      { insecure: true, 'http-endpoint': ['localhost:9090'] },
+      'localhost:9090 and --grpc-endpoint are the same endpoint',
+    ],
+    [{ ...SOCKET, 'http-endpoint': ['unix:///run/x.sock'] }, 'are the same endpoint'],
+    [{ ...SOCKET, 'run-dir': '/s/run', 'state-dir': '/s' }, 'lie in each other'],
+    [{ ...SOCKET, 'run-dir': '/same', 'state-dir': '/same/' }, 'lie in each other'],
+  ])('%j is refused', (flags, part) => {
+    expect(wrongIn(flags, {}, undefined)).toContain(part);
+  });
+
+  test('is told with all else that is wrong, and what may have been meant', () => {
+    const path = file('state_dir: /x\nverbosity: loud');
+    const lines = wrongIn({ 'retain-deleted': 'soon' }, { FLINTLOCKD_STATEDIR: '/y' }, path).split('\n  ');
+    expect(lines).toEqual([
+      'Bad configuration:',
+      `${path}: unknown key "state_dir": did you mean state-dir?`,
+      'unknown environment variable FLINTLOCKD_STATEDIR: did you mean FLINTLOCKD_STATE_DIR?',
+      expect.stringContaining('--retain-deleted: '),
+      expect.stringContaining(`${path}: verbosity: `),
+      expect.stringContaining('--grpc-endpoint localhost:9090 would serve plain text'),
+    ]);
+  });
+});
+
 describe('every setting', () => {
   test.each(SETTING_NAMES)('%s has a help, a variable of its own, and a default that is right', (name) => {
     const { schema, help, default: standard } = settingOf(name);

@@ -1,5 +1,5 @@
 import { stringify } from 'yaml';
-import type { Configured } from './config.ts';
+import { type Configured, httpEndpoints } from './config.ts';
 import { environmentName, SETTING_NAMES, type SettingName, settingOf } from './settings.ts';
 
 /** A setting as a reader is told of it: for --help, the example file and the documentation. */
@@ -47,9 +47,15 @@ function wrapped(text: string): string {
   return lines.map((line) => `# ${line}`).join('\n');
 }
 
-/** What is in force, and where each value came from. */
-export function checkedText({ raw, sources }: Configured, format: 'yaml' | 'json'): string {
-  if (format === 'json')
-    return `${JSON.stringify(Object.fromEntries(SETTING_NAMES.map((name) => [name, { value: raw[name], source: sources[name] }])), null, 2)}\n`;
-  return SETTING_NAMES.map((name) => `${name}: ${yamlOf(raw[name])} # ${sources[name]}\n`).join('');
+/** What is in force, and where each value came from; as YAML it can be used as a file. */
+export function checkedText(configured: Configured, format: 'yaml' | 'json'): string {
+  const { raw, sources } = configured;
+  const values = SETTING_NAMES.map((name) => {
+    const value = name === 'http-endpoint' ? httpEndpoints(configured) : raw[name];
+    return { name, value, source: sources[name] };
+  });
+  if (format === 'yaml')
+    return values.map(({ name, value, source }) => `${name}: ${yamlOf(value)} # ${source}\n`).join('');
+  const entries = values.map(({ name, value, source }) => [name, { value, source }]);
+  return `${JSON.stringify(Object.fromEntries(entries), null, 2)}\n`;
 }

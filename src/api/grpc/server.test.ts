@@ -373,3 +373,23 @@ test('over a unix socket, by both clients', async () => {
   expect(await client.check({})).toMatchObject({ status: 1 });
   await rawUnary(rawClient(endpoint), '/grpc.health.v1.Health/Check', Buffer.alloc(0));
 });
+
+test('AttachConsole goes both ways at once, and its first message names the console', async () => {
+  const { client } = await startApi();
+  const vms = client(MicroVMService);
+  const text = async (messages: readonly object[]): Promise<string> => {
+    let got = '';
+    async function* sent() {
+      yield* messages;
+    }
+    for await (const { data } of vms.attachConsole(sent())) got += Buffer.from(data).toString();
+    return got;
+  };
+  const data = (letters: string): Uint8Array<ArrayBuffer> => new Uint8Array(Buffer.from(letters));
+  expect(await text([{ uid: SAMPLE_UID, data: data('a') }, { data: data('b') }])).toBe('ab');
+  await expect(text([])).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(text([{ data: data('a') }])).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(text([{ uid: SAMPLE_UID, tailBytes: -1n }])).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(text([{ uid: SAMPLE_UID }, { uid: SAMPLE_UID }])).rejects.toMatchObject({ code: Code.InvalidArgument });
+  await expect(text([{ uid: 'x' }])).rejects.toMatchObject({ code: Code.NotFound });
+});
