@@ -354,6 +354,43 @@ describe('a disk image', () => {
     expect(Number(/Free inodes:\s+(\d+)/.exec(stdout)?.[1])).toBeGreaterThan(1_000);
   });
 
+  test('in a partition fills it, has its UUID, and is made once for each', async () => {
+    const uuid = 'abcdef01-1111-2222-3333-444444444444';
+    const layers = [
+      [{ name: './', type: 'directory', mode: 0o1777, uid: 5, gid: 6 } as const, { name: 'f', data: 'f' }],
+    ];
+    await layout({ v1: { layers } });
+    const images = open();
+    const image = await images.ensure(reference(), { signal });
+    const shape = { sizeInMb: 90, partitionUuid: uuid, signal };
+    const [a, b, bare, other] = await Promise.all([
+      images.golden(image, shape),
+      images.golden(image, shape),
+      images.golden(image, { sizeInMb: 90, signal }),
+      images.golden(image, { partitionUuid: uuid.replace('a', 'b'), signal }),
+    ]);
+    expect(a).toEqual(b);
+    expect(new Set([a, bare, other].map(({ path }) => path)).size).toBe(3);
+    expect((await stat(a.path)).size).toBe(90 * 2 ** 20);
+    expect((await stat(other.path)).size).toBe(other.sizeInMb * 2 ** 20);
+    expect((await stat(a.path)).blocks * 512).toBeLessThan(4 * 2 ** 20);
+    const { partitiontable } = JSON.parse((await exec('sfdisk', ['--json', a.path])).stdout);
+    expect(partitiontable).toMatchObject({
+      label: 'gpt',
+      partitions: [{ start: 2048, size: 88 * 2048, uuid: uuid.toUpperCase() }],
+    });
+    await exec('sfdisk', ['--verify', a.path]);
+    const inside = `${a.path}?offset=${2 ** 20}`;
+    const dir = await debugfs(inside, 'stat /');
+    expect(dir).toMatch(/Mode:\s+0?1777/);
+    expect(dir).toMatch(/User:\s+5\s+Group:\s+6/);
+    expect(await debugfs(inside, 'stats')).toMatch(new RegExp(`Block count:\\s+${88 * 256}\\s`));
+    await exec('e2fsck', ['-fn', inside]);
+    // A new daemon finds them.
+    expect(await open().golden(image, shape)).toEqual(a);
+    expect((await images.list())[0]?.goldens).toHaveLength(3);
+  });
+
   test("keeps the root directory's owner and mode", async () => {
     await layout({ v1: { layers: [[{ name: './', type: 'directory', mode: 0o750, uid: 5, gid: 6 }]] } });
     const images = open();
