@@ -19,11 +19,17 @@ type Typed = { uid: string; tailBytes: bigint } | { data: Uint8Array<ArrayBuffer
  * On a terminal every key goes to the guest, Ctrl-C too, but those that
  * detach; what is no terminal is sent as it is, and its end detaches nobody.
  *
- * @param tailBytes - how much of what was written before is shown first; 0: all that is kept
+ * @param options - `tailBytes`: how much of what was written before is shown first, 0: all that is kept; `after`:
+ * standard input is held until this was written: a guest that boots loses what comes too early
  * @throws ConnectError
  */
-export async function attach(context: Context, vm: MicroVM, tailBytes: number): Promise<AttachEnd> {
+export async function attach(
+  context: Context,
+  vm: MicroVM,
+  { tailBytes, after = '' }: { readonly tailBytes: number; readonly after?: string },
+): Promise<AttachEnd> {
   const { io } = context;
+  const awaited = new Awaited(after);
   const keyboard = io.stdin();
   const escapes = keyboard.isTerminal ? new Escapes() : undefined;
   const left = new AbortController();
@@ -31,6 +37,7 @@ export async function attach(context: Context, vm: MicroVM, tailBytes: number): 
 
   async function* typed(): AsyncGenerator<Typed> {
     yield { uid: uidOf(vm), tailBytes: BigInt(tailBytes) };
+    await awaited.seen;
     try {
       for await (const bytes of keyboard) {
         const { data, detach } = escapes?.feed(bytes) ?? { data: bytes, detach: false };
@@ -51,6 +58,7 @@ export async function attach(context: Context, vm: MicroVM, tailBytes: number): 
   try {
     for await (const { data } of vms.attachConsole(typed(), { signal })) {
       await io.stdout.write(data);
+      awaited.look(data);
       if (signal.aborted) return end();
     }
     return 'over';
@@ -63,5 +71,28 @@ export async function attach(context: Context, vm: MicroVM, tailBytes: number): 
     left.abort(new Error('over'));
     keyboard.setRaw(false);
     keyboard.close();
+  }
+}
+
+/** Looks for a text in what comes in pieces. */
+class Awaited {
+  readonly seen: Promise<void>;
+  readonly #text: Buffer;
+  readonly #resolve: () => void;
+  #before = Buffer.alloc(0);
+
+  constructor(text: string) {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.seen = promise;
+    this.#resolve = resolve;
+    this.#text = Buffer.from(text);
+    this.look(new Uint8Array());
+  }
+
+  look(data: Uint8Array): void {
+    const all = Buffer.concat([this.#before, data]);
+    if (all.includes(this.#text)) this.#resolve();
+    // What may be its beginning.
+    this.#before = Buffer.from(all.subarray(Math.max(0, all.length - this.#text.length + 1)));
   }
 }

@@ -61,14 +61,19 @@ const gone = async (host: TestHost): Promise<void> => {
 test('run boots the demo kernel, types, and ends with the guest; --rm leaves nothing', async (t) => {
   const host = await startHost(t);
   expect((await host.host.serverInfo({})).demoKernel).toBe(`oci:${DEMO}:kernel`);
-  const run = cli(host, ['run', '--rm', '--memory', '96M', '--cmdline', 'quiet', '--name', 'one', `oci:${DEMO}:root`]);
-  await run.says(/flintlock-guest: up ip=10\.77\.0\.\d+ volumes=vda:rw/);
-  await run.says(PROMPT);
+  const run = cli(host, [
+    ...['run', '--rm', '--memory', '96M', '--cmdline', 'quiet', '--name', 'one'],
+    ...['--after', 'flintlock-guest: up', `oci:${DEMO}:root`],
+  ]);
   run.type('echo $((6 * 7))-typed\n');
-  await run.says(/42-typed/);
+  await run.says(/flintlock-guest: up ip=10\.77\.0\.\d+ volumes=vda:rw[\s\S]*42-typed/);
   run.type('poweroff\n');
   expect(await run.ended, run.err()).toBe(0);
   expect(run.err()).not.toContain('flintlock:');
+  const was = cli(host, ['get', 'one', '--deleted']);
+  expect(await was.ended).toBe(0);
+  expect(was.out()).toMatch(/why +Nothing is left of it; before the delete it was STOPPED \(GuestShutdown\)/);
+  expect(was.out()).toMatch(/\| .*reboot: Power down/);
   await gone(host);
 });
 

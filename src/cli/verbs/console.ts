@@ -32,7 +32,7 @@ async function type(context: Context, name: string, { tail = SCREEN_BYTES }: Opt
   const vm = await find(context, parseTarget(name));
   const shown = printable(nameOf(vm));
   try {
-    const end = await attach(context, vm, tail);
+    const end = await attach(context, vm, { tailBytes: tail });
     if (end === 'over') await context.hint(`\n${shown} has ended. See: flintlock get ${shown}`);
     else await context.hint(`\nDetached from ${shown}, which goes on.`);
     return EXIT.done;

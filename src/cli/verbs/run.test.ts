@@ -144,6 +144,26 @@ test('what has ended before anybody was attached is read', async () => {
   expect(seen.deleted).toEqual([FAKE_UID]);
 });
 
+test('--after holds standard input until the guest has written a text, in pieces or not', async () => {
+  const heard: string[] = [];
+  const { address } = await host({
+    async *attachConsole(requests) {
+      const messages = requests[Symbol.asyncIterator]();
+      await messages.next();
+      const typed = messages.next().then(({ value }) => heard.push(`${Buffer.from(value?.data ?? [])}`));
+      for (const text of ['booting', ' guest', ': u', 'p\r\n']) {
+        heard.push(text);
+        yield { data: Buffer.from(text) };
+        await new Promise(setImmediate);
+      }
+      await typed;
+    },
+  });
+  const argv = ['--host', address, 'run', '--after', 'guest: up', 'oci:/r:1'];
+  expect(await runCli(argv, { stdin: 'ls\n' })).toMatchObject({ exit: 0, stdout: 'booting guest: up\r\n' });
+  expect(heard).toEqual(['booting', ' guest', ': u', 'p\r\n', 'ls\n']);
+});
+
 test('console -i types, and says how it ended', async () => {
   const { address, seen } = await host({ getMicroVM: () => ({ microvm: fakeVm() }) });
   const left = await runCli(['--host', address, 'console', '-i', 'web'], { typed: keys('a\r~.'), terminal: true });

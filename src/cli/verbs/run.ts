@@ -16,6 +16,7 @@ import { waitFor } from '../waiting.ts';
 interface Options extends SpecFlags {
   readonly name?: string;
   readonly rm?: boolean;
+  readonly after?: string;
   readonly timeout: number;
 }
 
@@ -29,7 +30,8 @@ export const configure: Configure = (command, act) => {
   command
     .argument('<image[,ro]>', 'the image of the root volume; also ,size=SIZE')
     .option('--rm', 'delete it when it has ended')
-    .option('--name <id>', 'its id (default: one is made)');
+    .option('--name <id>', 'its id (default: one is made)')
+    .option('--after <text>', 'hold standard input until the guest has written this');
   addSpecFlags(command)
     .addOption(timeoutOption())
     .addHelpText('after', EXAMPLES)
@@ -55,7 +57,7 @@ async function run(context: Context, image: string, options: Options): Promise<n
       if (io.interrupt.aborted && options.rm) throw new Problem(EXIT.failed, `interrupted; ${name} is being deleted`);
       if (!(await hasRun(context, vm))) throw error;
     }
-    const end = await attachOrRead(context, vm);
+    const end = await attachOrRead(context, vm, options);
     if (end === 'detached') {
       isKept = true;
       await context.err(
@@ -101,9 +103,9 @@ async function hasRun(context: Context, vm: MicroVM): Promise<boolean> {
 }
 
 /** Attached, or where the run is over already what it wrote. */
-async function attachOrRead(context: Context, vm: MicroVM): ReturnType<typeof attach> {
+async function attachOrRead(context: Context, vm: MicroVM, { after = '' }: Options): ReturnType<typeof attach> {
   try {
-    return await attach(context, vm, 0);
+    return await attach(context, vm, { tailBytes: 0, after });
   } catch (error) {
     if (!(error instanceof ConnectError && error.code === Code.FailedPrecondition)) throw error;
     const now = await latest(context, vm);
@@ -150,12 +152,13 @@ It boots the image with the daemon's demo kernel and its initrd (or those of --k
 interface where the daemon has a network, ${VCPU} CPU and ${MEMORY} MiB unless you say otherwise, and attaches to its console.
 
 On a terminal every key goes to the guest, Ctrl-C too: leave it with Ctrl-], or with Enter ~ . ; it then goes on, and is
-not deleted. Standard input that is no terminal is sent as it is, and its end ends nothing. It ends when the guest powers
-off, with 0, or dies, with 5. With --rm it is deleted then, and also where Ctrl-C comes before the guest runs. --timeout
-is for the start. To run one program of the image: --cmdline 'init=/bin/prog -- its arguments'.
+not deleted. Standard input that is no terminal is sent as it is, and its end ends nothing. A guest loses what is typed
+while its kernel boots: --after holds it until the guest has written a text. It ends when the guest powers off, with 0,
+or dies, with 5. With --rm it is deleted then, and also where Ctrl-C comes first. --timeout is for the start. To run one
+program of the image: --cmdline 'init=/bin/prog -- its arguments'; it must power off in the end, else the kernel panics.
 
 Examples:
   flintlock run --rm oci:images:root
   flintlock run --name web --memory 512M --publish 8080:80 registry.example:5000/web:1
-  echo 'uname -a; poweroff' | flintlock run --rm oci:images:root
+  echo 'uname -a; poweroff' | flintlock run --rm --after 'flintlock-guest: up' oci:images:root
 `;
