@@ -33,6 +33,8 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);
+  // Whoever read our output may go: then it is written for nobody, and that is no fault to report, again and again.
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: trace(error) }));
   process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: trace(error) }));
   if (config.insecure) log.warn('TCP endpoints serve plain text: anybody who reaches them rules this host');

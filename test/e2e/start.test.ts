@@ -1,8 +1,9 @@
 import { spawn, spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
-import { ROOT, startHost } from '../support/daemon.ts';
+import { poll, ROOT, startHost } from '../support/daemon.ts';
 
 function scratch(): string {
   const directory = mkdtempSync('/tmp/flt-');
@@ -116,4 +117,75 @@ test('the pid that was started is the daemon, and it says where it serves', asyn
   const ended = new Promise((done) => daemon.once('exit', (code) => done(code)));
   daemon.kill('SIGTERM');
   expect(await ended).toBe(0);
+});
+
+test('a daemon whose log nobody reads any more serves on, and answers', async () => {
+  const root = scratch();
+  const daemon = spawn(
+    'unshare',
+    [
+      '--net',
+      '--',
+      `${ROOT}/bin/flintlockd`,
+      'run',
+      ...dirs(root),
+      '--grpc-endpoint',
+      `unix://${root}/x.sock`,
+      '--managed-network',
+      '10.77.0.0/24',
+      '--http-endpoint',
+      `unix://${root}/http.sock`,
+    ],
+    {
+      stdio: ['ignore', 'pipe', 'pipe'],
+    },
+  );
+  onTestFinished(() => void daemon.kill('SIGKILL'));
+  await new Promise((done) => daemon.stdout.once('data', done));
+  daemon.stderr.destroy();
+  daemon.stdout.destroy();
+  const ask = (path: string): Promise<number> =>
+    new Promise((done, fail) => {
+      const asked = request({ socketPath: `${root}/http.sock`, path }, (answer) => {
+        answer.resume();
+        answer.on('end', () => done(answer.statusCode ?? 0));
+      });
+      asked.on('error', fail);
+      asked.end();
+    });
+  // A create that fails is logged: to nobody.
+  const body = JSON.stringify({
+    id: 'gone',
+    kernel: { image: 'nowhere.invalid/x' },
+    initrd: { image: 'nowhere.invalid/x' },
+  });
+  await new Promise((done, fail) => {
+    const path = '/v1/namespaces/default/microvms';
+    const headers = { 'content-type': 'application/json' };
+    const asked = request({ socketPath: `${root}/http.sock`, path, method: 'POST', headers }, (answer) => {
+      answer.resume();
+      answer.on('end', done);
+    });
+    asked.on('error', fail);
+    asked.end(body);
+  });
+  await poll('the create has failed at least once', 30_000, async () => {
+    const text = await new Promise<string>((done, fail) => {
+      const asked = request(
+        { socketPath: `${root}/http.sock`, path: '/v1/namespaces/default/microvms/gone' },
+        (answer) => {
+          let said = '';
+          answer.on('data', (data: Buffer) => {
+            said += data.toString();
+          });
+          answer.on('end', () => done(said));
+        },
+      );
+      asked.on('error', fail);
+      asked.end();
+    });
+    return /"retry":[1-9]/.test(text) ? { is: undefined } : { not: text.slice(0, 300) };
+  });
+  // Reporting that it cannot report kept it too busy to answer.
+  expect(await ask('/healthz')).toBe(200);
 });
