@@ -79,7 +79,9 @@ test('what is wrong with a spec is said at once, by its name, and nothing of it 
     ['metadata', demoSpec('x', { metadata: { 'user-data': 'eA==' } }), 'metadata'],
     [
       'mount point',
-      demoSpec('x', { volumes: [{ id: 'r', isRoot: true, mountPoint: '/', source: { containerSource: KERNEL } }] }),
+      demoSpec('x', {
+        volumes: [{ id: 'r', isRoot: true, mountPoint: '/elsewhere', source: { containerSource: KERNEL } }],
+      }),
       'volumes[0].mount_point',
     ],
     ['restart policy', demoSpec('x', { restartPolicy: 2 }), 'restart_policy'],
