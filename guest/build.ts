@@ -1,53 +1,96 @@
 /**
- * Makes the demo images of docs/guests.md: an OCI layout with the tags
- * `kernel` and `root`.
+ * Makes one of the images of docs/guests.md, an OCI layout:
  *
- *     node guest/build.ts LAYOUT PACKAGE-CACHE STAMP
+ *     node guest/build.ts demo|kernel|debian LAYOUT CACHE STAMP
  *
- * LAYOUT is replaced whole or not at all; STAMP is written into it, as the
- * file `stamp`, for whoever asks whether it is in step. Exit status 75 means
- * that apt's lists are missing or too old: after `apt-get update` it may work.
+ * `demo` has the tags `kernel` and `root`, the others `latest`. LAYOUT is
+ * replaced whole or not at all; STAMP is written into it, as the file `stamp`,
+ * for whoever asks whether it is in step. CACHE is a directory for packages
+ * and compiled kernels.
+ * Exit status 75 means that apt's lists are missing or too old: after `apt-get
+ * update` it may work.
  */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { fetchPackage } from './apt.ts';
+import { writeDebian } from './debian.ts';
 import { fetchKernel, writeKernelTree } from './kernel.ts';
 import { makeImage } from './make-image.ts';
+import { writeSmallKernelTree } from './small-kernel.ts';
 
 /** Of sysexits.h: EX_TEMPFAIL. */
 const STALE_LISTS = 75;
+const INTERRUPTED = 130;
 
-const [layout, cache, stamp] = process.argv.slice(2);
-if (layout === undefined || cache === undefined || stamp === undefined) {
-  console.error('usage: node guest/build.ts LAYOUT PACKAGE-CACHE STAMP');
+interface Job {
+  /** The layout to be made. */
+  readonly made: string;
+  /** A directory for what is in between. */
+  readonly scratch: string;
+  /** Where packages are kept. */
+  readonly cache: string;
+  readonly signal: AbortSignal;
+}
+
+/** apt knows too little. */
+class StaleLists extends Error {}
+
+const IMAGES: Readonly<Record<string, (job: Job) => void | Promise<void>>> = {
+  demo({ made, scratch, cache }) {
+    const { file, release } = fetched(() => fetchKernel(cache));
+    console.log(`kernel ${release} from ${basename(file)}`);
+    writeKernelTree(file, release, join(scratch, 'kernel'), join(scratch, 'between'));
+    makeImage({ layout: made, tag: 'kernel', tree: join(scratch, 'kernel') });
+    makeImage({ layout: made, tag: 'root', demo: true });
+  },
+  async kernel({ made, scratch, cache, signal }) {
+    const { file } = fetched(() => fetchPackage('linux-source', 'linux-source-', cache));
+    console.log(`the small kernel from ${basename(file)}`);
+    await writeSmallKernelTree(file, join(scratch, 'kernel'), join(scratch, 'between'), cache, signal);
+    makeImage({ layout: made, tag: 'latest', tree: join(scratch, 'kernel') });
+  },
+  async debian({ made, scratch, signal }) {
+    const archive = join(scratch, 'debian.tar');
+    await writeDebian(archive, join(scratch, 'over'), signal);
+    makeImage({ layout: made, tag: 'latest', archive, tree: join(scratch, 'over') });
+  },
+};
+
+const [name = '', layout, cache, stamp] = process.argv.slice(2);
+const make = IMAGES[name];
+if (make === undefined || layout === undefined || cache === undefined || stamp === undefined) {
+  console.error(`usage: node guest/build.ts ${Object.keys(IMAGES).join('|')} LAYOUT CACHE STAMP`);
   process.exit(2);
 }
-process.exitCode = build(layout, cache, stamp);
+const stop = new AbortController();
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, () => stop.abort());
+process.exitCode = await build(make, layout, cache, stamp);
 
-function build(to: string, packages: string, mark: string): number {
-  let kernel: ReturnType<typeof fetchKernel>;
-  try {
-    kernel = fetchKernel(packages);
-  } catch (cause) {
-    console.error(`Cannot fetch the kernel's package: ${words(cause)}`);
-    return STALE_LISTS;
-  }
+async function build(write: (job: Job) => void | Promise<void>, to: string, packages: string, mark: string) {
   mkdirSync(dirname(to), { recursive: true });
-  const partial = mkdtempSync(join(dirname(to), '.partial-'));
+  const scratch = mkdtempSync(join(dirname(to), '.partial-'));
   try {
-    console.log(`kernel ${kernel.release} from ${basename(kernel.file)}`);
-    writeKernelTree(kernel.file, kernel.release, join(partial, 'kernel'), join(partial, 'scratch'));
-    const made = join(partial, 'layout');
-    makeImage({ layout: made, tag: 'kernel', tree: join(partial, 'kernel') });
-    makeImage({ layout: made, tag: 'root', demo: true });
+    const made = join(scratch, 'layout');
+    await write({ made, scratch, cache: packages, signal: stop.signal });
+    stop.signal.throwIfAborted();
     writeFileSync(join(made, 'stamp'), mark);
-    if (existsSync(to)) renameSync(to, join(partial, 'old'));
+    if (existsSync(to)) renameSync(to, join(scratch, 'old'));
     renameSync(made, to);
     return 0;
   } catch (cause) {
-    console.error(`Cannot make the demo images: ${words(cause)}`);
-    return 1;
+    if (stop.signal.aborted) return INTERRUPTED;
+    console.error(`Cannot make ${basename(to)}: ${words(cause)}`);
+    return cause instanceof StaleLists ? STALE_LISTS : 1;
   } finally {
-    rmSync(partial, { recursive: true, force: true });
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
+function fetched<T>(fetch: () => T): T {
+  try {
+    return fetch();
+  } catch (cause) {
+    throw new StaleLists(words(cause), { cause });
   }
 }
 

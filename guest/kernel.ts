@@ -60,7 +60,12 @@ export function writeKernelTree(deb: string, release: string, directory: string,
   writeFileSync(join(directory, 'boot/vmlinux'), extractVmlinux(readFileSync(vmlinuz)));
 
   const modules = modulesOf(unpacked, release);
-  writeInitrd(join(directory, 'initrd'), join(scratch, 'initrd'), MODULES.flatMap(modules), SEED_MODULES.flatMap(modules));
+  writeInitrd(
+    join(directory, 'initrd'),
+    join(scratch, 'initrd'),
+    MODULES.flatMap(modules),
+    SEED_MODULES.flatMap(modules),
+  );
 }
 
 /** @returns what gives a module by its name, or nothing where the kernel has it built in */

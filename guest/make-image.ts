@@ -10,11 +10,13 @@ export interface ImageContent {
   /** An OCI layout: a directory, made if it is not there. Not for two calls at once. */
   readonly layout: string;
   readonly tag: string;
-  /** A directory that becomes the image's root. */
+  /** A tar archive, not compressed, that is the first layer as it is: with its owners, device nodes and so on. */
+  readonly archive?: string;
+  /** A directory that becomes the image's root, or lies over the archive's. A layer of its own, as all that follow. */
   readonly tree?: string;
   /** The demo guest's files: busybox and an init that brings up the network and runs /etc/flintlock/run. */
   readonly demo?: boolean;
-  /** Further files, by absolute path in the image: they win over the tree's. A layer of their own. */
+  /** Further files, by absolute path in the image: they win over the tree's. */
   readonly files?: Readonly<Record<string, ImageFile>>;
 }
 
@@ -33,7 +35,7 @@ export interface ImageContent {
  * @returns the reference, `oci:LAYOUT:TAG`
  * @throws Error with umoci's own words
  */
-export function makeImage({ layout, tag, tree, demo, files }: ImageContent): string {
+export function makeImage({ layout, tag, archive, tree, demo, files }: ImageContent): string {
   const image = `${layout}:${tag}`;
   mkdirSync(dirname(layout), { recursive: true });
   if (!existsSync(join(layout, 'index.json'))) umoci(['init', '--layout', layout]);
@@ -42,6 +44,7 @@ export function makeImage({ layout, tag, tree, demo, files }: ImageContent): str
     const rootless = process.getuid?.() === 0 ? [] : ['--rootless'];
     umoci(['insert', ...rootless, '--image', image, directory, '/']);
   };
+  if (archive !== undefined) umoci(['raw', 'add-layer', '--image', image, archive]);
   if (tree !== undefined) insert(tree);
   const scratch = mkdtempSync(join(dirname(layout), '.image-'));
   try {
@@ -64,5 +67,5 @@ export function makeImage({ layout, tag, tree, demo, files }: ImageContent): str
 }
 
 function umoci(args: readonly string[]): void {
-  execFileSync('umoci', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
+  execFileSync('umoci', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 });
 }

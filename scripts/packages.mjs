@@ -26,3 +26,19 @@ export const NEEDED_BY_TESTS = [['iputils-ping', 'asks the guests for an answer'
  * because installing them starts a service: [package, what for, program].
  */
 export const UNPACKED_FOR_TESTS = [['docker-registry', 'is a real registry to pull from', 'usr/bin/docker-registry']];
+
+/** What `npm run images` needs beside them, by image. The kernel's source is fetched and not installed. */
+export const NEEDED_BY_IMAGES = {
+  kernel: [
+    ['gcc', 'compiles the small kernel', '/usr/bin/gcc'],
+    ['libc6-dev', "is for the kernel's own tools", '/usr/include/stdio.h'],
+    ['libelf-dev', 'is for its objtool', '/usr/include/libelf.h'],
+    ['make', 'runs its build', '/usr/bin/make'],
+    ['bison', 'makes its parsers', '/usr/bin/bison'],
+    ['flex', 'makes its scanners', '/usr/bin/flex'],
+    ['bc', 'calculates its time constants', '/usr/bin/bc'],
+    ['lz4', 'packs it', '/usr/bin/lz4'],
+    ['xz-utils', 'unpacks its source', '/usr/bin/xz'],
+  ],
+  debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
+};

@@ -18,13 +18,12 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { NEEDED, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
+import { NEEDED, NEEDED_BY_IMAGES, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
 import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
 
 const CACHE = join(ROOT, '.cache');
 /** What --image-root gets; the demo images are oci:IMAGES/demo:kernel and :root. */
 export const IMAGES = join(CACHE, 'images');
-const DEMO = join(IMAGES, 'demo');
 const TOOLS = join(CACHE, 'tools');
 /** Where the tests' unpacked programs are, for PATH. */
 export const TOOLS_PATH = join(TOOLS, 'usr/bin');
@@ -38,27 +37,31 @@ const OLDEST_DEBIAN = 12;
  * Brings everything into step. Two at once: the second waits for the first.
  *
  * @param tests - whether what only the tests need is wanted too
+ * @param images - further images: `kernel`, `debian`
  */
-export async function setup({ tests = false } = {}) {
+export async function setup({ tests = false, images = [] } = {}) {
   checkMachine();
   const isReady = () =>
-    missing(wanted(tests)).length === 0 && (!tests || toolsInStep()) && npmInStep() && imagesInStep();
+    missing(wanted(tests, images)).length === 0 &&
+    (!tests || toolsInStep()) &&
+    npmInStep() &&
+    ['demo', ...images].every(imageInStep);
   if (isReady()) return;
   mkdirSync(CACHE, { recursive: true });
   // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
-  const flags = ['--locked', ...(tests ? ['--tests'] : [])];
+  const flags = ['--locked', ...(tests ? ['--tests'] : []), ...images.map((name) => `--image=${name}`)];
   const lock = ['flock', '--no-fork', join(CACHE, 'setup.lock')];
   const status = await attended([...lock, process.execPath, import.meta.filename, ...flags]);
   if (status !== 0 || !isReady()) throw new Stop('the set-up did not succeed; what it said is above');
 }
 
 /** The part that changes something; the lock is held. */
-async function bringIntoStep(tests) {
+async function bringIntoStep(tests, images) {
   // Left by a set-up that was killed; nobody else is at it, the lock is held.
   for (const directory of [CACHE, IMAGES].filter((path) => existsSync(path)))
     for (const name of readdirSync(directory))
       if (name.startsWith('.partial-')) rmSync(join(directory, name), { recursive: true });
-  await installPackages(missing(wanted(tests)));
+  await installPackages(missing(wanted(tests, images)));
   if (tests && !toolsInStep()) await unpackTools();
   if (!npmInStep()) {
     // npm ci begins by removing node_modules, the stamp with it: cut off, it is done again.
@@ -67,7 +70,8 @@ async function bringIntoStep(tests) {
     ]);
     writeFileSync(NPM_STAMP, npmStamp());
   }
-  if (!imagesInStep()) await buildImages();
+  if (!imageInStep('demo')) await buildDemo();
+  for (const name of images) if (!imageInStep(name)) await buildImage(name);
 }
 
 function checkMachine() {
@@ -95,8 +99,8 @@ function osRelease() {
   return Object.fromEntries([...lines].map(([, key, value]) => [key, value]));
 }
 
-function wanted(tests) {
-  return tests ? [...NEEDED, ...NEEDED_BY_TESTS] : NEEDED;
+function wanted(tests, images) {
+  return [...NEEDED, ...(tests ? NEEDED_BY_TESTS : []), ...images.flatMap((name) => NEEDED_BY_IMAGES[name])];
 }
 
 function missing(packages) {
@@ -179,36 +183,61 @@ function npmInStep() {
 }
 
 /**
- * What the demo images are made from: the files of guest/ and the version of
- * busybox. Not the kernel's version: a newer kernel is no reason to build
- * again, `rm -r .cache` is.
+ * Which files below guest/ an image is made from. Not the versions of Debian's
+ * packages: newer ones are no reason to build again, `rm -r .cache` is.
  */
-function imagesStamp() {
+const MADE_FROM = {
+  demo: (path) => !/^(debian|kernel)\/|^(debian|small-kernel|long-run)\.ts$/.test(path),
+  kernel: (path) => !/^debian(\/|\.ts$)|^(kernel|vmlinux|lz4)\.ts$/.test(path),
+  debian: (path) => /^debian(\/|\.ts$)/.test(path),
+};
+/** What is said while it is made. */
+const ABOUT = {
+  kernel: 'compiling the small kernel takes 5 to 15 minutes, once',
+  debian: 'making the Debian root takes 2 to 5 minutes, once',
+};
+
+function imageStamp(name) {
   const hash = createHash('sha256');
   const guest = join(ROOT, 'guest');
-  for (const entry of readdirSync(guest, { recursive: true, withFileTypes: true })
+  for (const file of readdirSync(guest, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
-    .map((entry) => join(entry.parentPath ?? entry.path, entry.name))
+    .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(guest.length + 1))
+    .filter(MADE_FROM[name])
     .sort())
     hash
-      .update(`${entry.slice(guest.length)}\0`)
-      .update(readFileSync(entry))
+      .update(`${file}\0`)
+      .update(readFileSync(join(guest, file)))
       .update('\0');
-  hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
+  if (name !== 'debian') hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
   return hash.digest('hex');
 }
 
-function imagesInStep() {
-  return read(join(DEMO, 'stamp')) === imagesStamp();
+function imageInStep(name) {
+  return read(join(IMAGES, name, 'stamp')) === imageStamp(name);
 }
 
-async function buildImages() {
+const buildArgv = (name) => [
+  ...[NODE, 'guest/build.ts', name, join(IMAGES, name), join(CACHE, 'packages'), imageStamp(name)],
+];
+
+async function buildDemo() {
   const title = "making the demo images from Debian's kernel and busybox";
-  const argv = [NODE, 'guest/build.ts', DEMO, join(CACHE, 'packages'), imagesStamp()];
-  const first = await attempt(title, argv);
+  const first = await attempt(title, buildArgv('demo'));
   if (first.code === STALE_LISTS) await updateLists();
   if (first.code === 0) console.log(`${title}: done in ${first.seconds.toFixed(1)} s`);
-  else await step(title, argv);
+  else await step(title, buildArgv('demo'));
+}
+
+/** Shows its progress itself. */
+async function buildImage(name) {
+  console.log(ABOUT[name]);
+  let code = await attended(buildArgv(name));
+  if (code === STALE_LISTS) {
+    await updateLists();
+    code = await attended(buildArgv(name));
+  }
+  if (code !== 0) throw new Stop(`the image ${name} could not be made; what was said is above`);
 }
 
 function read(path) {
@@ -222,7 +251,8 @@ function read(path) {
 if (process.argv[1] === import.meta.filename)
   await main('setup', async () => {
     const tests = process.argv.includes('--tests');
-    if (process.argv.includes('--locked')) await bringIntoStep(tests);
+    const images = process.argv.flatMap((argument) => /^--image=(.*)/.exec(argument)?.[1] ?? []);
+    if (process.argv.includes('--locked')) await bringIntoStep(tests, images);
     else {
       await setup({ tests });
       console.log('setup: everything is in place');

@@ -19,7 +19,7 @@ await main('test', async () => {
     for (const key of Object.keys(total)) total[key] += counts[key];
   };
   try {
-    await setup({ tests: true });
+    await setup({ tests: true, images: ['kernel', 'debian'] });
     add(await check());
     for (const project of AS_ROOT) {
       console.log(`\n${project} tests${isRoot ? '' : ', as root'}`);
