@@ -236,7 +236,7 @@ describe('one of many', () => {
     const host = new FakeHost();
     host.world.always(call, hang);
     const uids: Uid[] = [];
-    for (let i = 0; i < 40; i++) uids.push(await host.create({ id: `vm${i}` }));
+    for (let i = 0; i < 34; i++) uids.push(await host.create({ id: `vm${i}` }));
     await many();
     const [first, last] = [uids[0], uids.at(-1)];
     if (!first || !last) throw new Error('none');

@@ -21,7 +21,7 @@ import type { Services } from '../../src/service/services.ts';
 import { Database } from '../../src/store/database.ts';
 import { createLedger } from '../../src/store/ledger.ts';
 import { createStore } from '../../src/store/vms.ts';
-import { eventually, FakeClock } from './fake-clock.ts';
+import { eventually, FakeClock, turn } from './fake-clock.ts';
 import {
   type Caller,
   FAKE_CIDR,
@@ -102,6 +102,9 @@ export class FakeHost {
   readonly database = new Database(':memory:');
   readonly #options: FakeHostOptions;
   readonly #newUid: () => string;
+  /** What the database holds, whoever lives. */
+  readonly #records: Store;
+  readonly #ledger: Ledger;
   #crash: CrashPoint | undefined;
   #created = 0;
   life: Life;
@@ -113,6 +116,8 @@ export class FakeHost {
       () => this.clock.random(),
     );
     this.life = this.#begin();
+    this.#records = createStore(this.database, { clock: this.clock, log: this.log, newEpoch: () => 'e' });
+    this.#ledger = createLedger(this.database);
   }
 
   /** The life ends there, once. */
@@ -134,13 +139,13 @@ export class FakeHost {
   }
 
   vm(uid: Uid): MicroVm {
-    const vm = createStore(this.database, { clock: this.clock, log: this.log, newEpoch: () => 'e' }).get(uid);
+    const vm = this.#records.get(uid);
     if (!vm) throw new Error(`no record of ${uid}`);
     return vm;
   }
 
   ledgerOf(uid: Uid): readonly LedgerEntry[] {
-    return createLedger(this.database).of(uid);
+    return this.#ledger.of(uid);
   }
 
   /** Waits without time going on. */
@@ -159,8 +164,11 @@ export class FakeHost {
   /** Lets time go on, from timer to timer, until it is so. */
   async untilLater(uid: Uid, state: StateName | 'gone', timers = 200): Promise<MicroVm> {
     for (let i = 0; i < timers; i++) {
-      const found = await this.until(uid, state).catch(() => undefined);
-      if (found) return found;
+      for (let turns = 0; turns < 100; turns++) {
+        const vm = this.vm(uid);
+        if (state === 'gone' ? vm.goneAt !== undefined : vm.state.is === state) return vm;
+        await turn();
+      }
       const { next } = this.clock;
       if (next !== undefined) this.clock.advance(next - this.clock.now());
     }
