@@ -30,7 +30,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
-  metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // yaml: meta-data is written in it.
+  metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'], packages: ['yaml'] },
   // The registry: the one place that knows all providers.
   vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
   'vmm/qemu': { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },

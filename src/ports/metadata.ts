@@ -1,0 +1,33 @@
+import type { MicroVm } from '../domain/microvm.ts';
+import type { GuestNic } from '../domain/network-config.ts';
+
+/** Where one microVM's metadata is served. */
+export interface ServedAt {
+  /** The host's address on the bridge. */
+  readonly address: string;
+  /** Who comes in on it is that microVM: the firewall sees to it. */
+  readonly port: number;
+}
+
+/** Answers guests that ask for their metadata. */
+export interface MetadataServer {
+  /**
+   * Listens for one microVM; twice is the same as once, another port moves it.
+   * @throws Fault `tool` NetworkFailed where the port cannot be had
+   */
+  serve(uid: string, at: ServedAt): Promise<void>;
+  /** Not there is success. Whoever is connected is cut off. */
+  unserve(uid: string): Promise<void>;
+}
+
+/** Makes the disk from which cloud-init reads what no interface may ask for. */
+export interface CidataDisks {
+  /**
+   * Makes the disk anew.
+   * @param path - where; `<path>.files` is used meanwhile
+   * @throws Fault `full`, `tool` or `timeout`, StorageFull
+   */
+  make(path: string, vm: MicroVm, nics: readonly GuestNic[], signal: AbortSignal): Promise<void>;
+  /** Not there is success. */
+  remove(path: string): Promise<void>;
+}
