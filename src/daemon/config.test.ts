@@ -218,3 +218,19 @@ describe('every setting', () => {
     expect(schema.safeParse(standard).success).toBe(true);
   });
 });
+
+describe('a bridge of others', () => {
+  test('and a managed network that was asked for exclude each other', () => {
+    expect(
+      wrongIn({ insecure: true, 'bridge-name': 'br0', 'managed-network': '10.77.0.0/24' }, {}, undefined),
+    ).toContain('--bridge-name br0 and --managed-network 10.77.0.0/24 exclude each other');
+    expect(configured({ 'bridge-name': 'br0' }).config['bridge-name']).toBe('br0');
+    expect(wrongIn({ insecure: true, 'bridge-name': 'br0', 'managed-network': 'none' }, {}, undefined)).toBe('');
+  });
+
+  test.each(['br 0', 'a-name-of-17-byte', '-br0', 'br/0', 'br"0'])('%j is no name of one', (name) => {
+    expect(wrongIn({ insecure: true, 'bridge-name': name }, {}, undefined)).toContain(
+      'must be the name of an interface',
+    );
+  });
+});
