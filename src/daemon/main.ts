@@ -2,6 +2,8 @@ import { readFileSync } from 'node:fs';
 import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
 import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
+import { clock } from '../host/clock.ts';
+import type { Log } from '../ports/log.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
@@ -66,7 +68,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
     process.stdout.write(`flintlockd ready ${served.join(' ')}\n`);
     log.info('flintlockd ends', { signal: await ended.promise });
   } finally {
-    await daemon.stop();
+    await Promise.race([daemon.stop(), late(STOP_MS, log)]);
   }
 }
 
@@ -89,6 +91,14 @@ function needRoot(): void {
       'denied',
       'flintlockd makes network devices and changes users: run it as root, for instance with sudo',
     );
+}
+
+/** A step that the kernel does not let go must not keep the daemon: what it did stands in the ledger. */
+const STOP_MS = 4_000;
+
+async function late(ms: number, log: Log): Promise<void> {
+  await clock.sleep(ms, new AbortController().signal);
+  log.warn('a step did not end in time and is left as it is: the next daemon goes on with it', { ms });
 }
 
 const trace = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

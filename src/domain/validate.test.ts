@@ -392,7 +392,6 @@ describe('labels', () => {
 test.each<[string, Partial<SpecDraft>]>([
   ['interfaces[0].type', { interfaces: [{ ...nic, type: 'MACVTAP' }] }],
   ['interfaces[0].allow_metadata_req', { interfaces: [{ ...nic, allowMetadata: true }] }],
-  ['interfaces[0].address', { interfaces: [{ ...nic, address: '10.0.0.2/24' }] }],
   ['metadata', { metadata: { 'user-data': 'eA==' } }],
   ['restart_policy', { restartPolicy: 'ALWAYS' }],
 ])('%s is refused by name until it is built', (field, changes) => {

@@ -6,6 +6,7 @@ import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
 import { collide, publishedText } from './published.ts';
 import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
+import { parseStatic } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
@@ -134,6 +135,7 @@ function checkInterfaces(
 ): readonly (string | undefined)[] {
   const names = new Set<string>();
   const macs = new Set<string>();
+  const addresses = new Set<string>();
   checkPublished(interfaces, bad);
   return interfaces.map((nic, i) => {
     const at = `interfaces[${i}]`;
@@ -148,7 +150,13 @@ function checkInterfaces(
     if (nic.type === 'MACVTAP') bad(`${at}.type`, 'MACVTAP (also when left out) is not built yet: give TAP');
     else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
     unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
-    unbuilt(`${at}.address`, (nic.address ?? '') !== '');
+    if (nic.address) {
+      const fixed = parseStatic(nic.address);
+      if ('wrong' in fixed) bad(`${at}.address`, fixed.wrong);
+      else if (addresses.has(fixed.address))
+        bad(`${at}.address`, `${fixed.address} is used twice: each interface needs its own`);
+      else addresses.add(fixed.address);
+    }
     if (!nic.mac) return undefined;
     const mac = parseMac(nic.mac);
     if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
@@ -191,6 +199,7 @@ const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceS
   allowMetadata: false,
   publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),
+  ...(draft.address && { address: draft.address }),
 });
 
 const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({

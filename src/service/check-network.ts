@@ -2,6 +2,7 @@ import { Fault, type Violation } from '../domain/fault.ts';
 import { contains, gatewayOf, parseBlock } from '../domain/ipv4.ts';
 import { collide, publishedText } from '../domain/published.ts';
 import type { PublishedPort, Spec } from '../domain/spec.ts';
+import { parseStatic, wrongOn } from '../domain/static-address.ts';
 import type { Listener } from '../ports/network.ts';
 import type { ServiceContext } from './context.ts';
 
@@ -26,15 +27,28 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
     if (wrong !== undefined)
       throw new Fault('refused', `Cannot create a microVM with a TAP interface: ${wrong}`, { reason: 'NetworkFailed' });
   }
+  const wrongAddresses = interfaces.flatMap(({ address }, i) => {
+    const fixed = address === undefined ? undefined : parseStatic(address);
+    if (!fixed || 'wrong' in fixed) return [];
+    const description = network
+      ? wrongOn(network, fixed)
+      : fixed.prefix === undefined
+        ? `${fixed.address} needs its prefix on bridge ${bridge}: write ${fixed.address}/24, for instance`
+        : undefined;
+    return description === undefined ? [] : [{ field: `interfaces[${i}].address`, description }];
+  });
   const published = interfaces.flatMap(({ publishedPorts }, i) =>
     publishedPorts.map((port, k) => ({ port, at: `interfaces[${i}].published_ports[${k}]` })),
   );
-  if (published.length === 0) return [];
+  if (published.length === 0) return wrongAddresses;
   if (!network)
-    return published.map(({ at }) => ({
-      field: at,
-      description: `ports are published on the managed network only: bridge ${bridge} is not ours to route to`,
-    }));
+    return [
+      ...wrongAddresses,
+      ...published.map(({ at }) => ({
+        field: at,
+        description: `ports are published on the managed network only: bridge ${bridge} is not ours to route to`,
+      })),
+    ];
 
   const [listeners, own] = await Promise.all([surroundings.listeners(signal), surroundings.ownAddresses(signal)]);
   const gateway = gatewayOf(network);
@@ -44,7 +58,7 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
       const block = parseBlock(text);
       return block !== undefined && contains(block, address);
     });
-  return published.flatMap(({ port, at }) => {
+  const wrongPorts = published.flatMap(({ port, at }) => {
     const wrong: Violation[] = [];
     if (port.hostIp !== '' && !isOwn(port.hostIp))
       wrong.push({
@@ -55,6 +69,7 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
     if (taken !== undefined) wrong.push({ field: `${at}.host_port`, description: taken });
     return wrong;
   });
+  return [...wrongAddresses, ...wrongPorts];
 }
 
 function takenBy(port: PublishedPort, listeners: readonly Listener[], gateway: string): string | undefined {

@@ -1,5 +1,6 @@
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, Uid } from '../domain/microvm.ts';
+import { parseStatic } from '../domain/static-address.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
@@ -66,5 +67,15 @@ export function view(
           message: 'The daemon has begun anew and looks whether the guest still runs',
         } as const)
       : vm.state;
-  return { ...vm, state, ...(now && { progress: now }) };
+  return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };
+}
+
+/** A static address is the interface's without the guest's asking: it is known while the guest runs. */
+function withStatic({ spec, state, addresses }: MicroVm): MicroVmView['addresses'] {
+  if (state.is !== 'CREATED' && state.is !== 'PAUSED') return addresses;
+  const fixed = spec.interfaces.flatMap(({ name, address }) => {
+    const parsed = address === undefined ? undefined : parseStatic(address);
+    return parsed && 'address' in parsed ? [[name, [parsed.address]] as const] : [];
+  });
+  return fixed.length === 0 ? addresses : { ...Object.fromEntries(fixed), ...addresses };
 }

@@ -5,8 +5,8 @@ import { guestWords } from '../domain/guest-words.ts';
 import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
-import type { GuestNic } from '../domain/network-config.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
+import { guestNics, parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view } from './context.ts';
@@ -57,7 +57,12 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
       throw new Fault('refused', `Cannot run microVMs with ${info.name}: ${info.unavailableReason}`, {
         reason: 'ProviderUnavailable',
       });
-    wrong.push(...vmm.check(spec, guestWords(spec, spec.interfaces.map(asLong))));
+    wrong.push(
+      ...vmm.check(
+        spec,
+        guestWords(spec, guestNics(spec.interfaces.map(withMac), { interfaces: {} }, context.network)),
+      ),
+    );
   } else
     wrong.push({
       field: 'provider',
@@ -77,8 +82,8 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
   if (wrong.length > 0) throw Fault.invalid(wrong);
 }
 
-/** An interface with all that its guest is told of it, as long as it will be. */
-const asLong = ({ name, mac = '02:00:00:00:00:00' }: InterfaceSpec): GuestNic => ({ name, mac });
+/** As long as what its guest will be told of it. */
+const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
 
 /** Volumes by the index that was sent: the spec has the root first. */
 function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: string, reference: string])[] {
@@ -116,6 +121,9 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
   const addresses = new Set(store.allocated('address'));
   const hostnames = new Set(store.allocated('hostname'));
   const given: Record<string, AllocatedInterface> = {};
+  // None is given by turns to one interface that the spec gives to another.
+  const fixed = new Map(spec.interfaces.map((nic) => [nic.name, fixedAddress(nic)]));
+  const taken = new Set([...addresses, ...fixed.values()].filter((one) => one !== undefined));
   for (const nic of spec.interfaces) {
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
@@ -124,7 +132,8 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       given[nic.name] = { mac };
       continue;
     }
-    const address = nextAddress(network, addresses, store.recall(LAST_ADDRESS));
+    const own = fixed.get(nic.name);
+    const address = own ?? nextAddress(network, taken, store.recall(LAST_ADDRESS));
     if (address === undefined)
       throw new Fault(
         'full',
@@ -133,11 +142,16 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
           reason: 'NetworkFailed',
         },
       );
-    store.remember(LAST_ADDRESS, address);
-    addresses.add(address);
+    if (own === undefined) store.remember(LAST_ADDRESS, address);
+    taken.add(address);
     const hostname = guestName(spec, uid, nic.name, hostnames);
     hostnames.add(hostname);
     given[nic.name] = { mac, address, hostname };
   }
   return given;
+}
+
+function fixedAddress({ address }: InterfaceSpec): string | undefined {
+  const fixed = address === undefined ? undefined : parseStatic(address);
+  return fixed && 'address' in fixed ? fixed.address : undefined;
 }

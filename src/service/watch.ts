@@ -32,7 +32,8 @@ export async function* watch(
     for (const vm of store.list(query)) {
       const shown = view(vm, context);
       if (shown.state !== vm.state) unknown.add(vm.uid);
-      yield { type: 'ADDED', vm: shown, cursor: cursorAt(seq), at: clock.now() };
+      // Without a cursor: who came so far begins anew, and misses none of the rest.
+      yield { type: 'ADDED', vm: shown, cursor: '', at: clock.now() };
     }
   }
   if (seq < store.oldestSeq()) throw expired();

@@ -1,7 +1,9 @@
 import { Fault } from '../domain/fault.ts';
 import { guestWords } from '../domain/guest-words.ts';
+import { parseCidr } from '../domain/ipv4.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
+import { guestNics } from '../domain/static-address.ts';
 import type { VmmConfig, VmmDisk } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
 import type { StepContext, StepDef } from './step.ts';
@@ -38,7 +40,11 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     (made) => ({ ...made, provider, accelerator }),
 };
 
-function configOf({ vm, entries, ports: { names } }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
+function configOf({
+  vm,
+  entries,
+  ports: { names, managed },
+}: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
   const { spec } = vm;
   const { kernel } = factOf(entries, 'image', spec.kernel.image);
   const initrd = spec.initrd && factOf(entries, 'image', spec.initrd.image).initrd;
@@ -53,10 +59,7 @@ function configOf({ vm, entries, ports: { names } }: Pick<StepContext, 'vm' | 'e
     kernel: kernel.path,
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
-    guestWords: guestWords(
-      spec,
-      spec.interfaces.map(({ name }) => ({ name, mac: macOf(vm, name) })),
-    ),
+    guestWords: guestWords(spec, guestNics(spec.interfaces, vm.allocation, managed && parseCidr(managed.cidr))),
     options: spec.providerOptions,
     disks: spec.volumes.map(({ id, isReadOnly, isRoot, partitionId }): VmmDisk => {
       const { path, format, backing } = factOf(entries, 'volume', id);
