@@ -24,6 +24,14 @@ export const aliasOf = (names: Names, owner: string): string => `${aliasPrefix(n
 /** The firewall's table, of family inet. */
 export const tableName = (names: Names): string => `flintlock_${names.instance}`;
 
+/** Two more tables, of the families bridge and inet. */
+export const metadataTableName = (names: Names): string => `${tableName(names)}_metadata`;
+/** A routing table of the instance's own: its four letters or digits, base 32, above what administrators and others number. */
+export const routingTable = (names: Names): number =>
+  1_000_000 + Number.parseInt([...names.instance].map((char) => BASE32.indexOf(char).toString(32)).join(''), 32);
+/** Of the instance's name (RFC 4648). */
+const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
+
 export const vmStateRoot = (names: Names): string => `${names.stateDirectory}/vm`;
 export const vmRunRoot = (names: Names): string => `${names.runDirectory}/vm`;
 export const vmStateDirectory = (names: Names, uid: Uid): string => `${vmStateRoot(names)}/${uid}`;

@@ -1,6 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
-import type { HostInterface } from '../ports/network.ts';
+import type { HostInterface, HostRule } from '../ports/network.ts';
 import { failed } from './failure.ts';
 
 /** It waits for the kernel's network lock only: milliseconds, some 20 for a removal. */
@@ -29,6 +29,8 @@ export interface Ip {
   all(signal: AbortSignal): Promise<readonly Link[]>;
   /** The IPv4 routes of all tables, and the host's own addresses. */
   routes(signal: AbortSignal): Promise<readonly Route[]>;
+  /** The routing rules for IPv4. */
+  rules(signal: AbortSignal): Promise<readonly HostRule[]>;
   /** Not there is success. */
   remove(device: string, signal: AbortSignal): Promise<void>;
 }
@@ -55,6 +57,10 @@ export function createIp(run: Run): Ip {
     async routes(signal) {
       const show = ['ip', '-j', '-4', 'route', 'show', 'table', 'all'] as const;
       return parseRoutes(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
+    },
+
+    async rules(signal) {
+      return parseRules(await run(['ip', '-j', '-4', 'rule', 'show'], { signal, timeoutMs: TIMEOUT_MS }));
     },
 
     async remove(device, signal) {
@@ -95,6 +101,25 @@ export function parseRoutes(json: string): readonly Route[] {
     const [destination, device] = [text(row.dst), text(row.dev)];
     const words = [text(row.type), destination, row.gateway && `via ${text(row.gateway)}`, device && `dev ${device}`];
     return { destination, device, text: words.filter(Boolean).join(' ') };
+  });
+}
+
+/** Reads what `ip -j rule show` printed. */
+export function parseRules(json: string): readonly HostRule[] {
+  return list(parse(json)).map((row) => {
+    const [from, to] = [text(row.src), text(row.dst)];
+    const words = [
+      from && `from ${from}`,
+      to && `to ${to}`,
+      row.iif && `iif ${text(row.iif)}`,
+      row.fwmark && `fwmark ${text(row.fwmark)}`,
+      `lookup ${text(row.table)}`,
+    ];
+    return {
+      priority: typeof row.priority === 'number' ? row.priority : 0,
+      routes: text(row.table),
+      text: words.filter(Boolean).join(' '),
+    };
   });
 }
 

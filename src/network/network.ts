@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
+import type { MetadataPaths, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
 import { createDhcp } from './dhcp.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
@@ -9,6 +9,7 @@ import { createGuards } from './guards.ts';
 import { createIp } from './ip.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
+import { createMetadataPaths } from './metadata.ts';
 import { createNft } from './nft.ts';
 import { createPublisher } from './published.ts';
 import { createSurroundings } from './surroundings.ts';
@@ -26,7 +27,7 @@ export interface NetworkHands {
 }
 
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
-export function createNetwork(hands: NetworkHands): Network & PortGuards & Publisher & Surroundings {
+export function createNetwork(hands: NetworkHands): Network & PortGuards & Publisher & MetadataPaths & Surroundings {
   const { run, files, processes, clock, log } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
@@ -40,6 +41,7 @@ export function createNetwork(hands: NetworkHands): Network & PortGuards & Publi
     ...createLeases({ run, files, processes, clock, log, dhcp }),
     ...createGuards(nft),
     ...createPublisher({ nft, ip, sysctl }),
+    ...createMetadataPaths({ nft, ip }),
     ...createSurroundings({ ip, nft, run }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,

@@ -160,6 +160,57 @@ export interface Publisher {
   removePorts(publish: PublishIntent, signal: AbortSignal): Promise<void>;
 }
 
+/** The way from the managed network's guests to the metadata service. */
+export interface MetadataPathIntent {
+  /** The name of two tables, of the families bridge and inet. */
+  readonly table: string;
+  /** What the names of all taps of the instance begin with. */
+  readonly prefix: string;
+  readonly bridge: string;
+  /** The host's address on the bridge: the service listens there. */
+  readonly address: string;
+  /** The number of a routing table that is the instance's own. */
+  readonly routes: number;
+}
+
+/** Which interfaces of one microVM are led to which port of the service. */
+export interface MetadataPortIntent {
+  /** As in {@link MetadataPathIntent}. */
+  readonly table: string;
+  /** The taps. */
+  readonly devices: readonly string[];
+  readonly address: string;
+  /** Also the mark of the packets on their way: a number of the microVM's own, from 1 to 32767. */
+  readonly port: number;
+}
+
+/** A routing rule of the host (ip-rule(8)). */
+export interface HostRule {
+  readonly priority: number;
+  /** The number or name of the table that it leads to. */
+  readonly routes: string;
+  /** For messages, and to remove it: `from all to 169.254.169.254 iif flabcdbr lookup 1000001`. */
+  readonly text: string;
+}
+
+/**
+ * Leads guests to the metadata service by the tap that a packet came in on,
+ * and keeps all others from it, the host's own users too. The host's own way
+ * to 169.254.169.254 stays as it is, and no guest reaches what lies there.
+ * Faults as for {@link Network}.
+ */
+export interface MetadataPaths {
+  /** When the bridge is there. Again: the ports stay. */
+  addMetadataPath(path: MetadataPathIntent, signal: AbortSignal): Promise<void>;
+  removeMetadataPath(path: MetadataPathIntent, signal: AbortSignal): Promise<void>;
+  addMetadataPort(port: MetadataPortIntent, signal: AbortSignal): Promise<void>;
+  removeMetadataPort(port: MetadataPortIntent, signal: AbortSignal): Promise<void>;
+  /** Every routing rule for IPv4, for the audit. */
+  rules(signal: AbortSignal): Promise<readonly HostRule[]>;
+  /** Removes the rules to a table, and the table: what the audit proved ours. */
+  removeRules(routes: number, signal: AbortSignal): Promise<void>;
+}
+
 /** A socket of the host that waits for others. */
 export interface Listener {
   readonly protocol: 'tcp' | 'udp';
