@@ -166,7 +166,7 @@ export const SETTINGS = {
     help: 'the unprivileged users that VMMs run as, one each',
   },
   'maximum-retry': {
-    schema: z.coerce.number().int().min(1).max(1_000),
+    schema: z.coerce.number('must be a whole number').int().min(1).max(1_000),
     value: 'N',
     default: 10,
     help: 'attempts to create a microVM before it is FAILED',
@@ -178,7 +178,7 @@ export const SETTINGS = {
     help: 'how long deleted microVMs can still be read',
   },
   verbosity: {
-    schema: z.coerce.number().int().min(0).max(9),
+    schema: z.coerce.number('must be a whole number').int().min(0).max(9),
     value: 'N',
     default: 0,
     help: '0: info, 2: debug',

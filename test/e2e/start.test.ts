@@ -34,7 +34,7 @@ test('plain text needs --insecure, and the refusal says both ways out', () => {
 
 test('a bad flag, a bad value and a file that is none are one clear line', () => {
   const root = scratch();
-  expect(refused('--no-such-flag')).toContain('--no-such-flag');
+  expect(refused('--no-such-flag', '--insecure')).toContain('--no-such-flag');
   expect(refused(...dirs(root), '--insecure', '--managed-network', '10.77.0.5/24')).toContain('--managed-network');
   expect(refused(...dirs(root), '--insecure', '--maximum-retry', 'many')).toContain('--maximum-retry');
   expect(refused(...dirs(root), '--config', `${root}/nothing.yaml`)).toContain('nothing.yaml');
