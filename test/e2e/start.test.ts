@@ -37,7 +37,7 @@ test('a bad flag, a bad value and a file that is none are one clear line', () =>
   expect(refused('--no-such-flag', '--insecure')).toContain('--no-such-flag');
   expect(refused(...dirs(root), '--insecure', '--managed-network', '10.77.0.5/24')).toContain('--managed-network');
   expect(refused(...dirs(root), '--insecure', '--maximum-retry', 'many')).toContain('--maximum-retry');
-  expect(refused(...dirs(root), '--config', `${root}/nothing.yaml`)).toContain('nothing.yaml');
+  expect(refused(...dirs(root), '--insecure', '--config', `${root}/nothing.yaml`)).toContain('nothing.yaml');
   writeFileSync(`${root}/bad.yaml`, 'insecure: true\nno-such-key: 1\n');
   expect(refused(...dirs(root), '--config', `${root}/bad.yaml`)).toContain('no-such-key');
 });
