@@ -16,7 +16,8 @@ describe('the network', () => {
     const { network } = host.life;
     expect(network.isMade()).toBe(false);
     await Promise.all(Array.from({ length: 10 }, () => network.ensure(never)));
-    for (const call of ['forwarding', 'bridge', 'firewall', 'guards', 'dhcp']) expect(timesOf(host, call)).toBe(1);
+    for (const call of ['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'dhcp'])
+      expect(timesOf(host, call)).toBe(1);
     expect(network.isMade()).toBe(true);
     expect(host.world.forwards).toBe(true);
     expect(host.world.breaches).toEqual([]);
@@ -62,6 +63,66 @@ describe('the network', () => {
     expect(host.world.interfaces.has('flabcdbr')).toBe(true);
     await many();
     expect(await host.audit()).toMatchObject({ leaked: [], missing: [] });
+  });
+
+  test('is mended when its tables were swept away, with the guards and ports of each microVM', async () => {
+    const host = new FakeHost();
+    const uids = [await host.create({ id: 'a' }), await host.create({ id: 'b' })];
+    for (const uid of uids) await host.until(uid, 'CREATED');
+    const { tables, guards, ports } = host.world;
+    const before = [tables, guards, ports].map((set) => [...set].sort());
+    expect(before.map((set) => set.length)).toEqual([3, 2, 2]);
+    for (const set of [tables, guards, ports]) set.clear();
+    // One that cannot be made again keeps none of the others, and is tried again.
+    host.world.next('guard', fail(new Fault('tool', 'nft is away')));
+    host.clock.advance(2_000);
+    await eventually('it is said', () => host.log.lines.some(({ message }) => message.includes('could not be mended')));
+    expect([guards.size, ports.size]).toEqual([1, 2]);
+    await eventually('it looks again', () => host.clock.waiting === 1);
+    host.clock.advance(2_000);
+    await eventually('all is mended', () => guards.size === 2);
+    expect([tables, guards, ports].map((set) => [...set].sort())).toEqual(before);
+  });
+
+  test('swept away while no daemon ran is whole again with the next one', async () => {
+    const host = new FakeHost();
+    await host.until(await host.create(), 'CREATED');
+    const { tables, guards, ports } = host.world;
+    host.life.dead = true;
+    for (const set of [tables, guards, ports]) set.clear();
+    await host.restart();
+    await eventually('all is mended', () => guards.size === 1 && ports.size === 1);
+  });
+
+  test('of a microVM that is deleted meanwhile nothing is left', async () => {
+    const host = new FakeHost();
+    const uid = await host.create();
+    await host.until(uid, 'CREATED');
+    const { promise: held, resolve: letGo } = Promise.withResolvers<void>();
+    host.world.tables.clear();
+    host.world.next('guard', () => held);
+    host.clock.advance(2_000);
+    await eventually('the guard is being made', () => timesOf(host, 'guard') === 2);
+    await host.delete(uid);
+    await host.until(uid, 'gone');
+    letGo();
+    await many();
+    expect([host.world.guards.size, host.world.ports.size]).toEqual([0, 0]);
+    expect(host.world.thingsOf(uid)).toEqual([]);
+  });
+
+  test('is not made where another network of the host has come since the start; it is tried again', async () => {
+    const host = new FakeHost();
+    host.world.overlap = "10.77.0.0/24 overlaps the host's route 10.77.0.0/24 dev br9: choose another network";
+    const uid = await host.create();
+    const vm = await eventually('it is said', () => {
+      const now = host.vm(uid);
+      return now.state.reason === 'NetworkFailed' ? now : undefined;
+    });
+    expect(vm.state).toMatchObject({ is: 'PENDING', message: expect.stringContaining('choose another network') });
+    expect(host.world.interfaces.size).toBe(0);
+    host.world.overlap = undefined;
+    await host.untilLater(uid, 'CREATED');
   });
 
   test('that cannot be mended is tried again, and said', async () => {

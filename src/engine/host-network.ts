@@ -38,6 +38,8 @@ export class HostNetwork implements ManagedNetwork {
   readonly #deps: HostNetworkDeps;
   readonly #stop = new AbortController();
   #ready: Promise<void> | undefined;
+  /** False while guests may lack guards, taps or ports that were swept away. */
+  #isRestored = true;
   #cancelLook: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
 
@@ -71,9 +73,9 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   async #make(): Promise<void> {
-    const isWhole = this.isMade() && (await this.#isWhole());
+    if (!this.isMade() || !(await this.#isWhole())) this.#isRestored = false; // swept away while no daemon ran
     await this.#makeAll();
-    if (!isWhole) await this.#restore(); // swept away while no daemon ran
+    await this.#restore().catch((error: unknown) => this.#sayUnmended(error)); // the next look tries again
     this.#stop.signal.throwIfAborted();
     this.#cancelWatch ??= this.#deps.network.onTaken(this.#dhcp(), () => void this.#readLeases());
     await this.#readLeases();
@@ -139,16 +141,22 @@ export class HostNetwork implements ManagedNetwork {
   async #look(): Promise<void> {
     const { log } = this.#deps;
     try {
-      if (!(await this.#isWhole())) {
+      const isWhole = await this.#isWhole();
+      if (!isWhole || !this.#isRestored) {
         log.warn('the network is not whole and is mended', { bridge: this.bridge });
+        this.#isRestored = false;
         await this.#makeAll();
         await this.#restore();
         log.info('the network is mended', { bridge: this.bridge });
       }
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.error('the network could not be mended', { error: String(error) });
+      this.#sayUnmended(error);
     }
     this.#lookLater();
+  }
+
+  #sayUnmended(error: unknown): void {
+    if (!this.#stop.signal.aborted) this.#deps.log.error('the network could not be mended', { error: String(error) });
   }
 
   /** Bridge, tables and DHCP server: each may be swept away by another program of the host. */
@@ -161,7 +169,9 @@ export class HostNetwork implements ManagedNetwork {
 
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */
   async #restore(): Promise<void> {
+    if (this.#isRestored) return;
     await restorePorts(this.#deps, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(RESTORE_LIMIT_MS)]));
+    this.#isRestored = true;
   }
 
   /** What the guests have taken goes into their records. */

@@ -72,6 +72,8 @@ export class FakeWorld {
   violations: ReturnType<Vmm['check']> = [];
   available = true;
   forwards = false;
+  /** For {@link Surroundings.overlaps}. */
+  overlap: string | undefined;
   readonly #next = new Map<string, Behaviour[]>();
   readonly #always = new Map<string, Behaviour>();
   #pid = 1000;
@@ -277,7 +279,7 @@ export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGua
       world.act(caller, 'undo publish', limited, () => {
         for (const { hostPort } of ports) world.ports.delete(`${hostPort} to ${address}`);
       }),
-    overlaps: async () => undefined,
+    overlaps: async () => world.overlap,
     freeCidr: async () => '10.77.0.0/24',
     forwardingBlocked: async () => undefined,
     ownAddresses: async () => ['127.0.0.0/8'],

@@ -1,0 +1,77 @@
+import { expect, test } from 'vitest';
+import { eventually } from '../../test/support/fake-clock.ts';
+import { FakeHost } from '../../test/support/fake-host.ts';
+import { fakeNetwork } from '../../test/support/fake-world.ts';
+import type { HostInterface } from '../ports/network.ts';
+import { AttachedBridge } from './attached-bridge.ts';
+
+const never = new AbortController().signal;
+
+/** A bridge of others, with one tap of ours that the ledger names. */
+async function setUp() {
+  const host = new FakeHost();
+  const { world, clock, log, names } = host;
+  const { ledger } = host.life;
+  let missing: string | undefined;
+  const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => missing };
+  const attached = new AttachedBridge({ bridge: 'br0', names, ledger, network, clock, log });
+  const put = (device: string, kind: string, master: string): void => {
+    const made: HostInterface = { device, index: 9, mac: '', alias: '', kind, master };
+    world.interfaces.set(device, made);
+  };
+  put('br0', 'bridge', '');
+  const tap = { device: 'flabcdxxxxxx0', bridge: 'br0', alias: 'a' };
+  await attached.ensure(never);
+  ledger.made(ledger.intend('vm', 'tap', 'eth0', tap), null);
+  await network.addTap(tap, never);
+  const lose = (words: string): void => {
+    missing = words;
+  };
+  return { host, attached, put, tap, lose };
+}
+
+test('it makes the guards alone, and says what is wrong with the bridge', async () => {
+  const { host, attached, lose } = await setUp();
+  expect(host.life.ledger.of('host').map(({ kind }) => kind)).toEqual(['guards']);
+  expect([...host.world.tables]).toEqual(['bridge flintlock_abcd']);
+  lose('There is no bridge br0');
+  await expect(attached.ensure(never)).rejects.toMatchObject({
+    kind: 'tool',
+    reason: 'NetworkFailed',
+    message: 'There is no bridge br0',
+  });
+});
+
+test('a bridge that vanished is told of once; when it is back its taps are plugged again', async () => {
+  const { host, attached, put, tap } = await setUp();
+  const { world, clock, log } = host;
+  const lines = (part: string): number => log.lines.filter(({ message }) => message.includes(part)).length;
+  attached.start();
+  world.interfaces.delete('br0');
+  put(tap.device, 'tun', '');
+  for (let i = 0; i < 3; i++) {
+    await eventually('it waits', () => clock.waiting === 1);
+    clock.advance(2_000);
+  }
+  await eventually('it waits', () => clock.waiting === 1);
+  expect(lines('the bridge is gone')).toBe(1);
+  world.interfaces.delete(tap.device); // the fake's addTap leaves what is there
+  put(tap.device, 'tun', '');
+  put('br0', 'bridge', '');
+  world.calls.length = 0;
+  clock.advance(2_000);
+  await eventually('it is plugged', () => world.calls.includes('tap'));
+  expect(lines('the bridge is back')).toBe(1);
+  attached.release();
+  put(tap.device, 'tun', 'br0');
+  await eventually('no timer is left', () => clock.waiting === 0);
+});
+
+test('guards that were swept away are made again', async () => {
+  const { host, attached } = await setUp();
+  attached.start();
+  host.world.tables.clear();
+  host.clock.advance(2_000);
+  await eventually('they are there', () => host.world.tables.has('bridge flintlock_abcd'));
+  attached.release();
+});
