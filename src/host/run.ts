@@ -7,13 +7,16 @@ const MAX_OUTPUT_BYTES = 32 << 20;
 const MAX_ERROR_BYTES = 16 << 10;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
-const DIES_WITH_US = ['--pdeathsig', 'KILL', '--'] as const;
+const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+/** Nothing but a shell can set it; what is run comes as arguments. */
+const WITH_UMASK = ['sh', '-c', 'umask "$0" && exec "$@"'] as const;
 
 /** Adapter of {@link Run}; it decides nothing. */
-export const run: Run = ([program, ...args], { signal, timeoutMs, input, env }) =>
+export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, umask }) =>
   new Promise((resolve, reject) => {
     if (signal.aborted) return reject(signal.reason);
-    const child = spawn('setpriv', [...DIES_WITH_US, program, ...args], {
+    const [first, ...rest] = [...(umask ? [...WITH_UMASK, umask] : []), ...DIES_WITH_US, program, ...args];
+    const child = spawn(first ?? program, rest, {
       detached: true, // a process group of its own: what the tool started is ended with it
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
       env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', HOME: '/root', ...env },

@@ -391,6 +391,19 @@ describe('a disk image', () => {
     expect((await images.list())[0]?.goldens).toHaveLength(3);
   });
 
+  test('lets every user in where no layer says anything of a directory, whatever the umask of the daemon', async () => {
+    await layout({ v1: { layers: [[{ name: 'a/b/hello', data: 'hello' }]] } });
+    const daemons = process.umask(0o077);
+    try {
+      const images = open();
+      const golden = await images.golden(await images.ensure(reference(), { signal }), { signal });
+      for (const path of ['/', '/a', '/a/b'])
+        expect(await debugfs(golden.path, `stat ${path}`)).toMatch(/Mode:\s+0?755/);
+    } finally {
+      process.umask(daemons);
+    }
+  });
+
   test("keeps the root directory's owner and mode", async () => {
     await layout({ v1: { layers: [[{ name: './', type: 'directory', mode: 0o750, uid: 5, gid: 6 }]] } });
     const images = open();

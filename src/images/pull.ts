@@ -184,7 +184,8 @@ async function unpack(
   try {
     await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
       const argv = ['umoci', 'raw', 'unpack', '--image', `${layout}:${PULLED_TAG}`, rootfs] as const;
-      await run(argv, { signal: watched, timeoutMs });
+      // What no layer has an entry for (the root, a parent) is made by the umask, and is the guest's to enter.
+      await run(argv, { signal: watched, timeoutMs, umask: '022' });
       // A layer may put a symlink in the place of its root: what follows would read the host's files through it.
       if ((await files.stat(rootfs))?.kind !== 'directory') throw invalid(name, 'its root is no directory');
     });

@@ -11,6 +11,8 @@ export interface RunLimits {
   readonly input?: string;
   /** Added to the environment, which is else only PATH and LANG=C. */
   readonly env?: Readonly<Record<string, string>>;
+  /** umask(2) of the tool, octal; else the daemon's own, which keeps everything to root. */
+  readonly umask?: '022';
 }
 
 /**
