@@ -68,7 +68,7 @@ async function compile(deb: string, fragment: string, to: string, scratch: strin
       signal,
       cwd: source,
       // Nothing of the user's may find its way in: ARCH, CROSS_COMPILE, KCFLAGS, MAKEFLAGS.
-      env: { PATH: process.env['PATH'], LC_ALL: 'C' },
+      env: { PATH: process.env.PATH, LC_ALL: 'C' },
       onLine: (line) => (/^ {2}(CC|AS) /.test(line) ? `${++files} of about ${ABOUT_FILES} files` : undefined),
     });
   };
