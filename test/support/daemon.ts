@@ -33,6 +33,8 @@ export interface HostOptions {
   /** Further flags of `flintlockd run`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
+  /** Goes before the daemon's first start, in the network namespace. */
+  readonly prepare?: (host: TestHost) => Promise<void>;
 }
 
 /**
@@ -104,6 +106,7 @@ export class TestHost {
         },
       );
       await firstOutput(this.#holder);
+      await this.#options.prepare?.(this);
     }
     const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],

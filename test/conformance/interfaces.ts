@@ -1,0 +1,166 @@
+import { GATEWAY } from './lab.ts';
+import { type Group, judged, type Seen } from './row.ts';
+import { reporting, tap } from './specs.ts';
+
+const MACS = ['02:00:5e:00:00:0a', '02:00:5e:00:00:0b'] as const;
+
+const link = ({ host, record }: Seen, name: string) => {
+  const device = record.status?.networkInterfaces[name]?.hostDeviceName;
+  return host.links.find(({ ifname }) => ifname === device);
+};
+const addressOf = ({ report }: Seen, name: string): string =>
+  report.text('address', name).split(' ')[1]?.split('/')[0] ?? 'nothing';
+
+export const interfaces: Group = {
+  scenes: [
+    {
+      name: 'lasting',
+      alone: true,
+      guests: (images) => ({ one: reporting(images, { interfaces: [tap('eth0')] }) }),
+      next: async ({ ask, reboot, restartDaemon, record }) => {
+        await restartDaemon();
+        await ask('one', `ping=${GATEWAY}`);
+        const adopted = await record('one');
+        await reboot('one');
+        const rebooted = await record('one');
+        const mac = (vm: typeof adopted) => vm.status?.networkInterfaces.eth0?.guestMac ?? '';
+        return { adopted: mac(adopted), rebooted: mac(rebooted) };
+      },
+      rows: [
+        {
+          row: 'interfaces/guest_mac-generated',
+          expected: ({ record }) => record.status?.networkInterfaces.eth0?.guestMac ?? 'one in the status',
+          guest: ({ report }) => report.value('link', 'eth0', 'mac'),
+        },
+        {
+          row: 'interfaces/guest_mac-stable-over-restart-of-the-daemon',
+          expected: ({ report }) => report.value('link', 'eth0', 'mac'),
+          guest: ({ reports }) => reports[1]?.value('link', 'eth0', 'mac') ?? 'no second report',
+          host: ({ notes }) => notes.adopted ?? '',
+        },
+        {
+          row: 'interfaces/guest_mac-stable-over-reboot-of-the-guest',
+          expected: ({ report }) => report.value('link', 'eth0', 'mac'),
+          guest: ({ reports }) => {
+            const [first, , third] = reports;
+            const isAnother = third !== undefined && third.text('boot_id') !== first?.text('boot_id');
+            return isAnother ? third.value('link', 'eth0', 'mac') : 'not rebooted';
+          },
+          host: ({ notes }) => notes.rebooted ?? '',
+        },
+        {
+          row: 'interfaces/address-by-dhcp-stable-over-reboot-of-the-guest',
+          expected: (seen) => addressOf(seen, 'eth0'),
+          guest: ({ reports }) => reports[2]?.text('address', 'eth0').split(' ')[1]?.split('/')[0] ?? 'no third report',
+          host: ({ record }) => record.status?.networkInterfaces.eth0?.addresses[0] ?? 'none',
+        },
+        {
+          row: 'interfaces/reached-after-restart-of-the-daemon',
+          expected: `${GATEWAY} ok`,
+          guest: ({ reports }) => reports[1]?.text('ping') ?? 'no second report',
+        },
+      ],
+    },
+    {
+      name: 'interfaces',
+      guests: (images) => ({
+        three: reporting(images, {
+          kernel: { image: images.kernel, cmdline: `quiet report.ping=${GATEWAY}` },
+          interfaces: [
+            tap('eth0', { guestMac: MACS[0].toUpperCase() }),
+            tap('eth1'),
+            tap('eth2', { guestMac: MACS[1] }),
+          ],
+        }),
+      }),
+      rows: [
+        {
+          row: 'interfaces/tap',
+          expected: 'tun tap, on a bridge',
+          guest: ({ report }) =>
+            judged(report.value('link', 'eth0', 'state') === 'up', `eth0 ${report.value('link', 'eth0', 'state')}`),
+          host: (seen) => {
+            const { linkinfo, master } = link(seen, 'eth0') ?? {};
+            return `${linkinfo?.info_kind} ${linkinfo?.info_data?.type}, ${master ? 'on a bridge' : 'on no bridge'}`;
+          },
+        },
+        {
+          row: 'interfaces/guest_mac-given',
+          expected: MACS[0],
+          guest: ({ report }) => report.value('link', 'eth0', 'mac'),
+          host: ({ record }) => record.status?.networkInterfaces.eth0?.guestMac ?? '',
+        },
+        {
+          row: 'interfaces/three',
+          expected: ({ record }) =>
+            ['eth0', 'eth1', 'eth2']
+              .map((name) => `${name} ${record.status?.networkInterfaces[name]?.guestMac}`)
+              .join(', '),
+          guest: ({ report }) =>
+            report
+              .all('link')
+              .map(({ name }) => `${name} ${report.value('link', name, 'mac')}`)
+              .join(', '),
+        },
+        {
+          row: 'interfaces/address-by-dhcp',
+          expected: ({ record }) =>
+            ['eth0', 'eth1', 'eth2'].map((name) => record.status?.networkInterfaces[name]?.addresses[0]).join(' '),
+          guest: (seen) => ['eth0', 'eth1', 'eth2'].map((name) => addressOf(seen, name)).join(' '),
+        },
+        {
+          row: 'interfaces/gateway-by-dhcp',
+          expected: `default via ${GATEWAY} dev eth0`,
+          guest: ({ report }) => {
+            const routes = report.all('route', 'default').map(({ text }) => text);
+            return (
+              routes
+                .find((route) => route.includes('dev eth0'))
+                ?.split(' ')
+                .slice(0, 5)
+                .join(' ') ?? 'no default'
+            );
+          },
+        },
+        {
+          row: 'interfaces/dns-by-dhcp',
+          expected: GATEWAY,
+          // Each of the three interfaces may have written it.
+          guest: ({ report }) => [...new Set(report.all('dns').map(({ text }) => text))].join(' '),
+        },
+        {
+          row: 'interfaces/reaches-the-host',
+          expected: `${GATEWAY} ok`,
+          guest: ({ report }) => report.text('ping'),
+        },
+      ],
+    },
+  ],
+  refused: [
+    {
+      row: 'interfaces/guest_mac-of-a-group',
+      spec: (images) => reporting(images, { interfaces: [tap('eth0', { guestMac: '01:00:5e:00:00:01' })] }),
+      field: 'interfaces[0].guest_mac',
+      words: 'multicast',
+    },
+    {
+      row: 'interfaces/guest_mac-twice',
+      spec: (images) =>
+        reporting(images, { interfaces: ['eth0', 'eth1'].map((name) => tap(name, { guestMac: MACS[0] })) }),
+      field: 'interfaces[1].guest_mac',
+      words: 'used twice',
+    },
+    {
+      row: 'interfaces/guest_device_name-too-long',
+      spec: (images) => reporting(images, { interfaces: [tap('a-name-of-16-bytes')] }),
+      field: 'interfaces[0].guest_device_name',
+      words: '1 to 15',
+    },
+    {
+      row: 'interfaces/guest_device_name-twice',
+      spec: (images) => reporting(images, { interfaces: [tap('eth0'), tap('eth0')] }),
+      field: 'interfaces[1].guest_device_name',
+      words: 'used twice',
+    },
+  ],
+};

@@ -1,0 +1,163 @@
+import { lstatSync } from 'node:fs';
+import { join } from 'node:path';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
+import { poll, ROOT, TestHost } from '../support/daemon.ts';
+import { type Images, REGISTRY } from './images.ts';
+import { type Report, reportsIn } from './report.ts';
+import type { SpecFields } from './specs.ts';
+
+export const NETWORK = '10.77.0.0/24';
+export const GATEWAY = '10.77.0.1';
+
+/** An interface of the host as `ip -j -d link` shows it. */
+export interface Link {
+  readonly ifname: string;
+  readonly ifindex: number;
+  readonly address: string;
+  readonly master?: string;
+  readonly link?: string;
+  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } };
+}
+
+/** What the host's own tools say. */
+export interface HostFacts {
+  readonly links: readonly Link[];
+  /** What lies where the status says that something is: `file`, `block`, `nothing`, … by path. */
+  readonly at: Readonly<Record<string, string>>;
+}
+
+/** How long a guest may take to its report, on a busy machine without KVM. */
+const REPORT_MS = 240_000;
+
+/** A daemon in a network of its own, and everything that the suite asks it or its guests: by the public API alone. */
+export class Lab {
+  readonly #host: TestHost;
+  readonly #provider: string;
+
+  /** @param provider - for every spec; empty: the daemon's default */
+  constructor(images: Images, provider: string) {
+    this.#provider = provider;
+    this.#host = new TestHost({
+      flags: [
+        ...['--managed-network', NETWORK],
+        ...['--image-root', images.directory],
+        ...['--insecure-registry', REGISTRY],
+      ],
+      prepare: async (host) => {
+        host.spawnInside(
+          ...[process.execPath, join(ROOT, 'test/stand-ins/registry.ts')],
+          ...[join(images.directory, 'kernels'), REGISTRY.split(':')[1] ?? ''],
+          host.directory, // by which it is found and ended
+        );
+        const url = `http://${REGISTRY}/v2/`;
+        const ask = `fetch('${url}').then(() => process.exit(0), () => process.exit(1))`;
+        await poll('the registry answers', 20_000, async () => {
+          const { code, stderr } = await host.tryInside(process.execPath, '-e', ask);
+          return code === 0 ? { is: true } : { not: stderr };
+        });
+      },
+    });
+  }
+
+  async start(): Promise<void> {
+    await this.#host.start();
+    const { providers } = await this.#host.host.serverInfo({});
+    const name = this.#provider;
+    const found = providers.find((provider) => provider.name === name);
+    if (name !== '' && !found?.available)
+      throw new Error(
+        found
+          ? `Provider ${name} cannot be used here: ${found.unavailableReason}`
+          : `There is no provider ${name}: give one of ${providers.map((provider) => provider.name).join(', ')}`,
+      );
+  }
+
+  async restart(): Promise<void> {
+    await this.#host.stop();
+    await this.#host.start();
+  }
+
+  close(): Promise<void> {
+    return this.#host.close();
+  }
+
+  get log(): string {
+    return this.#host.log;
+  }
+
+  create(spec: SpecFields): Promise<MicroVM> {
+    return this.#host.create({ provider: this.#provider, ...spec });
+  }
+
+  get(uid: string): Promise<MicroVM> {
+    return this.#host.get(uid);
+  }
+
+  console(uid: string): Promise<string> {
+    return this.#host.console(uid);
+  }
+
+  async select(labelSelector: string): Promise<readonly MicroVM[]> {
+    return (await this.#host.vms.listMicroVMs({ labelSelector })).microvm;
+  }
+
+  /** Marks it as deleted, and waits until nothing is left. */
+  async remove(uid: string): Promise<void> {
+    try {
+      await this.#host.vms.deleteMicroVM({ uid });
+    } catch (error) {
+      if (ConnectError.from(error).code === Code.NotFound) return;
+      throw error;
+    }
+    await this.#host.untilGone(uid, 120_000);
+  }
+
+  /** Waits for the n-th report of a guest. @throws Error with the record's words and the console's end */
+  async report(uid: string, count: number): Promise<Report> {
+    const look = async (): Promise<Report | undefined> => reportsIn(await this.#host.console(uid))[count - 1];
+    return poll(`${uid} has reported ${count} times`, REPORT_MS, async () => {
+      const found = await look();
+      if (found) return { is: found };
+      const { status } = await this.#host.get(uid);
+      const now = `${status?.reason}: ${status?.message}\n${(await this.#host.console(uid)).slice(-1_000)}`;
+      const { FAILED, STOPPED } = MicroVMStatus_MicroVMState;
+      if (status?.state !== FAILED && status?.state !== STOPPED) return { not: now };
+      const last = await look(); // it may have ended meanwhile
+      if (last) return { is: last };
+      throw new Error(`The guest ended before its report: ${now}`);
+    });
+  }
+
+  /** Types on the guest's console. */
+  async type(uid: string, line: string): Promise<void> {
+    const done = new AbortController();
+    async function* typed() {
+      yield { uid, tailBytes: 1n };
+      yield { data: new TextEncoder().encode(`${line}\n`) };
+      await new Promise((resolve) => done.signal.addEventListener('abort', resolve));
+    }
+    try {
+      // What comes back first says that the line is on its way.
+      for await (const _ of this.#host.vms.attachConsole(typed(), { signal: AbortSignal.timeout(30_000) })) break;
+    } finally {
+      done.abort();
+    }
+  }
+
+  async facts({ status }: MicroVM): Promise<HostFacts> {
+    const mounts = [
+      status?.kernelMount,
+      status?.initrdMount,
+      ...Object.values(status?.volumes ?? {}).map((v) => v.mount),
+    ];
+    const links = JSON.parse(await this.#host.tool('ip', '-j', '-d', 'link')) as Link[];
+    return { links, at: Object.fromEntries(mounts.flatMap((m) => (m ? [[m.source, kindOf(m.source)]] : []))) };
+  }
+}
+
+function kindOf(path: string): string {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (!found) return 'nothing';
+  return found.isFile() ? 'file' : found.isBlockDevice() ? 'block' : 'something else';
+}

@@ -1,0 +1,214 @@
+import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
+import { type MicroVM, type Mount, Mount_MountType } from '../../src/gen/types/microvm_pb.ts';
+import { type Group, type GuestRow, judged, type Seeing, type Seen } from './row.ts';
+import { booted, reporting, tap } from './specs.ts';
+
+const MIB = 1 << 20;
+
+const vcpu = (row: string, count: number): GuestRow => ({
+  row: `machine/${row}`,
+  expected: String(count),
+  guest: ({ report }) => report.text('cpus'),
+  host: ({ record }) => String(record.spec?.vcpu),
+});
+
+/**
+ * What a kernel keeps for itself before it counts: its own image and the
+ * page structures (64 bytes for 4 KiB). Seen: 30 MiB of 128, 46 of 1024.
+ */
+const reserve = (mib: number): number => 32 + mib / 32;
+
+const memory = (row: string, mib: number): GuestRow => ({
+  row: `machine/${row}`,
+  expected: `MemTotal ${Math.ceil(mib - reserve(mib))} to ${mib} MiB`,
+  guest: ({ report }) => {
+    const seen = Number(report.text('mem_kib')) / 1024;
+    return judged(seen <= mib && seen >= mib - reserve(mib), `MemTotal ${seen.toFixed(0)} MiB`);
+  },
+  host: ({ record }) => judged(record.spec?.memoryInMb === mib, `memory_in_mb ${record.spec?.memoryInMb}`),
+});
+
+const mount = (found: Mount | undefined, { host }: Seen): Seeing => {
+  const source = found?.source ?? '';
+  const isFile = found?.type === Mount_MountType.HOSTPATH;
+  const there = host.at[source];
+  return judged(there === (isFile ? 'file' : 'block'), `${isFile ? 'HOSTPATH' : 'DEV'} is a ${there}`);
+};
+
+const ms = (at: Timestamp | undefined): number => (at ? timestampMs(at) : Number.NaN);
+const seconds = (from: Timestamp | undefined, to: Timestamp | undefined): string =>
+  `${((ms(to) - ms(from)) / 1_000).toFixed(1)} s`;
+const isSet = (vm: MicroVM): string => (vm.spec?.deletedAt ? 'set' : 'not set');
+
+export const machine: Group = {
+  scenes: [
+    {
+      name: 'machine',
+      guests: (images) => ({
+        one: reporting(images, {
+          vcpu: 1,
+          memoryInMb: 512,
+          labels: { 'example.org/tier': 'front', suite: 'machine' },
+          interfaces: [tap('eth0')],
+        }),
+      }),
+      next: async ({ record, first, select, remove, uid }) => {
+        const named = (vms: readonly MicroVM[]): string =>
+          vms.some((vm) => vm.spec?.uid === uid('one')) ? 'yes' : 'no';
+        const notes = {
+          matching: named(await select('example.org/tier in (front,back),suite=machine')),
+          other: named(await select('example.org/tier!=front')),
+          before: isSet(await record('one')),
+        };
+        const gone = await remove('one');
+        return {
+          ...notes,
+          after: isSet(gone),
+          lived: seconds(gone.spec?.createdAt, gone.spec?.deletedAt),
+          versions: `${first('one').version} to ${gone.version}`,
+          grew: String(gone.version > first('one').version && first('one').version > 1),
+          reason: gone.status?.reason ?? '',
+        };
+      },
+      rows: [
+        vcpu('vcpu-1', 1),
+        memory('memory_in_mb-512', 512),
+        {
+          row: 'machine/id-and-namespace',
+          expected: 'default/machine-one',
+          guest: booted,
+          host: ({ record }) => `${record.spec?.namespace}/${record.spec?.id}`,
+        },
+        {
+          row: 'machine/labels',
+          expected: 'found by what matches, not by what does not',
+          guest: booted,
+          host: ({ notes, record }) =>
+            judged(
+              notes.matching === 'yes' && notes.other === 'no' && record.spec?.labels['example.org/tier'] === 'front',
+              `matching selector: ${notes.matching}, other: ${notes.other}`,
+            ),
+        },
+        {
+          row: 'machine/version',
+          expected: 'grows with every change',
+          guest: booted,
+          host: ({ notes }) => judged(notes.grew === 'true', notes.versions ?? ''),
+        },
+        {
+          row: 'machine/created_at',
+          expected: 'before the guest reported, less than 5 minutes',
+          guest: ({ report, record }) => {
+            const after = Number(report.text('clock')) - ms(record.spec?.createdAt) / 1_000;
+            return judged(after > -1 && after < 300, `its clock is ${after.toFixed(0)} s later`);
+          },
+        },
+        {
+          row: 'machine/updated_at',
+          expected: 'when the spec was written: at its creation',
+          guest: booted,
+          host: ({ record }) => {
+            const after = seconds(record.spec?.createdAt, record.spec?.updatedAt);
+            return judged(after === '0.0 s', `${after} after created_at`);
+          },
+        },
+        {
+          row: 'machine/deleted_at',
+          expected: 'set by the delete alone',
+          guest: booted,
+          host: ({ notes }) =>
+            judged(
+              notes.before === 'not set' && notes.after === 'set' && notes.reason === 'Deleted',
+              `${notes.before}, then ${notes.after} ${notes.lived} after created_at`,
+            ),
+        },
+        {
+          row: 'machine/status.retry',
+          expected: '0 of a guest that booted at once',
+          guest: ({ reports }) =>
+            judged(reports.length === 1, `booted ${reports.length} time: ${reports[0]?.text('boot_id')}`),
+          host: ({ record }) => judged(record.status?.retry === 0, String(record.status?.retry)),
+        },
+        {
+          row: 'machine/status.kernel_mount',
+          expected: 'the file that was booted',
+          guest: booted,
+          host: (seen) => mount(seen.record.status?.kernelMount, seen),
+        },
+        {
+          row: 'machine/status.initrd_mount',
+          expected: 'the file that was unpacked',
+          guest: booted,
+          host: (seen) => mount(seen.record.status?.initrdMount, seen),
+        },
+        {
+          row: 'machine/status.volumes',
+          expected: 'the size that the guest sees, and where it lies',
+          guest: ({ report, record }) => {
+            const bytes = Number(report.value('disk', 'vda', 'bytes'));
+            return judged(bytes === (record.status?.volumes.root?.sizeInMb ?? 0) * MIB, `${bytes / MIB} MiB`);
+          },
+          host: (seen) => {
+            const root = seen.record.status?.volumes.root;
+            const where = mount(root?.mount, seen);
+            return typeof where === 'string' ? where : { ...where, text: `${root?.sizeInMb} MiB, ${where.text}` };
+          },
+        },
+        {
+          row: 'machine/status.network_interfaces',
+          expected: 'device, index and MAC as the host has them',
+          guest: ({ report, record }) => {
+            const mac = report.value('link', 'eth0', 'mac');
+            return judged(mac === record.status?.networkInterfaces.eth0?.guestMac, mac);
+          },
+          host: ({ host, record }) => {
+            const nic = record.status?.networkInterfaces.eth0;
+            const link = host.links.find(({ ifname }) => ifname === nic?.hostDeviceName);
+            const ok = link?.ifindex === nic?.index && link?.address === nic?.macAddress && link !== undefined;
+            return judged(ok, `${link?.ifname} ${link?.ifindex} ${link?.address}`);
+          },
+        },
+      ],
+    },
+  ],
+  refused: [
+    {
+      row: 'machine/vcpu-negative',
+      spec: (images) => reporting(images, { vcpu: -1 }),
+      field: 'vcpu',
+      words: '-1 is negative',
+    },
+    {
+      row: 'machine/vcpu-more-than-the-provider',
+      spec: (images) => reporting(images, { vcpu: 100_000 }),
+      field: 'vcpu',
+      words: 'takes 1 to',
+    },
+    {
+      row: 'machine/memory_in_mb-negative',
+      spec: (images) => reporting(images, { memoryInMb: -5 }),
+      field: 'memory_in_mb',
+      words: '-5 is negative',
+    },
+    {
+      row: 'machine/provider-unknown',
+      spec: (images) => reporting(images, { provider: 'vmware' }),
+      field: 'provider',
+      words: '"vmware" is none of this daemon\'s',
+    },
+    {
+      row: 'machine/provider_options-unknown',
+      spec: (images) => reporting(images, { providerOptions: { 'qemu.turbo': 'on' } }),
+      field: 'provider_options[qemu.turbo]',
+      words: 'there are: ',
+    },
+    {
+      row: 'machine/outputs-given',
+      spec: (images) => reporting(images, { uid: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }),
+      field: 'uid',
+      words: 'set by the daemon only',
+    },
+  ],
+};
+
+export { memory, vcpu };

@@ -1,0 +1,152 @@
+#!/bin/sh
+# Says all that this guest sees, a line for each thing, so that a row of the
+# suite is judged by what the guest said and nothing else:
+#
+#   report: begin=1
+#   report: cpus=2
+#   report: disk=vdb ro=1 bytes=67108864 serial=data
+#   …
+#   report: end=57
+#
+# `end` counts the lines before it. Then it waits for a line on the console,
+# words that it is to act on (see `act`), and says everything again; or
+# `reboot`. Words of the kernel's command line that begin with `report.` are
+# acted on first.
+export PATH=/bin:/sbin:/usr/bin:/usr/sbin
+lines=/run/report.lines
+
+say() { echo "$*" >>"$lines"; }
+
+# Where a file system of a disk is mounted, its root directory and not a part of it.
+mounted_at() { awk -v want="$1" '$3 == want && $4 == "/" { print $5; exit }' /proc/self/mountinfo; }
+
+number_of() { cat "/sys/class/block/$1/dev"; }
+
+machine() {
+  say "cpus=$(nproc)"
+  say "mem_kib=$(awk '/^MemTotal:/ { print $2 }' /proc/meminfo)"
+  say "cmdline=$(cat /proc/cmdline)"
+  say "uname=$(uname -r) $(uname -v)"
+  say "hostname=$(hostname)"
+  say "clock=$(date +%s)"
+  say "boot_id=$(cat /proc/sys/kernel/random/boot_id)"
+}
+
+volumes() {
+  for disk in /sys/block/vd*; do
+    [ -e "$disk" ] || continue
+    name=${disk##*/}
+    say "disk=$name ro=$(cat "$disk/ro") bytes=$(($(cat "$disk/size") * 512)) serial=$(cat "$disk/serial")"
+    volume=$name
+    for part in "$disk/$name"[0-9]*; do
+      [ -e "$part" ] || continue
+      volume=${part##*/}
+      say "partition=$volume of=$name start=$(cat "$part/start") bytes=$(($(cat "$part/size") * 512))"
+    done
+    if [ -x /sbin/blkid ]; then
+      say "blkid=$volume $(/sbin/blkid -p -o export "/dev/$volume" | tr '\n' ' ')"
+    fi
+    volume "$disk" "$volume"
+  done
+  # The kernel escapes what is no plain character (proc(5)).
+  while read -r source path type options _; do
+    case $source in /dev/vd*) say "mount=${source#/dev/} $path $type $options" ;; esac
+  done </proc/mounts
+}
+
+# The file system of one volume: what it holds, and whether it can be written.
+volume() {
+  path=$(printf "$(mounted_at "$(number_of "$2")")") # \040 is a blank
+  own=''
+  if [ -z "$path" ]; then
+    path=/run/volumes/$2
+    own=$path
+    mkdir -p "$path"
+    mount -t ext4 -o ro "/dev/$2" "$path" 2>/dev/null || { say "unreadable=$2"; return; }
+  fi
+  say "df=$2 kib=$(df -Pk "$path" | awk 'END { print $2 }')"
+  [ "$path" = / ] || files "$2" "$path"
+  ro=$(cat "$1/ro")
+  # As it would be mounted to be written.
+  [ -z "$own" ] || mount -o remount,rw "$own" 2>/dev/null
+  if touch "$path/report.touched" 2>/dev/null && sync; then say "write=$2 ok"; else say "write=$2 refused"; fi
+  # What the file system refuses, the disk may take: it is asked where that harms nothing.
+  if [ "$ro" = 1 ]; then
+    if echo x 2>/dev/null >"/dev/$2"; then say "write_device=$2 ok"; else say "write_device=$2 refused"; fi
+  fi
+  [ -z "$own" ] || umount "$own"
+}
+
+files() {
+  (cd "$2" && find . -xdev ! -path './lost+found*' ! -name report.touched | sort | head -n 60) >/run/report.files
+  while read -r file; do
+    at=$2/$file
+    say "file=$1 $file mode=$(stat -c %f "$at") owner=$(stat -c %u:%g "$at") links=$(stat -c %h "$at")" \
+      "inode=$(stat -c %i "$at")$([ -L "$at" ] && echo " to=$(readlink "$at")")"
+    [ -f "$at" ] && [ ! -L "$at" ] && [ "$(stat -c %s "$at")" -le 64 ] &&
+      say "text=$1 $file $(tr '\n' '|' <"$at")"
+    case $file in
+      # The kernel gives it what its extended attribute says.
+      */capable/busybox) say "capabilities=$1 $file $(su -s /bin/sh nobody -c "$at grep CapEff /proc/self/status" | tr -d '\t')" ;;
+    esac
+  done </run/report.files
+}
+
+interfaces() {
+  for nic in /sys/class/net/*; do
+    name=${nic##*/}
+    [ "$name" != lo ] || continue
+    say "link=$name index=$(cat "$nic/ifindex") mac=$(cat "$nic/address") state=$(cat "$nic/operstate")"
+    ip -4 -o addr show dev "$name" | awk '{ print $4 }' | while read -r address; do say "address=$name $address"; done
+  done
+  ip route | while read -r route; do say "route=$route"; done
+  sed -n 's/^nameserver //p' /etc/resolv.conf 2>/dev/null | while read -r server; do say "dns=$server"; done
+}
+
+# ping=ADDRESS[,DEVICE]   get=NAME,URL[,DEVICE]   mark=TEXT   sleep=S
+act() {
+  case $1 in
+    ping=*)
+      to=${1#ping=}
+      if ping -c 1 -W 5 ${2:+-I "$2"} "${to%%,*}" >/dev/null 2>&1; then say "ping=$to ok"; else say "ping=$to lost"; fi
+      ;;
+    mark=*)
+      say "mark_before=$(cat /mark 2>/dev/null || echo none)"
+      echo "${1#mark=}" >/mark
+      sync
+      echo 3 >/proc/sys/vm/drop_caches
+      say "mark_after=$(cat /mark)"
+      ;;
+    mark) say "mark=$(cat /mark 2>/dev/null || echo none)" ;;
+    *) say "unknown=$1" ;;
+  esac
+}
+
+report() {
+  : >"$lines"
+  say "begin=$turn"
+  for word in "$@"; do act "$word"; done
+  set +f
+  machine
+  volumes
+  interfaces
+  # One write for a line: nothing of the kernel's or another program's comes in between.
+  while IFS= read -r line; do echo "report: $line"; done <"$lines"
+  echo "report: end=$(wc -l <"$lines")"
+  set -f
+}
+
+dmesg -n 1
+turn=1
+words=''
+set -f # what is typed is no pattern
+for word in $(cat /proc/cmdline); do
+  case $word in report.*) words="$words ${word#report.}" ;; esac
+done
+stty -F /dev/ttyS0 -echo
+report $words
+while read -r words; do
+  [ "$words" != reboot ] || reboot
+  turn=$((turn + 1))
+  report $words
+done </dev/ttyS0
