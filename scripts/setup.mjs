@@ -51,6 +51,8 @@ export async function setup({ tests = false, images = [] } = {}) {
   // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
   const flags = ['--locked', ...(tests ? ['--tests'] : []), ...images.map((name) => `--image=${name}`)];
   const lock = ['flock', '--no-fork', join(CACHE, 'setup.lock')];
+  if (spawnSync('flock', ['--nonblock', join(CACHE, 'setup.lock'), 'true']).status === 1)
+    console.log('Another set-up is at work here: waiting for it');
   const status = await attended([...lock, process.execPath, import.meta.filename, ...flags]);
   if (status !== 0 || !isReady()) throw new Stop('the set-up did not succeed; what it said is above');
 }
