@@ -34,13 +34,19 @@ import { files } from '../host/files.ts';
 import { createProcesses } from '../host/processes.ts';
 import { run } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
+import { createCidataDisks } from '../metadata/cidata.ts';
+import { createSeeds } from '../metadata/seeds.ts';
+import { createMetadataServer } from '../metadata/server.ts';
+import { createTokens } from '../metadata/tokens.ts';
 import { createNetwork } from '../network/network.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
+import type { Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { createServices } from '../service/create-services.ts';
+import type { HostStepPorts } from '../steps/host-network.ts';
+import { nicsOf } from '../steps/managed.ts';
 import { Database, holdLock } from '../store/database.ts';
 import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
@@ -63,7 +69,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: Network & PortGuards & Publisher & Surroundings;
+  readonly network: HostStepPorts & Surroundings;
   close(): void;
 }
 
@@ -189,7 +195,17 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log });
   const bridge = config['bridge-name'];
   const attached = bridge === '' ? undefined : new AttachedBridge({ bridge, names, ledger, network, clock, log });
-  const ports = { names, files, images, volumes, network, managed, attached, guests, vmm: vmmOf };
+  const metadata = createMetadataServer({
+    seed: createSeeds((uid) => {
+      const vm = store.get(uid as Uid);
+      return vm && vm.goneAt === undefined ? { vm, nics: nicsOf({ managed, attached }, vm) } : undefined;
+    }),
+    tokens: createTokens(tokenKey(store), clock),
+    clock,
+    log,
+  });
+  const cidata = createCidataDisks({ run, files });
+  const ports = { names, files, images, volumes, network, managed, attached, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports });
   const scheduler = new Scheduler(
     createReconciler({
@@ -293,7 +309,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     async recover() {
       purge();
       attached?.start();
-      await recover({ store, images, scheduler, network: managed, clock, log }, stopping.signal);
+      await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
       isReconciling = false;
     },
     async stop() {
@@ -304,12 +320,20 @@ export async function compose(config: Config, version: string, opened: Opened, l
       attached?.release();
       await api.stop();
       await scheduler.stop();
+      await metadata.close();
       await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();
       opened.close();
     },
   };
+}
+
+/** The seal of the metadata service's tokens: kept, so that a guest's are good for the next daemon too. */
+function tokenKey(store: Store): Uint8Array {
+  const key = store.recall('metadata-token-key') ?? randomBytes(32).toString('base64');
+  store.remember('metadata-token-key', key);
+  return Buffer.from(key, 'base64');
 }
 
 const REMEMBERED_NETWORK = 'managed-network';

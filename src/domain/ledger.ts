@@ -11,6 +11,8 @@ export interface VmStepArgs {
   directory: object;
   /** One volume: the image's file system, writable for this microVM alone. */
   volume: { id: string };
+  /** The disk with the metadata of a microVM that cannot ask for it. */
+  cidata: object;
   /** The DHCP reservation of one interface. */
   lease: { nic: string };
   /** What one interface may send as: its own MAC and IPv4 address. */
@@ -19,6 +21,8 @@ export interface VmStepArgs {
   tap: { nic: string };
   /** The host's ports that lead to one interface. */
   publish: { nic: string };
+  /** The microVM's port of the metadata service, and who is led to it. */
+  metadata: object;
   /** The VMM's process. */
   vmm: object;
 }
@@ -31,10 +35,12 @@ export const VM_STEP_KINDS = [
   'image',
   'directory',
   'volume',
+  'cidata',
   'lease',
   'guard',
   'tap',
   'publish',
+  'metadata',
   'vmm',
 ] as const satisfies readonly VmStepKind[];
 
@@ -45,6 +51,7 @@ export type SharedKind =
   | 'firewall'
   | 'guards'
   | 'publishing'
+  | 'metadata-path'
   | 'dhcp'
   | 'image-tree'
   | 'golden';

@@ -1,3 +1,6 @@
+import { shorten } from './labels.ts';
+import type { Spec } from './spec.ts';
+
 /**
  * All of one microVM's metadata together, decoded, with its keys: bytes. It
  * lies in the record, and so in every event of the record.
@@ -23,3 +26,41 @@ export function decodedLength(text: string): number {
 }
 
 export const withoutLineEnds = (text: string): string => text.replaceAll(/[\r\n]/g, '');
+
+/**
+ * How a guest has its metadata: from the service, where one of its interfaces
+ * may ask; from a disk, where there is any and none may.
+ */
+export function metadataBy({
+  interfaces,
+  metadata,
+}: Pick<Spec, 'interfaces' | 'metadata'>): 'service' | 'disk' | 'none' {
+  if (interfaces.some((nic) => nic.allowMetadata)) return 'service';
+  return Object.keys(metadata).length > 0 ? 'disk' : 'none';
+}
+
+/** What is wrong with a spec's metadata, in API field names. */
+export function checkMetadata(metadata: Spec['metadata'], bad: (field: string, description: string) => void): void {
+  let total = 0;
+  const names = new Map<string, string>();
+  for (const [key, value] of Object.entries(metadata)) {
+    const field = `metadata[${shorten(key)}]`;
+    const before = names.get(key.toLowerCase());
+    if (!isMetadataKey(key))
+      bad(
+        field,
+        'the key must have at most 128 letters, digits, "-", "_", "." and begin and end with none of "." and "-"',
+      );
+    else if (before !== undefined)
+      bad(field, `differs from "${shorten(before)}" by upper and lower case alone: a FAT disk cannot hold both`);
+    names.set(key.toLowerCase(), key);
+    if (isBase64(value)) {
+      const bytes = decodedLength(value);
+      total += key.length + bytes;
+      if (key === 'meta-data' && bytes > MAX_META_DATA_BYTES)
+        bad(field, `has ${bytes} bytes: at most ${MAX_META_DATA_BYTES}; what is longer belongs in user-data`);
+    } else bad(field, `"${shorten(value)}" is no base64: encode it, e.g. with \`base64 -w0 FILE\``);
+  }
+  if (total > MAX_METADATA_BYTES)
+    bad('metadata', `has ${total} bytes, decoded and with its keys: at most ${MAX_METADATA_BYTES}`);
+}

@@ -71,6 +71,8 @@ export interface Allocation {
   /** The unprivileged uid and gid that its VMM runs as. */
   readonly vmmUser: number;
   readonly interfaces: Readonly<Record<string, AllocatedInterface>>;
+  /** The host's port that its metadata is served on; absent where no interface may ask for it. */
+  readonly metadataPort?: number;
 }
 
 export interface AllocatedInterface {

@@ -1,4 +1,5 @@
 import type { LedgerEntry, VmStep } from './ledger.ts';
+import { metadataBy } from './metadata.ts';
 import type { MicroVm } from './microvm.ts';
 import type { Spec } from './spec.ts';
 
@@ -7,10 +8,12 @@ export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
 
 /** Everything that a microVM of this spec needs, in the order in which it is made. */
 export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
+  const metadata = metadataBy(spec);
   return [
     ...imageSteps(spec),
     { kind: 'directory', key: '' },
     ...spec.volumes.map(({ id }) => ({ kind: 'volume', key: id, id }) as const),
+    ...(metadata === 'disk' ? [{ kind: 'cidata', key: '' } as const] : []),
     ...spec.interfaces.flatMap(
       ({ name, publishedPorts }) =>
         [
@@ -24,6 +27,7 @@ export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
           ...(publishedPorts.length === 0 ? [] : [{ kind: 'publish', key: name, nic: name } as const]),
         ] as const,
     ),
+    ...(metadata === 'service' ? [{ kind: 'metadata', key: '' } as const] : []),
     { kind: 'vmm', key: '' },
   ];
 }

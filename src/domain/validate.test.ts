@@ -391,8 +391,6 @@ describe('labels', () => {
 
 test.each<[string, Partial<SpecDraft>]>([
   ['interfaces[0].type', { interfaces: [{ ...nic, type: 'MACVTAP' }] }],
-  ['interfaces[0].allow_metadata_req', { interfaces: [{ ...nic, allowMetadata: true }] }],
-  ['metadata', { metadata: { 'user-data': 'eA==' } }],
   ['restart_policy', { restartPolicy: 'ALWAYS' }],
 ])('%s is refused by name until it is built', (field, changes) => {
   expect(wrongIn(changes)).toEqual([expect.stringMatching(/not built yet/)]);

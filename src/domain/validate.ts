@@ -4,6 +4,7 @@ import { Fault, type Violation } from './fault.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
+import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
 import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
 import { parseStatic } from './static-address.ts';
@@ -55,8 +56,8 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   if (draft.initrd) checkFile('initrd', draft.initrd, bad);
   checkVolumes(draft, bad);
   if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
-  const macs = checkInterfaces(draft.interfaces, bad, unbuilt);
-  unbuilt('metadata', Object.keys(draft.metadata).length > 0);
+  const macs = checkInterfaces(draft.interfaces, bad);
+  checkMetadata(draft.metadata, bad);
   if (draft.provider !== '' && !PROVIDER.test(draft.provider))
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
   unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
@@ -77,7 +78,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     ...(draft.initrd && { initrd: toFile(draft.initrd) }),
     volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
     interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
-    metadata: {},
+    metadata: draft.metadata,
     provider: draft.provider,
     restartPolicy: 'ON_FAILURE',
     providerOptions: draft.providerOptions,
@@ -85,7 +86,6 @@ export function validate(draft: SpecDraft, newId: string): Spec {
 }
 
 type Bad = (field: string, description: string) => void;
-type Unbuilt = (field: string, isSet: boolean) => void;
 
 function checkName(field: string, value: string, bad: Bad): string {
   if (value !== '' && (!NAME.test(value) || value.includes('..')))
@@ -128,11 +128,7 @@ function checkOwnWords(cmdline: string, { volumes, interfaces }: SpecDraft, bad:
 }
 
 /** @returns the MAC addresses in one form, by index */
-function checkInterfaces(
-  interfaces: readonly InterfaceDraft[],
-  bad: Bad,
-  unbuilt: Unbuilt,
-): readonly (string | undefined)[] {
+function checkInterfaces(interfaces: readonly InterfaceDraft[], bad: Bad): readonly (string | undefined)[] {
   const names = new Set<string>();
   const macs = new Set<string>();
   const addresses = new Set<string>();
@@ -149,7 +145,6 @@ function checkInterfaces(
     names.add(nic.name);
     if (nic.type === 'MACVTAP') bad(`${at}.type`, 'MACVTAP (also when left out) is not built yet: give TAP');
     else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
-    unbuilt(`${at}.allow_metadata_req`, nic.allowMetadata);
     if (nic.address) {
       const fixed = parseStatic(nic.address);
       if ('wrong' in fixed) bad(`${at}.address`, fixed.wrong);
@@ -196,7 +191,7 @@ const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(fi
 const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
   name: draft.name,
   type: 'TAP',
-  allowMetadata: false,
+  allowMetadata: draft.allowMetadata,
   publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),
   ...(draft.address && { address: draft.address }),

@@ -5,7 +5,8 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
-import type { Network, PortGuards, Publisher, Surroundings, TapIntent } from '../ports/network.ts';
+import type { Surroundings, TapIntent } from '../ports/network.ts';
+import type { HostStepPorts } from '../steps/host-network.ts';
 import { makeHostStep } from './host-step.ts';
 import { restorePorts } from './restore-ports.ts';
 
@@ -13,7 +14,7 @@ export interface AttachedBridgeDeps {
   readonly bridge: string;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: Network & PortGuards & Publisher & Pick<Surroundings, 'bridgeMissing'>;
+  readonly network: HostStepPorts & Pick<Surroundings, 'bridgeMissing'>;
   readonly clock: Clock;
   readonly log: Log;
 }

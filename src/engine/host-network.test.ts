@@ -69,10 +69,10 @@ describe('the network', () => {
     const host = new FakeHost();
     const uids = [await host.create({ id: 'a' }), await host.create({ id: 'b' })];
     for (const uid of uids) await host.until(uid, 'CREATED');
-    const { tables, guards, ports } = host.world;
-    const before = [tables, guards, ports].map((set) => [...set].sort());
-    expect(before.map((set) => set.length)).toEqual([3, 2, 2]);
-    for (const set of [tables, guards, ports]) set.clear();
+    const { tables, guards, ports, ways, rules } = host.world;
+    const before = [tables, guards, ports, ways, rules].map((set) => [...set].sort());
+    expect(before.map((set) => set.length)).toEqual([5, 2, 2, 2, 1]);
+    for (const set of [tables, guards, ports, ways, rules]) set.clear();
     // One that cannot be made again keeps none of the others, and is tried again.
     host.world.next('guard', fail(new Fault('tool', 'nft is away')));
     host.clock.advance(2_000);
@@ -81,17 +81,17 @@ describe('the network', () => {
     await eventually('it looks again', () => host.clock.waiting === 1);
     host.clock.advance(2_000);
     await eventually('all is mended', () => guards.size === 2);
-    expect([tables, guards, ports].map((set) => [...set].sort())).toEqual(before);
+    expect([tables, guards, ports, ways, rules].map((set) => [...set].sort())).toEqual(before);
   });
 
   test('swept away while no daemon ran is whole again with the next one', async () => {
     const host = new FakeHost();
     await host.until(await host.create(), 'CREATED');
-    const { tables, guards, ports } = host.world;
+    const { tables, guards, ports, ways, rules } = host.world;
     host.life.dead = true;
-    for (const set of [tables, guards, ports]) set.clear();
+    for (const set of [tables, guards, ports, ways, rules]) set.clear();
     await host.restart();
-    await eventually('all is mended', () => guards.size === 1 && ports.size === 1);
+    await eventually('all is mended', () => guards.size === 1 && ports.size === 1 && ways.size === 1);
   });
 
   test('of a microVM that is deleted meanwhile nothing is left', async () => {

@@ -2,15 +2,24 @@ import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
-import { aliasPrefix, bridgeName, interfacePrefix, type Names, networkDirectory, tableName } from '../domain/names.ts';
+import {
+  aliasPrefix,
+  bridgeName,
+  interfacePrefix,
+  metadataTableName,
+  type Names,
+  networkDirectory,
+  routingTable,
+  tableName,
+} from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { DhcpIntent, LeaseIntent, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
+import type { DhcpIntent, LeaseIntent, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
-import type { HostStepIntents, HostStepKind } from '../steps/host-network.ts';
+import type { HostStepIntents, HostStepKind, HostStepPorts } from '../steps/host-network.ts';
 import { makeHostStep } from './host-step.ts';
 import { restorePorts } from './restore-ports.ts';
 
@@ -18,7 +27,7 @@ export interface HostNetworkDeps {
   readonly cidr: Cidr;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: Network & PortGuards & Publisher & Pick<Surroundings, 'overlaps' | 'forwardingBlocked'>;
+  readonly network: HostStepPorts & Pick<Surroundings, 'overlaps' | 'forwardingBlocked'>;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
@@ -96,6 +105,13 @@ export class HostNetwork implements ManagedNetwork {
     await this.#step('firewall', { table: tableName(this.#deps.names), bridge: this.bridge, cidr: this.cidr });
     await this.#step('guards', { table: tableName(this.#deps.names), prefix: interfacePrefix(this.#deps.names) });
     await this.#step('publishing', { table: tableName(this.#deps.names), bridge: this.bridge, cidr: this.cidr });
+    await this.#step('metadata-path', {
+      table: metadataTableName(this.#deps.names),
+      prefix: interfacePrefix(this.#deps.names),
+      bridge: this.bridge,
+      address: gatewayOf(this.#deps.cidr),
+      routes: routingTable(this.#deps.names),
+    });
     await this.#step('dhcp', this.#dhcp());
   }
 
@@ -159,12 +175,21 @@ export class HostNetwork implements ManagedNetwork {
     if (!this.#stop.signal.aborted) this.#deps.log.error('the network could not be mended', { error: String(error) });
   }
 
-  /** Bridge, tables and DHCP server: each may be swept away by another program of the host. */
+  /** Bridge, tables, routing rule and DHCP server: each may be swept away by another program of the host. */
   async #isWhole(): Promise<boolean> {
     const { network, names } = this.#deps;
     if (!(await network.dhcpRuns(this.#dhcp()))) return false;
-    const tables = await network.tables(AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]));
-    return ['inet', 'bridge', 'ip'].every((family) => tables.includes(`${family} ${tableName(names)}`));
+    const limit = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    const tables = await network.tables(limit);
+    const rules = await network.rules(limit);
+    const wanted = [
+      ...['inet', 'bridge', 'ip'].map((family) => `${family} ${tableName(names)}`),
+      ...['inet', 'bridge'].map((family) => `${family} ${metadataTableName(names)}`),
+    ];
+    return (
+      wanted.every((table) => tables.includes(table)) &&
+      rules.some(({ routes }) => routes === String(routingTable(names)))
+    );
   }
 
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */

@@ -143,6 +143,7 @@ describe('a delete', () => {
     await host.until(uid, 'gone');
     expect(host.world.calls).toEqual([
       'undo vmm',
+      'undo metadata',
       'undo publish',
       'undo tap',
       'undo guard',

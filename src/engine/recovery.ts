@@ -1,16 +1,21 @@
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Images } from '../ports/images.ts';
+import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
+import type { MetadataServer } from '../ports/metadata.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostNetwork } from './host-network.ts';
 import type { Scheduler } from './scheduler.ts';
+import { serveMetadata } from './serve-metadata.ts';
 
 export interface RecoveryDeps {
   readonly store: Store;
+  readonly ledger: Ledger;
   readonly images: Images;
   readonly scheduler: Scheduler;
   readonly network: HostNetwork | undefined;
+  readonly metadata: MetadataServer;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -24,7 +29,8 @@ const ADOPT_MS = 3_000;
  * should run have been looked at; the rest goes on.
  */
 export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<void> {
-  const { store, images, scheduler, network, clock, log } = deps;
+  const { store, ledger, images, scheduler, network, metadata, clock, log } = deps;
+  void attempt(log, 'serve metadata', () => serveMetadata({ ledger, server: metadata, clock, log }, signal));
   const vms = store.list({});
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
   for (const uid of running) scheduler.wake(uid);

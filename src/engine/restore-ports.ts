@@ -1,8 +1,20 @@
 import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import type { GuardIntent, Network, PortGuards, Publisher, PublishIntent, TapIntent } from '../ports/network.ts';
+import type {
+  GuardIntent,
+  MetadataPaths,
+  MetadataPortIntent,
+  Network,
+  PortGuards,
+  Publisher,
+  PublishIntent,
+  TapIntent,
+} from '../ports/network.ts';
 
-type Ports = Pick<Network, 'addTap' | 'removeTap'> & Pick<PortGuards, 'addGuard' | 'removeGuard'> & Partial<Publisher>;
+type Ports = Pick<Network, 'addTap' | 'removeTap'> &
+  Pick<PortGuards, 'addGuard' | 'removeGuard'> &
+  Partial<Publisher> &
+  Partial<MetadataPaths>;
 
 /**
  * Makes again what microVMs have of the host's network, after bridge or tables
@@ -36,6 +48,7 @@ export async function restorePorts(
   await again<GuardIntent>('guard', network.addGuard, network.removeGuard);
   await again<TapIntent>('tap', network.addTap, network.removeTap);
   await again<PublishIntent>('publish', network.addPorts, network.removePorts);
+  await again<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
   if (failures.length > 0) throw failures[0];
 }
 

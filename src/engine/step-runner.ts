@@ -38,8 +38,8 @@ const lanes = (): Record<Lane, Semaphore> => ({
 /** Which steps a condition stands for. */
 const CONDITIONS = [
   ['ImagesReady', ['image']],
-  ['DisksReady', ['directory', 'volume']],
-  ['NetworkReady', ['lease', 'guard', 'tap', 'publish']],
+  ['DisksReady', ['directory', 'volume', 'cidata']],
+  ['NetworkReady', ['lease', 'guard', 'tap', 'publish', 'metadata']],
 ] as const;
 
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */

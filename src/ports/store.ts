@@ -50,8 +50,8 @@ export interface Store {
   gone(uid: Uid, consoleTail?: string): void;
   /** Forgets records that were gone before this time, and old events. */
   purge(goneBefore: number, eventsBefore: number): void;
-  /** Which MAC addresses, IPv4 addresses, DNS names, published ports and VMM users are taken. */
-  allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user'): ReadonlySet<string>;
+  /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
+  allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;
   /** Remembers a value for ever in the database, e.g. the address given last. */
   remember(key: string, value: string): void;
   recall(key: string): string | undefined;

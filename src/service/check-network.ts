@@ -37,13 +37,20 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
         : undefined;
     return description === undefined ? [] : [{ field: `interfaces[${i}].address`, description }];
   });
+  const unserved = network
+    ? []
+    : interfaces.flatMap(({ allowMetadata }, i) => {
+        const description = `metadata is served on the managed network only: on bridge ${bridge} leave it out, and metadata comes on a disk`;
+        return allowMetadata ? [{ field: `interfaces[${i}].allow_metadata_req`, description }] : [];
+      });
   const published = interfaces.flatMap(({ publishedPorts }, i) =>
     publishedPorts.map((port, k) => ({ port, at: `interfaces[${i}].published_ports[${k}]` })),
   );
-  if (published.length === 0) return wrongAddresses;
+  if (published.length === 0) return [...wrongAddresses, ...unserved];
   if (!network)
     return [
       ...wrongAddresses,
+      ...unserved,
       ...published.map(({ at }) => ({
         field: at,
         description: `ports are published on the managed network only: bridge ${bridge} is not ours to route to`,

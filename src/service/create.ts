@@ -4,6 +4,7 @@ import { guestName } from '../domain/guest-name.ts';
 import { guestWords } from '../domain/guest-words.ts';
 import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
+import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics, parseStatic } from '../domain/static-address.ts';
@@ -30,7 +31,11 @@ export async function create(
       version: 1,
       generation: 1,
       spec,
-      allocation: { vmmUser: takeUser(context), interfaces: takeInterfaces(context, spec, uid) },
+      allocation: {
+        vmmUser: takeUser(context),
+        interfaces: takeInterfaces(context, spec, uid),
+        ...(metadataBy(spec) === 'service' && { metadataPort: takeMetadataPort(context) }),
+      },
       state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
       made: { volumes: {}, interfaces: {} },
       conditions: [],
@@ -94,22 +99,50 @@ function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: st
   ];
 }
 
-/** Round and round through the range, so that a uid rests before it is used again. */
-function takeUser({ store, vmmUsers: { first, last } }: ServiceContext): number {
-  const taken = store.allocated('vmm-user');
+function takeUser({ store, vmmUsers }: ServiceContext): number {
+  const user = takeNext(store, 'vmm-user', vmmUsers);
+  if (user !== undefined) return user;
+  throw new Fault(
+    'full',
+    `Every user of the range ${vmmUsers.first}-${vmmUsers.last} runs a VMM: delete microVMs or widen --vmm-uid-range`,
+  );
+}
+
+/** Round and round through the range, so that a number rests before it is used again. */
+function takeNext(
+  store: ServiceContext['store'],
+  kind: 'vmm-user' | 'metadata-port',
+  { first, last }: { readonly first: number; readonly last: number },
+): number | undefined {
+  const taken = store.allocated(kind);
   const size = last - first + 1;
-  const before = Number(store.recall('last-vmm-user') ?? first - 1);
+  const before = Number(store.recall(`last-${kind}`) ?? first - 1);
   // The range may have been another.
   const start = before >= first && before <= last ? before + 1 - first : 0;
   for (let i = 0; i < size; i++) {
-    const user = first + ((start + i) % size);
-    if (taken.has(String(user))) continue;
-    store.remember('last-vmm-user', String(user));
-    return user;
+    const number = first + ((start + i) % size);
+    if (taken.has(String(number))) continue;
+    store.remember(`last-${kind}`, String(number));
+    return number;
   }
+  return undefined;
+}
+
+/**
+ * Ports of the host's address on the managed network. Below those that Linux
+ * gives out by itself (32768, ip(7)) and Kubernetes for its services (30000);
+ * as marks they have none of the bits above 0x7fff, by which other programs
+ * of a host drop packets.
+ */
+const METADATA_PORTS = { first: 20_000, last: 29_999 };
+
+function takeMetadataPort({ store }: ServiceContext): number {
+  const port = takeNext(store, 'metadata-port', METADATA_PORTS);
+  if (port !== undefined) return port;
+  const { first, last } = METADATA_PORTS;
   throw new Fault(
     'full',
-    `Every user of the range ${first}-${last} runs a VMM: delete microVMs or widen --vmm-uid-range`,
+    `Every port from ${first} to ${last} serves a microVM's metadata: delete microVMs, or leave allow_metadata_req out`,
   );
 }
 

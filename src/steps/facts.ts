@@ -15,9 +15,11 @@ export interface StepResults {
   };
   directory: null;
   volume: Disk & { readonly digest: string };
+  cidata: { readonly path: string };
   lease: null;
   guard: null;
   publish: null;
+  metadata: null;
   tap: { readonly index: number; readonly mac: string };
   vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
 }

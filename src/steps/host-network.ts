@@ -4,6 +4,8 @@ import type {
   DhcpIntent,
   FirewallIntent,
   GuardsIntent,
+  MetadataPathIntent,
+  MetadataPaths,
   Network,
   PortGuards,
   Publisher,
@@ -18,10 +20,11 @@ export interface HostStepIntents {
   firewall: FirewallIntent;
   guards: GuardsIntent;
   publishing: PublishingIntent;
+  'metadata-path': MetadataPathIntent;
   dhcp: DhcpIntent;
 }
 export type HostStepKind = keyof HostStepIntents & SharedKind;
-export type HostStepPorts = Network & PortGuards & Publisher;
+export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths;
 
 interface HostStepDef<I> {
   readonly timeoutMs: number;
@@ -56,6 +59,11 @@ export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepInte
     timeoutMs: 20_000,
     make: (intent, network, signal) => network.addPublishing(intent, signal),
     unmake: (intent, network, signal) => network.removePublishing(intent, signal),
+  },
+  'metadata-path': {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addMetadataPath(intent, signal),
+    unmake: (intent, network, signal) => network.removeMetadataPath(intent, signal),
   },
   dhcp: {
     timeoutMs: 20_000,

@@ -1,7 +1,21 @@
 import { Fault } from '../domain/fault.ts';
+import { type Cidr, parseCidr } from '../domain/ipv4.ts';
 import type { MicroVm } from '../domain/microvm.ts';
+import type { GuestNic } from '../domain/network-config.ts';
+import { guestNics } from '../domain/static-address.ts';
 import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
 import type { StepPorts } from './step.ts';
+
+/** @throws Fault `tool` for what is no CIDR: it comes from the daemon's configuration, which was checked */
+export function cidrOf({ cidr }: ManagedNetwork): Cidr {
+  const parsed = parseCidr(cidr);
+  if (parsed) return parsed;
+  throw new Fault('tool', `The managed network ${cidr} is none`);
+}
+
+/** The interfaces as their guest is told of them. */
+export const nicsOf = ({ managed }: Networks, { spec, allocation }: MicroVm): readonly GuestNic[] =>
+  guestNics(spec.interfaces, allocation, managed && cidrOf(managed));
 
 type Networks = Pick<StepPorts, 'managed' | 'attached'>;
 

@@ -6,7 +6,8 @@ import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
 import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
-import type { Network, PortGuards, Publisher } from '../ports/network.ts';
+import type { CidataDisks, MetadataServer } from '../ports/metadata.ts';
+import type { MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 
@@ -16,7 +17,9 @@ export interface StepPorts {
   readonly files: Files;
   readonly images: Images;
   readonly volumes: Volumes;
-  readonly network: Network & PortGuards & Publisher;
+  readonly network: Network & PortGuards & Publisher & MetadataPaths;
+  readonly metadata: MetadataServer;
+  readonly cidata: CidataDisks;
   /** Absent: this daemon has no network of its own. */
   readonly managed: ManagedNetwork | undefined;
   /** Somebody else's bridge; absent: none was given. */

@@ -1,11 +1,11 @@
 import { Fault } from '../domain/fault.ts';
 import { guestWords } from '../domain/guest-words.ts';
-import { parseCidr } from '../domain/ipv4.ts';
+import { metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
-import { guestNics } from '../domain/static-address.ts';
 import type { VmmConfig, VmmDisk } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
+import { nicsOf } from './managed.ts';
 import type { StepContext, StepDef } from './step.ts';
 
 export interface VmmIntent {
@@ -40,12 +40,9 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     (made) => ({ ...made, provider, accelerator }),
 };
 
-function configOf({
-  vm,
-  entries,
-  ports: { names, managed },
-}: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
+function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
   const { spec } = vm;
+  const { names } = ports;
   const { kernel } = factOf(entries, 'image', spec.kernel.image);
   const initrd = spec.initrd && factOf(entries, 'image', spec.initrd.image).initrd;
   if (!kernel) throw new Fault('tool', `No kernel was found for microVM ${vm.uid}`);
@@ -59,22 +56,28 @@ function configOf({
     kernel: kernel.path,
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
-    guestWords: guestWords(spec, guestNics(spec.interfaces, vm.allocation, managed && parseCidr(managed.cidr))),
+    guestWords: guestWords(spec, nicsOf(ports, vm)),
     options: spec.providerOptions,
-    disks: spec.volumes.map(({ id, isReadOnly, isRoot, partitionId }): VmmDisk => {
-      const { path, format, backing } = factOf(entries, 'volume', id);
-      return {
-        ...{ id, path, format, readOnly: isReadOnly, isRoot },
-        ...(backing !== undefined && { backing }),
-        ...(partitionId !== undefined && { partitionUuid: partitionId }),
-      };
-    }),
+    disks: [
+      ...spec.volumes.map(({ id, isReadOnly, isRoot, partitionId }): VmmDisk => {
+        const { path, format, backing } = factOf(entries, 'volume', id);
+        return {
+          ...{ id, path, format, readOnly: isReadOnly, isRoot },
+          ...(backing !== undefined && { backing }),
+          ...(partitionId !== undefined && { partitionUuid: partitionId }),
+        };
+      }),
+      // Last: it changes the name of no other.
+      ...(metadataBy(spec) === 'disk' ? [cidataDisk(factOf(entries, 'cidata', '').path)] : []),
+    ],
     nics: spec.interfaces.map(({ name }, index) => ({
       device: tapName(names, vm.uid, index),
       mac: macOf(vm, name),
     })),
   };
 }
+
+const cidataDisk = (path: string): VmmDisk => ({ id: 'cidata', path, format: 'raw', readOnly: true, isRoot: false });
 
 function macOf(vm: MicroVm, nic: string): string {
   const allocated = vm.allocation.interfaces[nic];

@@ -144,6 +144,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         takePorts(vm);
         if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
           throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
+        const { metadataPort } = vm.allocation;
+        if (metadataPort !== undefined && !take('metadata-port', String(metadataPort), vm.uid))
+          throw new Error(`port ${metadataPort} of the metadata service is taken`);
         event('ADDED', vm);
       }),
 

@@ -26,8 +26,10 @@ import {
   type Caller,
   FAKE_CIDR,
   FakeWorld,
+  fakeCidata,
   fakeFiles,
   fakeImages,
+  fakeMetadata,
   fakeNetwork,
   fakeProcesses,
   fakeVmm,
@@ -59,7 +61,7 @@ export const fullDraft: SpecDraft = {
     {
       name: 'eth0',
       type: 'TAP',
-      allowMetadata: false,
+      allowMetadata: true,
       publishedPorts: [{ hostPort: 8080, guestPort: 80, protocol: 'tcp', hostIp: '' }],
     },
   ],
@@ -84,6 +86,8 @@ export interface Life extends Caller {
   readonly services: Services;
   readonly context: ServiceContext;
   readonly auditDeps: AuditDeps;
+  /** The ports of the metadata service that it listens on, by uid. */
+  readonly served: Map<string, number>;
 }
 
 export interface FakeHostOptions {
@@ -184,10 +188,11 @@ export class FakeHost {
   async restart(): Promise<void> {
     this.life.dead = true;
     this.life = this.#begin();
-    const { store, scheduler, network } = this.life;
+    const { store, ledger, scheduler, network, served } = this.life;
     const images = fakeImages(this.world, this.life);
     const signal = new AbortController().signal;
-    await recover({ store, images, scheduler, network, clock: this.clock, log: this.log }, signal);
+    const metadata = fakeMetadata(served);
+    await recover({ store, ledger, images, scheduler, network, metadata, clock: this.clock, log: this.log }, signal);
   }
 
   async audit(fix = false) {
@@ -273,6 +278,7 @@ export class FakeHost {
     const images = fakeImages(world, life);
     const volumes = fakeVolumes(world, life);
     const fakedNetwork = fakeNetwork(world, life);
+    const served = new Map<string, number>();
     const vmm = fakeVmm(world, life);
     const progress = new ProgressBoard();
     const consoleTail = this.#options.consoleTail ?? (async () => 'login:');
@@ -290,6 +296,8 @@ export class FakeHost {
       network: fakedNetwork,
       managed: network,
       attached: undefined,
+      metadata: fakeMetadata(served),
+      cidata: fakeCidata(world, life),
       guests,
       vmm: () => vmm,
     };
@@ -368,6 +376,7 @@ export class FakeHost {
       progress,
       context,
       auditDeps,
+      served,
       services: createServices(context),
     });
   }

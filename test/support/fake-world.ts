@@ -3,8 +3,11 @@ import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
 import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
+import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type {
   HostInterface,
+  HostRule,
+  MetadataPaths,
   Network,
   PortGuards,
   Publisher,
@@ -57,6 +60,9 @@ export class FakeWorld {
   readonly tables = new Set<string>();
   readonly guards = new Set<string>();
   readonly ports = new Set<string>();
+  readonly rules = new Set<string>();
+  /** What leads guests to the metadata service. */
+  readonly ways = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   /** Every call, in order: `tap`, `undo tap`, … */
   readonly calls: string[] = [];
@@ -153,6 +159,7 @@ export class FakeWorld {
       ...[...this.paths.keys()].filter((path) => path.includes(uid)),
       ...[...this.interfaces.keys(), ...this.guards].filter((name) => name.includes(tail)),
       ...this.ports,
+      ...this.ways,
       ...this.vmmsOf(uid).map(String),
     ];
   }
@@ -224,7 +231,34 @@ export function fakeVolumes(world: FakeWorld, caller: Caller): Volumes {
   };
 }
 
-export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGuards & Publisher & Surroundings {
+export function fakeCidata(world: FakeWorld, caller: Caller): CidataDisks {
+  const signal = new AbortController().signal;
+  return {
+    make: (path, _vm, _nics, limited) =>
+      world.act(caller, 'cidata', limited, () => {
+        if (!world.paths.has(path)) world.come(caller, 'file', path);
+        world.addPath(path, 'file');
+      }),
+    remove: (path) => world.act(caller, 'undo cidata', signal, () => world.removePath(path)),
+  };
+}
+
+/** Its sockets are the daemon's: they end with its life. */
+export function fakeMetadata(served: Map<string, number>): MetadataServer {
+  return {
+    async serve(uid, { port }) {
+      served.set(uid, port);
+    },
+    async unserve(uid) {
+      served.delete(uid);
+    },
+  };
+}
+
+export function fakeNetwork(
+  world: FakeWorld,
+  caller: Caller,
+): Network & PortGuards & Publisher & MetadataPaths & Surroundings {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -279,6 +313,30 @@ export function fakeNetwork(world: FakeWorld, caller: Caller): Network & PortGua
       world.act(caller, 'undo publish', limited, () => {
         for (const { hostPort } of ports) world.ports.delete(`${hostPort} to ${address}`);
       }),
+    addMetadataPath: ({ table, routes }, limited) =>
+      world.act(caller, 'metadata-path', limited, () => {
+        for (const family of ['inet', 'bridge']) addTable(family, table);
+        if (!world.rules.has(String(routes))) world.come(caller, 'rule', String(routes));
+        world.rules.add(String(routes));
+      }),
+    removeMetadataPath: ({ table, routes }, limited) =>
+      world.act(caller, 'undo metadata-path', limited, () => {
+        for (const family of ['inet', 'bridge']) world.tables.delete(`${family} ${table}`);
+        world.rules.delete(String(routes));
+      }),
+    addMetadataPort: ({ devices, port }, limited) =>
+      world.act(caller, 'metadata', limited, () => {
+        if (!world.ways.has(`${devices} to ${port}`)) world.come(caller, 'way', String(port));
+        world.ways.add(`${devices} to ${port}`);
+      }),
+    removeMetadataPort: ({ devices, port }, limited) =>
+      world.act(caller, 'undo metadata', limited, () => void world.ways.delete(`${devices} to ${port}`)),
+    async rules(): Promise<readonly HostRule[]> {
+      await turn();
+      return [...world.rules].map((routes) => ({ priority: 1, routes, text: `lookup ${routes}` }));
+    },
+    removeRules: (routes, limited) =>
+      world.act(caller, `fix rule ${routes}`, limited, () => void world.rules.delete(String(routes))),
     overlaps: async () => world.overlap,
     freeCidr: async () => '10.77.0.0/24',
     forwardingBlocked: async () => undefined,

@@ -128,6 +128,7 @@ const RANK: Record<Thing['kind'], number> = {
   process: 0,
   interface: 1,
   'firewall-table': 2,
+  'routing-rule': 2,
   socket: 3,
   file: 3,
   directory: 4,
@@ -145,6 +146,8 @@ async function undo({ processes, network, files }: AuditDeps, thing: Thing, sign
     case 'interface':
     case 'firewall-table':
       return network.removeInterface(thing.name, signal);
+    case 'routing-rule':
+      return network.removeRules(thing.routes, signal);
     case 'file':
     case 'directory':
     case 'socket':

@@ -1,6 +1,6 @@
-import { aliasPrefix, interfacePrefix, type Names, tableName } from '../../domain/names.ts';
+import { aliasPrefix, interfacePrefix, type Names, routingTable, tableName } from '../../domain/names.ts';
 import type { Files, Processes } from '../../ports/host.ts';
-import type { Network } from '../../ports/network.ts';
+import type { MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
 import type { Thing } from './thing.ts';
 
@@ -8,7 +8,7 @@ export interface EnumerateDeps {
   readonly names: Names;
   readonly files: Files;
   readonly processes: Processes;
-  readonly network: Network;
+  readonly network: Network & MetadataPaths;
   readonly vmms: readonly Vmm[];
   /** The uid of every microVM that is remembered. */
   uids(): readonly string[];
@@ -24,6 +24,7 @@ export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promi
     processes(deps),
     interfaces(deps, signal),
     tables(deps, signal),
+    rules(deps, signal),
     paths(deps.files, names.stateDirectory, 'the state directory'),
     paths(deps.files, names.runDirectory, 'the run-time directory'),
   ]);
@@ -59,6 +60,14 @@ async function tables({ names, network }: EnumerateDeps, signal: AbortSignal): P
   return (await network.tables(signal))
     .filter((table) => table.split(' ').some((word) => word.startsWith(tableName(names))))
     .map((name) => ({ kind: 'firewall-table', name, detail: 'named after this instance' }));
+}
+
+async function rules({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
+  const routes = routingTable(names);
+  const ours = (await network.rules(signal)).filter((rule) => rule.routes === String(routes));
+  if (ours.length === 0) return [];
+  const detail = `to the table numbered for this instance: ${ours.map((rule) => rule.text).join('; ')}`;
+  return [{ kind: 'routing-rule', name: `to table ${routes}`, detail, routes }];
 }
 
 async function paths(files: Files, root: string, where: string): Promise<Thing[]> {

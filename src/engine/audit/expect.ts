@@ -15,6 +15,7 @@ import type {
   FirewallIntent,
   GuardsIntent,
   LeaseIntent,
+  MetadataPathIntent,
   PublishingIntent,
   TapIntent,
 } from '../../ports/network.ts';
@@ -68,6 +69,14 @@ export function expect(
         if (!made) add('file', `${path}.partial`, false);
         break;
       }
+      case 'cidata': {
+        const { path } = entry.intent as { path: string };
+        add('file', path);
+        if (made) break;
+        add('directory', `${path}.files`, false);
+        within.push(`${path}.files/`);
+        break;
+      }
       case 'lease': {
         const { directory, file } = entry.intent as unknown as LeaseIntent;
         add('file', `${directory}/hosts/${file}`);
@@ -94,6 +103,12 @@ export function expect(
       case 'publishing':
         add('firewall-table', `ip ${(entry.intent as unknown as PublishingIntent).table}`);
         break;
+      case 'metadata-path': {
+        const { table, routes } = entry.intent as unknown as MetadataPathIntent;
+        for (const family of ['inet', 'bridge']) add('firewall-table', `${family} ${table}`);
+        add('routing-rule', `to table ${routes}`);
+        break;
+      }
       case 'dhcp': {
         const { directory } = entry.intent as unknown as DhcpIntent;
         add('directory', directory);
@@ -115,6 +130,7 @@ export function expect(
       case 'image': // a hold: nothing of its own on the host
       case 'guard': // elements of the guards' table
       case 'publish': // elements of the publishing's table
+      case 'metadata': // elements of the tables of the way there, and a socket of the daemon's
       case 'forwarding': // a setting, not a thing
         break;
       default:

@@ -5,13 +5,14 @@ export type Thing = Readonly<
   | { kind: 'process'; name: string; detail: string; identity: ProcessIdentity; argv: readonly string[] }
   | { kind: 'interface'; name: string; detail: string }
   | { kind: 'firewall-table'; name: string; detail: string }
+  | { kind: 'routing-rule'; name: string; detail: string; routes: number }
   | { kind: 'file' | 'directory' | 'socket'; name: string; detail: string }
 >;
 
 /** What the ledger says is there. */
 export interface Expected {
   readonly kind: Thing['kind'];
-  /** The pid of a process, the name of an interface or table, the path of a file. */
+  /** The pid of a process, the name of an interface or table, the text of a rule, the path of a file. */
   readonly name: string;
   readonly owner: string;
   /** The ledger's kind, which names the file that makes and unmakes it. */

@@ -1,4 +1,5 @@
 import type { Violation } from '../../domain/fault.ts';
+import { metadataBy } from '../../domain/metadata.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
@@ -46,12 +47,13 @@ export function violationsOf(
     refuse('memory_in_mb', `is ${memory}; QEMU's microvm takes ${MIN_MEMORY_MB} to ${MAX_MEMORY_MB}`);
 
   const slots = (machine.acpi ? VIRTIO_SLOTS.acpi : VIRTIO_SLOTS.noAcpi) - OWN_DEVICES;
-  const devices = spec.volumes.length + spec.interfaces.length;
+  const cidata = metadataBy(spec) === 'disk' ? 1 : 0;
+  const devices = spec.volumes.length + cidata + spec.interfaces.length;
   if (devices > slots)
     refuse(
       spec.volumes.length >= spec.interfaces.length ? 'volumes' : 'interfaces',
-      `there are ${spec.volumes.length} volumes and ${spec.interfaces.length} interfaces; ` +
-        `QEMU's microvm has room for ${slots} of both together${machine.acpi ? '' : ' without ACPI'}`,
+      `there are ${spec.volumes.length} volumes${cidata === 0 ? '' : ', a disk for metadata'} and ${spec.interfaces.length} interfaces; ` +
+        `QEMU's microvm has room for ${slots} of them together${machine.acpi ? '' : ' without ACPI'}`,
     );
 
   const line = commandLine({

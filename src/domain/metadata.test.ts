@@ -1,0 +1,69 @@
+import { describe, expect, test } from 'vitest';
+import { checkMetadata, decodedLength, isBase64, metadataBy } from './metadata.ts';
+import type { InterfaceSpec } from './spec.ts';
+
+const base64 = (text: string): string => btoa(text);
+function wrongIn(metadata: Record<string, string>): readonly string[] {
+  const found: string[] = [];
+  checkMetadata(metadata, (field, description) => found.push(`${field}: ${description}`));
+  return found;
+}
+
+describe('base64', () => {
+  test.each(['', 'YQ==', 'YWI=', 'YWJj', 'YWJj\nYWJj\n', 'YWJj\r\nYWJj', '+/+/'])('%j is', (text) => {
+    expect(isBase64(text)).toBe(true);
+    expect(decodedLength(text)).toBe(atob(text).length);
+  });
+  test.each(['a', 'YQ', 'YQ=', '=YQ=', 'Y===', 'YQ==YQ==', '#!/bin/sh', 'YWJ-', 'YW Jj', 'YWJj YWJ'])(
+    '%j is not',
+    (text) => {
+      expect(isBase64(text)).toBe(false);
+    },
+  );
+});
+
+test('every key may have any value in base64', () => {
+  expect(wrongIn({})).toEqual([]);
+  expect(wrongIn({ 'user-data': base64('x'), 'meta-data': '', 'my.own_key': base64('y'), __proto__: '' })).toEqual([]);
+});
+
+test('1 MB is taken, 1 MiB with its keys is the most', () => {
+  const key = 'user-data';
+  const most = 1_048_576 - key.length;
+  expect(wrongIn({ [key]: base64('x'.repeat(1_000_000)) })).toEqual([]);
+  expect(wrongIn({ [key]: base64('x'.repeat(most)) })).toEqual([]);
+  expect(wrongIn({ [key]: base64('x'.repeat(most + 1)) })).toEqual([
+    'metadata: has 1048577 bytes, decoded and with its keys: at most 1048576',
+  ]);
+  expect(wrongIn({ 'meta-data': base64('x'.repeat(16_385)) })).toEqual([
+    'metadata[meta-data]: has 16385 bytes: at most 16384; what is longer belongs in user-data',
+  ]);
+});
+
+test.each(['', '.', '..', 'a/b', '../x', 'a b', 'a\0', '-x', '.x', 'x.', 'é', 'x'.repeat(129)])('no key: %j', (key) => {
+  expect(wrongIn({ [key]: '' })).toEqual([expect.stringContaining('the key must have at most 128')]);
+});
+
+test('what a FAT disk cannot tell apart, and what is no base64, is refused by its key', () => {
+  expect(wrongIn({ Key: '', key: '' })).toEqual([expect.stringMatching(/^metadata\[key\]: differs from "Key"/)]);
+  expect(wrongIn({ 'user-data': '#!/bin/sh\n', other: 'x' })).toEqual([
+    expect.stringMatching(
+      /^metadata\[user-data\]: "#!\/bin\/sh.*is no base64: encode it, e\.g\. with `base64 -w0 FILE`$/s,
+    ),
+    expect.stringMatching(/^metadata\[other\]: "x" is no base64/),
+  ]);
+});
+
+test('is had from the service by who may ask, from a disk by who has any and may not', () => {
+  const nic = (allowMetadata: boolean): InterfaceSpec => ({
+    name: 'eth0',
+    type: 'TAP',
+    allowMetadata,
+    publishedPorts: [],
+  });
+  expect(metadataBy({ interfaces: [nic(false), nic(true)], metadata: {} })).toBe('service');
+  expect(metadataBy({ interfaces: [nic(true)], metadata: { a: '' } })).toBe('service');
+  expect(metadataBy({ interfaces: [nic(false)], metadata: { a: '' } })).toBe('disk');
+  expect(metadataBy({ interfaces: [], metadata: { a: '' } })).toBe('disk');
+  expect(metadataBy({ interfaces: [nic(false)], metadata: {} })).toBe('none');
+});
