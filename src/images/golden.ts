@@ -51,10 +51,11 @@ export async function makeGolden(
   }
 }
 
-/** What the tools say, with the reason that a microVM shows; a Fault that has one says enough. */
+/** What the tools say, with what was being made and the reason that a microVM shows; what says so already is left. */
 function explainGolden(error: unknown, what: string, directory: string): unknown {
-  if (!(error instanceof Fault) || error.reason !== undefined) return error;
   const failed = `Cannot make a disk of ${what}`;
+  if (!(error instanceof Fault) || error.message.startsWith(failed)) return error;
+  if (error.reason !== undefined && error.kind !== 'full') return error;
   const options = { cause: error };
   switch (error.kind) {
     case 'full':

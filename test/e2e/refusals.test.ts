@@ -76,7 +76,7 @@ test('what is wrong with a spec is said at once, by its name, and nothing of it 
     ],
     ['image outside the image roots', demoSpec('x', { kernel: { image: 'oci:/etc:kernel' } }), 'kernel.image'],
     ['image that is an option', demoSpec('x', { kernel: { image: '--help' } }), 'kernel.image'],
-    ['metadata', demoSpec('x', { metadata: { 'user-data': 'eA==' } }), 'metadata'],
+    ['metadata that is no base64', demoSpec('x', { metadata: { 'user-data': 'a b' } }), 'metadata[user-data]'],
     [
       'mount point',
       demoSpec('x', {
