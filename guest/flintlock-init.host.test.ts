@@ -62,6 +62,7 @@ test('it understands what the daemon says, whatever the path', () => {
   const words = guestWords(
     {
       kernel: { image: 'k', cmdline: '', addNetworkConfig: false },
+      interfaces: [],
       volumes: paths.map((mountPoint) => ({ ...volume, mountPoint })),
     },
     [{ name: 'lan', mac: '02:00:00:00:00:01', fixed: { address: '10.1.2.3/16', dns: ['9.9.9.9'] } }],

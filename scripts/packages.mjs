@@ -11,6 +11,8 @@ export const NEEDED = [
   ['ca-certificates', 'proves who a registry is', '/usr/sbin/update-ca-certificates'],
   ['e2fsprogs', 'makes the disk images', '/sbin/mke2fs'],
   ['fdisk', 'makes the partition of a disk that has one', '/sbin/sfdisk'],
+  ['dosfstools', 'makes the disk with the metadata of a microVM that may not ask for it', '/usr/sbin/mkfs.vfat'],
+  ['mtools', 'writes that disk', '/usr/bin/mcopy'],
   ['iproute2', 'makes bridges and network devices', '/bin/ip'],
   ['nftables', 'keeps the firewall of the managed network', '/usr/sbin/nft'],
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],

@@ -11,19 +11,25 @@ import type { Spec, VolumeSpec } from './spec.ts';
  *   interface, when one of them has a name that the kernel would not give it,
  *   or an address that is not asked for by DHCP.
  * - `network-config=BASE64`, for cloud-init, where the spec asks for it.
+ * - `ds=nocloud-net;s=http://169.254.169.254/latest/`, for cloud-init, where an
+ *   interface may ask for metadata.
  *
  * No word has white space or quotes in it.
  */
 export function guestWords(
-  { kernel, volumes }: Pick<Spec, 'kernel' | 'volumes'>,
+  { kernel, volumes, interfaces }: Pick<Spec, 'kernel' | 'volumes' | 'interfaces'>,
   nics: readonly GuestNic[],
 ): readonly string[] {
   return [
     ...mountWords(volumes),
     ...(nics.some(needsHelp) ? nics.map(nicWord) : []),
     ...(kernel.addNetworkConfig ? [`network-config=${btoa(networkConfig(nics))}`] : []),
+    ...(interfaces.some((nic) => nic.allowMetadata) ? [DATA_SOURCE] : []),
   ];
 }
+
+/** cloud-init's own word, which its systemd generator knows too. @see https://cloudinit.readthedocs.io/en/22.4.2/topics/datasources/nocloud.html */
+const DATA_SOURCE = 'ds=nocloud-net;s=http://169.254.169.254/latest/';
 
 /** How Linux names the n-th virtio disk, from 0. */
 export const diskName = (index: number): string => `vd${String.fromCharCode(97 + index)}`;

@@ -16,6 +16,8 @@ const TOOLS: readonly Tool[] = [
   { name: 'umoci', package: 'umoci', version: ['--version'] },
   { name: 'mke2fs', package: 'e2fsprogs' },
   { name: 'sfdisk', package: 'fdisk', version: ['--version'] },
+  { name: 'mkfs.vfat', package: 'dosfstools' },
+  { name: 'mcopy', package: 'mtools', version: ['--version'] },
   { name: 'ip', package: 'iproute2', version: ['-Version'] },
   { name: 'ss', package: 'iproute2', version: ['-Version'] },
   { name: 'nft', package: 'nftables', version: ['--version'] },

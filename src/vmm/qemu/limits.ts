@@ -83,6 +83,7 @@ function besides(guestWords: readonly string[]): string {
     ['flintlock.mount', 'for the mount_points'],
     ['flintlock.nic', 'for the names and addresses of interfaces'],
     ['network-config', 'for add_network_config'],
+    ['ds', 'for allow_metadata_req'],
   ].flatMap(([key = '', why = '']) => (bytesOf(key) === 0 ? [] : [`${bytesOf(key)} ${why}`]));
   return ['the defaults', ...parts].join(', ');
 }
