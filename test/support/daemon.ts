@@ -94,20 +94,23 @@ export class TestHost {
     ];
   }
 
+  /** Makes the network namespace, and holds it while daemons come and go in it. */
+  async hold(): Promise<void> {
+    if (this.#holder) return;
+    this.#holder = spawn(
+      'unshare',
+      ['--net', '--', 'sh', '-c', 'ip link set lo up && echo up && exec sleep infinity'],
+      {
+        stdio: ['ignore', 'pipe', 'inherit'],
+      },
+    );
+    await firstOutput(this.#holder);
+    await this.#options.prepare?.(this);
+  }
+
   /** @param flags - further flags of this start */
   async start(...flags: readonly string[]): Promise<void> {
-    if (!this.#holder) {
-      // Holds the namespace while daemons come and go in it.
-      this.#holder = spawn(
-        'unshare',
-        ['--net', '--', 'sh', '-c', 'ip link set lo up && echo up && exec sleep infinity'],
-        {
-          stdio: ['ignore', 'pipe', 'inherit'],
-        },
-      );
-      await firstOutput(this.#holder);
-      await this.#options.prepare?.(this);
-    }
+    await this.hold();
     const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
       env: { ...process.env, ...this.#options.env },
