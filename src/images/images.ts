@@ -137,7 +137,8 @@ class ImageCache implements ImageStore {
   async ensure(text: string, { signal, onBytes }: Parameters<Images['ensure']>[1]): ReturnType<Images['ensure']> {
     await unlessAborted(signal, this.#recovery);
     const reference = await this.#allowed(text);
-    if ('wrong' in reference) throw new Fault('invalid', `Cannot use ${reference.wrong}`, { reason: 'ImageInvalid' });
+    if ('wrong' in reference)
+      throw new Fault('invalid', `Cannot use an image: ${reference.wrong}`, { reason: 'ImageInvalid' });
     const { given, real } = reference;
     const resolved = await this.#resolve(given, real, signal);
     using _lent = await this.#lending.lend(resolved.digest, this.#keeper, signal);
