@@ -142,12 +142,23 @@ describe('told to mend', () => {
   });
 });
 
+test('a routing rule numbered for this instance, without a network, is a leak; another is not ours', async () => {
+  const host = new FakeHost();
+  const ours = 1_000_000 + (1 << 10) + (2 << 5) + 3; // `abcd` in base 32: digits 0, 1, 2 and 3
+  host.world.rules.add(String(ours)).add('52').add('main');
+  expect(namesOf((await host.audit()).leaked)).toEqual([`routing-rule to table ${ours}`]);
+  expect(namesOf((await host.audit(true)).fixed)).toEqual([`routing-rule to table ${ours}`]);
+  expect([...host.world.rules]).toEqual(['52', 'main']);
+});
+
 describe('what the ledger names and the host has not', () => {
   test.each<[string, (host: FakeHost, uid: string, tail: string) => void, string]>([
     ['interface', (host, _, tail) => host.world.interfaces.delete(`flabcd${tail}0`), 'interface flabcd'],
     ['disk', (host, uid) => host.world.removePath(`/state/vm/${uid}/disk0`), 'file /state/vm/'],
     ['bridge', (host) => host.world.interfaces.delete('flabcdbr'), 'interface flabcdbr'],
     ['firewall', (host) => host.world.tables.delete('inet flintlock_abcd'), 'firewall-table inet'],
+    ['rule', (host) => host.world.rules.clear(), 'routing-rule to table 100'],
+    ['way to metadata', (host) => host.world.tables.delete('inet flintlock_abcd_metadata'), 'firewall-table inet'],
     ['lease', (host, uid) => host.world.removePath(`/run/fl/network/hosts/${uid}-eth0`), 'file /run/fl/network'],
     ['process', (host, uid) => host.world.processes.delete(host.world.vmmsOf(uid)[0] ?? -1), 'process '],
   ])('is told: %s', async (_, lose, expected) => {
