@@ -168,6 +168,8 @@ export class HostNetwork implements ManagedNetwork {
     } catch (error) {
       this.#sayUnmended(error);
     }
+    // A change that nobody told of is seen all the same.
+    if (!this.#stop.signal.aborted) await this.#readLeases();
     this.#lookLater();
   }
 
