@@ -1,45 +1,88 @@
-import { connect } from 'node:net';
+import { connect, type Socket } from 'node:net';
 import { Fault } from '../../domain/fault.ts';
 import type { ConsoleInput } from '../../ports/vmm.ts';
 
 /**
- * Connects to the socket of QEMU's serial port. What comes from there is read
- * at once and dropped: QEMU writes the log by itself, and waits for a client
- * that does not read, with the guest and its log.
+ * Types on the socket of QEMU's serial port, with a connection for each piece
+ * that is closed as soon as QEMU has read it.
+ *
+ * While somebody is connected QEMU sends him what the guest writes, byte by
+ * byte, and a socket holds fewer than 300 of those. When it is full QEMU holds
+ * the guest up and tries again, each try a byte more in the log: "reeport".
+ * So nobody stays connected; what comes meanwhile is read at once and dropped.
  *
  * @throws Fault `refused` when there is no such socket; the signal's reason
  */
-export function openConsoleSocket(path: string, signal: AbortSignal): Promise<ConsoleInput> {
-  return new Promise((resolve, reject) => {
-    if (signal.aborted) return reject(signal.reason);
-    const socket = connect({ path });
-    const { promise: closed, resolve: onClosed } = Promise.withResolvers<void>();
-    let why = 'it was closed';
-    const onAbort = (): void => {
-      socket.destroy();
-      reject(signal.reason);
-    };
-    signal.addEventListener('abort', onAbort, { once: true });
-    socket.resume();
-    socket.once('connect', () => {
-      signal.removeEventListener('abort', onAbort);
-      resolve({ write, closed, close: () => socket.destroy() });
-    });
-    socket.on('error', (cause) => {
-      why = cause.message;
-      const told = `Cannot open the console ${path}: ${cause.message}; is the guest still running?`;
-      reject(new Fault('refused', told, { cause }));
-    });
-    socket.once('close', () => {
-      signal.removeEventListener('abort', onAbort);
-      onClosed();
-    });
+export async function openConsoleSocket(path: string, signal: AbortSignal): Promise<ConsoleInput> {
+  signal.throwIfAborted();
+  let current = dial(path);
+  const { promise: closed, resolve: onClosed } = Promise.withResolvers<void>();
+  let why: string | undefined;
+  const close = (reason: string): void => {
+    why ??= reason;
+    current.socket.destroy();
+    onClosed();
+  };
+  const refused = (): Fault => new Fault('refused', `Cannot write to the console: ${why}`);
 
-    const write = (bytes: Uint8Array): Promise<void> =>
-      new Promise((taken, fail) => {
-        const refuse = (): void => fail(new Fault('refused', `Cannot write to the console: ${why}`));
-        if (socket.destroyed) return refuse();
-        socket.write(bytes, (error) => (error ? refuse() : taken()));
+  const onAbort = (): void => void current.socket.destroy();
+  signal.addEventListener('abort', onAbort, { once: true });
+  const wrong = await current.connected;
+  signal.removeEventListener('abort', onAbort);
+  signal.throwIfAborted();
+  if (wrong !== undefined)
+    throw new Fault('refused', `Cannot open the console ${path}: ${wrong}; is the guest still running?`);
+  current.socket.end();
+
+  const type = async (bytes: Uint8Array): Promise<void> => {
+    await current.ended; // QEMU has one client at a time
+    if (why !== undefined) throw refused();
+    current = dial(path);
+    const failed = await current.connected;
+    if (failed !== undefined) close(failed);
+    if (why !== undefined) throw refused();
+    const { socket, ended } = current;
+    let isTaken = false;
+    const taken = new Promise<void>((resolve) => {
+      socket.end(bytes, () => {
+        isTaken = true;
+        resolve();
       });
+    });
+    await Promise.race([taken, ended]);
+    if (isTaken) return;
+    close('QEMU closed it');
+    throw refused();
+  };
+
+  let last: Promise<void> = Promise.resolve();
+  return {
+    write: (bytes) => {
+      const typed = last.then(() => type(bytes));
+      last = typed.catch(() => undefined);
+      return typed;
+    },
+    closed,
+    close: () => close('it was closed'),
+  };
+}
+
+interface Dialled {
+  readonly socket: Socket;
+  /** What went wrong, if anything. */
+  readonly connected: Promise<string | undefined>;
+  /** That both sides have closed it. */
+  readonly ended: Promise<void>;
+}
+
+function dial(path: string): Dialled {
+  const socket = connect({ path });
+  socket.resume();
+  const ended = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  const connected = new Promise<string | undefined>((resolve) => {
+    socket.once('connect', () => resolve(undefined));
+    socket.on('error', (cause) => resolve(cause.message));
+    socket.once('close', () => resolve('it was closed'));
   });
+  return { socket, connected, ended };
 }
