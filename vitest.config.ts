@@ -6,7 +6,13 @@ export default defineConfig({
       {
         test: {
           name: 'unit',
-          include: ['src/**/*.test.ts', 'guest/**/*.test.ts', 'test/support/**/*.test.ts', 'test/rules/**/*.test.ts'],
+          include: [
+            'src/**/*.test.ts',
+            'guest/**/*.test.ts',
+            'test/support/**/*.test.ts',
+            'test/rules/**/*.test.ts',
+            'test/conformance/**/*.test.ts',
+          ],
           exclude: ['**/*.host.test.ts'],
           isolate: false,
           testTimeout: 10_000,

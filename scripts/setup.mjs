@@ -256,7 +256,7 @@ if (process.argv[1] === import.meta.filename)
     const images = process.argv.flatMap((argument) => /^--image=(.*)/.exec(argument)?.[1] ?? []);
     if (process.argv.includes('--locked')) await bringIntoStep(tests, images);
     else {
-      await setup({ tests });
+      await setup({ tests, images });
       console.log('setup: everything is in place');
     }
   });

@@ -5,16 +5,14 @@ import { join } from 'node:path';
 import { NODE, ROOT } from './steps.mjs';
 
 /**
- * Prepares a run of one of the projects of vitest.config.ts.
+ * Where a run is to leave its counts; see count-reporter.mjs.
  *
- * @returns the command with its environment; `counts(code)` to be called once when it has ended
+ * @returns the environment; `counts(code)` to be called once when it has ended
  */
-export function vitest(project) {
+export function counted() {
   const scratch = mkdtempSync(join(tmpdir(), 'flintlock-counts-'));
   const file = join(scratch, 'counts.json');
-  const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'scripts/count-reporter.mjs')}`];
   return {
-    argv: [NODE, 'node_modules/vitest/vitest.mjs', 'run', '--project', project, '--passWithNoTests', ...reporters],
     // Colours would be mixed into what is shown later.
     env: { ...process.env, FLINTLOCK_COUNTS: file, NO_COLOR: '1' },
     counts(code) {
@@ -24,6 +22,19 @@ export function vitest(project) {
       if (code !== 0 && counts.failed === 0) counts.failed = 1;
       return counts;
     },
+  };
+}
+
+/**
+ * Prepares a run of one of the projects of vitest.config.ts.
+ *
+ * @returns the command with what `counted` says
+ */
+export function vitest(project) {
+  const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'scripts/count-reporter.mjs')}`];
+  return {
+    argv: [NODE, 'node_modules/vitest/vitest.mjs', 'run', '--project', project, '--passWithNoTests', ...reporters],
+    ...counted(),
   };
 }
 

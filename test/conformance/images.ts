@@ -5,7 +5,7 @@ import { gzipSync } from 'node:zlib';
 import { cpio } from '../../guest/cpio.ts';
 import { makeImage } from '../../guest/make-image.ts';
 import { blkidFiles } from '../support/blkid.ts';
-import { DEMO } from '../support/daemon.ts';
+import { DEMO, KERNEL, ROOT } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 import { kernelNamed } from './kernel-named.ts';
 
@@ -20,6 +20,8 @@ export interface Images {
   readonly root: string;
   /** The demo kernel and initrd. */
   readonly kernel: string;
+  /** A kernel that needs no initrd. */
+  readonly small: string;
   /** Kernels and initrds that say what they are called, under names that nobody would try. */
   readonly named: string;
   /** The same in a registry: a kernel at its tag, and another by digest, whose tag has gone on to the first. */
@@ -46,7 +48,7 @@ const PASSWD = 'root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin
 const CAP_NET_RAW = Buffer.from([1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 export const CAP_NET_RAW_MASK = '0000000000002000';
 
-/** Makes them all. @param directory - empty */
+/** Makes them all. @param directory - there, and empty */
 export async function makeImages(directory: string): Promise<Images> {
   const guest = join(directory, 'guest');
   const root = makeImage({
@@ -113,7 +115,8 @@ export async function makeImages(directory: string): Promise<Images> {
   return {
     directory,
     root,
-    kernel: `oci:${DEMO}:kernel`,
+    kernel: KERNEL,
+    small: `oci:${ROOT}/.cache/images/kernel:latest`,
     named: `oci:${kernels}:named`,
     byTag: `${REGISTRY}/suite/kernels:first`,
     byDigest: `${REGISTRY}/suite/kernels:first@${digests.second}`,

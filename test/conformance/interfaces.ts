@@ -1,3 +1,4 @@
+import type { Images } from './images.ts';
 import { GATEWAY } from './lab.ts';
 import { type Group, judged, type Seen } from './row.ts';
 import { reporting, tap } from './specs.ts';
@@ -135,8 +136,103 @@ export const interfaces: Group = {
         },
       ],
     },
+    {
+      name: 'static',
+      guests: (images) => ({
+        mixed: reporting(images, {
+          kernel: {
+            image: images.kernel,
+            cmdline: `quiet report.ping=${GATEWAY},fixed report.ping=${GATEWAY},eth1 report.dhcp=fixed`,
+          },
+          interfaces: [
+            tap('fixed', { address: '10.77.0.201' }),
+            tap('eth1', { address: '10.77.0.202/24' }),
+            tap('asks'),
+          ],
+        }),
+      }),
+      rows: [
+        {
+          row: 'interfaces/address-static',
+          expected: '10.77.0.201/24',
+          guest: ({ report }) => report.text('address', 'fixed').split(' ')[1] ?? 'none',
+          host: ({ record }) => {
+            const [told] = record.status?.networkInterfaces.fixed?.addresses ?? [];
+            return judged(told === '10.77.0.201', told ?? 'none');
+          },
+        },
+        {
+          row: 'interfaces/address-static-with-a-prefix',
+          expected: '10.77.0.202/24',
+          guest: ({ report }) => report.text('address', 'eth1').split(' ')[1] ?? 'none',
+        },
+        {
+          row: 'interfaces/address-static-reaches-the-host',
+          expected: `${GATEWAY},fixed ok, ${GATEWAY},eth1 ok`,
+          guest: ({ report }) =>
+            report
+              .all('ping')
+              .map(({ text }) => text)
+              .join(', '),
+        },
+        {
+          row: 'interfaces/address-static-gateway',
+          expected: `default via ${GATEWAY} dev fixed`,
+          guest: ({ report }) =>
+            report
+              .all('route', 'default')
+              .find(({ text }) => text.includes('dev fixed'))
+              ?.text.split(' ')
+              .slice(0, 5)
+              .join(' ') ?? 'no default',
+        },
+        {
+          row: 'interfaces/address-static-dns',
+          expected: GATEWAY,
+          guest: ({ report }) => [...new Set(report.all('dns').map(({ text }) => text))].join(' '),
+        },
+        {
+          row: 'interfaces/address-static-given-by-dhcp-all-the-same',
+          expected: '10.77.0.201',
+          guest: ({ report }) => report.text('lease', 'fixed').split(' ')[1] ?? 'none',
+        },
+        {
+          row: 'interfaces/one-of-each',
+          expected: ({ record }) => record.status?.networkInterfaces.asks?.addresses[0] ?? 'an address in the status',
+          guest: (seen) => addressOf(seen, 'asks'),
+        },
+      ],
+    },
   ],
   refused: [
+    ...(
+      [
+        ['outside-the-network', '10.78.0.5', 'is outside the network'],
+        ['of-the-gateway', GATEWAY, "is the gateway's own"],
+        ['with-another-prefix', '10.77.0.5/16', 'is not the prefix of the network'],
+        ['ipv6', 'fd00::5', 'IPv6 is not built yet'],
+        ['that-is-none', 'nonsense', 'is no IPv4 address'],
+      ] as const
+    ).map(([name, address, words]) => ({
+      row: `interfaces/address-${name}`,
+      spec: (images: Images) => reporting(images, { interfaces: [tap('eth0', { address })] }),
+      field: 'interfaces[0].address',
+      words,
+    })),
+    {
+      row: 'interfaces/address-of-another-vm',
+      beside: (images) => reporting(images, { interfaces: [tap('eth0', { address: '10.77.0.210' })] }),
+      spec: (images) => reporting(images, { interfaces: [tap('eth0', { address: '10.77.0.210' })] }),
+      field: 'interfaces[0].address',
+      words: 'taken by another microVM',
+    },
+    {
+      row: 'interfaces/guest_mac-of-another-vm',
+      beside: (images) => reporting(images, { interfaces: [tap('eth0', { guestMac: '02:00:5e:00:02:01' })] }),
+      spec: (images) => reporting(images, { interfaces: [tap('eth0', { guestMac: '02:00:5E:00:02:01' })] }),
+      field: 'interfaces[0].guest_mac',
+      words: 'taken by another microVM',
+    },
     {
       row: 'interfaces/guest_mac-of-a-group',
       spec: (images) => reporting(images, { interfaces: [tap('eth0', { guestMac: '01:00:5e:00:00:01' })] }),

@@ -1,9 +1,11 @@
+import { once } from 'node:events';
 import { lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
 import { type Images, REGISTRY } from './images.ts';
+import { Usage } from './options.ts';
 import { type Report, reportsIn } from './report.ts';
 import type { SpecFields } from './specs.ts';
 
@@ -41,7 +43,7 @@ export class Lab {
     this.#host = new TestHost({
       flags: [
         ...['--managed-network', NETWORK],
-        ...['--image-root', images.directory],
+        ...['--image-root', `${ROOT}/.cache/images`, '--image-root', images.directory],
         ...['--insecure-registry', REGISTRY],
       ],
       prepare: async (host) => {
@@ -66,7 +68,7 @@ export class Lab {
     const name = this.#provider;
     const found = providers.find((provider) => provider.name === name);
     if (name !== '' && !found?.available)
-      throw new Error(
+      throw new Usage(
         found
           ? `Provider ${name} cannot be used here: ${found.unavailableReason}`
           : `There is no provider ${name}: give one of ${providers.map((provider) => provider.name).join(', ')}`,
@@ -129,19 +131,24 @@ export class Lab {
     });
   }
 
-  /** Types on the guest's console. */
-  async type(uid: string, line: string): Promise<void> {
-    const done = new AbortController();
+  /** Types a line on the guest's console, and stays until what comes of it is there. */
+  async type<T>(uid: string, line: string, until: Promise<T>): Promise<T> {
+    const enough = new AbortController();
     async function* typed() {
       yield { uid, tailBytes: 1n };
       yield { data: new TextEncoder().encode(`${line}\n`) };
-      await new Promise((resolve) => done.signal.addEventListener('abort', resolve));
+      await once(enough.signal, 'abort');
     }
+    const attached = (async () => {
+      for await (const _ of this.#host.vms.attachConsole(typed(), { signal: enough.signal }));
+    })();
+    // It ends by our own hand, or with the guest, of which the report tells.
+    attached.catch(() => undefined);
     try {
-      // What comes back first says that the line is on its way.
-      for await (const _ of this.#host.vms.attachConsole(typed(), { signal: AbortSignal.timeout(30_000) })) break;
+      return await until;
     } finally {
-      done.abort();
+      enough.abort();
+      await attached.catch(() => undefined);
     }
   }
 

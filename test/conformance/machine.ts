@@ -170,6 +170,30 @@ export const machine: Group = {
         },
       ],
     },
+    {
+      name: 'small',
+      guests: (images) => {
+        const { initrd: _, ...spec } = reporting(images, {
+          memoryInMb: 64,
+          kernel: { image: images.small, cmdline: 'quiet' },
+          interfaces: [tap('eth0')],
+        });
+        return { kernel: spec };
+      },
+      rows: [
+        memory('memory_in_mb-64', 64),
+        {
+          row: 'kernel/no-initrd',
+          expected: 'the root, mounted by the kernel',
+          guest: ({ report }) => {
+            const root = report.all('mount').find(({ text }) => text.split(' ')[1] === '/');
+            return judged(root?.name === 'root', root?.text ?? 'nothing');
+          },
+          host: ({ record }) =>
+            judged(record.status?.initrdMount === undefined, record.status?.initrdMount?.source ?? 'no initrd_mount'),
+        },
+      ],
+    },
   ],
   refused: [
     {

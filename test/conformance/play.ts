@@ -14,87 +14,94 @@ export async function playScene(
   lab: Lab,
   images: Images,
 ): Promise<readonly Result[]> {
-  const specs = Object.entries(scene.guests(images));
   const uids: Record<string, string> = {};
-  const uid = (guest: string): string => {
-    const found = uids[guest];
-    if (found === undefined) throw new Error(`The scene ${scene.name} has no guest ${guest}`);
-    return found;
+  const play = async (): Promise<readonly Result[]> => {
+    const seen = await watch(scene, uids, lab, images);
+    return wanted.map((row) => judge(row, seen));
   };
+  const wrong = (cause: unknown): readonly Result[] => wanted.map((row) => failed(row, cause));
+  const results = await play().catch(wrong);
+  try {
+    await Promise.all(Object.values(uids).map((uid) => lab.remove(uid)));
+  } catch (cause) {
+    return wrong(cause);
+  }
+  return results;
+}
+
+/** Boots the guests and lets the scene go on. @param uids - is filled with the guests that are created */
+async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, images: Images): Promise<Seen> {
+  const specs = Object.entries(scene.guests(images));
+  const uid = (guest: string): string => uids[guest] ?? missing(scene, guest);
   const counts: Record<string, number> = {};
   const next = async (guest: string): Promise<Report> => {
     counts[guest] = (counts[guest] ?? 0) + 1;
     return (await lab.report(uid(guest), counts[guest])).fresh();
   };
   const first: Record<string, { record: MicroVM; host: HostFacts }> = {};
-  try {
-    for (const [guest, spec] of specs) {
-      const made = await lab.create({ ...spec, id: `${scene.name}-${guest}` });
-      uids[guest] = made.spec?.uid ?? '';
-    }
-    for (const [guest] of specs) {
-      await next(guest);
-      const record = await lab.get(uid(guest));
-      first[guest] = { record, host: await lab.facts(record) };
-    }
-    const guests: Record<string, Seen> = {};
-    const look = async (guest: string): Promise<Seen> => {
-      const console = await lab.console(uid(guest));
-      const reports = reportsIn(console);
-      const [report] = reports;
-      const known = first[guest];
-      if (!report || !known) throw new Error(`${guest} has not reported`);
-      return { ...known, report, reports, console, guests, notes };
-    };
-    const notes: Record<string, string> = {};
-    const removed = new Set<string>();
-    const told = await scene.next?.({
-      uid,
-      record: (guest) => lab.get(uid(guest)),
-      ask: async (guest, ...words) => {
-        await lab.type(uid(guest), words.join(' '));
-        return next(guest);
-      },
-      reboot: async (guest) => {
-        await lab.type(uid(guest), 'reboot');
-        return next(guest);
-      },
-      restartDaemon: () => lab.restart(),
-      remove: async (guest) => {
-        guests[guest] = await look(guest);
-        removed.add(guest);
-        await lab.remove(uid(guest));
-        return lab.get(uid(guest));
-      },
-      select: (labels) => lab.select(labels),
-      first: (guest) => first[guest]?.record as MicroVM,
-    });
-    Object.assign(notes, told);
-    for (const [guest] of specs) if (!removed.has(guest)) guests[guest] = await look(guest);
-    const [main = ''] = specs[0] ?? [];
-    const seen = guests[main];
-    if (!seen) throw new Error(`The scene ${scene.name} has no guests`);
-    return wanted.map((row) => judge(row, seen));
-  } catch (cause) {
-    return wanted.map((row) => failed(row, cause));
-  } finally {
-    for (const one of Object.values(uids)) await lab.remove(one);
+  for (const [guest, spec] of specs) {
+    const made = await lab.create({ ...spec, id: `${scene.name}-${guest}` });
+    uids[guest] = made.spec?.uid ?? '';
   }
+  for (const [guest] of specs) {
+    await next(guest);
+    const record = await lab.get(uid(guest));
+    first[guest] = { record, host: await lab.facts(record) };
+  }
+  const known = (guest: string) => first[guest] ?? missing(scene, guest);
+  const guests: Record<string, Seen> = {};
+  const look = async (guest: string): Promise<Seen> => {
+    const console = await lab.console(uid(guest));
+    const reports = reportsIn(console);
+    const [report] = reports;
+    if (!report) throw new Error(`${guest} has not reported`);
+    return { ...known(guest), report, reports, console, guests, notes };
+  };
+  const notes: Record<string, string> = {};
+  const removed = new Set<string>();
+  const told = await scene.next?.({
+    uid,
+    record: (guest) => lab.get(uid(guest)),
+    ask: (guest, ...words) => lab.type(uid(guest), words.join(' '), next(guest)),
+    reboot: (guest) => lab.type(uid(guest), 'reboot', next(guest)),
+    restartDaemon: () => lab.restart(),
+    remove: async (guest) => {
+      guests[guest] = await look(guest);
+      removed.add(guest);
+      await lab.remove(uid(guest));
+      return lab.get(uid(guest));
+    },
+    select: (labels) => lab.select(labels),
+    first: (guest) => known(guest).record,
+  });
+  Object.assign(notes, told);
+  for (const [guest] of specs) if (!removed.has(guest)) guests[guest] = await look(guest);
+  const [main = ''] = specs[0] ?? [];
+  const seen = guests[main];
+  if (!seen) throw new Error(`The scene ${scene.name} has no guests`);
+  return seen;
+}
+
+function missing(scene: Scene, guest: string): never {
+  throw new Error(`The scene ${scene.name} has no guest ${guest}`);
 }
 
 /** One row of a guest that has reported. */
 export function judge(row: GuestRow, seen: Seen): Result {
-  const reports = seen.reports.map((report) => report.fresh());
-  const guests = Object.fromEntries(
-    Object.entries(seen.guests).map(([name, other]) => [name, { ...other, report: other.report.fresh() }]),
-  );
-  const fresh: Seen = { ...seen, report: reports[0] ?? seen.report.fresh(), reports, guests };
+  // What it looks at is its evidence, and no other row's.
+  const renewed = (one: Seen): Seen => {
+    const reports = one.reports.map((report) => report.fresh());
+    return { ...one, reports, report: reports[0] ?? one.report.fresh() };
+  };
+  const own = renewed(seen);
+  const others = Object.entries(seen.guests).map(([name, one]) => [name, one === seen ? own : renewed(one)] as const);
+  const fresh: Seen = { ...own, guests: Object.fromEntries(others) };
   try {
     const expected = typeof row.expected === 'string' ? row.expected : row.expected(fresh);
     const inGuest = compare(row.guest(fresh), expected);
     const onHost = row.host ? compare(row.host(fresh), expected) : { ok: true, text: '' };
-    const all = [...reports, ...Object.values(guests).map((other) => other.report)];
-    const evidence = [...new Set(all.flatMap((report) => report.evidence))];
+    const looked = new Set([own, ...others.map(([, one]) => one)]);
+    const evidence = [...looked].flatMap(({ reports }) => reports.flatMap((report) => report.evidence));
     return {
       row: row.row,
       // A row that no line of the guest stands behind proves nothing.
@@ -139,6 +146,7 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
     seen_on_host: seen,
     evidence: [],
   });
+  const other = row.beside && (await lab.create(row.beside(images)));
   let made: MicroVM;
   try {
     made = await lab.create(row.spec(images));
@@ -152,6 +160,8 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
     const said = violations.find(({ field }) => field === row.field);
     const ok = fault.code === Code.InvalidArgument && said?.description.includes(row.words) === true;
     return result(ok, said ? `${said.field}: ${said.description}` : fault.rawMessage);
+  } finally {
+    if (other) await lab.remove(other.spec?.uid ?? '');
   }
   await lab.remove(made.spec?.uid ?? '');
   return result(false, 'accepted');

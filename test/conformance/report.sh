@@ -50,7 +50,7 @@ volumes() {
   done
   # The kernel escapes what is no plain character (proc(5)).
   while read -r source path type options _; do
-    case $source in /dev/vd*) say "mount=${source#/dev/} $path $type $options" ;; esac
+    case $source in /dev/vd* | /dev/root) say "mount=${source#/dev/} $path $type $options" ;; esac
   done </proc/mounts
 }
 
@@ -62,7 +62,7 @@ volume() {
     path=/run/volumes/$2
     own=$path
     mkdir -p "$path"
-    mount -t ext4 -o ro "/dev/$2" "$path" 2>/dev/null || { say "unreadable=$2"; return; }
+    mount -t ext4 -o ro "/dev/$2" "$path" 2>/dev/null || mount -t vfat -o ro "/dev/$2" "$path" 2>/dev/null || { say "unreadable=$2"; return; }
   fi
   say "df=$2 kib=$(df -Pk "$path" | awk 'END { print $2 }')"
   [ "$path" = / ] || files "$2" "$path"
@@ -83,7 +83,7 @@ files() {
     at=$2/$file
     say "file=$1 $file mode=$(stat -c %f "$at") owner=$(stat -c %u:%g "$at") links=$(stat -c %h "$at")" \
       "inode=$(stat -c %i "$at")$([ -L "$at" ] && echo " to=$(readlink "$at")")"
-    [ -f "$at" ] && [ ! -L "$at" ] && [ "$(stat -c %s "$at")" -le 64 ] &&
+    [ -f "$at" ] && [ ! -L "$at" ] && [ "$(stat -c %s "$at")" -le 400 ] &&
       say "text=$1 $file $(tr '\n' '|' <"$at")"
     case $file in
       # The kernel gives it what its extended attribute says.
@@ -103,13 +103,26 @@ interfaces() {
   sed -n 's/^nameserver //p' /etc/resolv.conf 2>/dev/null | while read -r server; do say "dns=$server"; done
 }
 
-# ping=ADDRESS[,DEVICE]   get=NAME,URL[,DEVICE]   mark=TEXT   sleep=S
+# What tells of the guest what no look at it tells:
+#   ping=ADDRESS[,DEVICE]
+#   dhcp=DEVICE                          the address that it would be given
+#   mark=TEXT, mark                      writes to the root, reads it
+#   http=NAME,DEVICE,METHOD,PATH[,HEADER…]   asks the metadata service
+#   become=DEVICE,MAC,ADDRESS/PREFIX,GATEWAY takes them for its own
 act() {
   case $1 in
     ping=*)
       to=${1#ping=}
-      if ping -c 1 -W 5 ${2:+-I "$2"} "${to%%,*}" >/dev/null 2>&1; then say "ping=$to ok"; else say "ping=$to lost"; fi
+      device=${to#*,}
+      [ "$device" != "$to" ] || device=''
+      if ping -c 1 -W 5 ${device:+-I "$device"} "${to%%,*}" >/dev/null 2>&1; then say "ping=$to ok"; else say "ping=$to lost"; fi
       ;;
+    dhcp=*) # asks, and takes nothing
+      lease=$(udhcpc -n -q -t 10 -T 1 -i "${1#dhcp=}" -s /bin/true 2>&1 | sed -n 's/.*lease of \([0-9.]*\) obtained.*/\1/p')
+      say "lease=${1#dhcp=} ${lease:-none}"
+      ;;
+    http=*) http "${1#http=}" ;;
+    become=*) become "${1#become=}" ;;
     mark=*)
       say "mark_before=$(cat /mark 2>/dev/null || echo none)"
       echo "${1#mark=}" >/mark
@@ -120,6 +133,44 @@ act() {
     mark) say "mark=$(cat /mark 2>/dev/null || echo none)" ;;
     *) say "unknown=$1" ;;
   esac
+}
+
+http() {
+  IFS=,
+  set -- $1
+  unset IFS
+  name=$1 device=$2 method=$3 path=$4
+  shift 4
+  gateway=$(ip route | awk -v device="$device" '$1 == "default" && $5 == device { print $3; exit }')
+  ip route replace 169.254.169.254/32 via "$gateway" dev "$device"
+  # In a header a last @ is the token that was given last.
+  {
+    printf '%s %s HTTP/1.0\r\nHost: 169.254.169.254\r\n' "$method" "$path"
+    for header; do
+      case $header in *@) header=${header%@}$(cat /run/report.token) ;; esac
+      printf '%s\r\n' "$header"
+    done
+    printf '\r\n'
+  } | nc -w 5 169.254.169.254 80 >/run/report.http 2>/dev/null
+  ip route del 169.254.169.254/32
+  sed '1,/^\r$/d' /run/report.http >/run/report.body
+  status=$(sed -n '1s/^HTTP[^ ]* \([0-9]*\).*/\1/p' /run/report.http)
+  [ "$method" != PUT ] || cp /run/report.body /run/report.token
+  say "http=$name status=${status:-none} bytes=$(wc -c </run/report.body) md5=$(md5sum </run/report.body | cut -d ' ' -f 1)" \
+    "body=$(head -c 200 /run/report.body | tr '\n' '|' | tr -c ' -~' '?')"
+}
+
+become() {
+  IFS=,
+  set -- $1
+  unset IFS
+  ip link set "$1" down
+  ip link set "$1" address "$2"
+  ip link set "$1" up
+  ip addr flush dev "$1"
+  ip addr add "$3" dev "$1"
+  ip route replace default via "$4" dev "$1"
+  say "became=$1 $2 $3"
 }
 
 report() {

@@ -52,6 +52,8 @@ export interface GuestRow {
 export interface RefusedRow {
   readonly row: string;
   readonly spec: (images: Images) => SpecFields;
+  /** Another that is there already. */
+  readonly beside?: (images: Images) => SpecFields;
   /** In API names, e.g. `volumes[1].mount_point`. */
   readonly field: string;
   /** A part of what is said of it. */

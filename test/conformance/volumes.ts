@@ -170,6 +170,15 @@ export const volumes: Group = {
             judged(record.spec?.volumes.length === 4, `${record.spec?.volumes.map(({ id }) => id).join(' ')}`),
         },
         {
+          row: 'volumes/no-disk-that-the-spec-does-not-name',
+          expected: 'vda vdb vdc vdd',
+          guest: ({ report }) =>
+            report
+              .all('disk')
+              .map(({ name }) => name)
+              .join(' '),
+        },
+        {
           row: 'volumes/source.container_source',
           expected: 'data| other|',
           guest: ({ report }) =>

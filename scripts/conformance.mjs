@@ -1,0 +1,25 @@
+/**
+ * The conformance suite: sets up what it needs, then boots guests as root.
+ * What is said on the way goes to standard error: standard output is the
+ * suite's own.
+ *
+ *     npm run conformance -- --help
+ */
+import { join } from 'node:path';
+import { asRoot, attended, main, NODE, ROOT, Stop } from './steps.mjs';
+
+/** A kernel that needs no initrd, and a root with cloud-init. */
+const IMAGES = ['kernel', 'debian'];
+
+/** The suite's own command; its exit status is 0, 1 or 2, see its --help. */
+export const conformance = (args = []) => [NODE, join(ROOT, 'test/conformance/main.ts'), ...args];
+
+if (process.argv[1] === import.meta.filename)
+  await main('conformance', async () => {
+    const args = process.argv.slice(2);
+    if (args.some((word) => ['--help', '-h', '--list'].includes(word))) return attended(conformance(args));
+    const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests', ...IMAGES.map((name) => `--image=${name}`)];
+    const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
+    if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
+    return attended(asRoot(conformance(args)));
+  });

@@ -1,0 +1,86 @@
+import type { Images } from './images.ts';
+import type { Lab } from './lab.ts';
+import { playRefused, playScene } from './play.ts';
+import type { Group, Result } from './row.ts';
+
+/** One thing to do, with the daemon that it needs. */
+export interface Work {
+  readonly name: string;
+  /** On a daemon of its own. */
+  readonly alone: boolean;
+  readonly rows: readonly string[];
+  run(lab: Lab, images: Images): Promise<readonly Result[]>;
+}
+
+/** All that proves a row of that name: what takes longest comes first. */
+export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): readonly Work[] {
+  return Object.entries(groups)
+    .flatMap(([group, { scenes, refused }]) => {
+      const wanted = refused.filter(({ row }) => only.test(row));
+      const refusals: Work = {
+        name: `what is refused of ${group}`,
+        alone: false,
+        rows: wanted.map(({ row }) => row),
+        run: async (lab, images) => {
+          const results: Result[] = [];
+          for (const row of wanted) results.push(await playRefused(row, lab, images));
+          return results;
+        },
+      };
+      return [
+        ...scenes.map((scene): Work => {
+          const rows = scene.rows.filter(({ row }) => only.test(row));
+          return {
+            name: scene.name,
+            alone: scene.alone === true,
+            rows: rows.map(({ row }) => row),
+            run: (lab, images) => playScene(scene, rows, lab, images),
+          };
+        }),
+        refusals,
+      ];
+    })
+    .filter(({ rows }) => rows.length > 0);
+}
+
+export interface Worked {
+  readonly work: Work;
+  readonly results: readonly Result[];
+  readonly seconds: number;
+}
+
+/**
+ * Does all of them, some at a time. Those that need no daemon of their own
+ * share one, which is started when it is first needed.
+ *
+ * @param open - starts a daemon; the caller ends all that are left
+ */
+export async function doAll(
+  works: readonly Work[],
+  images: Images,
+  parallel: number,
+  open: () => Promise<Lab>,
+  done: (worked: Worked) => void,
+): Promise<readonly Result[]> {
+  const queue = [...works].sort((a, b) => Number(b.alone) - Number(a.alone));
+  const results: Result[] = [];
+  let shared: Promise<Lab> | undefined;
+  const worker = async (): Promise<void> => {
+    for (let work = queue.shift(); work !== undefined; work = queue.shift()) {
+      const at = performance.now();
+      let lab: Lab;
+      if (work.alone) lab = await open();
+      else {
+        shared ??= open();
+        lab = await shared;
+      }
+      const made = await work.run(lab, images);
+      if (work.alone) await lab.close();
+      results.push(...made);
+      done({ work, results: made, seconds: (performance.now() - at) / 1_000 });
+    }
+  };
+  await Promise.all(Array.from({ length: parallel }, worker));
+  const order = works.flatMap(({ rows }) => rows);
+  return results.sort((a, b) => order.indexOf(a.row) - order.indexOf(b.row));
+}
