@@ -7,6 +7,7 @@ import type { Log } from '../ports/log.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
+import { goFirst } from './go-first.ts';
 import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
 import { createProgram, type Options } from './program.ts';
@@ -35,6 +36,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);
+  goFirst(log);
   // Whoever read our output may go: then it is written for nobody, and that is no fault to report, again and again.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: trace(error) }));

@@ -42,7 +42,6 @@ export async function launch(
   const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config) });
   const running = new Running(config, identity, machine.accelerator, deps, { exited, errorsFrom });
   try {
-    void giveWay(identity, deps);
     let gone: ProcessExit | undefined;
     const early = new AbortController();
     void exited.then((exit) => {
@@ -206,27 +205,4 @@ async function untilConnected(
   } finally {
     stop();
   }
-}
-
-/**
- * A third of the usual weight: the API stays quick while guests boot. With
- * less (10 and 19 were tried) guests starved on a host with other work: two
- * boots of sixty stood still for minutes at a load of twenty.
- */
-const AUTOGROUP_NICE = '5';
-
-/**
- * Lets the daemon go before its guests. With automatic process groups (the
- * kernel's default) a nice value counts within a session only and QEMU has its
- * own: what counts is the group's.
- * @see sched(7), "The autogroup feature"
- */
-async function giveWay(identity: ProcessIdentity, { run, log }: LaunchDeps): Promise<void> {
-  const limits = { input: AUTOGROUP_NICE, timeoutMs: 5_000, signal: new AbortController().signal };
-  await run(['tee', `/proc/${identity.pid}/autogroup`], limits).catch((error: unknown) =>
-    log.debug('QEMU runs at the usual weight: its autogroup cannot be set', {
-      pid: identity.pid,
-      error: textOf(error),
-    }),
-  );
 }
