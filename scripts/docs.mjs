@@ -15,6 +15,8 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { allVerbs, createProgram as createCli } from '../src/cli/program.ts';
 import { exampleFile, SETTING_TEXTS } from '../src/daemon/describe.ts';
 import { createProgram as createDaemon } from '../src/daemon/program.ts';
+import { proofOf } from '../test/conformance/fields.ts';
+import { GROUPS } from '../test/conformance/groups.ts';
 import { main, ROOT, Stop } from './steps.mjs';
 
 const made = (from) => `<!-- Made by "npm run docs" from ${from}. Change that instead. -->\n`;
@@ -186,16 +188,27 @@ function typeText(field, known) {
 
 const anchor = (desc) => desc.name.toLowerCase();
 
-function messageSection(message, known, level) {
+/** Where the promise of a field is proved, as the last cell of its row. */
+function proofCell(message, field) {
+  const proof = proofOf(`${message.name}.${field.name}`);
+  if (!proof) return '';
+  if ('other' in proof) return proof.other.endsWith('.ts') ? code(proof.other) : proof.other;
+  return proof.rows.map((row) => `[${row.split('/')[1]}](conformance.md#${row.split('/')[0]})`).join(', ');
+}
+
+/** @param isProved - whether its fields have a last column that says how */
+function messageSection(message, known, level, isProved = false) {
   const path = pathOf(message);
   const rows = message.fields.map((field, i) => [
     code(field.name),
     typeText(field, known),
     String(field.number),
     cell(commentOf(message.file, [...path, PATH.field, i])),
+    ...(isProved ? [proofCell(message, field)] : []),
   ]);
   const parts = [`${'#'.repeat(level)} ${message.name}\n`, `${commentOf(message.file, path)}\n`];
-  if (rows.length > 0) parts.push(table(['field', 'type', 'tag', 'meaning'], rows));
+  const head = ['field', 'type', 'tag', 'meaning', ...(isProved ? ['proved by'] : [])];
+  if (rows.length > 0) parts.push(table(head, rows));
   for (const inner of message.nestedEnums) {
     const at = pathOf(inner);
     const values = inner.values.map((value, i) => [
@@ -228,7 +241,42 @@ A microVM is a spec, which you write, and a status, which the daemon keeps. In Y
 here or in camel case (\`memory_in_mb\`, \`memoryInMb\`). A field that this version does not honour yet is refused by
 name; one that is left out has its default. Megabytes are MiB.
 
-${messages.map((message) => messageSection(message, known, 2)).join('\n')}`;
+What proves that a field does what is said of it stands in the last column: mostly rows of the
+[conformance suite](conformance.md), which boots guests and asks them.
+
+${messages.map((message) => messageSection(message, known, 2, true)).join('\n')}`;
+}
+
+/** What the suite expects, as far as it is known before a guest has booted. */
+function conformancePage() {
+  const sections = Object.keys(GROUPS).map((group) => {
+    const all = Object.values(GROUPS);
+    const proved = all.flatMap(({ scenes }) => scenes.flatMap(({ rows }) => rows));
+    const refused = all.flatMap((one) => one.refused);
+    const own = (rows) => rows.filter(({ row }) => row.startsWith(`${group}/`));
+    const rows = [
+      ...own(proved).map(({ row, expected, host }) => [
+        code(row.split('/')[1]),
+        host ? 'guest, host' : 'guest',
+        typeof expected === 'string' ? code(expected) : 'what the record says',
+      ]),
+      ...own(refused).map(({ row, field, words }) => [
+        code(row.split('/')[1]),
+        'refused',
+        code(`${field}: …${words}…`),
+      ]),
+    ];
+    return `## ${group}\n\n${table(['row', 'asked', 'expected'], rows)}`;
+  });
+  return `${made('test/conformance')}
+# How every field is proved
+
+\`npm run conformance\` boots real guests with every field of the [spec](spec.md), asks them what they see, and compares
+that with what the record says and what the host's own tools show. A row is \`group/name\`; \`--only PATTERN\` picks rows,
+\`--provider NAME\` tries another provider, \`-o json\` prints them with the guest's own lines as evidence. Rows that are
+refused ask for what cannot be: create says so, in these words, and nothing is stored.
+
+${sections.join('\n')}`;
 }
 
 const API_FILES = ['microvms', 'images', 'host'].map((name) => `flintlock/microvm/v1/${name}.proto`);
@@ -265,6 +313,7 @@ async function pages() {
     ['docs/configuration.md', configurationPage()],
     ['docs/reference/cli.md', await cliPage()],
     ['docs/reference/spec.md', specPage(registry)],
+    ['docs/reference/conformance.md', conformancePage()],
     ['docs/reference/api.md', apiPage(registry)],
   ]);
 }

@@ -22,6 +22,8 @@ export interface Images {
   readonly kernel: string;
   /** A kernel that needs no initrd. */
   readonly small: string;
+  /** A root with systemd and cloud-init. */
+  readonly debian: string;
   /** Kernels and initrds that say what they are called, under names that nobody would try. */
   readonly named: string;
   /** The same in a registry: a kernel at its tag, and another by digest, whose tag has gone on to the first. */
@@ -116,6 +118,7 @@ export async function makeImages(directory: string): Promise<Images> {
     directory,
     root,
     kernel: KERNEL,
+    debian: `oci:${ROOT}/.cache/images/debian:latest`,
     small: `oci:${ROOT}/.cache/images/kernel:latest`,
     named: `oci:${kernels}:named`,
     byTag: `${REGISTRY}/suite/kernels:first`,

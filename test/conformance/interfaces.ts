@@ -66,14 +66,15 @@ export const interfaces: Group = {
       name: 'interfaces',
       guests: (images) => ({
         three: reporting(images, {
-          kernel: { image: images.kernel, cmdline: `quiet report.ping=${GATEWAY}` },
+          kernel: { image: images.kernel, cmdline: `quiet report.ping=${GATEWAY} report.serve=8080,hello` },
           interfaces: [
             tap('eth0', { guestMac: MACS[0].toUpperCase() }),
-            tap('eth1'),
+            tap('eth1', { publishedPorts: [{ hostPort: 18_080, guestPort: 8_080 }] }),
             tap('eth2', { guestMac: MACS[1] }),
           ],
         }),
       }),
+      next: async ({ fetch }) => ({ published: await fetch('http://127.0.0.1:18080/') }),
       rows: [
         {
           row: 'interfaces/tap',
@@ -128,6 +129,12 @@ export const interfaces: Group = {
           expected: GATEWAY,
           // Each of the three interfaces may have written it.
           guest: ({ report }) => [...new Set(report.all('dns').map(({ text }) => text))].join(' '),
+        },
+        {
+          row: 'interfaces/published_ports',
+          expected: 'hello',
+          guest: ({ report }) => report.text('serve').split(',')[1] ?? report.text('serve'),
+          host: ({ notes }) => notes.published ?? '',
         },
         {
           row: 'interfaces/reaches-the-host',
@@ -205,6 +212,24 @@ export const interfaces: Group = {
     },
   ],
   refused: [
+    ...(
+      [
+        ['host_port-none', { hostPort: 0, guestPort: 80 }, 'host_port', '0 is no port'],
+        ['guest_port-none', { hostPort: 80, guestPort: 65_536 }, 'guest_port', '65536 is no port'],
+        ['protocol-unknown', { hostPort: 80, guestPort: 80, protocol: 'sctp' }, 'protocol', 'must be tcp or udp'],
+        [
+          'host_ip-of-no-host',
+          { hostPort: 80, guestPort: 80, hostIp: '192.0.2.1' },
+          'host_ip',
+          'is no address of this host',
+        ],
+      ] as const
+    ).map(([name, port, field, words]) => ({
+      row: `interfaces/published_ports-${name}`,
+      spec: (images: Images) => reporting(images, { interfaces: [tap('eth0', { publishedPorts: [port] })] }),
+      field: `interfaces[0].published_ports[0].${field}`,
+      words,
+    })),
     ...(
       [
         ['outside-the-network', '10.78.0.5', 'is outside the network'],

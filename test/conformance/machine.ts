@@ -1,5 +1,10 @@
 import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
-import { type MicroVM, type Mount, Mount_MountType } from '../../src/gen/types/microvm_pb.ts';
+import {
+  type MicroVM,
+  MicroVMStatus_MicroVMState,
+  type Mount,
+  Mount_MountType,
+} from '../../src/gen/types/microvm_pb.ts';
 import { type Group, type GuestRow, judged, type Seeing, type Seen } from './row.ts';
 import { booted, reporting, tap } from './specs.ts';
 
@@ -64,10 +69,12 @@ export const machine: Group = {
         return {
           ...notes,
           after: isSet(gone),
+          uid: gone.spec?.uid ?? '',
           lived: seconds(gone.spec?.createdAt, gone.spec?.deletedAt),
           versions: `${first('one').version} to ${gone.version}`,
           grew: String(gone.version > first('one').version && first('one').version > 1),
           reason: gone.status?.reason ?? '',
+          tail: gone.status?.consoleTail ?? '',
         };
       },
       rows: [
@@ -128,6 +135,72 @@ export const machine: Group = {
           guest: ({ reports }) =>
             judged(reports.length === 1, `booted ${reports.length} time: ${reports[0]?.text('boot_id')}`),
           host: ({ record }) => judged(record.status?.retry === 0, String(record.status?.retry)),
+        },
+        {
+          row: 'machine/uid',
+          expected: '26 characters of a ULID, and the same to the end',
+          guest: booted,
+          host: ({ record, notes }) => {
+            const uid = record.spec?.uid ?? '';
+            return judged(/^[0-7][0-9A-HJKMNP-TV-Z]{25}$/.test(uid) && notes.uid === uid, uid);
+          },
+        },
+        {
+          row: 'machine/generation',
+          expected: '1, of a spec that was written once',
+          guest: booted,
+          host: ({ record }) => judged(record.spec?.generation === 1n, String(record.spec?.generation)),
+        },
+        {
+          row: 'machine/status.state',
+          expected: 'CREATED, Running, with a sentence',
+          guest: booted,
+          host: ({ record: { status } }) => {
+            const isCreated = status?.state === MicroVMStatus_MicroVMState.CREATED;
+            const ok = isCreated && status.reason === 'Running' && status.message.length > 5;
+            return judged(ok, `${isCreated ? 'CREATED' : status?.state}, ${status?.reason}: ${status?.message}`);
+          },
+        },
+        {
+          row: 'machine/status.conditions',
+          expected: 'DisksReady ImagesReady NetworkReady Running: True, each with reason, sentence and time',
+          guest: booted,
+          host: ({ record: { status } }) => {
+            const wanted = ['DisksReady', 'ImagesReady', 'NetworkReady', 'Running'];
+            const found = wanted.flatMap((type) => status?.conditions.filter((c) => c.type === type) ?? []);
+            const isWhole = found.every((c) => c.status === 'True' && c.reason && c.message && c.lastTransitionTime);
+            const text = status?.conditions.map((c) => `${c.type} ${c.status} ${c.reason}`).join(', ') ?? '';
+            return judged(found.length === wanted.length && isWhole, text);
+          },
+        },
+        {
+          row: 'machine/status.provider',
+          expected: 'the one that the spec asks for, and how it runs',
+          guest: booted,
+          host: ({ record: { spec, status } }) => {
+            const isRight = spec?.provider === '' || spec?.provider === status?.provider;
+            const isKnown = ['kvm', 'tcg'].includes(status?.accelerator ?? '');
+            return judged(isRight && isKnown && status?.provider !== '', `${status?.provider}, ${status?.accelerator}`);
+          },
+        },
+        {
+          row: 'machine/status.console_tail',
+          expected: 'the guest’s last line, when it is gone',
+          guest: ({ report }) => judged(report.all('begin').length === 1, report.text('begin')),
+          host: ({ notes }) => {
+            const line = notes.tail?.trimEnd().split('\n').at(-1)?.trim() ?? '';
+            return judged(/report: end=\d+/.test(notes.tail ?? ''), line);
+          },
+        },
+        {
+          row: 'machine/status.initrd_image_digest',
+          expected: 'of the image, which is the kernel’s too',
+          guest: booted,
+          host: ({ record: { status } }) => {
+            const digest = status?.initrdImageDigest ?? '';
+            const ok = /^sha256:[0-9a-f]{64}$/.test(digest) && digest === status?.kernelImageDigest;
+            return judged(ok, digest.slice(0, 19));
+          },
         },
         {
           row: 'machine/status.kernel_mount',
@@ -225,6 +298,12 @@ export const machine: Group = {
       spec: (images) => reporting(images, { providerOptions: { 'qemu.turbo': 'on' } }),
       field: 'provider_options[qemu.turbo]',
       words: 'there are: ',
+    },
+    {
+      row: 'machine/restart_policy-that-is-not-built-yet',
+      spec: (images) => reporting(images, { restartPolicy: MicroVMSpec_RestartPolicy.ALWAYS }),
+      field: 'restart_policy',
+      words: 'not built yet',
     },
     {
       row: 'machine/outputs-given',

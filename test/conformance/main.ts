@@ -5,19 +5,13 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { GROUPS, rowNames } from './groups.ts';
 import { makeImages } from './images.ts';
-import { interfaces } from './interfaces.ts';
-import { kernel } from './kernel.ts';
 import { Lab } from './lab.ts';
-import { machine } from './machine.ts';
-import { metadata } from './metadata.ts';
 import { HELP, type Options, optionsOf, Usage } from './options.ts';
 import type { Result } from './row.ts';
 import { table } from './table.ts';
-import { volumes } from './volumes.ts';
 import { doAll, type Work, worksOf } from './work.ts';
-
-const GROUPS = { machine, kernel, volumes, interfaces, metadata };
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -28,7 +22,7 @@ async function main(args: readonly string[]): Promise<number> {
     return 0;
   }
   const works = worksOf(GROUPS, options.only);
-  const names = works.flatMap(({ rows }) => rows);
+  const names = rowNames().filter((name) => options.only.test(name));
   if (names.length === 0) throw new Usage(`--only ${options.only.source}: no row is named so; --list shows them`);
   if (options.list) {
     process.stdout.write(`${names.join('\n')}\n`);

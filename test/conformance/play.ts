@@ -71,6 +71,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
       await lab.remove(uid(guest));
       return lab.get(uid(guest));
     },
+    fetch: (url) => lab.fetch(url),
     select: (labels) => lab.select(labels),
     first: (guest) => known(guest).record,
   });

@@ -6,9 +6,9 @@
 #   report: cpus=2
 #   report: disk=vdb ro=1 bytes=67108864 serial=data
 #   …
-#   report: end=57
+#   report: end=57 3c59dc048e8850243be8079a5c74d079
 #
-# `end` counts the lines before it. Then it waits for a line on the console,
+# `end` has the count of the lines before it and their MD5. Then it waits for a line on the console,
 # words that it is to act on (see `act`), and says everything again; or
 # `reboot`. Words of the kernel's command line that begin with `report.` are
 # acted on first.
@@ -106,6 +106,7 @@ interfaces() {
 # What tells of the guest what no look at it tells:
 #   ping=ADDRESS[,DEVICE]
 #   dhcp=DEVICE                          the address that it would be given
+#   serve=PORT,TEXT                      answers with it over HTTP from now on
 #   mark=TEXT, mark                      writes to the root, reads it
 #   http=NAME,DEVICE,METHOD,PATH[,HEADER…]   asks the metadata service
 #   become=DEVICE,MAC,ADDRESS/PREFIX,GATEWAY takes them for its own
@@ -122,6 +123,12 @@ act() {
       say "lease=${1#dhcp=} ${lease:-none}"
       ;;
     http=*) http "${1#http=}" ;;
+    serve=*)
+      served=${1#serve=}
+      mkdir -p /run/www
+      echo "${served#*,}" >/run/www/index.html
+      if httpd -p "${served%%,*}" -h /run/www; then say "serve=$served"; else say "serve=refused"; fi
+      ;;
     become=*) become "${1#become=}" ;;
     mark=*)
       say "mark_before=$(cat /mark 2>/dev/null || echo none)"
@@ -183,7 +190,7 @@ report() {
   interfaces
   # One write for a line: nothing of the kernel's or another program's comes in between.
   while IFS= read -r line; do echo "report: $line"; done <"$lines"
-  echo "report: end=$(wc -l <"$lines")"
+  echo "report: end=$(wc -l <"$lines") $(md5sum <"$lines" | cut -d ' ' -f 1)"
   set -f
 }
 

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto';
+
 /** One thing that the guest said: `disk=vdb ro=1 bytes=67108864` is of kind `disk`, has the name `vdb` and the values of the rest. */
 export interface Fact {
   readonly kind: string;
@@ -9,7 +11,7 @@ export interface Fact {
   readonly line: string;
 }
 
-const LINE = /report: ([a-z_]+)=(.*?)\s*$/;
+const LINE = /report: ([a-z_]+)=(.*?)\r?$/;
 
 /** What a guest said at one time; see report.sh. It remembers what of it was looked at: that is the evidence of a row. */
 export class Report {
@@ -59,24 +61,35 @@ export function wordAfter(fact: Fact | undefined, key: string): string {
 }
 
 /**
- * Every report on a console that came through whole, the first one first: the
- * count at its end says whether a line is missing. What an initrd said of
+ * Every report on a console, the first one first. What an initrd said of
  * itself before belongs to it.
+ *
+ * @throws Error where one came through broken, as its sum says: what it says is nobody's word
  */
 export function reportsIn(console: string): readonly Report[] {
   const reports: Report[] = [];
   let before: Fact[] = [];
   let facts: Fact[] = [];
-  for (const raw of console.split(/\r?\n/)) {
+  // The last line may be on its way still.
+  for (const raw of console.split('\n').slice(0, -1)) {
     const [, kind = '', text = ''] = LINE.exec(raw) ?? [];
     if (kind === '') continue;
     const fact = { kind, text, name: text.split(' ')[0] ?? '', line: raw.trim() };
     if (kind === 'initrd') before = [fact];
-    else if (kind === 'end') {
-      if (facts.length === Number(text)) reports.push(new Report([...before, ...facts]));
+    else if (kind === 'begin') facts = [fact];
+    else if (kind !== 'end') facts.push(fact);
+    else {
+      const own = `${facts.length} ${md5(facts.map((one) => `${one.kind}=${one.text}\n`).join(''))}`;
+      if (own !== text)
+        throw new Error(
+          `The report came through broken: it is ${own}, the guest wrote ${text}\n${facts.map(({ line }) => line).join('\n')}`,
+        );
+      reports.push(new Report([...before, ...facts]));
       before = [];
       facts = [];
-    } else facts = kind === 'begin' ? [fact] : [...facts, fact];
+    }
   }
   return reports;
 }
+
+const md5 = (text: string): string => createHash('md5').update(text).digest('hex');

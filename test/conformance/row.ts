@@ -65,6 +65,8 @@ export interface Scene {
   readonly name: string;
   /** A daemon of its own, because it is restarted. Else one is shared by all scenes. */
   readonly alone?: true;
+  /** Takes far longer than others, and is begun before them. */
+  readonly slow?: true;
   /** By a name that is the beginning of the id. The first one is whom the rows are about. */
   readonly guests: (images: Images) => Readonly<Record<string, SpecFields>>;
   /** Goes on once every guest has reported. */
@@ -83,6 +85,8 @@ export interface Stage {
   restartDaemon(): Promise<void>;
   /** Waits until nothing is left of it. @returns what is remembered */
   remove(guest: string): Promise<MicroVM>;
+  /** What a client on the host gets from there. */
+  fetch(url: string): Promise<string>;
   select(labels: string): Promise<readonly MicroVM[]>;
   /** Its record when it had first reported. */
   first(guest: string): MicroVM;

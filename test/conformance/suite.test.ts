@@ -1,35 +1,31 @@
+import { createHash } from 'node:crypto';
+import { existsSync } from 'node:fs';
 import { create } from '@bufbuild/protobuf';
 import { expect, test } from 'vitest';
-import { MicroVMSchema } from '../../src/gen/types/microvm_pb.ts';
-import { interfaces } from './interfaces.ts';
-import { kernel } from './kernel.ts';
+import { file_types_microvm, MicroVMSchema } from '../../src/gen/types/microvm_pb.ts';
+import { PROVED_FIELDS, proofOf } from './fields.ts';
+import { GROUPS, rowNames } from './groups.ts';
 import { kernelNamed } from './kernel-named.ts';
-import { machine } from './machine.ts';
-import { metadata } from './metadata.ts';
 import { optionsOf, Usage } from './options.ts';
 import { judge } from './play.ts';
 import { reportsIn } from './report.ts';
 import { type GuestRow, judged, type Seen } from './row.ts';
 import { table } from './table.ts';
-import { volumes } from './volumes.ts';
 import { worksOf } from './work.ts';
 
-const GROUPS = { machine, kernel, volumes, interfaces, metadata };
+/** As report.sh writes it. */
+function reported(...lines: readonly string[]): string {
+  const sum = createHash('md5')
+    .update(lines.map((line) => `${line}\n`).join(''))
+    .digest('hex');
+  return [...lines, `end=${lines.length} ${sum}`].map((line) => `report: ${line}\r\n`).join('');
+}
 
 const CONSOLE = `Linux version 6.1
 report: initrd=well-known\r
-/ # report: begin=1\r
-report: cpus=2\r
-report: disk=vda ro=0 bytes=1024\r
-report: disk=vdb ro=1 bytes=2048\r
-report: end=4\r
+/ # ${reported('begin=1', 'cpus=2', 'disk=vda ro=0 bytes=1024', 'disk=vdb ro=1 bytes=2048', 'text=vdb ./x  two  ')}\
 flintlock-guest: run exit=0\r
-report: begin=2\r
-report: cpus=4\r
-report: end=3\r
-report: begin=3\r
-report: cpus=8
-report: end=2
+${reported('begin=2', 'cpus=8')}report: begin=3\r
 `;
 
 function seen(console = CONSOLE): Seen {
@@ -47,15 +43,24 @@ const row = (change: Partial<GuestRow> = {}): GuestRow => ({
   ...change,
 });
 
-test('of a console all reports are read that came through whole', () => {
+test('of a console every report is read', () => {
   const [first, second, ...others] = reportsIn(CONSOLE);
-  expect(others).toEqual([]);
+  expect(others).toEqual([]); // the third has not ended yet
+  expect(reportsIn(CONSOLE.slice(0, CONSOLE.indexOf('report: begin=3') - 10))).toHaveLength(1); // nor the second
   expect(first?.text('cpus')).toBe('2');
-  expect(second?.text('cpus')).toBe('8'); // between them one lost a line
+  expect(second?.text('cpus')).toBe('8');
   expect(first?.value('disk', 'vdb', 'bytes')).toBe('2048');
   expect(first?.text('initrd')).toBe('well-known');
   expect(second?.text('initrd')).toBe('nothing');
   expect(first?.value('disk', 'vdz', 'ro')).toBe('nothing');
+});
+
+test.each([
+  ['a letter twice', CONSOLE.replace('cpus=8', 'cpus=88')],
+  ['a letter twice in what begins a line', CONSOLE.replace('report: cpus=8', 'reeport: cpus=8')],
+  ['a line less', CONSOLE.replace('report: cpus=8\r\n', '')],
+])('a report with %s is nobody’s word', (_, console) => {
+  expect(() => reportsIn(console)).toThrow('came through broken');
 });
 
 test('a row is ok when the guest says what is expected, and so does the host', () => {
@@ -87,14 +92,26 @@ test('a judge that fails is a row that is wrong', () => {
   expect(judge(broken, seen())).toMatchObject({ ok: false, seen_in_guest: 'no such thing' });
 });
 
-test('every row has a name of its own, in its group', () => {
-  for (const [name, { scenes, refused }] of Object.entries(GROUPS)) {
-    const rows = [...scenes.flatMap((scene) => scene.rows), ...refused].map((one) => one.row);
-    expect(rows.length, name).toBeGreaterThan(0);
+test('every row has a name of its own, of a group', () => {
+  const works = worksOf(GROUPS, /(?:)/).flatMap(({ rows }) => rows);
+  expect(new Set(works).size).toBe(works.length);
+  expect(works.toSorted()).toEqual(rowNames().toSorted()); // none is outside of all groups
+  for (const one of works) expect(one).toMatch(/^[\w-]+\/[\w.-]+$/);
+});
+
+test('every field of spec and status is proved, by rows that there are or by a file that there is', () => {
+  const fields = file_types_microvm.messages.flatMap(({ name, fields }) =>
+    fields.map((field) => `${name}.${field.name}`),
+  );
+  expect(PROVED_FIELDS.toSorted()).toEqual(fields.toSorted());
+  const proofs = fields.map((field) => [field, proofOf(field)] as const);
+  for (const [field, proof] of proofs) {
+    if (!proof) expect.unreachable(`${field} has no proof`);
+    else if ('rows' in proof) expect(proof.rows, field).not.toEqual([]);
+    else if (proof.other.endsWith('.ts')) expect(existsSync(proof.other), proof.other).toBe(true);
   }
-  const all = worksOf(GROUPS, /(?:)/).flatMap(({ rows }) => rows);
-  expect(new Set(all).size).toBe(all.length);
-  for (const one of all) expect(one).toMatch(/^(machine|kernel|volumes|interfaces|metadata)\/[\w.-]+$/);
+  const rows = new Set(proofs.flatMap(([, proof]) => (proof && 'rows' in proof ? proof.rows : [])));
+  expect(rowNames().filter((row) => !rows.has(row))).toEqual([]);
 });
 
 test('rows are chosen by their name, and no scene is played for none', () => {

@@ -1,3 +1,4 @@
+import { rowNames } from './groups.ts';
 import type { Images } from './images.ts';
 import type { Lab } from './lab.ts';
 import { playRefused, playScene } from './play.ts';
@@ -8,11 +9,13 @@ export interface Work {
   readonly name: string;
   /** On a daemon of its own. */
   readonly alone: boolean;
+  /** Is begun before others. */
+  readonly slow: boolean;
   readonly rows: readonly string[];
   run(lab: Lab, images: Images): Promise<readonly Result[]>;
 }
 
-/** All that proves a row of that name: what takes longest comes first. */
+/** All that proves a row of that name. */
 export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): readonly Work[] {
   return Object.entries(groups)
     .flatMap(([group, { scenes, refused }]) => {
@@ -20,6 +23,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
       const refusals: Work = {
         name: `what is refused of ${group}`,
         alone: false,
+        slow: false,
         rows: wanted.map(({ row }) => row),
         run: async (lab, images) => {
           const results: Result[] = [];
@@ -33,6 +37,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
           return {
             name: scene.name,
             alone: scene.alone === true,
+            slow: scene.slow === true || scene.alone === true,
             rows: rows.map(({ row }) => row),
             run: (lab, images) => playScene(scene, rows, lab, images),
           };
@@ -62,7 +67,7 @@ export async function doAll(
   open: () => Promise<Lab>,
   done: (worked: Worked) => void,
 ): Promise<readonly Result[]> {
-  const queue = [...works].sort((a, b) => Number(b.alone) - Number(a.alone));
+  const queue = [...works].sort((a, b) => Number(b.slow) - Number(a.slow));
   const results: Result[] = [];
   let shared: Promise<Lab> | undefined;
   const worker = async (): Promise<void> => {
@@ -81,6 +86,6 @@ export async function doAll(
     }
   };
   await Promise.all(Array.from({ length: parallel }, worker));
-  const order = works.flatMap(({ rows }) => rows);
+  const order = rowNames();
   return results.sort((a, b) => order.indexOf(a.row) - order.indexOf(b.row));
 }
