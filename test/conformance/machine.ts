@@ -1,6 +1,7 @@
 import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import {
   type MicroVM,
+  MicroVMSpec_RestartPolicy,
   MicroVMStatus_MicroVMState,
   type Mount,
   Mount_MountType,
