@@ -242,6 +242,12 @@ export async function compose(config: Config, version: string, opened: Opened, l
     vmmUsers: config['vmm-uid-range'],
     vmms,
     defaultVmm: vmmOf(''),
+    limits: {
+      maxMemory: config['max-memory'],
+      maxVcpu: config['max-vcpu'],
+      maxDisk: config['max-disk'],
+      maxMicrovms: config['max-microvms'],
+    },
     newUid: () => newUid() as Uid,
     vmmInfo: (vmm) => vmm.info(),
     capacity: () => capacityOf(names.stateDirectory),

@@ -46,6 +46,16 @@ const size = z.string().transform((text, context) => {
   return bytes;
 });
 
+/** A size in bytes, or what it is derived from. 0 would refuse everything: elsewhere it is no limit. */
+const limitSize = z.union([z.enum(['auto', 'none']), size.refine((bytes) => bytes >= 1 << 20)], {
+  error: 'must be auto, none, or a size from 1M: write for instance 12G',
+});
+
+const countOrNone = z.union([
+  z.literal('none'),
+  z.coerce.number('must be a whole number, or none').int().min(1).max(1_000_000),
+]);
+
 export interface Setting {
   readonly schema: z.ZodType;
   readonly help: string;
@@ -164,6 +174,30 @@ export const SETTINGS = {
     value: 'FIRST-LAST',
     default: '700000-765535',
     help: 'the unprivileged users that VMMs run as, one each',
+  },
+  'max-memory': {
+    schema: limitSize,
+    value: 'SIZE|auto|none',
+    default: 'auto',
+    help: 'memory that may be promised to microVMs together, by the memory_in_mb of those that run or will, e.g. 12G; auto: all that the host has but 512 MiB',
+  },
+  'max-vcpu': {
+    schema: countOrNone,
+    value: 'N|none',
+    default: 'none',
+    help: 'virtual CPUs that may be promised to the microVMs that run or will',
+  },
+  'max-disk': {
+    schema: limitSize,
+    value: 'SIZE|auto|none',
+    default: 'auto',
+    help: 'what the writable volumes of all microVMs may grow to together, e.g. 200G; auto: the size of the file system that the state directory is on; none: more may be promised than there is',
+  },
+  'max-microvms': {
+    schema: countOrNone,
+    value: 'N|none',
+    default: 'none',
+    help: 'how many microVMs there may be, whatever their state',
   },
   'maximum-retry': {
     schema: z.coerce.number('must be a whole number').int().min(1).max(1_000),

@@ -1,3 +1,4 @@
+import type { Promised } from '../domain/admission.ts';
 import type { Cursor, VmEvent } from '../domain/event.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import type { Selector } from '../domain/selector.ts';
@@ -37,6 +38,8 @@ export interface Store {
   /** Oldest first. */
   list(query: Query): readonly MicroVm[];
   count(): number;
+  /** What all microVMs that are not gone are promised; within a transaction as it is there. */
+  promised(): Promised;
   /**
    * Reads, changes and writes a record in one transaction, with the next
    * version and a MODIFIED event. `change` returns undefined to leave it.

@@ -1,3 +1,4 @@
+import type { LimitSettings, Resources } from '../domain/admission.ts';
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, Uid } from '../domain/microvm.ts';
 import { parseStatic } from '../domain/static-address.ts';
@@ -10,7 +11,7 @@ import type { Store, Transactions } from '../ports/store.ts';
 import type { ConsoleInput, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
-import type { AuditReport, Resources } from './services.ts';
+import type { AuditReport } from './services.ts';
 
 /** What the verbs work with. */
 export interface ServiceContext {
@@ -35,6 +36,8 @@ export interface ServiceContext {
   readonly vmmUsers: { readonly first: number; readonly last: number };
   readonly vmms: readonly Vmm[];
   readonly defaultVmm: Vmm;
+  /** What may be promised to microVMs. */
+  readonly limits: LimitSettings;
   newUid(): Uid;
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;
   capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;

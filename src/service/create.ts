@@ -1,3 +1,4 @@
+import { admission, limitsOf, promisedTo } from '../domain/admission.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { guestName } from '../domain/guest-name.ts';
@@ -24,8 +25,10 @@ export async function create(
   const uid = context.newUid();
   const spec = validate(draft, uid.toLowerCase());
   await checkAgainstHost(context, spec, draft);
+  const limits = limitsOf(context.limits, (await context.capacity()).capacity);
   const now = clock.now();
   const vm = transactions.transact(() => {
+    const others = store.promised();
     const made: MicroVm = {
       uid,
       version: 1,
@@ -45,6 +48,10 @@ export async function create(
       updatedAt: now,
     };
     store.create({ vm: made, uniqueId: options.uniqueId });
+    // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
+    const asked = { microvms: 1, ...promisedTo(spec) };
+    const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
+    if (refused) throw refused;
     return made;
   });
   wake.wake(uid);
@@ -74,6 +81,7 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
       description: `"${spec.provider}" is none of this daemon's: give ${vmms.map(({ name }) => name).join(' or ')}, or nothing`,
     });
   const { capacity } = await context.capacity();
+  // No other microVM's end can mend that: it is the request that is wrong. What they leave of it: admission.
   if (spec.memoryInMb > capacity.memoryInMb)
     wrong.push({
       field: 'memory_in_mb',

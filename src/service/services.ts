@@ -1,3 +1,4 @@
+import type { Limits, Resources } from '../domain/admission.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import type { CachedImage } from '../ports/images.ts';
@@ -45,6 +46,8 @@ export interface ServerInfo {
   readonly defaultProvider: string;
   readonly capacity: Resources;
   readonly promised: Resources;
+  /** The most that may be promised. */
+  readonly limits: Limits;
   readonly used: Resources;
   /** CIDR, or empty. */
   readonly managedNetwork: string;
@@ -53,12 +56,6 @@ export interface ServerInfo {
   readonly microvms: number;
   /** A reference, or empty. */
   readonly demoKernel: string;
-}
-
-export interface Resources {
-  readonly vcpu: number;
-  readonly memoryInMb: number;
-  readonly diskInMb: number;
 }
 
 export interface AuditItem {

@@ -1,9 +1,10 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../domain/fault.ts';
 import { first } from './schema/0001-first.ts';
+import { promises } from './schema/0002-promises.ts';
 
 /** In order, never changed once released: a new file in `schema/` and a line here. */
-const MIGRATIONS: readonly string[] = [first];
+const MIGRATIONS: readonly string[] = [first, promises];
 
 /** SQLite's primary result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;

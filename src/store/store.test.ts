@@ -363,6 +363,18 @@ describe('the database', () => {
     db.close();
   });
 
+  test('of an earlier version learns what its microVMs are promised', () => {
+    const path = `${directory()}/f.db`;
+    const first = open(path);
+    add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
+    first.store.gone(uidOf(2));
+    first.db.sql.exec('DROP TABLE promises; PRAGMA user_version=1');
+    first.db.close();
+    const second = open(path);
+    expect(second.store.promised()).toMatchObject({ microvms: 1, memoryInMb: 100 });
+    second.db.close();
+  });
+
   test('of a newer version is refused and left as it is', () => {
     const path = `${directory()}/f.db`;
     const newer = new DatabaseSync(path);

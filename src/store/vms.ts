@@ -8,6 +8,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
 import type { Database } from './database.ts';
+import { createPromises } from './promises.ts';
 import { selectorSql } from './selector-sql.ts';
 
 /** Events are kept for a time, but never more than this many (design: 24 h or 100,000). */
@@ -41,6 +42,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
   );
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
+  const promises = createPromises(db);
   const listeners = new Set<() => void>();
   const notify = (): void => {
     for (const listener of listeners)
@@ -85,6 +87,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
   const write = (vm: MicroVm): void => {
     writeVm.run(vm.version, vm.goneAt ?? null, JSON.stringify(vm), vm.uid);
+    if (vm.goneAt === undefined) promises.keep(vm);
+    else promises.drop(vm.uid);
   };
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
 
@@ -113,6 +117,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     if (wrong.length > 0) throw Fault.invalid(wrong);
   };
 
+  db.transact(() => {
+    for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
+  });
+
   return {
     create: ({ vm, uniqueId }) =>
       db.transact(() => {
@@ -123,6 +131,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             `Cannot create microVM ${namespace}/${id}: it exists already; delete it first or choose another id`,
           );
         insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
+        promises.keep(vm);
         writeLabels(vm);
         vm.spec.interfaces.forEach(({ name }, i) => {
           const nic = vm.allocation.interfaces[name];
@@ -156,6 +165,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     },
     find: (namespace, id, gone = false) => (gone ? findAll : findVms).all(namespace, id).flatMap(parse),
     count: () => Number(countVms.get()?.n),
+    promised: () => promises.all(),
 
     list({ namespace, selector = [], limit, after, gone = false }: Query) {
       const where: string[] = [];

@@ -345,6 +345,7 @@ export class FakeHost {
       vmmUsers: { first: 70_000, last: 70_099 },
       vmms: [vmm],
       defaultVmm: vmm,
+      limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
       vmmInfo: (one) => one.info(),
       capacity: async () => ({

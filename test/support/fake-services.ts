@@ -68,6 +68,7 @@ export const sampleInfo: ServerInfo = {
   defaultProvider: 'qemu',
   capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },
   promised: nothing,
+  limits: { memoryInMb: 3_584 },
   used: nothing,
   managedNetwork: '10.77.0.0/24',
   volumeCopy: 'qcow2',

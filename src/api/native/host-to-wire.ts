@@ -1,11 +1,12 @@
 import { create } from '@bufbuild/protobuf';
+import type { Resources } from '../../domain/admission.ts';
 import {
   type AuditResponse,
   AuditResponseSchema,
   type ServerInfoResponse,
   ServerInfoResponseSchema,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
-import type { AuditReport, Resources, ServerInfo } from '../../service/services.ts';
+import type { AuditReport, ServerInfo } from '../../service/services.ts';
 import { int32, int64 } from './numbers.ts';
 
 export function infoToWire(info: ServerInfo): ServerInfoResponse {
@@ -17,6 +18,8 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     capacity: resourcesToWire(info.capacity),
     promised: resourcesToWire(info.promised),
     used: resourcesToWire(info.used),
+    limits: resourcesToWire({ vcpu: 0, memoryInMb: 0, diskInMb: 0, ...info.limits }),
+    maxMicrovms: int32(info.limits.microvms ?? 0),
     managedNetwork: info.managedNetwork,
     volumeCopy: info.volumeCopy,
     reconciling: info.reconciling,

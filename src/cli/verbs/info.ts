@@ -39,6 +39,7 @@ function infoText(info: ServerInfoResponse, colour: boolean): string {
       ['microVMs', `${info.microvms}${info.reconciling ? ' (not all have been looked at since the start)' : ''}`],
       ['capacity', resourcesText(info.capacity)],
       ['promised', resourcesText(info.promised)],
+      ['at most', limitsText(info)],
       ['used', resourcesText(info.used)],
       ['network', info.managedNetwork || 'none of its own'],
       ['demo kernel', info.demoKernel || 'none: flintlock run needs --kernel-image'],
@@ -60,6 +61,17 @@ function providerText(provider: Provider, byDefault: string, colour: boolean): s
       ]
     : [['not usable', provider.unavailableReason]];
   return title + tableText(rows, { colour, indent: '  ' });
+}
+
+/** What may be promised: a figure, or that there is none. */
+function limitsText({ limits, maxMicrovms }: ServerInfoResponse): string {
+  const { vcpu = 0, memoryInMb = 0n, diskInMb = 0n } = limits ?? {};
+  return [
+    vcpu === 0 ? 'any number of CPUs' : `${vcpu} CPUs`,
+    `${memoryInMb === 0n ? 'any' : bytesText(memoryInMb << 20n)} memory`,
+    `${diskInMb === 0n ? 'any' : bytesText(diskInMb << 20n)} disk`,
+    ...(maxMicrovms === 0 ? [] : [`${maxMicrovms} microVMs`]),
+  ].join(', ');
 }
 
 function resourcesText(resources: Resources | undefined): string {

@@ -1,8 +1,7 @@
+import { HOST_MEMORY_MB as HOST_MIB } from '../../domain/admission.ts';
 import type { Check } from '../check.ts';
 import { textOf } from '../look.ts';
 
-/** The daemon keeps so much for the host, and promises the rest to VMs (MiB). */
-const HOST_MIB = 512;
 /** A VM of a small kernel. */
 const SMALL_VM_MIB = 128;
 

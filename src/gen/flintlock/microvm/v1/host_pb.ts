@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/host.proto.
  */
 export const file_flintlock_microvm_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSITChFTZXJ2ZXJJbmZvUmVxdWVzdCKDAwoSU2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSMQoJcHJvdmlkZXJzGAMgAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJvdmlkZXISGAoQZGVmYXVsdF9wcm92aWRlchgEIAEoCRIxCghjYXBhY2l0eRgFIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIxCghwcm9taXNlZBgGIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxItCgR1c2VkGAcgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEhcKD21hbmFnZWRfbmV0d29yaxgIIAEoCRITCgt2b2x1bWVfY29weRgJIAEoCRITCgtyZWNvbmNpbGluZxgKIAEoCBIQCghtaWNyb3ZtcxgLIAEoBRITCgtkZW1vX2tlcm5lbBgMIAEoCSKfAQoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhMKC2FjY2VsZXJhdG9yGAMgASgJEhoKEmFjY2VsZXJhdG9yX3JlYXNvbhgEIAEoCRIRCglhdmFpbGFibGUYBSABKAgSGgoSdW5hdmFpbGFibGVfcmVhc29uGAYgASgJEhQKDGNhcGFiaWxpdGllcxgHIAMoCSJDCglSZXNvdXJjZXMSDAoEdmNwdRgBIAEoBRIUCgxtZW1vcnlfaW5fbWIYAiABKAMSEgoKZGlza19pbl9tYhgDIAEoAyIbCgxBdWRpdFJlcXVlc3QSCwoDZml4GAEgASgIItIBCg1BdWRpdFJlc3BvbnNlEi4KBWtub3duGAEgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEi8KBmxlYWtlZBgCIAMoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0SXRlbRIwCgdtaXNzaW5nGAMgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEi4KBWZpeGVkGAQgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtIkYKCUF1ZGl0SXRlbRIMCgRraW5kGAEgASgJEgwKBG5hbWUYAiABKAkSDQoFb3duZXIYAyABKAkSDgoGZGV0YWlsGAQgASgJMsABCgtIb3N0U2VydmljZRJfCgpTZXJ2ZXJJbmZvEicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5TZXJ2ZXJJbmZvUmVzcG9uc2USUAoFQXVkaXQSIi5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlcXVlc3QaIy5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlc3BvbnNlYgZwcm90bzM");
+  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSITChFTZXJ2ZXJJbmZvUmVxdWVzdCLKAwoSU2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSMQoJcHJvdmlkZXJzGAMgAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJvdmlkZXISGAoQZGVmYXVsdF9wcm92aWRlchgEIAEoCRIxCghjYXBhY2l0eRgFIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIxCghwcm9taXNlZBgGIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxItCgR1c2VkGAcgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEhcKD21hbmFnZWRfbmV0d29yaxgIIAEoCRITCgt2b2x1bWVfY29weRgJIAEoCRITCgtyZWNvbmNpbGluZxgKIAEoCBIQCghtaWNyb3ZtcxgLIAEoBRITCgtkZW1vX2tlcm5lbBgMIAEoCRIvCgZsaW1pdHMYFCABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFAoMbWF4X21pY3Jvdm1zGBUgASgFIp8BCghQcm92aWRlchIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSEwoLYWNjZWxlcmF0b3IYAyABKAkSGgoSYWNjZWxlcmF0b3JfcmVhc29uGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSFAoMY2FwYWJpbGl0aWVzGAcgAygJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi0gEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0iRgoJQXVkaXRJdGVtEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIOCgZkZXRhaWwYBCABKAkywAEKC0hvc3RTZXJ2aWNlEl8KClNlcnZlckluZm8SJy5mbGludGxvY2subWljcm92bS52MS5TZXJ2ZXJJbmZvUmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLlNlcnZlckluZm9SZXNwb25zZRJQCgVBdWRpdBIiLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVxdWVzdBojLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVzcG9uc2ViBnByb3RvMw");
 
 /**
  * ServerInfoRequest is the request of ServerInfo.
@@ -69,14 +69,16 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
   capacity?: Resources | undefined;
 
   /**
-   * What is promised to microvms.
+   * What is promised to microvms: CPUs and memory of those that run, will run
+   * by themselves, or whose VMM's end is not proved yet; disk of all of them,
+   * as what their writable volumes may grow to.
    *
    * @generated from field: flintlock.microvm.v1.Resources promised = 6;
    */
   promised?: Resources | undefined;
 
   /**
-   * What the VMMs use now.
+   * What is used of it now, by whomever: CPUs are the load of the last minute.
    *
    * @generated from field: flintlock.microvm.v1.Resources used = 7;
    */
@@ -117,6 +119,20 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
    * @generated from field: string demo_kernel = 12;
    */
   demoKernel: string;
+
+  /**
+   * The most that may be promised; 0: no limit.
+   *
+   * @generated from field: flintlock.microvm.v1.Resources limits = 20;
+   */
+  limits?: Resources | undefined;
+
+  /**
+   * The most microvms that there may be; 0: no limit.
+   *
+   * @generated from field: int32 max_microvms = 21;
+   */
+  maxMicrovms: number;
 };
 
 /**
