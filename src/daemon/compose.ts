@@ -39,6 +39,7 @@ import { createSeeds } from '../metadata/seeds.ts';
 import { createMetadataServer } from '../metadata/server.ts';
 import { createTokens } from '../metadata/tokens.ts';
 import { createNetwork } from '../network/network.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Surroundings } from '../ports/network.ts';
@@ -70,6 +71,7 @@ export interface Opened {
   readonly ledger: Ledger;
   readonly database: Database;
   readonly network: HostStepPorts & Surroundings;
+  readonly faults: FaultPoints;
   close(): void;
 }
 
@@ -77,7 +79,7 @@ export interface Opened {
  * Opens the state directory.
  * @throws Fault `refused` when another daemon holds it or the database is newer
  */
-export async function open(config: Config, log: Log): Promise<Opened> {
+export async function open(config: Config, log: Log, faults: FaultPoints): Promise<Opened> {
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
@@ -91,7 +93,7 @@ export async function open(config: Config, log: Log): Promise<Opened> {
       database.close();
       lock.release();
     };
-    return { names, store, ledger, database, network, close };
+    return { names, store, ledger, database, network, faults, close };
   } catch (error) {
     lock.release();
     throw error;
@@ -121,7 +123,7 @@ export interface Daemon {
 
 /** Where adapters meet ports: the one place that knows them all. */
 export async function compose(config: Config, version: string, opened: Opened, log: Log): Promise<Daemon> {
-  const { names, store, ledger, database, network } = opened;
+  const { names, store, ledger, database, network, faults } = opened;
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
@@ -139,6 +141,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     ledger,
     clock,
     log,
+    faults,
   });
   await files.makeDirectory(imagesDirectory(names), 0o700);
   const volumes = await chooseVolumes({
@@ -192,9 +195,10 @@ export async function compose(config: Config, version: string, opened: Opened, l
     interrupt: (uid: Uid): void => scheduler.interrupt(uid),
   };
   const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
-  const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log });
+  const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
-  const attached = bridge === '' ? undefined : new AttachedBridge({ bridge, names, ledger, network, clock, log });
+  const attached =
+    bridge === '' ? undefined : new AttachedBridge({ bridge, names, ledger, network, clock, log, faults });
   const metadata = createMetadataServer({
     seed: createSeeds((uid) => {
       const vm = store.get(uid as Uid);
@@ -206,7 +210,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
   });
   const cidata = createCidataDisks({ run, files });
   const ports = { names, files, images, volumes, network, managed, attached, guests, metadata, cidata, vmm: vmmOf };
-  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports });
+  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
   const scheduler = new Scheduler(
     createReconciler({
       store,

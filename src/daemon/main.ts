@@ -3,10 +3,12 @@ import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
 import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Log } from '../ports/log.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
+import { faultPointsOf } from './fault-points.ts';
 import { goFirst } from './go-first.ts';
 import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
@@ -47,7 +49,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => ended.resolve(signal));
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
-  const opened = await open(config, log);
+  const opened = await open(config, log, faultPoints(log));
   const daemon = await compose(config, version, opened, log).catch((error: unknown) => {
     opened.close();
     throw error;
@@ -78,7 +80,8 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   const { config } = configured({ ...options, insecure: true }, wrong);
   needRoot();
   process.umask(0o077);
-  const opened = await open(config, createLog(config['log-format'], config.verbosity));
+  const log = createLog(config['log-format'], config.verbosity);
+  const opened = await open(config, log, faultPoints(log));
   try {
     const count = await teardown(opened, AbortSignal.timeout(60_000));
     process.stdout.write(count === 0 ? 'nothing to remove\n' : `removed the network: ${count} things\n`);
@@ -86,6 +89,9 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
     opened.close();
   }
 }
+
+const faultPoints = (log: Log): FaultPoints =>
+  faultPointsOf(process.env, { log, clock, kill: () => process.kill(process.pid, 'SIGKILL') });
 
 function needRoot(): void {
   if (process.geteuid?.() !== 0)

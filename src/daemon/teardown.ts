@@ -7,7 +7,7 @@ import type { Opened } from './compose.ts';
  * @returns how many things were removed
  * @throws Fault `refused` while there are microVMs
  */
-export async function teardown({ store, ledger, network }: Opened, signal: AbortSignal): Promise<number> {
+export async function teardown({ store, ledger, network, faults }: Opened, signal: AbortSignal): Promise<number> {
   const count = store.count();
   if (count > 0)
     throw new Fault(
@@ -15,6 +15,6 @@ export async function teardown({ store, ledger, network }: Opened, signal: Abort
       `Cannot remove the network: ${count} microVMs are still there; start flintlockd, delete them, and try again`,
     );
   const before = ledger.of('host').length;
-  await teardownNetwork(ledger, network, signal);
+  await teardownNetwork({ ledger, network, faults }, signal);
   return before;
 }

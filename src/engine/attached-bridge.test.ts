@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-world.ts';
+import { NO_FAULTS } from '../ports/fault-points.ts';
 import type { HostInterface } from '../ports/network.ts';
 import { AttachedBridge } from './attached-bridge.ts';
 
@@ -14,7 +15,7 @@ async function setUp() {
   const { ledger } = host.life;
   let missing: string | undefined;
   const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => missing };
-  const attached = new AttachedBridge({ bridge: 'br0', names, ledger, network, clock, log });
+  const attached = new AttachedBridge({ bridge: 'br0', names, ledger, network, clock, log, faults: NO_FAULTS });
   const put = (device: string, kind: string, master: string): void => {
     const made: HostInterface = { device, index: 9, mac: '', alias: '', kind, master };
     world.interfaces.set(device, made);

@@ -2,6 +2,7 @@ import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import { interfacePrefix, type Names, tableName } from '../domain/names.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
@@ -17,6 +18,7 @@ export interface AttachedBridgeDeps {
   readonly network: HostStepPorts & Pick<Surroundings, 'bridgeMissing'>;
   readonly clock: Clock;
   readonly log: Log;
+  readonly faults: FaultPoints;
 }
 
 /** Taps hang on the bridge again within this time after it came back. */

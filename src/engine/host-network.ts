@@ -14,6 +14,7 @@ import {
 } from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
@@ -31,6 +32,7 @@ export interface HostNetworkDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
+  readonly faults: FaultPoints;
 }
 
 /** A DHCP server that died, or a bridge that vanished, is brought back within this time. */

@@ -6,6 +6,7 @@ import type { MicroVm } from '../domain/microvm.ts';
 import { planMake } from '../domain/plan.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
 import type { StepResults } from '../steps/facts.ts';
@@ -20,6 +21,7 @@ export interface StepRunnerDeps {
   readonly clock: Clock;
   readonly progress: ProgressBoard;
   readonly ports: StepPorts;
+  readonly faults: FaultPoints;
 }
 
 /**
@@ -54,7 +56,7 @@ export class StepRunner {
   }
 
   async make(step: VmStep, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { ledger, progress, ports, store, transactions, clock } = this.#deps;
+    const { ledger, progress, ports, store, transactions, clock, faults } = this.#deps;
     const def = steps[step.kind];
     const since = clock.now();
     progress.set(vm.uid, { step: step.kind, since, doneBytes: 0, totalBytes: 0 });
@@ -62,13 +64,13 @@ export class StepRunner {
       await this.#making[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vm.uid), ports };
         const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
-        const result = await withLimit(step.kind, signal, def.timeoutMs, (limited) =>
-          def.make(entry.intent, {
-            ...known,
-            signal: limited,
-            onBytes: (doneBytes, totalBytes) => progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes }),
-          }),
-        );
+        const limitMs = faults.limitMs(step.kind, 'make', def.timeoutMs);
+        const result = await withLimit(step.kind, signal, limitMs, (limited) => {
+          const onBytes = (doneBytes: number, totalBytes: number): void =>
+            progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes });
+          const context = { ...known, signal: limited, onBytes };
+          return faults.act(step.kind, 'make', () => def.make(entry.intent, context), limited);
+        });
         const show = def.show?.(step as never, entry.intent, result, known);
         transactions.transact(() => {
           ledger.made(entry, toJson(result));
@@ -77,6 +79,7 @@ export class StepRunner {
             return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
           });
         });
+        faults.marked(step.kind, 'make');
       });
     } finally {
       progress.clear(vm.uid);
@@ -84,17 +87,20 @@ export class StepRunner {
   }
 
   async unmake(entry: LedgerEntry, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { ledger, progress, ports, clock } = this.#deps;
+    const { ledger, progress, ports, clock, faults } = this.#deps;
     const kind = kindOf(entry);
     const def = steps[kind];
     progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vm.uid), ports };
-        await withLimit(kind, signal, def.timeoutMs, (limited) =>
-          def.unmake(entry.intent, entry.made ? entry.result : undefined, { ...known, signal: limited }),
-        );
+        await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
+          const result = entry.made ? entry.result : undefined;
+          const undo = () => def.unmake(entry.intent, result, { ...known, signal: limited });
+          return faults.act(kind, 'unmake', undo, limited);
+        });
         ledger.strike(entry);
+        faults.marked(kind, 'unmake');
       });
     } finally {
       progress.clear(vm.uid);

@@ -3,6 +3,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
+import { type FaultPoints, NO_FAULTS } from '../ports/fault-points.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type {
   CachedImage,
@@ -63,6 +64,8 @@ export interface ImagesOptions {
   readonly keepFreeBytes?: number;
   /** What an image may unpack to. */
   readonly bounds?: Bounds;
+  /** Default: none. */
+  readonly faults?: FaultPoints;
 }
 
 type Found = Pick<Resolved, 'digest'> & Partial<Resolved> & { readonly remark?: string };
@@ -98,10 +101,10 @@ class ImageCache implements ImageStore {
   #recovery: Promise<void> = Promise.resolve();
 
   constructor(options: ImagesOptions) {
-    const { directory, run, files, ledger, clock, log } = options;
+    const { directory, run, files, ledger, clock, log, faults = NO_FAULTS } = options;
     this.#options = options;
     this.#paths = new CachePaths(directory);
-    this.#ledgered = new Ledgered({ files, ledger, log, directory });
+    this.#ledgered = new Ledgered({ files, ledger, log, faults, directory });
     this.#uses = new UseNotes(files, clock);
     this.#inventory = new Inventory(files, this.#ledgered, this.#paths, this.#uses);
     this.#keeper = new Keeper({
@@ -271,8 +274,12 @@ class ImageCache implements ImageStore {
     if (!(await this.#isHere(digest))) {
       const started = this.#options.clock.now();
       const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, signal);
-      const pulled = await this.#ledgered.make('image-tree', digest, [home, partial, work], () =>
-        pull(reference, resolved, this.#work, signal, report),
+      const pulled = await this.#ledgered.make(
+        'image-tree',
+        digest,
+        [home, partial, work],
+        () => pull(reference, resolved, this.#work, signal, report),
+        signal,
       );
       const seconds = (this.#options.clock.now() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
@@ -289,11 +296,17 @@ class ImageCache implements ImageStore {
       return { path, sizeInMb: known };
     const started = this.#options.clock.now();
     const made = await this.#work.diskWork.run(signal, () =>
-      this.#ledgered.make('golden', key, [path, partial], async () => {
-        const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
-        const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
-        return { sizeInMb: size };
-      }),
+      this.#ledgered.make(
+        'golden',
+        key,
+        [path, partial],
+        async () => {
+          const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
+          const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
+          return { sizeInMb: size };
+        },
+        signal,
+      ),
     );
     const seconds = (this.#options.clock.now() - started) / 1000;
     this.#lending.grew(image.digest);

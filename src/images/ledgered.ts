@@ -1,4 +1,5 @@
 import { IMAGES_OWNER, type Json, type LedgerEntry } from '../domain/ledger.ts';
+import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Files } from '../ports/host.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -9,6 +10,7 @@ export interface LedgeredOptions {
   readonly files: Files;
   readonly ledger: Ledger;
   readonly log: Log;
+  readonly faults: FaultPoints;
   /** Nothing outside it is ever removed, whatever an intent says. */
   readonly directory: string;
 }
@@ -40,13 +42,15 @@ export class Ledgered {
     key: string,
     paths: readonly [finished: string, ...others: string[]],
     act: () => Promise<R>,
+    signal?: AbortSignal,
   ): Promise<R> {
     const before = this.find(kind, key);
     if (before) await this.undo(before);
     const entry = this.#options.ledger.intend(IMAGES_OWNER, kind, key, { paths });
     try {
-      const result = await act();
+      const result = await this.#options.faults.act(kind, 'make', act, signal);
       this.#options.ledger.made(entry, result);
+      this.#options.faults.marked(kind, 'make');
       return result;
     } catch (error) {
       await this.undoOrLog(entry);
@@ -56,7 +60,16 @@ export class Ledgered {
 
   /** Removes all that an entry names and strikes it out; nothing there is success. */
   async undo(entry: LedgerEntry): Promise<void> {
-    const { files, ledger, log } = this.#options;
+    const { ledger, log, faults } = this.#options;
+    const kind = entry.kind as CacheKind;
+    await faults.act(kind, 'unmake', () => this.#putAway(entry));
+    ledger.strike(entry);
+    faults.marked(kind, 'unmake');
+    log.debug('put away', { kind, key: entry.key });
+  }
+
+  async #putAway(entry: LedgerEntry): Promise<void> {
+    const { files } = this.#options;
     const [finished, ...others] = this.#pathsOf(entry);
     if (finished !== undefined && others[0] !== undefined && (await files.stat(finished))) {
       // At one blow, so that a half removed thing is never taken for a whole one.
@@ -64,8 +77,6 @@ export class Ledgered {
       await files.rename(finished, others[0]);
     }
     for (const path of others) await files.remove(path);
-    ledger.strike(entry);
-    log.debug('put away', { kind: entry.kind, key: entry.key });
   }
 
   /** For where another error is being told already: the entry stays, and the next start or try undoes it. */

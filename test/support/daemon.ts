@@ -49,6 +49,8 @@ export class TestHost {
   /** Its answers, not its directory: see `images`. */
   readonly imageService: Client<typeof ImageService>;
   readonly #options: HostOptions;
+  /** Of the next starts, beside what the options say. */
+  env: Readonly<Record<string, string>> = {};
   #holder: ChildProcess | undefined;
   #daemon: ChildProcess | undefined;
   #log = '';
@@ -113,7 +115,7 @@ export class TestHost {
     await this.hold();
     const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.#options.env },
+      env: { ...process.env, ...this.#options.env, ...this.env },
     });
     this.#daemon = daemon;
     daemon.stderr?.on('data', (data: Buffer) => {
@@ -177,6 +179,15 @@ export class TestHost {
     return poll(`${uid} has reason ${reason}`, 30_000, async () => {
       const { status } = await this.get(uid);
       return status?.reason === reason ? { is: status } : { not: `${status?.reason}: ${status?.message}` };
+    });
+  }
+
+  /** Resolves once the daemon has ended of itself. @returns the signal that ended it */
+  async ended(timeoutMs: number): Promise<NodeJS.Signals | null> {
+    return poll('the daemon has ended', timeoutMs, async () => {
+      const daemon = this.#daemon;
+      const isOver = !daemon || daemon.exitCode !== null || daemon.signalCode !== null;
+      return isOver ? { is: daemon?.signalCode ?? null } : { not: this.#log.slice(-1_000) };
     });
   }
 

@@ -12,6 +12,7 @@ import { recover } from '../../src/engine/recovery.ts';
 import { Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
 import type { Clock } from '../../src/ports/clock.ts';
+import { NO_FAULTS } from '../../src/ports/fault-points.ts';
 import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
 import type { Store } from '../../src/ports/store.ts';
@@ -287,7 +288,17 @@ export class FakeHost {
       interrupt: (uid: Uid): void => scheduler.interrupt(uid),
     };
     const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
-    const network = new HostNetwork({ cidr: FAKE_CIDR, names, ledger, network: fakedNetwork, store, clock, log });
+    const faults = NO_FAULTS;
+    const network = new HostNetwork({
+      cidr: FAKE_CIDR,
+      names,
+      ledger,
+      network: fakedNetwork,
+      store,
+      clock,
+      log,
+      faults,
+    });
     const ports = {
       names,
       files,
@@ -301,7 +312,7 @@ export class FakeHost {
       guests,
       vmm: () => vmm,
     };
-    const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports });
+    const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports, faults });
     const scheduler = new Scheduler(
       createReconciler({
         store,

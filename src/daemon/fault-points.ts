@@ -1,0 +1,149 @@
+import { Fault } from '../domain/fault.ts';
+import type { LedgerKind } from '../domain/ledger.ts';
+import type { Clock } from '../ports/clock.ts';
+import { type FaultPoints, NO_FAULTS, type Way } from '../ports/fault-points.ts';
+import type { Log } from '../ports/log.ts';
+
+/** What is to break, as in `tap:make:before:1:kill`; several are split at commas. `trace` writes every point to the log. */
+const WHAT = 'FLINTLOCK_TEST_FAULT';
+/** Must say `allow` too: one variable that was left behind breaks no daemon. */
+const ALLOWED = 'FLINTLOCK_TEST_FAULTS';
+
+const POINTS = ['before', 'after', 'marked'] as const;
+type Point = (typeof POINTS)[number];
+/**
+ * `kill`: as by kill -9. `error`: the act fails. `hang`: it does not end
+ * before its limit, which is short then. `hold`: it does not end before it is
+ * interrupted. `twice`: it is run two times.
+ */
+const ACTIONS = ['kill', 'error', 'hang', 'hold', 'twice'] as const;
+type Action = (typeof ACTIONS)[number];
+
+interface Rule {
+  /** A ledger kind, or `*`. */
+  readonly kind: string;
+  readonly way: Way;
+  readonly point: Point;
+  /** Counted from 1, in this daemon. */
+  readonly occurrence: number;
+  readonly action: Action;
+}
+
+/** The limit of a step that hangs before its act, and after it: that takes its own time first. */
+const HANG_MS: Record<Point, number> = { before: 400, after: 5_000, marked: 0 };
+/** Somebody forgot to interrupt it. */
+const HOLD_MS = 120_000;
+
+export interface FaultPointsDeps {
+  readonly log: Log;
+  readonly clock: Pick<Clock, 'sleep'>;
+  /** As by kill -9: nothing runs afterwards. */
+  kill(): void;
+}
+
+/**
+ * The points as the environment wants them: inert without both variables.
+ * @throws Fault `refused` where one is there without the other; `invalid` for what is no rule
+ */
+export function faultPointsOf(environment: NodeJS.ProcessEnv, deps: FaultPointsDeps): FaultPoints {
+  const text = environment[WHAT];
+  const allowed = environment[ALLOWED];
+  if (text === undefined && allowed === undefined) return NO_FAULTS;
+  if (text === undefined || allowed !== 'allow')
+    throw new Fault(
+      'refused',
+      `${WHAT} makes the daemon break on purpose, and works only with ${ALLOWED}=allow: unset both, unless this is a test of Flintlock`,
+    );
+  deps.log.warn('this daemon breaks on purpose', { [WHAT]: text });
+  return text === 'trace' ? new Points([], true, deps) : new Points(text.split(',').map(parseRule), false, deps);
+}
+
+function parseRule(text: string): Rule {
+  const [kind = '', way, point, occurrence, action, ...more] = text.split(':');
+  const knownPoint = POINTS.find((one) => one === point);
+  const knownAction = ACTIONS.find((one) => one === action);
+  const wrong =
+    kind === '' ||
+    (way !== 'make' && way !== 'unmake') ||
+    knownPoint === undefined ||
+    knownAction === undefined ||
+    !/^[1-9]\d{0,5}$/.test(occurrence ?? '') ||
+    more.length > 0 ||
+    (knownPoint === 'marked' && knownAction !== 'kill') ||
+    (knownPoint !== 'before' && knownAction === 'twice');
+  if (wrong)
+    throw new Fault(
+      'invalid',
+      `${WHAT}: "${text}" is no KIND:make|unmake:before|after|marked:OCCURRENCE:kill|error|hang|hold|twice (after the mark only kill, twice only before)`,
+    );
+  return { kind, way, point: knownPoint, occurrence: Number(occurrence), action: knownAction };
+}
+
+class Points implements FaultPoints {
+  readonly #rules: readonly Rule[];
+  readonly #isTraced: boolean;
+  readonly #deps: FaultPointsDeps;
+  readonly #met = new Map<string, number>();
+
+  constructor(rules: readonly Rule[], isTraced: boolean, deps: FaultPointsDeps) {
+    this.#rules = rules;
+    this.#isTraced = isTraced;
+    this.#deps = deps;
+  }
+
+  async act<T>(kind: LedgerKind, way: Way, act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
+    const action = this.#meet(kind, way, 'before');
+    await this.#break(action, kind, 'before', signal);
+    if (action === 'twice') await act();
+    const result = await act();
+    await this.#break(this.#meet(kind, way, 'after'), kind, 'after', signal);
+    return result;
+  }
+
+  marked(kind: LedgerKind, way: Way): void {
+    if (this.#meet(kind, way, 'marked') === 'kill') this.#deps.kill();
+  }
+
+  limitMs(kind: LedgerKind, way: Way, ms: number): number {
+    const rule = this.#rules.find((one) => one.action === 'hang' && isFor(one, kind, way));
+    return rule ? Math.min(ms, HANG_MS[rule.point]) : ms;
+  }
+
+  /** @returns what is to happen at this point, this time */
+  #meet(kind: LedgerKind, way: Way, point: Point): Action | undefined {
+    if (this.#isTraced) this.#deps.log.info('fault point', { kind, way, point });
+    return this.#rules
+      .filter((rule) => rule.point === point && isFor(rule, kind, way))
+      .find((rule) => this.#isNow(rule))?.action;
+  }
+
+  #isNow(rule: Rule): boolean {
+    const name = JSON.stringify(rule);
+    const count = (this.#met.get(name) ?? 0) + 1;
+    this.#met.set(name, count);
+    return count === rule.occurrence;
+  }
+
+  async #break(
+    action: Action | undefined,
+    kind: LedgerKind,
+    point: Point,
+    signal = new AbortController().signal,
+  ): Promise<void> {
+    switch (action) {
+      case 'kill':
+        this.#deps.kill();
+        return;
+      case 'error':
+        throw new Fault('tool', `${kind} fails on purpose, ${point} its act`);
+      case 'hang':
+      case 'hold':
+        await this.#deps.clock.sleep(action === 'hold' ? HOLD_MS : HANG_MS[point], signal);
+        throw new Fault('timeout', `${kind} hung on purpose, ${point} its act`);
+      default:
+    }
+  }
+}
+
+const isFor = (rule: Rule, kind: LedgerKind, way: Way): boolean =>
+  rule.way === way && (rule.kind === kind || rule.kind === '*');
