@@ -81,20 +81,20 @@ test.for([
   expect(result.stderr).toContain(says);
 });
 
-test('--dry-run prints what create -f takes, and asks no daemon', async () => {
+test('--print-spec prints what create -f takes, and asks no daemon', async () => {
   const argv = ['--host', '127.0.0.1:1', 'create', 'web', ...KERNEL, '--root', 'oci:/i/r:1', '--nic', 'eth0'];
-  const yaml = await runCli([...argv, '--dry-run']);
+  const yaml = await runCli([...argv, '--print-spec']);
   expect(yaml).toMatchObject({ exit: 0, stderr: '' });
-  const json = await runCli([...argv, '--dry-run', '-o', 'json']);
+  const json = await runCli([...argv, '--print-spec', '-o', 'json']);
   expect(parse(yaml.stdout)).toEqual(JSON.parse(json.stdout));
-  const again = await runCli(['create', '-f', '-', '--dry-run'], { stdin: yaml.stdout });
+  const again = await runCli(['create', '-f', '-', '--print-spec'], { stdin: yaml.stdout });
   expect(again).toMatchObject({ exit: 0, stdout: yaml.stdout });
-  expect((await runCli([...argv, '--dry-run', '-o', 'name'])).stdout).toBe('default/web\n');
+  expect((await runCli([...argv, '--print-spec', '-o', 'name'])).stdout).toBe('default/web\n');
 });
 
-test('--dry-run says what is missing or given twice, of every document', async () => {
+test('--print-spec says what is missing or given twice, of every document', async () => {
   const stdin = 'id: a\nkernel: { image: k }\n---\nvolumes: [{ id: d, is_root: true }, { id: d, is_root: true }]\n';
-  const result = await runCli(['create', '-f', '-', '--dry-run'], { stdin });
+  const result = await runCli(['create', '-f', '-', '--print-spec'], { stdin });
   expect(result.exit).toBe(2);
   expect(result.stdout).toMatch(/^id: a\n(.*\n)*---\nvolumes:\n/);
   for (const line of [

@@ -253,6 +253,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       maxMicrovms: config['max-microvms'],
     },
     newUid: () => newUid() as Uid,
+    digest: (text) => createHash('sha256').update(text).digest('base64'),
     vmmInfo: (vmm) => vmm.info(),
     capacity: () => capacityOf(names.stateDirectory),
     progress: (uid) => progress.of(uid),

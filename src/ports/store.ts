@@ -1,6 +1,6 @@
 import type { Promised } from '../domain/admission.ts';
 import type { Cursor, VmEvent } from '../domain/event.ts';
-import type { MicroVm, Uid } from '../domain/microvm.ts';
+import type { MicroVm, Millis, Uid } from '../domain/microvm.ts';
 import type { Selector } from '../domain/selector.ts';
 
 export interface Query {
@@ -20,6 +20,14 @@ export interface NewVm {
   readonly vm: MicroVm;
   /** ALREADY_EXISTS when a microVM that is not gone has this namespace and id. */
   readonly uniqueId: boolean;
+}
+
+/** What was answered to a request that carried an idempotency key. */
+export interface FirstAnswer {
+  /** Of the request: another one may not use its key. */
+  readonly digest: string;
+  readonly vm: MicroVm;
+  readonly at: Millis;
 }
 
 /**
@@ -51,7 +59,14 @@ export interface Store {
    * @param consoleTail - the end of a console that the record does not have yet
    */
   gone(uid: Uid, consoleTail?: string): void;
-  /** Forgets records that were gone before this time, and old events. */
+  /**
+   * What was answered to the request with this idempotency key, while it is kept.
+   * @throws Fault `tool` when it cannot be read: who asks must not take it for none
+   */
+  answered(key: string): FirstAnswer | undefined;
+  /** Keeps an answer, in the transaction of what it tells of. The key has none. */
+  answer(key: string, first: FirstAnswer): void;
+  /** Forgets records that were gone before this time, and old events and answers. */
   purge(goneBefore: number, eventsBefore: number): void;
   /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
   allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;

@@ -39,6 +39,8 @@ export interface ServiceContext {
   /** What may be promised to microVMs. */
   readonly limits: LimitSettings;
   newUid(): Uid;
+  /** A digest of a text that no two texts share. */
+  digest(text: string): string;
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;
   capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;
   progress(uid: Uid): Progress | undefined;

@@ -1,7 +1,7 @@
 import { attachConsole } from './attach-console.ts';
 import { readConsole } from './console.ts';
 import { type ServiceContext, view } from './context.ts';
-import { create } from './create.ts';
+import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
 import { find } from './find.ts';
 import { listImages } from './images-list.ts';
@@ -17,6 +17,7 @@ import { watch } from './watch.ts';
 export function createServices(context: ServiceContext): Services {
   return {
     create: (draft, options) => create(context, draft, options),
+    planCreate: (draft, options) => planCreate(context, draft, options),
     get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
     delete: async (target) => remove(context, target),
     list: async (request) => list(context, request),

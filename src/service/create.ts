@@ -7,55 +7,115 @@ import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
+import { wantedSteps } from '../domain/plan.ts';
+import { stepText } from '../domain/plan-text.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics, parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import { checkNetwork } from './check-network.ts';
-import { type ServiceContext, view } from './context.ts';
+import type { ServiceContext } from './context.ts';
+import { Once } from './once.ts';
+import type { CreateOptions, PlannedVm } from './services.ts';
 
 const LAST_ADDRESS = 'last-address';
 
 /** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
-export async function create(
+export async function create(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
+  const once = Once.of(context, draft, options);
+  const before = once?.answer();
+  if (before) return before;
+  const uid = context.newUid();
+  let checked: Checked;
+  try {
+    checked = await check(context, draft, uid);
+  } catch (error) {
+    // The same request may have been accepted meanwhile, and what it took be in the way of this one.
+    const answered = once?.answer();
+    if (answered) return answered;
+    throw error;
+  }
+  const { vm, isNew } = context.transactions.transact(() => {
+    const answered = once?.answer();
+    if (answered) return { vm: answered, isNew: false };
+    const made = admit(context, uid, checked, options);
+    once?.keep(made);
+    return { vm: made, isNew: true };
+  });
+  if (isNew) context.wake.wake(uid);
+  return vm; // without what goes on already: so a later answer is the same
+}
+
+/** Throws away what a transaction did, and keeps what it would have stored. */
+class Rehearsed extends Error {
+  readonly vm: MicroVm;
+  constructor(vm: MicroVm) {
+    super('a rehearsal ends');
+    this.vm = vm;
+  }
+}
+
+/** As `create`, up to the commit: that one is rolled back. */
+export async function planCreate(
   context: ServiceContext,
   draft: SpecDraft,
-  options: { readonly uniqueId: boolean },
-): Promise<MicroVmView> {
-  const { store, transactions, clock, wake } = context;
+  options: CreateOptions,
+): Promise<PlannedVm> {
+  const answered = Once.of(context, draft, options)?.answer();
+  if (answered) return { vm: answered, plan: ['nothing: this idempotency key has its answer already'] };
   const uid = context.newUid();
+  const checked = await check(context, draft, uid);
+  try {
+    return context.transactions.transact(() => {
+      throw new Rehearsed(admit(context, uid, checked, options));
+    });
+  } catch (error) {
+    if (!(error instanceof Rehearsed)) throw error;
+    const { vm } = error;
+    const plan = wantedSteps(vm).map((step) => stepText(step, vm));
+    return { vm: { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } }, plan };
+  }
+}
+
+/** A spec that the host could run, and what may be promised on it. */
+interface Checked {
+  readonly spec: Spec;
+  readonly limits: ReturnType<typeof limitsOf>;
+}
+
+async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
   const spec = validate(draft, uid.toLowerCase());
   await checkAgainstHost(context, spec, draft);
-  const limits = limitsOf(context.limits, (await context.capacity()).capacity);
-  const now = clock.now();
-  const vm = transactions.transact(() => {
-    const others = store.promised();
-    const made: MicroVm = {
-      uid,
-      version: 1,
-      generation: 1,
-      spec,
-      allocation: {
-        vmmUser: takeUser(context),
-        interfaces: takeInterfaces(context, spec, uid),
-        ...(metadataBy(spec) === 'service' && { metadataPort: takeMetadataPort(context) }),
-      },
-      state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
-      made: { volumes: {}, interfaces: {} },
-      conditions: [],
-      addresses: {},
-      retry: 0,
-      createdAt: now,
-      updatedAt: now,
-    };
-    store.create({ vm: made, uniqueId: options.uniqueId });
-    // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
-    const asked = { microvms: 1, ...promisedTo(spec) };
-    const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
-    if (refused) throw refused;
-    return made;
-  });
-  wake.wake(uid);
-  return view(vm, context);
+  return { spec, limits: limitsOf(context.limits, (await context.capacity()).capacity) };
+}
+
+/** Within a transaction: takes what the microVM needs for itself, and stores it. */
+function admit(context: ServiceContext, uid: Uid, { spec, limits }: Checked, { uniqueId }: CreateOptions): MicroVm {
+  const others = context.store.promised();
+  const now = context.clock.now();
+  const vm: MicroVm = {
+    uid,
+    version: 1,
+    generation: 1,
+    spec,
+    allocation: {
+      vmmUser: takeUser(context),
+      interfaces: takeInterfaces(context, spec, uid),
+      ...(metadataBy(spec) === 'service' && { metadataPort: takeMetadataPort(context) }),
+    },
+    state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
+    made: { volumes: {}, interfaces: {} },
+    conditions: [],
+    addresses: {},
+    retry: 0,
+    createdAt: now,
+    updatedAt: now,
+  };
+  context.store.create({ vm, uniqueId });
+  // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
+  const asked = { microvms: 1, ...promisedTo(spec) };
+  const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
+  if (refused) throw refused;
+  return vm;
 }
 
 /** What needs no pull is refused now: all at once, before anything is stored. */

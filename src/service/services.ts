@@ -12,6 +12,20 @@ export interface Target {
   readonly id?: string;
 }
 
+export interface CreateOptions {
+  readonly uniqueId: boolean;
+  /** Absent or empty: none. */
+  readonly idempotencyKey?: string;
+}
+
+/** What a mutation would do. */
+export interface PlannedVm {
+  /** The record as it would be; a new one with uid '' and version 0, and without an id where one would be made. */
+  readonly vm: MicroVmView;
+  /** One line a step, in order. */
+  readonly plan: readonly string[];
+}
+
 export interface ListRequest {
   /** Empty: all namespaces. */
   readonly namespace: string;
@@ -104,8 +118,13 @@ export interface PrunedImages {
 
 /** What every surface offers, in the domain's terms. All throw Fault, and reject with the signal's reason on abort. */
 export interface Services {
-  /** @param uniqueId - refuse a second microVM of that namespace and id (the native surface does) */
-  create(draft: SpecDraft, options: { readonly uniqueId: boolean }): Promise<MicroVmView>;
+  /**
+   * @param uniqueId - refuse a second microVM of that namespace and id (the native surface does)
+   * @param idempotencyKey - a request that comes again with the same key gets the first answer; another one is `refused`
+   */
+  create(draft: SpecDraft, options: CreateOptions): Promise<MicroVmView>;
+  /** Checks all that a create checks, and says what it would do. Nothing is stored, taken or pulled. */
+  planCreate(draft: SpecDraft, options: CreateOptions): Promise<PlannedVm>;
   get(target: Target, options: { readonly showDeleted: boolean }): Promise<MicroVmView>;
   delete(target: Target): Promise<void>;
   list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;

@@ -209,6 +209,16 @@ describe('list', () => {
     expect(store.find('default', 'vm1', true)).toHaveLength(1);
   });
 
+  test('by a selector finds those too that are gone, and no others', () => {
+    const { store } = open();
+    add(store, vm(1, { labels: { app: 'web' } }), vm(2, { labels: { app: 'db' } }), vm(3, { labels: { app: 'web' } }));
+    store.gone(uidOf(1));
+    store.gone(uidOf(2));
+    expect(idsOf(store.list({ gone: true, selector: parseSelector('app=web') }))).toEqual(['vm1', 'vm3']);
+    expect(idsOf(store.list({ gone: true, selector: parseSelector('app!=web') }))).toEqual(['vm2']);
+    expect(idsOf(store.list({ selector: parseSelector('app') }))).toEqual(['vm3']);
+  });
+
   test('by a selector finds what the domain says that it matches', () => {
     const key = fc.constantFrom('a', 'b', 'c');
     const value = fc.constantFrom('', '1', '2');
@@ -276,7 +286,7 @@ describe.each([
 });
 
 describe('gone', () => {
-  test('frees what was allocated, takes the labels, and ends with an event', () => {
+  test('frees what was allocated, and ends with an event', () => {
     const { store, clock } = open();
     add(store, vm(1, { labels: { app: 'web' } }));
     store.gone(uidOf(1));
@@ -337,6 +347,42 @@ describe('purge', () => {
   });
 });
 
+describe('an answer', () => {
+  test('is kept with what it tells of or not at all, also when the database is opened again', () => {
+    const path = `${directory()}/db`;
+    const { store, db } = open(path);
+    const first = { digest: 'd', vm: vm(1), at: 5 };
+    expect(() =>
+      db.transact(() => {
+        add(store, vm(1));
+        store.answer('k', first);
+        throw new Fault('full', 'no');
+      }),
+    ).toThrow('no');
+    expect(store.answered('k')).toBeUndefined();
+    db.transact(() => {
+      add(store, vm(1));
+      store.answer('k', first);
+    });
+    db.close();
+    const again = open(path);
+    expect(again.store.answered('k')).toEqual(first);
+    expect(() => again.store.answer('k', first)).toThrow('UNIQUE');
+    again.store.purge(0, 5);
+    expect(again.store.answered('k')).toEqual(first);
+    again.store.purge(0, 6);
+    expect(again.store.answered('k')).toBeUndefined();
+    again.db.close();
+  });
+
+  test('that cannot be read is no missing one', () => {
+    const { store, db } = open();
+    store.answer('k', { digest: 'd', vm: vm(1), at: 5 });
+    db.sql.exec("UPDATE answers SET record = '{'");
+    expect(() => store.answered('k')).toThrow(expect.objectContaining({ kind: 'tool' }));
+  });
+});
+
 describe('the database', () => {
   test('keeps records, ledger, epoch and cursor when it is opened again', () => {
     const path = `${directory()}/f.db`;
@@ -368,7 +414,7 @@ describe('the database', () => {
     const first = open(path);
     add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
     first.store.gone(uidOf(2));
-    first.db.sql.exec('DROP TABLE promises; PRAGMA user_version=1');
+    first.db.sql.exec('DROP TABLE answers; DROP TABLE promises; PRAGMA user_version=1');
     first.db.close();
     const second = open(path);
     expect(second.store.promised()).toMatchObject({ microvms: 1, memoryInMb: 100 });

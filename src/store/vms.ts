@@ -43,6 +43,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
   const promises = createPromises(db);
+  const getAnswer = db.sql.prepare('SELECT digest, record, at FROM answers WHERE key = ?');
+  const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, record, at) VALUES (?, ?, ?, ?)');
   const listeners = new Set<() => void>();
   const notify = (): void => {
     for (const listener of listeners)
@@ -208,14 +210,23 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         if (!old || old.goneAt !== undefined) return;
         const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
         write(next);
-        clearLabels.run(uid);
         free.run(uid);
         event('DELETED', next);
       }),
 
+    answered(key) {
+      const row = getAnswer.get(key);
+      if (!row) return undefined;
+      const vm = parse(row)[0];
+      if (!vm) throw new Fault('tool', 'Cannot read the answer that is stored for this idempotency key');
+      return { digest: String(row.digest), vm, at: Number(row.at) };
+    },
+    answer: (key, { digest, vm, at }) => void db.transact(() => addAnswer.run(key, digest, JSON.stringify(vm), at)),
+
     purge: (goneBefore, eventsBefore) =>
       void db.transact(() => {
         db.sql.prepare('DELETE FROM vms WHERE gone_at < ?').run(goneBefore);
+        db.sql.prepare('DELETE FROM answers WHERE at < ?').run(eventsBefore);
         const newest = Number(newestEvent.get()?.seq ?? 0);
         // From the beginning, without a gap, even where the clock was set back: a gap would be missed unseen.
         const old = db.sql.prepare('SELECT max(seq) AS seq FROM events WHERE at < ?').get(eventsBefore)?.seq;

@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { createUlids } from '../../src/base/ulid.ts';
 import type { SpecDraft } from '../../src/domain/draft.ts';
 import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
@@ -358,6 +359,7 @@ export class FakeHost {
       defaultVmm: vmm,
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
+      digest: (text) => createHash('sha256').update(text).digest('base64'),
       vmmInfo: (one) => one.info(),
       capacity: async () => ({
         capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },

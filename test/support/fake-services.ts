@@ -2,7 +2,7 @@ import type { SpecDraft } from '../../src/domain/draft.ts';
 import { Fault } from '../../src/domain/fault.ts';
 import type { MicroVmView, Uid } from '../../src/domain/microvm.ts';
 import type { Spec } from '../../src/domain/spec.ts';
-import type { ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
+import type { CreateOptions, ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
 
 export const SAMPLE_UID = '01JDGZ0000000000000000000A' as Uid;
 
@@ -88,18 +88,28 @@ export const sampleImage: ImageView = {
 };
 
 /** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
-export function fakeServices(replaced: Partial<Services> = {}): Services & { readonly created: SpecDraft[] } {
+export function fakeServices(replaced: Partial<Services> = {}): Services & {
+  readonly created: SpecDraft[];
+  readonly options: CreateOptions[];
+} {
   const created: SpecDraft[] = [];
+  const options: CreateOptions[] = [];
   const find = ({ uid, id }: Target): MicroVmView => {
     if (uid === SAMPLE_UID || (!uid && id === sampleSpec.id)) return sampleVm();
     throw new Fault('not_found', `MicroVM "${uid || id}" not found`);
   };
   return {
     created,
-    create: async (draft) => {
+    options,
+    create: async (draft, how) => {
       created.push(draft);
+      options.push(how);
       return sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted' } });
     },
+    planCreate: async (draft) => ({
+      vm: sampleVm({ uid: '' as Uid, version: 0, spec: { ...sampleSpec, id: draft.id } }),
+      plan: ['vmm: start it'],
+    }),
     get: async (target) => find(target),
     delete: async (target) => void find(target),
     list: async () => ({ vms: [sampleVm()], nextPageToken: '' }),

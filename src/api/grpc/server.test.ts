@@ -5,7 +5,7 @@ import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import * as grpc from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { scratchDirectory, startApi, transportTo } from '../../../test/support/api.ts';
-import { SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
+import { fakeServices, SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
 import { Fault } from '../../domain/fault.ts';
 import { HostService } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import {
@@ -125,15 +125,24 @@ test('all field errors arrive as BadRequest, the reason as ErrorInfo', async () 
   expect(refused.findDetails(ErrorInfoSchema)[0]?.reason).toBe('ProviderRefused');
 });
 
-test.each([
-  ['microvm', { idempotencyKey: '' }],
-  ['idempotency_key', { microvm: {}, idempotencyKey: 'k' }],
-  ['validate_only', { microvm: {}, validateOnly: true }],
-])('create refuses by the name of %s', async (field, request) => {
+test('create refuses to do without a microvm, by name', async () => {
   const { client } = await startApi();
-  const error = await failureOf(client(MicroVMService).createMicroVM(request));
+  const error = await failureOf(client(MicroVMService).createMicroVM({}));
   expect(error.code).toBe(Code.InvalidArgument);
-  expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations.map((v) => v.field)).toEqual([field]);
+  expect(error.findDetails(BadRequestSchema)[0]?.fieldViolations.map((v) => v.field)).toEqual(['microvm']);
+});
+
+test('create hands its key on, and with validate_only answers with the plan and without a uid', async () => {
+  const services = fakeServices();
+  const { client } = await startApi(services);
+  const vms = client(MicroVMService);
+  await vms.createMicroVM({ microvm: { id: 'web' }, idempotencyKey: 'k' });
+  expect(services.options).toMatchObject([{ uniqueId: true, idempotencyKey: 'k' }]);
+  const { microvm, plan } = await vms.createMicroVM({ microvm: { id: 'web' }, validateOnly: true });
+  expect(plan).toEqual(['vmm: start it']);
+  expect(microvm?.spec).toMatchObject({ id: 'web', uid: '', generation: 0n });
+  expect(microvm?.spec?.createdAt).toBeUndefined();
+  expect(services.created).toHaveLength(1);
 });
 
 test('wait is told what and whom to wait for; absent time is 60 s', async () => {

@@ -11,6 +11,7 @@ import {
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import {
   CreateMicroVMRequestSchema,
+  CreateMicroVMResponseSchema,
   DeleteMicroVMRequestSchema,
   GetMicroVMRequestSchema,
   ListMicroVMsRequestSchema,
@@ -57,7 +58,7 @@ export const nativeRoutes =
   ({ native: { microvms, hosts }, log, stopped }: RouteOptions): Routes =>
   (app) => {
     app.post(IN_NAMESPACE, async (request, reply) => {
-      new Query(request.query, []);
+      const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
       const spec = messageOf(MicroVMSpecSchema, request.body);
       const { namespace } = paramsOf<{ namespace: string }>(request);
       if (spec.namespace !== '' && spec.namespace !== namespace) {
@@ -65,8 +66,11 @@ export const nativeRoutes =
         throw Fault.invalid([{ field: 'namespace', description }]);
       }
       spec.namespace = namespace;
-      const { microvm } = await microvms.createMicroVM(create(CreateMicroVMRequestSchema, { microvm: spec }));
-      return sendMessage(reply, MicroVMSchema, microvm, 201);
+      const idempotencyKey = idempotencyKeyOf(request);
+      const wanted = create(CreateMicroVMRequestSchema, { microvm: spec, idempotencyKey, validateOnly });
+      const answer = await microvms.createMicroVM(wanted);
+      if (validateOnly) return sendMessage(reply, CreateMicroVMResponseSchema, answer);
+      return sendMessage(reply, MicroVMSchema, answer.microvm, 201);
     });
 
     const list = async (request: FastifyRequest, reply: FastifyReply, namespace: string | undefined) => {
@@ -155,6 +159,15 @@ export const nativeRoutes =
       );
     });
   };
+
+/** @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ */
+function idempotencyKeyOf({ headers }: FastifyRequest): string {
+  const key = headers['idempotency-key'];
+  // Who sends an empty one believes to be safe.
+  if (key === '')
+    throw Fault.invalid([{ field: 'idempotency_key', description: 'the header Idempotency-Key is empty' }]);
+  return String(key ?? '');
+}
 
 async function* bytesOf(pieces: AsyncIterable<{ readonly data: Uint8Array }>): AsyncGenerator<Uint8Array> {
   for await (const { data } of pieces) yield data;

@@ -37,6 +37,22 @@ test('create takes camel and snake case, and answers 201 with the whole record',
   ]);
 });
 
+test('create takes the header Idempotency-Key, and ?validateOnly answers with the plan', async () => {
+  const services = fakeServices();
+  const { fetch } = await startApi(services);
+  expect((await fetch(CREATE, post('{"id":"web"}', { 'idempotency-key': 'k' }))).status).toBe(201);
+  expect(services.options).toMatchObject([{ idempotencyKey: 'k' }]);
+  expect(await answerOf(fetch(CREATE, post('{"id":"web"}', { 'idempotency-key': '' })))).toMatchObject({
+    status: 400,
+    body: { details: [{ fieldViolations: [{ field: 'idempotency_key' }] }] },
+  });
+  expect(await answerOf(fetch(`${CREATE}?validateOnly=true`, post('{"id":"web"}')))).toMatchObject({
+    status: 200,
+    body: { plan: ['vmm: start it'], microvm: { spec: { id: 'web', uid: '' } } },
+  });
+  expect(services.created).toHaveLength(1);
+});
+
 test('the namespace of path and body must agree', async () => {
   const { fetch } = await startApi();
   expect((await fetch(CREATE, post('{"namespace":"default"}'))).status).toBe(201);

@@ -16,7 +16,7 @@ import type { MicroVM } from '../../gen/types/microvm_pb.ts';
 import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { specToDraft } from './from-wire.ts';
-import { eventToWire, vmToWire } from './to-wire.ts';
+import { eventToWire, plannedToWire, vmToWire } from './to-wire.ts';
 
 /** What a handler needs to know of its call; connect's HandlerContext is one. */
 export interface Call {
@@ -27,6 +27,11 @@ export interface Call {
 /** The answer of every verb that ends with one record. */
 interface Answer {
   readonly microvm: MicroVM;
+}
+
+/** The answer of a verb that can also only say what it would do. */
+interface Mutated extends Answer {
+  readonly plan: string[];
 }
 
 /** How long WaitMicroVM waits when it is not told (microvms.proto). */
@@ -51,14 +56,13 @@ export class MicroVms {
     this.#services = services;
   }
 
-  async createMicroVM(request: CreateMicroVMRequest): Promise<Answer> {
-    const unbuilt = [
-      ...(request.idempotencyKey === '' ? [] : ['idempotency_key']),
-      ...(request.validateOnly ? ['validate_only'] : []),
-    ];
-    if (unbuilt.length > 0) throw Fault.invalid(unbuilt.map((field) => ({ field, description: 'not built yet' })));
-    if (!request.microvm) throw Fault.invalid([{ field: 'microvm', description: 'must hold the spec to create' }]);
-    return { microvm: vmToWire(await this.#services.create(specToDraft(request.microvm), { uniqueId: true })) };
+  async createMicroVM({ microvm, idempotencyKey, validateOnly }: CreateMicroVMRequest): Promise<Mutated> {
+    if (!microvm) throw Fault.invalid([{ field: 'microvm', description: 'must hold the spec to create' }]);
+    const draft = specToDraft(microvm);
+    const options = { uniqueId: true, idempotencyKey };
+    if (!validateOnly) return { microvm: vmToWire(await this.#services.create(draft, options)), plan: [] };
+    const { vm, plan } = await this.#services.planCreate(draft, options);
+    return { microvm: plannedToWire(vm), plan: [...plan] };
   }
 
   async getMicroVM(request: GetMicroVMRequest): Promise<Answer> {

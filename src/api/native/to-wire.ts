@@ -55,6 +55,14 @@ export function vmToWire(vm: MicroVmView): MicroVM {
   return create(MicroVMSchema, { version: int32(vm.version), spec: specToWire(vm), status: statusToWire(vm) });
 }
 
+/** A record that is not stored: of one that is not there yet nothing is said that only the daemon gives. */
+export function plannedToWire(vm: MicroVmView): MicroVM {
+  const planned = vmToWire(vm);
+  if (vm.version > 0 || !planned.spec) return planned;
+  const { createdAt: _, updatedAt: __, ...spec } = planned.spec;
+  return create(MicroVMSchema, { ...planned, spec: create(MicroVMSpecSchema, { ...spec, generation: 0n }) });
+}
+
 export function eventToWire({ type, vm, cursor, at }: WatchedEvent): MicroVMEvent {
   return create(MicroVMEventSchema, {
     type: MicroVMEvent_Type[type],

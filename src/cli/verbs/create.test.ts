@@ -203,3 +203,42 @@ test('Ctrl-C of --wait deletes nothing and says so', async () => {
   expect(result).toMatchObject({ exit: 1, stdout: 'default/web\n' });
   expect(result.stderr).toMatch(/^flintlock: Stopped waiting for default\/web; it is not deleted and goes on\n/);
 });
+
+test('--idempotency-key goes along, for one microVM only', async () => {
+  const keys: string[] = [];
+  const { address } = await startFakeDaemon({
+    createMicroVM: ({ idempotencyKey }) => {
+      keys.push(idempotencyKey);
+      return { microvm: fakeVm() };
+    },
+  });
+  const argv = ['--host', address, 'create', '-f', '-', '--idempotency-key', 'job-7'];
+  expect(await runCli(argv, { stdin: SPEC })).toMatchObject({ exit: 0 });
+  expect(await runCli(argv, { stdin: `${SPEC}---\nid: b\n` })).toMatchObject({
+    exit: 2,
+    stderr: expect.stringContaining('An idempotency key is for one microVM: here are 2'),
+  });
+  expect(keys).toEqual(['job-7']);
+});
+
+test('--dry-run prints what the daemon would do, of each document, and what it would refuse', async () => {
+  const only: boolean[] = [];
+  const { address } = await startFakeDaemon({
+    createMicroVM: ({ microvm, validateOnly }) => {
+      only.push(validateOnly);
+      if (microvm?.id === 'b') throw new ConnectError('microVM default/b exists already', Code.AlreadyExists);
+      return { microvm: fakeVm({ id: microvm?.id ?? '', uid: '' }), plan: ['tap eth0: make it', 'vmm: start it'] };
+    },
+  });
+  const argv = ['--host', address, 'create', '-f', '-', '--dry-run'];
+  const text = await runCli(argv, { stdin: `${SPEC}---\nid: b\n` });
+  expect(text).toMatchObject({
+    exit: 1,
+    stdout: 'default/web would be created:\n  tap eth0: make it\n  vmm: start it\n',
+    stderr: expect.stringContaining('microVM default/b exists already'),
+  });
+  const json = await runCli([...argv, '-o', 'json'], { stdin: SPEC });
+  expect(JSON.parse(json.stdout)).toMatchObject({ plan: ['tap eth0: make it', 'vmm: start it'] });
+  expect(await runCli([...argv, '-o', 'name'], { stdin: SPEC })).toMatchObject({ exit: 0, stdout: 'default/web\n' });
+  expect(new Set(only)).toEqual(new Set([true]));
+});

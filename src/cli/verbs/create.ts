@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { toJson } from '@bufbuild/protobuf';
+import { CreateMicroVMResponseSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import { faultsOf } from '../check-spec.ts';
 import { quick } from '../client.ts';
@@ -17,6 +18,8 @@ import { waitFor } from '../waiting.ts';
 interface Options extends SpecFlags {
   readonly file?: string;
   readonly dryRun?: boolean;
+  readonly printSpec?: boolean;
+  readonly idempotencyKey?: string;
   readonly wait?: boolean;
   readonly timeout: number;
   readonly output?: Structured | 'name';
@@ -31,7 +34,9 @@ export const configure: Configure = (command, act) => {
     .option('-f, --file <file>', 'the spec in YAML or JSON, one or several documents; - is standard input')
     .option('--root <image[,ro]>', 'the root volume; also ,size=SIZE', parseRoot);
   addSpecFlags(command)
-    .option('--dry-run', 'print what would be sent and look it over here; the daemon is not asked')
+    .option('--dry-run', 'have the daemon check it all and say what it would do; nothing is made')
+    .option('--print-spec', 'print the spec as it would be sent and look it over here; the daemon is not asked')
+    .option('--idempotency-key <key>', 'sent again with the same key, it makes no second one and gets the first answer')
     .option('--wait', 'wait until the guest runs, and show what goes on')
     .addOption(timeoutOption())
     .addOption(outputOption('json', 'yaml', 'name'))
@@ -40,7 +45,10 @@ export const configure: Configure = (command, act) => {
 };
 
 /** What is no part of the spec. */
-const OTHER_FLAGS: readonly string[] = ['file', 'dryRun', 'wait', 'timeout', 'output'];
+const OTHER_FLAGS: readonly string[] = [
+  ...['file', 'dryRun', 'printSpec', 'idempotencyKey'],
+  ...['wait', 'timeout', 'output'],
+];
 
 async function specsOf(context: Context, name: string | undefined, options: Options): Promise<SpecDocument[]> {
   const { file } = options;
@@ -62,6 +70,9 @@ const dashed = (key: string): string => key.replaceAll(/[A-Z]/g, (letter) => `-$
 async function create(context: Context, name: string | undefined, options: Options): Promise<number> {
   const { io } = context;
   const specs = await specsOf(context, name, options);
+  if (options.printSpec) return printSpecs(context, specs, options);
+  if (options.idempotencyKey !== undefined && specs.length > 1)
+    throw new Problem(EXIT.usage, `An idempotency key is for one microVM: here are ${specs.length}`);
   if (options.dryRun) return dryRun(context, specs, options);
   const started = io.now();
   const created: MicroVM[] = [];
@@ -74,7 +85,7 @@ async function create(context: Context, name: string | undefined, options: Optio
 
   for (const document of specs) {
     try {
-      const vm = await createOne(context, document);
+      const vm = await createOne(context, document, options);
       created.push(vm);
       if (options.output === undefined)
         await context.out(`${printable(nameOf(vm))} accepted, uid ${printable(uidOf(vm))}\n`);
@@ -109,7 +120,7 @@ async function create(context: Context, name: string | undefined, options: Optio
 }
 
 /** Prints the specs so that `create -f` takes them, then what is wrong with them as far as it can be told here. */
-async function dryRun(context: Context, specs: readonly SpecDocument[], { output }: Options): Promise<number> {
+async function printSpecs(context: Context, specs: readonly SpecDocument[], { output }: Options): Promise<number> {
   const values = specs.map(({ spec }) => toJson(MicroVMSpecSchema, spec, { useProtoFieldName: true }));
   if (output === 'name')
     for (const { spec } of specs)
@@ -126,9 +137,38 @@ async function dryRun(context: Context, specs: readonly SpecDocument[], { output
   throw new Problem(EXIT.usage, 'A daemon would refuse this', { details: wrong.map((line) => printable(line)) });
 }
 
-async function createOne(context: Context, { spec }: SpecDocument): Promise<MicroVM> {
+/** What the daemon would do, one line a step; each document for itself, as if the others were not. */
+async function dryRun(context: Context, specs: readonly SpecDocument[], options: Options): Promise<number> {
+  const { output, idempotencyKey = '' } = options;
   const { vms } = await context.clients();
-  const { microvm } = await vms.createMicroVM({ microvm: spec }, quick(context.io.interrupt));
+  const values: unknown[] = [];
+  let exit: number = EXIT.done;
+  for (const document of specs) {
+    try {
+      const request = { microvm: document.spec, idempotencyKey, validateOnly: true };
+      const answer = await vms.createMicroVM(request, quick(context.io.interrupt));
+      values.push(jsonOf(CreateMicroVMResponseSchema, answer));
+      const name = `${answer.microvm?.spec?.namespace ?? ''}/${answer.microvm?.spec?.id || '(made by the daemon)'}`;
+      if (output === 'name') await context.out(`${printable(name)}\n`);
+      else if (output === undefined)
+        await context.out(
+          `${printable(name)} would be created:\n${answer.plan.map((step) => `  ${printable(step)}\n`).join('')}`,
+        );
+    } catch (error) {
+      const problem = await context.explain(error, `Cannot create ${describe(document)}`);
+      await context.err(problem.text());
+      exit ||= problem.exit;
+      if (context.io.interrupt.aborted) break;
+    }
+  }
+  if ((output === 'json' || output === 'yaml') && values.length > 0)
+    await context.out(await structuredText(specs.length === 1 ? values[0] : values, output));
+  return exit;
+}
+
+async function createOne(context: Context, { spec }: SpecDocument, { idempotencyKey = '' }: Options): Promise<MicroVM> {
+  const { vms } = await context.clients();
+  const { microvm } = await vms.createMicroVM({ microvm: spec, idempotencyKey }, quick(context.io.interrupt));
   if (!microvm) throw new Problem(EXIT.failed, 'The daemon answered without a record');
   return microvm;
 }
@@ -194,9 +234,12 @@ or camel case, for instance:
 
 Images are oci:DIR:TAG, oci-archive:FILE:TAG (below an --image-root of the daemon) or REGISTRY/NAME:TAG.
 
---dry-run prints the spec as it would be sent, in YAML or with -o json, and exits with 2 where something is missing or
-given twice. It looks only at what can be seen without the daemon, and asks it nothing: images, room and names that are
-taken are checked by the create itself.
+--dry-run has the daemon check all that a create checks, and prints the steps that would run; nothing is stored, taken or
+pulled, and whether an image is there shows only when it is pulled. --print-spec prints the spec as it would be sent, in
+YAML or with -o json, asks no daemon, and exits with 2 where something is missing or given twice.
+
+A create whose answer was lost may be sent again with the same --idempotency-key: it gets the first answer. The daemon
+keeps a key for 24 hours; for another spec it is refused.
 
 Ctrl-C ends the waiting only: the microVM is not deleted. With several documents, one that is refused does not
 keep the others from being created.
@@ -207,5 +250,7 @@ Examples:
   flintlock create -f - -o json < spec.json
   flintlock create web --kernel-image oci:images:kernel --initrd-image oci:images:kernel --root oci:images:root \\
     --memory 256M --nic eth0 --publish 8080:80 --label app=demo --wait
-  flintlock create web --kernel-image oci:images:kernel --root oci:images:root,ro --dry-run > web.yaml
+  flintlock create web --kernel-image oci:images:kernel --root oci:images:root,ro --print-spec > web.yaml
+  flintlock create -f spec.yaml --dry-run
+  flintlock create -f spec.yaml --idempotency-key "$JOB_ID"
 `;

@@ -37,14 +37,18 @@ export type CreateMicroVMRequest = Message<"flintlock.microvm.v1.CreateMicroVMRe
   metadata: { [key: string]: Any };
 
   /**
-   * A retry with the same key gets the first answer.
+   * A retry with the same key gets the first answer, also from a daemon that
+   * was started anew, and creates nothing more. Keys are kept for 24 h, of
+   * creates that were accepted; at most 255 printable ASCII characters. The
+   * same key for another request is FAILED_PRECONDITION.
    *
    * @generated from field: string idempotency_key = 20;
    */
   idempotencyKey: string;
 
   /**
-   * Only says what would be done.
+   * Checks all that a create checks and says what it would do: nothing is
+   * stored, taken or pulled. The answer has no uid.
    *
    * @generated from field: bool validate_only = 21;
    */
@@ -72,7 +76,8 @@ export type CreateMicroVMResponse = Message<"flintlock.microvm.v1.CreateMicroVMR
   microvm?: MicroVM | undefined;
 
   /**
-   * The steps that would run, with validate_only.
+   * The steps that would run, with validate_only: a line each, in order, for
+   * people to read.
    *
    * @generated from field: repeated string plan = 20;
    */
