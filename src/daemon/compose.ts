@@ -17,8 +17,8 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
-import { AttachedBridge } from '../engine/attached-bridge.ts';
 import { audit } from '../engine/audit/audit.ts';
+import { Bridges } from '../engine/bridges.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
@@ -197,19 +197,20 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
-  const attached =
-    bridge === '' ? undefined : new AttachedBridge({ bridge, names, ledger, network, clock, log, faults });
+  const bridges = new Bridges({ names, ledger, network, clock, log, faults });
+  const attached = bridge === '' ? undefined : bridges.at(bridge);
   const metadata = createMetadataServer({
     seed: createSeeds((uid) => {
       const vm = store.get(uid as Uid);
-      return vm && vm.goneAt === undefined ? { vm, nics: nicsOf({ managed, attached }, vm) } : undefined;
+      return vm && vm.goneAt === undefined ? { vm, nics: nicsOf({ managed }, vm) } : undefined;
     }),
     tokens: createTokens(tokenKey(store), clock),
     clock,
     log,
   });
   const cidata = createCidataDisks({ run, files });
-  const ports = { names, files, images, volumes, network, managed, attached, guests, metadata, cidata, vmm: vmmOf };
+  const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name) };
+  const ports = { names, files, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
   const scheduler = new Scheduler(
     createReconciler({
@@ -319,7 +320,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     },
     async recover() {
       purge();
-      attached?.start();
+      bridges.start(managed?.bridge);
       await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
       isReconciling = false;
     },
@@ -328,7 +329,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       cancelPurge();
       stopConsoles();
       managed?.release();
-      attached?.release();
+      bridges.release();
       await api.stop();
       await scheduler.stop();
       await metadata.close();

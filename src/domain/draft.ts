@@ -1,3 +1,5 @@
+import type { Violation } from './fault.ts';
+
 /**
  * A spec as a surface received it: nothing checked, nothing filled in. Every
  * surface's converter makes this, and `validate.ts` makes a Spec of it.
@@ -20,6 +22,14 @@ export interface SpecDraft {
   readonly providerOptions: Readonly<Record<string, string>>;
   /** Names of output-only fields that the caller has set: `uid`, `created_at`, … */
   readonly outputsSet: readonly string[];
+  /**
+   * The surface cannot say who may ask for metadata, and takes values that are
+   * no base64. So it is given in every way there is: by a disk, and by the
+   * service to each TAP on the managed network.
+   */
+  readonly metadataAnyhow?: boolean;
+  /** What was sent and has no place in a draft, in API field names. */
+  readonly wrong?: readonly Violation[];
 }
 
 export interface FileDraft {
@@ -45,6 +55,9 @@ export interface InterfaceDraft {
   readonly allowMetadata: boolean;
   readonly mac?: string;
   readonly address?: string;
+  readonly gateway?: string;
+  readonly nameservers?: readonly string[];
+  readonly bridge?: string;
   readonly publishedPorts: readonly {
     readonly hostPort: number;
     readonly guestPort: number;

@@ -92,4 +92,7 @@ test('cloud-init is told where its metadata is, where an interface may ask for i
   expect(guestWords({ kernel, interfaces: may, volumes: [] }, [nic('eth0')])).toEqual([
     'ds=nocloud-net;s=http://169.254.169.254/latest/',
   ]);
+  // From the disk that it has anyhow cloud-init reads by itself.
+  const spec = { kernel, interfaces: may, volumes: [], metadata: { 'user-data': '' }, metadataAnyhow: true } as const;
+  expect(guestWords(spec, [nic('eth0')])).toEqual([]);
 });

@@ -1,3 +1,4 @@
+import { type MetadataSpec, metadataBy } from './metadata.ts';
 import { type GuestNic, networkConfig } from './network-config.ts';
 import type { Spec, VolumeSpec } from './spec.ts';
 
@@ -12,19 +13,20 @@ import type { Spec, VolumeSpec } from './spec.ts';
  *   or an address that is not asked for by DHCP.
  * - `network-config=BASE64`, for cloud-init, where the spec asks for it.
  * - `ds=nocloud-net;s=http://169.254.169.254/latest/`, for cloud-init, where an
- *   interface may ask for metadata.
+ *   interface may ask for metadata and no disk has it.
  *
  * No word has white space or quotes in it.
  */
 export function guestWords(
-  { kernel, volumes, interfaces }: Pick<Spec, 'kernel' | 'volumes' | 'interfaces'>,
+  { kernel, volumes, ...spec }: Pick<Spec, 'kernel' | 'volumes'> & MetadataSpec,
   nics: readonly GuestNic[],
 ): readonly string[] {
+  const metadata = metadataBy(spec);
   return [
     ...mountWords(volumes),
     ...(nics.some(needsHelp) ? nics.map(nicWord) : []),
     ...(kernel.addNetworkConfig ? [`network-config=${btoa(networkConfig(nics))}`] : []),
-    ...(interfaces.some((nic) => nic.allowMetadata) ? [DATA_SOURCE] : []),
+    ...(metadata.service && !metadata.disk ? [DATA_SOURCE] : []),
   ];
 }
 

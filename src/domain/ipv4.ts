@@ -39,6 +39,12 @@ export function parseCidr(text: string): Cidr | undefined {
   return cidr && cidr.prefix >= MIN_PREFIX && cidr.prefix <= MAX_PREFIX ? cidr : undefined;
 }
 
+/** The network of an address that was parsed. */
+export function networkWith(address: string, prefix: number): Cidr {
+  const value = parseAddress(address) ?? 0;
+  return { network: value - (value % sizeOf(prefix)), prefix };
+}
+
 export const formatCidr = (cidr: Cidr): string => `${formatAddress(cidr.network)}/${cidr.prefix}`;
 
 /** `255.255.255.0` */

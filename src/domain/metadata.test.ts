@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkMetadata, decodedLength, isBase64, metadataBy } from './metadata.ts';
+import { checkMetadata, decodedLength, isBase64, MAX_META_DATA_BYTES, metadataBy } from './metadata.ts';
 import type { InterfaceSpec } from './spec.ts';
 
 const base64 = (text: string): string => btoa(text);
@@ -61,9 +61,23 @@ test('is had from the service by who may ask, from a disk by who has any and may
     allowMetadata,
     publishedPorts: [],
   });
-  expect(metadataBy({ interfaces: [nic(false), nic(true)], metadata: {} })).toBe('service');
-  expect(metadataBy({ interfaces: [nic(true)], metadata: { a: '' } })).toBe('service');
-  expect(metadataBy({ interfaces: [nic(false)], metadata: { a: '' } })).toBe('disk');
-  expect(metadataBy({ interfaces: [], metadata: { a: '' } })).toBe('disk');
-  expect(metadataBy({ interfaces: [nic(false)], metadata: {} })).toBe('none');
+  expect(metadataBy({ interfaces: [nic(false), nic(true)], metadata: {} })).toEqual({ service: true, disk: false });
+  expect(metadataBy({ interfaces: [nic(true)], metadata: { a: '' } })).toEqual({ service: true, disk: false });
+  expect(metadataBy({ interfaces: [nic(false)], metadata: { a: '' } })).toEqual({ service: false, disk: true });
+  expect(metadataBy({ interfaces: [], metadata: { a: '' } })).toEqual({ service: false, disk: true });
+  expect(metadataBy({ interfaces: [nic(false)], metadata: {} })).toEqual({ service: false, disk: false });
+  const anyhow = { interfaces: [nic(true)], metadataAnyhow: true } as const;
+  expect(metadataBy({ ...anyhow, metadata: { a: '' } })).toEqual({ service: true, disk: true });
+  expect(metadataBy({ ...anyhow, metadata: {} })).toEqual({ service: true, disk: false });
+});
+
+test('a surface that takes raw values has them counted as they are', () => {
+  const wrong = (value: string, isRawTaken: boolean): string[] => {
+    const found: string[] = [];
+    checkMetadata({ 'meta-data': value }, (_field, description) => void found.push(description), isRawTaken);
+    return found;
+  };
+  expect(wrong('#!/bin/sh', true)).toEqual([]);
+  expect(wrong('#!/bin/sh', false)).toEqual([expect.stringContaining('is no base64')]);
+  expect(wrong(`#${'ä'.repeat(MAX_META_DATA_BYTES / 2)}`, true)).toEqual([expect.stringContaining('has 16385 bytes')]);
 });

@@ -27,20 +27,29 @@ export function decodedLength(text: string): number {
 
 export const withoutLineEnds = (text: string): string => text.replaceAll(/[\r\n]/g, '');
 
+export type MetadataSpec = Pick<Spec, 'interfaces'> & Partial<Pick<Spec, 'metadata' | 'metadataAnyhow'>>;
+
 /**
  * How a guest has its metadata: from the service, where one of its interfaces
- * may ask; from a disk, where there is any and none may.
+ * may ask; from a disk, where there is any and none may, or it is to be there anyhow.
  */
-export function metadataBy({
-  interfaces,
-  metadata,
-}: Pick<Spec, 'interfaces' | 'metadata'>): 'service' | 'disk' | 'none' {
-  if (interfaces.some((nic) => nic.allowMetadata)) return 'service';
-  return Object.keys(metadata).length > 0 ? 'disk' : 'none';
+export function metadataBy({ interfaces, metadata = {}, metadataAnyhow }: MetadataSpec): {
+  readonly service: boolean;
+  readonly disk: boolean;
+} {
+  const service = interfaces.some((nic) => nic.allowMetadata);
+  return { service, disk: Object.keys(metadata).length > 0 && (!service || metadataAnyhow === true) };
 }
 
-/** What is wrong with a spec's metadata, in API field names. */
-export function checkMetadata(metadata: Spec['metadata'], bad: (field: string, description: string) => void): void {
+/**
+ * What is wrong with a spec's metadata, in API field names.
+ * @param isRawTaken - a value that is no base64 is one all the same
+ */
+export function checkMetadata(
+  metadata: Spec['metadata'],
+  bad: (field: string, description: string) => void,
+  isRawTaken = false,
+): void {
   let total = 0;
   const names = new Map<string, string>();
   for (const [key, value] of Object.entries(metadata)) {
@@ -54,8 +63,8 @@ export function checkMetadata(metadata: Spec['metadata'], bad: (field: string, d
     else if (before !== undefined)
       bad(field, `differs from "${shorten(before)}" by upper and lower case alone: a FAT disk cannot hold both`);
     names.set(key.toLowerCase(), key);
-    if (isBase64(value)) {
-      const bytes = decodedLength(value);
+    if (isBase64(value) || isRawTaken) {
+      const bytes = isBase64(value) ? decodedLength(value) : new TextEncoder().encode(value).byteLength;
       total += key.length + bytes;
       if (key === 'meta-data' && bytes > MAX_META_DATA_BYTES)
         bad(field, `has ${bytes} bytes: at most ${MAX_META_DATA_BYTES}; what is longer belongs in user-data`);

@@ -11,8 +11,8 @@ export interface Names {
 }
 
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
-export const interfacePrefix = (names: Names): string => `fl${names.instance}`;
-export const bridgeName = (names: Names): string => `${interfacePrefix(names)}br`;
+export const interfacePrefix = (names: Pick<Names, 'instance'>): string => `fl${names.instance}`;
+export const bridgeName = (names: Pick<Names, 'instance'>): string => `${interfacePrefix(names)}br`;
 /** The last six characters of a ULID are random: 30 bits. */
 export const tapName = (names: Names, uid: Uid, index: number): string =>
   `${interfacePrefix(names)}${uid.slice(-6).toLowerCase()}${index.toString(32)}`;

@@ -13,7 +13,7 @@ export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
     ...imageSteps(spec),
     { kind: 'directory', key: '' },
     ...spec.volumes.map(({ id }) => ({ kind: 'volume', key: id, id }) as const),
-    ...(metadata === 'disk' ? [{ kind: 'cidata', key: '' } as const] : []),
+    ...(metadata.disk ? [{ kind: 'cidata', key: '' } as const] : []),
     ...spec.interfaces.flatMap(
       ({ name, publishedPorts }) =>
         [
@@ -27,7 +27,7 @@ export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
           ...(publishedPorts.length === 0 ? [] : [{ kind: 'publish', key: name, nic: name } as const]),
         ] as const,
     ),
-    ...(metadata === 'service' ? [{ kind: 'metadata', key: '' } as const] : []),
+    ...(metadata.service ? [{ kind: 'metadata', key: '' } as const] : []),
     { kind: 'vmm', key: '' },
   ];
 }

@@ -12,8 +12,10 @@ export interface Spec {
   /** In the order of the guest's disks: the root volume, if any, first. */
   readonly volumes: readonly VolumeSpec[];
   readonly interfaces: readonly InterfaceSpec[];
-  /** Values are base64, as given. */
+  /** Values are base64, as given; raw text where `metadataAnyhow`. */
   readonly metadata: Readonly<Record<string, string>>;
+  /** Its metadata is on a disk, also where interfaces may ask for it: the caller could not say how the guest has it. */
+  readonly metadataAnyhow?: true;
   /** Empty: the daemon's default. */
   readonly provider: string;
   readonly restartPolicy: RestartPolicy;
@@ -55,6 +57,12 @@ export interface InterfaceSpec {
   readonly mac?: string;
   /** IPv4, plain or CIDR; absent: DHCP. */
   readonly address?: string;
+  /** The router of a static address, with or without a prefix; absent: the network's. */
+  readonly gateway?: string;
+  /** IPv4 addresses of DNS servers, with a static address; absent: the network's. */
+  readonly nameservers?: readonly string[];
+  /** A bridge of the host that its TAP is plugged into; absent: the daemon's. */
+  readonly bridge?: string;
   readonly publishedPorts: readonly PublishedPort[];
 }
 

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import { parseCidr } from './ipv4.ts';
 import type { InterfaceSpec } from './spec.ts';
-import { guestNics, parseStatic, wrongOn } from './static-address.ts';
+import { guestNics, parseStatic, wrongOn, wrongRouting } from './static-address.ts';
 
 const network = parseCidr('10.77.0.0/24');
 if (!network) throw new Error('no network');
@@ -64,4 +64,39 @@ describe('on the managed network', () => {
 test("on somebody else's bridge only the address is known", () => {
   const [told] = guestNics([nic('lan', '192.168.1.5/24')], { interfaces: {} }, undefined);
   expect(told?.fixed).toEqual({ address: '192.168.1.5/24', dns: [] });
+});
+
+describe('a router and DNS servers of its own', () => {
+  const routed = {
+    ...nic('lan', '10.77.0.5/24'),
+    gateway: '10.77.0.9/24',
+    nameservers: ['9.9.9.9', '1.1.1.1'],
+  };
+  const told = { address: '10.77.0.5/24', gateway: '10.77.0.9', dns: ['9.9.9.9', '1.1.1.1'] };
+
+  test('are told to the guest on either network, the router without its prefix', () => {
+    expect(guestNics([routed], { interfaces: {} }, network)[0]?.fixed).toEqual(told);
+    expect(guestNics([routed], { interfaces: {} }, undefined)[0]?.fixed).toEqual(told);
+  });
+
+  test('who is plugged into another bridge has nothing of the managed network', () => {
+    const [own] = guestNics([{ ...nic('lan', '192.168.1.5/24'), bridge: 'br7' }], { interfaces: {} }, network);
+    expect(own?.fixed).toEqual({ address: '192.168.1.5/24', dns: [] });
+  });
+
+  test.each([
+    [{ gateway: '10.77.1.1' }, 'gateway', 'is outside 10.77.0.0/24'],
+    [{ gateway: '10.77.0.5/24' }, 'gateway', "the interface's own"],
+    [{ gateway: 'x' }, 'gateway', 'is no IPv4 address'],
+    [{ nameservers: ['9.9.9.9', 'dns.example'] }, 'nameservers[1]', 'is no IPv4 address'],
+    [{ nameservers: ['fd00::1'] }, 'nameservers[0]', 'IPv6 is not built yet'],
+    [{ nameservers: Array<string>(9).fill('9.9.9.9') }, 'nameservers', 'at most 8'],
+  ])('%o is refused at %s', (change, field, why) => {
+    expect(wrongRouting({ ...routed, ...change })).toEqual([[field, expect.stringContaining(why)]]);
+  });
+
+  test('need an address that they go with', () => {
+    expect(wrongRouting({ nameservers: ['9.9.9.9'] })).toHaveLength(1);
+    expect(wrongRouting({ address: '10.77.0.5', gateway: '10.77.0.1', nameservers: [] })).toEqual([]);
+  });
 });

@@ -1,4 +1,13 @@
-import { broadcastOf, type Cidr, contains, formatAddress, formatCidr, gatewayOf, parseAddress } from './ipv4.ts';
+import {
+  broadcastOf,
+  type Cidr,
+  contains,
+  formatAddress,
+  formatCidr,
+  gatewayOf,
+  networkWith,
+  parseAddress,
+} from './ipv4.ts';
 import { shorten } from './labels.ts';
 import type { Allocation } from './microvm.ts';
 import type { GuestNic } from './network-config.ts';
@@ -24,6 +33,42 @@ export function parseStatic(text: string): StaticAddress | { readonly wrong: str
   return { address, ...(prefix !== undefined && { prefix: Number(prefix) }) };
 }
 
+/** DNS servers that an interface may have: all of them must fit on the kernel's command line. */
+const MAX_NAMESERVERS = 8;
+
+/** What is wrong with the router and the DNS servers of a static address, each with the field's name below the interface. */
+export function wrongRouting({ address, gateway, nameservers = [] }: Routing): readonly (readonly [string, string])[] {
+  const fixed = address ? parseStatic(address) : undefined;
+  if (fixed && 'wrong' in fixed) return [];
+  if (!fixed)
+    return gateway || nameservers.length > 0 ? [['address', 'gives a gateway or nameservers and no address']] : [];
+  const wrong: (readonly [string, string])[] = [];
+  if (gateway) {
+    const router = parseStatic(gateway);
+    const network = fixed.prefix === undefined ? undefined : networkWith(fixed.address, fixed.prefix);
+    if ('wrong' in router) wrong.push(['gateway', router.wrong]);
+    else if (router.address === fixed.address)
+      wrong.push(['gateway', `${router.address} is the interface's own address: give the router's`]);
+    else if (network && !contains(network, router.address))
+      wrong.push(['gateway', `${router.address} is outside ${formatCidr(network)}, the network of ${address}`]);
+  }
+  nameservers.forEach((server, i) => {
+    if (server.includes(':')) wrong.push([`nameservers[${i}]`, `"${shorten(server)}": IPv6 is not built yet`]);
+    else if (parseAddress(server) === undefined)
+      wrong.push([`nameservers[${i}]`, `"${shorten(server)}" is no IPv4 address: write 192.0.2.53`]);
+  });
+  if (nameservers.length > MAX_NAMESERVERS)
+    wrong.push(['nameservers', `has ${nameservers.length} entries: at most ${MAX_NAMESERVERS}`]);
+  return wrong;
+}
+type Routing = Pick<InterfaceSpec, 'address' | 'gateway' | 'nameservers'>;
+
+/** The router's address alone: it may be given with a prefix. */
+export function routerOf({ gateway }: Pick<InterfaceSpec, 'gateway'>): string | undefined {
+  const parsed = gateway === undefined ? undefined : parseStatic(gateway);
+  return parsed && 'address' in parsed ? parsed.address : undefined;
+}
+
 /** What is wrong with an address on the managed network, as a sentence with the remedy. */
 export function wrongOn(network: Cidr, { address, prefix }: StaticAddress): string | undefined {
   const where = formatCidr(network);
@@ -38,7 +83,8 @@ export function wrongOn(network: Cidr, { address, prefix }: StaticAddress): stri
 
 /**
  * The interfaces as their guest is to set them up. On the managed network a
- * static address has the network's prefix, and its gateway as router and DNS server.
+ * static address has the network's prefix, and its gateway as router and DNS
+ * server where the spec names no others.
  *
  * @param network - undefined: the taps are on a bridge of somebody else, of whom only the address is known
  */
@@ -47,12 +93,20 @@ export function guestNics(
   { interfaces: allocated }: Pick<Allocation, 'interfaces'>,
   network: Cidr | undefined,
 ): readonly GuestNic[] {
-  return interfaces.map(({ name, mac: given, address }): GuestNic => {
-    const mac = allocated[name]?.mac ?? given ?? '';
+  return interfaces.map((nic): GuestNic => {
+    const { name, address, nameservers = [] } = nic;
+    const mac = allocated[name]?.mac ?? nic.mac ?? '';
     const fixed = address === undefined ? undefined : parseStatic(address);
     if (!fixed || 'wrong' in fixed) return { name, mac };
-    if (!network) return { name, mac, fixed: { address: `${fixed.address}/${fixed.prefix ?? 32}`, dns: [] } };
-    const gateway = gatewayOf(network);
-    return { name, mac, fixed: { address: `${fixed.address}/${network.prefix}`, gateway, dns: [gateway] } };
+    const managed = nic.bridge === undefined ? network : undefined;
+    const own = managed && gatewayOf(managed);
+    const gateway = routerOf(nic) ?? own;
+    const dns = nameservers.length > 0 || own === undefined ? nameservers : [own];
+    const prefix = managed?.prefix ?? fixed.prefix ?? 32;
+    return {
+      name,
+      mac,
+      fixed: { address: `${fixed.address}/${prefix}`, ...(gateway !== undefined && { gateway }), dns },
+    };
   });
 }

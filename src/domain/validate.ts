@@ -7,11 +7,13 @@ import { parseMac } from './mac.ts';
 import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
 import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
-import { parseStatic } from './static-address.ts';
+import { parseStatic, wrongRouting } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
 const DEVICE_NAME = /^[A-Za-z][A-Za-z0-9_.-]{0,14}$/;
+/** As strict: it becomes an argument of ip(8). */
+const BRIDGE_NAME = /^[A-Za-z0-9_][A-Za-z0-9_.-]{0,14}$/;
 /** COMMAND_LINE_SIZE of Linux on x86 is 2048; the provider's own words need some of it. */
 const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
@@ -38,6 +40,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     if (isSet) bad(field, 'not built yet: leave it out');
   };
 
+  wrong.push(...(draft.wrong ?? []));
   for (const field of draft.outputsSet) bad(field, 'set by the daemon only: leave it out');
   const id = checkName('id', draft.id, bad) || newId;
   const namespace = checkName('namespace', draft.namespace, bad) || DEFAULT_NAMESPACE;
@@ -57,7 +60,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   checkVolumes(draft, bad);
   if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
   const macs = checkInterfaces(draft.interfaces, bad);
-  checkMetadata(draft.metadata, bad);
+  checkMetadata(draft.metadata, bad, draft.metadataAnyhow);
   if (draft.provider !== '' && !PROVIDER.test(draft.provider))
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
   unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
@@ -79,6 +82,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
     interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
     metadata: draft.metadata,
+    ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
     provider: draft.provider,
     restartPolicy: 'ON_FAILURE',
     providerOptions: draft.providerOptions,
@@ -152,6 +156,12 @@ function checkInterfaces(interfaces: readonly InterfaceDraft[], bad: Bad): reado
         bad(`${at}.address`, `${fixed.address} is used twice: each interface needs its own`);
       else addresses.add(fixed.address);
     }
+    for (const [field, description] of wrongRouting(nic)) bad(`${at}.address.${field}`, description);
+    if (nic.bridge && !BRIDGE_NAME.test(nic.bridge))
+      bad(
+        `${at}.overrides.bridge_name`,
+        `"${shorten(nic.bridge)}" is no name of a bridge: 1 to 15 letters, digits, "_", "-", "."`,
+      );
     if (!nic.mac) return undefined;
     const mac = parseMac(nic.mac);
     if (typeof mac !== 'string') bad(`${at}.guest_mac`, mac.wrong);
@@ -195,6 +205,9 @@ const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceS
   publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),
   ...(draft.address && { address: draft.address }),
+  ...(draft.gateway && { gateway: draft.gateway }),
+  ...(draft.nameservers && draft.nameservers.length > 0 && { nameservers: draft.nameservers }),
+  ...(draft.bridge && { bridge: draft.bridge }),
 });
 
 const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({

@@ -5,6 +5,7 @@ import { fakeNetwork } from '../../test/support/fake-world.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
 import type { HostInterface } from '../ports/network.ts';
 import { AttachedBridge } from './attached-bridge.ts';
+import { Bridges } from './bridges.ts';
 
 const never = new AbortController().signal;
 
@@ -75,4 +76,22 @@ test('guards that were swept away are made again', async () => {
   host.clock.advance(2_000);
   await eventually('they are there', () => host.world.tables.has('bridge flintlock_abcd'));
   attached.release();
+});
+
+test('bridges that single interfaces asked for are looked after by the next daemon too, the managed one is not', async () => {
+  const { host, put, tap } = await setUp();
+  const { world, clock, log, names } = host;
+  const { ledger } = host.life;
+  ledger.made(ledger.intend('vm', 'tap', 'eth1', { ...tap, device: 'flabcdxxxxxx1', bridge: 'flabcdbr' }), null);
+  world.interfaces.delete(tap.device); // the fake's addTap leaves what is there
+  put(tap.device, 'tun', '');
+  const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => undefined };
+  const bridges = new Bridges({ names, ledger, network, clock, log, faults: NO_FAULTS });
+  bridges.start('flabcdbr');
+  expect(bridges.at('br0')).toBe(bridges.at('br0'));
+  expect(clock.waiting).toBe(1);
+  world.calls.length = 0;
+  clock.advance(2_000);
+  await eventually('it is plugged', () => world.calls.includes('tap'));
+  bridges.release();
 });

@@ -48,9 +48,9 @@ export function createSurroundings({ ip, nft, run }: { ip: Ip; nft: Nft; run: Ru
         const there = await ip.find(plain('bridge', bridge), signal);
         if (there?.kind === 'bridge') return undefined;
         return there
-          ? `${bridge} is there and is no bridge (its kind is ${there.kind || 'unknown'}): give a bridge with --bridge-name`
+          ? `${bridge} is there and is no bridge (its kind is ${there.kind || 'unknown'}): name a bridge`
           : `There is no bridge ${bridge}: make it, for instance with ` +
-              `\`ip link add ${bridge} type bridge\` and \`ip link set ${bridge} up\`, or give another with --bridge-name`;
+              `\`ip link add ${bridge} type bridge\` and \`ip link set ${bridge} up\`, or name another`;
       }),
 
     forwardingBlocked: (bridge, signal) =>

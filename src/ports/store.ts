@@ -6,6 +6,8 @@ import type { Selector } from '../domain/selector.ts';
 export interface Query {
   /** Absent: all namespaces. */
   readonly namespace?: string;
+  /** Absent: any. */
+  readonly id?: string;
   readonly selector?: Selector;
   /** Absent: all. */
   readonly limit?: number;

@@ -1,8 +1,9 @@
 import { Fault, type Violation } from '../domain/fault.ts';
-import { contains, gatewayOf, parseBlock } from '../domain/ipv4.ts';
+import { contains, formatCidr, gatewayOf, parseBlock } from '../domain/ipv4.ts';
+import { bridgeName } from '../domain/names.ts';
 import { collide, publishedText } from '../domain/published.ts';
 import type { PublishedPort, Spec } from '../domain/spec.ts';
-import { parseStatic, wrongOn } from '../domain/static-address.ts';
+import { parseStatic, routerOf, wrongOn } from '../domain/static-address.ts';
 import type { Listener } from '../ports/network.ts';
 import type { ServiceContext } from './context.ts';
 
@@ -15,48 +16,71 @@ const ASK_MS = 20_000;
  */
 export async function checkNetwork(context: ServiceContext, { interfaces }: Spec): Promise<readonly Violation[]> {
   if (interfaces.length === 0) return [];
-  const { network, bridge, surroundings } = context;
-  if (!network && bridge === undefined)
-    return interfaces.map((_, i) => ({
-      field: `interfaces[${i}].type`,
-      description: 'TAP needs a network: start flintlockd with --managed-network CIDR or --bridge-name BRIDGE',
-    }));
+  const { bridge, surroundings } = context;
   const signal = AbortSignal.timeout(ASK_MS);
-  if (bridge !== undefined) {
+  if (!context.network && bridge !== undefined && interfaces.some((nic) => nic.bridge === undefined)) {
     const wrong = await surroundings.bridgeMissing(bridge, signal);
     if (wrong !== undefined)
       throw new Fault('refused', `Cannot create a microVM with a TAP interface: ${wrong}`, { reason: 'NetworkFailed' });
   }
-  const wrongAddresses = interfaces.flatMap(({ address }, i) => {
-    const fixed = address === undefined ? undefined : parseStatic(address);
-    if (!fixed || 'wrong' in fixed) return [];
-    const description = network
-      ? wrongOn(network, fixed)
-      : fixed.prefix === undefined
-        ? `${fixed.address} needs its prefix on bridge ${bridge}: write ${fixed.address}/24, for instance`
-        : undefined;
-    return description === undefined ? [] : [{ field: `interfaces[${i}].address`, description }];
-  });
-  const unserved = network
-    ? []
-    : interfaces.flatMap(({ allowMetadata }, i) => {
-        const description = `metadata is served on the managed network only: on bridge ${bridge} leave it out, and metadata comes on a disk`;
-        return allowMetadata ? [{ field: `interfaces[${i}].allow_metadata_req`, description }] : [];
-      });
+  const wrong: Violation[] = [];
+  for (const [i, nic] of interfaces.entries()) {
+    const at = `interfaces[${i}]`;
+    const field = (name: string, description: string | undefined): void =>
+      void (description !== undefined && wrong.push({ field: `${at}.${name}`, description }));
+    const network = nic.bridge === undefined ? context.network : undefined;
+    const plugged = nic.bridge ?? (network ? undefined : bridge);
+    if (!network && plugged === undefined) {
+      field('type', 'TAP needs a network: start flintlockd with --managed-network CIDR or --bridge-name BRIDGE');
+      continue;
+    }
+    if (nic.bridge !== undefined) field('overrides.bridge_name', await wrongBridge(context, nic.bridge, signal));
+    const fixed = nic.address === undefined ? undefined : parseStatic(nic.address);
+    if (fixed && 'address' in fixed) {
+      const needsPrefix = `${fixed.address} needs its prefix on bridge ${plugged}: write ${fixed.address}/24, for instance`;
+      field('address', network ? wrongOn(network, fixed) : fixed.prefix === undefined ? needsPrefix : undefined);
+      const router = routerOf(nic);
+      if (network && router !== undefined && !contains(network, router))
+        field(
+          'address.gateway',
+          `${router} is outside the network ${formatCidr(network)}: leave it out for the network's`,
+        );
+    }
+    if (plugged === undefined) continue;
+    if (nic.allowMetadata)
+      field(
+        'allow_metadata_req',
+        `metadata is served on the managed network only: on bridge ${plugged} leave it out, and metadata comes on a disk`,
+      );
+    nic.publishedPorts.forEach((_, k) => {
+      field(
+        `published_ports[${k}]`,
+        `ports are published on the managed network only: bridge ${plugged} is not ours to route to`,
+      );
+    });
+  }
+  return [...wrong, ...(await wrongPorts(context, interfaces, signal))];
+}
+
+async function wrongBridge(
+  { instance, surroundings }: ServiceContext,
+  bridge: string,
+  signal: AbortSignal,
+): Promise<string | undefined> {
+  if (bridge === bridgeName({ instance }))
+    return `${bridge} is the managed network's own: leave bridge_name out to be plugged into it`;
+  return surroundings.bridgeMissing(bridge, signal);
+}
+
+async function wrongPorts(
+  { network, surroundings }: ServiceContext,
+  interfaces: Spec['interfaces'],
+  signal: AbortSignal,
+): Promise<readonly Violation[]> {
   const published = interfaces.flatMap(({ publishedPorts }, i) =>
     publishedPorts.map((port, k) => ({ port, at: `interfaces[${i}].published_ports[${k}]` })),
   );
-  if (published.length === 0) return [...wrongAddresses, ...unserved];
-  if (!network)
-    return [
-      ...wrongAddresses,
-      ...unserved,
-      ...published.map(({ at }) => ({
-        field: at,
-        description: `ports are published on the managed network only: bridge ${bridge} is not ours to route to`,
-      })),
-    ];
-
+  if (published.length === 0 || !network) return [];
   const [listeners, own] = await Promise.all([surroundings.listeners(signal), surroundings.ownAddresses(signal)]);
   const gateway = gatewayOf(network);
   const isOwn = (address: string): boolean =>
@@ -65,7 +89,7 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
       const block = parseBlock(text);
       return block !== undefined && contains(block, address);
     });
-  const wrongPorts = published.flatMap(({ port, at }) => {
+  return published.flatMap(({ port, at }) => {
     const wrong: Violation[] = [];
     if (port.hostIp !== '' && !isOwn(port.hostIp))
       wrong.push({
@@ -76,7 +100,6 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
     if (taken !== undefined) wrong.push({ field: `${at}.host_port`, description: taken });
     return wrong;
   });
-  return [...wrongAddresses, ...wrongPorts];
 }
 
 function takenBy(port: PublishedPort, listeners: readonly Listener[], gateway: string): string | undefined {

@@ -83,7 +83,7 @@ interface Checked {
 }
 
 async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
-  const spec = validate(draft, uid.toLowerCase());
+  const spec = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
   await checkAgainstHost(context, spec, draft);
   return { spec, limits: limitsOf(context.limits, (await context.capacity()).capacity) };
 }
@@ -100,7 +100,7 @@ function admit(context: ServiceContext, uid: Uid, { spec, limits }: Checked, { u
     allocation: {
       vmmUser: takeUser(context),
       interfaces: takeInterfaces(context, spec, uid),
-      ...(metadataBy(spec) === 'service' && { metadataPort: takeMetadataPort(context) }),
+      ...(metadataBy(spec).service && { metadataPort: takeMetadataPort(context) }),
     },
     state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
     made: { volumes: {}, interfaces: {} },
@@ -116,6 +116,16 @@ function admit(context: ServiceContext, uid: Uid, { spec, limits }: Checked, { u
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
   if (refused) throw refused;
   return vm;
+}
+
+/** Where the caller cannot say who may ask for metadata, every interface may that the service reaches. */
+function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
+  if (spec.metadataAnyhow !== true || Object.keys(spec.metadata).length === 0 || !network) return spec;
+  const interfaces = spec.interfaces.map((nic) => ({
+    ...nic,
+    allowMetadata: nic.type === 'TAP' && nic.bridge === undefined,
+  }));
+  return { ...spec, interfaces };
 }
 
 /** What needs no pull is refused now: all at once, before anything is stored. */
@@ -215,9 +225,7 @@ function takeMetadataPort({ store }: ServiceContext): number {
 }
 
 function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
-  const { store, clock, network } = context;
-  const { bridge } = context;
-  if ((!network && bridge === undefined) || spec.interfaces.length === 0) return {};
+  const { store, clock } = context;
   const macs = new Set(store.allocated('mac'));
   const addresses = new Set(store.allocated('address'));
   const hostnames = new Set(store.allocated('hostname'));
@@ -229,6 +237,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
     macs.add(mac);
+    const network = nic.bridge === undefined ? context.network : undefined;
     if (!network) {
       given[nic.name] = { mac };
       continue;
@@ -252,7 +261,8 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
   return given;
 }
 
-function fixedAddress({ address }: InterfaceSpec): string | undefined {
-  const fixed = address === undefined ? undefined : parseStatic(address);
+/** On the managed network: elsewhere it is not ours to give. */
+function fixedAddress({ address, bridge }: InterfaceSpec): string | undefined {
+  const fixed = address === undefined || bridge !== undefined ? undefined : parseStatic(address);
   return fixed && 'address' in fixed ? fixed.address : undefined;
 }

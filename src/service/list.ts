@@ -16,6 +16,7 @@ export function list(
   const found = context.store.list({
     selector: parseSelector(request.labelSelector),
     gone: request.showDeleted,
+    ...(request.id !== undefined && { id: request.id }),
     ...(request.namespace !== '' && { namespace: request.namespace }),
     ...(pageSize > 0 && { limit: pageSize + 1 }),
     ...(pageToken !== '' && { after: pageToken as Uid }),

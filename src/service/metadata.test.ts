@@ -44,4 +44,56 @@ describe('where metadata comes from', () => {
     expect(JSON.stringify(host.ledgerOf(uid))).not.toContain('eA==');
     expect(await host.audit()).toMatchObject({ leaked: [], missing: [] });
   });
+
+  test('who cannot say who may ask has it on a disk, and from the service where that reaches', async () => {
+    const host = new FakeHost();
+    const metadata = { 'user-data': '#!/bin/sh' };
+    const interfaces = [nic(false), { ...nic(false), name: 'eth1', bridge: 'br7' }];
+    const uid = await host.create({ interfaces, metadata, metadataAnyhow: true });
+    await host.until(uid, 'CREATED');
+    expect(host.vm(uid).spec.interfaces.map(({ allowMetadata }) => allowMetadata)).toEqual([true, false]);
+    const kinds = host.ledgerOf(uid).map(({ kind }) => kind);
+    expect(kinds).toEqual(expect.arrayContaining(['cidata', 'metadata']));
+    expect(host.ledgerOf(uid).filter(({ kind }) => kind === 'tap')).toMatchObject([
+      { intent: { bridge: 'flabcdbr' } },
+      { intent: { bridge: 'br7' } },
+    ]);
+    expect(host.vm(uid).allocation.interfaces.eth1).toEqual({ mac: expect.any(String) });
+
+    const without = await host.create({ id: 'b', interfaces: [nic(false)], metadataAnyhow: true });
+    expect(host.vm(without).spec.interfaces.map(({ allowMetadata }) => allowMetadata)).toEqual([false]);
+  });
+
+  test('on a bridge of others it is the disk alone', async () => {
+    const host = new FakeHost({ context: { network: undefined, bridge: 'br0' } });
+    const draft = { ...fullDraft, interfaces: [nic(false)], metadata: { a: 'raw!' }, metadataAnyhow: true };
+    const { spec } = await host.life.services.create(draft, { uniqueId: false });
+    expect(spec.interfaces).toMatchObject([{ allowMetadata: false }]);
+  });
+});
+
+describe('an interface on a bridge of its own', () => {
+  test('is refused where the bridge is not there, or is the daemon’s', async () => {
+    const host = new FakeHost();
+    Object.assign(host.life.context, {
+      surroundings: { ...host.life.context.surroundings, bridgeMissing: async (name: string) => `no ${name}` },
+    });
+    const created = host.create({
+      interfaces: ['br7', 'flabcdbr'].map((bridge, i) => ({ ...nic(false), name: `eth${i}`, bridge })),
+    });
+    await expect(created).rejects.toMatchObject({
+      violations: [
+        { field: 'interfaces[0].overrides.bridge_name', description: 'no br7' },
+        { field: 'interfaces[1].overrides.bridge_name', description: expect.stringContaining("the managed network's") },
+      ],
+    });
+  });
+
+  test('a gateway outside the managed network is refused', async () => {
+    const host = new FakeHost();
+    const interfaces = [{ ...nic(false), address: '10.9.0.5', gateway: '10.8.0.1' }];
+    await expect(host.create({ interfaces })).rejects.toMatchObject({
+      violations: expect.arrayContaining([expect.objectContaining({ field: 'interfaces[0].address.gateway' })]),
+    });
+  });
 });

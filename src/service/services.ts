@@ -29,6 +29,8 @@ export interface PlannedVm {
 export interface ListRequest {
   /** Empty: all namespaces. */
   readonly namespace: string;
+  /** Absent: any. */
+  readonly id?: string;
   readonly labelSelector: string;
   /** 0: all. */
   readonly pageSize: number;

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import { tableName, tapName } from '../domain/names.ts';
 import type { GuardIntent } from '../ports/network.ts';
-import { attachedOf, managedOf } from './managed.ts';
+import { networkOf } from './managed.ts';
 import type { StepDef } from './step.ts';
 
 /** One interface's guard in the firewall: the guest can take nobody else's MAC, and on the managed network nobody else's IPv4 address. */
@@ -22,8 +22,9 @@ export const guard: StepDef<'guard', GuardIntent, null> = {
     };
   },
 
-  async make(intent, { ports, signal }) {
-    await (intent.address === undefined ? attachedOf(ports) : managedOf(ports)).ensure(signal);
+  async make(intent, { vm, ports, signal }) {
+    const nic = vm.spec.interfaces.find((_, i) => tapName(ports.names, vm.uid, i) === intent.device);
+    await networkOf(ports, vm, nic?.name ?? '').ensure(signal);
     await ports.network.addGuard(intent, signal);
     return null;
   },

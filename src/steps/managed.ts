@@ -14,19 +14,19 @@ export function cidrOf({ cidr }: ManagedNetwork): Cidr {
 }
 
 /** The interfaces as their guest is told of them. */
-export const nicsOf = ({ managed }: Networks, { spec, allocation }: MicroVm): readonly GuestNic[] =>
+export const nicsOf = ({ managed }: Pick<StepPorts, 'managed'>, { spec, allocation }: MicroVm): readonly GuestNic[] =>
   guestNics(spec.interfaces, allocation, managed && cidrOf(managed));
 
-type Networks = Pick<StepPorts, 'managed' | 'attached'>;
+type Networks = Pick<StepPorts, 'managed' | 'attached' | 'bridgeAt'>;
 
 /** @throws Fault `refused` when the daemon was started without a network of its own */
-export function managedOf({ managed }: Networks): ManagedNetwork {
+export function managedOf({ managed }: Pick<StepPorts, 'managed'>): ManagedNetwork {
   if (managed) return managed;
   throw refused('This microVM has an address of the managed network: start flintlockd with --managed-network CIDR');
 }
 
 /** @throws Fault `refused` when the daemon was started without --bridge-name */
-export function attachedOf({ attached }: Networks): GuestNetwork {
+function attachedOf({ attached }: Networks): GuestNetwork {
   if (attached) return attached;
   throw refused(
     "This microVM was made for a bridge that is not the daemon's: start flintlockd with --bridge-name BRIDGE",
@@ -34,11 +34,15 @@ export function attachedOf({ attached }: Networks): GuestNetwork {
 }
 
 /** Where one interface belongs: who has an address of the managed network is plugged nowhere else, and nobody else there. */
-export const networkOf = (networks: Networks, { allocation }: MicroVm, nic: string): GuestNetwork =>
-  allocation.interfaces[nic]?.address === undefined ? attachedOf(networks) : managedOf(networks);
+export function networkOf(networks: Networks, { spec, allocation }: MicroVm, nic: string): GuestNetwork {
+  const { bridge } = spec.interfaces.find(({ name }) => name === nic) ?? {};
+  if (bridge !== undefined) return networks.bridgeAt(bridge);
+  return allocation.interfaces[nic]?.address === undefined ? attachedOf(networks) : managedOf(networks);
+}
 
 /** @throws Fault `refused` when the daemon was started for another bridge */
-export function networkWith(networks: Networks, bridge: string): GuestNetwork {
+export function networkWith(networks: Networks, { spec }: MicroVm, bridge: string): GuestNetwork {
+  if (spec.interfaces.some((nic) => nic.bridge === bridge)) return networks.bridgeAt(bridge);
   const found = [networks.managed, networks.attached].find((network) => network?.bridge === bridge);
   if (found) return found;
   throw refused(`This microVM belongs on bridge ${bridge}: start flintlockd as it was when it was created`);

@@ -24,6 +24,8 @@ export interface StepPorts {
   readonly managed: ManagedNetwork | undefined;
   /** Somebody else's bridge; absent: none was given. */
   readonly attached: GuestNetwork | undefined;
+  /** A bridge of the host's that an interface asks for by name. */
+  bridgeAt(bridge: string): GuestNetwork;
   readonly guests: Guests;
   /** @throws Fault `refused` when there is no such provider */
   vmm(provider: string): Vmm;

@@ -19,8 +19,8 @@ export const tap: StepDef<'tap', TapIntent, StepResults['tap']> = {
     };
   },
 
-  async make(intent, { ports, signal }) {
-    await networkWith(ports, intent.bridge).ensure(signal);
+  async make(intent, { vm, ports, signal }) {
+    await networkWith(ports, vm, intent.bridge).ensure(signal);
     return ports.network.addTap(intent, signal);
   },
 

@@ -68,7 +68,7 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
         };
       }),
       // Last: it changes the name of no other.
-      ...(metadataBy(spec) === 'disk' ? [cidataDisk(factOf(entries, 'cidata', '').path)] : []),
+      ...(metadataBy(spec).disk ? [cidataDisk(factOf(entries, 'cidata', '').path)] : []),
     ],
     nics: spec.interfaces.map(({ name }, index) => ({
       device: tapName(names, vm.uid, index),

@@ -169,13 +169,17 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     count: () => Number(countVms.get()?.n),
     promised: () => promises.all(),
 
-    list({ namespace, selector = [], limit, after, gone = false }: Query) {
+    list({ namespace, id, selector = [], limit, after, gone = false }: Query) {
       const where: string[] = [];
       const values: SQLInputValue[] = [];
       if (!gone) where.push('gone_at IS NULL');
       if (namespace !== undefined) {
         where.push('namespace = ?');
         values.push(namespace);
+      }
+      if (id !== undefined) {
+        where.push('id = ?');
+        values.push(id);
       }
       if (after !== undefined) {
         where.push('uid > ?');

@@ -308,6 +308,7 @@ export class FakeHost {
       network: fakedNetwork,
       managed: network,
       attached: undefined,
+      bridgeAt: (bridge: string) => ({ bridge, ensure: async () => undefined }),
       metadata: fakeMetadata(served),
       cidata: fakeCidata(world, life),
       guests,

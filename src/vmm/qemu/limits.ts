@@ -47,7 +47,7 @@ export function violationsOf(
     refuse('memory_in_mb', `is ${memory}; QEMU's microvm takes ${MIN_MEMORY_MB} to ${MAX_MEMORY_MB}`);
 
   const slots = (machine.acpi ? VIRTIO_SLOTS.acpi : VIRTIO_SLOTS.noAcpi) - OWN_DEVICES;
-  const cidata = metadataBy(spec) === 'disk' ? 1 : 0;
+  const cidata = metadataBy(spec).disk ? 1 : 0;
   const devices = spec.volumes.length + cidata + spec.interfaces.length;
   if (devices > slots)
     refuse(
