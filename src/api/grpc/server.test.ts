@@ -1,3 +1,4 @@
+import { connect as connectHttp2 } from 'node:http2';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
@@ -182,11 +183,11 @@ test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
   await expect(rawUnary(raw, '/no.Such/Service', Buffer.alloc(0))).rejects.toMatchObject(unknown);
 });
 
-/**
- * What gRPC says of bytes that are no message.
- * @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
- */
-const unparsed = { code: grpc.status.INTERNAL, details: expect.stringContaining('parse binary') };
+/** Bytes that are no message: the caller's fault, and no bug of the daemon. */
+const unparsed = {
+  code: grpc.status.INVALID_ARGUMENT,
+  details: expect.stringContaining('Cannot read the message as CreateMicroVMRequest'),
+};
 
 test('a message over 4 MiB is RESOURCE_EXHAUSTED, one that is no message is said to be none', async () => {
   const { client, grpc: endpoint } = await startApi();
@@ -195,6 +196,22 @@ test('a message over 4 MiB is RESOURCE_EXHAUSTED, one that is no message is said
   expect(error.code).toBe(Code.ResourceExhausted);
   const garbage = rawUnary(rawClient(endpoint), `${SERVICE}/CreateMicroVM`, Buffer.from([0xff, 0xff, 0xff, 0xff]));
   await expect(garbage).rejects.toMatchObject(unparsed);
+});
+
+test('a caller that goes away in the middle of its message is no bug of the daemon', async () => {
+  const { grpc: endpoint, client, log } = await startApi();
+  for (const method of ['CreateMicroVM', 'WatchMicroVMs', 'AttachConsole']) {
+    const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
+    session.on('error', () => {});
+    const headers = { ':method': 'POST', ':path': `${SERVICE}/${method}`, 'content-type': 'application/grpc' };
+    const stream = session.request(headers, { endStream: false });
+    stream.on('error', () => {});
+    await new Promise((done) => stream.write(Buffer.from([0, 0, 0, 1, 0, 1]), done));
+    await client(Health).check({}); // so that the first half has arrived
+    session.destroy();
+  }
+  for (let i = 0; i < 5; i++) expect(await client(Health).check({})).toMatchObject({ status: 1 });
+  expect(log.lines.filter(({ level }) => level === 'error')).toEqual([]);
 });
 
 test('messages within messages without end are refused, and nothing else happens', async () => {
