@@ -163,16 +163,39 @@ test('wait is told what and whom to wait for; absent time is 60 s', async () => 
   expect(timeouts).toEqual([60_000, 2_000]);
 });
 
+test('the power verbs ask for what they are named after, 60 s when they are not told', async () => {
+  const asked: unknown[] = [];
+  const { client } = await startApi({
+    power: async (verb, request) => {
+      asked.push([verb, request]);
+      return sampleVm();
+    },
+  });
+  const vms = client(MicroVMService);
+  const uid = SAMPLE_UID;
+  const answers = [
+    await vms.startMicroVM({ uid }),
+    await vms.stopMicroVM({ uid, timeout: { seconds: 5n } }),
+    await vms.rebootMicroVM({ uid, timeout: {} }),
+    await vms.pauseMicroVM({ uid }),
+    await vms.resumeMicroVM({ uid }),
+  ];
+  expect(answers.map(({ microvm }) => microvm?.spec?.uid)).toEqual(Array.from({ length: 5 }, () => uid));
+  expect(asked).toEqual([
+    ['start', { uid, timeoutMs: 60_000 }],
+    ['stop', { uid, timeoutMs: 5_000 }],
+    ['reboot', { uid, timeoutMs: 0 }],
+    ['pause', { uid, timeoutMs: 60_000 }],
+    ['resume', { uid, timeoutMs: 60_000 }],
+  ]);
+  const error = await failureOf(vms.stopMicroVM({ timeout: { seconds: -1n } }));
+  expect(error.code).toBe(Code.InvalidArgument);
+  expect(error.rawMessage).toMatch(/uid: must name the microvm to stop.*timeout: must be from 0 s/);
+});
+
 test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
   const { client, grpc: endpoint } = await startApi();
-  const unbuilt = [
-    () => client(MicroVMService).updateMicroVM({}),
-    () => client(MicroVMService).startMicroVM({}),
-    () => client(MicroVMService).stopMicroVM({}),
-    () => client(MicroVMService).rebootMicroVM({}),
-    () => client(MicroVMService).pauseMicroVM({}),
-    () => client(MicroVMService).resumeMicroVM({}),
-  ];
+  const unbuilt = [() => client(MicroVMService).updateMicroVM({})];
   for (const call of unbuilt) {
     const error = await failureOf(call());
     expect(error).toMatchObject({ code: Code.Unimplemented, rawMessage: expect.stringContaining('not built yet') });
