@@ -10,7 +10,6 @@ import {
   NetworkInterfaceSchema,
   type PublishedPort,
   PublishedPortSchema,
-  MicroVMSpec_RestartPolicy as RestartPolicy,
   type Volume,
   VolumeSchema,
   VolumeSourceSchema,
@@ -34,7 +33,6 @@ export interface SpecFlags {
   readonly publish?: readonly PublishedPort[];
   readonly label?: Readonly<Record<string, string>>;
   readonly provider?: string;
-  readonly restart?: RestartPolicy;
 }
 
 /** Adds the flags that every verb that makes a microVM takes. */
@@ -60,12 +58,7 @@ export function addSpecFlags(command: Command): Command {
       many(parsePublish),
     )
     .option('--label <key=value>', 'a label (repeatable)', parseLabel)
-    .option('--provider <name>', "the VMM (default: the daemon's)")
-    .option(
-      '--restart <policy>',
-      'what follows its end: on-failure (a death), always (a power-off too) or never',
-      parseRestart,
-    );
+    .option('--provider <name>', "the VMM (default: the daemon's)");
 }
 
 /** A root volume's flag: the image, and how it is used. */
@@ -109,7 +102,6 @@ export function specOf(name: string | undefined, flags: SpecFlags): MicroVMSpec 
       ? [create(NetworkInterfaceSchema, { ...first, publishedPorts: [...(flags.publish ?? [])] }), ...others]
       : [],
     provider: flags.provider ?? '',
-    restartPolicy: flags.restart ?? RestartPolicy.ON_FAILURE,
   });
 }
 
@@ -121,18 +113,6 @@ function many<T>(parse: (text: string) => T): (text: string, before: readonly T[
 export function imageOf(text: string): string {
   const [, scheme, path, tag] = /^(oci|oci-archive):(.+?)(:[^/:]*)?$/.exec(text) ?? [];
   return scheme === undefined || path === undefined ? text : `${scheme}:${resolve(path)}${tag ?? ''}`;
-}
-
-const RESTART = new Map([
-  ['on-failure', RestartPolicy.ON_FAILURE],
-  ['always', RestartPolicy.ALWAYS],
-  ['never', RestartPolicy.NEVER],
-]);
-
-function parseRestart(text: string): RestartPolicy {
-  const policy = RESTART.get(text);
-  if (policy === undefined) throw new InvalidArgumentError(`Write ${[...RESTART.keys()].join(', ')}.`);
-  return policy;
 }
 
 function parseCount(text: string): number {

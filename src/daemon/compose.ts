@@ -23,7 +23,7 @@ import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
-import { noticeNewBoot } from '../engine/new-boot.ts';
+import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
@@ -128,8 +128,6 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
-  const bootId = await processes.bootId();
-  noticeNewBoot({ store, ledger, transactions: database, clock, log }, bootId);
   const cidr = await networkOf(config, opened, log);
 
   const authFile = config['registry-auth-file'];
@@ -197,8 +195,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     wake: (uid: Uid): void => scheduler.wake(uid),
     interrupt: (uid: Uid): void => scheduler.interrupt(uid),
   };
-  const maximumRetry = config['maximum-retry'];
-  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
+  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
   const bridges = new Bridges({ names, ledger, network, clock, log, faults });
@@ -213,7 +210,13 @@ export async function compose(config: Config, version: string, opened: Opened, l
     log,
   });
   const cidata = createCidataDisks({ run, files });
-  const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name) };
+  const parentName = config['parent-iface'];
+  await requireParent(parentName, network);
+  const parent =
+    parentName === ''
+      ? undefined
+      : new ParentDevice({ parent: parentName, names, ledger, store, network, clock, log, faults });
+  const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
   const scheduler = new Scheduler(
@@ -226,8 +229,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       log,
       vmm: vmmOf,
       consoleTail,
-      maximumRetry,
-      bootId,
+      maximumRetry: config['maximum-retry'],
     }),
     { clock, log },
   );
@@ -248,6 +250,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     files,
     network: cidr,
     bridge: bridge === '' ? undefined : bridge,
+    parent: parent?.parent,
     surroundings: network,
     vmmUsers: config['vmm-uid-range'],
     vmms,
@@ -264,7 +267,6 @@ export async function compose(config: Config, version: string, opened: Opened, l
     capacity: () => capacityOf(names.stateDirectory),
     progress: (uid) => progress.of(uid),
     isWatched: (uid) => guests.of(uid) !== undefined,
-    running: (uid) => guests.of(uid),
     isReconciling: () => isReconciling,
     consolePath,
     joinConsole: (uid) => consoles.join(uid),
@@ -327,6 +329,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     async recover() {
       purge();
       bridges.start(managed?.bridge);
+      parent?.start();
       await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
       isReconciling = false;
     },
@@ -336,6 +339,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       stopConsoles();
       managed?.release();
       bridges.release();
+      parent?.release();
       await api.stop();
       await scheduler.stop();
       await metadata.close();
@@ -352,6 +356,12 @@ function tokenKey(store: Store): Uint8Array {
   const key = store.recall('metadata-token-key') ?? randomBytes(32).toString('base64');
   store.remember('metadata-token-key', key);
   return Buffer.from(key, 'base64');
+}
+
+/** @throws Fault `refused` where no macvtap can be made on it */
+async function requireParent(parent: string, network: Surroundings): Promise<void> {
+  const wrong = parent === '' ? undefined : await network.parentUnfit(parent, AbortSignal.timeout(20_000));
+  if (wrong !== undefined) throw new Fault('refused', `Cannot use --parent-iface ${parent}: ${wrong}`);
 }
 
 const REMEMBERED_NETWORK = 'managed-network';

@@ -150,6 +150,12 @@ export const SETTINGS = {
     default: '',
     help: 'plug TAP interfaces into this bridge, which is there already, and change nothing on it: no DHCP, no NAT, no addresses; instead of a managed network',
   },
+  'parent-iface': {
+    schema: z.string().regex(/^(|[A-Za-z0-9_][A-Za-z0-9_.-]{0,14})$/, 'must be the name of an interface, as eth0 is'),
+    value: 'IFACE',
+    default: '',
+    help: 'make MACVTAP interfaces on this interface of the host, so that guests are on its network; beside a managed network or a bridge',
+  },
   'default-provider': {
     schema: z.enum(['qemu']),
     value: 'NAME',

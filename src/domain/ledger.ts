@@ -19,10 +19,14 @@ export interface VmStepArgs {
   guard: { nic: string };
   /** The host's side of one interface. */
   tap: { nic: string };
+  /** The host's side of one interface on the parent, with what it may send as. */
+  macvtap: { nic: string };
   /** The host's ports that lead to one interface. */
   publish: { nic: string };
   /** The microVM's port of the metadata service, and who is led to it. */
   metadata: object;
+  /** The same, for its interfaces on the parent. */
+  'macvtap-metadata': object;
   /** The VMM's process. */
   vmm: object;
 }
@@ -40,7 +44,9 @@ export const VM_STEP_KINDS = [
   'guard',
   'tap',
   'publish',
+  'macvtap',
   'metadata',
+  'macvtap-metadata',
   'vmm',
 ] as const satisfies readonly VmStepKind[];
 
@@ -52,6 +58,8 @@ export type SharedKind =
   | 'guards'
   | 'publishing'
   | 'metadata-path'
+  | 'macvtap-guards'
+  | 'macvtap-path'
   | 'dhcp'
   | 'image-tree'
   | 'golden';

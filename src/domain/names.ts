@@ -26,9 +26,24 @@ export const tableName = (names: Names): string => `flintlock_${names.instance}`
 
 /** Two more tables, of the families bridge and inet. */
 export const metadataTableName = (names: Names): string => `${tableName(names)}_metadata`;
-/** A routing table of the instance's own: its four letters or digits, base 32, above what administrators and others number. */
-export const routingTable = (names: Names): number =>
-  1_000_000 + Number.parseInt([...names.instance].map((char) => BASE32.indexOf(char).toString(32)).join(''), 32);
+/** A routing table of the instance's own, above what administrators and others number. */
+export const routingTable = (names: Names): number => 1_000_000 + numberOf(names);
+
+/** Two tables for macvtaps, of the families netdev and inet. */
+export const macvtapTableName = (names: Names): string => `${tableName(names)}_macvtap`;
+/** The host's own end beside the macvtaps on their parent, which leads to the metadata service. */
+export const macvtapServiceName = (names: Names): string => `${interfacePrefix(names)}md`;
+/** A second routing table of the instance's own: see {@link routingTable}. */
+export const macvtapRoutingTable = (names: Names): number => 3_000_000 + numberOf(names);
+/** Where metadata is served to macvtaps: a loopback address of the instance's own, from 127.64.0.1 to 127.127.255.127. */
+export function macvtapServiceAddress(names: Names): string {
+  const number = numberOf(names);
+  return `127.${64 + (number >> 14)}.${(number >> 6) & 0xff}.${(number & 0x3f) * 2 + 1}`;
+}
+
+/** The instance's four letters or digits, base 32: 20 bits. */
+const numberOf = ({ instance }: Names): number =>
+  Number.parseInt([...instance].map((char) => BASE32.indexOf(char).toString(32)).join(''), 32);
 /** Of the instance's name (RFC 4648). */
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 

@@ -27,12 +27,14 @@ function whatOf(step: VmStep, { spec }: Planned): string {
     case 'guard':
       return 'let nothing through but what comes from its own MAC and address';
     case 'tap':
+    case 'macvtap':
       return 'make the device on the host';
     case 'publish':
       return (nicOf(step.nic)?.publishedPorts ?? [])
         .map((port) => `lead ${publishedText(port)} to port ${port.guestPort}`)
         .join(', ');
     case 'metadata':
+    case 'macvtap-metadata':
       return 'serve its metadata at 169.254.169.254';
     case 'vmm':
       return `start ${spec.provider || "the daemon's default VMM"} with vcpu ${spec.vcpu}, memory ${spec.memoryInMb} MiB`;

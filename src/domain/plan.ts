@@ -1,7 +1,7 @@
 import type { LedgerEntry, VmStep } from './ledger.ts';
 import { metadataBy } from './metadata.ts';
 import type { MicroVm } from './microvm.ts';
-import type { Spec } from './spec.ts';
+import type { InterfaceSpec, Spec } from './spec.ts';
 
 /** What a plan is made of. */
 export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
@@ -9,25 +9,28 @@ export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
 /** Everything that a microVM of this spec needs, in the order in which it is made. */
 export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {
   const metadata = metadataBy(spec);
+  const asking = (type: InterfaceSpec['type']): boolean =>
+    spec.interfaces.some((nic) => nic.type === type && nic.allowMetadata);
   return [
     ...imageSteps(spec),
     { kind: 'directory', key: '' },
     ...spec.volumes.map(({ id }) => ({ kind: 'volume', key: id, id }) as const),
     ...(metadata.disk ? [{ kind: 'cidata', key: '' } as const] : []),
-    ...spec.interfaces.flatMap(
-      ({ name, publishedPorts }) =>
-        [
-          // On somebody else's bridge the addresses are not ours to give.
-          ...(allocation.interfaces[name]?.address === undefined
-            ? []
-            : [{ kind: 'lease', key: name, nic: name } as const]),
-          // Before its tap: nothing passes unguarded.
-          { kind: 'guard', key: name, nic: name },
-          { kind: 'tap', key: name, nic: name },
-          ...(publishedPorts.length === 0 ? [] : [{ kind: 'publish', key: name, nic: name } as const]),
-        ] as const,
-    ),
-    ...(metadata.service ? [{ kind: 'metadata', key: '' } as const] : []),
+    ...spec.interfaces.flatMap(({ name, type, publishedPorts }): readonly VmStep[] => {
+      if (type === 'MACVTAP') return [{ kind: 'macvtap', key: name, nic: name }];
+      return [
+        // On somebody else's bridge the addresses are not ours to give.
+        ...(allocation.interfaces[name]?.address === undefined
+          ? []
+          : [{ kind: 'lease', key: name, nic: name } as const]),
+        // Before its tap: nothing passes unguarded.
+        { kind: 'guard', key: name, nic: name },
+        { kind: 'tap', key: name, nic: name },
+        ...(publishedPorts.length === 0 ? [] : [{ kind: 'publish', key: name, nic: name } as const]),
+      ];
+    }),
+    ...(asking('TAP') ? [{ kind: 'metadata', key: '' } as const] : []),
+    ...(asking('MACVTAP') ? [{ kind: 'macvtap-metadata', key: '' } as const] : []),
     { kind: 'vmm', key: '' },
   ];
 }

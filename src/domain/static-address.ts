@@ -98,7 +98,7 @@ export function guestNics(
     const mac = allocated[name]?.mac ?? nic.mac ?? '';
     const fixed = address === undefined ? undefined : parseStatic(address);
     if (!fixed || 'wrong' in fixed) return { name, mac };
-    const managed = nic.bridge === undefined ? network : undefined;
+    const managed = nic.type === 'TAP' && nic.bridge === undefined ? network : undefined;
     const own = managed && gatewayOf(managed);
     const gateway = routerOf(nic) ?? own;
     const dns = nameservers.length > 0 || own === undefined ? nameservers : [own];

@@ -389,19 +389,13 @@ describe('labels', () => {
   });
 });
 
-test.each<[string, Partial<SpecDraft>]>([['interfaces[0].type', { interfaces: [{ ...nic, type: 'MACVTAP' }] }]])(
+test.each<[string, Partial<SpecDraft>]>([['restart_policy', { restartPolicy: 'ALWAYS' }]])(
   '%s is refused by name until it is built',
   (field, changes) => {
     expect(wrongIn(changes)).toEqual([expect.stringMatching(/not built yet/)]);
     expect(fieldsOf(changes)).toEqual([field]);
   },
 );
-
-test('a restart policy is one of three', () => {
-  for (const restartPolicy of ['ON_FAILURE', 'ALWAYS', 'NEVER'])
-    expect(validate({ ...draft, restartPolicy }, 'new').restartPolicy).toBe(restartPolicy);
-  expect(wrongIn({ restartPolicy: '7' })).toEqual(['restart_policy: "7" must be ON_FAILURE, ALWAYS, NEVER']);
-});
 
 test('what only the daemon sets is refused by name', () => {
   expect(wrongIn({ outputsSet: ['uid', 'created_at'] })).toEqual([
@@ -420,7 +414,7 @@ test('all that is wrong is told at once, in the names of the API', () => {
     kernel: { image: '', filename: '..', cmdline: '\n', addNetworkConfig: true },
     initrd: { image: '' },
     volumes: [root, { ...root, image: '' }],
-    interfaces: [{ ...nic, mac: 'x', type: 'MACVTAP' }],
+    interfaces: [{ ...nic, mac: 'x', type: '7' }],
     provider: '../x',
     outputsSet: ['uid'],
   });
@@ -461,4 +455,33 @@ test('any text at all is taken or refused with a Fault, never with a crash', () 
     }),
     { numRuns: 200 },
   );
+});
+
+describe('a MACVTAP interface', () => {
+  const lan: SpecDraft['interfaces'][number] = { ...nic, type: 'MACVTAP' };
+
+  test('keeps its type, and a static address has its prefix', () => {
+    const interfaces = [{ ...lan, address: '192.0.2.5/24', allowMetadata: true }];
+    expect(validate({ ...draft, interfaces }, 'x').interfaces).toMatchObject([
+      { type: 'MACVTAP', address: '192.0.2.5/24', allowMetadata: true },
+    ]);
+  });
+
+  test.each<[string, Partial<SpecDraft['interfaces'][number]>, RegExp]>([
+    ['address', { address: '192.0.2.5' }, /needs its prefix.*192\.0\.2\.5\/24/],
+    [
+      'published_ports[0]',
+      { publishedPorts: [{ hostPort: 1, guestPort: 1, protocol: '', hostIp: '' }] },
+      /its own address/,
+    ],
+    ['overrides.bridge_name', { bridge: 'br0' }, /is for TAP/],
+  ])('has no %s that it cannot have', (field, change, words) => {
+    expect(wrongIn({ interfaces: [{ ...lan, ...change }] })).toEqual([expect.stringMatching(words)]);
+    expect(fieldsOf({ interfaces: [{ ...lan, ...change }] })).toEqual([`interfaces[0].${field}`]);
+  });
+
+  test('one of them may ask for metadata', () => {
+    const asking = ['eth0', 'eth1'].map((name) => ({ ...lan, name, allowMetadata: true }));
+    expect(fieldsOf({ interfaces: asking })).toEqual(['interfaces[1].allow_metadata_req']);
+  });
 });

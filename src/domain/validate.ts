@@ -6,7 +6,7 @@ import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
 import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
-import type { FileInImage, InterfaceSpec, PublishedPort, RestartPolicy, Spec } from './spec.ts';
+import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
@@ -19,7 +19,6 @@ const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
 const PROVIDER = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const MAX_PROVIDER_OPTIONS = 64;
-const POLICIES: readonly RestartPolicy[] = ['ON_FAILURE', 'ALWAYS', 'NEVER'];
 /** Of one microVM: each is an element of a map in the firewall. */
 const MAX_PUBLISHED = 256;
 
@@ -37,6 +36,9 @@ const DEFAULT_NAMESPACE = 'default';
 export function validate(draft: SpecDraft, newId: string): Spec {
   const wrong: Violation[] = [];
   const bad = (field: string, description: string): void => void wrong.push({ field, description });
+  const unbuilt = (field: string, isSet: boolean): void => {
+    if (isSet) bad(field, 'not built yet: leave it out');
+  };
 
   wrong.push(...(draft.wrong ?? []));
   for (const field of draft.outputsSet) bad(field, 'set by the daemon only: leave it out');
@@ -61,13 +63,12 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   checkMetadata(draft.metadata, bad, draft.metadataAnyhow);
   if (draft.provider !== '' && !PROVIDER.test(draft.provider))
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
-  const restartPolicy = POLICIES.find((policy) => policy === draft.restartPolicy);
-  if (!restartPolicy) bad('restart_policy', `"${shorten(draft.restartPolicy)}" must be ${POLICIES.join(', ')}`);
+  unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
   const options = Object.keys(draft.providerOptions).length;
   if (options > MAX_PROVIDER_OPTIONS)
     bad('provider_options', `has ${options} entries: at most ${MAX_PROVIDER_OPTIONS}`);
 
-  if (wrong.length > 0 || !draft.kernel || !restartPolicy) throw Fault.invalid(wrong);
+  if (wrong.length > 0 || !draft.kernel) throw Fault.invalid(wrong);
   const volumes = draft.volumes.map(toVolume);
   const { cmdline, addNetworkConfig } = draft.kernel;
   return {
@@ -83,7 +84,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     metadata: draft.metadata,
     ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
     provider: draft.provider,
-    restartPolicy,
+    restartPolicy: 'ON_FAILURE',
     providerOptions: draft.providerOptions,
   };
 }
@@ -136,6 +137,12 @@ function checkInterfaces(interfaces: readonly InterfaceDraft[], bad: Bad): reado
   const macs = new Set<string>();
   const addresses = new Set<string>();
   checkPublished(interfaces, bad);
+  const asking = interfaces.flatMap((nic, i) => (nic.type === 'MACVTAP' && nic.allowMetadata ? [i] : []));
+  for (const i of asking.slice(1))
+    bad(
+      `interfaces[${i}].allow_metadata_req`,
+      `interfaces[${asking[0]}], MACVTAP like this one, may ask already: all are on one network, and one is enough`,
+    );
   return interfaces.map((nic, i) => {
     const at = `interfaces[${i}]`;
     if (!DEVICE_NAME.test(nic.name))
@@ -146,8 +153,8 @@ function checkInterfaces(interfaces: readonly InterfaceDraft[], bad: Bad): reado
     else if (names.has(nic.name))
       bad(`${at}.guest_device_name`, `"${nic.name}" is used twice: each interface needs its own`);
     names.add(nic.name);
-    if (nic.type === 'MACVTAP') bad(`${at}.type`, 'MACVTAP (also when left out) is not built yet: give TAP');
-    else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP`);
+    if (nic.type === 'MACVTAP') checkMacvtap(nic, at, bad);
+    else if (nic.type !== 'TAP') bad(`${at}.type`, `${shorten(nic.type)} is no interface type: give TAP or MACVTAP`);
     if (nic.address) {
       const fixed = parseStatic(nic.address);
       if ('wrong' in fixed) bad(`${at}.address`, fixed.wrong);
@@ -168,6 +175,23 @@ function checkInterfaces(interfaces: readonly InterfaceDraft[], bad: Bad): reado
     else macs.add(mac);
     return typeof mac === 'string' ? mac : undefined;
   });
+}
+
+/** What an interface on the network of a parent cannot have. */
+function checkMacvtap(nic: InterfaceDraft, at: string, bad: Bad): void {
+  nic.publishedPorts.forEach((_, k) => {
+    bad(
+      `${at}.published_ports[${k}]`,
+      "ports are published on the managed network only: a MACVTAP interface is reached at its own address on the parent's network; leave them out, or set type: TAP",
+    );
+  });
+  if (nic.bridge) bad(`${at}.overrides.bridge_name`, 'is for TAP interfaces: a MACVTAP interface is plugged into none');
+  const fixed = nic.address ? parseStatic(nic.address) : undefined;
+  if (fixed && 'address' in fixed && fixed.prefix === undefined)
+    bad(
+      `${at}.address`,
+      `${fixed.address} needs its prefix on the parent's network: write ${fixed.address}/24, for instance`,
+    );
 }
 
 function checkPublished(interfaces: readonly InterfaceDraft[], bad: Bad): void {
@@ -199,7 +223,7 @@ const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(fi
 
 const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
   name: draft.name,
-  type: 'TAP',
+  type: draft.type === 'MACVTAP' ? 'MACVTAP' : 'TAP',
   allowMetadata: draft.allowMetadata,
   publishedPorts: draft.publishedPorts.map(toPublished),
   ...(mac !== undefined && { mac }),

@@ -21,6 +21,16 @@ const nameOf = (point: CrashPoint): string => ('kind' in point ? `after the ${po
 
 /** What has a disk for its metadata has no interface that may ask for it. */
 function createFor(host: FakeHost, point: CrashPoint): ReturnType<FakeHost['create']> {
+  if ('kind' in point && point.kind.startsWith('macvtap')) {
+    const onParent = {
+      name: 'eth1',
+      type: 'MACVTAP',
+      allowMetadata: true,
+      address: '192.0.2.5/24',
+      publishedPorts: [],
+    };
+    return host.create({ interfaces: [...fullDraft.interfaces, onParent] });
+  }
   if (!('kind' in point) || point.kind !== 'cidata') return host.create();
   const interfaces = fullDraft.interfaces.map((nic) => ({ ...nic, allowMetadata: false }));
   return host.create({ interfaces, metadata: { 'user-data': 'IyEvYmluL3No' } });
@@ -87,18 +97,18 @@ test.each(whileUnmade.map((point) => [nameOf(point), point] as const))(
 
 test('killed again and again, at every point in turn, it still ends', async () => {
   const host = new FakeHost();
-  // The host's network is made within the first lease.
-  const isEarly = (point: CrashPoint): boolean =>
-    'kind' in point &&
-    (['image', 'directory', 'volume'].includes(point.kind) || nameOf(point) === 'after the intent of lease');
   const isOfAll = (point: CrashPoint): boolean => !('kind' in point && point.kind === 'cidata');
+  /** What is made once for the host is made within the first step that needs it. */
+  const within = ({ kind }: { readonly kind: LedgerKind }): string =>
+    kind === 'macvtap-guards' ? 'macvtap' : kind === 'macvtap-path' ? 'macvtap-metadata' : 'lease';
   const isOfHost = (point: CrashPoint): boolean => 'kind' in point && HOST_KINDS.includes(point.kind);
   const making = whileMade.filter(isOfAll);
-  const inTurn = [
-    ...making.filter(isEarly),
-    ...making.filter(isOfHost),
-    ...making.filter((point) => !isEarly(point) && !isOfHost(point)),
-  ];
+  const inTurn = making
+    .filter((point) => !isOfHost(point))
+    .flatMap((point) => [
+      point,
+      ...making.filter((p) => isOfHost(p) && 'kind' in p && nameOf(point) === `after the intent of ${within(p)}`),
+    ]);
   const lives = async (points: readonly CrashPoint[], begin: () => Promise<unknown>): Promise<void> => {
     for (const [i, point] of points.entries()) {
       host.crashAt(point);
@@ -108,7 +118,7 @@ test('killed again and again, at every point in turn, it still ends', async () =
     await host.restart();
   };
   const created = Promise.withResolvers<Awaited<ReturnType<FakeHost['create']>>>();
-  await lives(inTurn, async () => created.resolve(await host.create()));
+  await lives(inTurn, async () => created.resolve(await createFor(host, { kind: 'macvtap', at: 'intent' })));
   const uid = await created.promise;
   await host.until(uid, 'CREATED');
   expectOnce(host);

@@ -2,6 +2,9 @@ import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type {
   GuardIntent,
+  MacvtapIntent,
+  MacvtapPortIntent,
+  Macvtaps,
   MetadataPaths,
   MetadataPortIntent,
   Network,
@@ -27,29 +30,58 @@ export async function restorePorts(
   { ledger, network }: { readonly ledger: Ledger; readonly network: Ports },
   signal: AbortSignal,
 ): Promise<void> {
+  const again = restorer(ledger, signal);
+  await again.each<GuardIntent>('guard', network.addGuard, network.removeGuard);
+  await again.each<TapIntent>('tap', network.addTap, network.removeTap);
+  await again.each<PublishIntent>('publish', network.addPorts, network.removePorts);
+  await again.each<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
+  again.throwFirst();
+}
+
+/**
+ * The same for macvtaps, after tables were swept away. Those that vanished
+ * with their parent are left: the guests that had them would not find them.
+ *
+ * @param present - the devices that are there
+ */
+export async function restoreMacvtaps(
+  { ledger, network }: { readonly ledger: Ledger; readonly network: Macvtaps },
+  present: ReadonlySet<string>,
+  signal: AbortSignal,
+): Promise<void> {
+  const again = restorer(ledger, signal);
+  const isThere = ({ device }: { readonly device: string }): boolean => present.has(device);
+  await again.each<MacvtapIntent>('macvtap', network.addMacvtap, network.removeMacvtap, isThere);
+  await again.each<MacvtapPortIntent>('macvtap-metadata', network.addMacvtapPort, network.removeMacvtapPort);
+  again.throwFirst();
+}
+
+function restorer(ledger: Ledger, signal: AbortSignal) {
   const failures: unknown[] = [];
-  const again = async <I>(
-    kind: VmStepKind,
-    add: ((intent: I, signal: AbortSignal) => Promise<unknown>) | undefined,
-    remove: ((intent: I, signal: AbortSignal) => Promise<void>) | undefined,
-  ): Promise<void> => {
-    for (const entry of ledger.ofKind(kind)) {
-      if (!isMade(ledger, entry)) continue;
-      try {
-        await add?.(entry.intent as unknown as I, signal);
-        // Its microVM was deleted meanwhile, and the removal may have come before.
-        if (!isMade(ledger, entry)) await remove?.(entry.intent as unknown as I, signal);
-      } catch (error) {
-        signal.throwIfAborted();
-        failures.push(error);
+  return {
+    async each<I>(
+      kind: VmStepKind,
+      add: ((intent: I, signal: AbortSignal) => Promise<unknown>) | undefined,
+      remove: ((intent: I, signal: AbortSignal) => Promise<void>) | undefined,
+      isWanted: (intent: I) => boolean = () => true,
+    ): Promise<void> {
+      for (const entry of ledger.ofKind(kind)) {
+        const intent = entry.intent as unknown as I;
+        if (!isMade(ledger, entry) || !isWanted(intent)) continue;
+        try {
+          await add?.(intent, signal);
+          // Its microVM was deleted meanwhile, and the removal may have come before.
+          if (!isMade(ledger, entry)) await remove?.(intent, signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          failures.push(error);
+        }
       }
-    }
+    },
+    throwFirst(): void {
+      if (failures.length > 0) throw failures[0];
+    },
   };
-  await again<GuardIntent>('guard', network.addGuard, network.removeGuard);
-  await again<TapIntent>('tap', network.addTap, network.removeTap);
-  await again<PublishIntent>('publish', network.addPorts, network.removePorts);
-  await again<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
-  if (failures.length > 0) throw failures[0];
 }
 
 const isMade = (ledger: Ledger, { owner, kind, key }: LedgerEntry): boolean =>

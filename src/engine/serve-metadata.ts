@@ -1,8 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataServer } from '../ports/metadata.ts';
-import type { MetadataPortIntent } from '../ports/network.ts';
+import type { MetadataServer, ServedAt } from '../ports/metadata.ts';
 
 export interface ServeMetadataDeps {
   readonly ledger: Ledger;
@@ -22,13 +21,14 @@ const RETRY_MS = 2_000;
 export async function serveMetadata(deps: ServeMetadataDeps, signal: AbortSignal): Promise<void> {
   const { ledger, server, clock, log } = deps;
   let isFailing = false;
-  for (const { owner, kind, key, intent } of ledger.ofKind('metadata')) {
+  for (const { owner, kind, key, intent } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
     const isMade = (): boolean => ledger.find(owner, kind, key)?.made === true;
     if (signal.aborted) return;
     if (!isMade()) continue;
     try {
-      await server.serve(owner, intent as unknown as MetadataPortIntent);
-      if (!isMade()) await server.unserve(owner); // deleted meanwhile
+      const at = intent as unknown as ServedAt;
+      await server.serve(owner, at);
+      if (!isMade()) await server.unserve(owner, at.address); // deleted meanwhile
     } catch (error) {
       isFailing = true;
       log.warn('metadata cannot be served yet', { uid: owner, error: String(error) });

@@ -41,7 +41,7 @@ const lanes = (): Record<Lane, Semaphore> => ({
 const CONDITIONS = [
   ['ImagesReady', ['image']],
   ['DisksReady', ['directory', 'volume', 'cidata']],
-  ['NetworkReady', ['lease', 'guard', 'tap', 'publish', 'metadata']],
+  ['NetworkReady', ['lease', 'guard', 'tap', 'macvtap', 'publish', 'metadata', 'macvtap-metadata']],
 ] as const;
 
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */

@@ -71,7 +71,13 @@ export const files: Files = {
               : s.isSocket()
                 ? 'socket'
                 : 'other';
-        return { kind, sizeBytes: s.size, diskBytes: s.blocks * 512, mode: s.mode & 0o7777 };
+        return {
+          kind,
+          sizeBytes: s.size,
+          diskBytes: s.blocks * 512,
+          mode: s.mode & 0o7777,
+          ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
+        };
       }),
     ),
 
@@ -152,4 +158,10 @@ async function guard<T>(what: string, act: () => Promise<T>): Promise<T> {
       throw new Fault('full', `Cannot ${what}: no space left on the disk`, { cause, reason: 'StorageFull' });
     throw new Fault('tool', `Cannot ${what}: ${cause.message}`, { cause });
   }
+}
+
+/** As Linux packs the two numbers of a device into one (makedev(3)). */
+function deviceNumber(rdev: number): string {
+  const [major, minor] = [(rdev >>> 8) & 0xfff, (rdev & 0xff) | ((rdev >>> 12) & 0xfff00)];
+  return `${major}:${minor}`;
 }

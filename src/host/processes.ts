@@ -1,5 +1,5 @@
 import { spawn } from 'node:child_process';
-import { closeSync, openSync, readFileSync } from 'node:fs';
+import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../domain/fault.ts';
@@ -45,13 +45,15 @@ export function createProcesses(): Processes {
     bootId,
     inspect,
 
-    async start([program, ...args], { log }) {
+    async start([program, ...args], { log, open = [] }) {
       const id = await bootId();
       const fd = openLog(log);
+      const opened: number[] = [];
       try {
+        for (const path of open) opened.push(openDevice(path));
         const child = spawn(program, args, {
           detached: true,
-          stdio: ['ignore', fd, fd],
+          stdio: ['ignore', fd, fd, ...opened],
           env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8' },
         });
         const exited = new Promise<ProcessExit>((resolve) => {
@@ -70,7 +72,7 @@ export function createProcesses(): Processes {
         void exited.then(() => children.delete(pid));
         return { identity: { pid, startTime, bootId: id }, exited };
       } finally {
-        closeSync(fd);
+        for (const one of [fd, ...opened]) closeSync(one);
       }
     },
 
@@ -114,6 +116,17 @@ function openLog(path: string): number {
     const options = { cause, ...(isErrno(cause, 'ENOSPC', 'EDQUOT') && { reason: 'StorageFull' as const }) };
     const why = cause instanceof Error ? cause.message : String(cause);
     throw new Fault('reason' in options ? 'full' : 'tool', `Cannot open the log ${path}: ${why}`, options);
+  }
+}
+
+/** Without waiting: a device that is not ready says so. */
+function openDevice(path: string): number {
+  try {
+    return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+  } catch (cause) {
+    throw new Fault('tool', `Cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+      cause,
+    });
   }
 }
 

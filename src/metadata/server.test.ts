@@ -173,8 +173,8 @@ describe('listening', () => {
     expect(await open.answer).toBe('');
     expect(await get(moved)).toMatch(/data of A$/);
     await expect(get(a)).resolves.toBe('');
-    await server.unserve('A');
-    await server.unserve('A');
+    await server.unserve('A', ADDRESS);
+    await server.unserve('A', ADDRESS);
     expect(await get(moved)).toBe('');
   });
 

@@ -123,10 +123,10 @@ export function createMetadataServer(deps: MetadataServerDeps): ClosableMetadata
     http.emit('connection', socket);
   }
 
-  async function unserve(uid: string): Promise<void> {
-    const one = listening.get(uid);
+  async function unserve(key: string): Promise<void> {
+    const one = listening.get(key);
     if (!one) return;
-    listening.delete(uid);
+    listening.delete(key);
     const closed = new Promise<void>((done) => one.server.close(() => done()));
     for (const socket of one.sockets) socket.destroy();
     await closed;
@@ -138,28 +138,32 @@ export function createMetadataServer(deps: MetadataServerDeps): ClosableMetadata
     },
 
     async serve(uid, at) {
-      const before = listening.get(uid);
-      if (before?.at.address === at.address && before.at.port === at.port && before.server.listening) return;
-      await unserve(uid);
+      const key = keyOf(uid, at.address);
+      const before = listening.get(key);
+      if (before?.at.port === at.port && before.server.listening) return;
+      await unserve(key);
       const sockets = new Set<Socket>();
       const server = createServer((socket) => connected(uid, { sockets }, socket));
-      listening.set(uid, { at, server, sockets });
+      listening.set(key, { at, server, sockets });
       try {
         await listen(server, at);
       } catch (error) {
-        if (listening.get(uid)?.server === server) listening.delete(uid);
+        if (listening.get(key)?.server === server) listening.delete(key);
         throw error;
       }
       server.on('error', (error) => log.error('a metadata socket failed', { uid, error: String(error) }));
     },
 
-    unserve,
+    unserve: (uid, address) => unserve(keyOf(uid, address)),
 
     async close() {
       await Promise.all([...listening.keys()].map(unserve));
     },
   };
 }
+
+/** A microVM with a tap and a macvtap is served at two addresses. */
+const keyOf = (uid: string, address: string): string => `${uid} ${address}`;
 
 function listen(server: Server, { address, port }: ServedAt): Promise<void> {
   return new Promise((done, fail) => {

@@ -5,11 +5,11 @@ import type { Ip } from './ip.ts';
 import { type Nft, removal } from './nft.ts';
 
 /** Where all clouds have it, and so all guests look (RFC 3927). */
-const SERVICE = '169.254.169.254';
+export const SERVICE = '169.254.169.254';
 /** Before the host's own routes (32766), and before what VPNs put there (Tailscale: 5210 on). */
-const RULE_PRIORITY = 1_500;
+export const RULE_PRIORITY = 1_500;
 /** New connections of one microVM, a second and at once. cloud-init makes some ten. */
-const RATE = { each: 50, burst: 100 };
+export const RATE = { each: 50, burst: 100 };
 
 /**
  * The tap that a packet came in on decides where it is led. Its mark is set in
@@ -23,15 +23,6 @@ const RATE = { each: 50, burst: 100 };
  * alone. Without a mark a guest gets no farther than that.
  */
 export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly ip: Ip }): MetadataPaths {
-  const remove = async (routes: number, signal: AbortSignal): Promise<void> => {
-    for (const rule of await ip.rules(signal))
-      if (rule.routes === String(routes))
-        await ip.batch([`rule delete priority ${rule.priority} table ${routes}`], signal);
-    await ip.batch([`route flush table ${routes}`], signal).catch((error: unknown) => {
-      if (!(error instanceof Fault && /table does not exist/.test(error.message))) throw error;
-    });
-  };
-
   return {
     addMetadataPath: (intent, signal) =>
       guard(`lead guests to the metadata service by table ${intent.table}`, async () => {
@@ -45,7 +36,7 @@ export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly i
 
     removeMetadataPath: ({ table, routes }, signal) =>
       guard(`remove firewall table ${table}`, async () => {
-        await remove(number('routing table', routes, 2 ** 31), signal);
+        await removeRoutes(ip, number('routing table', routes, 2 ** 31), signal);
         const name = plain('table', table);
         await nft.apply(`${removal(`bridge ${name}`)}${removal(`inet ${name}`)}`, signal);
       }),
@@ -66,8 +57,19 @@ export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly i
       }),
 
     rules: (signal): Promise<readonly HostRule[]> => guard('list the routing rules', () => ip.rules(signal)),
-    removeRules: (routes, signal) => guard(`remove the routing rules to table ${routes}`, () => remove(routes, signal)),
+    removeRules: (routes, signal) =>
+      guard(`remove the routing rules to table ${routes}`, () => removeRoutes(ip, routes, signal)),
   };
+}
+
+/** The rules that lead to a routing table, and the table. Not there is success. */
+export async function removeRoutes(ip: Ip, routes: number, signal: AbortSignal): Promise<void> {
+  for (const rule of await ip.rules(signal))
+    if (rule.routes === String(routes))
+      await ip.batch([`rule delete priority ${rule.priority} table ${routes}`], signal);
+  await ip.batch([`route flush table ${routes}`], signal).catch((error: unknown) => {
+    if (!(error instanceof Fault && /table does not exist/.test(error.message))) throw error;
+  });
 }
 
 function elements(verb: 'add' | 'delete', intent: MetadataPortIntent): string[] {
@@ -83,7 +85,7 @@ function elements(verb: 'add' | 'delete', intent: MetadataPortIntent): string[] 
   ];
 }
 
-function number(what: string, value: number, most: number): number {
+export function number(what: string, value: number, most: number): number {
   if (Number.isInteger(value) && value >= 1 && value <= most) return value;
   throw failed(`The ${what} ${value} must be from 1 to ${most}`);
 }

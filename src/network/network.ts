@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataPaths, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
+import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
 import { createDhcp } from './dhcp.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
@@ -9,6 +9,8 @@ import { createGuards } from './guards.ts';
 import { createIp } from './ip.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
+import { createMacvtapPath } from './macvtap-path.ts';
+import { createMacvtaps } from './macvtaps.ts';
 import { createMetadataPaths } from './metadata.ts';
 import { createNft } from './nft.ts';
 import { createPublisher } from './published.ts';
@@ -27,7 +29,9 @@ export interface NetworkHands {
 }
 
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
-export function createNetwork(hands: NetworkHands): Network & PortGuards & Publisher & MetadataPaths & Surroundings {
+export function createNetwork(
+  hands: NetworkHands,
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings {
   const { run, files, processes, clock, log } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
@@ -42,6 +46,8 @@ export function createNetwork(hands: NetworkHands): Network & PortGuards & Publi
     ...createGuards(nft),
     ...createPublisher({ nft, ip, sysctl }),
     ...createMetadataPaths({ nft, ip }),
+    ...createMacvtaps({ ip, nft, run, files }),
+    ...createMacvtapPath({ ip, nft, sysctl, log }),
     ...createSurroundings({ ip, nft, run }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,

@@ -53,6 +53,21 @@ export function createSurroundings({ ip, nft, run }: { ip: Ip; nft: Nft; run: Ru
               `\`ip link add ${bridge} type bridge\` and \`ip link set ${bridge} up\`, or name another`;
       }),
 
+    parentUnfit: (parent, signal) =>
+      guard(`look for interface ${parent}`, async () => {
+        const there = await ip.find(plain('interface', parent), signal);
+        if (!there)
+          return `There is no interface ${parent}: give one of \`ip link\` with --parent-iface, or leave it out`;
+        if (there.master !== '')
+          return (
+            `Interface ${parent} is a port of ${there.master}, and hands it all that comes: ` +
+            `give ${there.master} with --bridge-name for TAP interfaces, or another interface with --parent-iface`
+          );
+        if (there.mac === '00:00:00:00:00:00' || there.mac === '')
+          return `Interface ${parent} has no MAC address, as loopback and tunnels have none: give another with --parent-iface`;
+        return undefined;
+      }),
+
     forwardingBlocked: (bridge, signal) =>
       guard('look for other firewalls', async () => {
         const chains = await nft.chains(signal);

@@ -62,8 +62,14 @@ export interface StartedProcess {
 }
 
 export interface Processes {
-  /** Starts a program that outlives us: own session, standard output and error appended to `log`. */
-  start(argv: readonly [string, ...string[]], options: { readonly log: string }): Promise<StartedProcess>;
+  /**
+   * Starts a program that outlives us: own session, standard output and error appended to `log`.
+   * @param options - `open`: files to read and write that it finds open as its descriptors 3, 4, …
+   */
+  start(
+    argv: readonly [string, ...string[]],
+    options: { readonly log: string; readonly open?: readonly string[] },
+  ): Promise<StartedProcess>;
   /** The process as it is now, if it is still the same one (boot, pid, start time) and no zombie. */
   inspect(identity: ProcessIdentity): Promise<ProcessInfo | undefined>;
   /** Every process whose argv makes `match` true. */
@@ -84,6 +90,8 @@ export interface Processes {
 }
 
 export interface FileInfo {
+  /** Of a character device, `major:minor`. */
+  readonly device?: string;
   readonly kind: 'file' | 'directory' | 'symlink' | 'socket' | 'other';
   readonly sizeBytes: number;
   /** Bytes that it takes on the disk: less than its size where it is sparse. */

@@ -3,7 +3,7 @@ import type { GuestNic } from '../domain/network-config.ts';
 
 /** Where one microVM's metadata is served. */
 export interface ServedAt {
-  /** The host's address on the bridge. */
+  /** The host's address on the bridge, or a loopback address for macvtaps. */
   readonly address: string;
   /** Who comes in on it is that microVM: the firewall sees to it. */
   readonly port: number;
@@ -12,12 +12,12 @@ export interface ServedAt {
 /** Answers guests that ask for their metadata. */
 export interface MetadataServer {
   /**
-   * Listens for one microVM; twice is the same as once, another port moves it.
+   * Listens for one microVM at an address; twice is the same as once, another port moves it.
    * @throws Fault `tool` NetworkFailed where the port cannot be had
    */
   serve(uid: string, at: ServedAt): Promise<void>;
   /** Not there is success. Whoever is connected is cut off. */
-  unserve(uid: string): Promise<void>;
+  unserve(uid: string, address: string): Promise<void>;
 }
 
 /** Makes the disk from which cloud-init reads what no interface may ask for. */

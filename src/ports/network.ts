@@ -211,6 +211,85 @@ export interface MetadataPaths {
   removeRules(routes: number, signal: AbortSignal): Promise<void>;
 }
 
+/** The tables that hold the guards of all macvtaps of an instance. */
+export interface MacvtapGuardsIntent {
+  /** The name of two tables, of the families netdev and inet. */
+  readonly table: string;
+}
+
+/** The host's side of one interface that is on the network of a parent device. */
+export interface MacvtapIntent {
+  /** At most 15 bytes. */
+  readonly device: string;
+  /** A device of the host's: the guest is on its network, as one machine more. */
+  readonly parent: string;
+  /** The guest's: all that it may send as. */
+  readonly mac: string;
+  /** As in {@link TapIntent}. */
+  readonly alias: string;
+  /** As in {@link MacvtapGuardsIntent}. */
+  readonly table: string;
+  /** The guest's static address, all that it may send as; absent: the addresses are not ours to give. */
+  readonly address?: string;
+  /** Where a character device of our own is made when the host makes none, or another's has the name. */
+  readonly node: string;
+}
+
+export interface MadeMacvtap {
+  readonly index: number;
+  readonly mac: string;
+  /** The character device through which a VMM sends and receives. Not the same after it was made anew. */
+  readonly node: string;
+}
+
+/** The way from macvtaps to the metadata service. */
+export interface MacvtapPathIntent {
+  /** As in {@link MacvtapGuardsIntent}. */
+  readonly table: string;
+  /** The host's own end: a sibling of the macvtaps. At most 15 bytes. */
+  readonly device: string;
+  readonly parent: string;
+  readonly alias: string;
+  /** A loopback address: the service listens there. */
+  readonly address: string;
+  /** The number of a routing table that is the instance's own. */
+  readonly routes: number;
+}
+
+/** Which macvtap is led to which port of the service. */
+export interface MacvtapPortIntent {
+  /** As in {@link MacvtapGuardsIntent}. */
+  readonly table: string;
+  readonly device: string;
+  /** The path's own device. */
+  readonly service: string;
+  /** The guest's: answers go there, whoever says that he has its IPv4 address. */
+  readonly mac: string;
+  readonly address: string;
+  /** Also the mark of the packets on their way: a number of the microVM's own, from 1 to 32767. */
+  readonly port: number;
+}
+
+/**
+ * Interfaces of guests on the network of a device of the host's, and their way
+ * to the metadata service: decided by the macvtap that a frame came in on.
+ * Nothing of the parent itself is changed. Faults as for {@link Network}.
+ */
+export interface Macvtaps {
+  /** Before the first macvtap. Again: the guards of the macvtaps stay. */
+  addMacvtapGuards(guards: MacvtapGuardsIntent, signal: AbortSignal): Promise<void>;
+  removeMacvtapGuards(guards: MacvtapGuardsIntent, signal: AbortSignal): Promise<void>;
+  /** Guarded before anything passes. */
+  addMacvtap(macvtap: MacvtapIntent, signal: AbortSignal): Promise<MadeMacvtap>;
+  /** Gone with its parent is success. */
+  removeMacvtap(macvtap: MacvtapIntent, signal: AbortSignal): Promise<void>;
+  addMacvtapPath(path: MacvtapPathIntent, signal: AbortSignal): Promise<void>;
+  removeMacvtapPath(path: MacvtapPathIntent, signal: AbortSignal): Promise<void>;
+  /** When the path is there. */
+  addMacvtapPort(port: MacvtapPortIntent, signal: AbortSignal): Promise<void>;
+  removeMacvtapPort(port: MacvtapPortIntent, signal: AbortSignal): Promise<void>;
+}
+
 /** A socket of the host that waits for others. */
 export interface Listener {
   readonly protocol: 'tcp' | 'udp';
@@ -247,4 +326,6 @@ export interface Surroundings {
   listeners(signal: AbortSignal): Promise<readonly Listener[]>;
   /** Whether there is a bridge of this name. @returns what is wrong and the remedy, as a sentence */
   bridgeMissing(bridge: string, signal: AbortSignal): Promise<string | undefined>;
+  /** Whether macvtaps can be made on a device of this name. @returns what is wrong and the remedy, as a sentence */
+  parentUnfit(parent: string, signal: AbortSignal): Promise<string | undefined>;
 }

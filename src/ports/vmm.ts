@@ -25,7 +25,14 @@ export interface VmmConfig {
   /** In the guest's order; `root` is the first one or none. */
   readonly disks: readonly VmmDisk[];
   /** In the guest's order. */
-  readonly nics: readonly { readonly device: string; readonly mac: string }[];
+  readonly nics: readonly VmmNic[];
+}
+
+export interface VmmNic {
+  readonly device: string;
+  readonly mac: string;
+  /** The character device of a macvtap, as it is at this start: given to the VMM open. Absent: a tap, that it opens by name. */
+  readonly node?: string;
 }
 
 export interface VmmDisk {
@@ -61,23 +68,6 @@ export interface RunningVmm {
   readonly ended: Promise<VmmEnd>;
   /** Lets go of it: it runs on. */
   release(): void;
-  /**
-   * Presses the guest's power button; a paused guest is let run for it.
-   * @returns false where the guest has none
-   * @throws Fault `tool` when the VMM does not answer; the signal's reason
-   */
-  pressPower(signal: AbortSignal): Promise<boolean>;
-  /**
-   * Reboots the guest in place: by its power button, or where it has none or
-   * does not power itself off in time by a reset. Resolves when it runs again.
-   *
-   * @throws Fault `tool` when the VMM does not answer; the signal's reason
-   */
-  reboot(patienceMs: number, signal: AbortSignal): Promise<void>;
-  /** Stops the guest's CPUs. @throws as `pressPower` */
-  pause(signal: AbortSignal): Promise<void>;
-  /** Lets them go on. @throws as `pressPower` */
-  resume(signal: AbortSignal): Promise<void>;
 }
 
 /** The way in to a guest's serial console. The way out is the file of `consolePath`. */

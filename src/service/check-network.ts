@@ -12,22 +12,41 @@ const ASK_MS = 20_000;
 
 /**
  * What only the host can say of a spec's interfaces.
- * @throws Fault `refused` where the bridge of --bridge-name is not there
+ * @throws Fault `refused` where the bridge of --bridge-name, or the parent of --parent-iface, is not there
  */
 export async function checkNetwork(context: ServiceContext, { interfaces }: Spec): Promise<readonly Violation[]> {
   if (interfaces.length === 0) return [];
-  const { bridge, surroundings } = context;
+  const { bridge, parent, surroundings } = context;
   const signal = AbortSignal.timeout(ASK_MS);
-  if (!context.network && bridge !== undefined && interfaces.some((nic) => nic.bridge === undefined)) {
+  if (
+    !context.network &&
+    bridge !== undefined &&
+    interfaces.some((nic) => nic.type === 'TAP' && nic.bridge === undefined)
+  ) {
     const wrong = await surroundings.bridgeMissing(bridge, signal);
     if (wrong !== undefined)
       throw new Fault('refused', `Cannot create a microVM with a TAP interface: ${wrong}`, { reason: 'NetworkFailed' });
+  }
+  if (parent !== undefined && interfaces.some(({ type }) => type === 'MACVTAP')) {
+    const wrong = await surroundings.parentUnfit(parent, signal);
+    if (wrong !== undefined)
+      throw new Fault('refused', `Cannot create a microVM with a MACVTAP interface: ${wrong}`, {
+        reason: 'NetworkFailed',
+      });
   }
   const wrong: Violation[] = [];
   for (const [i, nic] of interfaces.entries()) {
     const at = `interfaces[${i}]`;
     const field = (name: string, description: string | undefined): void =>
       void (description !== undefined && wrong.push({ field: `${at}.${name}`, description }));
+    if (nic.type === 'MACVTAP') {
+      if (parent === undefined)
+        field(
+          'type',
+          'MACVTAP (also when left out) needs a parent: set type: TAP, or start flintlockd with --parent-iface IFACE',
+        );
+      continue;
+    }
     const network = nic.bridge === undefined ? context.network : undefined;
     const plugged = nic.bridge ?? (network ? undefined : bridge);
     if (!network && plugged === undefined) {

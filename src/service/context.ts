@@ -8,7 +8,7 @@ import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Surroundings } from '../ports/network.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import type { ConsoleInput, RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
+import type { ConsoleInput, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
 import type { AuditReport } from './services.ts';
@@ -31,7 +31,9 @@ export interface ServiceContext {
   readonly network: Cidr | undefined;
   /** Somebody else's bridge, that taps are plugged into; absent: none was given. */
   readonly bridge: string | undefined;
-  readonly surroundings: Pick<Surroundings, 'ownAddresses' | 'listeners' | 'bridgeMissing'>;
+  /** What macvtaps are made on; absent: none was given. */
+  readonly parent: string | undefined;
+  readonly surroundings: Pick<Surroundings, 'ownAddresses' | 'listeners' | 'bridgeMissing' | 'parentUnfit'>;
   /** The first and the last uid that VMMs may run as. */
   readonly vmmUsers: { readonly first: number; readonly last: number };
   readonly vmms: readonly Vmm[];
@@ -46,8 +48,6 @@ export interface ServiceContext {
   progress(uid: Uid): Progress | undefined;
   /** Whether this daemon watches the microVM's VMM. */
   isWatched(uid: Uid): boolean;
-  /** The VMM that this daemon watches. */
-  running(uid: Uid): RunningVmm | undefined;
   isReconciling(): boolean;
   consolePath(vm: MicroVm): string | undefined;
   /** The way in to a console, shared by all who are attached. */

@@ -237,7 +237,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
     macs.add(mac);
-    const network = nic.bridge === undefined ? context.network : undefined;
+    const network = nic.type === 'TAP' && nic.bridge === undefined ? context.network : undefined;
     if (!network) {
       given[nic.name] = { mac };
       continue;
@@ -262,7 +262,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
 }
 
 /** On the managed network: elsewhere it is not ours to give. */
-function fixedAddress({ address, bridge }: InterfaceSpec): string | undefined {
-  const fixed = address === undefined || bridge !== undefined ? undefined : parseStatic(address);
+function fixedAddress({ type, address, bridge }: InterfaceSpec): string | undefined {
+  const fixed = address === undefined || bridge !== undefined || type !== 'TAP' ? undefined : parseStatic(address);
   return fixed && 'address' in fixed ? fixed.address : undefined;
 }

@@ -20,6 +20,8 @@ export interface StepResults {
   guard: null;
   publish: null;
   metadata: null;
+  macvtap: { readonly index: number; readonly mac: string };
+  'macvtap-metadata': null;
   tap: { readonly index: number; readonly mac: string };
   vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
 }

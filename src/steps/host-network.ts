@@ -4,6 +4,9 @@ import type {
   DhcpIntent,
   FirewallIntent,
   GuardsIntent,
+  MacvtapGuardsIntent,
+  MacvtapPathIntent,
+  Macvtaps,
   MetadataPathIntent,
   MetadataPaths,
   Network,
@@ -12,7 +15,7 @@ import type {
   PublishingIntent,
 } from '../ports/network.ts';
 
-/** What the managed network makes once for the host, and how each is unmade. */
+/** What is made once for the host, by the managed network and for a parent, and how each is unmade. */
 export interface HostStepIntents {
   /** `was`: forwarding before us, put back at the end. */
   forwarding: { readonly was: boolean };
@@ -22,9 +25,11 @@ export interface HostStepIntents {
   publishing: PublishingIntent;
   'metadata-path': MetadataPathIntent;
   dhcp: DhcpIntent;
+  'macvtap-guards': MacvtapGuardsIntent;
+  'macvtap-path': MacvtapPathIntent;
 }
 export type HostStepKind = keyof HostStepIntents & SharedKind;
-export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths;
+export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths & Macvtaps;
 
 interface HostStepDef<I> {
   readonly timeoutMs: number;
@@ -69,5 +74,15 @@ export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepInte
     timeoutMs: 20_000,
     make: (intent, network, signal) => network.startDhcp(intent, signal),
     unmake: (intent, network, signal) => network.stopDhcp(intent, signal),
+  },
+  'macvtap-guards': {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addMacvtapGuards(intent, signal),
+    unmake: (intent, network, signal) => network.removeMacvtapGuards(intent, signal),
+  },
+  'macvtap-path': {
+    timeoutMs: 20_000,
+    make: (intent, network, signal) => network.addMacvtapPath(intent, signal),
+    unmake: (intent, network, signal) => network.removeMacvtapPath(intent, signal),
   },
 };

@@ -3,7 +3,7 @@ import { type Cidr, parseCidr } from '../domain/ipv4.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
 import { guestNics } from '../domain/static-address.ts';
-import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
+import type { GuestNetwork, ManagedNetwork, ParentNetwork } from '../ports/managed-network.ts';
 import type { StepPorts } from './step.ts';
 
 /** @throws Fault `tool` for what is no CIDR: it comes from the daemon's configuration, which was checked */
@@ -18,6 +18,12 @@ export const nicsOf = ({ managed }: Pick<StepPorts, 'managed'>, { spec, allocati
   guestNics(spec.interfaces, allocation, managed && cidrOf(managed));
 
 type Networks = Pick<StepPorts, 'managed' | 'attached' | 'bridgeAt'>;
+
+/** @throws Fault `refused` when the daemon was started without --parent-iface */
+export function parentOf({ parent }: Pick<StepPorts, 'parent'>): ParentNetwork {
+  if (parent) return parent;
+  throw refused('This microVM has an interface of type MACVTAP: start flintlockd with --parent-iface IFACE');
+}
 
 /** @throws Fault `refused` when the daemon was started without a network of its own */
 export function managedOf({ managed }: Pick<StepPorts, 'managed'>): ManagedNetwork {

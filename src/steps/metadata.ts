@@ -16,8 +16,8 @@ export const metadata: StepDef<'metadata', MetadataPortIntent, null> = {
     if (metadataPort === undefined) throw new Fault('tool', `microVM ${vm.uid} has no port for its metadata`);
     return {
       table: metadataTableName(ports.names),
-      devices: vm.spec.interfaces.flatMap(({ allowMetadata }, i) =>
-        allowMetadata ? [tapName(ports.names, vm.uid, i)] : [],
+      devices: vm.spec.interfaces.flatMap(({ type, allowMetadata }, i) =>
+        allowMetadata && type === 'TAP' ? [tapName(ports.names, vm.uid, i)] : [],
       ),
       address: gatewayOf(cidrOf(managedOf(ports))),
       port: metadataPort,
@@ -33,6 +33,6 @@ export const metadata: StepDef<'metadata', MetadataPortIntent, null> = {
 
   async unmake(intent, _result, { vm, ports, signal }) {
     await ports.network.removeMetadataPort(intent, signal);
-    await ports.metadata.unserve(vm.uid);
+    await ports.metadata.unserve(vm.uid, intent.address);
   },
 };

@@ -5,9 +5,9 @@ import type { Reason } from '../domain/reason.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
-import type { GuestNetwork, ManagedNetwork } from '../ports/managed-network.ts';
+import type { GuestNetwork, ManagedNetwork, ParentNetwork } from '../ports/managed-network.ts';
 import type { CidataDisks, MetadataServer } from '../ports/metadata.ts';
-import type { MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
+import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 
@@ -17,7 +17,7 @@ export interface StepPorts {
   readonly files: Files;
   readonly images: Images;
   readonly volumes: Volumes;
-  readonly network: Network & PortGuards & Publisher & MetadataPaths;
+  readonly network: Network & PortGuards & Publisher & MetadataPaths & Macvtaps;
   readonly metadata: MetadataServer;
   readonly cidata: CidataDisks;
   /** Absent: this daemon has no network of its own. */
@@ -26,6 +26,8 @@ export interface StepPorts {
   readonly attached: GuestNetwork | undefined;
   /** A bridge of the host's that an interface asks for by name. */
   bridgeAt(bridge: string): GuestNetwork;
+  /** What macvtaps are made on; absent: none was given. */
+  readonly parent: ParentNetwork | undefined;
   readonly guests: Guests;
   /** @throws Fault `refused` when there is no such provider */
   vmm(provider: string): Vmm;

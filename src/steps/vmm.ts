@@ -3,9 +3,10 @@ import { guestWords } from '../domain/guest-words.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
-import type { VmmConfig, VmmDisk } from '../ports/vmm.ts';
+import type { MacvtapIntent } from '../ports/network.ts';
+import type { VmmConfig, VmmDisk, VmmNic } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
-import { nicsOf } from './managed.ts';
+import { nicsOf, parentOf } from './managed.ts';
 import type { StepContext, StepDef } from './step.ts';
 
 export interface VmmIntent {
@@ -24,8 +25,9 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     config: configOf(context),
   }),
 
-  async make({ provider, config }, { vm, ports, signal }) {
-    const running = await ports.vmm(provider).start(config, signal);
+  async make({ provider, config }, context) {
+    const { vm, ports, signal } = context;
+    const running = await ports.vmm(provider).start({ ...config, nics: await openable(config, context) }, signal);
     ports.guests.attach(vm.uid, running);
     return { process: running.process, accelerator: running.accelerator };
   },
@@ -75,6 +77,21 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
       mac: macOf(vm, name),
     })),
   };
+}
+
+/** A macvtap's character device is another one each time the macvtap was made anew, as after a boot of the host. */
+function openable({ nics }: VmmConfig, { entries, ports, signal }: StepContext): Promise<VmmConfig['nics']> {
+  return Promise.all(
+    nics.map(async (nic): Promise<VmmNic> => {
+      const entry = entries.find(
+        ({ kind, intent }) => kind === 'macvtap' && (intent as unknown as MacvtapIntent).device === nic.device,
+      );
+      if (!entry) return nic;
+      await parentOf(ports).ensure(signal);
+      const { node } = await ports.network.addMacvtap(entry.intent as unknown as MacvtapIntent, signal);
+      return { ...nic, node };
+    }),
+  );
 }
 
 const cidataDisk = (path: string): VmmDisk => ({ id: 'cidata', path, format: 'raw', readOnly: true, isRoot: false });

@@ -3,6 +3,7 @@ import type { VmEvent } from '../domain/event.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import { publishedKey, publishedText } from '../domain/published.ts';
+import { parseStatic } from '../domain/static-address.ts';
 import { gone } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
@@ -135,7 +136,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
         promises.keep(vm);
         writeLabels(vm);
-        vm.spec.interfaces.forEach(({ name }, i) => {
+        vm.spec.interfaces.forEach(({ name, type, address }, i) => {
           const nic = vm.allocation.interfaces[name];
           if (!nic) return;
           if (!take('mac', nic.mac, vm.uid))
@@ -148,6 +149,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
           if (nic.address !== undefined && !take('address', nic.address, vm.uid))
             throw Fault.invalid([
               { field: `interfaces[${i}].address`, description: `${nic.address} is taken by another microVM` },
+            ]);
+          // On the network of a parent the addresses are not ours to give, but ours must not meet there.
+          const fixed = type === 'MACVTAP' && address !== undefined ? parseStatic(address) : undefined;
+          if (fixed && 'address' in fixed && !take('parent-address', fixed.address, vm.uid))
+            throw Fault.invalid([
+              { field: `interfaces[${i}].address`, description: `${fixed.address} is taken by another microVM` },
             ]);
           if (nic.hostname !== undefined && !take('hostname', nic.hostname, vm.uid))
             throw new Error(`the name ${nic.hostname} is taken`);

@@ -7,7 +7,7 @@ import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
-import { noticeNewBoot } from '../../src/engine/new-boot.ts';
+import { ParentDevice } from '../../src/engine/parent-device.ts';
 import { ProgressBoard } from '../../src/engine/progress.ts';
 import { createReconciler } from '../../src/engine/reconciler.ts';
 import { recover } from '../../src/engine/recovery.ts';
@@ -289,9 +289,7 @@ export class FakeHost {
       wake: (uid: Uid): void => scheduler.wake(uid),
       interrupt: (uid: Uid): void => scheduler.interrupt(uid),
     };
-    const maximumRetry = this.#options.maximumRetry ?? 3;
-    noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
-    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
+    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
     const faults = NO_FAULTS;
     const network = new HostNetwork({
       cidr: FAKE_CIDR,
@@ -299,6 +297,16 @@ export class FakeHost {
       ledger,
       network: fakedNetwork,
       store,
+      clock,
+      log,
+      faults,
+    });
+    const parent = new ParentDevice({
+      parent: 'par0',
+      names,
+      ledger,
+      store,
+      network: fakedNetwork,
       clock,
       log,
       faults,
@@ -311,6 +319,7 @@ export class FakeHost {
       network: fakedNetwork,
       managed: network,
       attached: undefined,
+      parent,
       bridgeAt: (bridge: string) => ({ bridge, ensure: async () => undefined }),
       metadata: fakeMetadata(served),
       cidata: fakeCidata(world, life),
@@ -328,8 +337,7 @@ export class FakeHost {
         log,
         vmm: () => vmm,
         consoleTail,
-        maximumRetry,
-        bootId: world.bootId,
+        maximumRetry: this.#options.maximumRetry ?? 3,
       }),
       { clock, log },
     );
@@ -358,6 +366,7 @@ export class FakeHost {
       files,
       network: FAKE_CIDR,
       bridge: undefined,
+      parent: 'par0',
       surroundings: fakedNetwork,
       vmmUsers: { first: 70_000, last: 70_099 },
       vmms: [vmm],
@@ -372,7 +381,6 @@ export class FakeHost {
       }),
       progress: (uid) => progress.of(uid),
       isWatched: (uid) => guests.of(uid) !== undefined,
-      running: (uid) => guests.of(uid),
       isReconciling: () => false,
       consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),
       joinConsole: (uid) => vmm.openConsole({ runDirectory: vmRunDirectory(names, uid) }, new AbortController().signal),

@@ -7,6 +7,7 @@ import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type {
   HostInterface,
   HostRule,
+  Macvtaps,
   MetadataPaths,
   Network,
   PortGuards,
@@ -49,6 +50,7 @@ interface FakeProcess {
   readonly end: (end: VmmEnd) => void;
 }
 
+const BOOT = 'boot-1';
 const never = <T>(): Promise<T> => new Promise(() => undefined);
 export const VMM_PROGRAM = 'fake-vmm';
 
@@ -79,11 +81,8 @@ export class FakeWorld {
   forwards = false;
   /** For {@link Surroundings.overlaps}. */
   overlap: string | undefined;
-  bootId = 'boot-1';
-  /** Whether guests have a power button. */
-  acpi = true;
-  /** Whether guests power themselves off when it is pressed. */
-  obeysPower = true;
+  /** For {@link Surroundings.parentUnfit}. */
+  parentUnfit: string | undefined;
   readonly #next = new Map<string, Behaviour[]>();
   readonly #always = new Map<string, Behaviour>();
   #pid = 1000;
@@ -128,21 +127,10 @@ export class FakeWorld {
   startProcess(argv: readonly string[]): FakeProcess {
     const pid = this.#pid++;
     const { promise: ended, resolve: end } = Promise.withResolvers<VmmEnd>();
-    const identity = { pid, startTime: String(pid * 10), bootId: this.bootId };
+    const identity = { pid, startTime: String(pid * 10), bootId: BOOT };
     const process: FakeProcess = { identity, argv, guest: 'running', listeners: new Set(), ended, end };
     this.processes.set(pid, process);
     return process;
-  }
-
-  /** The host is booted anew: what was not on its disk is gone. No daemon lives meanwhile. */
-  boot(): void {
-    this.bootId = `${this.bootId}+`;
-    for (const one of [this.processes, this.interfaces, this.tables, this.guards, this.ports, this.rules, this.ways])
-      one.clear();
-    this.leaseListeners.clear();
-    this.forwards = false;
-    for (const path of [...this.paths.keys()]) if (path.startsWith('/run/')) this.paths.delete(path);
-    this.made.clear();
   }
 
   /** The process ends, as seen by whoever watches. */
@@ -264,7 +252,7 @@ export function fakeMetadata(served: Map<string, number>): MetadataServer {
     async serve(uid, { port }) {
       served.set(uid, port);
     },
-    async unserve(uid) {
+    async unserve(uid, _address) {
       served.delete(uid);
     },
   };
@@ -273,7 +261,7 @@ export function fakeMetadata(served: Map<string, number>): MetadataServer {
 export function fakeNetwork(
   world: FakeWorld,
   caller: Caller,
-): Network & PortGuards & Publisher & MetadataPaths & Surroundings {
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -346,6 +334,38 @@ export function fakeNetwork(
       }),
     removeMetadataPort: ({ devices, port }, limited) =>
       world.act(caller, 'undo metadata', limited, () => void world.ways.delete(`${devices} to ${port}`)),
+    addMacvtapGuards: ({ table }, limited) =>
+      world.act(caller, 'macvtap-guards', limited, () => addTable('netdev', table)),
+    removeMacvtapGuards: ({ table }, limited) =>
+      world.act(caller, 'undo macvtap-guards', limited, () => void world.tables.delete(`netdev ${table}`)),
+    addMacvtap: ({ device, alias, parent }, limited) =>
+      world.act(caller, 'macvtap', limited, () => {
+        if (world.parentUnfit !== undefined) throw new Fault('tool', `Cannot find device "${parent}"`);
+        const { index, mac } = addInterface(device, alias, 'macvtap', '');
+        return { index, mac, node: `/dev/tap${index}` };
+      }),
+    removeMacvtap: ({ device }, limited) =>
+      world.act(caller, 'undo macvtap', limited, () => void world.interfaces.delete(device)),
+    addMacvtapPath: ({ table, device, alias, routes }, limited) =>
+      world.act(caller, 'macvtap-path', limited, () => {
+        addInterface(device, alias, 'macvlan', '');
+        addTable('inet', table);
+        if (!world.rules.has(String(routes))) world.come(caller, 'rule', String(routes));
+        world.rules.add(String(routes));
+      }),
+    removeMacvtapPath: ({ table, device, routes }, limited) =>
+      world.act(caller, 'undo macvtap-path', limited, () => {
+        world.interfaces.delete(device);
+        world.tables.delete(`inet ${table}`);
+        world.rules.delete(String(routes));
+      }),
+    addMacvtapPort: ({ device, port }, limited) =>
+      world.act(caller, 'macvtap-metadata', limited, () => {
+        if (!world.ways.has(`${device} to ${port}`)) world.come(caller, 'way of macvtap', String(port));
+        world.ways.add(`${device} to ${port}`);
+      }),
+    removeMacvtapPort: ({ device, port }, limited) =>
+      world.act(caller, 'undo macvtap-metadata', limited, () => void world.ways.delete(`${device} to ${port}`)),
     async rules(): Promise<readonly HostRule[]> {
       await turn();
       return [...world.rules].map((routes) => ({ priority: 1, routes, text: `lookup ${routes}` }));
@@ -358,6 +378,7 @@ export function fakeNetwork(
     ownAddresses: async () => ['127.0.0.0/8'],
     listeners: async () => [],
     bridgeMissing: async () => undefined,
+    parentUnfit: async () => world.parentUnfit,
     addBridge: ({ bridge, alias }, limited) =>
       world.act(caller, 'bridge', limited, () => void addInterface(bridge, alias, 'bridge', '')),
     removeBridge: ({ bridge }, limited) =>
@@ -429,7 +450,7 @@ export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
         return true;
       }),
     ended: async () => undefined,
-    bootId: async () => world.bootId,
+    bootId: async () => BOOT,
   };
 }
 
@@ -454,16 +475,6 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
       release() {
         released = true;
       },
-      pressPower: (signal) =>
-        world.act(caller, 'press power', signal, () => {
-          if (!world.acpi) return false;
-          const { pid } = process.identity;
-          if (world.obeysPower) world.kill(pid, { reason: 'GuestShutdown', message: 'The guest powered itself off' });
-          return true;
-        }),
-      reboot: (_patience, signal) => world.act(caller, 'reboot', signal, () => undefined),
-      pause: (signal) => world.act(caller, 'pause', signal, () => world.say(process.identity.pid, 'paused')),
-      resume: (signal) => world.act(caller, 'resume', signal, () => world.say(process.identity.pid, 'running')),
     };
   };
   const info: VmmInfo = {

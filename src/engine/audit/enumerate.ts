@@ -1,4 +1,11 @@
-import { aliasPrefix, interfacePrefix, type Names, routingTable, tableName } from '../../domain/names.ts';
+import {
+  aliasPrefix,
+  interfacePrefix,
+  macvtapRoutingTable,
+  type Names,
+  routingTable,
+  tableName,
+} from '../../domain/names.ts';
 import type { Files, Processes } from '../../ports/host.ts';
 import type { MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
@@ -63,11 +70,13 @@ async function tables({ names, network }: EnumerateDeps, signal: AbortSignal): P
 }
 
 async function rules({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
-  const routes = routingTable(names);
-  const ours = (await network.rules(signal)).filter((rule) => rule.routes === String(routes));
-  if (ours.length === 0) return [];
-  const detail = `to the table numbered for this instance: ${ours.map((rule) => rule.text).join('; ')}`;
-  return [{ kind: 'routing-rule', name: `to table ${routes}`, detail, routes }];
+  const all = await network.rules(signal);
+  return [routingTable(names), macvtapRoutingTable(names)].flatMap((routes): Thing[] => {
+    const ours = all.filter((rule) => rule.routes === String(routes));
+    if (ours.length === 0) return [];
+    const detail = `to the table numbered for this instance: ${ours.map((rule) => rule.text).join('; ')}`;
+    return [{ kind: 'routing-rule', name: `to table ${routes}`, detail, routes }];
+  });
 }
 
 async function paths(files: Files, root: string, where: string): Promise<Thing[]> {

@@ -15,6 +15,9 @@ import type {
   FirewallIntent,
   GuardsIntent,
   LeaseIntent,
+  MacvtapGuardsIntent,
+  MacvtapIntent,
+  MacvtapPathIntent,
   MetadataPathIntent,
   PublishingIntent,
   TapIntent,
@@ -85,6 +88,12 @@ export function expect(
       case 'tap':
         add('interface', (entry.intent as unknown as TapIntent).device);
         break;
+      case 'macvtap': {
+        const { device, node } = entry.intent as unknown as MacvtapIntent;
+        add('interface', device);
+        add('file', node, false); // where the host made none
+        break;
+      }
       case 'vmm': {
         const { config } = entry.intent as unknown as VmmIntent;
         const process = made ? (entry.result as unknown as StepResults['vmm']).process : undefined;
@@ -106,6 +115,16 @@ export function expect(
       case 'metadata-path': {
         const { table, routes } = entry.intent as unknown as MetadataPathIntent;
         for (const family of ['inet', 'bridge']) add('firewall-table', `${family} ${table}`);
+        add('routing-rule', `to table ${routes}`);
+        break;
+      }
+      case 'macvtap-guards':
+        add('firewall-table', `netdev ${(entry.intent as unknown as MacvtapGuardsIntent).table}`);
+        break;
+      case 'macvtap-path': {
+        const { table, device, routes } = entry.intent as unknown as MacvtapPathIntent;
+        add('interface', device);
+        add('firewall-table', `inet ${table}`);
         add('routing-rule', `to table ${routes}`);
         break;
       }
@@ -131,6 +150,7 @@ export function expect(
       case 'guard': // elements of the guards' table
       case 'publish': // elements of the publishing's table
       case 'metadata': // elements of the tables of the way there, and a socket of the daemon's
+      case 'macvtap-metadata': // likewise
       case 'forwarding': // a setting, not a thing
         break;
       default:

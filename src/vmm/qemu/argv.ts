@@ -1,4 +1,4 @@
-import type { VmmConfig, VmmDisk } from '../../ports/vmm.ts';
+import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
 import { consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
 
 export interface Machine {
@@ -48,12 +48,9 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     // Without ACPI the guest cannot find it.
     ...(acpi ? ['-device', 'pvpanic'] : []),
     ...config.disks.flatMap(diskArguments),
-    ...config.nics.flatMap(nicArguments),
+    ...config.nics.flatMap((nic, i) => nicArguments(nic, i, openNodes(config))),
   ];
 }
-
-/** Whether a machine that was started so has a power button. */
-export const hasAcpi = (argv: readonly string[]): boolean => argv.includes('microvm,acpi=on');
 
 const logTo = (config: VmmConfig): string => `,logfile=${optionValue(consoleLog(config))},logappend=on`;
 
@@ -99,10 +96,21 @@ function diskArguments(disk: VmmDisk, index: number): readonly string[] {
   ];
 }
 
-function nicArguments(nic: VmmConfig['nics'][number], index: number): readonly string[] {
+/** The files that QEMU must find open as its descriptors 3, 4, …: its user may open no device. */
+export const openNodes = ({ nics }: Pick<VmmConfig, 'nics'>): readonly string[] =>
+  nics.flatMap(({ node }) => (node === undefined ? [] : [node]));
+
+/** The first descriptor behind standard input, output and error. */
+const FIRST_OPEN = 3;
+
+function nicArguments(nic: VmmNic, index: number, open: readonly string[]): readonly string[] {
+  const way =
+    nic.node === undefined
+      ? `ifname=${optionValue(nic.device)},script=no,downscript=no`
+      : `fd=${FIRST_OPEN + open.indexOf(nic.node)}`;
   return [
     '-netdev',
-    `tap,id=net${index},ifname=${optionValue(nic.device)},script=no,downscript=no`,
+    `tap,id=net${index},${way}`,
     '-device',
     JSON.stringify({ driver: 'virtio-net-device', netdev: `net${index}`, mac: nic.mac }),
   ];

@@ -615,9 +615,7 @@ export type PowerMicroVMRequest = Message<"flintlock.microvm.v1.PowerMicroVMRequ
   uid: string;
 
   /**
-   * How long the guest may take to power itself off (stop, reboot; 0 means
-   * that it is not asked), is waited for (start; 0 means not at all), or its
-   * VMM may take to answer (pause, resume); absent means 60 s.
+   * How long the guest may take.
    *
    * @generated from field: google.protobuf.Duration timeout = 2;
    */
@@ -854,8 +852,7 @@ export const MicroVMService: GenService<{
     output: typeof WaitMicroVMResponseSchema;
   },
   /**
-   * StartMicroVM starts a STOPPED or FAILED microvm on its disks, or one that
-   * waits for its next start at once, and answers when its guest runs.
+   * StartMicroVM starts a stopped microvm.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.StartMicroVM
    */
@@ -865,9 +862,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * StopMicroVM presses the guest's power button, ends it when the time is up
-   * (at once where it has no ACPI), and answers when it is STOPPED. It stays
-   * that until it is started, also after a reboot of the host.
+   * StopMicroVM stops a microvm.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.StopMicroVM
    */
@@ -877,9 +872,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * RebootMicroVM presses the guest's power button and starts it again in
-   * place; when the time is up, or without ACPI, it is reset. The microvm stays
-   * CREATED.
+   * RebootMicroVM reboots a microvm.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.RebootMicroVM
    */
@@ -889,7 +882,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * PauseMicroVM stops the guest's CPUs.
+   * PauseMicroVM pauses a microvm.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.PauseMicroVM
    */
@@ -899,7 +892,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * ResumeMicroVM lets the CPUs of a paused guest go on.
+   * ResumeMicroVM resumes a paused microvm.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.ResumeMicroVM
    */
