@@ -10,6 +10,7 @@ import {
   NetworkInterfaceSchema,
   type PublishedPort,
   PublishedPortSchema,
+  MicroVMSpec_RestartPolicy as RestartPolicy,
   type Volume,
   VolumeSchema,
   VolumeSourceSchema,
@@ -33,6 +34,7 @@ export interface SpecFlags {
   readonly publish?: readonly PublishedPort[];
   readonly label?: Readonly<Record<string, string>>;
   readonly provider?: string;
+  readonly restart?: RestartPolicy;
 }
 
 /** Adds the flags that every verb that makes a microVM takes. */
@@ -58,7 +60,12 @@ export function addSpecFlags(command: Command): Command {
       many(parsePublish),
     )
     .option('--label <key=value>', 'a label (repeatable)', parseLabel)
-    .option('--provider <name>', "the VMM (default: the daemon's)");
+    .option('--provider <name>', "the VMM (default: the daemon's)")
+    .option(
+      '--restart <policy>',
+      'what follows its end: on-failure (a death), always (a power-off too) or never',
+      parseRestart,
+    );
 }
 
 /** A root volume's flag: the image, and how it is used. */
@@ -102,6 +109,7 @@ export function specOf(name: string | undefined, flags: SpecFlags): MicroVMSpec 
       ? [create(NetworkInterfaceSchema, { ...first, publishedPorts: [...(flags.publish ?? [])] }), ...others]
       : [],
     provider: flags.provider ?? '',
+    restartPolicy: flags.restart ?? RestartPolicy.ON_FAILURE,
   });
 }
 
@@ -113,6 +121,18 @@ function many<T>(parse: (text: string) => T): (text: string, before: readonly T[
 export function imageOf(text: string): string {
   const [, scheme, path, tag] = /^(oci|oci-archive):(.+?)(:[^/:]*)?$/.exec(text) ?? [];
   return scheme === undefined || path === undefined ? text : `${scheme}:${resolve(path)}${tag ?? ''}`;
+}
+
+const RESTART = new Map([
+  ['on-failure', RestartPolicy.ON_FAILURE],
+  ['always', RestartPolicy.ALWAYS],
+  ['never', RestartPolicy.NEVER],
+]);
+
+function parseRestart(text: string): RestartPolicy {
+  const policy = RESTART.get(text);
+  if (policy === undefined) throw new InvalidArgumentError(`Write ${[...RESTART.keys()].join(', ')}.`);
+  return policy;
 }
 
 function parseCount(text: string): number {

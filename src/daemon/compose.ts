@@ -23,6 +23,7 @@ import { keepConsoles } from '../engine/console-keeper.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
+import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
 import { createReconciler } from '../engine/reconciler.ts';
@@ -128,6 +129,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
+  const bootId = await processes.bootId();
+  noticeNewBoot({ store, ledger, transactions: database, clock, log }, bootId);
   const cidr = await networkOf(config, opened, log);
 
   const authFile = config['registry-auth-file'];
@@ -195,7 +198,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
     wake: (uid: Uid): void => scheduler.wake(uid),
     interrupt: (uid: Uid): void => scheduler.interrupt(uid),
   };
-  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
+  const maximumRetry = config['maximum-retry'];
+  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
   const bridges = new Bridges({ names, ledger, network, clock, log, faults });
@@ -229,7 +233,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
       log,
       vmm: vmmOf,
       consoleTail,
-      maximumRetry: config['maximum-retry'],
+      maximumRetry,
+      bootId,
     }),
     { clock, log },
   );
@@ -267,6 +272,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     capacity: () => capacityOf(names.stateDirectory),
     progress: (uid) => progress.of(uid),
     isWatched: (uid) => guests.of(uid) !== undefined,
+    running: (uid) => guests.of(uid),
     isReconciling: () => isReconciling,
     consolePath,
     joinConsole: (uid) => consoles.join(uid),

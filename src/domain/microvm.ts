@@ -20,9 +20,10 @@ export interface Progress {
 /**
  * A state carries what is true only in it. `message` is a sentence for the user.
  * `was` is the state before the delete, in a sentence: it is told of the microVM when it is gone.
+ * `ended`: a run has ended and that is told; what it held is let go before the next one.
  */
 export type State = Readonly<
-  | { is: 'PENDING'; reason: Reason; message: string; nextRetryAt?: Millis }
+  | { is: 'PENDING'; reason: Reason; message: string; nextRetryAt?: Millis; ended?: true }
   | { is: 'CREATED'; reason: 'Running'; message: string }
   | { is: 'PAUSED'; reason: 'Paused'; message: string }
   | { is: 'STOPPED'; reason: 'GuestShutdown' | 'Stopped'; message: string; consoleTail: string }
@@ -93,6 +94,21 @@ export interface Condition {
   readonly lastTransitionAt: Millis;
 }
 
+/** How the last run ended; kept until another has run for a while. */
+export interface LastEnd {
+  readonly reason: Reason;
+  readonly message: string;
+  readonly consoleTail: string;
+  readonly at: Millis;
+}
+
+/** What a user has asked for and is not done yet: a new daemon goes on with it. */
+export interface Asked {
+  readonly for: 'stop' | 'reboot';
+  /** So long the guest may take to power itself off. */
+  readonly by: Millis;
+}
+
 /** The record of one microVM. Every stored change makes a new one with the next version. */
 export interface MicroVm {
   readonly uid: Uid;
@@ -106,8 +122,14 @@ export interface MicroVm {
   readonly conditions: readonly Condition[];
   /** Addresses that the guest has taken, by guest device name. */
   readonly addresses: Readonly<Record<string, readonly string[]>>;
-  /** Attempts since the last success. */
+  /** Attempts since the last success; of a guest that has run once: its ends since it last ran for a while. */
   readonly retry: number;
+  /** Its guest has run once: from then on it is started again for ever, if its policy says so. */
+  readonly hasRun?: true;
+  /** Since when the guest of this run runs. */
+  readonly runningSince?: Millis;
+  readonly lastEnd?: LastEnd;
+  readonly asked?: Asked;
   readonly createdAt: Millis;
   /** When the spec was last written. */
   readonly updatedAt: Millis;

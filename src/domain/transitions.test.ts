@@ -3,10 +3,12 @@ import { describe, expect, test } from 'vitest';
 import { sampleVm } from '../../test/support/fake-services.ts';
 import { Fault } from './fault.ts';
 import type { MicroVm, StateName } from './microvm.ts';
-import { addressed, deleting, ended, failed, guestSays, preparing, willRetry } from './transitions.ts';
+import { addressed, deleting, ended, failed, guestSays, type Judged, preparing, willRetry } from './transitions.ts';
 
 const fault = new Fault('tool', 'it failed', { reason: 'NetworkFailed' });
 const pending: MicroVm = sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: '' }, conditions: [] });
+
+const judged = (now: number): Judged => ({ consoleTail: 'tail', now, random: 0.5, maximumRetry: 3 });
 
 type Report = readonly [name: string, apply: (vm: MicroVm, now: number) => MicroVm | undefined];
 const reports: readonly Report[] = [
@@ -15,8 +17,8 @@ const reports: readonly Report[] = [
   ['paused', (vm, now) => guestSays(vm, 'paused', now)],
   ['held', (vm, now) => guestSays(vm, 'held', now)],
   ['unreachable', (vm, now) => guestSays(vm, 'unreachable', now)],
-  ['shut down', (vm, now) => ended(vm, { reason: 'GuestShutdown', message: 'off' }, 'tail', now)],
-  ['panicked', (vm, now) => ended(vm, { reason: 'GuestPanic', message: 'panic' }, 'tail', now)],
+  ['shut down', (vm, now) => ended(vm, { reason: 'GuestShutdown', message: 'off' }, judged(now))],
+  ['panicked', (vm, now) => ended(vm, { reason: 'GuestPanic', message: 'panic' }, judged(now))],
   ['retry', (vm, now) => willRetry(vm, fault, now + 1_000)],
   ['failed', (vm) => failed(vm, fault, 'tail')],
   ['addressed', (vm, now) => addressed(vm, 'eth0', [`10.0.0.${now % 4}`])],
@@ -98,7 +100,7 @@ describe('conditions', () => {
     expect(running(held)).toMatchObject({ status: 'False', reason: 'StorageFull', lastTransitionAt: 2 });
     expect(running(silent)).toMatchObject({ status: 'Unknown', lastTransitionAt: 3 });
     expect(running(back)).toMatchObject({ status: 'True', lastTransitionAt: 4 });
-    const ends = held && ended(held, { reason: 'GuestPanic', message: 'm' }, '', 9);
+    const ends = held && ended(held, { reason: 'GuestPanic', message: 'm' }, judged(9));
     expect(running(ends)).toMatchObject({ status: 'False', reason: 'GuestPanic', lastTransitionAt: 2 });
   });
 

@@ -1,6 +1,8 @@
+import { backoffMs } from '../base/backoff.ts';
 import type { Fault } from './fault.ts';
-import type { Condition, ConditionType, Made, MicroVm, Millis, State } from './microvm.ts';
+import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import type { Reason } from './reason.ts';
+import { afterEnd, type End, hasRun, RESTART_BACKOFF, steadyAt, waitingAfter } from './restart.ts';
 
 /**
  * Every change of a record's state is one of these. Each answers undefined
@@ -18,14 +20,15 @@ export function deleting(vm: MicroVm, now: Millis): MicroVm | undefined {
     was: `${is} (${reason}): ${message}`,
     ...('consoleTail' in vm.state && { consoleTail: vm.state.consoleTail }),
   };
-  return { ...vm, deletedAt: now, state, retry: 0 };
+  const { asked: _, ...rest } = vm;
+  return { ...rest, deletedAt: now, state, retry: 0 };
 }
 
 /** The work goes on: what a new step found out is kept, and what it waits for is said. */
 export function preparing(vm: MicroVm, reason: Reason, message: string): MicroVm | undefined {
   if (vm.state.is !== 'PENDING') return undefined;
   if (vm.state.reason === reason && vm.state.nextRetryAt === undefined) return undefined;
-  return { ...vm, state: { is: 'PENDING', reason, message } };
+  return { ...vm, state: { is: 'PENDING', reason, message: `${message}${againAfter(vm.lastEnd)}` } };
 }
 
 /** A step is done. */
@@ -40,16 +43,20 @@ export function guestSays(
   now: Millis,
 ): MicroVm | undefined {
   if (vm.state.is !== 'PENDING' && vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;
-  const state = stateOfGuest(guest);
+  if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // of the run before
+  const state = stateOfGuest(guest, vm.lastEnd);
   if (vm.state.is === state.is && vm.state.reason === state.reason) return undefined;
   const running = condition('Running', guest === 'running', state.reason, state.message, now, guest === 'unreachable');
-  return { ...vm, state, retry: 0, conditions: withCondition(vm.conditions, running) };
+  const next = { ...vm, state, conditions: withCondition(vm.conditions, running) };
+  if (guest !== 'running') return next;
+  // The attempts to create are over; deaths are counted until it has run for a while.
+  return { ...next, retry: hasRun(vm) ? vm.retry : 0, hasRun: true, runningSince: vm.runningSince ?? now };
 }
 
-function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable'): State {
+function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable', lastEnd: LastEnd | undefined): State {
   switch (guest) {
     case 'running':
-      return { is: 'CREATED', reason: 'Running', message: 'The guest runs' };
+      return { is: 'CREATED', reason: 'Running', message: `The guest runs${againAfter(lastEnd)}` };
     case 'paused':
       return { is: 'PAUSED', reason: 'Paused', message: 'The guest is paused' };
     case 'held':
@@ -69,30 +76,82 @@ function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable'): Sta
   }
 }
 
-/** The run has ended: the guest powered off, or died. What it holds stays until the delete. */
-export function ended(
-  vm: MicroVm,
-  end: { readonly reason: Reason; readonly message: string },
-  consoleTail: string,
-  now: Millis,
-): MicroVm | undefined {
-  if (vm.state.is === 'DELETING' || vm.state.is === 'FAILED' || vm.state.is === 'STOPPED') return undefined;
-  const state: State =
-    end.reason === 'GuestShutdown'
-      ? { is: 'STOPPED', reason: 'GuestShutdown', message: end.message, consoleTail }
-      : { is: 'FAILED', reason: end.reason, message: end.message, consoleTail };
-  return {
-    ...vm,
+/** For "The guest runs …" and "The VMM is being started …". */
+const againAfter = (lastEnd: LastEnd | undefined): string =>
+  lastEnd ? ` again, after ${lastEnd.reason}: ${lastEnd.message}` : '';
+
+/** It has run for long enough: what came before is over. */
+export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {
+  const at = steadyAt(vm);
+  if (at === undefined || now < at) return undefined;
+  const { lastEnd: _, ...rest } = vm;
+  return { ...rest, retry: 0, ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', undefined) }) };
+}
+
+/** What is needed to judge the end of a run. */
+export interface Judged {
+  readonly consoleTail: string;
+  readonly now: Millis;
+  /** At least 0, below 1. */
+  readonly random: number;
+  /** Attempts to create. */
+  readonly maximumRetry: number;
+}
+
+/** The run has ended: the guest powered off, or died. What follows is the policy's to say, or the user's who asked for it. */
+export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefined {
+  const { consoleTail, now, random, maximumRetry } = judged;
+  const { is } = vm.state;
+  if (is === 'DELETING' || is === 'FAILED' || is === 'STOPPED') return undefined;
+  if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // told already
+  const { reason, message } = end;
+  const { runningSince: _, asked, ...rest } = steady(vm, now) ?? vm;
+  const after = (state: State, retry = rest.retry): MicroVm => ({
+    ...rest,
+    retry,
     state,
-    conditions: withCondition(vm.conditions, condition('Running', false, end.reason, end.message, now)),
-  };
+    lastEnd: { reason, message, consoleTail, at: now },
+    conditions: withCondition(vm.conditions, condition('Running', false, reason, message, now)),
+  });
+  if (asked?.for === 'stop')
+    return after({ is: 'STOPPED', reason: 'Stopped', message: `Stopped by a user. ${message}`, consoleTail });
+  if (asked?.for === 'reboot')
+    return after({ is: 'PENDING', reason: 'Starting', message: 'Being rebooted', ended: true });
+  const attempt = rest.retry + 1;
+  switch (afterEnd(vm, end, attempt, maximumRetry)) {
+    case 'stopped':
+      return after({ is: 'STOPPED', reason: 'GuestShutdown', message, consoleTail });
+    case 'failed':
+      return after({ is: 'FAILED', reason, message, consoleTail });
+    default: {
+      const nextRetryAt = now + backoffMs(attempt, random, RESTART_BACKOFF);
+      return after({ is: 'PENDING', ...waitingAfter(vm, end, attempt), nextRetryAt, ended: true }, attempt);
+    }
+  }
+}
+
+/** What the last run held is let go: the next may begin, when it is time. */
+export function clearedAway(vm: MicroVm): MicroVm | undefined {
+  if (vm.state.is !== 'PENDING' || !vm.state.ended) return undefined;
+  const { ended: _, ...state } = vm.state;
+  return { ...vm, state };
 }
 
 /** An attempt failed and another follows: at `nextRetryAt`. */
 export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): MicroVm | undefined {
   const reason = fault.reason ?? 'Preparing';
   if (vm.state.is === 'PENDING')
-    return { ...vm, retry: vm.retry + 1, state: { is: 'PENDING', reason, message: fault.message, nextRetryAt } };
+    return {
+      ...vm,
+      retry: vm.retry + 1,
+      state: {
+        is: 'PENDING',
+        reason,
+        message: fault.message,
+        nextRetryAt,
+        ...(vm.state.ended && { ended: true as const }),
+      },
+    };
   if (vm.state.is === 'DELETING')
     return {
       ...vm,

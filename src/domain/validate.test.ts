@@ -389,13 +389,11 @@ describe('labels', () => {
   });
 });
 
-test.each<[string, Partial<SpecDraft>]>([['restart_policy', { restartPolicy: 'ALWAYS' }]])(
-  '%s is refused by name until it is built',
-  (field, changes) => {
-    expect(wrongIn(changes)).toEqual([expect.stringMatching(/not built yet/)]);
-    expect(fieldsOf(changes)).toEqual([field]);
-  },
-);
+test('a restart policy is one of three', () => {
+  for (const restartPolicy of ['ON_FAILURE', 'ALWAYS', 'NEVER'])
+    expect(validate({ ...draft, restartPolicy }, 'new').restartPolicy).toBe(restartPolicy);
+  expect(wrongIn({ restartPolicy: '7' })).toEqual(['restart_policy: "7" must be ON_FAILURE, ALWAYS, NEVER']);
+});
 
 test('what only the daemon sets is refused by name', () => {
   expect(wrongIn({ outputsSet: ['uid', 'created_at'] })).toEqual([

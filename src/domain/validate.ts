@@ -6,7 +6,7 @@ import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
 import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
-import type { FileInImage, InterfaceSpec, PublishedPort, Spec } from './spec.ts';
+import type { FileInImage, InterfaceSpec, PublishedPort, RestartPolicy, Spec } from './spec.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
@@ -19,6 +19,7 @@ const MAX_CMDLINE = 1536;
 const MAX_LABELS = 256;
 const PROVIDER = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const MAX_PROVIDER_OPTIONS = 64;
+const POLICIES: readonly RestartPolicy[] = ['ON_FAILURE', 'ALWAYS', 'NEVER'];
 /** Of one microVM: each is an element of a map in the firewall. */
 const MAX_PUBLISHED = 256;
 
@@ -36,9 +37,6 @@ const DEFAULT_NAMESPACE = 'default';
 export function validate(draft: SpecDraft, newId: string): Spec {
   const wrong: Violation[] = [];
   const bad = (field: string, description: string): void => void wrong.push({ field, description });
-  const unbuilt = (field: string, isSet: boolean): void => {
-    if (isSet) bad(field, 'not built yet: leave it out');
-  };
 
   wrong.push(...(draft.wrong ?? []));
   for (const field of draft.outputsSet) bad(field, 'set by the daemon only: leave it out');
@@ -63,12 +61,13 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   checkMetadata(draft.metadata, bad, draft.metadataAnyhow);
   if (draft.provider !== '' && !PROVIDER.test(draft.provider))
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
-  unbuilt('restart_policy', draft.restartPolicy !== 'ON_FAILURE');
+  const restartPolicy = POLICIES.find((policy) => policy === draft.restartPolicy);
+  if (!restartPolicy) bad('restart_policy', `"${shorten(draft.restartPolicy)}" must be ${POLICIES.join(', ')}`);
   const options = Object.keys(draft.providerOptions).length;
   if (options > MAX_PROVIDER_OPTIONS)
     bad('provider_options', `has ${options} entries: at most ${MAX_PROVIDER_OPTIONS}`);
 
-  if (wrong.length > 0 || !draft.kernel) throw Fault.invalid(wrong);
+  if (wrong.length > 0 || !draft.kernel || !restartPolicy) throw Fault.invalid(wrong);
   const volumes = draft.volumes.map(toVolume);
   const { cmdline, addNetworkConfig } = draft.kernel;
   return {
@@ -84,7 +83,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     metadata: draft.metadata,
     ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
     provider: draft.provider,
-    restartPolicy: 'ON_FAILURE',
+    restartPolicy,
     providerOptions: draft.providerOptions,
   };
 }

@@ -15,6 +15,8 @@ export interface GuestsDeps {
   readonly wake: Wake;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
+  /** Attempts to create before FAILED. */
+  readonly maximumRetry: number;
 }
 
 /** What could not be stored, for want of room on the disk, is tried again after this time. */
@@ -73,11 +75,16 @@ export class WatchedGuests implements Guests {
 
   /** Stores how a run ended. @throws when it cannot be stored */
   async recordEnd(uid: Uid, end: VmmEnd): Promise<void> {
-    const { store, clock, log, wake, consoleTail } = this.#deps;
-    const tail = await tailOrNothing(consoleTail, log)(uid);
-    const vm = store.update(uid, (old) => ended(old, end, tail, clock.now()));
-    if (vm?.state.is === 'FAILED' || vm?.state.is === 'STOPPED')
-      log.info('a microVM has ended', { uid, reason: end.reason, message: end.message });
+    const { store, clock, log, wake, maximumRetry } = this.#deps;
+    const consoleTail = await tailOrNothing(this.#deps.consoleTail, log)(uid);
+    const judged = { consoleTail, now: clock.now(), random: clock.random(), maximumRetry };
+    let isNews = false;
+    const vm = store.update(uid, (old) => {
+      const next = ended(old, end, judged);
+      isNews = next !== undefined;
+      return next;
+    });
+    if (isNews) log.info('a run has ended', { uid, state: vm?.state.is, reason: end.reason, message: end.message });
     wake.wake(uid);
   }
 

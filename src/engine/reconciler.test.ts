@@ -262,7 +262,7 @@ describe('a run that ends', () => {
     ['VmmKilled', 'FAILED'],
   ] as const)('by %s is %s, with the console, and its process is let go', async (reason, state) => {
     const host = new FakeHost();
-    const uid = await host.create();
+    const uid = await host.create({ restartPolicy: 'NEVER' });
     await host.until(uid, 'CREATED');
     host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason, message: 'so it ended' });
     const vm = await host.until(uid, state);
@@ -277,7 +277,7 @@ describe('a run that ends', () => {
 
   test('is told although its console cannot be read', async () => {
     const host = new FakeHost({ consoleTail: () => Promise.reject(new Fault('tool', 'Cannot read the console')) });
-    const uid = await host.create();
+    const uid = await host.create({ restartPolicy: 'NEVER' });
     await host.until(uid, 'CREATED');
     host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
     expect((await host.until(uid, 'FAILED')).state).toMatchObject({ reason: 'GuestPanic', consoleTail: '' });
@@ -285,7 +285,7 @@ describe('a run that ends', () => {
 
   test('whose end cannot be stored is not looked at again and again without a pause', async () => {
     const host = new FakeHost();
-    const uid = await host.create();
+    const uid = await host.create({ restartPolicy: 'NEVER' });
     await host.until(uid, 'CREATED');
     host.world.calls.length = 0;
     host.database.sql.exec(
@@ -318,7 +318,10 @@ describe('a run that ends', () => {
 describe('a daemon that begins anew', () => {
   test('takes over what runs and learns what ended meanwhile', async () => {
     const host = new FakeHost();
-    const [alive, dead] = [await host.create({ id: 'alive' }), await host.create({ id: 'dead' })];
+    const [alive, dead] = [
+      await host.create({ id: 'alive' }),
+      await host.create({ id: 'dead', restartPolicy: 'NEVER' }),
+    ];
     await host.until(alive, 'CREATED');
     await host.until(dead, 'CREATED');
     const before = host.world.vmmsOf(alive);

@@ -3,7 +3,8 @@ import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { planMake, planUnmake } from '../domain/plan.ts';
-import { failed, preparing, willRetry } from '../domain/transitions.ts';
+import { hasRun, RESTART_BACKOFF, STEADY_MS, steadyAt } from '../domain/restart.ts';
+import { clearedAway, failed, preparing, steady, willRetry } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -13,6 +14,7 @@ import type { StepResults } from '../steps/facts.ts';
 import type { VmmIntent } from '../steps/vmm.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
+import { createPower } from './power.ts';
 import type { Look } from './scheduler.ts';
 import type { StepRunner } from './step-runner.ts';
 
@@ -23,13 +25,15 @@ export interface ReconcilerDeps {
   readonly guests: WatchedGuests;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of the host's boot. */
+  readonly bootId: string;
   vmm(provider: string): Vmm;
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
   readonly maximumRetry: number;
 }
 
-const RETRY = { firstMs: 1_000, maxMs: 300_000 };
+const RETRY = RESTART_BACKOFF;
 /** A delete is never given up, so it comes back sooner. */
 const DELETE_RETRY = { firstMs: 500, maxMs: 30_000 };
 const ADOPT_MS = 20_000;
@@ -52,6 +56,13 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const adopt = async (vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean> => {
     const { provider, config } = entry.intent as unknown as VmmIntent;
     const { process } = entry.result as unknown as StepResults['vmm'];
+    if (process.bootId !== deps.bootId) {
+      await guests.recordEnd(vm.uid, {
+        reason: 'VmmVanished',
+        message: 'The host was booted anew, and the VMM ended with it',
+      });
+      return false;
+    }
     const found = await withinTime(signal, (limited) => deps.vmm(provider).adopt(config, process, limited));
     if ('reason' in found) {
       await guests.recordEnd(vm.uid, found);
@@ -83,26 +94,57 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     if (entry) await runner.unmake(entry, vm, signal);
   };
 
-  const work = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
+  const power = createPower({ ...deps, adopt, endRun });
+
+  /** @returns when to look again */
+  const work = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
+    const { asked } = vm;
     switch (vm.state.is) {
       case 'DELETING':
-        return unmakeAll(vm, signal);
-      case 'PENDING':
-        return makeAll(vm, signal);
+        await unmakeAll(vm, signal);
+        return undefined;
+      case 'PENDING': {
+        if (vm.state.ended) {
+          await endRun(vm, signal);
+          const now = store.update(vm.uid, clearedAway) ?? vm;
+          return now.asked?.for === 'stop' ? power.stop(now, now.asked, signal) : makeWhenDue(now, signal);
+        }
+        if (asked?.for === 'stop') return power.stop(vm, asked, signal);
+        return makeWhenDue(vm, signal);
+      }
       case 'CREATED':
       case 'PAUSED': {
         const entry = ledger.find(vm.uid, 'vmm', '');
         if (guests.of(vm.uid)) guests.say(vm.uid);
-        else if (entry?.made) await adopt(vm, entry, signal);
-        else await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
-        return;
+        else if (!entry?.made)
+          await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
+        else if (!(await adopt(vm, entry, signal))) return undefined;
+        if (asked) return asked.for === 'stop' ? power.stop(vm, asked, signal) : power.reboot(vm, asked, signal);
+        return untilSteady(vm.uid);
       }
       case 'FAILED':
       case 'STOPPED':
-        return endRun(vm, signal);
+        await endRun(vm, signal);
+        return undefined;
       default:
         return vm.state satisfies never;
     }
+  };
+
+  /** Attempts that were told of are not made before their time, whatever woke us. */
+  const makeWhenDue = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
+    const wait = nextRetryAt(vm);
+    if (wait !== undefined && isAhead(wait, clock.now())) return wait;
+    await makeAll(vm, signal);
+    return untilSteady(vm.uid);
+  };
+
+  /** Counts no deaths any more of a guest that has run for a while. @returns when that will be */
+  const untilSteady = (uid: Uid): number | undefined => {
+    const now = clock.now();
+    const vm = store.update(uid, (old) => (old.state.is === 'CREATED' ? steady(old, now) : undefined));
+    const at = vm?.state.is === 'CREATED' ? steadyAt(vm) : undefined;
+    return at === undefined ? undefined : Math.min(at, now + STEADY_MS);
   };
 
   /** Writes down what failed, and when it is tried again. */
@@ -115,8 +157,9 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       if (vm.state.is === 'DELETING' && was !== 'DELETING') return undefined;
       if (vm.state.is === 'DELETING')
         return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), DELETE_RETRY));
-      if (fault.terminal) return failed(vm, fault, tail);
-      if (attempt >= deps.maximumRetry) return failed(vm, gaveUp(fault, attempt), tail);
+      // What has run once may run again, however bad it looks now: it is tried for ever.
+      if (fault.terminal && !hasRun(vm)) return failed(vm, fault, tail);
+      if (attempt >= deps.maximumRetry && !hasRun(vm)) return failed(vm, gaveUp(fault, attempt), tail);
       return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), RETRY));
     });
     const again = after && nextRetryAt(after);
@@ -128,11 +171,10 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const vm = store.get(uid);
     if (!vm || vm.goneAt !== undefined) return undefined;
     const wait = nextRetryAt(vm);
-    // Further off than any back-off: the host's clock was set back since.
-    if (wait !== undefined && wait > clock.now() && wait <= clock.now() + RETRY.maxMs) return wait;
+    // A PENDING one has other things to do while it waits.
+    if (vm.state.is === 'DELETING' && wait !== undefined && isAhead(wait, clock.now())) return wait;
     try {
-      await work(vm, signal);
-      return undefined;
+      return await work(vm, signal);
     } catch (error) {
       if (signal.aborted) return undefined;
       if (!(error instanceof Fault)) log.error('a step failed unforeseen', { uid, error: describe(error) });
@@ -158,6 +200,9 @@ async function withinTime<T>(signal: AbortSignal, act: (signal: AbortSignal) => 
 
 const nextRetryAt = ({ state }: MicroVm): number | undefined =>
   state.is === 'PENDING' || state.is === 'DELETING' ? state.nextRetryAt : undefined;
+
+/** What is further off than any back-off is due: the host's clock was set back since. */
+const isAhead = (at: number, now: number): boolean => at > now && at <= now + RETRY.maxMs;
 
 const gaveUp = (fault: Fault, attempts: number): Fault =>
   new Fault(fault.kind, `${fault.message} (given up after ${attempts} attempts)`, {

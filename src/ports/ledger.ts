@@ -9,6 +9,8 @@ export interface Ledger {
   intend(owner: Owner, kind: LedgerKind, key: string, intent: Json): LedgerEntry;
   /** Marks the act as done. */
   made(entry: LedgerEntry, result: Json): void;
+  /** Takes the marks off every entry of these kinds: whether what they made is still there is not known. */
+  unmark(kinds: readonly LedgerKind[]): void;
   /** Strikes the entry out, after its undo. */
   strike(entry: LedgerEntry): void;
   /** An owner's entries, oldest first. */

@@ -68,6 +68,23 @@ export interface RunningVmm {
   readonly ended: Promise<VmmEnd>;
   /** Lets go of it: it runs on. */
   release(): void;
+  /**
+   * Presses the guest's power button; a paused guest is let run for it.
+   * @returns false where the guest has none
+   * @throws Fault `tool` when the VMM does not answer; the signal's reason
+   */
+  pressPower(signal: AbortSignal): Promise<boolean>;
+  /**
+   * Reboots the guest in place: by its power button, or where it has none or
+   * does not power itself off in time by a reset. Resolves when it runs again.
+   *
+   * @throws Fault `tool` when the VMM does not answer; the signal's reason
+   */
+  reboot(patienceMs: number, signal: AbortSignal): Promise<void>;
+  /** Stops the guest's CPUs. @throws as `pressPower` */
+  pause(signal: AbortSignal): Promise<void>;
+  /** Lets them go on. @throws as `pressPower` */
+  resume(signal: AbortSignal): Promise<void>;
 }
 
 /** The way in to a guest's serial console. The way out is the file of `consolePath`. */

@@ -8,7 +8,7 @@ import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Surroundings } from '../ports/network.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import type { ConsoleInput, Vmm, VmmInfo } from '../ports/vmm.ts';
+import type { ConsoleInput, RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
 import type { AuditReport } from './services.ts';
@@ -48,6 +48,8 @@ export interface ServiceContext {
   progress(uid: Uid): Progress | undefined;
   /** Whether this daemon watches the microVM's VMM. */
   isWatched(uid: Uid): boolean;
+  /** The VMM that this daemon watches. */
+  running(uid: Uid): RunningVmm | undefined;
   isReconciling(): boolean;
   consolePath(vm: MicroVm): string | undefined;
   /** The way in to a console, shared by all who are attached. */

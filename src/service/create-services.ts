@@ -9,6 +9,7 @@ import { pullImage } from './images-pull.ts';
 import { pruneImages, removeImage } from './images-remove.ts';
 import { info } from './info.ts';
 import { list } from './list.ts';
+import { power } from './power.ts';
 import type { Services } from './services.ts';
 import { wait } from './wait.ts';
 import { watch } from './watch.ts';
@@ -23,6 +24,7 @@ export function createServices(context: ServiceContext): Services {
     list: async (request) => list(context, request),
     watch: (request, signal) => watch(context, request, signal),
     wait: (request, signal) => wait(context, request, signal),
+    power: (verb, request, signal) => power(context, verb, request, signal),
     readConsole: (request, signal) => readConsole(context, request, signal),
     attachConsole: (request, typed, signal) => attachConsole(context, request, typed, signal),
     info: () => info(context),

@@ -284,7 +284,7 @@ describe('wait', () => {
   ])('for %s is refused once it is %s, with the reason', async (until, state) => {
     const host = new FakeHost();
     host.world.always('undo vmm', fail(new Fault('tool', 'busy')));
-    const uid = await host.create();
+    const uid = await host.create({ restartPolicy: 'NEVER' });
     await host.until(uid, 'CREATED');
     if (state === 'DELETING') await host.delete(uid);
     else

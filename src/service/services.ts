@@ -1,6 +1,7 @@
 import type { Limits, Resources } from '../domain/admission.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
+import type { PowerVerb } from '../domain/power.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
@@ -133,6 +134,15 @@ export interface Services {
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchedEvent>;
   wait(
     request: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
+    signal: AbortSignal,
+  ): Promise<MicroVmView>;
+  /**
+   * Stores what the user wants of the guest's power, and waits for it; see `service/power.ts`.
+   * @param timeoutMs - start: how long is waited for; else: how long the guest may take
+   */
+  power(
+    verb: PowerVerb,
+    request: { readonly uid: string; readonly timeoutMs: number },
     signal: AbortSignal,
   ): Promise<MicroVmView>;
   /** What was recorded of the console; with `follow` also what comes, until the microVM is gone or the signal aborts. */

@@ -8,6 +8,7 @@ export function createLedger(db: Database): Ledger {
     'INSERT INTO ledger (owner, kind, key, intent) VALUES (?, ?, ?, ?) ON CONFLICT (owner, kind, key) DO NOTHING',
   );
   const mark = db.sql.prepare('UPDATE ledger SET made = 1, result = ? WHERE entry = ?');
+  const unmark = db.sql.prepare("UPDATE ledger SET made = 0, result = 'null' WHERE kind = ? AND made = 1");
   const strike = db.sql.prepare('DELETE FROM ledger WHERE entry = ?');
   const one = db.sql.prepare('SELECT * FROM ledger WHERE owner = ? AND kind = ? AND key = ?');
   const byOwner = db.sql.prepare('SELECT * FROM ledger WHERE owner = ? ORDER BY entry');
@@ -24,6 +25,10 @@ export function createLedger(db: Database): Ledger {
       });
     },
     made: (entry, result) => void db.transact(() => mark.run(JSON.stringify(result), entry.entry)),
+    unmark: (kinds) =>
+      void db.transact(() => {
+        for (const kind of kinds) unmark.run(kind);
+      }),
     strike: (entry) => void db.transact(() => strike.run(entry.entry)),
     of: (owner) => byOwner.all(owner).map(fromRow),
     find(owner, kind, key) {

@@ -268,6 +268,35 @@ export const machine: Group = {
         },
       ],
     },
+    {
+      name: 'always',
+      guests: (images) => ({ one: reporting(images, { restartPolicy: MicroVMSpec_RestartPolicy.ALWAYS }) }),
+      next: async ({ powerOff, record }) => {
+        await powerOff('one');
+        const { spec, status } = await record('one');
+        return {
+          policy: spec?.restartPolicy === MicroVMSpec_RestartPolicy.ALWAYS ? 'ALWAYS' : 'another',
+          retry: String(status?.retry),
+          message: status?.message ?? '',
+        };
+      },
+      rows: [
+        {
+          row: 'machine/restart_policy-always',
+          expected: 'booted again after its power-off',
+          guest: ({ reports: [before, after] }) => {
+            const ids = [before?.text('boot_id') ?? 'nothing', after?.text('boot_id') ?? 'nothing'];
+            const isNew = ids[0] !== ids[1] && !ids.includes('nothing');
+            return judged(isNew, isNew ? 'booted again after its power-off' : ids.join(' and then '));
+          },
+          host: ({ notes: { policy, retry, message } }) =>
+            judged(
+              policy === 'ALWAYS' && retry === '1' && message?.includes('GuestShutdown') === true,
+              `${policy}, retry ${retry}: ${message}`,
+            ),
+        },
+      ],
+    },
   ],
   refused: [
     {
@@ -301,10 +330,10 @@ export const machine: Group = {
       words: 'there are: ',
     },
     {
-      row: 'machine/restart_policy-that-is-not-built-yet',
-      spec: (images) => reporting(images, { restartPolicy: MicroVMSpec_RestartPolicy.ALWAYS }),
+      row: 'machine/restart_policy-unknown',
+      spec: (images) => reporting(images, { restartPolicy: 7 as MicroVMSpec_RestartPolicy }),
       field: 'restart_policy',
-      words: 'not built yet',
+      words: '"7" must be ON_FAILURE, ALWAYS, NEVER',
     },
     {
       row: 'machine/outputs-given',

@@ -64,6 +64,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
     record: (guest) => lab.get(uid(guest)),
     ask: (guest, ...words) => lab.type(uid(guest), words.join(' '), next(guest)),
     reboot: (guest) => lab.type(uid(guest), 'reboot', next(guest)),
+    powerOff: (guest) => lab.type(uid(guest), 'poweroff', next(guest)),
     restartDaemon: () => lab.restart(),
     remove: async (guest) => {
       guests[guest] = await look(guest);

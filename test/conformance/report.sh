@@ -10,7 +10,7 @@
 #
 # `end` has the count of the lines before it and their MD5. Then it waits for a line on the console,
 # words that it is to act on (see `act`), and says everything again; or
-# `reboot`. Words of the kernel's command line that begin with `report.` are
+# `reboot` or `poweroff`. Words of the kernel's command line that begin with `report.` are
 # acted on first.
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 lines=/run/report.lines
@@ -205,6 +205,7 @@ stty -F /dev/ttyS0 -echo
 report $words
 while read -r words; do
   [ "$words" != reboot ] || reboot
+  [ "$words" != poweroff ] || poweroff
   turn=$((turn + 1))
   report $words
 done </dev/ttyS0

@@ -82,6 +82,8 @@ export interface Stage {
   ask(guest: string, ...words: readonly string[]): Promise<Report>;
   /** Types `reboot` in the guest, and waits for its report after it. */
   reboot(guest: string): Promise<Report>;
+  /** Types `poweroff` in a guest that is started again after it, and waits for its report. */
+  powerOff(guest: string): Promise<Report>;
   restartDaemon(): Promise<void>;
   /** Waits until nothing is left of it. @returns what is remembered */
   remove(guest: string): Promise<MicroVM>;

@@ -1,5 +1,6 @@
 import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { expect, type TestContext, test } from 'vitest';
+import { MicroVMSpec_RestartPolicy } from '../../src/gen/types/microvm_pb.ts';
 import { demoSpec, startHost, type TestHost } from '../support/daemon.ts';
 import { type HeldTool, holdTool, pathWith } from '../support/hold.ts';
 
@@ -47,7 +48,10 @@ for (const [when, tool] of WHILE)
 test('a daemon killed under running microVMs adopts the living and tells of the dead', async (t) => {
   const host = await startHost(t);
   const [alive, dead] = await Promise.all(
-    ['alive', 'dead'].map(async (id) => (await host.create(demoSpec(id))).spec?.uid ?? ''),
+    ['alive', 'dead'].map(async (id) => {
+      const { spec } = await host.create(demoSpec(id, { restartPolicy: MicroVMSpec_RestartPolicy.NEVER }));
+      return spec?.uid ?? '';
+    }),
   );
   if (alive === undefined || dead === undefined) throw new Error('not created');
   await Promise.all([alive, dead].map((uid) => host.untilConsole(uid, /^flintlock-guest: up /)));

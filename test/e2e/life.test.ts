@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { makeImage } from '../../guest/make-image.ts';
+import { MicroVMSpec_RestartPolicy } from '../../src/gen/types/microvm_pb.ts';
 import { DEMO_ROOT, demoSpec, KERNEL, poll, startHost } from '../support/daemon.ts';
 
 test('a microVM is created, runs with its address and disks, and leaves nothing', async (t) => {
@@ -122,7 +123,7 @@ echo "pair: after=$(cat /mark)"
   }
 });
 
-test('a guest that powers off is STOPPED, one that dies is FAILED, each with its reason and last words', async (t) => {
+test('a guest that powers off is STOPPED, one that dies and has NEVER for a policy is FAILED, each with its reason and last words', async (t) => {
   const host = await startHost(t);
   const image = (tag: string, script: string): string =>
     makeImage({
@@ -133,6 +134,7 @@ test('a guest that powers off is STOPPED, one that dies is FAILED, each with its
     });
   const spec = (id: string, script: string) =>
     demoSpec(id, {
+      restartPolicy: MicroVMSpec_RestartPolicy.NEVER,
       interfaces: [],
       volumes: [{ id: 'root', isRoot: true, source: { containerSource: image(id, script) } }],
     });

@@ -1,5 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
-import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -26,6 +26,8 @@ export const DEMO_ROOT = `oci:${DEMO}:root`;
 
 export type SpecInit = MessageInitShape<typeof MicroVMSpecSchema>;
 export type StateName = keyof typeof MicroVMStatus_MicroVMState;
+
+const BOOT_ID = '/proc/sys/kernel/random/boot_id';
 
 const exec = promisify(execFile);
 
@@ -54,6 +56,8 @@ export class TestHost {
   #holder: ChildProcess | undefined;
   #daemon: ChildProcess | undefined;
   #log = '';
+  /** How often the host was booted anew. */
+  #boots = 0;
 
   constructor(options: HostOptions) {
     this.#options = options;
@@ -99,13 +103,10 @@ export class TestHost {
   /** Makes the network namespace, and holds it while daemons come and go in it. */
   async hold(): Promise<void> {
     if (this.#holder) return;
-    this.#holder = spawn(
-      'unshare',
-      ['--net', '--', 'sh', '-c', 'ip link set lo up && echo up && exec sleep infinity'],
-      {
-        stdio: ['ignore', 'pipe', 'inherit'],
-      },
-    );
+    const script = `${this.#boots > 0 ? `mount --bind ${this.#bootId} ${BOOT_ID} && ` : ''}ip link set lo up && echo up && exec sleep infinity`;
+    this.#holder = spawn('unshare', [...this.#namespaces, '--', 'sh', '-c', script], {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    });
     await firstOutput(this.#holder);
     await this.#options.prepare?.(this);
   }
@@ -127,7 +128,33 @@ export class TestHost {
 
   /** The arguments of nsenter(1). */
   get inside(): readonly string[] {
-    return [`--net=/proc/${this.#holder?.pid}/ns/net`, '--'];
+    const pid = this.#holder?.pid;
+    return [`--net=/proc/${pid}/ns/net`, ...(this.#boots > 0 ? [`--mount=/proc/${pid}/ns/mnt`] : []), '--'];
+  }
+
+  get #namespaces(): readonly string[] {
+    return this.#boots > 0 ? ['--net', '--mount'] : ['--net'];
+  }
+
+  get #bootId(): string {
+    return join(this.directory, 'boot_id');
+  }
+
+  /**
+   * What a boot of the host leaves: the state directory and images, and another boot id. Every process is killed, and
+   * network and run-time directory are gone. The caller starts the daemon.
+   */
+  async boot(): Promise<void> {
+    await this.kill9();
+    await this.#killAll();
+    const holder = this.#holder;
+    const gone = new Promise((done) => holder?.once('exit', done));
+    holder?.kill('SIGKILL');
+    await gone;
+    this.#holder = undefined;
+    rmSync(this.run, { recursive: true, force: true });
+    this.#boots++;
+    writeFileSync(this.#bootId, `00000000-0000-4000-8000-00000000000${this.#boots}\n`);
   }
 
   /** Runs a tool in the daemon's network namespace. */
@@ -294,6 +321,12 @@ export class TestHost {
 
   async close(): Promise<void> {
     await this.kill9();
+    await this.#killAll();
+    this.#holder?.kill('SIGKILL');
+    rmSync(this.directory, { recursive: true, force: true });
+  }
+
+  async #killAll(): Promise<void> {
     await poll('every process of the test is gone', 20_000, async () => {
       const left = this.processes();
       for (const { pid } of left) {
@@ -305,8 +338,6 @@ export class TestHost {
       }
       return left.length === 0 ? { is: true } : { not: left.map((p) => p.argv.join(' ')).join('\n') };
     });
-    this.#holder?.kill('SIGKILL');
-    rmSync(this.directory, { recursive: true, force: true });
   }
 }
 

@@ -7,6 +7,7 @@ import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
+import { noticeNewBoot } from '../../src/engine/new-boot.ts';
 import { ParentDevice } from '../../src/engine/parent-device.ts';
 import { ProgressBoard } from '../../src/engine/progress.ts';
 import { createReconciler } from '../../src/engine/reconciler.ts';
@@ -289,7 +290,9 @@ export class FakeHost {
       wake: (uid: Uid): void => scheduler.wake(uid),
       interrupt: (uid: Uid): void => scheduler.interrupt(uid),
     };
-    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail });
+    const maximumRetry = this.#options.maximumRetry ?? 3;
+    noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
+    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
     const faults = NO_FAULTS;
     const network = new HostNetwork({
       cidr: FAKE_CIDR,
@@ -337,7 +340,8 @@ export class FakeHost {
         log,
         vmm: () => vmm,
         consoleTail,
-        maximumRetry: this.#options.maximumRetry ?? 3,
+        maximumRetry,
+        bootId: world.bootId,
       }),
       { clock, log },
     );
@@ -381,6 +385,7 @@ export class FakeHost {
       }),
       progress: (uid) => progress.of(uid),
       isWatched: (uid) => guests.of(uid) !== undefined,
+      running: (uid) => guests.of(uid),
       isReconciling: () => false,
       consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),
       joinConsole: (uid) => vmm.openConsole({ runDirectory: vmRunDirectory(names, uid) }, new AbortController().signal),

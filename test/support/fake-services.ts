@@ -118,6 +118,12 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       yield { type: 'BOOKMARK' as const, cursor: 'e.2', at: 1_700_000_000_000 };
     },
     wait: async ({ uid }) => find({ uid }),
+    power: async (verb, { uid }) => {
+      const vm = find({ uid });
+      return verb === 'stop'
+        ? { ...vm, state: { is: 'STOPPED', reason: 'Stopped', message: 'Stopped by a user', consoleTail: '' } }
+        : vm;
+    },
     async *readConsole({ uid }) {
       find({ uid });
       yield Buffer.from('hello\r\n');

@@ -50,7 +50,6 @@ interface FakeProcess {
   readonly end: (end: VmmEnd) => void;
 }
 
-const BOOT = 'boot-1';
 const never = <T>(): Promise<T> => new Promise(() => undefined);
 export const VMM_PROGRAM = 'fake-vmm';
 
@@ -81,6 +80,11 @@ export class FakeWorld {
   forwards = false;
   /** For {@link Surroundings.overlaps}. */
   overlap: string | undefined;
+  bootId = 'boot-1';
+  /** Whether guests have a power button. */
+  acpi = true;
+  /** Whether guests power themselves off when it is pressed. */
+  obeysPower = true;
   /** For {@link Surroundings.parentUnfit}. */
   parentUnfit: string | undefined;
   readonly #next = new Map<string, Behaviour[]>();
@@ -127,10 +131,21 @@ export class FakeWorld {
   startProcess(argv: readonly string[]): FakeProcess {
     const pid = this.#pid++;
     const { promise: ended, resolve: end } = Promise.withResolvers<VmmEnd>();
-    const identity = { pid, startTime: String(pid * 10), bootId: BOOT };
+    const identity = { pid, startTime: String(pid * 10), bootId: this.bootId };
     const process: FakeProcess = { identity, argv, guest: 'running', listeners: new Set(), ended, end };
     this.processes.set(pid, process);
     return process;
+  }
+
+  /** The host is booted anew: what was not on its disk is gone. No daemon lives meanwhile. */
+  boot(): void {
+    this.bootId = `${this.bootId}+`;
+    for (const one of [this.processes, this.interfaces, this.tables, this.guards, this.ports, this.rules, this.ways])
+      one.clear();
+    this.leaseListeners.clear();
+    this.forwards = false;
+    for (const path of [...this.paths.keys()]) if (path.startsWith('/run/')) this.paths.delete(path);
+    this.made.clear();
   }
 
   /** The process ends, as seen by whoever watches. */
@@ -450,7 +465,7 @@ export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
         return true;
       }),
     ended: async () => undefined,
-    bootId: async () => BOOT,
+    bootId: async () => world.bootId,
   };
 }
 
@@ -475,6 +490,16 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
       release() {
         released = true;
       },
+      pressPower: (signal) =>
+        world.act(caller, 'press power', signal, () => {
+          if (!world.acpi) return false;
+          const { pid } = process.identity;
+          if (world.obeysPower) world.kill(pid, { reason: 'GuestShutdown', message: 'The guest powered itself off' });
+          return true;
+        }),
+      reboot: (_patience, signal) => world.act(caller, 'reboot', signal, () => undefined),
+      pause: (signal) => world.act(caller, 'pause', signal, () => world.say(process.identity.pid, 'paused')),
+      resume: (signal) => world.act(caller, 'resume', signal, () => world.say(process.identity.pid, 'running')),
     };
   };
   const info: VmmInfo = {

@@ -19,6 +19,9 @@ export function memoryLedger(): Ledger {
     made(entry, result) {
       entries = entries.map((e) => (e.entry === entry.entry ? { ...e, made: true, result: copy(result) } : e));
     },
+    unmark(kinds) {
+      entries = entries.map((e) => (kinds.includes(e.kind) ? { ...e, made: false, result: null } : e));
+    },
     strike(entry) {
       entries = entries.filter((e) => e.entry !== entry.entry);
     },

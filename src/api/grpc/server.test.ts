@@ -1,3 +1,4 @@
+import { connect as connectHttp2 } from 'node:http2';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
@@ -162,16 +163,39 @@ test('wait is told what and whom to wait for; absent time is 60 s', async () => 
   expect(timeouts).toEqual([60_000, 2_000]);
 });
 
+test('the power verbs ask for what they are named after, 60 s when they are not told', async () => {
+  const asked: unknown[] = [];
+  const { client } = await startApi({
+    power: async (verb, request) => {
+      asked.push([verb, request]);
+      return sampleVm();
+    },
+  });
+  const vms = client(MicroVMService);
+  const uid = SAMPLE_UID;
+  const answers = [
+    await vms.startMicroVM({ uid }),
+    await vms.stopMicroVM({ uid, timeout: { seconds: 5n } }),
+    await vms.rebootMicroVM({ uid, timeout: {} }),
+    await vms.pauseMicroVM({ uid }),
+    await vms.resumeMicroVM({ uid }),
+  ];
+  expect(answers.map(({ microvm }) => microvm?.spec?.uid)).toEqual(Array.from({ length: 5 }, () => uid));
+  expect(asked).toEqual([
+    ['start', { uid, timeoutMs: 60_000 }],
+    ['stop', { uid, timeoutMs: 5_000 }],
+    ['reboot', { uid, timeoutMs: 0 }],
+    ['pause', { uid, timeoutMs: 60_000 }],
+    ['resume', { uid, timeoutMs: 60_000 }],
+  ]);
+  const error = await failureOf(vms.stopMicroVM({ timeout: { seconds: -1n } }));
+  expect(error.code).toBe(Code.InvalidArgument);
+  expect(error.rawMessage).toMatch(/uid: must name the microvm to stop.*timeout: must be from 0 s/);
+});
+
 test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
   const { client, grpc: endpoint } = await startApi();
-  const unbuilt = [
-    () => client(MicroVMService).updateMicroVM({}),
-    () => client(MicroVMService).startMicroVM({}),
-    () => client(MicroVMService).stopMicroVM({}),
-    () => client(MicroVMService).rebootMicroVM({}),
-    () => client(MicroVMService).pauseMicroVM({}),
-    () => client(MicroVMService).resumeMicroVM({}),
-  ];
+  const unbuilt = [() => client(MicroVMService).updateMicroVM({})];
   for (const call of unbuilt) {
     const error = await failureOf(call());
     expect(error).toMatchObject({ code: Code.Unimplemented, rawMessage: expect.stringContaining('not built yet') });
@@ -182,11 +206,11 @@ test('what is not built and what is unknown is UNIMPLEMENTED', async () => {
   await expect(rawUnary(raw, '/no.Such/Service', Buffer.alloc(0))).rejects.toMatchObject(unknown);
 });
 
-/**
- * What gRPC says of bytes that are no message.
- * @see https://github.com/grpc/grpc/blob/master/doc/statuscodes.md
- */
-const unparsed = { code: grpc.status.INTERNAL, details: expect.stringContaining('parse binary') };
+/** Bytes that are no message: the caller's fault, and no bug of the daemon. */
+const unparsed = {
+  code: grpc.status.INVALID_ARGUMENT,
+  details: expect.stringContaining('Cannot read the message as CreateMicroVMRequest'),
+};
 
 test('a message over 4 MiB is RESOURCE_EXHAUSTED, one that is no message is said to be none', async () => {
   const { client, grpc: endpoint } = await startApi();
@@ -195,6 +219,22 @@ test('a message over 4 MiB is RESOURCE_EXHAUSTED, one that is no message is said
   expect(error.code).toBe(Code.ResourceExhausted);
   const garbage = rawUnary(rawClient(endpoint), `${SERVICE}/CreateMicroVM`, Buffer.from([0xff, 0xff, 0xff, 0xff]));
   await expect(garbage).rejects.toMatchObject(unparsed);
+});
+
+test('a caller that goes away in the middle of its message is no bug of the daemon', async () => {
+  const { grpc: endpoint, client, log } = await startApi();
+  for (const method of ['CreateMicroVM', 'WatchMicroVMs', 'AttachConsole']) {
+    const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
+    session.on('error', () => {});
+    const headers = { ':method': 'POST', ':path': `${SERVICE}/${method}`, 'content-type': 'application/grpc' };
+    const stream = session.request(headers, { endStream: false });
+    stream.on('error', () => {});
+    await new Promise((done) => stream.write(Buffer.from([0, 0, 0, 1, 0, 1]), done));
+    await client(Health).check({}); // so that the first half has arrived
+    session.destroy();
+  }
+  for (let i = 0; i < 5; i++) expect(await client(Health).check({})).toMatchObject({ status: 1 });
+  expect(log.lines.filter(({ level }) => level === 'error')).toEqual([]);
 });
 
 test('messages within messages without end are refused, and nothing else happens', async () => {

@@ -7,6 +7,7 @@ import {
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Code, createConnectRouter, type HandlerContext, type Interceptor } from '@connectrpc/connect';
+import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Log } from '../../ports/log.ts';
 import type { Endpoint } from '../endpoint.ts';
@@ -16,6 +17,7 @@ import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
 import { health } from './health.ts';
 import { reflection } from './reflection.ts';
+import { checkedBody } from './request-body.ts';
 
 export interface GrpcOptions {
   readonly services: readonly Served[];
@@ -98,7 +100,9 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
     const handle = paths.get(path);
     if (!handle) return unknownMethod(path, request, response);
     const universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
-    const answered = await handle(universal);
+    const type = request.headers['content-type'] ?? '';
+    const body = checkedBody(bytesOf(universal.body), type, handle.method, MAX_MESSAGE_BYTES);
+    const answered = await handle({ ...universal, body });
     if (answered.trailer) cutMessage(answered.trailer);
     await universalResponseToNodeResponse(answered, response);
   };
@@ -110,6 +114,12 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
       if (!response.stream.destroyed) response.stream.close();
     });
   };
+}
+
+/** The adapter reads no JSON: what it hands on is bytes. */
+function bytesOf(body: UniversalServerRequest['body']): AsyncIterable<Uint8Array> {
+  if (typeof body === 'object' && body !== null && Symbol.asyncIterator in body) return body;
+  throw new TypeError('the body of a request is no stream of bytes');
 }
 
 /** The library quotes what it cannot read: a name of a megabyte would break the caller's connection, not just its call. */

@@ -3,6 +3,7 @@ import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
+import { POWER_VERBS, type PowerVerb } from '../../domain/power.ts';
 import {
   AuditRequestSchema,
   AuditResponseSchema,
@@ -19,6 +20,8 @@ import {
   type MicroVMEvent,
   MicroVMEvent_TypeSchema,
   MicroVMEventSchema,
+  type PowerMicroVMRequest,
+  PowerMicroVMRequestSchema,
   ReadConsoleRequestSchema,
   WatchMicroVMsRequestSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
@@ -36,7 +39,14 @@ const ALL = '/v1/microvms';
 const BY_UID = '/v1/microvms/:uid';
 const IN_NAMESPACE = '/v1/namespaces/:namespace/microvms';
 const BY_ID = '/v1/namespaces/:namespace/microvms/:id';
-const UNBUILT_VERBS = ['start', 'stop', 'reboot', 'pause', 'resume'];
+/** Behind the last colon: neither a uid nor an id has one. */
+const POWER = {
+  start: 'startMicroVM',
+  stop: 'stopMicroVM',
+  reboot: 'rebootMicroVM',
+  pause: 'pauseMicroVM',
+  resume: 'resumeMicroVM',
+} as const satisfies Record<PowerVerb, string>;
 
 /** What a path names: a uid, or namespace and id. */
 type Named = { uid: string } | { namespace: string; id: string };
@@ -103,11 +113,21 @@ export const nativeRoutes =
       app.patch(path, async () => {
         throw new Fault('unbuilt', 'PATCH of a microvm is not built yet in this version');
       });
-      app.post(path, async (request) => {
-        const { id, uid } = paramsOf<{ id?: string; uid?: string }>(request);
-        const verb = (id ?? uid ?? '').split(':').at(-1) ?? '';
-        if (UNBUILT_VERBS.includes(verb)) throw new Fault('unbuilt', `:${verb} is not built yet in this version`);
-        throw new Fault('not_found', `POST ${shorten(request.url)} not found`);
+      app.post(path, async (request, reply) => {
+        new Query(request.query, []);
+        const named = paramsOf<Named>(request);
+        const [, name = '', word = ''] = /^(.*):([a-z]+)$/s.exec('uid' in named ? named.uid : named.id) ?? [];
+        const verb = POWER_VERBS.find((one) => one === word);
+        if (!verb) throw new Fault('not_found', `POST ${shorten(request.url)} not found`);
+        const { uid: other, timeout } = powerOf(request.body);
+        const uid = await uidOf('uid' in named ? { uid: name } : { ...named, id: name });
+        if (other !== '' && other !== uid) {
+          const description = `is "${shorten(other)}" in the body and ${shorten(uid)} by the path; leave it out of the body`;
+          throw Fault.invalid([{ field: 'uid', description }]);
+        }
+        const wanted = create(PowerMicroVMRequestSchema, { uid, ...(timeout && { timeout }) });
+        const { microvm } = await microvms[POWER[verb]](wanted, { signal: callSignal(reply, stopped) });
+        return sendMessage(reply, MicroVMSchema, microvm);
       });
       app.get(`${path}/console`, async (request, reply) => {
         const query = new Query(request.query, ['follow', 'tailBytes']);
@@ -168,6 +188,12 @@ function idempotencyKeyOf({ headers }: FastifyRequest): string {
     throw Fault.invalid([{ field: 'idempotency_key', description: 'the header Idempotency-Key is empty' }]);
   return String(key ?? '');
 }
+
+/** A verb needs no body. */
+const powerOf = (body: unknown): PowerMicroVMRequest =>
+  body === undefined || body === null || body === ''
+    ? create(PowerMicroVMRequestSchema)
+    : messageOf(PowerMicroVMRequestSchema, body);
 
 async function* bytesOf(pieces: AsyncIterable<{ readonly data: Uint8Array }>): AsyncGenerator<Uint8Array> {
   for await (const { data } of pieces) yield data;

@@ -187,16 +187,31 @@ test('faults become status, code and details; a bug tells nothing', async () => 
   expect(log.lines.map(({ level }) => level)).toEqual(['error']);
 });
 
+test('the power verbs are posted to, behind a colon, with a timeout or nothing', async () => {
+  const asked: unknown[] = [];
+  const { fetch } = await startApi({
+    power: async (verb, request) => {
+      asked.push([verb, request]);
+      return sampleVm();
+    },
+  });
+  const verbs = ['start', 'stop', 'reboot', 'pause', 'resume'];
+  for (const path of [`/v1/microvms/${SAMPLE_UID}`, `${CREATE}/web`]) {
+    for (const verb of verbs) {
+      const answer = await answerOf(fetch(`${path}:${verb}`, { method: 'POST' }));
+      expect(answer).toMatchObject({ status: 200, body: { spec: { uid: SAMPLE_UID } } });
+    }
+    expect(asked.splice(0)).toEqual(verbs.map((verb) => [verb, { uid: SAMPLE_UID, timeoutMs: 60_000 }]));
+    expect((await fetch(`${path}:stop`, post('{"timeout": "2.5s"}'))).status).toBe(200);
+    expect(asked.splice(0)).toEqual([['stop', { uid: SAMPLE_UID, timeoutMs: 2_500 }]]);
+    for (const body of ['{"timeout": "-1s"}', '{"uid": "another"}', '{"force": true}', '7'])
+      expect(await answerOf(fetch(`${path}:stop`, post(body))), body).toMatchObject({ status: 400, body: { code: 3 } });
+  }
+  expect(await answerOf(fetch(`${CREATE}/nobody:stop`, { method: 'POST' }))).toMatchObject({ status: 404 });
+});
+
 test('what is not built is 501, what is no path 404', async () => {
   const { fetch } = await startApi();
-  for (const verb of ['start', 'stop', 'reboot', 'pause', 'resume'])
-    for (const path of ['/v1/microvms/u', `${CREATE}/web`]) {
-      const { status, body } = await answerOf(fetch(`${path}:${verb}`, { method: 'POST' }));
-      expect({ status, body }).toMatchObject({
-        status: 501,
-        body: { code: 12, message: expect.stringContaining('not built yet') },
-      });
-    }
   const patch = fetch(`${CREATE}/web`, { ...post('{}'), method: 'PATCH' });
   expect(await answerOf(patch)).toMatchObject({ status: 501, body: { code: 12 } });
   for (const path of ['/v1/microvms/u:fly', '/v1/nothing', `/${'x'.repeat(3_000)}`])
@@ -354,4 +369,16 @@ test('over a unix socket', async () => {
   const [response] = await once(request, 'response');
   expect(response.statusCode).toBe(200);
   response.resume();
+});
+
+test('a caller that goes away in the middle of its body is no bug of the daemon', async () => {
+  const { http, log, fetch } = await startApi();
+  if (http.kind !== 'tcp') throw new Error('the listener of the tests is on TCP');
+  const socket = connect(http.port, http.host);
+  socket.write('POST /v1/namespaces/default/microvms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n');
+  socket.write('Content-Length: 100\r\n\r\n{"id":', () => setImmediate(() => socket.destroy()));
+  await once(socket, 'close');
+  // What came later on another connection is answered after what the first left.
+  for (let i = 0; i < 5; i++) expect((await fetch('/v1/info')).status).toBe(200);
+  expect(log.lines.filter(({ level }) => level === 'error')).toEqual([]);
 });

@@ -101,6 +101,14 @@ function refuseOtherSites({ headers }: FastifyRequest): void {
 }
 
 function errorOf(error: unknown, log: Log): WireError {
+  // Its connection is gone: nobody hears the answer, and it is no bug of ours.
+  if (isCutOff(error))
+    return {
+      code: Code.Canceled,
+      http: 499,
+      message: 'The caller went away before its request was whole',
+      details: [],
+    };
   if (!isFastifyRefusal(error)) return wireError(error, log);
   const { statusCode: http, message } = error;
   if (http === 413)
@@ -110,6 +118,12 @@ function errorOf(error: unknown, log: Log): WireError {
     return { code: Code.InvalidArgument, http, message: needed, details: [] };
   }
   return { code: Code.InvalidArgument, http, message, details: [] };
+}
+
+/** While the body was read. Fastify hands on what the socket said, and gives it a status. */
+function isCutOff(error: unknown): boolean {
+  if (!(error instanceof Error) || !('code' in error) || !('statusCode' in error)) return false;
+  return error.statusCode === 400 && (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
 }
 
 /** Fastify's own verdicts on a request: a bad URL, a body that is cut off or too large. */

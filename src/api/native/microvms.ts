@@ -1,5 +1,6 @@
 import { type Duration, durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
+import type { PowerVerb } from '../../domain/power.ts';
 import {
   type AttachConsoleRequest,
   type CreateMicroVMRequest,
@@ -7,6 +8,7 @@ import {
   type GetMicroVMRequest,
   type ListMicroVMsRequest,
   type MicroVMEvent,
+  type PowerMicroVMRequest,
   type ReadConsoleRequest,
   type WaitMicroVMRequest,
   WaitMicroVMRequest_Until,
@@ -34,7 +36,7 @@ interface Mutated extends Answer {
   readonly plan: string[];
 }
 
-/** How long WaitMicroVM waits when it is not told (microvms.proto). */
+/** How long WaitMicroVM and the power verbs wait when they are not told (microvms.proto). */
 const DEFAULT_WAIT_MS = 60_000;
 /** A timer of Node holds at most 2^31 - 1 ms, which is 24 days. */
 const MAX_WAIT_MS = 24 * 3_600_000;
@@ -111,6 +113,36 @@ export class MicroVms {
     ];
     if (!wanted || timeoutMs === undefined || violations.length > 0) throw Fault.invalid(violations);
     return { microvm: vmToWire(await this.#services.wait({ uid, until: wanted, timeoutMs }, signal)) };
+  }
+
+  async startMicroVM(request: PowerMicroVMRequest, { signal }: Call): Promise<Answer> {
+    return this.#power('start', request, signal);
+  }
+
+  async stopMicroVM(request: PowerMicroVMRequest, { signal }: Call): Promise<Answer> {
+    return this.#power('stop', request, signal);
+  }
+
+  async rebootMicroVM(request: PowerMicroVMRequest, { signal }: Call): Promise<Answer> {
+    return this.#power('reboot', request, signal);
+  }
+
+  async pauseMicroVM(request: PowerMicroVMRequest, { signal }: Call): Promise<Answer> {
+    return this.#power('pause', request, signal);
+  }
+
+  async resumeMicroVM(request: PowerMicroVMRequest, { signal }: Call): Promise<Answer> {
+    return this.#power('resume', request, signal);
+  }
+
+  async #power(verb: PowerVerb, { uid, timeout }: PowerMicroVMRequest, signal: AbortSignal): Promise<Answer> {
+    const timeoutMs = waitMs(timeout);
+    const violations = [
+      ...(uid === '' ? [{ field: 'uid', description: `must name the microvm to ${verb}` }] : []),
+      ...(timeoutMs === undefined ? [{ field: 'timeout', description: 'must be from 0 s to 24 h' }] : []),
+    ];
+    if (timeoutMs === undefined || violations.length > 0) throw Fault.invalid(violations);
+    return { microvm: vmToWire(await this.#services.power(verb, { uid, timeoutMs }, signal)) };
   }
 
   async *readConsole(

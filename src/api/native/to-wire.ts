@@ -151,11 +151,15 @@ function statusToWire(vm: MicroVmView): MicroVMStatus {
     kernelImageDigest: made.kernel?.digest ?? '',
     kernelFilename: made.kernel?.filename ?? '',
     initrdImageDigest: made.initrd?.digest ?? '',
-    consoleTail: ('consoleTail' in state ? state.consoleTail : undefined) ?? '',
+    consoleTail: consoleTailOf(vm),
     ...progressOf(vm),
     ...(nextRetryAt !== undefined && { nextRetryAt: timestampFromMs(nextRetryAt) }),
   });
 }
+
+/** Of a guest that has ended, also while its next start is waited for. */
+const consoleTailOf = ({ state, lastEnd }: MicroVmView): string =>
+  ('consoleTail' in state ? state.consoleTail : state.is === 'PENDING' ? lastEnd?.consoleTail : undefined) ?? '';
 
 /** Every file of a microVM is a path of the host: none is a device. */
 const mountOf = ({ path }: Pick<MadeFile, 'path'>): { type: Mount_MountType; source: string } => ({

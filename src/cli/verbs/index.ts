@@ -7,12 +7,21 @@ export interface VerbEntry {
   load(): Promise<{ readonly configure: Configure }>;
 }
 
+const power = async (name: 'start' | 'stop' | 'reboot' | 'pause' | 'resume'): Promise<{ configure: Configure }> => ({
+  configure: (await import('./power.ts'))[name],
+});
+
 /** Every verb, in the order of the help. */
 export const VERBS: readonly VerbEntry[] = [
   { name: 'create', summary: 'make microVMs from a spec', load: () => import('./create.ts') },
   { name: 'run', summary: "boot an image with the host's demo kernel", load: () => import('./run.ts') },
   { name: 'list', aliases: ['ls'], summary: 'list microVMs', load: () => import('./list.ts') },
   { name: 'get', summary: 'show one microVM: its state, and why', load: () => import('./get.ts') },
+  { name: 'start', summary: 'start what is STOPPED or FAILED', load: () => power('start') },
+  { name: 'stop', summary: 'shut guests down, and keep them stopped', load: () => power('stop') },
+  { name: 'reboot', summary: 'reboot guests in place', load: () => power('reboot') },
+  { name: 'pause', summary: "stop guests' CPUs where they are", load: () => power('pause') },
+  { name: 'resume', summary: 'let paused guests go on', load: () => power('resume') },
   { name: 'delete', aliases: ['rm'], summary: 'delete microVMs', load: () => import('./delete.ts') },
   { name: 'wait', summary: 'wait until a microVM runs, stopped, is gone …', load: () => import('./wait.ts') },
   { name: 'watch', summary: 'show changes as they come', load: () => import('./watch.ts') },

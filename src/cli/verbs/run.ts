@@ -2,7 +2,11 @@ import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { ServerInfoResponse } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import { WaitMicroVMRequest_Until } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
-import type { MicroVM, MicroVMSpec } from '../../gen/types/microvm_pb.ts';
+import {
+  type MicroVM,
+  type MicroVMSpec,
+  MicroVMSpec_RestartPolicy as RestartPolicy,
+} from '../../gen/types/microvm_pb.ts';
 import { attach } from '../attach.ts';
 import { quick } from '../client.ts';
 import type { Configure, Context } from '../context.ts';
@@ -92,7 +96,8 @@ function wanted(image: string, options: Options, info: ServerInfoResponse): Micr
   const nic = info.managedNetwork === '' ? {} : { nic: [parseNic('eth0')] };
   if (options.publish && options.nic === undefined && info.managedNetwork === '')
     throw new Problem(EXIT.usage, '--publish needs a network, and this daemon has none of its own');
-  const ours: SpecFlags = { vcpu: VCPU, memory: MEMORY, ...demo, ...nic };
+  // It is attached to one run, and tells how that ended.
+  const ours: SpecFlags = { vcpu: VCPU, memory: MEMORY, restart: RestartPolicy.NEVER, ...demo, ...nic };
   return specOf(name, { ...ours, ...options, root: parseRoot(image) });
 }
 
@@ -154,7 +159,7 @@ interface where the daemon has a network, ${VCPU} CPU and ${MEMORY} MiB unless y
 On a terminal every key goes to the guest, Ctrl-C too: leave it with Ctrl-], or with Enter ~ . ; it then goes on, and is
 not deleted. Standard input that is no terminal is sent as it is, and its end ends nothing. A guest loses what is typed
 while its kernel boots: --after holds it until the guest has written a text. It ends when the guest powers off, with 0,
-or dies, with 5. With --rm it is deleted then, and also where Ctrl-C comes first. --timeout is for the start. To run one
+or dies, with 5, and is not started again unless --restart says so. With --rm it is deleted then, and also where Ctrl-C comes first. --timeout is for the start. To run one
 program of the image: --cmdline 'init=/bin/prog -- its arguments'; it must power off in the end, else the kernel panics.
 
 Examples:

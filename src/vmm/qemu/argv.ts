@@ -52,6 +52,9 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
   ];
 }
 
+/** Whether a machine that was started so has a power button. */
+export const hasAcpi = (argv: readonly string[]): boolean => argv.includes('microvm,acpi=on');
+
 const logTo = (config: VmmConfig): string => `,logfile=${optionValue(consoleLog(config))},logappend=on`;
 
 /** Every format is written out and every layer named, so that QEMU never reads what a file says it is. */

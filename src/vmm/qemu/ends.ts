@@ -14,6 +14,9 @@ export interface EndFacts {
   readonly errors: string;
 }
 
+/** Nothing was seen of the process's end. */
+export const NO_EXIT = { panicked: false, exit: { code: null, signal: null, seen: false }, errors: '' } as const;
+
 /** Why a run ended, from what was seen of it: the guest's own deeds count before the process's. */
 export function endOf({ shutdown, panicked, panic, exit, errors }: EndFacts): VmmEnd {
   if (panicked || shutdown === 'guest-panic') return panicEnd(panic);
@@ -39,6 +42,11 @@ export function endOf({ shutdown, panicked, panic, exit, errors }: EndFacts): Vm
 export const panicEnd = (panic: string | undefined): VmmEnd => ({
   reason: 'GuestPanic',
   message: panic ? `The guest's kernel panicked: ${panic}` : "The guest's kernel panicked",
+});
+
+export const resetLoopEnd = (times: number): VmmEnd => ({
+  reason: 'GuestReset',
+  message: `The guest reset itself ${times} times within a minute, which is a loop: it was ended`,
 });
 
 function endOfProcess(exit: ProcessExit, errors: string): VmmEnd {

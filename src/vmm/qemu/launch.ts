@@ -1,7 +1,7 @@
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, ProcessIdentity, ProcessInfo, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { openNodes } from './argv.ts';
+import { hasAcpi, openNodes } from './argv.ts';
 import { refusalOf } from './ends.ts';
 import { consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { Running, type RunningDeps } from './running.ts';
@@ -41,7 +41,11 @@ export async function launch(
   await removeSockets(config, deps);
   const errorsFrom = await lengthOf(deps.files, vmmLog(config));
   const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config), open: openNodes(config) });
-  const running = new Running(config, identity, machine.accelerator, deps, { exited, errorsFrom });
+  const running = new Running(config, identity, machine.accelerator, deps, {
+    exited,
+    errorsFrom,
+    acpi: hasAcpi(argv),
+  });
   try {
     let gone: ProcessExit | undefined;
     const early = new AbortController();
@@ -71,7 +75,10 @@ async function runningOf(config: VmmConfig, info: ProcessInfo, deps: LaunchDeps)
   // What it was started with, which may not be what we would choose today.
   const accelerator = argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg';
   const errorsFrom = await lengthOf(deps.files, vmmLog(config));
-  return new Running(config, { pid, startTime, bootId }, accelerator, deps, { errorsFrom });
+  return new Running(config, { pid, startTime, bootId }, accelerator, deps, {
+    errorsFrom,
+    acpi: hasAcpi(argv),
+  });
 }
 
 /** Takes over a QEMU that runs but that nobody watches, and waits until it answers. On failure it is ended. */

@@ -7,7 +7,7 @@ import { type AccelChoice, type Acceleration, chooseAcceleration, hostTscKhz } f
 import { type Machine, qemuArgv } from './argv.ts';
 import { commandLine } from './cmdline.ts';
 import { openConsoleSocket } from './console.ts';
-import { endOf, unavailable } from './ends.ts';
+import { endOf, NO_EXIT, unavailable } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
@@ -143,8 +143,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       if (here?.process.pid === identity.pid && here.process.startTime === identity.startTime) return here;
       const info = await processes.inspect(identity);
       // Not there, or the pid is a stranger's by now.
-      if (!info || !isOf(config)(info.argv))
-        return endOf({ panicked: false, exit: { code: null, signal: null, seen: false }, errors: '' });
+      if (!info || !isOf(config)(info.argv)) return endOf(NO_EXIT);
       return keep(await adoptRunning(config, info, deps, signal));
     },
 

@@ -1,7 +1,7 @@
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterEach, beforeEach, expect, test } from 'vitest';
+import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type QmpServer, startQmpServer } from '../../../test/stand-ins/qmp-server.ts';
 import { files as realFiles } from '../../host/files.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -94,9 +94,15 @@ const processes: Processes = {
   bootId: async () => 'boot',
 };
 
-async function watched(exited?: Promise<ProcessExit>): Promise<Running> {
+async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<Running> {
   const files = { ...realFiles, freeBytes: async () => freeBytes };
-  const one = new Running(config, identity, 'tcg', { files, processes, clock, log }, exited ? { exited } : {});
+  const one = new Running(
+    config,
+    identity,
+    'tcg',
+    { files, processes, clock, log },
+    { ...(exited && { exited }), acpi },
+  );
   running = one;
   await one.connect(new AbortController().signal);
   await one.watch();
@@ -216,6 +222,116 @@ test('a reset right after a panic ends the run, another does not', async () => {
   server.hangUp();
   await tickUntil(() => timers.length === 0);
   expect(await one.ended).toEqual({ reason: 'GuestPanic', message: "The guest's kernel panicked: no root" });
+});
+
+test('a guest that resets itself again and again is in a loop, and is ended', async () => {
+  const one = await watched();
+  for (let i = 0; i < 5; i++) server.event('RESET', { guest: true, reason: 'guest-reset' });
+  server.event('RESET', { guest: false, reason: 'host-qmp-system-reset' });
+  tick();
+  await expect.poll(() => timers.length).toBe(1);
+  expect(signals).toEqual([]);
+  server.event('RESET', { guest: true, reason: 'guest-reset' });
+  await expect.poll(() => signals).toEqual(['SIGKILL']);
+  alive = false;
+  server.hangUp();
+  await tickUntil(() => timers.length === 0);
+  expect(await one.ended).toMatchObject({ reason: 'GuestReset', message: expect.stringContaining('6 times') });
+});
+
+describe('the power of a guest', () => {
+  const { signal } = new AbortController();
+  const POWER = ['cont', 'stop', 'set-action', 'system_powerdown', 'system_reset'];
+  const told = () => server.commands.filter((command) => POWER.includes(command));
+  beforeEach(() => {
+    for (const command of POWER) server.answers.set(command, {});
+  });
+
+  test('has a button only with ACPI', async () => {
+    expect(await (await watched()).pressPower(signal)).toBe(false);
+    expect(told()).toEqual([]);
+    running?.release();
+    expect(await (await watched(undefined, true)).pressPower(signal)).toBe(true);
+    expect(told()).toEqual(['system_powerdown']);
+  });
+
+  test('is paused and goes on, and a paused guest is let run for its button', async () => {
+    const one = await watched(undefined, true);
+    await one.pause(signal);
+    expect(one.guest).toBe('paused');
+    await one.resume(signal);
+    expect(one.guest).toBe('running');
+    await one.pause(signal);
+    await one.pressPower(signal);
+    expect(told()).toEqual(['stop', 'cont', 'stop', 'cont', 'system_powerdown']);
+  });
+
+  test('is rebooted in place: off by its button, reset, on, and never shown as anything but running', async () => {
+    const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+    const one = await watched(exited, true);
+    const seen: string[] = [];
+    one.onGuest((state) => seen.push(state));
+    const rebooted = one.reboot(30_000, signal);
+    await expect.poll(told).toEqual(['set-action', 'system_powerdown']);
+    server.event('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+    server.event('STOP');
+    server.answers.set('query-status', { status: 'shutdown', running: false });
+    await expect.poll(told).toEqual(['set-action', 'system_powerdown', 'set-action', 'system_reset']);
+    server.event('RESET', { guest: false, reason: 'host-qmp-system-reset' });
+    await rebooted;
+    expect(told().at(-1)).toBe('cont');
+    expect(seen).toEqual([]);
+    expect(signals).toEqual([]);
+    // Its next power-off is the end of the run.
+    server.answers.set('query-status', { status: 'running', running: true });
+    server.event('SHUTDOWN', { guest: true, reason: 'guest-shutdown' });
+    resolve({ code: 0, signal: null, seen: true });
+    await server.close();
+    expect(await one.ended).toMatchObject({ reason: 'GuestShutdown' });
+  });
+
+  test('is reset where the guest has no button, or no time', async () => {
+    for (const [acpi, patience] of [
+      [false, 30_000],
+      [true, 0],
+    ] as const) {
+      const before = told().length;
+      const one = await watched(undefined, acpi);
+      const rebooted = one.reboot(patience, signal);
+      await expect.poll(() => told().slice(before)).toEqual(['system_reset']);
+      server.event('RESET', { guest: false, reason: 'host-qmp-system-reset' });
+      await rebooted;
+      one.release();
+    }
+  });
+
+  test('that is broken off in a reboot is off for good when the guest powers off', async () => {
+    const one = await watched(undefined, true);
+    const enough = new AbortController();
+    const rebooted = one.reboot(30_000, enough.signal);
+    await expect.poll(told).toEqual(['set-action', 'system_powerdown']);
+    enough.abort(new Error('the daemon ends'));
+    await expect(rebooted).rejects.toThrow('the daemon ends');
+    expect(told()).toEqual(['set-action', 'system_powerdown', 'set-action']);
+  });
+
+  test('of a guest that was left off by a daemon in the midst of a reboot is its end', async () => {
+    server.answers.set('query-status', { status: 'shutdown', running: false });
+    const one = await watched(undefined, true);
+    await expect.poll(() => signals).toEqual(['SIGKILL']);
+    alive = false;
+    server.hangUp();
+    await tickUntil(() => timers.length === 0);
+    expect(await one.ended).toMatchObject({ reason: 'GuestShutdown' });
+  });
+
+  test('cannot be had of a QEMU that does not answer, and says so', async () => {
+    const one = await watched(undefined, true);
+    await server.close();
+    await tickUntil(() => one.guest === 'unreachable');
+    for (const call of [() => one.pause(signal), () => one.pressPower(signal), () => one.reboot(1, signal)])
+      await expect(call()).rejects.toMatchObject({ kind: 'tool', reason: 'VmmUnreachable' });
+  });
 });
 
 test('let go of, it has no timer and no connection, and its end is not told', async () => {

@@ -1,9 +1,10 @@
 import { dirname } from 'node:path';
+import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
-import { endOf, panicEnd, panicLine } from './ends.ts';
+import { endOf, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
 import { consoleLog, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
@@ -29,6 +30,10 @@ const RESUME_BYTES = 64 << 20;
 /** How much of a log's end is read. */
 const CONSOLE_TAIL = 64 << 10;
 const ERRORS_TAIL = 2_000;
+/** A guest that resets itself so often within that time is in a loop: a reboot in order takes longer. */
+const RESET_LOOP = { times: 6, withinMs: 60_000 };
+/** A machine is reset at once. */
+const RESET_MS = 5_000;
 /** For events that the socket still holds when the process has ended. */
 const DRAIN_MS = 200;
 
@@ -50,6 +55,11 @@ export class Running implements RunningVmm {
   readonly #listeners: ((state: GuestState) => void)[] = [];
   readonly #resolve: (end: VmmEnd) => void;
   readonly #isChild: boolean;
+  readonly #hasAcpi: boolean;
+  readonly #waiting = new Map<string, () => void>();
+  #resets: readonly number[] = [];
+  /** While a reboot is under way the guest's end is part of it. */
+  #isRebooting = false;
   /** Whether its end has been told or it was let go. */
   #over = false;
   #finishing = false;
@@ -69,13 +79,14 @@ export class Running implements RunningVmm {
   /**
    * @param exited - of a child of ours
    * @param errorsFrom - where in QEMU's log this run begins
+   * @param acpi - whether the machine has a power button
    */
   constructor(
     config: VmmConfig,
     process: ProcessIdentity,
     accelerator: 'kvm' | 'tcg',
     deps: RunningDeps,
-    options: { readonly exited?: Promise<ProcessExit>; readonly errorsFrom?: number } = {},
+    options: { readonly exited?: Promise<ProcessExit>; readonly errorsFrom?: number; readonly acpi?: boolean } = {},
   ) {
     this.#config = config;
     this.process = process;
@@ -85,6 +96,7 @@ export class Running implements RunningVmm {
     const { promise, resolve } = Promise.withResolvers<VmmEnd>();
     this.ended = promise;
     this.#resolve = resolve;
+    this.#hasAcpi = options.acpi ?? false;
     this.#isChild = options.exited !== undefined;
     void options.exited?.then((exit) => this.#finish(exit));
   }
@@ -137,6 +149,82 @@ export class Running implements RunningVmm {
     this.#attempt?.abort();
     this.#qmp?.close();
     this.#listeners.length = 0;
+  }
+
+  async pressPower(signal: AbortSignal): Promise<boolean> {
+    if (!this.#hasAcpi) return false;
+    if (this.#guest === 'paused') await this.#tell('cont', signal);
+    await this.#tell('system_powerdown', signal);
+    return true;
+  }
+
+  async pause(signal: AbortSignal): Promise<void> {
+    await this.#tell('stop', signal);
+    this.#setGuest('paused');
+  }
+
+  async resume(signal: AbortSignal): Promise<void> {
+    await this.#tell('cont', signal);
+    this.#setGuest('running');
+  }
+
+  /**
+   * @see https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html `set-action`: with `shutdown=pause` a guest that
+   * powers itself off leaves a machine that can be reset
+   */
+  async reboot(patienceMs: number, signal: AbortSignal): Promise<void> {
+    this.#isRebooting = true;
+    try {
+      if (this.#hasAcpi && patienceMs > 0) await this.#powerOffAndStay(patienceMs, signal);
+      const wasReset = this.#heard('RESET', RESET_MS);
+      await this.#tell('system_reset', signal);
+      await wasReset;
+      await this.#tell('cont', signal);
+    } finally {
+      this.#isRebooting = false;
+    }
+  }
+
+  async #powerOffAndStay(patienceMs: number, signal: AbortSignal): Promise<void> {
+    const isOff = this.#heard('SHUTDOWN', patienceMs, signal);
+    await this.#tell('set-action', signal, { shutdown: 'pause' });
+    try {
+      await this.#tell('system_powerdown', signal);
+      await isOff;
+      signal.throwIfAborted();
+    } finally {
+      // Also when we are broken off: a guest that powers off later must end.
+      await this.#tell('set-action', AbortSignal.timeout(RESET_MS), { shutdown: 'poweroff' });
+    }
+  }
+
+  /** Resolves at QEMU's next event of that name, when the time is up, or on abort: which, the caller need not know. */
+  async #heard(event: string, withinMs: number, signal?: AbortSignal): Promise<void> {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    this.#waiting.set(event, resolve);
+    const cancel = this.#deps.clock.after(withinMs, resolve);
+    signal?.addEventListener('abort', () => resolve(), { once: true });
+    await promise;
+    cancel();
+    this.#waiting.delete(event);
+  }
+
+  /** @throws Fault `tool` where QEMU does not answer; the signal's reason */
+  async #tell(command: string, signal: AbortSignal, args?: Readonly<Record<string, unknown>>): Promise<void> {
+    const qmp = this.#qmp;
+    if (!qmp || this.#over)
+      throw new Fault('tool', `Cannot tell QEMU, process ${this.process.pid}, to ${command}: it does not answer`, {
+        reason: 'VmmUnreachable',
+      });
+    signal.throwIfAborted();
+    const { promise: aborted, reject } = Promise.withResolvers<never>();
+    const onAbort = (): void => reject(signal.reason);
+    signal.addEventListener('abort', onAbort, { once: true });
+    try {
+      await Promise.race([qmp.execute(command, args), aborted]);
+    } finally {
+      signal.removeEventListener('abort', onAbort);
+    }
   }
 
   #rearm(): void {
@@ -208,14 +296,16 @@ export class Running implements RunningVmm {
 
   #onEvent({ event, data }: QmpEvent): void {
     if (this.#over) return;
-    if (event === 'SHUTDOWN') this.#shutdown = typeof data.reason === 'string' ? data.reason : 'unknown';
-    else if (event === 'GUEST_PANICKED') this.#panicked = true;
-    else if (event === 'RESET') void this.#onReset();
+    this.#waiting.get(event)?.();
+    if (event === 'SHUTDOWN') {
+      if (!this.#isRebooting) this.#shutdown = typeof data.reason === 'string' ? data.reason : 'unknown';
+    } else if (event === 'GUEST_PANICKED') this.#panicked = true;
+    else if (event === 'RESET') void this.#onReset(data.guest === true);
     else if (event === 'RESUME') this.#setGuest('running');
     else if (event === 'BLOCK_IO_ERROR') {
       if (data.action === 'stop') this.#setGuest('held');
     } else if (event === 'STOP') {
-      if (this.#guest !== 'held' && this.#shutdown === undefined) this.#setGuest('paused');
+      if (this.#guest !== 'held' && this.#shutdown === undefined && !this.#isRebooting) this.#setGuest('paused');
     }
   }
 
@@ -227,6 +317,10 @@ export class Running implements RunningVmm {
     else if (word === 'internal-error')
       void this.#endIt({ reason: 'VmmExited', message: 'QEMU stopped the guest for an error of the CPU emulation' });
     else if (word === 'guest-panicked') void this.#endIt(panicEnd(undefined));
+    else if (this.#isRebooting) return;
+    // A reboot was broken off with its daemon.
+    else if (word === 'shutdown')
+      void this.#endIt(this.#panicked ? panicEnd(undefined) : endOf({ ...NO_EXIT, shutdown: 'guest-shutdown' }));
     else this.#setGuest('paused');
   }
 
@@ -234,13 +328,16 @@ export class Running implements RunningVmm {
    * A guest that has no driver for the panic device reboots when it panics
    * (`panic=-1`), and would do so for ever: what it said last tells.
    */
-  async #onReset(): Promise<void> {
+  async #onReset(byGuest: boolean): Promise<void> {
+    const now = this.#deps.clock.now();
+    if (byGuest) this.#resets = [...this.#resets.filter((at) => now - at < RESET_LOOP.withinMs), now];
     const from = this.#consoleFrom;
     const path = consoleLog(this.#config);
     try {
       this.#consoleFrom = await lengthOf(this.#deps.files, path);
       const panic = panicLine(await tailOf(this.#deps.files, path, from, CONSOLE_TAIL));
       if (panic !== undefined) await this.#endIt(panicEnd(panic));
+      else if (this.#resets.length >= RESET_LOOP.times) await this.#endIt(resetLoopEnd(this.#resets.length));
     } catch (error) {
       this.#complain('Cannot tell whether the guest reset itself for a panic', error);
     }

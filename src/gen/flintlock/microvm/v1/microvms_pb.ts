@@ -615,7 +615,9 @@ export type PowerMicroVMRequest = Message<"flintlock.microvm.v1.PowerMicroVMRequ
   uid: string;
 
   /**
-   * How long the guest may take.
+   * How long the guest may take to power itself off (stop, reboot; 0 means
+   * that it is not asked), is waited for (start; 0 means not at all), or its
+   * VMM may take to answer (pause, resume); absent means 60 s.
    *
    * @generated from field: google.protobuf.Duration timeout = 2;
    */
@@ -852,7 +854,8 @@ export const MicroVMService: GenService<{
     output: typeof WaitMicroVMResponseSchema;
   },
   /**
-   * StartMicroVM starts a stopped microvm.
+   * StartMicroVM starts a STOPPED or FAILED microvm on its disks, or one that
+   * waits for its next start at once, and answers when its guest runs.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.StartMicroVM
    */
@@ -862,7 +865,9 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * StopMicroVM stops a microvm.
+   * StopMicroVM presses the guest's power button, ends it when the time is up
+   * (at once where it has no ACPI), and answers when it is STOPPED. It stays
+   * that until it is started, also after a reboot of the host.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.StopMicroVM
    */
@@ -872,7 +877,9 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * RebootMicroVM reboots a microvm.
+   * RebootMicroVM presses the guest's power button and starts it again in
+   * place; when the time is up, or without ACPI, it is reset. The microvm stays
+   * CREATED.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.RebootMicroVM
    */
@@ -882,7 +889,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * PauseMicroVM pauses a microvm.
+   * PauseMicroVM stops the guest's CPUs.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.PauseMicroVM
    */
@@ -892,7 +899,7 @@ export const MicroVMService: GenService<{
     output: typeof PowerMicroVMResponseSchema;
   },
   /**
-   * ResumeMicroVM resumes a paused microvm.
+   * ResumeMicroVM lets the CPUs of a paused guest go on.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.ResumeMicroVM
    */

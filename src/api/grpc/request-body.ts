@@ -1,0 +1,123 @@
+import { type DescMethod, fromBinary } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+
+/** An envelope's head: flags, and the length of its message. @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
+const HEAD_BYTES = 5;
+const COMPRESSED = 1;
+
+/** What the body of a request says about itself; absent: it is JSON, or none of ours, and left to the library. */
+interface BodyForm {
+  readonly isBinary: boolean;
+  readonly isFramed: boolean;
+}
+
+function formOf(contentType: string): BodyForm | undefined {
+  const [, framed, format] =
+    /^application\/(grpc|grpc-web|connect\+)?\+?(proto|json)?\s*(?:;|$)/i.exec(contentType.trim()) ?? [];
+  if (framed === undefined && format === undefined) return undefined;
+  return { isFramed: framed !== undefined, isBinary: format?.toLowerCase() !== 'json' };
+}
+
+/**
+ * Passes on a request's bytes once they are known to be messages of the
+ * method. The library tells of bytes that are none as INTERNAL, as if the
+ * daemon had a bug; a caller who sends them is told INVALID_ARGUMENT.
+ *
+ * @param maxBytes - larger messages pass as they are: the library refuses them
+ */
+export async function* checkedBody(
+  source: AsyncIterable<Uint8Array>,
+  contentType: string,
+  method: DescMethod,
+  maxBytes: number,
+): AsyncGenerator<Uint8Array> {
+  const form = formOf(contentType);
+  const body = untilCut(source);
+  if (!form) {
+    yield* body;
+    return;
+  }
+  let kept: Uint8Array[] = [];
+  let size = 0;
+  let isPassing = false;
+  for await (const chunk of body) {
+    if (isPassing) {
+      yield chunk;
+      continue;
+    }
+    kept.push(chunk);
+    size += chunk.length;
+    if (!form.isFramed) {
+      isPassing = size > maxBytes;
+      if (!isPassing) continue;
+    } else {
+      // Pieces of a long message are not put together before it is whole.
+      const needed = neededBytes(kept);
+      if (size < needed && needed <= maxBytes + HEAD_BYTES) continue;
+    }
+    let bytes = joined(kept);
+    while (form.isFramed && bytes.length >= HEAD_BYTES) {
+      const end = HEAD_BYTES + lengthIn(bytes);
+      if (end > maxBytes + HEAD_BYTES) isPassing = true;
+      if (end > bytes.length || isPassing) break;
+      checkEnvelope(bytes.subarray(0, end), form, method);
+      yield bytes.subarray(0, end);
+      bytes = bytes.subarray(end);
+    }
+    if (isPassing) yield bytes;
+    kept = isPassing || bytes.length === 0 ? [] : [bytes];
+    size = isPassing ? 0 : bytes.length;
+  }
+  const rest = joined(kept);
+  if (!form.isFramed && form.isBinary && !isPassing) checkMessage(rest, method);
+  if (rest.length > 0) yield rest;
+}
+
+/** A caller that goes away in the middle of its request: its stream says so in many words, none of which is a bug of ours. */
+async function* untilCut(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint8Array> {
+  try {
+    yield* source;
+  } catch (cause) {
+    if (cause instanceof ConnectError) throw cause;
+    throw new ConnectError(
+      'The caller went away before its request was whole',
+      Code.Canceled,
+      undefined,
+      undefined,
+      cause,
+    );
+  }
+}
+
+const joined = (parts: readonly Uint8Array[]): Uint8Array =>
+  parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
+
+const lengthIn = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset, head.byteLength).getUint32(1);
+
+/** So many bytes have to be there before the first message is whole. */
+function neededBytes(parts: readonly Uint8Array[]): number {
+  const [first = new Uint8Array()] = parts;
+  const head = first.length >= HEAD_BYTES ? first : joined(parts);
+  return head.length < HEAD_BYTES ? HEAD_BYTES : HEAD_BYTES + lengthIn(head);
+}
+
+function checkEnvelope(envelope: Uint8Array, { isBinary }: BodyForm, method: DescMethod): void {
+  // Where a header says how it is compressed the library has refused the call before.
+  if (((envelope[0] ?? 0) & COMPRESSED) !== 0)
+    throw new ConnectError(
+      'Cannot read the message: it says that it is compressed, and no header says how',
+      Code.InvalidArgument,
+    );
+  if (isBinary) checkMessage(envelope.subarray(HEAD_BYTES), method);
+}
+
+function checkMessage(bytes: Uint8Array, { input }: DescMethod): void {
+  try {
+    fromBinary(input, bytes);
+  } catch (cause) {
+    const why = cause instanceof RangeError ? 'it is cut off or nested too deeply' : reasonOf(cause);
+    throw new ConnectError(`Cannot read the message as ${input.name}: ${why}`, Code.InvalidArgument);
+  }
+}
+
+const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).slice(0, 300);

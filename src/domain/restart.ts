@@ -1,0 +1,55 @@
+import type { BackoffOptions } from '../base/backoff.ts';
+import type { MicroVm, Millis } from './microvm.ts';
+import type { Reason } from './reason.ts';
+
+/** How a run ended. */
+export interface End {
+  readonly reason: Reason;
+  /** A sentence. */
+  readonly message: string;
+}
+
+/** Between a death and the next start: half a second to a second at first, in the end up to five minutes. */
+export const RESTART_BACKOFF: BackoffOptions = { firstMs: 1_000, maxMs: 300_000 };
+
+/**
+ * A guest that has run for so long without an end is steady: its deaths are
+ * counted from 0 again. Twice the longest back-off, so that what dies as soon
+ * as it may is never taken for steady.
+ */
+export const STEADY_MS = 2 * RESTART_BACKOFF.maxMs;
+
+/** Whether its guest has ever run. A record of an earlier version shows it by its state alone. */
+export const hasRun = ({ hasRun: told, state }: Pick<MicroVm, 'hasRun' | 'state'>): boolean =>
+  told === true || state.is === 'CREATED' || state.is === 'PAUSED';
+
+/** When this run counts as steady; undefined: it does not run, or nothing is counted. */
+export function steadyAt({ retry, lastEnd, runningSince }: MicroVm): Millis | undefined {
+  const isCounted = retry > 0 || lastEnd !== undefined;
+  return isCounted && runningSince !== undefined ? runningSince + STEADY_MS : undefined;
+}
+
+export type AfterEnd = 'again' | 'stopped' | 'failed';
+
+/**
+ * What follows the end of a run that nobody asked for: by `restart_policy`
+ * for a guest that has run once, else by the attempts that a create has.
+ *
+ * @param attempt - this end and those before it, from 1
+ */
+export function afterEnd(vm: MicroVm, { reason }: End, attempt: number, maximumRetry: number): AfterEnd {
+  const { restartPolicy } = vm.spec;
+  const isClean = reason === 'GuestShutdown';
+  if (restartPolicy === 'NEVER' || (isClean && restartPolicy === 'ON_FAILURE')) return isClean ? 'stopped' : 'failed';
+  return hasRun(vm) || attempt < maximumRetry ? 'again' : 'failed';
+}
+
+/** What is told while the next start is waited for. The end itself stays to be read. */
+export function waitingAfter(vm: MicroVm, { reason, message }: End, attempt: number): End {
+  const policy = `restart_policy ${vm.spec.restartPolicy}`;
+  if (attempt === 1) return { reason, message: `${message}. It is started again (${policy})` };
+  return {
+    reason: 'CrashLoop',
+    message: `Ended ${attempt} times, never after ${STEADY_MS / 60_000} minutes of running; the last time ${reason}: ${message}. It is started again, later each time (${policy}): its console says more`,
+  };
+}

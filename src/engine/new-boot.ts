@@ -1,0 +1,55 @@
+import type { VmStepKind } from '../domain/ledger.ts';
+import { condition, madeMore } from '../domain/transitions.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store, Transactions } from '../ports/store.ts';
+import type { StepResults } from '../steps/facts.ts';
+
+export interface NewBootDeps {
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly transactions: Transactions;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+const BOOT_ID = 'boot-id';
+
+/**
+ * What is gone with a boot of the host: interfaces, firewall, sockets and
+ * everything below the run-time directory. Disks and images stay. A VMM's
+ * entry keeps its mark, which tells of another boot: see `reconciler.ts`.
+ */
+const GONE: readonly VmStepKind[] = ['directory', 'lease', 'guard', 'tap', 'publish', 'metadata'];
+/** In the words of `step-runner.ts`. */
+const OF_NETWORK: ReadonlySet<string> = new Set(['lease', 'guard', 'tap', 'publish', 'metadata']);
+
+/**
+ * Notices that the host was booted anew since the last daemon, and takes the
+ * marks off what cannot have outlived it: it is made again, under the names of
+ * its intents, when its microVM is started. Called before anything else looks.
+ *
+ * @param bootId - of this boot
+ */
+export function noticeNewBoot({ store, ledger, transactions, clock, log }: NewBootDeps, bootId: string): void {
+  const before = store.recall(BOOT_ID) ?? bootOf(ledger);
+  if (before === bootId) return;
+  transactions.transact(() => {
+    if (before !== undefined) {
+      log.info('the host was booted anew', { before, now: bootId });
+      const owners = new Set(ledger.all().flatMap(({ owner, kind }) => (OF_NETWORK.has(kind) ? [owner] : [])));
+      ledger.unmark(GONE);
+      const unmade = condition('NetworkReady', false, 'Preparing', 'The host was booted anew', clock.now());
+      for (const { uid } of store.list({}))
+        if (owners.has(uid)) store.update(uid, (vm) => madeMore(vm, (made) => made, unmade));
+    }
+    store.remember(BOOT_ID, bootId);
+  });
+}
+
+/** A daemon of an earlier version did not remember the boot; its VMMs' identities do. */
+function bootOf(ledger: Ledger): string | undefined {
+  const made = ledger.ofKind('vmm').findLast((entry) => entry.made);
+  return (made?.result as StepResults['vmm'] | null | undefined)?.process.bootId;
+}

@@ -1,0 +1,77 @@
+import { Fault } from '../domain/fault.ts';
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { Asked, MicroVm, Uid } from '../domain/microvm.ts';
+import { rebooted, stopped } from '../domain/power.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import { tailOrNothing } from './console-tail.ts';
+import type { WatchedGuests } from './guests.ts';
+
+export interface PowerDeps {
+  readonly store: Store;
+  readonly ledger: Ledger;
+  readonly guests: WatchedGuests;
+  readonly clock: Clock;
+  readonly log: Log;
+  consoleTail(uid: Uid): Promise<string>;
+  /** Takes over the VMM that the ledger names. @returns false when it has ended */
+  adopt(vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean>;
+  /** Ends the VMM, if there is one. */
+  endRun(vm: MicroVm, signal: AbortSignal): Promise<void>;
+}
+
+/** What a user asked for is done, by whichever daemon lives. */
+export interface Power {
+  /** @returns when to look again */
+  stop(vm: MicroVm, asked: Asked, signal: AbortSignal): Promise<number | undefined>;
+  reboot(vm: MicroVm, asked: Asked, signal: AbortSignal): Promise<number | undefined>;
+}
+
+/** A guest that boots does not hear its power button yet: it is pressed again. */
+const PRESS_AGAIN_MS = 5_000;
+
+export function createPower(deps: PowerDeps): Power {
+  const { store, ledger, guests, clock, log } = deps;
+  const consoleTail = tailOrNothing(deps.consoleTail, log);
+
+  return {
+    async stop(vm, { by }, signal) {
+      const now = clock.now();
+      let how = 'Stopped by a user';
+      if (now < by) {
+        const entry = ledger.find(vm.uid, 'vmm', '');
+        try {
+          if (entry?.made && !guests.of(vm.uid) && !(await deps.adopt(vm, entry, signal))) return undefined;
+          const running = guests.of(vm.uid);
+          if (await running?.pressPower(signal)) return Math.min(by, now + PRESS_AGAIN_MS);
+          if (running) how += ': the guest has no power button (ACPI is off) and was ended';
+        } catch (error) {
+          // It may answer yet; when its time is up it is ended without.
+          if (signal.aborted || !(error instanceof Fault)) throw error;
+          log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error: error.message });
+          return Math.min(by, now + PRESS_AGAIN_MS);
+        }
+      } else if (ledger.find(vm.uid, 'vmm', '')) how += ': the guest did not power itself off in time and was ended';
+      await deps.endRun(vm, signal);
+      const tail = await consoleTail(vm.uid);
+      const after = store.update(vm.uid, (old) => stopped(old, how, tail));
+      log.info('a microVM was stopped', { uid: vm.uid, state: after?.state.is, message: how });
+      return undefined;
+    },
+
+    async reboot(vm, { by }, signal) {
+      try {
+        await guests.of(vm.uid)?.reboot(Math.max(0, by - clock.now()), signal);
+        store.update(vm.uid, rebooted);
+      } catch (error) {
+        if (signal.aborted || !(error instanceof Fault)) throw error;
+        // What does not answer is ended and started: to its guest that is the same.
+        log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error: error.message });
+        await guests.recordEnd(vm.uid, { reason: 'VmmUnreachable', message: error.message });
+      }
+      return undefined;
+    },
+  };
+}

@@ -1,0 +1,322 @@
+import { describe, expect, test } from 'vitest';
+import { eventually, turn } from '../../test/support/fake-clock.ts';
+import { FakeHost } from '../../test/support/fake-host.ts';
+import { fail, hang } from '../../test/support/fake-world.ts';
+import { Fault } from '../domain/fault.ts';
+import type { Uid } from '../domain/microvm.ts';
+import { POWER_VERBS, type PowerVerb } from '../domain/power.ts';
+
+const CLEAN = { leaked: [], missing: [], fixed: [] };
+const never = new AbortController().signal;
+const many = async (turns = 50): Promise<void> => {
+  for (let i = 0; i < turns; i++) await turn();
+};
+const power = (host: FakeHost, verb: PowerVerb, uid: Uid, timeoutMs = 60_000) =>
+  host.life.services.power(verb, { uid, timeoutMs }, never);
+
+async function running(host: FakeHost, changes: Parameters<FakeHost['create']>[0] = {}): Promise<Uid> {
+  const uid = await host.create(changes);
+  await host.until(uid, 'CREATED');
+  return uid;
+}
+
+describe('stop', () => {
+  test('presses the power button, and is STOPPED whatever the policy says', async () => {
+    const host = new FakeHost();
+    const uid = await running(host, { restartPolicy: 'ALWAYS' });
+    const vm = await power(host, 'stop', uid);
+    expect(vm.state).toMatchObject({
+      is: 'STOPPED',
+      reason: 'Stopped',
+      message: 'Stopped by a user. The guest powered itself off',
+      consoleTail: 'login:',
+    });
+    expect(vm.generation).toBe(1);
+    await eventually('its process is let go', () => !host.ledgerOf(uid).some(({ kind }) => kind === 'vmm'));
+    expect(host.vm(uid).asked).toBeUndefined();
+    await host.restart();
+    host.life.dead = true;
+    host.world.boot();
+    await host.restart();
+    host.clock.advance(600_000);
+    await many();
+    expect(host.vm(uid).state.is).toBe('STOPPED');
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+
+  test('ends a guest that does not obey, when its time is up and not before', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.obeysPower = false;
+    const stopped = power(host, 'stop', uid, 12_000);
+    for (const ms of [0, 5_000, 5_000, 1_999]) {
+      host.clock.advance(ms);
+      await many();
+    }
+    expect(host.world.calls.filter((call) => call === 'press power').length).toBeGreaterThan(1);
+    expect(host.vm(uid).state.is).toBe('CREATED');
+    host.clock.advance(1);
+    expect((await stopped).state.message).toContain('did not power itself off in time and was ended');
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+
+  test.each([
+    [
+      'without ACPI at once, for it has no button',
+      (host: FakeHost) => {
+        host.world.acpi = false;
+      },
+      60_000,
+      /no power button/,
+    ],
+    ['at once when it is given no time', () => undefined, 0, /in time/],
+  ] as const)('ends a guest %s', async (_, prepare, timeoutMs, words) => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    prepare(host);
+    expect((await power(host, 'stop', uid, timeoutMs)).state.message).toMatch(words);
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+
+  test('asks again where the VMM does not answer, and ends it when the time is up', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.always('press power', fail(new Fault('tool', 'no answer', { reason: 'VmmUnreachable' })));
+    const stopped = power(host, 'stop', uid, 8_000);
+    await many();
+    expect(host.vm(uid).state.is).toBe('CREATED');
+    await host.untilLater(uid, 'STOPPED');
+    expect((await stopped).state.is).toBe('STOPPED');
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+
+  test('interrupts a create, which start goes on with', async () => {
+    const host = new FakeHost();
+    host.world.next('volume', hang);
+    const uid = await host.create();
+    await eventually('it hangs', () => host.world.calls.includes('volume'));
+    expect((await power(host, 'stop', uid)).state).toMatchObject({ is: 'STOPPED', message: 'Stopped by a user' });
+    await many();
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+    expect((await power(host, 'start', uid)).state.is).toBe('CREATED');
+    expect([...host.world.made].filter(([, times]) => times !== 1)).toEqual([]);
+  });
+
+  test('ends the waiting for the next start', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    await host.until(uid, 'PENDING');
+    await power(host, 'stop', uid);
+    host.clock.advance(600_000);
+    await many();
+    expect(host.vm(uid).state.is).toBe('STOPPED');
+  });
+
+  test('goes on under the next daemon', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.obeysPower = false;
+    void power(host, 'stop', uid, 20_000);
+    await eventually('the button is pressed', () => host.world.calls.includes('press power'));
+    host.world.calls.length = 0;
+    await host.restart();
+    await eventually('it is pressed again', () => host.world.calls.includes('press power'));
+    await host.untilLater(uid, 'STOPPED');
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+
+  test('gives way to a delete', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.obeysPower = false;
+    const stopped = power(host, 'stop', uid);
+    stopped.catch(() => undefined);
+    await eventually('the button is pressed', () => host.world.calls.includes('press power'));
+    await host.delete(uid);
+    await host.until(uid, 'gone');
+    await expect(stopped).rejects.toMatchObject({ kind: 'refused' });
+    expect(host.world.thingsOf(uid)).toEqual([]);
+  });
+
+  test('said twice is one stop, as soon as the more impatient wants it', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.obeysPower = false;
+    const first = power(host, 'stop', uid, 60_000);
+    await many();
+    const second = power(host, 'stop', uid, 0);
+    expect((await second).state.is).toBe('STOPPED');
+    expect((await first).state.is).toBe('STOPPED');
+    expect((await power(host, 'stop', uid)).state.is).toBe('STOPPED');
+  });
+});
+
+describe('start', () => {
+  test('brings back what was stopped, as it was', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const before = host.vm(uid);
+    await power(host, 'stop', uid);
+    const vm = await power(host, 'start', uid);
+    expect(vm).toMatchObject({ state: { is: 'CREATED', message: 'The guest runs' }, retry: 0, made: before.made });
+    expect(host.world.vmmsOf(uid)).toHaveLength(1);
+    expect(await host.audit()).toMatchObject(CLEAN);
+  });
+
+  test('brings back what is FAILED, and waits for no back-off', async () => {
+    const host = new FakeHost();
+    const uid = await running(host, { restartPolicy: 'NEVER' });
+    host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    await host.until(uid, 'FAILED');
+    expect((await power(host, 'start', uid)).state.is).toBe('CREATED');
+
+    const loop = await running(host, { id: 'loop' });
+    host.world.kill(host.world.vmmsOf(loop)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    await host.until(loop, 'PENDING');
+    expect((await power(host, 'start', loop)).state.is).toBe('CREATED');
+  });
+
+  test('with no time answers at once, and what fails is tried again', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    await power(host, 'stop', uid);
+    host.world.next('vmm', fail(new Fault('refused', 'no QEMU', { reason: 'ProviderUnavailable' })));
+    expect((await power(host, 'start', uid, 0)).state.is).toBe('PENDING');
+    await eventually('it failed', () => host.vm(uid).retry === 1);
+    await host.untilLater(uid, 'CREATED');
+  });
+});
+
+describe('reboot', () => {
+  test('leaves process and state as they are', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const [pid] = host.world.vmmsOf(uid);
+    const vm = await power(host, 'reboot', uid);
+    expect(vm).toMatchObject({ state: { is: 'CREATED' }, retry: 0 });
+    expect(host.world.calls.filter((call) => call === 'reboot')).toHaveLength(1);
+    expect(host.world.vmmsOf(uid)).toEqual([pid]);
+  });
+
+  test('ends and starts what does not answer, which counts as no death', async () => {
+    const host = new FakeHost();
+    const uid = await running(host, { restartPolicy: 'NEVER' });
+    const [pid] = host.world.vmmsOf(uid);
+    host.world.next('reboot', fail(new Fault('tool', 'no answer', { reason: 'VmmUnreachable' })));
+    expect(await power(host, 'reboot', uid)).toMatchObject({ state: { is: 'CREATED' }, retry: 0 });
+    expect(host.world.vmmsOf(uid)).not.toEqual([pid]);
+    expect(host.world.vmmsOf(uid)).toHaveLength(1);
+  });
+
+  test('goes on under the next daemon, also where the guest ended meanwhile', async () => {
+    for (const isDead of [false, true]) {
+      const host = new FakeHost();
+      const uid = await running(host);
+      host.world.next('reboot', hang);
+      void power(host, 'reboot', uid).catch(() => undefined);
+      await eventually('it reboots', () => host.world.calls.includes('reboot'));
+      host.life.dead = true;
+      if (isDead) host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'VmmKilled', message: 'unseen' });
+      await host.restart();
+      await eventually(
+        'it has rebooted',
+        () => host.vm(uid).asked === undefined && host.vm(uid).state.is === 'CREATED',
+      );
+      expect(host.vm(uid).retry).toBe(0);
+    }
+  });
+
+  test('is given up for a stop', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.next('reboot', hang);
+    const rebooted = power(host, 'reboot', uid);
+    rebooted.catch(() => undefined);
+    await eventually('it reboots', () => host.world.calls.includes('reboot'));
+    await expect(power(host, 'pause', uid)).rejects.toMatchObject({ kind: 'conflict' });
+    await power(host, 'stop', uid);
+    await expect(rebooted).rejects.toBeInstanceOf(Fault);
+    expect(host.vm(uid).state.is).toBe('STOPPED');
+  });
+});
+
+test('pause and resume are the guest’s, and said twice do no harm', async () => {
+  const host = new FakeHost();
+  const uid = await running(host);
+  for (const _ of [1, 2]) expect((await power(host, 'pause', uid)).state.is).toBe('PAUSED');
+  await expect(power(host, 'reboot', uid)).rejects.toMatchObject({ kind: 'refused' });
+  await expect(power(host, 'start', uid)).rejects.toMatchObject({ kind: 'refused' });
+  await host.restart();
+  expect(host.vm(uid).state.is).toBe('PAUSED');
+  for (const _ of [1, 2]) expect((await power(host, 'resume', uid)).state.is).toBe('CREATED');
+  expect(host.world.calls.filter((call) => call === 'pause' || call === 'resume')).toEqual(['pause', 'resume']);
+});
+
+describe('a verb in the wrong state is refused with what would do', () => {
+  const states: readonly [string, (host: FakeHost) => Promise<Uid>, readonly PowerVerb[]][] = [
+    [
+      'STOPPED',
+      async (host) => {
+        const uid = await running(host);
+        await power(host, 'stop', uid);
+        return uid;
+      },
+      ['reboot', 'pause', 'resume'],
+    ],
+    [
+      'FAILED',
+      async (host) => {
+        host.world.next('vmm', fail(new Fault('refused', 'no', { reason: 'ProviderRefused' })));
+        const uid = await host.create();
+        await host.until(uid, 'FAILED');
+        return uid;
+      },
+      ['stop', 'reboot', 'pause', 'resume'],
+    ],
+    [
+      'PENDING',
+      async (host) => {
+        host.world.always('volume', hang);
+        return host.create();
+      },
+      ['reboot', 'pause', 'resume'],
+    ],
+    [
+      'DELETING',
+      async (host) => {
+        host.world.always('undo vmm', hang);
+        const uid = await running(host);
+        await host.delete(uid);
+        return uid;
+      },
+      ['start', 'stop', 'reboot', 'pause', 'resume'],
+    ],
+  ];
+  test.each(states)('%s', async (state, prepare, verbs) => {
+    const host = new FakeHost();
+    const uid = await prepare(host);
+    expect(host.vm(uid).state.is).toBe(state);
+    for (const verb of verbs)
+      await expect(power(host, verb, uid), verb).rejects.toMatchObject({
+        kind: 'refused',
+        message: expect.stringMatching(new RegExp(`^Cannot ${verb} microVM .*: it is ${state} .*; only `)),
+      });
+  });
+
+  test('beside a stop all but another stop is refused as a conflict', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.obeysPower = false;
+    void power(host, 'stop', uid).catch(() => undefined);
+    await many();
+    for (const verb of POWER_VERBS.filter((one) => one !== 'stop' && one !== 'resume'))
+      await expect(power(host, verb, uid), verb).rejects.toMatchObject({ kind: 'conflict' });
+  });
+
+  test('what is not there is not found', async () => {
+    const host = new FakeHost();
+    for (const verb of POWER_VERBS)
+      await expect(power(host, verb, '01JDGZ0000000000000000000A' as Uid)).rejects.toMatchObject({ kind: 'not_found' });
+  });
+});

@@ -1,0 +1,114 @@
+import { Fault } from '../domain/fault.ts';
+import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
+import { mayTurn, type PowerVerb, rebooting, starting, stopping } from '../domain/power.ts';
+import { Changes } from './changes.ts';
+import { type ServiceContext, view } from './context.ts';
+import { byUid } from './find.ts';
+import { wait } from './wait.ts';
+
+export interface PowerRequest {
+  readonly uid: string;
+  /** Start: how long is waited for; 0: not at all. Stop and reboot: how long the guest may take; 0: it is not asked. */
+  readonly timeoutMs: number;
+}
+
+/** Beyond the guest's own time: to end what did not obey, and to reset. */
+const GRACE_MS = 30_000;
+
+/**
+ * A power verb: what the user wants is stored, so that it happens whatever
+ * befalls the daemon or the caller, and then waited for.
+ *
+ * @throws Fault `refused` in a state that forbids it, or once it cannot come true; `conflict` beside another verb;
+ * `timeout`; `not_found`
+ */
+export async function power(
+  context: ServiceContext,
+  verb: PowerVerb,
+  request: PowerRequest,
+  signal: AbortSignal,
+): Promise<MicroVmView> {
+  switch (verb) {
+    case 'start':
+      return start(context, request, signal);
+    case 'stop':
+      return stop(context, request, signal);
+    case 'reboot':
+      return reboot(context, request, signal);
+    case 'pause':
+    case 'resume':
+      return turn(context, verb, request, signal);
+    default:
+      return verb satisfies never;
+  }
+}
+
+async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  const vm = change(context, uid, starting);
+  if (timeoutMs === 0) return view(vm, context);
+  return wait(context, { uid, until: 'CREATED', timeoutMs }, signal);
+}
+
+async function stop(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  const by = context.clock.now() + timeoutMs;
+  change(context, uid, (vm) => stopping(vm, by));
+  return wait(context, { uid, until: 'STOPPED', timeoutMs: timeoutMs + GRACE_MS }, signal);
+}
+
+async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  using changes = new Changes(context.onChange);
+  const by = context.clock.now() + timeoutMs;
+  change(context, uid, (vm) => rebooting(vm, by));
+  const late = AbortSignal.timeout(timeoutMs + GRACE_MS);
+  for (;;) {
+    const vm = byUid(context.store, uid, true);
+    if (vm.asked?.for === 'stop') throw new Fault('conflict', `microVM ${uid} is being stopped: it was not rebooted`);
+    // One that had to be ended is being started.
+    if (!vm.asked) return wait(context, { uid, until: 'CREATED', timeoutMs: timeoutMs + GRACE_MS }, signal);
+    try {
+      await changes.next(AbortSignal.any([signal, late]));
+    } catch (cause) {
+      if (signal.aborted || !late.aborted) throw cause;
+      throw new Fault('timeout', `microVM ${uid} has not rebooted yet; it goes on`, { cause });
+    }
+  }
+}
+
+async function turn(
+  context: ServiceContext,
+  verb: 'pause' | 'resume',
+  { uid, timeoutMs }: PowerRequest,
+  signal: AbortSignal,
+): Promise<MicroVmView> {
+  const vm = byUid(context.store, uid, false);
+  if (!mayTurn(vm, verb)) return view(vm, context);
+  const running = context.running(vm.uid);
+  if (!running) throw new Fault('tool', `Cannot ${verb} microVM ${uid}: its VMM is not being watched yet; try again`);
+  const late = AbortSignal.timeout(timeoutMs);
+  try {
+    await running[verb](AbortSignal.any([signal, late]));
+  } catch (cause) {
+    if (signal.aborted || !late.aborted) throw cause;
+    throw new Fault('timeout', `Cannot ${verb} microVM ${uid}: its VMM did not answer in ${timeoutMs / 1000} s`, {
+      cause,
+    });
+  }
+  return view(byUid(context.store, uid, true), context);
+}
+
+/** Stores what is wanted, and has it looked at: what is being made for it gives way. */
+function change(
+  { store, wake }: ServiceContext,
+  uid: string,
+  transition: (vm: MicroVm) => MicroVm | undefined,
+): MicroVm {
+  const vm = byUid(store, uid, false);
+  let isNews = false;
+  const after = store.update(vm.uid, (old) => {
+    const next = transition(old);
+    isNews = next !== undefined;
+    return next;
+  });
+  if (isNews) wake.interrupt(vm.uid);
+  return after ?? vm;
+}
