@@ -1,9 +1,11 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Log } from '../ports/log.ts';
 import type { Services } from '../service/services.ts';
+import { dropin } from './dropin/services.ts';
 import type { Endpoint } from './endpoint.ts';
 import type { Gate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
+import { dropinRoutes } from './http/dropin-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
 import { nativeRoutes } from './http/routes.ts';
 import { HttpServer } from './http/server.ts';
@@ -42,8 +44,10 @@ export function createApi({ services, log, ready, gate }: ApiOptions): Api {
   const stop = new AbortController();
   const surface = native(services);
   const guard = gate && { gate };
-  const grpc = new GrpcServer({ services: surface.grpc, log, stopped: stop.signal, ...guard });
-  const surfaces = [nativeRoutes, imageRoutes].map((routes) => routes({ native: surface, log, stopped: stop.signal }));
+  const today = dropin(services);
+  const grpc = new GrpcServer({ services: [...surface.grpc, ...today.grpc], log, stopped: stop.signal, ...guard });
+  const ours = [nativeRoutes, imageRoutes].map((routes) => routes({ native: surface, log, stopped: stop.signal }));
+  const surfaces = [...ours, dropinRoutes(today)];
   const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {

@@ -73,10 +73,7 @@ type Detail = { readonly desc: GenMessage<Message>; readonly value: Message };
  * @param signal - the call's: an error after its end is the end's doing
  */
 export function wireError(thrown: unknown, log: Log, signal?: AbortSignal): WireError {
-  if (thrown instanceof Fault) {
-    const code = CODES[thrown.kind];
-    return { code, http: HTTP[code], message: cut(thrown.message), details: detailsOf(thrown) };
-  }
+  if (thrown instanceof Fault) return ofFault(thrown);
   // The library's own verdicts: malformed bytes, a message that is too large, a deadline.
   if (thrown instanceof ConnectError)
     return { code: thrown.code, http: HTTP[thrown.code], message: cut(thrown.rawMessage), details: [] };
@@ -87,6 +84,11 @@ export function wireError(thrown: unknown, log: Log, signal?: AbortSignal): Wire
   log.error('a call failed by a bug of the daemon', { error: thrown });
   const message = 'Internal error of the daemon: its log says more';
   return { code: Code.Internal, http: HTTP[Code.Internal], message, details: [] };
+}
+
+function ofFault(fault: Fault): WireError {
+  const code = CODES[fault.kind];
+  return { code, http: HTTP[code], message: cut(fault.message), details: detailsOf(fault) };
 }
 
 const isAbort = (thrown: unknown, signal: AbortSignal): boolean =>
@@ -128,6 +130,12 @@ export function connectError(thrown: unknown, log: Log, signal?: AbortSignal): C
   if (thrown instanceof ConnectError && thrown.rawMessage.length <= MAX_MESSAGE) return thrown;
   const { code, message, details } = wireError(thrown, log, signal);
   return new ConnectError(message, code, undefined, [...details], thrown);
+}
+
+/** The same for a Fault, of which there is nothing to log. */
+export function faultError(fault: Fault): ConnectError {
+  const { code, message, details } = ofFault(fault);
+  return new ConnectError(message, code, undefined, [...details], fault);
 }
 
 /** For HTTP: the body of an error, as `{code, message, details}`. */

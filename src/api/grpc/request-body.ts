@@ -1,5 +1,8 @@
 import { type DescMethod, fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { Fault } from '../../domain/fault.ts';
+import { faultError } from '../status.ts';
+import { checkBytes } from './strict-bytes.ts';
 
 /** An envelope's head: flags, and the length of its message. @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
 const HEAD_BYTES = 5;
@@ -113,8 +116,10 @@ function checkEnvelope(envelope: Uint8Array, { isBinary }: BodyForm, method: Des
 
 function checkMessage(bytes: Uint8Array, { input }: DescMethod): void {
   try {
+    checkBytes(input, bytes);
     fromBinary(input, bytes);
   } catch (cause) {
+    if (cause instanceof Fault) throw faultError(cause);
     const why = cause instanceof RangeError ? 'it is cut off or nested too deeply' : reasonOf(cause);
     throw new ConnectError(`Cannot read the message as ${input.name}: ${why}`, Code.InvalidArgument);
   }

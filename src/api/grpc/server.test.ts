@@ -405,6 +405,7 @@ test.each([ServerReflection, ServerReflectionAlpha])('reflection lists and descr
     'flintlock.microvm.v1.MicroVMService',
     'flintlock.microvm.v1.HostService',
     'flintlock.microvm.v1.ImageService',
+    'microvm.services.api.v1alpha1.MicroVM',
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
     'grpc.reflection.v1alpha.ServerReflection',

@@ -7,7 +7,7 @@ import {
   ServerInfoResponseSchema,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import type { AuditReport, ServerInfo } from '../../service/services.ts';
-import { int32, int64 } from './numbers.ts';
+import { int32, int64 } from '../numbers.ts';
 
 export function infoToWire(info: ServerInfo): ServerInfoResponse {
   return create(ServerInfoResponseSchema, {

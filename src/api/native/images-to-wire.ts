@@ -11,7 +11,7 @@ import {
   PullImageResponseSchema,
 } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import type { ImageList, ImageView, PrunedImages, PullNews } from '../../service/services.ts';
-import { int32, int64 } from './numbers.ts';
+import { int32, int64 } from '../numbers.ts';
 
 export const imageToWire = (image: ImageView): Image =>
   create(ImageSchema, {

@@ -10,9 +10,9 @@ import type {
 } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
+import { int64 } from '../numbers.ts';
 import { imagesToWire, imageToWire, prunedToWire, pullNewsToWire } from './images-to-wire.ts';
 import type { Call } from './microvms.ts';
-import { int64 } from './numbers.ts';
 
 /** The verbs of ImageService. */
 export class Images {

@@ -12,9 +12,9 @@ import {
   MicroVMStatus_MicroVMState,
   Mount_MountType,
 } from '../../gen/types/microvm_pb.ts';
+import { int32, int64 } from '../numbers.ts';
 import { specToDraft } from './from-wire.ts';
 import { infoToWire } from './host-to-wire.ts';
-import { int32, int64 } from './numbers.ts';
 import { eventToWire, vmToWire } from './to-wire.ts';
 
 test('a running microVM', () => {

@@ -33,7 +33,7 @@ import {
   VolumeStatusSchema,
 } from '../../gen/types/microvm_pb.ts';
 import type { WatchedEvent } from '../../service/services.ts';
-import { int32, int64 } from './numbers.ts';
+import { int32, int64 } from '../numbers.ts';
 
 const STATES = {
   PENDING: MicroVMStatus_MicroVMState.PENDING,

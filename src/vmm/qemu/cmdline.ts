@@ -1,4 +1,5 @@
 import { diskName } from '../../domain/guest-words.ts';
+import { wordsOf } from '../../domain/kernel-words.ts';
 import type { VmmDisk } from '../../ports/vmm.ts';
 
 export interface CommandLineFacts {
@@ -43,22 +44,6 @@ export function keysOf(cmdline: string): ReadonlySet<string> {
     keys.add(keyOf(word));
   }
   return keys;
-}
-
-/** Splits as Linux does: at white space outside of double quotes (lib/cmdline.c, next_arg). */
-function wordsOf(cmdline: string): readonly string[] {
-  const words: string[] = [];
-  let word = '';
-  let quoted = false;
-  for (const char of cmdline) {
-    if (char === '"') quoted = !quoted;
-    if (/\s/.test(char) && !quoted) {
-      if (word) words.push(word);
-      word = '';
-    } else word += char;
-  }
-  if (word) words.push(word);
-  return words;
 }
 
 /** A word's key: Linux takes `-` and `_` in it for the same; `ro` and `rw` are two values of one. */

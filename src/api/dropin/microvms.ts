@@ -1,0 +1,97 @@
+import { Fault } from '../../domain/fault.ts';
+import type {
+  CreateMicroVMRequest,
+  DeleteMicroVMRequest,
+  GetMicroVMRequest,
+  ListMicroVMsRequest,
+} from '../../gen/dropin/services/microvms_pb.ts';
+import type { MicroVM } from '../../gen/dropin/types/microvm_pb.ts';
+import type { Services, Target } from '../../service/services.ts';
+import { inOurNames, notFound, noUid, refuseNative } from './faults.ts';
+import { specToDraft } from './from-wire.ts';
+import { vmToWire } from './to-wire.ts';
+
+interface Answer {
+  readonly microvm: MicroVM;
+}
+
+/** What a handler needs to know of its call; connect's HandlerContext is one. */
+interface Call {
+  readonly signal: AbortSignal;
+}
+
+/** How many records ListMicroVMsStream holds at once. */
+const STREAM_PAGE = 200;
+
+/** The verbs of the service that today's clients call, for gRPC and HTTP alike. */
+export class DropinMicroVms {
+  readonly #services: Services;
+
+  constructor(services: Services) {
+    this.#services = services;
+  }
+
+  /** Several microVMs may have one namespace and id: clients know them by uid. */
+  async createMicroVM({ microvm }: CreateMicroVMRequest): Promise<Answer> {
+    if (!microvm) throw Fault.invalid([{ field: 'microvm', description: 'must hold the spec to create' }]);
+    refuseNative(microvm);
+    try {
+      return { microvm: vmToWire(await this.#services.create(specToDraft(microvm), { uniqueId: false })) };
+    } catch (error) {
+      throw inOurNames(error, microvm);
+    }
+  }
+
+  async getMicroVM({ uid }: GetMicroVMRequest): Promise<Answer> {
+    return named('get', uid, async (target) => {
+      return { microvm: vmToWire(await this.#services.get(target, { showDeleted: false })) };
+    });
+  }
+
+  async deleteMicroVM({ uid }: DeleteMicroVMRequest): Promise<object> {
+    return named('delete', uid, async (target) => {
+      await this.#services.delete(target);
+      return {};
+    });
+  }
+
+  async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[] }> {
+    const { vms } = await this.#services.list({ ...filterOf(request), pageSize: 0, pageToken: '' });
+    return { microvm: vms.map(vmToWire) };
+  }
+
+  /** Reads page by page, so that a long list takes no more memory than a short one. */
+  async *listMicroVMsStream(request: ListMicroVMsRequest, { signal }: Call): AsyncGenerator<Answer> {
+    let pageToken = '';
+    do {
+      signal.throwIfAborted();
+      const page = await this.#services.list({ ...filterOf(request), pageSize: STREAM_PAGE, pageToken });
+      for (const vm of page.vms) yield { microvm: vmToWire(vm) };
+      pageToken = page.nextPageToken;
+    } while (pageToken !== '');
+  }
+}
+
+const filterOf = ({ namespace, name = '' }: ListMicroVMsRequest) => ({
+  namespace,
+  ...(name !== '' && { id: name }),
+  labelSelector: '',
+  showDeleted: false,
+});
+
+async function named<T>(verb: string, uid: string, act: (target: Target) => Promise<T>): Promise<T> {
+  if (uid === '') throw noUid();
+  try {
+    return await act(targetOf(uid));
+  } catch (error) {
+    throw error instanceof Fault && error.kind === 'not_found' ? notFound(verb, uid) : error;
+  }
+}
+
+/** A client is known that names microVMs by `namespace/id`; a uid has no slash. Of several none is taken. */
+function targetOf(uid: string): Target {
+  const slash = uid.indexOf('/');
+  if (slash < 0) return { uid };
+  // Without an id nobody is named: as a uid it is not found.
+  return slash === uid.length - 1 ? { uid } : { namespace: uid.slice(0, slash), id: uid.slice(slash + 1) };
+}

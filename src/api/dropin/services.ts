@@ -1,0 +1,15 @@
+import { MicroVM } from '../../gen/dropin/services/microvms_pb.ts';
+import type { Services } from '../../service/services.ts';
+import { type Served, served } from '../served.ts';
+import { DropinMicroVms } from './microvms.ts';
+
+/** The surface for today's clients: the same verbs over gRPC and HTTP. */
+export interface Dropin {
+  readonly microvms: DropinMicroVms;
+  readonly grpc: readonly Served[];
+}
+
+export function dropin(services: Services): Dropin {
+  const microvms = new DropinMicroVms(services);
+  return { microvms, grpc: [served(MicroVM, microvms)] };
+}
