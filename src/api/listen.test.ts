@@ -23,6 +23,12 @@ test('port 0 becomes the real port; a taken one is named', async () => {
   });
 });
 
+test('connections are bounded: guests need files too', async () => {
+  const made = server();
+  await listen(made, { kind: 'tcp', host: 'localhost', port: 0 });
+  expect(made.maxConnections).toBe(4_096);
+});
+
 test('an address that is not ours is refused', async () => {
   const wrong = listen(server(), { kind: 'tcp', host: '192.0.2.1', port: 0 });
   await expect(wrong).rejects.toMatchObject({ kind: 'refused', message: expect.stringContaining('no such address') });

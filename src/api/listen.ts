@@ -12,6 +12,11 @@ export interface ListenOptions {
 
 /** Owner and group may speak to the daemon, nobody else. */
 const SOCKET_MODE = 0o660;
+/**
+ * Of one listener at a time: more are hung up on. The daemon needs files for
+ * its guests too, and callers that dawdle must not take them all.
+ */
+const MAX_CONNECTIONS = 4_096;
 /** How long a socket's owner may take to accept before it counts as there. */
 const PROBE_MS = 1_000;
 
@@ -23,6 +28,7 @@ const PROBE_MS = 1_000;
  */
 export async function listen(server: Server, endpoint: Endpoint, options: ListenOptions = {}): Promise<Endpoint> {
   if (endpoint.kind === 'unix') await makeRoom(endpoint.path);
+  server.maxConnections = MAX_CONNECTIONS;
   await bind(server, endpoint);
   if (endpoint.kind === 'unix') {
     if (options.socketGid !== undefined) await chown(endpoint.path, -1, options.socketGid);

@@ -1,4 +1,6 @@
+import { once } from 'node:events';
 import { connect as connectHttp2 } from 'node:http2';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { fromBinary, toBinary } from '@bufbuild/protobuf';
 import { type DescriptorProto, FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
@@ -7,6 +9,7 @@ import * as grpc from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { scratchDirectory, startApi, transportTo } from '../../../test/support/api.ts';
 import { fakeServices, SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
+import { memoryLog } from '../../../test/support/memory-log.ts';
 import { Fault } from '../../domain/fault.ts';
 import { HostService } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import {
@@ -22,6 +25,7 @@ import { ServerReflection as ServerReflectionAlpha } from '../../gen/grpc/reflec
 import { Health } from '../../gen/health/v1/health_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Endpoint, formatEndpoint } from '../endpoint.ts';
+import { GrpcServer } from './server.ts';
 
 const SERVICE = '/flintlock.microvm.v1.MicroVMService';
 
@@ -442,4 +446,22 @@ test('AttachConsole goes both ways at once, and its first message names the cons
   await expect(text([{ uid: SAMPLE_UID, tailBytes: -1n }])).rejects.toMatchObject({ code: Code.InvalidArgument });
   await expect(text([{ uid: SAMPLE_UID }, { uid: SAMPLE_UID }])).rejects.toMatchObject({ code: Code.InvalidArgument });
   await expect(text([{ uid: 'x' }])).rejects.toMatchObject({ code: Code.NotFound });
+});
+
+test('a connection that says nothing is hung up on, one that greets is not', async () => {
+  const options = { services: [], log: memoryLog(), stopped: new AbortController().signal, greetingMs: 100 };
+  const server = new GrpcServer(options);
+  onTestFinished(() => server.destroy());
+  const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  const port = endpoint.kind === 'tcp' ? endpoint.port : 0;
+  const greeted = connectHttp2(`http://127.0.0.1:${port}`);
+  onTestFinished(() => greeted.destroy());
+  await once(greeted, 'remoteSettings');
+  const silent = connect(port, '127.0.0.1');
+  const half = connect(port, '127.0.0.1', () => half.write('PRI * HTTP/2.0\r\n'));
+  half.resume();
+  silent.resume();
+  await Promise.all([once(silent, 'close'), once(half, 'close')]);
+  await new Promise((done, fail) => greeted.ping((error) => (error ? fail(error) : done(undefined))));
+  expect(greeted.remoteSettings.maxConcurrentStreams).toBe(1_000);
 });

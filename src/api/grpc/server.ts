@@ -25,12 +25,18 @@ export interface GrpcOptions {
   readonly gate?: Gate;
   /** Ends the calls that are under way; aborted with a ConnectError. */
   readonly stopped: AbortSignal;
+  /** How long a connection may take to greet in HTTP/2; 30 s by default. */
+  readonly greetingMs?: number;
 }
 
 /** Also the limit of grpc's own libraries. */
 const MAX_MESSAGE_BYTES = 4 << 20;
 /** Percent-encoded, of the 64 KiB of headers that Node's client takes; our own messages are shorter. */
 const MAX_TRAILER = 20_000;
+/** Of one connection at a time. A caller that does not know it (gRPC libraries do) is told REFUSED_STREAM. */
+const MAX_STREAMS = 1_000;
+/** As for HTTP: from the connection to the first that it says. */
+const GREETING_MS = 30_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
@@ -38,23 +44,29 @@ const MAX_DEADLINE_MS = 2 ** 31 - 1;
 export class GrpcServer {
   readonly #handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
   readonly #log: Log;
+  readonly #greetingMs: number;
   readonly #servers = new Set<Http2Server>();
   readonly #sessions = new Set<ServerHttp2Session>();
   readonly #sockets = new Set<Socket>();
 
   constructor(options: GrpcOptions) {
     this.#log = options.log;
+    this.#greetingMs = options.greetingMs ?? GREETING_MS;
     this.#handle = handler(options);
   }
 
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
-    const server = createServer(this.#handle);
+    const server = createServer({ settings: { maxConcurrentStreams: MAX_STREAMS } }, this.#handle);
     server.on('connection', (socket: Socket) => {
       this.#sockets.add(socket);
       socket.on('close', () => this.#sockets.delete(socket));
     });
     server.on('session', (session) => {
+      // One that never says anything would hold a file of ours for as long as it likes.
+      const silent = setTimeout(() => session.destroy(), this.#greetingMs);
+      session.once('remoteSettings', () => clearTimeout(silent));
+      session.once('close', () => clearTimeout(silent));
       this.#sessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
       session.on('error', (error) => this.#log.debug('a gRPC connection failed', { error: error.message }));
