@@ -32,6 +32,8 @@ export interface FuzzReport {
 
 /** So many are made of one seed at a time. */
 const BATCH = 50;
+/** Of the findings; the rest is only counted. */
+const SHOWN = 30;
 /** Callers at a time. */
 const CALLERS = 24;
 const IDLERS = 25;
@@ -68,6 +70,10 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   const attacks = sequence(arbitrary, seed, from, requests);
   const end = performance.now() + seconds * 1_000;
   let done = 0;
+  const found = (finding: string): void => {
+    findings.push(finding);
+    if (findings.length <= SHOWN) say(`FOUND ${finding}`);
+  };
 
   const work = async (until: number): Promise<void> => {
     const caller = new Caller(target.sockets);
@@ -79,8 +85,7 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
       const { index, attack } = next.value;
       const { word, finding } = await caller.run(attack);
       answers.set(word, (answers.get(word) ?? 0) + 1);
-      if (finding !== undefined)
-        findings.push(`--seed ${seed} --from ${index} --requests 1: ${describe(attack)}: ${finding}`);
+      if (finding !== undefined) found(`--seed ${seed} --from ${index} --requests 1: ${describe(attack)}: ${finding}`);
     }
     caller.close();
   };
@@ -88,9 +93,7 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
 
   let tidying = Promise.resolve();
   const janitor = setInterval(() => {
-    tidying = tidying
-      .then(() => target.tidy())
-      .catch((error: unknown) => void findings.push(`the list failed: ${error}`));
+    tidying = tidying.then(() => target.tidy()).catch((error: unknown) => found(`the list failed: ${error}`));
   }, TIDY_MS);
   const began = performance.now();
   const canary = new Canary(target);
@@ -110,18 +113,17 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   const sung = await canary.stop();
   const after = await target.settled();
 
-  findings.push(...canary.failures.map((failure) => `another caller, meanwhile: ${failure}`));
-  if (sung.maxMs > CANARY_MAX_MS) findings.push(`another caller waited ${sung.maxMs.toFixed(0)} ms`);
-  findings.push(...target.bugs().map((line) => `the log says: ${line.slice(0, 1_000)}`));
+  for (const failure of canary.failures) found(`another caller, meanwhile: ${failure}`);
+  if (sung.maxMs > CANARY_MAX_MS) found(`another caller waited ${sung.maxMs.toFixed(0)} ms`);
+  for (const line of target.bugs()) found(`the log says: ${line.slice(0, 1_000)}`);
   const growth = after.heapBytes + after.externalBytes - before.heapBytes - before.externalBytes;
-  if (growth > HEAP_GROWTH)
-    findings.push(`the daemon holds ${(growth / MIB).toFixed(1)} MiB more than after its warm-up`);
+  if (growth > HEAP_GROWTH) found(`the daemon holds ${(growth / MIB).toFixed(1)} MiB more than after its warm-up`);
   const pages = after.rssBytes - before.rssBytes;
-  if (pages > RSS_GROWTH) findings.push(`the daemon is ${(pages / MIB).toFixed(1)} MiB larger than after its warm-up`);
+  if (pages > RSS_GROWTH) found(`the daemon is ${(pages / MIB).toFixed(1)} MiB larger than after its warm-up`);
   const files = target.openFiles() - filesBefore;
-  if (files > CALLERS) findings.push(`the daemon has ${files} more files open than after its warm-up`);
+  if (files > CALLERS) found(`the daemon has ${files} more files open than after its warm-up`);
   const { leaked, missing } = await target.host.audit();
-  if (leaked.length + missing.length > 0) findings.push(`the audit: leaked ${leaked}, missing ${missing}`);
+  if (leaked.length + missing.length > 0) found(`the audit: leaked ${leaked}, missing ${missing}`);
   return {
     requests: done,
     seconds: (performance.now() - began) / 1_000,

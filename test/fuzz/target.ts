@@ -68,8 +68,7 @@ export class FuzzTarget {
   async tidy(): Promise<void> {
     const { microvm } = await this.host.vms.listMicroVMs({});
     for (const { spec } of microvm)
-      if (spec && spec.namespace !== 'kept')
-        await this.host.vms.deleteMicroVM({ uid: spec.uid }).catch(() => undefined); // gone meanwhile
+      if (spec && spec.uid !== this.guest) await this.host.vms.deleteMicroVM({ uid: spec.uid }).catch(() => undefined); // gone meanwhile
   }
 
   async memory(): Promise<Memory> {

@@ -248,6 +248,34 @@ test('messages within messages without end are refused, and nothing else happens
   expect(await client(Health).check({})).toMatchObject({ status: 1 });
 });
 
+test.each([
+  { 'grpc-timeout': '99999999H' },
+  { 'grpc-timeout': '35792M' },
+  { 'grpc-timeout': '20S' },
+  { 'connect-timeout-ms': '9999999999', 'content-type': 'application/proto' },
+])('a deadline beyond every timer is none: %j', async (headers) => {
+  const warnings: Error[] = [];
+  const warn = (warning: Error): void => void warnings.push(warning);
+  process.on('warning', warn);
+  onTestFinished(() => void process.off('warning', warn));
+  const { grpc: endpoint } = await startApi();
+  const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
+  onTestFinished(() => session.destroy());
+  const path = '/grpc.health.v1.Health/Check';
+  const stream = session.request({ ':method': 'POST', ':path': path, 'content-type': 'application/grpc', ...headers });
+  let status = '';
+  stream.on('response', (answer) => {
+    status = `${answer[':status']}`;
+  });
+  stream.on('trailers', (trailers) => {
+    status += ` ${trailers['grpc-status']}`;
+  });
+  stream.resume().end('content-type' in headers ? Buffer.alloc(0) : Buffer.alloc(5));
+  await once(stream, 'close');
+  expect(status).toMatch(/^200( 0)?$/);
+  expect(warnings).toEqual([]);
+});
+
 test("the caller's deadline and its cancelling end our work", async () => {
   const ended: unknown[] = [];
   let started = 0;

@@ -112,6 +112,7 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
     const handle = paths.get(path);
     if (!handle) return unknownMethod(path, request, response);
     const universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    boundDeadline(universal.header);
     const type = request.headers['content-type'] ?? '';
     const body = checkedBody(bytesOf(universal.body), type, handle.method, MAX_MESSAGE_BYTES);
     const answered = await handle({ ...universal, body });
@@ -126,6 +127,17 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
       if (!response.stream.destroyed) response.stream.close();
     });
   };
+}
+
+/** A deadline in so many hours is none: the library would refuse it, and set a timer that passes at once. */
+function boundDeadline(headers: Headers): void {
+  const [, count, unit = ''] = /^(\d{1,8})([HMS])$/.exec(headers.get('grpc-timeout') ?? '') ?? [];
+  const seconds = Number(count) * ({ H: 3_600, M: 60 }[unit] ?? 1);
+  if (seconds * 1_000 > MAX_DEADLINE_MS) headers.set('grpc-timeout', `${Math.floor(MAX_DEADLINE_MS / 1_000)}S`);
+  // Connect's is in milliseconds, of at most ten digits.
+  const connect = headers.get('connect-timeout-ms') ?? '';
+  if (/^\d{10}$/.test(connect) && Number(connect) > MAX_DEADLINE_MS)
+    headers.set('connect-timeout-ms', String(MAX_DEADLINE_MS));
 }
 
 /** The adapter reads no JSON: what it hands on is bytes. */
