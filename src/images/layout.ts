@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import type { Files } from '../ports/host.ts';
 import { type Descriptor, type Manifest, parseManifest } from './manifest.ts';
 
@@ -10,9 +11,9 @@ export const MAX_MANIFEST_BYTES = 4 << 20;
  * @see https://specs.opencontainers.org/image-spec/image-layout/
  */
 export async function readIndex(files: Files, directory: string): Promise<readonly Descriptor[] | undefined> {
-  const text = await readRegular(files, `${directory}/index.json`);
-  if (text === undefined) return undefined;
-  const index = parseManifest(text);
+  const data = await readRegular(files, `${directory}/index.json`);
+  if (data === undefined) return undefined;
+  const index = parseManifest(new TextDecoder().decode(data));
   if (index.is !== 'index') throw new Error('its index.json is no index');
   return index.manifests;
 }
@@ -23,16 +24,24 @@ export async function readManifest(files: Files, directory: string, digest: stri
   return text === undefined ? undefined : parseManifest(text);
 }
 
-/** A small blob, as text. @throws Error as {@link readIndex} */
-export const readBlob = (files: Files, directory: string, digest: string): Promise<string | undefined> =>
-  readRegular(files, `${directory}/blobs/${digest.replace(':', '/')}`);
+/**
+ * A small blob, as text. It must be what its digest says: under that digest
+ * what it leads to is kept, for whoever asks for the same one elsewhere.
+ * @throws Error as {@link readIndex}
+ */
+export async function readBlob(files: Files, directory: string, digest: string): Promise<string | undefined> {
+  const data = await readRegular(files, `${directory}/blobs/${digest.replace(':', '/')}`);
+  if (data === undefined) return undefined;
+  if (`sha256:${createHash('sha256').update(data).digest('hex')}` !== digest)
+    throw new Error(`a part of it is not what its digest says (${digest})`);
+  return new TextDecoder().decode(data);
+}
 
 /** A symlink is not followed: it could lead out of the allowed directories. A FIFO would never end. */
-async function readRegular(files: Files, path: string): Promise<string | undefined> {
+async function readRegular(files: Files, path: string): Promise<Uint8Array | undefined> {
   const info = await files.stat(path);
   if (!info) return undefined;
   if (info.kind !== 'file') throw new Error('a part of its layout is no regular file');
   if (info.sizeBytes > MAX_MANIFEST_BYTES) throw new Error('a manifest in it is larger than 4 MiB');
-  const data = await files.read(path, { maxBytes: MAX_MANIFEST_BYTES });
-  return data && new TextDecoder().decode(data);
+  return files.read(path, { maxBytes: MAX_MANIFEST_BYTES });
 }

@@ -2,7 +2,7 @@ import type { Semaphore } from '../base/semaphore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { OnBytes } from '../ports/images.ts';
-import { type Bounds, requireSpread, treeWatch } from './bounds.ts';
+import { type Bounds, requireFewLayers, requireSpread, treeWatch } from './bounds.ts';
 import type { CachePaths } from './cache-paths.ts';
 import { explain, PullFault } from './failures.ts';
 import { readBlob, readIndex, readManifest } from './layout.ts';
@@ -65,6 +65,7 @@ export async function pull(
   const place = paths.tree(resolved.digest);
   const layout = `${place.work}/layout`;
   const image = await options.lookup.forPlatform(reference, resolved, options.platform, signal);
+  if (image) requireFewLayers(image.layers.length, name, options.bounds);
   const total = image ? layerBytes(image.layers) : 0;
   await files.makeDirectory(paths.trees, 0o700);
   await files.makeDirectory(layout, 0o700);
@@ -150,11 +151,16 @@ async function requireUnmoved(
     });
 }
 
-async function checkPlatform(layout: string, name: string, { files, platform }: PullOptions): Promise<Platform> {
+async function checkPlatform(
+  layout: string,
+  name: string,
+  { files, platform, bounds }: PullOptions,
+): Promise<Platform> {
   const found = await asInvalidAsync(name, async () => {
     const digest = (await readIndex(files, layout))?.find((entry) => entry.name === PULLED_TAG)?.digest;
     const manifest = digest === undefined ? undefined : await readManifest(files, layout, digest);
     if (manifest?.is !== 'image') throw new Error('what was copied has no manifest');
+    requireFewLayers(manifest.layers.length, name, bounds);
     const config = await readBlob(files, layout, manifest.config.digest);
     if (config === undefined) throw new Error('what was copied has no configuration');
     return parsePlatform(config);

@@ -11,6 +11,10 @@ export interface TarEntry {
   /** Major and minor number. */
   readonly device?: readonly [number, number];
   readonly xattrs?: Readonly<Record<string, string | Uint8Array>>;
+  /** Further records of the pax header, such as `path`. */
+  readonly pax?: Readonly<Record<string, string | Uint8Array>>;
+  /** In place of the name, for bytes that are no text. */
+  readonly nameBytes?: Uint8Array;
 }
 
 const TYPES = {
@@ -32,8 +36,10 @@ export function tar(entries: readonly TarEntry[]): Buffer {
 function blocks(entry: TarEntry): Buffer[] {
   const data = Buffer.from(entry.data ?? '');
   const own = [header(entry, TYPES[entry.type ?? 'file'], data.length), padded(data)];
-  if (!entry.xattrs) return own;
-  const pax = Buffer.concat(Object.entries(entry.xattrs).map(([name, value]) => record(`SCHILY.xattr.${name}`, value)));
+  const xattrs = Object.entries(entry.xattrs ?? {}).map(([name, value]) => [`SCHILY.xattr.${name}`, value] as const);
+  const records = [...xattrs, ...Object.entries(entry.pax ?? {})];
+  if (records.length === 0) return own;
+  const pax = Buffer.concat(records.map(([name, value]) => record(name, value)));
   return [header({ name: 'PaxHeader' }, 'x', pax.length), padded(pax), ...own];
 }
 
@@ -57,7 +63,8 @@ function header(entry: TarEntry, type: string, size: number): Buffer {
   const octal = (value: number, at: number, length: number): void => {
     block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
   };
-  block.write(entry.name, 0, 100);
+  if (entry.nameBytes) block.set(entry.nameBytes.subarray(0, 100));
+  else block.write(entry.name, 0, 100);
   octal(entry.mode ?? (entry.type === 'directory' ? 0o755 : 0o644), 100, 8);
   octal(entry.uid ?? 0, 108, 8);
   octal(entry.gid ?? 0, 116, 8);
