@@ -51,8 +51,11 @@ test('an error by the end of the call is that end, a bug after it stays a bug', 
   expect(wireError(plain.reason, log, plain).code).toBe(Code.Canceled);
   const late = AbortSignal.abort(new ConnectError('late', Code.DeadlineExceeded));
   expect(wireError(new DOMException('x', 'AbortError'), log, late).code).toBe(Code.DeadlineExceeded);
+  const written = Object.assign(new Error('Cannot call write'), { code: 'ERR_STREAM_DESTROYED' });
+  expect(wireError(written, log, plain).code).toBe(Code.Canceled);
   expect(log.lines).toEqual([]);
   expect(wireError(new TypeError('bug'), log, plain).code).toBe(Code.Internal);
+  expect(wireError(written, log, new AbortController().signal).code).toBe(Code.Internal);
 });
 
 test('a request that is wrong in a thousand places gets an answer that fits', () => {

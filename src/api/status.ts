@@ -93,7 +93,19 @@ function ofFault(fault: Fault): WireError {
 
 const isAbort = (thrown: unknown, signal: AbortSignal): boolean =>
   thrown === signal.reason ||
-  (thrown instanceof Error && (thrown.name === 'AbortError' || thrown.name === 'TimeoutError'));
+  (thrown instanceof Error && (thrown.name === 'AbortError' || thrown.name === 'TimeoutError' || isHungUp(thrown)));
+
+/** What Node says of writing to a caller who is not there any more. */
+const HUNG_UP = new Set<unknown>([
+  'ERR_STREAM_DESTROYED',
+  'ERR_STREAM_PREMATURE_CLOSE',
+  'ERR_STREAM_WRITE_AFTER_END',
+  'ERR_HTTP2_INVALID_STREAM',
+  'ERR_HTTP2_STREAM_ERROR',
+  'ECONNRESET',
+  'EPIPE',
+]);
+const isHungUp = (error: Error): boolean => 'code' in error && HUNG_UP.has(error.code);
 
 function detailsOf(fault: Fault): readonly Detail[] {
   const details: Detail[] = [];
