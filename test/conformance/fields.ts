@@ -30,7 +30,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'Initrd.image': /^kernel\/initrd-alone/,
   'Initrd.filename': /^kernel\/initrd-filename/,
   'NetworkInterface.guest_device_name': /^(interfaces|cloud-init)\/guest_device_name/,
-  'NetworkInterface.type': /^interfaces\/tap/,
+  'NetworkInterface.type': /^interfaces\/(tap|macvtap)/,
   'NetworkInterface.allow_metadata_req': /^metadata\/(allow|disk-where)/,
   'NetworkInterface.guest_mac': /^interfaces\/guest_mac/,
   'NetworkInterface.address': /^(interfaces|cloud-init)\/(address|gateway|dns)/,

@@ -1,7 +1,7 @@
 import type { Images } from './images.ts';
-import { GATEWAY } from './lab.ts';
+import { GATEWAY, PARENT, PEER } from './lab.ts';
 import { type Group, judged, type Seen } from './row.ts';
-import { reporting, tap } from './specs.ts';
+import { macvtap, reporting, tap } from './specs.ts';
 
 const MACS = ['02:00:5e:00:00:0a', '02:00:5e:00:00:0b'] as const;
 
@@ -144,6 +144,77 @@ export const interfaces: Group = {
       ],
     },
     {
+      name: 'macvtap',
+      guests: (images) => ({
+        lan: reporting(images, {
+          interfaces: [macvtap('eth0', { allowMetadataReq: true, guestMac: '02:00:5e:00:00:0c' }), macvtap('eth1')],
+          metadata: { color: btoa('green') },
+        }),
+        fixed: reporting(images, { interfaces: [macvtap('eth0', { address: '192.0.2.5/24' })] }),
+      }),
+      next: async ({ ask }) => {
+        const asked = ['eth0', 'eth1'].map((nic) => `http=${nic},${nic},GET,/latest/color`);
+        await ask('lan', `ping=${PEER},eth0`, ...asked);
+        await ask('fixed', `ping=${PEER}`);
+        return {};
+      },
+      rows: [
+        {
+          row: 'interfaces/macvtap',
+          expected: `macvtap bridge on ${PARENT}, 02:00:5e:00:00:0c`,
+          guest: ({ report }) => {
+            const mac = report.value('link', 'eth0', 'mac');
+            return judged(mac === '02:00:5e:00:00:0c', mac);
+          },
+          host: (seen) => {
+            const { linkinfo, link: parent, address } = link(seen, 'eth0') ?? {};
+            return `${linkinfo?.info_kind} ${linkinfo?.info_data?.mode} on ${parent}, ${address}`;
+          },
+        },
+        {
+          row: 'interfaces/macvtap-reaches-a-peer-on-the-parents-network',
+          expected: `${PEER},eth0 ok`,
+          guest: ({ reports }) => reports[1]?.text('ping') ?? 'no second report',
+        },
+        {
+          row: 'interfaces/macvtap-address-by-dhcp-of-the-parents-network',
+          expected: '192.0.2.100 to 192.0.2.150',
+          guest: ({ reports }) => {
+            const text = reports[1]?.text('address', 'eth0').split(' ')[1] ?? 'none';
+            return judged(/^192\.0\.2\.1[0-5]\d\/24$/.test(text), text);
+          },
+        },
+        {
+          row: 'interfaces/macvtap-address-static',
+          expected: '192.0.2.5/24, reaches',
+          guest: ({ guests }) => {
+            const report = guests.fixed?.reports[1];
+            const reaches = report?.text('ping') === `${PEER} ok` ? 'reaches' : 'reaches not';
+            return `${report?.text('address', 'eth0').split(' ')[1]}, ${reaches}`;
+          },
+          host: ({ guests }) => {
+            const [told] = guests.fixed?.record.status?.networkInterfaces.eth0?.addresses ?? [];
+            return judged(told === '192.0.2.5', told ?? 'none');
+          },
+        },
+        {
+          row: 'metadata/allow_metadata_req-on-a-macvtap',
+          expected: '200 green, by no NIC of its own: eth0 eth1',
+          guest: ({ reports }) => {
+            const status = reports[1]?.value('http', 'eth0', 'status');
+            const body = reports[1]?.value('http', 'eth0', 'body');
+            const nics = reports[1]?.all('link').map(({ name }) => name);
+            return `${status} ${body}, by no NIC of its own: ${nics?.join(' ')}`;
+          },
+        },
+        {
+          row: 'metadata/allow_metadata_req-not-on-the-other-macvtap',
+          expected: 'none',
+          guest: ({ reports }) => reports[1]?.value('http', 'eth1', 'status') ?? 'no second report',
+        },
+      ],
+    },
+    {
       name: 'static',
       guests: (images) => ({
         mixed: reporting(images, {
@@ -244,6 +315,33 @@ export const interfaces: Group = {
       field: 'interfaces[0].address',
       words,
     })),
+    {
+      row: 'interfaces/macvtap-without-a-parent',
+      withoutParent: true,
+      spec: (images) => reporting(images, { interfaces: [macvtap('eth0')] }),
+      field: 'interfaces[0].type',
+      words: 'set type: TAP, or start flintlockd with --parent-iface',
+    },
+    {
+      row: 'interfaces/macvtap-address-without-a-prefix',
+      spec: (images) => reporting(images, { interfaces: [macvtap('eth0', { address: '192.0.2.6' })] }),
+      field: 'interfaces[0].address',
+      words: "needs its prefix on the parent's network",
+    },
+    {
+      row: 'interfaces/macvtap-published_ports',
+      spec: (images) =>
+        reporting(images, { interfaces: [macvtap('eth0', { publishedPorts: [{ hostPort: 80, guestPort: 80 }] })] }),
+      field: 'interfaces[0].published_ports[0]',
+      words: 'ports are published on the managed network only',
+    },
+    {
+      row: 'interfaces/macvtap-address-of-another-vm',
+      beside: (images) => reporting(images, { interfaces: [macvtap('eth0', { address: '192.0.2.7/24' })] }),
+      spec: (images) => reporting(images, { interfaces: [macvtap('eth0', { address: '192.0.2.7/24' })] }),
+      field: 'interfaces[0].address',
+      words: 'taken by another microVM',
+    },
     {
       row: 'interfaces/address-of-another-vm',
       beside: (images) => reporting(images, { interfaces: [tap('eth0', { address: '10.77.0.210' })] }),

@@ -1,5 +1,5 @@
 import { once } from 'node:events';
-import { lstatSync } from 'node:fs';
+import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
@@ -11,6 +11,10 @@ import type { SpecFields } from './specs.ts';
 
 export const NETWORK = '10.77.0.0/24';
 export const GATEWAY = '10.77.0.1';
+/** The interface that MACVTAP guests are on. */
+export const PARENT = 'up0';
+/** Somebody else's machine on the parent's network, which gives addresses there. */
+export const PEER = '192.0.2.1';
 
 /** An interface of the host as `ip -j -d link` shows it. */
 export interface Link {
@@ -19,7 +23,10 @@ export interface Link {
   readonly address: string;
   readonly master?: string;
   readonly link?: string;
-  readonly linkinfo?: { readonly info_kind?: string; readonly info_data?: { readonly type?: string } };
+  readonly linkinfo?: {
+    readonly info_kind?: string;
+    readonly info_data?: { readonly type?: string; readonly mode?: string };
+  };
 }
 
 /** What the host's own tools say. */
@@ -27,6 +34,21 @@ export interface HostFacts {
   readonly links: readonly Link[];
   /** What lies where the status says that something is: `file`, `block`, `nothing`, … by path. */
   readonly at: Readonly<Record<string, string>>;
+}
+
+/** A machine with a namespace of its own, found and ended by the directory in its arguments. */
+async function plugPeer(host: TestHost): Promise<void> {
+  const script = `echo >"$0/peer"
+    until ip link set eth0 up 2>/dev/null; do sleep 0.1; done
+    ip address add ${PEER}/24 dev eth0
+    exec dnsmasq --conf-file=/dev/null --keep-in-foreground --user=root --port=0 --interface=eth0 --bind-interfaces \
+      --dhcp-range=192.0.2.100,192.0.2.150,1h --dhcp-authoritative --no-ping --leasefile-ro --pid-file="$0/peer.pid"`;
+  const { pid } = host.spawnInside('unshare', '--net', 'sh', '-c', script, host.directory);
+  await poll('the peer is there', 20_000, async () =>
+    existsSync(join(host.directory, 'peer')) ? { is: true } : { not: 'not yet' },
+  );
+  await host.tool('ip', 'link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(pid));
+  await host.tool('ip', 'link', 'set', PARENT, 'up');
 }
 
 /** How long a guest may take to its report, on a busy machine without KVM. */
@@ -37,16 +59,21 @@ export class Lab {
   readonly #host: TestHost;
   readonly #provider: string;
 
-  /** @param provider - for every spec; empty: the daemon's default */
-  constructor(images: Images, provider: string) {
+  /**
+   * @param provider - for every spec; empty: the daemon's default
+   * @param hasParent - whether the daemon is given one
+   */
+  constructor(images: Images, provider: string, hasParent = true) {
     this.#provider = provider;
     this.#host = new TestHost({
       flags: [
         ...['--managed-network', NETWORK],
+        ...(hasParent ? ['--parent-iface', PARENT] : []),
         ...['--image-root', `${ROOT}/.cache/images`, '--image-root', images.directory],
         ...['--insecure-registry', REGISTRY],
       ],
       prepare: async (host) => {
+        await plugPeer(host);
         host.spawnInside(
           ...[process.execPath, join(ROOT, 'test/stand-ins/registry.ts')],
           ...[join(images.directory, 'kernels'), REGISTRY.split(':')[1] ?? ''],

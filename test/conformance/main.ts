@@ -49,8 +49,8 @@ async function run(works: readonly Work[], { parallel, provider }: Options): Pro
   try {
     const images = await makeImages(scratch);
     say(`the suite's images are made (${seconds()} s)`);
-    const open = async (): Promise<Lab> => {
-      const lab = new Lab(images, provider);
+    const open = async (hasParent: boolean): Promise<Lab> => {
+      const lab = new Lab(images, provider, hasParent);
       labs.push(lab);
       await lab.start();
       return lab;

@@ -54,6 +54,8 @@ export interface RefusedRow {
   readonly spec: (images: Images) => SpecFields;
   /** Another that is there already. */
   readonly beside?: (images: Images) => SpecFields;
+  /** Asked of a daemon that has no parent for MACVTAP interfaces. */
+  readonly withoutParent?: true;
   /** In API names, e.g. `volumes[1].mount_point`. */
   readonly field: string;
   /** A part of what is said of it. */

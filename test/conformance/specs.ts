@@ -42,6 +42,11 @@ export const tap = (
   change: Exclude<MessageInitShape<typeof NetworkInterfaceSchema>, NetworkInterface> = {},
 ) => ({ guestDeviceName, type: NetworkInterface_IfaceType.TAP, ...change });
 
+export const macvtap = (
+  guestDeviceName: string,
+  change: Exclude<MessageInitShape<typeof NetworkInterfaceSchema>, NetworkInterface> = {},
+) => ({ guestDeviceName, type: NetworkInterface_IfaceType.MACVTAP, ...change });
+
 /** Of what shows only in the record: that the guest it is about did boot. */
 export function booted({ report }: Seen): Seeing {
   const id = report.text('boot_id');

@@ -9,6 +9,8 @@ export interface Work {
   readonly name: string;
   /** On a daemon of its own. */
   readonly alone: boolean;
+  /** On one that has a parent for MACVTAP interfaces. */
+  readonly hasParent: boolean;
   /** Is begun before others. */
   readonly slow: boolean;
   readonly rows: readonly string[];
@@ -19,30 +21,36 @@ export interface Work {
 export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): readonly Work[] {
   return Object.entries(groups)
     .flatMap(([group, { scenes, refused }]) => {
-      const wanted = refused.filter(({ row }) => only.test(row));
-      const refusals: Work = {
-        name: `what is refused of ${group}`,
-        alone: false,
-        slow: false,
-        rows: wanted.map(({ row }) => row),
-        run: async (lab, images) => {
-          const results: Result[] = [];
-          for (const row of wanted) results.push(await playRefused(row, lab, images));
-          return results;
-        },
-      };
+      const refusals = [true, false].map((hasParent): Work => {
+        const wanted = refused.filter(
+          ({ row, withoutParent }) => only.test(row) && hasParent === (withoutParent !== true),
+        );
+        return {
+          name: `what is refused of ${group}${hasParent ? '' : ' without a parent'}`,
+          alone: !hasParent,
+          hasParent,
+          slow: false,
+          rows: wanted.map(({ row }) => row),
+          run: async (lab, images) => {
+            const results: Result[] = [];
+            for (const row of wanted) results.push(await playRefused(row, lab, images));
+            return results;
+          },
+        };
+      });
       return [
         ...scenes.map((scene): Work => {
           const rows = scene.rows.filter(({ row }) => only.test(row));
           return {
             name: scene.name,
             alone: scene.alone === true,
+            hasParent: true,
             slow: scene.slow === true || scene.alone === true,
             rows: rows.map(({ row }) => row),
             run: (lab, images) => playScene(scene, rows, lab, images),
           };
         }),
-        refusals,
+        ...refusals,
       ];
     })
     .filter(({ rows }) => rows.length > 0);
@@ -64,7 +72,7 @@ export async function doAll(
   works: readonly Work[],
   images: Images,
   parallel: number,
-  open: () => Promise<Lab>,
+  open: (hasParent: boolean) => Promise<Lab>,
   done: (worked: Worked) => void,
 ): Promise<readonly Result[]> {
   const queue = [...works].sort((a, b) => Number(b.slow) - Number(a.slow));
@@ -74,9 +82,9 @@ export async function doAll(
     for (let work = queue.shift(); work !== undefined; work = queue.shift()) {
       const at = performance.now();
       let lab: Lab;
-      if (work.alone) lab = await open();
+      if (work.alone) lab = await open(work.hasParent);
       else {
-        shared ??= open();
+        shared ??= open(true);
         lab = await shared;
       }
       const made = await work.run(lab, images);
