@@ -271,7 +271,6 @@ export async function compose(config: Config, version: string, opened: Opened, l
     vmmInfo: (vmm) => vmm.info(),
     capacity: () => capacityOf(names.stateDirectory),
     progress: (uid) => progress.of(uid),
-    isWatched: (uid) => guests.of(uid) !== undefined,
     running: (uid) => guests.of(uid),
     isReconciling: () => isReconciling,
     consolePath,

@@ -4,6 +4,7 @@ import { readdir, readFile, readlink } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import { oomCounter } from './oom.ts';
 import { isErrno } from './run.ts';
 
 /** How often a process that is not our child is looked at while we wait for its end. */
@@ -44,6 +45,7 @@ export function createProcesses(): Processes {
   return {
     bootId,
     inspect,
+    oomCounter,
 
     async start([program, ...args], { log, open = [] }) {
       const id = await bootId();

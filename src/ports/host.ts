@@ -61,6 +61,15 @@ export interface StartedProcess {
   readonly exited: Promise<ProcessExit>;
 }
 
+/** How often the kernel has killed for want of memory where a process lives. */
+export interface OomCounter {
+  /** The process's memory cgroup; empty: the whole host is counted. */
+  readonly cgroup: string;
+  readonly kills: number;
+  /** The count now, also when the process is gone. */
+  again(): Promise<number>;
+}
+
 export interface Processes {
   /**
    * Starts a program that outlives us: own session, standard output and error appended to `log`.
@@ -87,6 +96,8 @@ export interface Processes {
   /** Resolves once the process is gone; a zombie is gone. */
   ended(identity: ProcessIdentity, signal: AbortSignal): Promise<void>;
   bootId(): Promise<string>;
+  /** Undefined where the kernel does not count. */
+  oomCounter(pid: number): Promise<OomCounter | undefined>;
 }
 
 export interface FileInfo {

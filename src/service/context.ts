@@ -1,7 +1,8 @@
 import type { LimitSettings, Resources } from '../domain/admission.ts';
 import type { Cidr } from '../domain/ipv4.ts';
-import type { MicroVm, MicroVmView, Progress, Uid } from '../domain/microvm.ts';
+import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
 import { parseStatic } from '../domain/static-address.ts';
+import { guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
@@ -46,9 +47,7 @@ export interface ServiceContext {
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;
   capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;
   progress(uid: Uid): Progress | undefined;
-  /** Whether this daemon watches the microVM's VMM. */
-  isWatched(uid: Uid): boolean;
-  /** The VMM that this daemon watches. */
+  /** The VMM, if this daemon watches it. */
   running(uid: Uid): RunningVmm | undefined;
   isReconciling(): boolean;
   consolePath(vm: MicroVm): string | undefined;
@@ -61,27 +60,34 @@ export interface ServiceContext {
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
 }
 
-/** A record with what is true now: a guest that nobody watches yet is not shown as running. */
+/**
+ * A record with what is true now: a guest that nobody watches yet is not shown as running, nor one of which its VMM says
+ * otherwise while that cannot be stored, as on a full disk.
+ */
 export function view(
   vm: MicroVm,
-  { progress, isWatched }: Pick<ServiceContext, 'progress' | 'isWatched'>,
+  { progress, running, clock }: Pick<ServiceContext, 'progress' | 'running' | 'clock'>,
 ): MicroVmView {
   const now = progress(vm.uid);
-  const claimsToRun = vm.state.is === 'CREATED' || vm.state.is === 'PAUSED';
-  const state =
-    claimsToRun && !isWatched(vm.uid)
-      ? ({
-          is: 'PENDING',
-          reason: 'VmmUnreachable',
-          message: 'The daemon has begun anew and looks whether the guest still runs',
-        } as const)
-      : vm.state;
+  const state = claimsToRun(vm) ? stateNow(vm, running(vm.uid), clock.now()) : vm.state;
   return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };
 }
 
+const claimsToRun = ({ state }: MicroVm): boolean => state.is === 'CREATED' || state.is === 'PAUSED';
+
+function stateNow(vm: MicroVm, running: RunningVmm | undefined, now: number): State {
+  if (running) return guestSays(vm, running.guest, now)?.state ?? vm.state;
+  return {
+    is: 'PENDING',
+    reason: 'VmmUnreachable',
+    message: 'The daemon has begun anew and looks whether the guest still runs',
+  };
+}
+
 /** A static address is the interface's without the guest's asking: it is known while the guest runs. */
-function withStatic({ spec, state, addresses }: MicroVm): MicroVmView['addresses'] {
-  if (state.is !== 'CREATED' && state.is !== 'PAUSED') return addresses;
+function withStatic(vm: MicroVm): MicroVmView['addresses'] {
+  const { spec, addresses } = vm;
+  if (!claimsToRun(vm)) return addresses;
   const fixed = spec.interfaces.flatMap(({ name, address }) => {
     const parsed = address === undefined ? undefined : parseStatic(address);
     return parsed && 'address' in parsed ? [[name, [parsed.address]] as const] : [];

@@ -18,6 +18,21 @@ function quietHost(options: ConstructorParameters<typeof FakeHost>[0] = {}): Fak
   return host;
 }
 
+test('a guest that is held while its record cannot be written is not shown as running', async () => {
+  const host = new FakeHost();
+  const uid = await host.create();
+  await host.until(uid, 'CREATED');
+  host.database.sql.exec(
+    "CREATE TRIGGER no_room BEFORE UPDATE ON vms BEGIN SELECT raise(FAIL, 'database or disk is full'); END",
+  );
+  host.world.say(host.world.vmmsOf(uid)[0] ?? -1, 'held');
+  expect(host.vm(uid).state.is).toBe('CREATED');
+  expect((await host.life.services.get({ uid }, { showDeleted: false })).state).toMatchObject({
+    is: 'PENDING',
+    reason: 'StorageFull',
+  });
+});
+
 describe('create', () => {
   test('answers at once with what it gave: uid, user, MAC and address', async () => {
     const host = quietHost();

@@ -52,7 +52,7 @@ export async function* watch(
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
     if (events.length === BATCH) continue;
     for (const uid of unknown) {
-      if (!context.isWatched(uid)) continue;
+      if (!context.running(uid)) continue;
       unknown.delete(uid);
       const vm = store.get(uid);
       if (vm && vm.goneAt === undefined)

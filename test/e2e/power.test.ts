@@ -44,7 +44,6 @@ test('a guest is stopped by its power button, started, rebooted in place, paused
   expect((await host.get(uid)).status?.state).toBe(4);
 
   expect(await cli(host, 'start', 'web')).toBe('default/web runs\n');
-  await untilUp(host, uid, 3);
   // A guest that is given no time is ended.
   expect(await cli(host, 'stop', 'web', '--timeout', '0s')).toBe('default/web is STOPPED\n');
   expect((await host.get(uid)).status?.message).toContain('was ended');

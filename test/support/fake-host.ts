@@ -384,7 +384,6 @@ export class FakeHost {
         used: { vcpu: 0, memoryInMb: 0, diskInMb: 0 },
       }),
       progress: (uid) => progress.of(uid),
-      isWatched: (uid) => guests.of(uid) !== undefined,
       running: (uid) => guests.of(uid),
       isReconciling: () => false,
       consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),

@@ -466,6 +466,7 @@ export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
       }),
     ended: async () => undefined,
     bootId: async () => world.bootId,
+    oomCounter: async () => undefined,
   };
 }
 

@@ -33,6 +33,7 @@ describe('the end of a run', () => {
       'VmmExited',
       /status 1: qemu: boom$/,
     ],
+    ['want of memory', { ...quiet, exit: stranger, oomIn: '' }, 'OutOfMemory', /on the host: give the host more/],
     ['an unseen end', { ...quiet, exit: stranger }, 'VmmVanished', /nobody saw/],
   ] as const)('%s', (_, facts, reason, message) => {
     const end = endOf(facts);

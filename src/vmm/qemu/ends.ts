@@ -10,6 +10,8 @@ export interface EndFacts {
   /** What the kernel said of its panic, from the console. */
   readonly panic?: string;
   readonly exit: ProcessExit;
+  /** The cgroup, or empty for the host, in which the kernel killed for want of memory just then. */
+  readonly oomIn?: string;
   /** The end of what QEMU wrote to its standard error. */
   readonly errors: string;
 }
@@ -18,7 +20,7 @@ export interface EndFacts {
 export const NO_EXIT = { panicked: false, exit: { code: null, signal: null, seen: false }, errors: '' } as const;
 
 /** Why a run ended, from what was seen of it: the guest's own deeds count before the process's. */
-export function endOf({ shutdown, panicked, panic, exit, errors }: EndFacts): VmmEnd {
+export function endOf({ shutdown, panicked, panic, exit, errors, oomIn }: EndFacts): VmmEnd {
   if (panicked || shutdown === 'guest-panic') return panicEnd(panic);
   switch (shutdown) {
     case 'guest-shutdown':
@@ -33,7 +35,7 @@ export function endOf({ shutdown, panicked, panic, exit, errors }: EndFacts): Vm
     case 'host-qmp-quit':
       return { reason: 'VmmExited', message: 'QEMU was told to quit over its control socket' };
     case undefined:
-      return endOfProcess(exit, errors);
+      return oomIn === undefined ? endOfProcess(exit, errors) : outOfMemory(oomIn);
     default:
       return { reason: 'VmmExited', message: `QEMU ended: ${shutdown.slice(0, 100)}${said(errors)}` };
   }
@@ -47,6 +49,14 @@ export const panicEnd = (panic: string | undefined): VmmEnd => ({
 export const resetLoopEnd = (times: number): VmmEnd => ({
   reason: 'GuestReset',
   message: `The guest reset itself ${times} times within a minute, which is a loop: it was ended`,
+});
+
+const outOfMemory = (cgroup: string): VmmEnd => ({
+  reason: 'OutOfMemory',
+  message:
+    cgroup === ''
+      ? 'The kernel killed QEMU for want of memory on the host: give the host more, or microVMs less'
+      : `The kernel killed QEMU for want of memory: cgroup ${cgroup} has reached its limit; raise that, or give the microVM less`,
 });
 
 function endOfProcess(exit: ProcessExit, errors: string): VmmEnd {

@@ -20,6 +20,8 @@ let config: VmmConfig;
 let server: QmpServer;
 let alive: boolean;
 let freeBytes: number;
+/** What the kernel has counted when QEMU has ended. */
+let oomKills: number;
 let signals: string[];
 let timers: { readonly ms: number; readonly callback: () => void }[];
 let running: Running | undefined;
@@ -41,6 +43,7 @@ beforeEach(async () => {
   server = await startQmpServer(join(directory, 'qmp.sock'));
   alive = true;
   freeBytes = 1 << 30;
+  oomKills = 2;
   signals = [];
   timers = [];
 });
@@ -92,6 +95,7 @@ const processes: Processes = {
   },
   ended: async () => undefined,
   bootId: async () => 'boot',
+  oomCounter: async () => ({ cgroup: '/vms/a', kills: 2, again: async () => oomKills }),
 };
 
 async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<Running> {
@@ -207,6 +211,22 @@ test('the exit of a child tells its signal and the end of its log', async () => 
   await expect.poll(() => timers.length).toBe(1);
   resolve({ code: null, signal: 'SIGSEGV', seen: true });
   expect(await one.ended).toEqual({ reason: 'VmmKilled', message: 'QEMU was killed by SIGSEGV: qemu: it hurts' });
+});
+
+test.each([
+  ['a child killed', { code: null, signal: 'SIGKILL', seen: true }, 3, 'OutOfMemory'],
+  ['a child killed by hand', { code: null, signal: 'SIGKILL', seen: true }, 2, 'VmmKilled'],
+  ['a child that exits', { code: 1, signal: null, seen: true }, 3, 'VmmExited'],
+  ['one whose end nobody saw', { code: null, signal: null, seen: false }, 3, 'OutOfMemory'],
+] as const)('%s is out of memory where the kernel has counted one more', async (_, exit, kills, reason) => {
+  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+  const one = await watched(exited);
+  oomKills = kills;
+  resolve(exit);
+  await server.close();
+  const end = await one.ended;
+  expect(end.reason).toBe(reason);
+  if (reason === 'OutOfMemory') expect(end.message).toMatch(/cgroup \/vms\/a has reached its limit/);
 });
 
 test('a reset right after a panic ends the run, another does not', async () => {

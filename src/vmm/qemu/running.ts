@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { Files, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
+import type { Files, OomCounter, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import { endOf, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
@@ -57,6 +57,8 @@ export class Running implements RunningVmm {
   readonly #isChild: boolean;
   readonly #hasAcpi: boolean;
   readonly #waiting = new Map<string, () => void>();
+  /** As of the last look. */
+  #ooms: OomCounter | undefined;
   #resets: readonly number[] = [];
   /** While a reboot is under way the guest's end is part of it. */
   #isRebooting = false;
@@ -116,6 +118,7 @@ export class Running implements RunningVmm {
   /** Begins to look after it. Called once, after the first `connect`, whether that worked or not. */
   async watch(): Promise<void> {
     this.#consoleFrom = await lengthOf(this.#deps.files, consoleLog(this.#config));
+    await this.#countOoms();
     this.#rearm();
   }
 
@@ -240,6 +243,7 @@ export class Running implements RunningVmm {
     try {
       if (this.#qmp && !this.#asking) {
         this.#ask(this.#qmp);
+        void this.#countOoms();
         if (this.#guest === 'held') await this.#resumeIfRoom(this.#qmp);
         return;
       }
@@ -254,6 +258,15 @@ export class Running implements RunningVmm {
       if (!this.#qmp) this.#reconnect();
     } finally {
       this.#rearm();
+    }
+  }
+
+  /** Anew each time: a process may be moved, and what befell others before is not about it. */
+  async #countOoms(): Promise<void> {
+    try {
+      this.#ooms = await this.#deps.processes.oomCounter(this.process.pid);
+    } catch (error) {
+      this.#complain('Cannot read what the kernel killed for want of memory', error);
     }
   }
 
@@ -329,6 +342,7 @@ export class Running implements RunningVmm {
    * (`panic=-1`), and would do so for ever: what it said last tells.
    */
   async #onReset(byGuest: boolean): Promise<void> {
+    if (this.#verdict) return; // in a loop there may be hundreds a second
     const now = this.#deps.clock.now();
     if (byGuest) this.#resets = [...this.#resets.filter((at) => now - at < RESET_LOOP.withinMs), now];
     const from = this.#consoleFrom;
@@ -391,10 +405,14 @@ export class Running implements RunningVmm {
     const panic = panicked
       ? panicLine(await this.#tail(consoleLog(this.#config), this.#consoleFrom, CONSOLE_TAIL))
       : undefined;
+    // Of a child the signal is known; of another nothing is.
+    const mayBeOom = exit.signal === 'SIGKILL' || !exit.seen;
+    const isOom = mayBeOom && this.#ooms !== undefined && (await this.#ooms.again()) > this.#ooms.kills;
     return endOf({
       panicked,
       exit,
       errors,
+      ...(isOom && { oomIn: this.#ooms?.cgroup ?? '' }),
       ...(this.#shutdown === undefined ? {} : { shutdown: this.#shutdown }),
       ...(panic === undefined ? {} : { panic }),
     });
