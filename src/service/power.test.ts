@@ -42,6 +42,10 @@ describe('stop', () => {
     await many();
     expect(host.vm(uid).state.is).toBe('STOPPED');
     expect(host.world.vmmsOf(uid)).toEqual([]);
+    // All that the boot took is made again with the start.
+    expect((await power(host, 'start', uid)).state.is).toBe('CREATED');
+    expect(await host.audit()).toMatchObject(CLEAN);
+    expect(host.world.breaches).toEqual([]);
   });
 
   test('ends a guest that does not obey, when its time is up and not before', async () => {

@@ -137,7 +137,7 @@ function statusToWire(vm: MicroVmView): MicroVMStatus {
     ...(made.initrd && { initrdMount: mountOf(made.initrd) }),
     networkInterfaces: interfacesToWire(vm),
     retry: int32(vm.retry),
-    message: state.message,
+    message: messageOf(vm),
     reason: state.reason,
     conditions: vm.conditions.map(({ type, status, reason, message, lastTransitionAt }) => ({
       type,
@@ -156,6 +156,10 @@ function statusToWire(vm: MicroVmView): MicroVMStatus {
     ...(nextRetryAt !== undefined && { nextRetryAt: timestampFromMs(nextRetryAt) }),
   });
 }
+
+/** What a user has asked for shows as soon as it is stored. */
+const messageOf = ({ state, asked }: MicroVmView): string =>
+  asked ? `${state.message}; a user has asked to ${asked.for} it` : state.message;
 
 /** Of a guest that has ended, also while its next start is waited for. */
 const consoleTailOf = ({ state, lastEnd }: MicroVmView): string =>
