@@ -1,4 +1,3 @@
-import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Asked, MicroVm, Uid } from '../domain/microvm.ts';
 import { rebooted, stopped } from '../domain/power.ts';
@@ -31,6 +30,8 @@ export interface Power {
 
 /** A guest that boots does not hear its power button yet: it is pressed again. */
 const PRESS_AGAIN_MS = 5_000;
+/** A VMM that answers resets a machine at once. */
+const RESET_MS = 10_000;
 
 export function createPower(deps: PowerDeps): Power {
   const { store, ledger, guests, clock, log } = deps;
@@ -45,12 +46,13 @@ export function createPower(deps: PowerDeps): Power {
         try {
           if (entry?.made && !guests.of(vm.uid) && !(await deps.adopt(vm, entry, signal))) return undefined;
           const running = guests.of(vm.uid);
-          if (await running?.pressPower(signal)) return Math.min(by, now + PRESS_AGAIN_MS);
+          const late = AbortSignal.timeout(Math.min(by - now, PRESS_AGAIN_MS));
+          if (await running?.pressPower(AbortSignal.any([signal, late]))) return Math.min(by, now + PRESS_AGAIN_MS);
           if (running) how += ': the guest has no power button (ACPI is off) and was ended';
         } catch (error) {
           // It may answer yet; when its time is up it is ended without.
-          if (signal.aborted || !(error instanceof Fault)) throw error;
-          log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error: error.message });
+          if (signal.aborted) throw error;
+          log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error: String(error) });
           return Math.min(by, now + PRESS_AGAIN_MS);
         }
       } else if (ledger.find(vm.uid, 'vmm', '')) how += ': the guest did not power itself off in time and was ended';
@@ -63,13 +65,15 @@ export function createPower(deps: PowerDeps): Power {
 
     async reboot(vm, { by }, signal) {
       try {
-        await guests.of(vm.uid)?.reboot(Math.max(0, by - clock.now()), signal);
+        const patience = Math.max(0, by - clock.now());
+        const late = AbortSignal.timeout(patience + RESET_MS);
+        await guests.of(vm.uid)?.reboot(patience, AbortSignal.any([signal, late]));
         store.update(vm.uid, rebooted);
       } catch (error) {
-        if (signal.aborted || !(error instanceof Fault)) throw error;
+        if (signal.aborted) throw error;
         // What does not answer is ended and started: to its guest that is the same.
-        log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error: error.message });
-        await guests.recordEnd(vm.uid, { reason: 'VmmUnreachable', message: error.message });
+        log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error: String(error) });
+        await guests.recordEnd(vm.uid, { reason: 'VmmUnreachable', message: 'Its VMM did not answer to a reboot' });
       }
       return undefined;
     },

@@ -94,6 +94,17 @@ describe('stop', () => {
     expect(host.world.vmmsOf(uid)).toEqual([]);
   });
 
+  test('ends a guest whose VMM stands still', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.always('press power', hang);
+    const stopped = power(host, 'stop', uid, 50);
+    await eventually('the button is pressed', () => host.world.calls.includes('press power'));
+    await expect.poll(() => host.log.lines.some(({ message }) => message.includes('cannot be told'))).toBe(true);
+    await host.untilLater(uid, 'STOPPED');
+    expect((await stopped).state.message).toContain('was ended');
+  });
+
   test('interrupts a create, which start goes on with', async () => {
     const host = new FakeHost();
     host.world.next('volume', hang);
