@@ -17,6 +17,7 @@ export const UNTIL = {
   stopped: Until.STOPPED,
   gone: Until.GONE,
   address: Until.ADDRESS,
+  configured: Until.CONFIGURED,
 } as const;
 export type UntilName = keyof typeof UNTIL;
 
@@ -135,7 +136,9 @@ async function look(context: Context, uid: string, signal: AbortSignal): Promise
 
 /** For "is …", "to be …" and "will not be …". */
 export const wanted = (until: UntilName): string =>
-  ({ created: 'CREATED', stopped: 'STOPPED', gone: 'gone', address: 'given an address' })[until];
+  ({ created: 'CREATED', stopped: 'STOPPED', gone: 'gone', address: 'given an address', configured: 'configured' })[
+    until
+  ];
 
 async function timedOut(context: Context, last: MicroVM, until: UntilName, timeoutMs: number): Promise<Problem> {
   const vm = (await look(context, uidOf(last), context.io.interrupt).catch(() => undefined)) ?? last;

@@ -20,6 +20,7 @@ import {
 import { audit } from '../engine/audit/audit.ts';
 import { Bridges } from '../engine/bridges.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
+import { GuestReports } from '../engine/guest-reports.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
@@ -199,7 +200,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
     interrupt: (uid: Uid): void => scheduler.interrupt(uid),
   };
   const maximumRetry = config['maximum-retry'];
-  const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
+  const reports = new GuestReports({ store, files, clock, log, consolePath });
+  const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
   const bridges = new Bridges({ names, ledger, network, clock, log, faults });

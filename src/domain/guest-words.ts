@@ -23,8 +23,8 @@ export function guestWords(
 ): readonly string[] {
   const metadata = metadataBy(spec);
   return [
-    ...mountWords(volumes),
-    ...(nics.some(needsHelp) ? nics.map(nicWord) : []),
+    ...guestMounts(volumes).map(mountWord),
+    ...helpedNics(nics).map(nicWord),
     ...(kernel.addNetworkConfig ? [`network-config=${btoa(networkConfig(nics))}`] : []),
     ...(metadata.service && !metadata.disk ? [DATA_SOURCE] : []),
   ];
@@ -40,19 +40,31 @@ export const diskName = (index: number): string => `vd${String.fromCharCode(97 +
 export const fileSystemDevice = ({ partitionId }: Pick<VolumeSpec, 'partitionId'>, index: number): string =>
   `${diskName(index)}${partitionId === undefined ? '' : '1'}`;
 
-function mountWords(volumes: Spec['volumes']): readonly string[] {
+/** A volume that the guest is to mount, beside its root. */
+export interface GuestMount {
+  readonly path: string;
+  /** As the guest names it, without `/dev/`. */
+  readonly device: string;
+  readonly isReadOnly: boolean;
+}
+
+/** What the guest is to mount, a directory before what lies in it. */
+export function guestMounts(volumes: readonly VolumeSpec[]): readonly GuestMount[] {
   return (
     volumes
-      .map((volume, index) => ({ volume, device: fileSystemDevice(volume, index) }))
-      .filter(({ volume }) => !volume.isRoot && volume.mountPoint !== '')
+      .map((volume, index) => ({ ...volume, device: fileSystemDevice(volume, index) }))
+      .filter(({ isRoot, mountPoint }) => !isRoot && mountPoint !== '')
+      .map(({ mountPoint, device, isReadOnly }) => ({ path: mountPoint, device, isReadOnly }))
       // Its parents are the beginning of a path, so they come before it.
-      .sort((a, b) => (a.volume.mountPoint < b.volume.mountPoint ? -1 : 1))
-      .map(({ volume, device }) => {
-        const options = volume.isReadOnly ? ':ro' : '';
-        return `flintlock.mount=${device}:${percentEncoded(volume.mountPoint)}${options}`;
-      })
+      .sort((a, b) => (a.path < b.path ? -1 : 1))
   );
 }
+
+const mountWord = ({ path, device, isReadOnly }: GuestMount): string =>
+  `flintlock.mount=${device}:${percentEncoded(path)}${isReadOnly ? ':ro' : ''}`;
+
+/** All interfaces, where the guest must name one of them or give it its address; else none. */
+export const helpedNics = (nics: readonly GuestNic[]): readonly GuestNic[] => (nics.some(needsHelp) ? nics : []);
 
 /** Linux counts the interfaces in the order in which it finds them. */
 const needsHelp = ({ name, fixed }: GuestNic, index: number): boolean => name !== `eth${index}` || fixed !== undefined;
@@ -64,7 +76,7 @@ function nicWord({ mac, name, fixed }: GuestNic): string {
 }
 
 /** All but what RFC 3986 calls unreserved, and `/`. */
-const percentEncoded = (path: string): string =>
+export const percentEncoded = (path: string): string =>
   encodeURIComponent(path)
     .replaceAll('%2F', '/')
     .replace(/[!'()*]/g, (char) => `%${char.charCodeAt(0).toString(16).toUpperCase()}`);

@@ -85,7 +85,7 @@ export interface AllocatedInterface {
   readonly hostname?: string;
 }
 
-export type ConditionType = 'ImagesReady' | 'DisksReady' | 'NetworkReady' | 'Running';
+export type ConditionType = 'ImagesReady' | 'DisksReady' | 'NetworkReady' | 'Running' | 'GuestConfigured';
 export interface Condition {
   readonly type: ConditionType;
   readonly status: 'True' | 'False' | 'Unknown';

@@ -1,4 +1,4 @@
-/** Why a microVM is in its state: one CamelCase word, shown as `status.reason`. */
+/** Why a microVM is in its state, or a condition of it in its own: one CamelCase word, shown as `reason`. */
 export const REASONS = [
   'Preparing',
   'Starting',
@@ -29,6 +29,10 @@ export const REASONS = [
   'Deleting',
   'DeleteBlocked',
   'Deleted',
+  'Configured',
+  'ConfigurationFailed',
+  'NotReported',
+  'NothingToConfigure',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

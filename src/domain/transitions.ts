@@ -1,5 +1,6 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Fault } from './fault.ts';
+import type { GuestReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import type { Reason } from './reason.ts';
 import { afterEnd, type End, hasRun, RESTART_BACKOFF, steadyAt, waitingAfter } from './restart.ts';
@@ -79,6 +80,15 @@ function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable', last
 /** For "The guest runs …" and "The VMM is being started …". */
 const againAfter = (lastEnd: LastEnd | undefined): string =>
   lastEnd ? ` again, after ${lastEnd.reason}: ${lastEnd.message}` : '';
+
+/** What the guest says of itself. It changes one condition, and nothing that is decided by. */
+export function guestReports(vm: MicroVm, { status, reason, message }: GuestReport, now: Millis): MicroVm | undefined {
+  if (vm.state.is === 'DELETING') return undefined;
+  const before = vm.conditions.find(({ type }) => type === 'GuestConfigured');
+  if (before?.status === status && before.message === message) return undefined;
+  const next: Condition = { type: 'GuestConfigured', status, reason, message, lastTransitionAt: now };
+  return { ...vm, conditions: withCondition(vm.conditions, next) };
+}
 
 /** It has run for long enough: what came before is over. */
 export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {

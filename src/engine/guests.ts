@@ -7,12 +7,14 @@ import type { Store } from '../ports/store.ts';
 import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
 import { tailOrNothing } from './console-tail.ts';
+import type { GuestReports } from './guest-reports.ts';
 
 export interface GuestsDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
   readonly wake: Wake;
+  readonly reports: GuestReports;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -34,11 +36,12 @@ export class WatchedGuests implements Guests {
     this.#deps = deps;
   }
 
-  attach(uid: Uid, running: RunningVmm): void {
+  attach(uid: Uid, running: RunningVmm, began: 'now' | 'earlier'): void {
     this.detach(uid);
     this.#running.set(uid, running);
     running.onGuest(() => this.#heard(uid));
     void running.ended.then((end) => this.#ended(uid, running, end));
+    this.#deps.reports.follow(uid, running, began);
     for (const listener of this.#listeners) listener();
   }
 
@@ -60,6 +63,7 @@ export class WatchedGuests implements Guests {
     const running = this.#running.get(uid);
     this.#running.delete(uid);
     this.#cancelAgain(uid);
+    this.#deps.reports.leave(uid);
     running?.release();
   }
 
@@ -92,6 +96,7 @@ export class WatchedGuests implements Guests {
     if (this.#running.get(uid) !== running) return; // let go of, or replaced
     this.#running.delete(uid);
     running.release();
+    await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }
 

@@ -28,6 +28,7 @@ describe('a create', () => {
       'ImagesReady True',
       'DisksReady True',
       'NetworkReady True',
+      'GuestConfigured True',
       'Running True',
     ]);
     expect(vm.retry).toBe(0);

@@ -68,7 +68,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       await guests.recordEnd(vm.uid, found);
       return false;
     }
-    guests.attach(vm.uid, found);
+    guests.attach(vm.uid, found, 'earlier');
     guests.say(vm.uid);
     log.info('a running microVM was taken over', { uid: vm.uid, pid: process.pid });
     return true;

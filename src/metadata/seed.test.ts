@@ -120,24 +120,40 @@ describe('the other keys', () => {
 describe('vendor-data', () => {
   const volumes = [root, volume('b', '/data/b', { isReadOnly: true }), volume('a', '/data', { partitionId: 'x' })];
 
+  const SCRIPT = 'text/x-shellscript-per-boot';
+  const typesOf = (message: string): readonly (string | undefined)[] =>
+    partsOf(message).map(({ head }) => /Content-Type: (.*)/.exec(head)?.[1]);
+
   test('mounts the volumes, parents first', () => {
-    const made = file(seed({}, { volumes }), 'vendor-data');
+    const message = file(seed({}, { volumes }), 'vendor-data');
+    expect(typesOf(message)).toEqual(['text/cloud-config', SCRIPT]);
+    const made = partsOf(message)[0]?.text ?? '';
     expect(made.startsWith('#cloud-config\n')).toBe(true);
     expect(made.split('mounts:\n')[1]).toBe(
       '  - ["/dev/vdc1","/data"]\n  - ["/dev/vdb","/data/b","auto","ro,nofail","0","0"]\n',
     );
   });
 
-  test('is the user’s unchanged where there is nothing to mount', () => {
+  test('where an interface has a name of its own, tells whether it has it', () => {
+    const nics = [{ name: 'lan0', mac: '02:00:00:00:00:01' }];
+    const message = file(seed({}, { nics }), 'vendor-data');
+    expect(typesOf(message)).toEqual([SCRIPT]);
+    expect(partsOf(message)[0]?.head).toContain('filename="flintlock-configured"');
+    expect(file(seed({}, { nics: [{ ...nics[0], name: 'eth0', mac: 'm' }] }), 'vendor-data')).toBe('');
+  });
+
+  test('is the user’s unchanged where there is nothing to see to', () => {
     expect(file(seed({ 'vendor-data': '#cloud-config\nx: 1\n' }), 'vendor-data')).toBe('#cloud-config\nx: 1\n');
   });
 
   test('keeps the user’s as a part of one message, ours behind it', () => {
     const user = `#cloud-config\nunknown_key: [1, 2]\nmounts: [[/dev/vdz, /z]]\n# ${'long '.repeat(40)}\n`;
     const parts = partsOf(file(seed({ 'vendor-data': user }, { volumes }), 'vendor-data'));
-    expect(parts.map(({ head }) => /Content-Type: (.*)/.exec(head)?.[1])).toEqual(['text/plain', 'text/cloud-config']);
-    expect(Buffer.from(parts[0]?.body ?? '', 'base64').toString()).toBe(user);
-    expect(Buffer.from(parts[1]?.body ?? '', 'base64').toString()).toContain('["/dev/vdc1","/data"]');
+    expect(parts.map(({ head }) => /Content-Type: (.*)/.exec(head)?.[1])).toEqual([
+      ...['text/plain', 'text/cloud-config', SCRIPT],
+    ]);
+    expect(parts[0]?.text).toBe(user);
+    expect(parts[1]?.text).toContain('["/dev/vdc1","/data"]');
     for (const { body } of parts) for (const line of body.split('\n')) expect(line.length).toBeLessThanOrEqual(76);
   });
 
@@ -150,11 +166,11 @@ describe('vendor-data', () => {
   });
 });
 
-function partsOf(message: string): readonly { readonly head: string; readonly body: string }[] {
+function partsOf(message: string): readonly { readonly head: string; readonly body: string; readonly text: string }[] {
   const boundary = /boundary="([^"]+)"/.exec(message)?.[1] ?? '';
   const parts = message.split(`--${boundary}`).slice(1, -1);
   return parts.map((part) => {
     const [head = '', body = ''] = part.trim().split('\n\n');
-    return { head, body };
+    return { head, body, text: Buffer.from(body, 'base64').toString() };
   });
 }

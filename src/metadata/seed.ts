@@ -20,7 +20,7 @@ export function seedOf(source: MetadataSource): Seed {
     ...given,
     ['meta-data', metaData.document],
     ['user-data', given.get('user-data') ?? Buffer.alloc(0)],
-    ['vendor-data', vendorData(given.get('vendor-data'), source.volumes)],
+    ['vendor-data', vendorData(given.get('vendor-data'), source.volumes, source.nics)],
     ['network-config', given.get('network-config') ?? Buffer.from(networkConfig(source.nics))],
   ]);
   const latest = new Map<string, Node>([...files, ['meta-data', metaData.node]]);

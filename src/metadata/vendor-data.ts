@@ -1,38 +1,45 @@
 import { createHash } from 'node:crypto';
-import { fileSystemDevice } from '../domain/guest-words.ts';
+import { type GuestMount, guestMounts } from '../domain/guest-words.ts';
+import type { GuestNic } from '../domain/network-config.ts';
 import type { VolumeSpec } from '../domain/spec.ts';
+import { vendorScript } from './vendor-script.ts';
 
 /** RFC 2045, 6.8: at most 76 characters a line. */
 const LINE = 76;
 
+/** Run at each boot, in the last stage. A cloud-init before 22.1 does not know it, says so in its log and goes on. */
+const PER_BOOT = 'text/x-shellscript-per-boot';
+
 /**
- * The user's vendor-data with ours, which mounts the volumes. Neither is taken
- * apart: cloud-init reads both from one MIME message, so that what we do not
- * know of the user's reaches it unchanged.
+ * The user's vendor-data with ours, which mounts the volumes and tells what is
+ * in place. None is taken apart: cloud-init reads all from one MIME message, so
+ * that what we do not know of the user's reaches it unchanged.
  *
  * @param user - absent, or empty: none
  * @returns empty where there is nothing to say
  * @see https://cloudinit.readthedocs.io/en/22.4.2/topics/format.html
  */
-export function vendorData(user: Uint8Array | undefined, volumes: readonly VolumeSpec[]): Uint8Array {
-  const ours = cloudConfig(volumes);
-  if (user === undefined || user.byteLength === 0) return Buffer.from(ours);
-  if (ours === '') return user;
-  // Ours last: it says how it is merged with what came before.
-  return multipart([partOf(user), part('text/cloud-config', Buffer.from(ours))]);
+export function vendorData(
+  user: Uint8Array | undefined,
+  volumes: readonly VolumeSpec[],
+  nics: readonly GuestNic[],
+): Uint8Array {
+  const mounts = guestMounts(volumes);
+  const script = vendorScript(nics, mounts);
+  if (script === '') return user ?? Buffer.alloc(0);
+  return multipart([
+    ...(user === undefined || user.byteLength === 0 ? [] : [partOf(user)]),
+    // Behind the user's: it says how it is merged with what came before.
+    ...(mounts.length === 0 ? [] : [part('text/cloud-config', Buffer.from(cloudConfig(mounts)))]),
+    part(PER_BOOT, Buffer.from(script), 'flintlock-configured'),
+  ]);
 }
 
-function cloudConfig(volumes: readonly VolumeSpec[]): string {
-  const mounts = volumes
-    .map((volume, index) => ({ volume, device: `/dev/${fileSystemDevice(volume, index)}` }))
-    .filter(({ volume }) => !volume.isRoot && volume.mountPoint !== '')
-    // Its parents are the beginning of a path, so they come before it.
-    .sort((a, b) => (a.volume.mountPoint < b.volume.mountPoint ? -1 : 1))
-    .map(({ volume: { mountPoint, isReadOnly }, device }) =>
-      // Where the options are left out, cloud-init takes those that its system needs.
-      isReadOnly ? [device, mountPoint, 'auto', 'ro,nofail', '0', '0'] : [device, mountPoint],
-    );
-  if (mounts.length === 0) return '';
+function cloudConfig(mounts: readonly GuestMount[]): string {
+  const lines = mounts.map(({ path, device, isReadOnly }) =>
+    // Where the options are left out, cloud-init takes those that its system needs.
+    isReadOnly ? [`/dev/${device}`, path, 'auto', 'ro,nofail', '0', '0'] : [`/dev/${device}`, path],
+  );
   return `#cloud-config
 # Other mounts are kept: cloud-init would else take one list or the other.
 merge_how:
@@ -41,7 +48,7 @@ merge_how:
   - name: dict
     settings: [no_replace, recurse_list]
 mounts:
-${mounts.map((mount) => `  - ${JSON.stringify(mount)}`).join('\n')}
+${lines.map((line) => `  - ${JSON.stringify(line)}`).join('\n')}
 `;
 }
 
@@ -54,11 +61,16 @@ function partOf(user: Uint8Array): Buffer {
   return part(isCompressed ? 'application/gzip' : 'text/plain', user);
 }
 
-function part(type: string, body: Uint8Array): Buffer {
+/** @param name - of the file that it is kept in */
+function part(type: string, body: Uint8Array, name = ''): Buffer {
   const encoded = Buffer.from(body)
     .toString('base64')
     .replaceAll(new RegExp(`.{${LINE}}`, 'g'), '$&\n');
-  return Buffer.from(`Content-Type: ${type}\nMIME-Version: 1.0\nContent-Transfer-Encoding: base64\n\n${encoded}\n`);
+  const head = [
+    ...[`Content-Type: ${type}`, 'MIME-Version: 1.0', 'Content-Transfer-Encoding: base64'],
+    ...(name === '' ? [] : [`Content-Disposition: attachment; filename="${name}"`]),
+  ];
+  return Buffer.from(`${head.join('\n')}\n\n${encoded}\n`);
 }
 
 function multipart(parts: readonly Buffer[]): Buffer {

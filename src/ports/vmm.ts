@@ -64,6 +64,10 @@ export interface RunningVmm {
   readonly guest: GuestState;
   /** Called at each change of `guest`. */
   onGuest(changed: (state: GuestState) => void): void;
+  /** Where in the console's file the guest began to boot, in bytes; 0 where it is not known, because the VMM was taken over. */
+  readonly bootedAt: number;
+  /** Called when the guest has reset itself and boots anew, once `bootedAt` says where. */
+  onBoot(begun: () => void): void;
   /** Resolves when the run has ended: within a second of it. Never rejects. */
   readonly ended: Promise<VmmEnd>;
   /** Lets go of it: it runs on. */

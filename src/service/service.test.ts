@@ -1,10 +1,12 @@
 import { describe, expect, test } from 'vitest';
 import { eventually, turn } from '../../test/support/fake-clock.ts';
+import { fakeFiles } from '../../test/support/fake-files.ts';
 import { FakeHost, fullDraft } from '../../test/support/fake-host.ts';
 import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
 import { parseCidr } from '../domain/ipv4.ts';
 import type { Uid } from '../domain/microvm.ts';
+import type { Files } from '../ports/host.ts';
 import type { Until, WatchedEvent, WatchRequest } from './services.ts';
 
 const never = new AbortController().signal;
@@ -268,6 +270,35 @@ describe('wait', () => {
     expect((await waitFor(host, uid, 'GONE')).goneAt).toBe(host.clock.now());
   });
 
+  test('for CONFIGURED answers when the guest has said so, is refused when it could not', async () => {
+    const texts = ['', ''];
+    const files: Files = {
+      ...fakeFiles({}),
+      stat: async () => ({ kind: 'file', sizeBytes: texts.join('').length, diskBytes: 0, mode: 0o600 }),
+      read: async () => Buffer.from(texts.join('')),
+      watch: () => () => undefined,
+    };
+    const host = new FakeHost({ context: { files } });
+    expect((await waitFor(host, await host.create(), 'CONFIGURED')).state.is).toBe('CREATED'); // nothing is asked of it
+    for (const [state, id] of [
+      ['dhcp', 'a'],
+      ['failed', 'b'],
+    ]) {
+      const [nic] = fullDraft.interfaces;
+      texts[0] = `flintlock-guest: configured nics=lan0:${state} mounts=none\n`;
+      const uid = await host.create({
+        id: id ?? '',
+        interfaces: nic ? [{ ...nic, name: 'lan0', publishedPorts: [] }] : [],
+      });
+      const waiting = waitFor(host, uid, 'CONFIGURED');
+      if (state === 'dhcp')
+        expect((await waiting).conditions).toContainEqual(
+          expect.objectContaining({ status: 'True', reason: 'Configured' }),
+        );
+      else await expect(waiting).rejects.toThrow('could not apply lan0');
+    }
+  });
+
   test('for CREATED answers once the guest was taken over by a daemon that began anew', async () => {
     const host = new FakeHost();
     const uid = await host.create();
@@ -296,10 +327,14 @@ describe('wait', () => {
     ['CREATED', 'DELETING'],
     ['STOPPED', 'DELETING'],
     ['ADDRESS', 'DELETING'],
+    ['CONFIGURED', 'FAILED'],
+    ['CONFIGURED', 'STOPPED'],
+    ['CONFIGURED', 'DELETING'],
   ])('for %s is refused once it is %s, with the reason', async (until, state) => {
     const host = new FakeHost();
     host.world.always('undo vmm', fail(new Fault('tool', 'busy')));
-    const uid = await host.create({ restartPolicy: 'NEVER' });
+    const [nic] = fullDraft.interfaces;
+    const uid = await host.create({ interfaces: nic ? [{ ...nic, name: 'lan0' }] : [], restartPolicy: 'NEVER' }); // the guest must see to it
     await host.until(uid, 'CREATED');
     if (state === 'DELETING') await host.delete(uid);
     else

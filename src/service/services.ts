@@ -54,7 +54,7 @@ export interface WatchedEvent {
   readonly at: number;
 }
 
-export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS';
+export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED';
 
 export interface ServerInfo {
   readonly version: string;

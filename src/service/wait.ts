@@ -51,6 +51,12 @@ function judge(vm: MicroVmView, until: Until): 'yes' | 'not yet' | (string & {})
       if (vm.spec.interfaces.length === 0) return 'will not have an ADDRESS: its spec has no interfaces';
       if (state.is === 'STOPPED') return `will not have an ADDRESS: ${state.message}`;
       return Object.values(vm.addresses).some((a) => a.length > 0) ? 'yes' : 'not yet';
+    case 'CONFIGURED': {
+      const { status, message } = vm.conditions.find(({ type }) => type === 'GuestConfigured') ?? {};
+      if (state.is === 'STOPPED') return `will not be CONFIGURED: ${state.message}`;
+      if (status === 'False') return `will not be CONFIGURED: ${message}`;
+      return status === 'True' && state.is !== 'PENDING' ? 'yes' : 'not yet';
+    }
     default:
       return until satisfies never;
   }

@@ -28,7 +28,7 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   async make({ provider, config }, context) {
     const { vm, ports, signal } = context;
     const running = await ports.vmm(provider).start({ ...config, nics: await openable(config, context) }, signal);
-    ports.guests.attach(vm.uid, running);
+    ports.guests.attach(vm.uid, running, 'now');
     return { process: running.process, accelerator: running.accelerator };
   },
 

@@ -90,7 +90,30 @@ export const cloudInit: Group = {
           tap('eth0', { allowMetadataReq: true }),
         ]),
       }),
+      next: async ({ configured }) => ({ disk: await configured('disk'), service: await configured('service') }),
       rows: [
+        {
+          ...row(
+            'guest-configured',
+            'disk',
+            'True Configured: The guest has applied lan0, alpha, /srv/data',
+            (report) =>
+              report.text('boot_id') === 'nothing'
+                ? 'nothing'
+                : 'True Configured: The guest has applied lan0, alpha, /srv/data',
+          ),
+          host: ({ notes }) => notes.disk ?? '',
+        },
+        {
+          ...row(
+            'guest-configured-by-the-service',
+            'service',
+            'True Configured: The guest has applied /srv/data',
+            (report) =>
+              mounted(report).startsWith('vdb') ? 'True Configured: The guest has applied /srv/data' : 'not mounted',
+          ),
+          host: ({ notes }) => notes.service ?? '',
+        },
         row('by-disk', 'disk', 'DataSourceNoCloud [seed=/dev/vdc][dsmode=net]', datasource),
         row('by-disk-user-data', 'disk', 'it ran', (report) =>
           report.text('boot_id') === 'nothing' ? 'nothing' : 'it ran',

@@ -56,7 +56,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'MicroVMStatus.retry': /^machine\/status\.retry/,
   'MicroVMStatus.message': /^machine\/status\.state/,
   'MicroVMStatus.reason': /^machine\/(status\.state|deleted_at)/,
-  'MicroVMStatus.conditions': /^machine\/status\.conditions/,
+  'MicroVMStatus.conditions': /^(machine\/(status\.conditions|guest-configured)|cloud-init\/guest-configured)/,
   'MicroVMStatus.provider': /^machine\/status\.provider/,
   'MicroVMStatus.accelerator': /^machine\/status\.provider/,
   'MicroVMStatus.kernel_image_digest': /^kernel\/image-by-digest/,

@@ -18,6 +18,8 @@ export interface Images {
   readonly directory: string;
   /** Whose root says everything on the console: report.sh. */
   readonly root: string;
+  /** The same, with an init of its own that does nothing of what a guest is told. */
+  readonly deaf: string;
   /** The demo kernel and initrd. */
   readonly kernel: string;
   /** A kernel that needs no initrd. */
@@ -44,6 +46,15 @@ const INITTAB = `::sysinit:/etc/init.d/rcS
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/etc/init.d/rcK
 `;
+/** An init that goes no way of ours. Where the initrd comes first these are mounted already. */
+const DEAF = `#!/bin/sh
+export PATH=/bin:/sbin
+mount -t proc proc /proc
+mount -t sysfs sys /sys
+mount -t devtmpfs dev /dev
+mount -t tmpfs run /run
+exec /etc/flintlock/run </dev/console >/dev/console 2>&1
+`;
 const PASSWD = 'root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin/false\n';
 
 /** A file capability in version 2: cap_net_raw (13), effective and permitted (capability.h). */
@@ -62,6 +73,16 @@ export async function makeImages(directory: string): Promise<Images> {
       '/etc/inittab': INITTAB,
       '/etc/passwd': PASSWD,
       ...blkidFiles(),
+    },
+  });
+  const deaf = makeImage({
+    layout: guest,
+    tag: 'deaf',
+    demo: true,
+    files: {
+      '/etc/flintlock/run': { mode: 0o755, content: SCRIPT },
+      '/etc/passwd': PASSWD,
+      '/sbin/deaf': { mode: 0o755, content: DEAF },
     },
   });
   const volumes = join(directory, 'volumes');
@@ -117,6 +138,7 @@ export async function makeImages(directory: string): Promise<Images> {
   return {
     directory,
     root,
+    deaf,
     kernel: KERNEL,
     debian: `oci:${ROOT}/.cache/images/debian:latest`,
     small: `oci:${ROOT}/.cache/images/kernel:latest`,

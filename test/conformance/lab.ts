@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
 import { type Images, REGISTRY } from './images.ts';
@@ -137,6 +138,17 @@ export class Lab {
     return (await this.#host.vms.listMicroVMs({ labelSelector })).microvm;
   }
 
+  /** Waits until `GuestConfigured` is True, or refused. @returns what it is then */
+  async configured(uid: string): Promise<string> {
+    const until = WaitMicroVMRequest_Until.CONFIGURED;
+    try {
+      await this.#host.vms.waitMicroVM({ uid, until, timeout: { seconds: BigInt(REPORT_MS / 1_000) } });
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.FailedPrecondition) throw error;
+    }
+    return configuredOf(await this.get(uid));
+  }
+
   /** Marks it as deleted, and waits until nothing is left. */
   async remove(uid: string): Promise<void> {
     try {
@@ -194,6 +206,12 @@ export class Lab {
     const links = JSON.parse(await this.#host.tool('ip', '-j', '-d', 'link')) as Link[];
     return { links, at: Object.fromEntries(mounts.flatMap((m) => (m ? [[m.source, kindOf(m.source)]] : []))) };
   }
+}
+
+/** `True Configured: …` */
+export function configuredOf({ status }: MicroVM): string {
+  const found = status?.conditions.find(({ type }) => type === 'GuestConfigured');
+  return found ? `${found.status} ${found.reason}: ${found.message}` : 'no such condition';
 }
 
 function kindOf(path: string): string {

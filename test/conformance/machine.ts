@@ -6,6 +6,7 @@ import {
   type Mount,
   Mount_MountType,
 } from '../../src/gen/types/microvm_pb.ts';
+import { configured } from './configured.ts';
 import { type Group, type GuestRow, judged, type Seeing, type Seen } from './row.ts';
 import { booted, reporting, tap } from './specs.ts';
 
@@ -48,6 +49,7 @@ const isSet = (vm: MicroVM): string => (vm.spec?.deletedAt ? 'set' : 'not set');
 
 export const machine: Group = {
   scenes: [
+    configured,
     {
       name: 'machine',
       guests: (images) => ({
@@ -164,10 +166,11 @@ export const machine: Group = {
         },
         {
           row: 'machine/status.conditions',
-          expected: 'DisksReady ImagesReady NetworkReady Running: True, each with reason, sentence and time',
+          expected:
+            'DisksReady GuestConfigured ImagesReady NetworkReady Running: True, each with reason, sentence and time',
           guest: booted,
           host: ({ record: { status } }) => {
-            const wanted = ['DisksReady', 'ImagesReady', 'NetworkReady', 'Running'];
+            const wanted = ['DisksReady', 'GuestConfigured', 'ImagesReady', 'NetworkReady', 'Running'];
             const found = wanted.flatMap((type) => status?.conditions.filter((c) => c.type === type) ?? []);
             const isWhole = found.every((c) => c.status === 'True' && c.reason && c.message && c.lastTransitionTime);
             const text = status?.conditions.map((c) => `${c.type} ${c.status} ${c.reason}`).join(', ') ?? '';

@@ -87,6 +87,8 @@ export interface Stage {
   /** Types `poweroff` in a guest that is started again after it, and waits for its report. */
   powerOff(guest: string): Promise<Report>;
   restartDaemon(): Promise<void>;
+  /** Waits until `GuestConfigured` is True, or until that cannot be any more. @returns it: `True Configured: …` */
+  configured(guest: string): Promise<string>;
   /** Waits until nothing is left of it. @returns what is remembered */
   remove(guest: string): Promise<MicroVM>;
   /** What a client on the host gets from there. */

@@ -5,6 +5,7 @@ import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
 import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '../../src/domain/names.ts';
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
+import { GuestReports } from '../../src/engine/guest-reports.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
 import { noticeNewBoot } from '../../src/engine/new-boot.ts';
@@ -16,6 +17,7 @@ import { Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import { NO_FAULTS } from '../../src/ports/fault-points.ts';
+import type { Files } from '../../src/ports/host.ts';
 import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
 import type { Store } from '../../src/ports/store.ts';
@@ -290,9 +292,14 @@ export class FakeHost {
       wake: (uid: Uid): void => scheduler.wake(uid),
       interrupt: (uid: Uid): void => scheduler.interrupt(uid),
     };
+    const consolePath = (vm: MicroVm): string => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
+    const reports = new GuestReports({
+      ...{ store, clock, log, consolePath },
+      files: this.#options.context?.files ?? fakeConsoles(),
+    });
     const maximumRetry = this.#options.maximumRetry ?? 3;
     noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
-    const guests = new WatchedGuests({ store, clock, log, wake, consoleTail, maximumRetry });
+    const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry });
     const faults = NO_FAULTS;
     const network = new HostNetwork({
       cidr: FAKE_CIDR,
@@ -386,7 +393,7 @@ export class FakeHost {
       progress: (uid) => progress.of(uid),
       running: (uid) => guests.of(uid),
       isReconciling: () => false,
-      consolePath: (vm) => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) }),
+      consolePath,
       joinConsole: (uid) => vmm.openConsole({ runDirectory: vmRunDirectory(names, uid) }, new AbortController().signal),
       demoKernel: '',
       onChange(listener) {
@@ -413,6 +420,13 @@ export class FakeHost {
     });
   }
 }
+
+/** Consoles on which nobody writes. */
+const fakeConsoles = (): Pick<Files, 'read' | 'stat' | 'watch'> => ({
+  stat: async () => undefined,
+  read: async () => undefined,
+  watch: () => () => undefined,
+});
 
 /** The verbs of the image cache have tests of their own, against the real one. */
 const withoutCache = (images: Images): ImageStore => ({

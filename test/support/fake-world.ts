@@ -46,6 +46,8 @@ interface FakeProcess {
   readonly argv: readonly string[];
   guest: GuestState;
   readonly listeners: Set<() => void>;
+  bootedAt: number;
+  readonly bootListeners: Set<() => void>;
   readonly ended: Promise<VmmEnd>;
   readonly end: (end: VmmEnd) => void;
 }
@@ -132,7 +134,16 @@ export class FakeWorld {
     const pid = this.#pid++;
     const { promise: ended, resolve: end } = Promise.withResolvers<VmmEnd>();
     const identity = { pid, startTime: String(pid * 10), bootId: this.bootId };
-    const process: FakeProcess = { identity, argv, guest: 'running', listeners: new Set(), ended, end };
+    const process: FakeProcess = {
+      identity,
+      argv,
+      guest: 'running',
+      listeners: new Set(),
+      bootedAt: 0,
+      bootListeners: new Set(),
+      ended,
+      end,
+    };
     this.processes.set(pid, process);
     return process;
   }
@@ -161,6 +172,14 @@ export class FakeWorld {
     if (!process) throw new Error(`no process ${pid}`);
     process.guest = guest;
     for (const listener of process.listeners) listener();
+  }
+
+  /** The guest resets itself. @param bootedAt - how long its console is by then, in bytes */
+  reset(pid: number, bootedAt: number): void {
+    const process = this.processes.get(pid);
+    if (!process) throw new Error(`no process ${pid}`);
+    process.bootedAt = bootedAt;
+    for (const listener of process.bootListeners) listener();
   }
 
   /** The pids of the VMMs that run for a microVM. */
@@ -485,6 +504,14 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
       onGuest(changed) {
         process.listeners.add(() => {
           if (!released && !caller.dead) changed(process.guest);
+        });
+      },
+      get bootedAt() {
+        return process.bootedAt;
+      },
+      onBoot(begun) {
+        process.bootListeners.add(() => {
+          if (!released && !caller.dead) begun();
         });
       },
       ended: process.ended.then((end) => (caller.dead ? never() : end)),

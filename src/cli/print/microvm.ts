@@ -58,6 +58,12 @@ export function progressText(progress: Progress, now: number): string {
   return since === undefined ? parts.join(' ') : `${parts.join(' ')}, ${secondsText(now - since)}`;
 }
 
+/** What is not known, or known to have failed, of what only the guest can do; empty where all is well. */
+export function unconfiguredText({ status }: MicroVM): string {
+  const found = status?.conditions.find(({ type }) => type === 'GuestConfigured');
+  return !found || found.status === 'True' ? '' : `GuestConfigured is ${found.status}: ${found.message}`;
+}
+
 /** Why a microVM is in its state, in one line: `PENDING (Preparing): image 12 MiB of 45 MiB, 3.1 s`. */
 export function situationText(vm: MicroVM, now: number): string {
   const { status } = vm;

@@ -138,6 +138,18 @@ test('--wait says that the guest runs, with its address', async () => {
   expect(result.stdout).toMatch(/accepted.*\ndefault\/web is CREATED after \d\.\d s, address 10\.77\.0\.2\n$/);
 });
 
+test('--wait says where the guest has not applied what only it can do', async () => {
+  const conditions = [{ type: 'GuestConfigured', status: 'Unknown', message: 'The guest has not said\x1b[2J' }];
+  const { address } = await startFakeDaemon({
+    createMicroVM: () => ({ microvm: fakeVm({}, { state: State.PENDING }) }),
+    waitMicroVM: () => ({ microvm: fakeVm({}, { conditions }) }),
+  });
+  const result = await runCli(['--host', address, 'create', '-f', '-', '--wait'], { stdin: SPEC });
+  expect(result.exit).toBe(0);
+  expect(result.stdout).toMatch(/is CREATED after .*\n {2}GuestConfigured is Unknown: The guest has not said\S+\n$/);
+  expect(result.stdout).not.toContain('\x1b');
+});
+
 test('--wait shows on standard error what goes on', async () => {
   const seen = Promise.withResolvers<void>();
   const progress = {

@@ -8,7 +8,7 @@ import type { Configure, Context } from '../context.ts';
 import { parseSpecs, type SpecDocument } from '../documents.ts';
 import { EXIT, Problem } from '../exit.ts';
 import { outputOption, timeoutOption } from '../options.ts';
-import { addressesOf, nameOf, stateOf, uidOf } from '../print/microvm.ts';
+import { addressesOf, nameOf, stateOf, uidOf, unconfiguredText } from '../print/microvm.ts';
 import { jsonOf, type Structured, structuredText } from '../print/structured.ts';
 import { printable } from '../print/style.ts';
 import { secondsText } from '../print/units.ts';
@@ -115,7 +115,7 @@ async function create(context: Context, name: string | undefined, options: Optio
   else if (options.output !== undefined && finals.length > 0) {
     const values = finals.map((vm) => jsonOf(MicroVMSchema, vm));
     await context.out(await structuredText(specs.length === 1 ? values[0] : values, options.output));
-  } else if (created.length > 0) await context.hint(nextSteps(created, options));
+  } else if (created.length > 0) await context.hint(nextSteps(finals, options));
   return exit;
 }
 
@@ -213,13 +213,15 @@ const describe = ({ from, spec }: SpecDocument): string =>
 function runningText(vm: MicroVM, ms: number): string {
   const addresses = addressesOf(vm);
   const where = addresses.length > 0 ? `, address ${addresses.join(', ')}` : '';
-  return `${printable(nameOf(vm))} is ${stateOf(vm.status)} after ${secondsText(ms)}${printable(where)}\n`;
+  const unconfigured = unconfiguredText(vm);
+  const more = unconfigured === '' ? '' : `  ${printable(unconfigured)}\n`;
+  return `${printable(nameOf(vm))} is ${stateOf(vm.status)} after ${secondsText(ms)}${printable(where)}\n${more}`;
 }
 
 function nextSteps([first]: readonly MicroVM[], { wait }: Options): string {
   const name = first ? printable(nameOf(first)) : 'VM';
   return wait
-    ? `Next: flintlock console -f ${name}; flintlock wait ${name} --for address; flintlock delete ${name}`
+    ? `Next: flintlock console -f ${name}; flintlock wait ${name} --for ${first && unconfiguredText(first) ? 'configured' : 'address'}; flintlock delete ${name}`
     : `Next: flintlock wait ${name}; flintlock get ${name}; flintlock console -f ${name}`;
 }
 

@@ -55,8 +55,12 @@ const EXAMPLES = `
 It fails with exit status 5 as soon as the microVM is FAILED, and with 4 when the time is up. Ctrl-C ends the
 waiting and nothing else.
 
+"configured" is when the guest has said that it applied the names, mounts and static addresses of its spec, or there are
+none. A guest that cannot say so (docs/guests.md) never is.
+
 Examples:
   flintlock wait web
   flintlock wait web --for address --timeout 2m
+  flintlock wait web --for configured
   flintlock wait team-a/db --for gone
 `;

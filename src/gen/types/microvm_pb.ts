@@ -766,7 +766,11 @@ export const MicroVMStatus_MicroVMStateSchema: GenEnum<MicroVMStatus_MicroVMStat
  */
 export type Condition = Message<"flintlock.types.Condition"> & {
   /**
-   * Type names the condition, e.g. "NetworkReady".
+   * Type names the condition: "ImagesReady", "DisksReady", "NetworkReady",
+   * "Running", or "GuestConfigured", which is True where the guest said that it
+   * applied names, mounts and static addresses of the spec, or the spec has
+   * none; False where it said that it could not; Unknown where it has said
+   * nothing yet, or cannot.
    *
    * @generated from field: string type = 1;
    */

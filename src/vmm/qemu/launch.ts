@@ -3,7 +3,7 @@ import type { ProcessExit, ProcessIdentity, ProcessInfo, Run } from '../../ports
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { hasAcpi, openNodes } from './argv.ts';
 import { refusalOf } from './ends.ts';
-import { consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { Running, type RunningDeps } from './running.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
 
@@ -40,10 +40,12 @@ export async function launch(
   signal.throwIfAborted();
   await removeSockets(config, deps);
   const errorsFrom = await lengthOf(deps.files, vmmLog(config));
+  const bootedAt = await lengthOf(deps.files, consoleLog(config));
   const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config), open: openNodes(config) });
   const running = new Running(config, identity, machine.accelerator, deps, {
     exited,
     errorsFrom,
+    bootedAt,
     acpi: hasAcpi(argv),
   });
   try {

@@ -53,6 +53,7 @@ export class Running implements RunningVmm {
   readonly #deps: RunningDeps;
   readonly #errorsFrom: number;
   readonly #listeners: ((state: GuestState) => void)[] = [];
+  readonly #bootListeners: (() => void)[] = [];
   readonly #resolve: (end: VmmEnd) => void;
   readonly #isChild: boolean;
   readonly #hasAcpi: boolean;
@@ -73,6 +74,7 @@ export class Running implements RunningVmm {
   #quickLooks = 0;
   #stopTimer = (): void => undefined;
   #consoleFrom = 0;
+  #bootedAt: number;
   #shutdown: string | undefined;
   #panicked = false;
   /** Why we ended it ourselves. */
@@ -82,19 +84,26 @@ export class Running implements RunningVmm {
    * @param exited - of a child of ours
    * @param errorsFrom - where in QEMU's log this run begins
    * @param acpi - whether the machine has a power button
+   * @param bootedAt - where in the console this run begins
    */
   constructor(
     config: VmmConfig,
     process: ProcessIdentity,
     accelerator: 'kvm' | 'tcg',
     deps: RunningDeps,
-    options: { readonly exited?: Promise<ProcessExit>; readonly errorsFrom?: number; readonly acpi?: boolean } = {},
+    options: {
+      readonly exited?: Promise<ProcessExit>;
+      readonly errorsFrom?: number;
+      readonly bootedAt?: number;
+      readonly acpi?: boolean;
+    } = {},
   ) {
     this.#config = config;
     this.process = process;
     this.accelerator = accelerator;
     this.#deps = deps;
     this.#errorsFrom = options.errorsFrom ?? 0;
+    this.#bootedAt = options.bootedAt ?? 0;
     const { promise, resolve } = Promise.withResolvers<VmmEnd>();
     this.ended = promise;
     this.#resolve = resolve;
@@ -107,12 +116,20 @@ export class Running implements RunningVmm {
     return this.#guest;
   }
 
+  get bootedAt(): number {
+    return this.#bootedAt;
+  }
+
   get isOver(): boolean {
     return this.#over;
   }
 
   onGuest(changed: (state: GuestState) => void): void {
     this.#listeners.push(changed);
+  }
+
+  onBoot(begun: () => void): void {
+    this.#bootListeners.push(begun);
   }
 
   /** Begins to look after it. Called once, after the first `connect`, whether that worked or not. */
@@ -152,6 +169,7 @@ export class Running implements RunningVmm {
     this.#attempt?.abort();
     this.#qmp?.close();
     this.#listeners.length = 0;
+    this.#bootListeners.length = 0;
   }
 
   async pressPower(signal: AbortSignal): Promise<boolean> {
@@ -349,6 +367,8 @@ export class Running implements RunningVmm {
     const path = consoleLog(this.#config);
     try {
       this.#consoleFrom = await lengthOf(this.#deps.files, path);
+      this.#bootedAt = this.#consoleFrom;
+      for (const begun of this.#bootListeners) begun();
       const panic = panicLine(await tailOf(this.#deps.files, path, from, CONSOLE_TAIL));
       if (panic !== undefined) await this.#endIt(panicEnd(panic));
       else if (this.#resets.length >= RESET_LOOP.times) await this.#endIt(resetLoopEnd(this.#resets.length));
