@@ -120,7 +120,7 @@ describe('the other keys', () => {
 describe('vendor-data', () => {
   const volumes = [root, volume('b', '/data/b', { isReadOnly: true }), volume('a', '/data', { partitionId: 'x' })];
 
-  const SCRIPT = 'text/x-shellscript-per-boot';
+  const SCRIPT = 'text/cloud-boothook';
   const typesOf = (message: string): readonly (string | undefined)[] =>
     partsOf(message).map(({ head }) => /Content-Type: (.*)/.exec(head)?.[1]);
 

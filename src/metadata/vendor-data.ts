@@ -7,9 +7,6 @@ import { vendorScript } from './vendor-script.ts';
 /** RFC 2045, 6.8: at most 76 characters a line. */
 const LINE = 76;
 
-/** Run at each boot, in the last stage. A cloud-init before 22.1 does not know it, says so in its log and goes on. */
-const PER_BOOT = 'text/x-shellscript-per-boot';
-
 /**
  * The user's vendor-data with ours, which mounts the volumes and tells what is
  * in place. None is taken apart: cloud-init reads all from one MIME message, so
@@ -31,7 +28,7 @@ export function vendorData(
     ...(user === undefined || user.byteLength === 0 ? [] : [partOf(user)]),
     // Behind the user's: it says how it is merged with what came before.
     ...(mounts.length === 0 ? [] : [part('text/cloud-config', Buffer.from(cloudConfig(mounts)))]),
-    part(PER_BOOT, Buffer.from(script), 'flintlock-configured'),
+    part('text/cloud-boothook', Buffer.from(script), 'flintlock-configured'),
   ]);
 }
 

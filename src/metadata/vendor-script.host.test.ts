@@ -14,9 +14,11 @@ function said(...args: Parameters<typeof vendorScript>): string {
   onTestFinished(() => rmSync(at, { recursive: true }));
   const script = vendorScript(...args)
     .replaceAll('/dev/console', join(at, 'console'))
-    .replaceAll('sleep 1', ':');
+    .replaceAll('sleep 1', ':')
+    .replaceAll('/var/lib/cloud', at);
   writeFileSync(join(at, 'script'), script);
-  execFileSync('/bin/sh', ['-u', join(at, 'script')]);
+  execFileSync('/bin/sh', ['-eu', join(at, 'script')]);
+  execFileSync(join(at, 'scripts/per-boot/flintlock-configured'));
   return readFileSync(join(at, 'console'), 'utf8');
 }
 
@@ -43,6 +45,17 @@ test('the daemon understands what it says', () => {
   expect(reportIn(said(nics, []), { nics, mounts: [], hasMetadata: true })?.status).toBe('True');
   const mounts = [{ path: '/a b', device: 'vdz', isReadOnly: false }];
   expect(reportIn(said([], mounts), { nics: [], mounts, hasMetadata: true })).toMatchObject({ status: 'False' });
+});
+
+test('a mount is in place where its path lies on its device', () => {
+  // A file system of any device, whose number a device of that number would have.
+  const at = mkdtempSync(join(tmpdir(), 'flt-device-'));
+  onTestFinished(() => rmSync(at, { recursive: true }));
+  const [major = '', minor = ''] = execFileSync('mountpoint', ['-d', '/'], { encoding: 'utf8' }).trim().split(':');
+  execFileSync('mknod', [join(at, 'vdb'), 'b', major, minor]);
+  const script = (path: string) => said([], [{ path, device: `..${at}/vdb`, isReadOnly: true }]);
+  expect(script('/')).toBe('flintlock-guest: configured nics=none mounts=/:ro\n');
+  expect(script('/proc')).toBe('flintlock-guest: configured nics=none mounts=/proc:failed\n');
 });
 
 test('where nothing is asked there is none', () => {

@@ -3,7 +3,7 @@ import { type GuestMount, helpedNics, percentEncoded } from '../domain/guest-wor
 import type { GuestNic } from '../domain/network-config.ts';
 
 /**
- * What a guest with cloud-init runs at each boot when cloud-init has set up
+ * What a guest with cloud-init runs at each boot, as a boothook, and again when cloud-init has set up
  * network and mounts: it looks at what there is, and says so on the console as
  * `flintlock-init` does. It asks for what is there, not for what was ordered,
  * because the user's own data may have changed that.
@@ -25,9 +25,23 @@ echo "${CONFIGURED}nics=\${nics:-none} mounts=\${mounts:-none}" >/dev/console
 `;
 }
 
-/** An address may come a little after the network is called up. */
+/**
+ * As a boothook it comes too early, before the mounts, so that it puts itself
+ * where the last stage of each boot looks. Of vendor-data that is the only way:
+ * scripts by their frequency are obeyed in user-data alone.
+ *
+ * An address may come a little after the network is called up.
+ */
 const SCRIPT = `#!/bin/sh
 # Says on the console which names, addresses and mounts of the microVM's spec are in place.
+scripts=/var/lib/cloud/scripts/per-boot
+case $0 in
+  $scripts/*) ;;
+  *)
+    mkdir -p $scripts && cp "$0" $scripts/flintlock-configured && chmod 755 $scripts/flintlock-configured
+    exit
+    ;;
+esac
 nics='' mounts=''
 nic() { # NAME MAC ADDRESS
   state=failed tries=10
@@ -44,7 +58,7 @@ nic() { # NAME MAC ADDRESS
 volume() { # NAME PATH DEVICE MODE
   state=failed
   number=$(stat -c '0x%t<<8|0x%T' "$3" 2>/dev/null)
-  if [ -n "$number" ] && [ "$(stat -c '0x%D' "$2" 2>/dev/null)" = "$(printf '0x%x' $((number)))" ]; then state=$4; fi
+  if [ -n "$number" ] && [ "$(stat -c '0x%D' "$2" 2>/dev/null)" = "$(printf '0x%x' $(($number)))" ]; then state=$4; fi
   mounts="$mounts\${mounts:+,}$1:$state"
 }
 `;
