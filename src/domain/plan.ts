@@ -1,10 +1,21 @@
-import type { LedgerEntry, VmStep } from './ledger.ts';
+import type { LedgerEntry, VmStep, VmStepKind } from './ledger.ts';
 import { metadataBy } from './metadata.ts';
 import type { MicroVm } from './microvm.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
 
 /** What a plan is made of. */
 export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
+
+/** What of it is of the host's network: the condition NetworkReady stands for it, and a boot of the host takes it away. */
+export const NETWORK_KINDS = [
+  'lease',
+  'guard',
+  'tap',
+  'publish',
+  'macvtap',
+  'metadata',
+  'macvtap-metadata',
+] as const satisfies readonly VmStepKind[];
 
 /** Everything that a microVM of this spec needs, in the order in which it is made. */
 export function wantedSteps({ spec, allocation }: Planned): readonly VmStep[] {

@@ -210,6 +210,13 @@ export function nicLost(vm: MicroVm, message: string, now: Millis): MicroVm | un
   };
 }
 
+/** An interface that was lost is there again: the guest was started anew with it. */
+export function nicsFound(vm: MicroVm, now: Millis): MicroVm | undefined {
+  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
+  if (ready?.status !== 'False' || ready.reason !== 'NetworkFailed') return undefined;
+  return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
+}
+
 export function condition(
   type: ConditionType,
   isTrue: boolean,

@@ -1,4 +1,5 @@
-import type { VmStepKind } from '../domain/ledger.ts';
+import type { LedgerKind, VmStepKind } from '../domain/ledger.ts';
+import { NETWORK_KINDS } from '../domain/plan.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -15,16 +16,14 @@ export interface NewBootDeps {
 }
 
 const BOOT_ID = 'boot-id';
+const isOfNetwork = (kind: LedgerKind): boolean => NETWORK_KINDS.some((one) => one === kind);
 
 /**
  * What is gone with a boot of the host: interfaces, firewall, sockets and
  * everything below the run-time directory. Disks and images stay. A VMM's
  * entry keeps its mark, which tells of another boot: see `reconciler.ts`.
  */
-const GONE: readonly VmStepKind[] = ['directory', 'lease', 'guard', 'tap', 'publish', 'metadata'];
-/** In the words of `step-runner.ts`. */
-const OF_NETWORK: ReadonlySet<string> = new Set(['lease', 'guard', 'tap', 'publish', 'metadata']);
-
+const GONE: readonly VmStepKind[] = ['directory', ...NETWORK_KINDS];
 /**
  * Notices that the host was booted anew since the last daemon, and takes the
  * marks off what cannot have outlived it: it is made again, under the names of
@@ -38,7 +37,7 @@ export function noticeNewBoot({ store, ledger, transactions, clock, log }: NewBo
   transactions.transact(() => {
     if (before !== undefined) {
       log.info('the host was booted anew', { before, now: bootId });
-      const owners = new Set(ledger.all().flatMap(({ owner, kind }) => (OF_NETWORK.has(kind) ? [owner] : [])));
+      const owners = new Set(ledger.all().flatMap(({ owner, kind }) => (isOfNetwork(kind) ? [owner] : [])));
       ledger.unmark(GONE);
       const unmade = condition('NetworkReady', false, 'Preparing', 'The host was booted anew', clock.now());
       for (const { uid } of store.list({}))

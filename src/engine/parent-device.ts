@@ -9,7 +9,7 @@ import {
   macvtapTableName,
   type Names,
 } from '../domain/names.ts';
-import { nicLost } from '../domain/transitions.ts';
+import { nicLost, nicsFound } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -140,15 +140,19 @@ export class ParentDevice implements ParentNetwork {
     return new Set(interfaces.map(({ device }) => device));
   }
 
-  /** Nobody can give a guest that runs another interface in its place. */
+  /** Nobody can give a guest that runs another interface in its place; one that is started again has it anew. */
   #tellOfLost(interfaces: readonly HostInterface[]): void {
     const { ledger, store, clock } = this.#deps;
     const present = this.#present(interfaces);
-    for (const entry of ledger.ofKind('macvtap')) {
-      const { device, parent } = macvtapOf(entry);
-      if (!entry.made || present.has(device)) continue;
+    const entries = ledger.ofKind('macvtap').filter(({ made }) => made);
+    const lost = entries.filter((entry) => !present.has(macvtapOf(entry).device));
+    const owners = new Set(lost.map(({ owner }) => owner));
+    for (const { owner } of entries)
+      if (!owners.has(owner)) store.update(owner as Uid, (vm) => nicsFound(vm, clock.now()));
+    for (const entry of lost) {
+      const { parent } = macvtapOf(entry);
       const what = present.has(parent) ? `it was removed from parent ${parent}` : `its parent ${parent} is gone`;
-      const message = `Interface "${entry.key}" is lost, ${what}: delete the microVM and create it again`;
+      const message = `Interface "${entry.key}" is lost, ${what}: stop and start the microVM when it is back`;
       store.update(entry.owner as Uid, (vm) => nicLost(vm, message, clock.now()));
     }
   }

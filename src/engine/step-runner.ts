@@ -3,7 +3,7 @@ import { Fault } from '../domain/fault.ts';
 import type { Json, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
 import { VM_STEP_KINDS } from '../domain/ledger.ts';
 import type { MicroVm } from '../domain/microvm.ts';
-import { planMake } from '../domain/plan.ts';
+import { NETWORK_KINDS, planMake } from '../domain/plan.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
@@ -41,7 +41,7 @@ const lanes = (): Record<Lane, Semaphore> => ({
 const CONDITIONS = [
   ['ImagesReady', ['image']],
   ['DisksReady', ['directory', 'volume', 'cidata']],
-  ['NetworkReady', ['lease', 'guard', 'tap', 'macvtap', 'publish', 'metadata', 'macvtap-metadata']],
+  ['NetworkReady', NETWORK_KINDS],
 ] as const;
 
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */

@@ -178,6 +178,16 @@ describe('listening', () => {
     expect(await get(moved)).toBe('');
   });
 
+  test('one that is served at two addresses has both until each ends', async () => {
+    const { server, a } = await served();
+    await server.serve('A', { address: '127.0.0.2', port: a });
+    expect(await get(a)).toMatch(/data of A$/);
+    await server.unserve('A', '127.0.0.2');
+    expect(await get(a)).toMatch(/data of A$/);
+    await server.unserve('A', ADDRESS);
+    expect(await get(a)).toBe('');
+  });
+
   test('a port of others is told as such', async () => {
     const { server, a } = await served();
     await expect(server.serve('C', { address: ADDRESS, port: a })).rejects.toMatchObject({

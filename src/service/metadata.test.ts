@@ -97,3 +97,42 @@ describe('an interface on a bridge of its own', () => {
     });
   });
 });
+
+describe('an interface on a parent', () => {
+  const lan = { ...nic(true), type: 'MACVTAP' };
+
+  test('without a parent is refused with both remedies', async () => {
+    const host = new FakeHost({ context: { parent: undefined } });
+    await expect(host.create({ interfaces: [lan] })).rejects.toMatchObject({
+      violations: [
+        {
+          field: 'interfaces[0].type',
+          description: expect.stringMatching(/also when left out.*type: TAP.*--parent-iface IFACE/),
+        },
+      ],
+    });
+  });
+
+  test('a parent that has vanished is named', async () => {
+    const host = new FakeHost();
+    host.world.parentUnfit = 'There is no interface par0';
+    await expect(host.create({ interfaces: [lan] })).rejects.toMatchObject({
+      kind: 'refused',
+      reason: 'NetworkFailed',
+      message: expect.stringContaining('There is no interface par0'),
+    });
+  });
+
+  test('has a MAC address and no address of the managed network', async () => {
+    const host = new FakeHost();
+    const interfaces = [nic(true), { ...lan, name: 'lan0', address: '10.77.0.9/24' }];
+    const uid = await host.create({ interfaces });
+    await host.until(uid, 'CREATED');
+    expect(host.vm(uid).allocation.interfaces.lan0).toEqual({ mac: expect.any(String) });
+    expect(host.ledgerOf(uid).map(({ kind, key }) => `${kind} ${key}`)).toEqual(
+      expect.arrayContaining(['tap eth0', 'macvtap lan0', 'metadata ', 'macvtap-metadata ']),
+    );
+    const again = host.create({ id: 'other', interfaces: interfaces.slice(1) });
+    await expect(again).rejects.toMatchObject({ violations: [{ field: 'interfaces[0].address' }] });
+  });
+});

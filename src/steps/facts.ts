@@ -23,7 +23,12 @@ export interface StepResults {
   macvtap: { readonly index: number; readonly mac: string };
   'macvtap-metadata': null;
   tap: { readonly index: number; readonly mac: string };
-  vmm: { readonly process: ProcessIdentity; readonly accelerator: 'kvm' | 'tcg' };
+  vmm: {
+    /** Macvtaps as this start found them: those that had vanished were made anew. */
+    readonly macvtaps?: Readonly<Record<string, { readonly index: number; readonly mac: string }>>;
+    readonly process: ProcessIdentity;
+    readonly accelerator: 'kvm' | 'tcg';
+  };
 }
 
 /**

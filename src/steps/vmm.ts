@@ -3,7 +3,7 @@ import { guestWords } from '../domain/guest-words.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
-import type { MacvtapIntent } from '../ports/network.ts';
+import type { MacvtapIntent, MadeMacvtap } from '../ports/network.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
 import { nicsOf, parentOf } from './managed.ts';
@@ -27,9 +27,15 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
 
   async make({ provider, config }, context) {
     const { vm, ports, signal } = context;
-    const running = await ports.vmm(provider).start({ ...config, nics: await openable(config, context) }, signal);
+    const found = await openable(context);
+    const nics = config.nics.map((nic): VmmNic => {
+      const { node } = found.get(nic.device) ?? {};
+      return node === undefined ? nic : { ...nic, node };
+    });
+    const running = await ports.vmm(provider).start({ ...config, nics }, signal);
     ports.guests.attach(vm.uid, running, 'now');
-    return { process: running.process, accelerator: running.accelerator };
+    const macvtaps = Object.fromEntries([...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }]));
+    return { process: running.process, accelerator: running.accelerator, ...(found.size > 0 && { macvtaps }) };
   },
 
   async unmake({ provider, config }, result, { vm, ports, signal }) {
@@ -38,8 +44,14 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   },
 
   show:
-    (_step, { provider }, { accelerator }) =>
-    (made) => ({ ...made, provider, accelerator }),
+    (_step, { provider }, { accelerator, macvtaps = {} }) =>
+    (made) => {
+      const interfaces = Object.entries(made.interfaces).map(([name, nic]) => {
+        const { index = nic.index, mac = nic.hostMac } = macvtaps[name] ?? {};
+        return [name, { ...nic, index, hostMac: mac }] as const;
+      });
+      return { ...made, provider, accelerator, interfaces: Object.fromEntries(interfaces) };
+    },
 };
 
 function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
@@ -79,19 +91,21 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
   };
 }
 
-/** A macvtap's character device is another one each time the macvtap was made anew, as after a boot of the host. */
-function openable({ nics }: VmmConfig, { entries, ports, signal }: StepContext): Promise<VmmConfig['nics']> {
-  return Promise.all(
-    nics.map(async (nic): Promise<VmmNic> => {
-      const entry = entries.find(
-        ({ kind, intent }) => kind === 'macvtap' && (intent as unknown as MacvtapIntent).device === nic.device,
-      );
-      if (!entry) return nic;
-      await parentOf(ports).ensure(signal);
-      const { node } = await ports.network.addMacvtap(entry.intent as unknown as MacvtapIntent, signal);
-      return { ...nic, node };
-    }),
-  );
+interface Openable extends MadeMacvtap {
+  /** Its name in the guest. */
+  readonly nic: string;
+}
+
+/** A macvtap's character device is another one each time the macvtap was made anew, as after its parent was away. By device. */
+async function openable({ entries, ports, signal }: StepContext): Promise<ReadonlyMap<string, Openable>> {
+  const found = new Map<string, Openable>();
+  for (const { kind, key, intent } of entries) {
+    if (kind !== 'macvtap') continue;
+    const macvtap = intent as unknown as MacvtapIntent;
+    await parentOf(ports).ensure(signal);
+    found.set(macvtap.device, { nic: key, ...(await ports.network.addMacvtap(macvtap, signal)) });
+  }
+  return found;
 }
 
 const cidataDisk = (path: string): VmmDisk => ({ id: 'cidata', path, format: 'raw', readOnly: true, isRoot: false });

@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { qemuArgv } from './argv.ts';
+import { openNodes, qemuArgv } from './argv.ts';
 import { isOf, isProgram } from './layout.ts';
 
 const config: VmmConfig = {
@@ -115,6 +115,20 @@ test('each interface is a tap that is there already, with the MAC of the guest',
   const argv = qemuArgv({ ...config, nics: [{ device: 'flt0', mac: '02:00:00:00:00:01' }] }, machine, '');
   expect(valuesOf(argv, '-netdev')).toEqual(['tap,id=net0,ifname=flt0,script=no,downscript=no']);
   expect(jsonOf(argv, '-device')).toEqual([{ driver: 'virtio-net-device', netdev: 'net0', mac: '02:00:00:00:00:01' }]);
+});
+
+test('a macvtap is found open, behind the standard descriptors, in the order of its kind', () => {
+  const nics = [
+    { device: 'flt0', mac: '02:00:00:00:00:01', node: '/dev/tap7' },
+    { device: 'flt1', mac: '02:00:00:00:00:02' },
+    { device: 'flt2', mac: '02:00:00:00:00:03', node: '/state/macvtap2' },
+  ];
+  expect(openNodes({ nics })).toEqual(['/dev/tap7', '/state/macvtap2']);
+  expect(valuesOf(qemuArgv({ ...config, nics }, machine, ''), '-netdev')).toEqual([
+    'tap,id=net0,fd=3',
+    'tap,id=net1,ifname=flt1,script=no,downscript=no',
+    'tap,id=net2,fd=4',
+  ]);
 });
 
 describe('identity', () => {
