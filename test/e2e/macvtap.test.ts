@@ -186,6 +186,23 @@ test('beside a managed network; a parent that vanishes is told of, and the delet
   expect(await refusal(host.create(specOf('late', { interfaces: both.slice(1) })))).toMatch(
     /no interface up0.*--parent-iface/,
   );
+
+  // When it is back, a start gives the guest another one in its place.
+  await host.tool('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1');
+  await host.vms.stopMicroVM({ uid });
+  await host.until(uid, 'STOPPED');
+  await host.vms.startMicroVM({ uid });
+  await host.until(uid, 'CREATED');
+  const { hostDeviceName = '', index } = (await host.get(uid)).status?.networkInterfaces.lan0 ?? {};
+  const [link] = JSON.parse(await host.tool('ip', '-j', '-d', 'link', 'show', 'dev', hostDeviceName));
+  expect(link).toMatchObject({ ifindex: index, link: 'up0' });
+  await poll('the interface is told to be there', 20_000, async () => {
+    const ready = (await host.get(uid)).status?.conditions.find(({ type }) => type === 'NetworkReady');
+    return ready?.status === 'True' ? { is: true } : { not: `${ready?.status}: ${ready?.message}` };
+  });
+  expect(await host.audit()).toEqual(CLEAN);
+
+  await host.tool('ip', 'link', 'delete', 'up0');
   await host.vms.deleteMicroVM({ uid });
   await host.untilGone(uid);
   expect((await host.audit()).leaked).toEqual([]);
