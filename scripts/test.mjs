@@ -1,14 +1,16 @@
 /**
  * Everything: set-up with what only tests need, the fast checks, the tests
- * with the host's tools, the tests that boot guests. Ends with one line:
+ * with the host's tools, the tests that boot guests, the conformance suite, of
+ * which each row counts. Ends with one line:
  * `N passed, N failed, N skipped`.
  *
  *     npm test
  */
 import { check, describe } from './check.mjs';
+import { conformance } from './conformance.mjs';
 import { setup, TOOLS_PATH } from './setup.mjs';
 import { asRoot, attended, isRoot, main } from './steps.mjs';
-import { vitest } from './vitest.mjs';
+import { counted, vitest } from './vitest.mjs';
 
 /** They need root: bridges, taps, mounts of their own network namespaces. */
 const AS_ROOT = ['host', 'e2e'];
@@ -21,12 +23,16 @@ await main('test', async () => {
   try {
     await setup({ tests: true, images: ['kernel', 'debian'] });
     add(await check());
-    for (const project of AS_ROOT) {
-      console.log(`\n${project} tests${isRoot ? '' : ', as root'}`);
-      const { argv, env, counts } = vitest(project);
+    const runs = AS_ROOT.map((project) => ({ what: `${project} tests`, prepare: () => vitest(project) }));
+    runs.push({ what: 'conformance', prepare: () => ({ argv: conformance(), ...counted() }) });
+    for (const { what, prepare } of runs) {
+      console.log(`\n${what}${isRoot ? '' : ', as root'}`);
+      const { argv, env, counts } = prepare();
       env.PATH = `${env.PATH}:${TOOLS_PATH}`;
       // sudo drops most of the environment, even with -E where the policy says so.
-      const kept = ['FLINTLOCK_COUNTS', 'NO_COLOR', 'PATH'].map((key) => `${key}=${env[key]}`);
+      const kept = ['FLINTLOCK_COUNTS', 'NO_COLOR', 'PATH', 'CI'].flatMap((key) =>
+        key in env ? `${key}=${env[key]}` : [],
+      );
       const code = await attended(asRoot(['env', ...kept, ...argv]), { env });
       add(counts(code));
     }

@@ -7,7 +7,7 @@ import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/mi
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
 import { type Images, REGISTRY } from './images.ts';
 import { Usage } from './options.ts';
-import { type Report, reportsIn } from './report.ts';
+import { heardOn, type Report } from './report.ts';
 import type { SpecFields } from './specs.ts';
 
 export const NETWORK = '10.77.0.0/24';
@@ -52,8 +52,12 @@ async function plugPeer(host: TestHost): Promise<void> {
   await host.tool('ip', 'link', 'set', PARENT, 'up');
 }
 
+/** A report that has begun is written without a pause. */
+const STALL_MS = 20_000;
 /** How long what a guest has written may take to be shown. */
 const CONFIGURED_S = 30n;
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+
 /** How long a guest may take to its report, on a busy machine without KVM. */
 const REPORT_MS = 300_000;
 
@@ -165,18 +169,41 @@ export class Lab {
 
   /** Waits for the n-th report of a guest. @throws Error with the record's words and the console's end */
   async report(uid: string, count: number): Promise<Report> {
-    const look = async (): Promise<Report | undefined> => reportsIn(await this.#host.console(uid))[count - 1];
-    return poll(`${uid} has reported ${count} times`, REPORT_MS, async () => {
-      const found = await look();
+    const over = Promise.withResolvers<void>();
+    const { FAILED, STOPPED } = MicroVMStatus_MicroVMState;
+    let asked = 0;
+    let length = 0;
+    let since = Date.now();
+    const look = async (): Promise<{ readonly is: Report } | { readonly not: string }> => {
+      const console = await this.#host.console(uid);
+      const { reports, broken, isUnfinished } = heardOn(console);
+      const found = reports[count - 1];
       if (found) return { is: found };
-      const { status } = await this.#host.get(uid);
-      const now = `${status?.reason}: ${status?.message}\n${(await this.#host.console(uid)).slice(-1_000)}`;
-      const { FAILED, STOPPED } = MicroVMStatus_MicroVMState;
-      if (status?.state !== FAILED && status?.state !== STOPPED) return { not: now };
-      const last = await look(); // it may have ended meanwhile
-      if (last) return { is: last };
-      throw new Error(`The guest ended before its report: ${now}`);
-    });
+      if (console.length !== length) since = Date.now();
+      length = console.length;
+      // The line that ends it may be what is broken.
+      if (broken > asked || (isUnfinished && Date.now() - since > STALL_MS)) {
+        asked = broken;
+        since = Date.now();
+        say(`the report of ${uid} came through broken: it is asked for again`);
+        void this.type(uid, 'again', over.promise);
+      }
+      return { not: console.slice(-1_000) };
+    };
+    try {
+      return await poll(`${uid} has reported ${count} times`, REPORT_MS, async () => {
+        const found = await look();
+        if ('is' in found) return found;
+        const { status } = await this.#host.get(uid);
+        const not = `${status?.reason}: ${status?.message}\n${found.not}`;
+        if (status?.state !== FAILED && status?.state !== STOPPED) return { not };
+        const last = await look(); // it may have ended meanwhile
+        if ('is' in last) return last;
+        throw new Error(`The guest ended before its report: ${not}`);
+      });
+    } finally {
+      over.resolve();
+    }
   }
 
   /** Types a line on the guest's console, and stays until what comes of it is there. */

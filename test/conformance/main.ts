@@ -11,7 +11,7 @@ import { Lab } from './lab.ts';
 import { HELP, type Options, optionsOf, Usage } from './options.ts';
 import type { Result } from './row.ts';
 import { table } from './table.ts';
-import { doAll, type Work, worksOf } from './work.ts';
+import { doAll, type Work, type Worked, worksOf } from './work.ts';
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
 
@@ -55,10 +55,12 @@ async function run(works: readonly Work[], { parallel, provider }: Options): Pro
       await lab.start();
       return lab;
     };
-    return await doAll(works, images, parallel, open, ({ work, results, seconds: took }) => {
+    const done = ({ work, results, seconds: took }: Worked): void => {
       const wrong = results.filter(({ ok }) => !ok).length;
       say(`${wrong === 0 ? 'ok    ' : 'WRONG '} ${work.name} (${results.length} rows, ${took.toFixed(1)} s)`);
-    });
+    };
+    const again = ({ name }: Work, late: string): void => say(`AGAIN  ${name}, once: ${late}`);
+    return await doAll(works, images, parallel, open, done, process.env.CI ? again : undefined);
   } finally {
     await close();
     say(`done in ${seconds()} s`);

@@ -14,7 +14,8 @@ they see, and prints a table: row | expected | seen in guest | seen on host | ok
 
 The basis of a row, in JSON: "guest", a booted guest said so; "request", what
 the VMM was told, where no guest can boot; "refused", it cannot be, and create
-said so. Exit status: 0 all rows are ok, 1 one is wrong, 2 usage.
+said so. Where CI is set, a scene that was not in time is tried once more: it is
+said, and stands in the table and in "tried_again_after". Exit status: 0 all rows are ok, 1 one is wrong, 2 usage.
 
 Examples:
   npm run conformance

@@ -2,32 +2,38 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { BadRequestSchema } from '../../src/gen/google/rpc/error_details_pb.ts';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
+import { TooLate } from '../support/daemon.ts';
 import type { Images } from './images.ts';
 import type { HostFacts, Lab } from './lab.ts';
-import { type Report, reportsIn } from './report.ts';
-import type { GuestRow, RefusedRow, Result, Scene, Seeing, Seen } from './row.ts';
+import { heardOn, type Report } from './report.ts';
+import type { GuestRow, Played, RefusedRow, Result, Scene, Seeing, Seen } from './row.ts';
 
 /** Boots a scene's guests, lets it go on, and judges its rows. What goes wrong is a row that is not ok, with the reason. */
-export async function playScene(
-  scene: Scene,
-  wanted: readonly GuestRow[],
-  lab: Lab,
-  images: Images,
-): Promise<readonly Result[]> {
+export async function playScene(scene: Scene, wanted: readonly GuestRow[], lab: Lab, images: Images): Promise<Played> {
   const uids: Record<string, string> = {};
-  const play = async (): Promise<readonly Result[]> => {
+  const play = async (): Promise<Played> => {
     const seen = await watch(scene, uids, lab, images);
-    return wanted.map((row) => judge(row, seen));
+    return { results: wanted.map((row) => judge(row, seen)) };
   };
-  const wrong = (cause: unknown): readonly Result[] => wanted.map((row) => failed(row, cause));
-  const results = await play().catch(wrong);
+  const wrong = (cause: unknown): Played => ({
+    results: wanted.map((row) => failed(row, cause)),
+    ...(isLate(cause) && { late: textOf(cause) }),
+  });
+  const played = await play().catch(wrong);
   try {
     await Promise.all(Object.values(uids).map((uid) => lab.remove(uid)));
   } catch (cause) {
     return wrong(cause);
   }
-  return results;
+  return played;
 }
+
+/** Whether it might have gone well on a machine that has more time. */
+const isLate = (cause: unknown): boolean =>
+  cause instanceof TooLate || (cause instanceof ConnectError && cause.code === Code.DeadlineExceeded);
+
+const textOf = (cause: unknown): string =>
+  (cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '';
 
 /** Boots the guests and lets the scene go on. @param uids - is filled with the guests that are created */
 async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, images: Images): Promise<Seen> {
@@ -52,7 +58,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
   const guests: Record<string, Seen> = {};
   const look = async (guest: string): Promise<Seen> => {
     const console = await lab.console(uid(guest));
-    const reports = reportsIn(console);
+    const { reports } = heardOn(console);
     const [report] = reports;
     if (!report) throw new Error(`${guest} has not reported`);
     return { ...known(guest), report, reports, console, guests, notes };

@@ -10,7 +10,7 @@
 #
 # `end` has the count of the lines before it and their MD5. Then it waits for a line on the console,
 # words that it is to act on (see `act`), and says everything again; or
-# `reboot` or `poweroff`. Words of the kernel's command line that begin with `report.` are
+# `reboot` or `poweroff`; or `again`, when it came through broken: then the same lines. Words of the kernel's command line that begin with `report.` are
 # acted on first.
 export PATH=/bin:/sbin:/usr/bin:/usr/sbin
 lines=/run/report.lines
@@ -188,10 +188,13 @@ report() {
   machine
   volumes
   interfaces
-  # One write for a line: nothing of the kernel's or another program's comes in between.
+  send
+  set -f
+}
+
+send() { # one write for a line: nothing of the kernel's or another program's comes in between
   while IFS= read -r line; do echo "report: $line"; done <"$lines"
   echo "report: end=$(wc -l <"$lines") $(md5sum <"$lines" | cut -d ' ' -f 1)"
-  set -f
 }
 
 dmesg -n 1
@@ -206,6 +209,7 @@ report $words
 while read -r words; do
   [ "$words" != reboot ] || reboot
   [ "$words" != poweroff ] || poweroff
+  [ "$words" != again ] || { send; continue; }
   turn=$((turn + 1))
   report $words
 done </dev/ttyS0

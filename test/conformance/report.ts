@@ -60,16 +60,26 @@ export function wordAfter(fact: Fact | undefined, key: string): string {
   );
 }
 
+/** What is on a console. */
+export interface Heard {
+  /** Every report that came through whole, the first one first. */
+  readonly reports: readonly Report[];
+  /** How many did not, as their sum says: what such a one says is nobody's word, and it is to be said again. */
+  readonly broken: number;
+  /** Whether one has begun and not ended. */
+  readonly isUnfinished: boolean;
+}
+
 /**
- * Every report on a console, the first one first. What an initrd said of
- * itself before belongs to it.
- *
- * @throws Error where one came through broken, as its sum says: what it says is nobody's word
+ * What an initrd said of itself before a report belongs to it. One that is
+ * said again, line by line, is one.
  */
-export function reportsIn(console: string): readonly Report[] {
+export function heardOn(console: string): Heard {
   const reports: Report[] = [];
+  let broken = 0;
   let before: Fact[] = [];
   let facts: Fact[] = [];
+  let last = '';
   // The last line may be on its way still.
   for (const raw of console.split('\n').slice(0, -1)) {
     const [, kind = '', text = ''] = LINE.exec(raw) ?? [];
@@ -80,16 +90,14 @@ export function reportsIn(console: string): readonly Report[] {
     else if (kind !== 'end') facts.push(fact);
     else {
       const own = `${facts.length} ${md5(facts.map((one) => `${one.kind}=${one.text}\n`).join(''))}`;
-      if (own !== text)
-        throw new Error(
-          `The report came through broken: it is ${own}, the guest wrote ${text}\n${facts.map(({ line }) => line).join('\n')}`,
-        );
-      reports.push(new Report([...before, ...facts]));
+      if (own !== text) broken++;
+      else if (text !== last) reports.push(new Report([...before, ...facts]));
+      if (own === text) last = text;
       before = [];
       facts = [];
     }
   }
-  return reports;
+  return { reports, broken, isUnfinished: facts.length > 0 };
 }
 
 const md5 = (text: string): string => createHash('md5').update(text).digest('hex');

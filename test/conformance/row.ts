@@ -17,6 +17,15 @@ export interface Result {
   readonly seen_on_host: string;
   /** The guest's raw lines. */
   readonly evidence: readonly string[];
+  /** What was not in time when it was tried first; only where that was, and it was tried again. */
+  readonly tried_again_after?: string;
+}
+
+/** What came of a scene. */
+export interface Played {
+  readonly results: readonly Result[];
+  /** What was not in time, where that is why rows are not ok. */
+  readonly late?: string;
 }
 
 /** Compared with what is expected, word for word; or with a judgement of its own. */

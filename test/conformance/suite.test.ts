@@ -5,13 +5,15 @@ import { expect, test } from 'vitest';
 import { file_types_microvm, MicroVMSchema } from '../../src/gen/types/microvm_pb.ts';
 import { PROVED_FIELDS, proofOf } from './fields.ts';
 import { GROUPS, rowNames } from './groups.ts';
+import type { Images } from './images.ts';
 import { kernelNamed } from './kernel-named.ts';
+import type { Lab } from './lab.ts';
 import { optionsOf, Usage } from './options.ts';
 import { judge } from './play.ts';
-import { reportsIn } from './report.ts';
+import { heardOn } from './report.ts';
 import { type GuestRow, judged, type Seen } from './row.ts';
 import { table } from './table.ts';
-import { worksOf } from './work.ts';
+import { doAll, type Work, worksOf } from './work.ts';
 
 /** As report.sh writes it. */
 function reported(...lines: readonly string[]): string {
@@ -29,7 +31,7 @@ ${reported('begin=2', 'cpus=8')}report: begin=3\r
 `;
 
 function seen(console = CONSOLE): Seen {
-  const reports = reportsIn(console);
+  const { reports } = heardOn(console);
   const [report] = reports;
   if (!report) throw new Error('no report');
   const record = create(MicroVMSchema);
@@ -44,9 +46,11 @@ const row = (change: Partial<GuestRow> = {}): GuestRow => ({
 });
 
 test('of a console every report is read', () => {
-  const [first, second, ...others] = reportsIn(CONSOLE);
+  const { reports, broken, isUnfinished } = heardOn(CONSOLE);
+  const [first, second, ...others] = reports;
+  expect([broken, isUnfinished]).toEqual([0, true]);
   expect(others).toEqual([]); // the third has not ended yet
-  expect(reportsIn(CONSOLE.slice(0, CONSOLE.indexOf('report: begin=3') - 10))).toHaveLength(1); // nor the second
+  expect(heardOn(CONSOLE.slice(0, CONSOLE.indexOf('report: begin=3') - 10)).reports).toHaveLength(1); // nor the second
   expect(first?.text('cpus')).toBe('2');
   expect(second?.text('cpus')).toBe('8');
   expect(first?.value('disk', 'vdb', 'bytes')).toBe('2048');
@@ -60,7 +64,20 @@ test.each([
   ['a letter twice in what begins a line', CONSOLE.replace('report: cpus=8', 'reeport: cpus=8')],
   ['a line less', CONSOLE.replace('report: cpus=8\r\n', '')],
 ])('a report with %s is nobody’s word', (_, console) => {
-  expect(() => reportsIn(console)).toThrow('came through broken');
+  const { reports, broken } = heardOn(console);
+  expect(reports.map((report) => report.text('begin'))).toEqual(['1']);
+  expect(broken).toBe(1);
+  // Said again it is one, and said twice it is not two.
+  const again = reported('begin=2', 'cpus=8');
+  const healed = heardOn(console + again + again).reports;
+  expect(healed.map((report) => report.text('cpus'))).toEqual(['2', '8']);
+});
+
+test('a report whose end is broken has not ended, until it is said again', () => {
+  const lost = heardOn(CONSOLE.replace(/report: end=2/, 'report: eend=2'));
+  expect(lost).toMatchObject({ broken: 0, isUnfinished: true });
+  const again = heardOn(CONSOLE.replace(/report: end=2/, 'report: eend=2') + reported('begin=2', 'cpus=8'));
+  expect(again.reports.map((report) => report.text('begin'))).toEqual(['1', '2']);
 });
 
 test('a row is ok when the guest says what is expected, and so does the host', () => {
@@ -118,6 +135,39 @@ test('rows are chosen by their name, and no scene is played for none', () => {
   const works = worksOf(GROUPS, /^volumes\/copy-on-write$/);
   expect(works.map(({ name, rows }) => [name, rows])).toEqual([['copies', ['volumes/copy-on-write']]]);
   expect(worksOf(GROUPS, /nothing is named so/)).toEqual([]);
+});
+
+test('a scene that was not in time is tried once more where that is wanted, and never in silence', async () => {
+  const lab = { close: async () => undefined } as unknown as Lab;
+  const images = {} as Images;
+  const run = async (ends: readonly ('late' | 'wrong' | 'ok')[], isWanted: boolean) => {
+    const left = [...ends];
+    const said: string[] = [];
+    const work: Work = {
+      ...{ name: 'one', alone: false, hasParent: true, slow: false, rows: ['a/b'] },
+      run: async () => {
+        const end = left.shift();
+        const result = judge(row({ expected: end === 'ok' ? '2' : 'else' }), seen());
+        return { results: [result], ...(end === 'late' && { late: 'no report' }) };
+      },
+    };
+    const again = isWanted ? (_: Work, late: string): void => void said.push(late) : undefined;
+    const results = await doAll(
+      [work],
+      images,
+      1,
+      async () => lab,
+      () => undefined,
+      again,
+    );
+    return { said, left: left.length, results: results.map((r) => [r.ok, r.tried_again_after]), text: table(results) };
+  };
+  const healed = await run(['late', 'ok', 'ok'], true);
+  expect(healed).toMatchObject({ said: ['no report'], left: 1, results: [[true, 'no report']] });
+  expect(healed.text).toContain('all ok, 1 at the second try, for want of time\n');
+  expect(await run(['late', 'late', 'ok'], true)).toMatchObject({ left: 1, results: [[false, 'no report']] });
+  expect(await run(['wrong', 'ok'], true)).toMatchObject({ said: [], left: 1, results: [[false, undefined]] });
+  expect(await run(['late', 'ok'], false)).toMatchObject({ said: [], left: 1, results: [[false, undefined]] });
 });
 
 test('the table shows every row, and of what is wrong what the guest said', () => {

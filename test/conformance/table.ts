@@ -36,7 +36,9 @@ function closing(results: readonly Result[]): string {
   const by = (basis: Result['basis']): number => results.filter((r) => r.basis === basis).length;
   const wrong = results.filter((r) => !r.ok).length;
   const counts = (['guest', 'request', 'refused'] as const).map((basis) => `${by(basis)} by ${basis}`).join(', ');
-  return `${results.length} rows (${counts}): ${wrong === 0 ? 'all ok' : `${wrong} wrong`}`;
+  const again = results.filter((r) => r.tried_again_after !== undefined).length;
+  const tried = again === 0 ? '' : `, ${again} at the second try, for want of time`;
+  return `${results.length} rows (${counts}): ${wrong === 0 ? 'all ok' : `${wrong} wrong`}${tried}`;
 }
 
 const cut = (text: string): string => (text.length > WIDEST ? `${text.slice(0, WIDEST - 1)}…` : text);

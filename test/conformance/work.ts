@@ -2,7 +2,7 @@ import { rowNames } from './groups.ts';
 import type { Images } from './images.ts';
 import type { Lab } from './lab.ts';
 import { playRefused, playScene } from './play.ts';
-import type { Group, Result } from './row.ts';
+import type { Group, Played, Result } from './row.ts';
 
 /** One thing to do, with the daemon that it needs. */
 export interface Work {
@@ -14,7 +14,7 @@ export interface Work {
   /** Is begun before others. */
   readonly slow: boolean;
   readonly rows: readonly string[];
-  run(lab: Lab, images: Images): Promise<readonly Result[]>;
+  run(lab: Lab, images: Images): Promise<Played>;
 }
 
 /** All that proves a row of that name. */
@@ -34,7 +34,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
           run: async (lab, images) => {
             const results: Result[] = [];
             for (const row of wanted) results.push(await playRefused(row, lab, images));
-            return results;
+            return { results };
           },
         };
       });
@@ -67,6 +67,7 @@ export interface Worked {
  * share one, which is started when it is first needed.
  *
  * @param open - starts a daemon; the caller ends all that are left
+ * @param again - told of a scene that was not in time, which is then tried once more; absent: none is
  */
 export async function doAll(
   works: readonly Work[],
@@ -74,6 +75,7 @@ export async function doAll(
   parallel: number,
   open: (hasParent: boolean) => Promise<Lab>,
   done: (worked: Worked) => void,
+  again?: (work: Work, late: string) => void,
 ): Promise<readonly Result[]> {
   const queue = [...works].sort((a, b) => Number(b.slow) - Number(a.slow));
   const results: Result[] = [];
@@ -87,8 +89,15 @@ export async function doAll(
         shared ??= open(true);
         lab = await shared;
       }
-      const made = await work.run(lab, images);
+      let played = await work.run(lab, images);
+      const { late } = played;
+      if (late !== undefined && again) {
+        again(work, late);
+        played = await work.run(lab, images);
+      }
       if (work.alone) await lab.close();
+      const tried = late !== undefined && again ? { tried_again_after: late } : {};
+      const made = played.results.map((result) => ({ ...result, ...tried }));
       results.push(...made);
       done({ work, results: made, seconds: (performance.now() - at) / 1_000 });
     }

@@ -355,6 +355,9 @@ export async function startHost(
   return host;
 }
 
+/** What was waited for has not come in time. */
+export class TooLate extends Error {}
+
 /** Looks again and again, every 20 ms at first and slower later, until it is so or the time is up. */
 export async function poll<T>(
   what: string,
@@ -365,7 +368,7 @@ export async function poll<T>(
   for (let pause = 20; ; pause = Math.min(250, pause * 1.3)) {
     const found = await look();
     if ('is' in found) return found.is;
-    if (Date.now() > end) throw new Error(`After ${timeoutMs} ms it is not so that ${what}: ${found.not}`);
+    if (Date.now() > end) throw new TooLate(`After ${timeoutMs} ms it is not so that ${what}: ${found.not}`);
     await sleep(pause);
   }
 }
