@@ -76,6 +76,25 @@ test('memory is free again when a guest has ended and its VMM is proved gone; it
   await expect(create(host, { id: 'd', memoryInMb: 64, volumes })).rejects.toThrow(/MiB of disk/);
 });
 
+test('what was stopped starts again only where there is room', async () => {
+  const host = limited({ maxMemory: 200 * MIB });
+  const { uid } = await create(host, { id: 'a', memoryInMb: 128 });
+  await host.until(uid, 'CREATED');
+  const power = (verb: 'start' | 'stop') =>
+    host.life.services.power(verb, { uid, timeoutMs: 60_000 }, new AbortController().signal);
+  await power('stop');
+  for (let i = 0; i < 200 && host.life.ledger.find(uid, 'vmm', ''); i++) await turn();
+  const other = (await create(host, { id: 'b', memoryInMb: 128 })).uid;
+  await expect(power('start')).rejects.toMatchObject({
+    reason: 'Admission',
+    message: expect.stringContaining('it asks for 128 MiB of memory, 128 of at most 200 are promised'),
+  });
+  expect(host.vm(uid).state.is).toBe('STOPPED');
+  await host.delete(other);
+  await host.until(other, 'gone');
+  expect((await power('start')).state.is).toBe('CREATED');
+});
+
 test('a daemon with a smaller limit keeps what runs and refuses what is new', async () => {
   const host = limited({ maxMemory: 1_000 * MIB });
   const { uid } = await create(host, { id: 'a', memoryInMb: 512 });

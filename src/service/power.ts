@@ -1,3 +1,4 @@
+import { admission, type Limits, limitsOf, promisedTo } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { mayTurn, type PowerVerb, rebooting, starting, stopping } from '../domain/power.ts';
@@ -20,7 +21,7 @@ const GRACE_MS = 30_000;
  * befalls the daemon or the caller, and then waited for.
  *
  * @throws Fault `refused` in a state that forbids it, or once it cannot come true; `conflict` beside another verb;
- * `timeout`; `not_found`
+ * `full` Admission when there is no room to start it; `timeout`; `not_found`
  */
 export async function power(
   context: ServiceContext,
@@ -44,9 +45,23 @@ export async function power(
 }
 
 async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  const vm = change(context, uid, starting);
+  const limits = limitsOf(context.limits, (await context.capacity()).capacity);
+  const vm = change(context, uid, (old) => {
+    const next = starting(old);
+    if (next) requireRoom(context, old, limits);
+    return next;
+  });
   if (timeoutMs === 0) return view(vm, context);
   return wait(context, { uid, until: 'CREATED', timeoutMs }, signal);
+}
+
+/** In the transaction that starts it: what it gave up when it ended may be promised to others by now. Its disks are its own. */
+function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Limits): void {
+  const holds = vm.state.is === 'PENDING' || ledger.find(vm.uid, 'vmm', '') !== undefined;
+  if (holds) return;
+  const asked = { ...promisedTo(vm.spec), microvms: 0, diskInMb: 0 };
+  const refused = admission(`microVM ${vm.spec.namespace}/${vm.spec.id}`, asked, store.promised(), limits);
+  if (refused) throw refused;
 }
 
 async function stop(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
