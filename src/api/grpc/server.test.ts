@@ -276,6 +276,30 @@ test.each([
   expect(warnings).toEqual([]);
 });
 
+test.each([
+  ['announces 4 GiB', { 'content-type': 'application/grpc' }, '200 8'],
+  ['is of no version of the protocol', { 'content-type': 'application/proto', 'connect-protocol-version': '9' }, '400'],
+  ['has no deadline that can be read', { 'content-type': 'application/grpc', 'grpc-timeout': 'soon' }, '200 3'],
+])('a request that %s is answered before it is read, and its stream ends', async (_, headers, wanted) => {
+  const { grpc: endpoint } = await startApi();
+  const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
+  onTestFinished(() => session.destroy());
+  const stream = session.request({ ':method': 'POST', ':path': `${SERVICE}/CreateMicroVM`, ...headers });
+  let answer = '';
+  stream.on('response', (head) => {
+    answer = `${head[':status']}`;
+  });
+  stream.on('trailers', (trailers) => {
+    answer += ` ${trailers['grpc-status']}`;
+  });
+  stream.on('error', () => {});
+  // More than there is a window for.
+  stream.resume().end(Buffer.alloc(1 << 20, 0xff));
+  await once(stream, 'close');
+  expect(answer).toBe(wanted);
+  expect(stream.rstCode).toBe(0);
+});
+
 test("the caller's deadline and its cancelling end our work", async () => {
   const ended: unknown[] = [];
   let started = 0;

@@ -4,6 +4,7 @@ import {
   type Http2ServerRequest,
   type Http2ServerResponse,
   type ServerHttp2Session,
+  type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
 import { Code, createConnectRouter, type HandlerContext, type Interceptor } from '@connectrpc/connect';
@@ -122,11 +123,22 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
   return (request: Http2ServerRequest, response: Http2ServerResponse): void => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
     response.stream.on('error', (error) => log.debug('a gRPC stream failed', { error: error.message }));
+    response.stream.once('finish', () => discardRest(response.stream));
     answer(request, response).catch((error: unknown) => {
       log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });
       if (!response.stream.destroyed) response.stream.close();
     });
   };
+}
+
+/**
+ * A request that was answered before all of it was read: Node's adapter would
+ * stop reading for good, and the caller, whose window is full, never end.
+ */
+function discardRest(stream: ServerHttp2Stream): void {
+  if (stream.readableEnded) return;
+  stream.removeAllListeners('data'); // the adapter's, which pauses the stream
+  stream.resume();
 }
 
 /** A deadline in so many hours is none: the library would refuse it, and set a timer that passes at once. */
