@@ -29,6 +29,12 @@ let started: { readonly netns: Netns; readonly process: StartedProcess }[];
 /** Names on the whole machine, where tests run beside each other. */
 let prefix: string;
 
+/** Whether the host drops what it would answer by another way. */
+async function checkSources(value: '0' | '1', devices: readonly string[] = []): Promise<void> {
+  const names = ['all', ...devices].map((name) => `/proc/sys/net/ipv4/conf/${name}/rp_filter`);
+  await host.run(['tee', ...names], { signal, timeoutMs: 5_000, input: `${value}\n` });
+}
+
 const sh = (netns: Netns, ...argv: [string, ...string[]]) => netns.run(argv, { signal, timeoutMs: 20_000 });
 
 beforeEach(async () => {
@@ -43,7 +49,7 @@ beforeEach(async () => {
   await sh(wire, 'ip', 'link', 'set', 'eth0', 'up');
   await sh(wire, 'ip', 'addr', 'add', '192.0.2.1/24', 'dev', 'eth0');
   // The strictest host: it has no route at all to where guests are.
-  await host.run(['tee', '/proc/sys/net/ipv4/conf/all/rp_filter'], { signal, timeoutMs: 5_000, input: '1\n' });
+  await checkSources('1');
   await network.addMacvtapGuards(guards, signal);
 });
 afterEach(async () => {
@@ -228,6 +234,7 @@ test('who takes a neighbour’s address has his own metadata, the neighbour too,
 
 test('from the wire nobody reaches the service, and it says nothing there', async () => {
   await withMetadata();
+  await checkSources('0', [path.device]); // else that alone keeps the wire out
   await sh(wire, 'ip', 'addr', 'del', `${SERVICE}/32`, 'dev', 'eth0');
   await sh(wire, 'ip', 'route', 'add', `${SERVICE}/32`, 'dev', 'eth0');
   expect(await ask(wire)).not.toContain('data');
