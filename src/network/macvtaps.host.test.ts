@@ -140,8 +140,15 @@ test('a guest sends with its own MAC address only, and with its static IPv4 addr
   expect(await ping(fixed, '192.0.2.1')).toBe(true);
   await take(fixed, '192.0.2.98');
   expect(await ping(fixed, '192.0.2.1')).toBe(false);
-  await sh(free, 'ip', 'link', 'set', 'eth0', 'address', '52:54:00:00:00:02');
+  // Nothing with another MAC address comes out, whether it is answered or not.
+  const forged = '52:54:00:00:00:77';
+  const rules = `add table netdev t; add chain netdev t in { type filter hook ingress device "eth0" priority 0; }; add rule netdev t in ether saddr ${forged} counter`;
+  await sh(wire, 'nft', rules);
+  const [{ address: mac }] = JSON.parse(await sh(wire, 'ip', '-j', 'link', 'show', 'dev', 'eth0'));
+  await sh(free, 'ip', 'link', 'set', 'eth0', 'address', forged);
+  await sh(free, 'ip', 'neigh', 'replace', '192.0.2.1', 'lladdr', mac, 'nud', 'permanent', 'dev', 'eth0');
   expect(await ping(free, '192.0.2.1')).toBe(false);
+  expect(await sh(wire, 'nft', 'list', 'table', 'netdev', 't')).toContain('counter packets 0 ');
 });
 
 test('the device of another namespace, with the same number, is not taken for ours', async () => {
