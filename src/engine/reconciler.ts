@@ -136,6 +136,9 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const wait = nextRetryAt(vm);
     if (wait !== undefined && isAhead(wait, clock.now())) return wait;
     await makeAll(vm, signal);
+    const asked = store.get(vm.uid)?.asked;
+    // Of one that a daemon before us did not get to, and that does not answer now.
+    if (asked?.for === 'reboot' && guests.of(vm.uid)) return power.reboot(vm, asked, signal);
     return untilSteady(vm.uid);
   };
 

@@ -242,6 +242,22 @@ describe('reboot', () => {
     }
   });
 
+  test('of a guest that does not answer the next daemon either is a new process', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const [pid = -1] = host.world.vmmsOf(uid);
+    host.world.next('reboot', hang, fail(new Fault('tool', 'no answer', { reason: 'VmmUnreachable' })));
+    void power(host, 'reboot', uid).catch(() => undefined);
+    await eventually('it reboots', () => host.world.calls.includes('reboot'));
+    host.life.dead = true;
+    const process = host.world.processes.get(pid);
+    if (process) process.guest = 'unreachable';
+    await host.restart();
+    await eventually('it runs again', () => host.vm(uid).asked === undefined && host.vm(uid).state.is === 'CREATED');
+    expect(host.world.vmmsOf(uid)).toHaveLength(1);
+    expect(host.world.vmmsOf(uid)).not.toEqual([pid]);
+  });
+
   test('is given up for a stop', async () => {
     const host = new FakeHost();
     const uid = await running(host);
