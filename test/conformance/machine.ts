@@ -8,7 +8,7 @@ import {
 } from '../../src/gen/types/microvm_pb.ts';
 import { configured } from './configured.ts';
 import { type Group, type GuestRow, judged, type Seeing, type Seen } from './row.ts';
-import { booted, reporting, tap } from './specs.ts';
+import { booted, reporting, rootVolume, tap } from './specs.ts';
 
 const MIB = 1 << 20;
 
@@ -255,10 +255,27 @@ export const machine: Group = {
           kernel: { image: images.small, cmdline: 'quiet' },
           interfaces: [tap('eth0')],
         });
-        return { kernel: spec };
+        const short = { kernel: { image: images.small }, volumes: [rootVolume(images)] };
+        return { kernel: spec, short };
       },
       rows: [
         memory('memory_in_mb-64', 64),
+        {
+          row: 'machine/short-spec',
+          expected: '2 CPUs, 1024 MiB, no interface',
+          guest: ({ guests: { short } }) => {
+            if (!short) return 'no report';
+            const mib = Number(short.report.text('mem_kib')) / 1024;
+            const memory = mib <= 1024 && mib >= 1024 - reserve(1024) ? '1024 MiB' : `MemTotal ${mib} MiB`;
+            const nics = short.report.all('link').map(({ name }) => name);
+            return `${short.report.text('cpus')} CPUs, ${memory}, ${nics.join(' ') || 'no interface'}`;
+          },
+          host: ({ guests }) => {
+            const { spec, status } = guests.short?.record ?? {};
+            const nics = Object.keys(status?.networkInterfaces ?? {});
+            return `${spec?.vcpu} CPUs, ${spec?.memoryInMb} MiB, ${nics.join(' ') || 'no interface'}`;
+          },
+        },
         {
           row: 'kernel/no-initrd',
           expected: 'the root, mounted by the kernel',

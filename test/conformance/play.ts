@@ -42,7 +42,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
   const counts: Record<string, number> = {};
   const next = async (guest: string): Promise<Report> => {
     counts[guest] = (counts[guest] ?? 0) + 1;
-    return (await lab.report(uid(guest), counts[guest])).fresh();
+    return (await lab.report(uid(guest), counts[guest], scene.slow)).fresh();
   };
   const first: Record<string, { record: MicroVM; host: HostFacts }> = {};
   for (const [guest, spec] of specs) {
