@@ -26,6 +26,7 @@ test.each([
   ['writing blob: unexpected EOF', 'tool', 'ImagePullFailed'],
   ['something new', 'tool', 'ImagePullFailed'],
   ['no image found in image index for architecture amd64', 'invalid', 'ImageInvalid'],
+  ['reading manifest: exceeded maximum allowed size of 4194304 bytes', 'invalid', 'ImageInvalid'],
   ['writing blob: write /x: no space left on device', 'full', 'StorageFull'],
 ])('a registry: %s', (text, kind, reason) => {
   const fault = from('registry', text);

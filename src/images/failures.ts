@@ -57,6 +57,11 @@ const TEXTS: readonly { readonly match: RegExp; readonly registry: Make; readonl
     local: invalid("it is not for this host's CPU"),
   },
   {
+    match: /exceeded maximum allowed size/,
+    registry: invalid('its manifest is larger than any may be'),
+    local: invalid('its manifest is larger than any may be'),
+  },
+  {
     match: /manifest unknown|name unknown|repository name not known|(from registry|StatusCode:) 404/,
     registry: notFound('the registry has no such tag, digest or repository'),
     local: notFound('there is no such image'),

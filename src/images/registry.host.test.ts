@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
+import { corpus, writeCorpus } from '../../test/support/image-corpus.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
@@ -104,6 +105,14 @@ describe('a registry', () => {
     ['corrupt/x:v1', 'tool', 'ImagePullFailed', 'not what its digest says'],
     ['wrong/x:v1', 'tool', 'ImagePullFailed', 'digest'],
     ['cut/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['ill/x:v1', 'tool', 'ImagePullFailed', '500'],
+    ['more/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['fewer/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['round/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['elsewhere/x:v1', 'tool', 'ImagePullFailed', ''],
+    ['page/x:v1', 'invalid', 'ImageInvalid', ''],
+    ['huge/x:v1', 'invalid', 'ImageInvalid', ''],
+    ['endless/x:v1', 'timeout', 'ImagePullFailed', ''],
     ['hang/x:v1', 'timeout', 'ImagePullFailed', 'no byte came for 1500 ms'],
     ['silent/x:v1', 'timeout', 'ImagePullFailed', 'did not end in 1500 ms'],
   ])('%s fails as %s %s', async (name, kind, reason, text) => {
@@ -128,6 +137,38 @@ describe('a registry', () => {
       failed('--insecure-registry'),
     );
     await expect(open().ensure('registry.invalid/x:v1', { signal })).rejects.toMatchObject({ terminal: false });
+  });
+});
+
+/**
+ * Of the corpus those that reach us otherwise than from a layout; corpus.host.test.ts has all of them there. A tag of
+ * a registry may lead to any manifest: it is kept by its own digest.
+ */
+const OTHERWISE =
+  /^(no-bytes|layer-(missing|smaller|larger|elsewhere)|config-|more-layers|no-layers|manifest-(?!not-as)|index-|a-thousand|hard-link-through)/;
+const CORPUS = '127.0.0.1:5006';
+
+describe('a registry of hostile images', () => {
+  const images = corpus(`http://${CLOSED}/layer`).filter(({ tag }) => OTHERWISE.test(tag));
+
+  beforeAll(async () => {
+    await writeCorpus(join(top, 'corpus'), images);
+    const standIn = fileURLToPath(new URL('../../test/stand-ins/registry.ts', import.meta.url));
+    await serve(process.execPath, standIn, join(top, 'corpus'), CORPUS.split(':')[1] ?? '');
+    await vi.waitFor(() => inspect(`${CORPUS}/ok/x:no-bytes`), { timeout: 20_000 });
+  });
+
+  test.each(images.map(({ tag, verdict }) => ({ tag, verdict })))('$tag', async ({ tag, verdict }) => {
+    const ledger = memoryLedger();
+    const images = open({ ledger, insecureRegistries: [CORPUS], lookupTimeoutMs: 20_000 });
+    const outcome = await images.ensure(`${CORPUS}/ok/x:${tag}`, { signal }).catch((error: unknown) => error);
+    if (verdict === 'contained') return expect(outcome).not.toBeInstanceOf(Error);
+    expect(outcome).toMatchObject({
+      reason: expect.stringMatching(/^Image(Invalid|PullFailed|NotFound)$/),
+      message: expect.stringMatching(/^Cannot (use|pull|find) image ".*": \w.{10,}/),
+    });
+    expect(ledger.all()).toEqual([]);
+    expect(await leftovers()).toEqual([]);
   });
 });
 

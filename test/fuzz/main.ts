@@ -49,11 +49,11 @@ try {
   await target.start();
   const options = { seed, requests: numberOf('requests', 100_000), seconds: numberOf('seconds', 1_800) };
   const report = await fuzz(target, { ...options, from: numberOf('from', 0), say: (line) => console.log(line) });
-  const { requests, seconds, answers, findings, canary, before, after } = report;
+  const { requests, seconds, answers, findings, canary, before, middle, after } = report;
   for (const [word, count] of [...answers].toSorted((a, b) => b[1] - a[1]))
     console.log(`  ${String(count).padStart(8)}  ${word}`);
   console.log(
-    `fuzz: ${(requests / seconds).toFixed(0)} requests a second; before ${memoryText(before)}; after ${memoryText(after)}`,
+    `fuzz: ${(requests / seconds).toFixed(0)} requests a second; before ${memoryText(before)}; in the middle ${memoryText(middle)}; after ${memoryText(after)}`,
   );
   console.log(
     `fuzz: ${canary.count} calls of another caller, median ${canary.medianMs.toFixed(1)} ms, longest ${canary.maxMs.toFixed(0)} ms`,

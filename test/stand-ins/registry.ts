@@ -15,6 +15,16 @@ interface Entry {
   readonly annotations?: Readonly<Record<string, string>>;
 }
 
+const OCI_MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
+
+function mediaTypeIn(manifest: Buffer): string {
+  try {
+    return (JSON.parse(manifest.toString()) as Entry).mediaType ?? OCI_MANIFEST;
+  } catch {
+    return OCI_MANIFEST; // one that is none
+  }
+}
+
 const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2));
 
 /** What becomes of a layer's bytes. */
@@ -29,6 +39,23 @@ const BLOBS: Readonly<Record<string, (response: ServerResponse, bytes: Buffer) =
       else response.write(bytes.subarray(at, at + step), () => setTimeout(send, 100, at + step));
     };
     send(0);
+  },
+};
+
+/** What is said of how many they are. */
+const LENGTHS: Readonly<Record<string, (length: number) => number>> = {
+  more: (length) => length + 1_000,
+  fewer: (length) => length - 10,
+};
+
+/** A manifest that is none. */
+const MANIFESTS: Readonly<Record<string, (response: ServerResponse) => void>> = {
+  page: (response) => void response.writeHead(200, { 'content-type': 'text/html' }).end('<html>please log in</html>'),
+  huge: (response) => void response.writeHead(200, { 'content-type': OCI_MANIFEST }).end(Buffer.alloc(5 << 20, ' ')),
+  endless: (response) => {
+    response.writeHead(200, { 'content-type': OCI_MANIFEST });
+    const more = (): void => void response.write(Buffer.alloc(65_536, ' '), (error) => !error && setTimeout(more, 5));
+    more();
   },
 };
 
@@ -48,15 +75,21 @@ async function serve(layout: string, request: IncomingMessage, response: ServerR
   const blob = (digest: string): Promise<Buffer> => readFile(join(layout, 'blobs', digest.replace(':', '/')));
   if (kind === 'blobs') {
     const bytes = await blob(name);
-    response.writeHead(200, { 'content-length': bytes.length });
     const isLayer = bytes[0] === 0x1f; // gzip
+    if (isLayer && how === 'ill') return refuse(500, 'UNKNOWN');
+    if (isLayer && how === 'round') return void response.writeHead(307, { location: path }).end();
+    if (isLayer && how === 'elsewhere') return void response.writeHead(307, { location: 'http://127.0.0.1:9/x' }).end();
+    const length = isLayer ? (LENGTHS[how]?.(bytes.length) ?? bytes.length) : bytes.length;
+    response.writeHead(200, { 'content-length': length });
     const send = isLayer ? BLOBS[how] : undefined;
     return send ? send(response, bytes) : void response.end(bytes);
   }
+  const manifest = MANIFESTS[how];
+  if (manifest) return manifest(response);
   const { manifests } = JSON.parse(await readFile(join(layout, 'index.json'), 'utf8')) as { manifests: Entry[] };
   const entry = manifests.find((m) => m.annotations?.['org.opencontainers.image.ref.name'] === name);
   const bytes = await blob(entry?.digest ?? name);
-  const { mediaType } = JSON.parse(bytes.toString()) as Entry;
+  const mediaType = mediaTypeIn(bytes);
   const isWrong = how === 'wrong' && !entry; // asked for by its digest
   response.writeHead(200, { 'content-type': mediaType });
   response.end(isWrong ? Buffer.concat([bytes, Buffer.from(' ')]) : bytes);
