@@ -69,8 +69,9 @@ test('a daemon killed under running microVMs adopts the living and tells of the 
   // Supervised as before: its end is seen within a second.
   const at = Date.now();
   process.kill(pid ?? -1, 'SIGKILL');
-  await host.until(alive, 'FAILED');
+  const ended = await host.until(alive, 'FAILED');
   expect(Date.now() - at).toBeLessThan(1_000);
+  expect(ended.status?.reason).toBe('VmmVanished'); // nobody's child: its signal is not known
   for (const uid of [alive, dead]) await host.vms.deleteMicroVM({ uid });
   for (const uid of [alive, dead]) await host.untilGone(uid);
   expect(await host.audit()).toEqual(CLEAN);

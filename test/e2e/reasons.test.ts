@@ -1,5 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { chmodSync, existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { Code } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
 import { makeImage } from '../../guest/make-image.ts';
 import { MicroVMSpec_RestartPolicy as Policy } from '../../src/gen/types/microvm_pb.ts';
@@ -140,4 +141,21 @@ test('a registry that answers 404 is ImageNotFound, for good', async (t) => {
       ?.uid ?? '';
   const { status } = await host.until(uid, 'FAILED');
   expect(status).toMatchObject({ reason: 'ImageNotFound', message: expect.stringContaining('gone/x:v1') });
+});
+
+test('what was deleted can be read, with why it died, for --retain-deleted and not longer', async (t) => {
+  const host = new TestHost({ flags: ['--managed-network', 'none'] });
+  t.onTestFinished(() => host.close());
+  await host.start('--retain-deleted', '1h');
+  const image = makeImage({ layout: `${host.images}/reset`, tag: 'v1', files: { '/vmlinux': resetKernel() } });
+  const uid = (await host.create(left('gone', { kernel: { image }, volumes: [] }))).spec?.uid ?? '';
+  await host.until(uid, 'FAILED');
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid);
+  const { status } = await host.get(uid);
+  expect(status).toMatchObject({ state: 3, reason: 'Deleted' });
+  expect(status?.message).toMatch(/before the delete it was FAILED \(GuestReset\): The guest reset itself/);
+  await host.stop();
+  await host.start('--retain-deleted', '1ms');
+  await expect(host.vms.getMicroVM({ uid, showDeleted: true })).rejects.toMatchObject({ code: Code.NotFound });
 });
