@@ -117,7 +117,8 @@ test("a guest is held while the host's disk is full, the status says so, and it 
     'dd if=/dev/urandom of=/big bs=1M count=40 conv=fsync 2>/dev/null; echo wrote=$?',
   ).map((volume) => ({ ...volume, sizeInMb: 128 }));
   const uid = (await host.create(left('writer', { volumes }))).spec?.uid ?? '';
-  const held = await host.untilReason(uid, 'StorageFull').catch(() => host.untilReason(uid, 'StorageFull'));
+  await host.untilConsole(uid, /^flintlock-guest: up /);
+  const held = await host.untilReason(uid, 'StorageFull');
   expect(held.state).toBe(0);
   expect(held.message).toContain("host's disk is full");
   expect(await host.console(uid)).not.toContain('wrote=');
