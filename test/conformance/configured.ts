@@ -1,5 +1,5 @@
 import type { Images } from './images.ts';
-import { configuredOf } from './lab.ts';
+import { configuredOf, configuredSince } from './lab.ts';
 import { type GuestRow, judged, type Scene, type Seen } from './row.ts';
 import { dataVolume, reporting, rootVolume, tap } from './specs.ts';
 
@@ -49,12 +49,19 @@ export const configured: Scene = {
       deaf: { ...deaf, kernel: { image: images.small, cmdline: 'quiet init=/sbin/deaf' } },
     };
   },
-  next: async ({ configured, reboot, record }) => ({
-    told: await configured('told'),
-    failed: await configured('failed'),
-    deaf: configuredOf(await record('deaf')),
-    rebooted: await reboot('told').then(() => configured('told')),
-  }),
+  next: async ({ configured, reboot, record }) => {
+    const told = await configured('told');
+    const since = configuredSince(await record('told'));
+    await reboot('told');
+    const rebooted = await configured('told');
+    const isAnew = configuredSince(await record('told')) > since;
+    return {
+      told,
+      failed: await configured('failed'),
+      deaf: configuredOf(await record('deaf')),
+      rebooted: isAnew ? rebooted : `since before the reboot: ${rebooted}`,
+    };
+  },
   rows: [
     row(
       'said',

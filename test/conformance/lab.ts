@@ -1,6 +1,7 @@
 import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
@@ -238,6 +239,12 @@ export class Lab {
     const links = JSON.parse(await this.#host.tool('ip', '-j', '-d', 'link')) as Link[];
     return { links, at: Object.fromEntries(mounts.flatMap((m) => (m ? [[m.source, kindOf(m.source)]] : []))) };
   }
+}
+
+/** Since when it is what it is, in milliseconds since 1970. */
+export function configuredSince({ status }: MicroVM): number {
+  const since = status?.conditions.find(({ type }) => type === 'GuestConfigured')?.lastTransitionTime;
+  return since ? timestampMs(since) : Number.NaN;
 }
 
 /** `True Configured: …` */
