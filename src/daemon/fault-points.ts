@@ -83,7 +83,7 @@ class Points implements FaultPoints {
   readonly #rules: readonly Rule[];
   readonly #isTraced: boolean;
   readonly #deps: FaultPointsDeps;
-  readonly #met = new Map<string, number>();
+  readonly #met = new Map<Rule, number>();
 
   constructor(rules: readonly Rule[], isTraced: boolean, deps: FaultPointsDeps) {
     this.#rules = rules;
@@ -105,22 +105,23 @@ class Points implements FaultPoints {
   }
 
   limitMs(kind: LedgerKind, way: Way, ms: number): number {
-    const rule = this.#rules.find((one) => one.action === 'hang' && isFor(one, kind, way));
+    const isLeft = (rule: Rule): boolean => (this.#met.get(rule) ?? 0) < rule.occurrence;
+    const rule = this.#rules.find((one) => one.action === 'hang' && isFor(one, kind, way) && isLeft(one));
     return rule ? Math.min(ms, HANG_MS[rule.point]) : ms;
   }
 
   /** @returns what is to happen at this point, this time */
   #meet(kind: LedgerKind, way: Way, point: Point): Action | undefined {
     if (this.#isTraced) this.#deps.log.info('fault point', { kind, way, point });
-    return this.#rules
-      .filter((rule) => rule.point === point && isFor(rule, kind, way))
-      .find((rule) => this.#isNow(rule))?.action;
+    const rules = this.#rules.filter((rule) => rule.point === point && isFor(rule, kind, way));
+    const action = rules.find((rule) => this.#isNow(rule))?.action;
+    if (action !== undefined) this.#deps.log.warn('breaks here on purpose', { kind, way, point, action });
+    return action;
   }
 
   #isNow(rule: Rule): boolean {
-    const name = JSON.stringify(rule);
-    const count = (this.#met.get(name) ?? 0) + 1;
-    this.#met.set(name, count);
+    const count = (this.#met.get(rule) ?? 0) + 1;
+    this.#met.set(rule, count);
     return count === rule.occurrence;
   }
 

@@ -51,18 +51,20 @@ export const VM_STEP_KINDS = [
 ] as const satisfies readonly VmStepKind[];
 
 /** What is made once for the host, and by the image cache. */
-export type SharedKind =
-  | 'forwarding'
-  | 'bridge'
-  | 'firewall'
-  | 'guards'
-  | 'publishing'
-  | 'metadata-path'
-  | 'macvtap-guards'
-  | 'macvtap-path'
-  | 'dhcp'
-  | 'image-tree'
-  | 'golden';
+export const SHARED_KINDS = [
+  'forwarding',
+  'bridge',
+  'firewall',
+  'guards',
+  'publishing',
+  'metadata-path',
+  'macvtap-guards',
+  'macvtap-path',
+  'dhcp',
+  'image-tree',
+  'golden',
+] as const;
+export type SharedKind = (typeof SHARED_KINDS)[number];
 export type LedgerKind = VmStepKind | SharedKind;
 
 /** A value that JSON holds without loss. */

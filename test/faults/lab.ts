@@ -1,0 +1,238 @@
+import { execFile } from 'node:child_process';
+import { join } from 'node:path';
+import { promisify } from 'node:util';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
+import { poll, ROOT, type SpecInit, type StateName, TestHost } from '../support/daemon.ts';
+import { writeLayout } from '../support/oci-layout.ts';
+import { idleKernel } from './idle-kernel.ts';
+import { compare, type Difference, look, type Seen } from './witness.ts';
+
+const exec = promisify(execFile);
+
+/** By what way its guest gets its metadata: each takes ledger kinds that the other has not. */
+export type Variant = 'service' | 'disk';
+
+const ID = 'walked';
+const GOLDEN_MB = 16;
+const FLAGS = ['--managed-network', '10.77.0.0/24', '--maximum-retry', '20'];
+/** What ends by itself is no leak: a look is repeated for so long. */
+const CALM_MS = 6_000;
+
+/**
+ * A host for many points, one after the other. Between two of them no daemon
+ * runs and there is no microVM; the network and the images stay, unless a
+ * point wants them gone.
+ */
+export class Lab {
+  readonly host = new TestHost({ flags: FLAGS });
+  /** What a host looks like that nothing went wrong on, by how a scenario ends. */
+  readonly #expected: Map<string, Seen>;
+  #aliases: Record<string, string> = {};
+  #uid: string | undefined;
+  /** What the program under test has said since it was started. */
+  #from = 0;
+  #torndown = '';
+  /** Of the VMM, before the daemon came back. */
+  pids: readonly number[] = [];
+
+  constructor(expected: Map<string, Seen>) {
+    this.#expected = expected;
+  }
+
+  /** Makes the image, and network and image cache as they are between two points. */
+  async open(): Promise<void> {
+    const layer = [
+      { name: 'vmlinux', data: idleKernel() },
+      { name: 'etc', type: 'directory' as const, mode: 0o755 },
+      { name: 'etc/hostname', data: 'idle\n' },
+    ];
+    await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [layer] } });
+    await this.start();
+    this.#aliases = { [(await this.host.host.serverInfo({})).instance]: 'INSTANCE' };
+    await this.create('service');
+    await this.untilRunning('service');
+    await this.remove();
+    await this.host.stop();
+  }
+
+  async close(): Promise<void> {
+    await this.host.close();
+  }
+
+  get image(): string {
+    return `oci:${this.host.images}/idle:v1`;
+  }
+
+  /** A daemon as it is in production. */
+  async start(): Promise<void> {
+    this.host.env = {};
+    await this.host.start();
+  }
+
+  /** A daemon that breaks. @returns false when it broke before it was ready */
+  async startBreaking(rules: string): Promise<boolean> {
+    this.host.env = breaking(rules);
+    this.#from = this.host.log.length;
+    this.#torndown = '';
+    try {
+      await this.host.start();
+      return true;
+    } catch (error) {
+      if ((await this.host.ended(10_000)) === 'SIGKILL') return false;
+      throw error;
+    }
+  }
+
+  /** What the program that breaks has said. */
+  get told(): string {
+    return this.host.log.slice(this.#from) + this.#torndown;
+  }
+
+  async untilHeld(kind: string): Promise<void> {
+    await poll(`${kind} stands still`, 30_000, async () =>
+      this.told.includes(`breaks here on purpose kind=${kind}`) ? { is: undefined } : { not: this.told.slice(-500) },
+    );
+  }
+
+  /** Ends with the daemon of that start, also where it is killed. */
+  async trying(act: () => Promise<void>): Promise<void> {
+    try {
+      await act();
+    } catch (error) {
+      const isDead = ConnectError.from(error).code !== Code.Unknown || /hang up|ECONN|ENOENT/.test(String(error));
+      if (!isDead || (await this.host.ended(10_000)) !== 'SIGKILL') throw error;
+    }
+  }
+
+  async create(variant: Variant): Promise<void> {
+    this.#uid = undefined;
+    const vm = await this.host.create(this.spec(variant));
+    this.#uid = vm.spec?.uid;
+  }
+
+  spec(variant: Variant): SpecInit {
+    return {
+      id: ID,
+      vcpu: 1,
+      memoryInMb: 32,
+      kernel: { image: this.image },
+      volumes: [{ id: 'root', isRoot: true, sizeInMb: GOLDEN_MB, source: { containerSource: this.image } }],
+      metadata: { 'user-data': Buffer.from('#cloud-config\n').toString('base64') },
+      interfaces: [
+        {
+          guestDeviceName: 'eth0',
+          type: 1,
+          allowMetadataReq: variant === 'service',
+          publishedPorts: variant === 'service' ? [{ hostPort: 8_080, guestPort: 80 }] : [],
+        },
+      ],
+    };
+  }
+
+  /** The microVM of this point, if there is one. @throws when there are two */
+  async find(): Promise<MicroVM | undefined> {
+    const { microvm } = await this.host.vms.listMicroVMs({});
+    if (microvm.length > 1) throw new Error(`there are ${microvm.length} microVMs: the create was done twice`);
+    return microvm[0];
+  }
+
+  /** Waits for what a create promises; one that was not acknowledged is asked for again, as a client would. */
+  async untilRunning(variant: Variant): Promise<string> {
+    const uid = (await this.find())?.spec?.uid;
+    if (uid === undefined && this.#uid !== undefined) throw new Error('LOST: the create was acknowledged');
+    if (uid !== undefined && this.#uid !== undefined && uid !== this.#uid) throw new Error(`LOST: ${this.#uid}`);
+    if (uid === undefined) {
+      await this.create(variant);
+      return this.untilRunning(variant);
+    }
+    const vm = await this.untilState(uid, 'CREATED');
+    this.#knowAs(vm);
+    return uid;
+  }
+
+  /** CREATED or FAILED, and looks at the reason for anything else. */
+  async untilState(uid: string, state: StateName): Promise<MicroVM> {
+    const wanted = MicroVMStatus_MicroVMState[state];
+    return poll(`the microVM is ${state}`, 60_000, async () => {
+      const vm = await this.host.get(uid);
+      return vm.status?.state === wanted
+        ? { is: vm }
+        : { not: `${vm.status?.state} ${vm.status?.reason}: ${vm.status?.message}` };
+    });
+  }
+
+  #knowAs(vm: MicroVM): void {
+    const uid = vm.spec?.uid ?? '';
+    const nic = vm.status?.networkInterfaces.eth0;
+    this.#aliases = {
+      ...Object.fromEntries(Object.entries(this.#aliases).filter(([, to]) => to === 'INSTANCE')),
+      [uid]: 'UID',
+      [uid.slice(-6).toLowerCase()]: 'TAIL',
+      ...(nic?.guestMac && { [nic.guestMac]: 'MAC' }),
+    };
+  }
+
+  /** Deletes it if it is there, and waits until it is gone. */
+  async remove(): Promise<void> {
+    const uid = (await this.find())?.spec?.uid;
+    if (uid === undefined) return;
+    try {
+      await this.host.vms.deleteMicroVM({ uid });
+    } catch (error) {
+      if (ConnectError.from(error).code !== Code.NotFound) throw error; // an earlier delete has ended just now
+    }
+    await this.host.untilGone(uid);
+  }
+
+  async pull(): Promise<void> {
+    for await (const _ of this.host.imageService.pullImage({ reference: this.image, goldenSizeInMb: GOLDEN_MB }));
+  }
+
+  async prune(): Promise<void> {
+    await this.host.imageService.pruneImages({});
+  }
+
+  /** `flintlockd teardown`. @returns its exit status, or the signal that ended it */
+  async tearDown(rules?: string): Promise<number | string> {
+    const { inside, state, run } = this.host;
+    const argv = [...inside, join(ROOT, 'bin/flintlockd'), 'teardown', '--state-dir', state, '--run-dir', run];
+    if (rules !== undefined) this.#from = this.host.log.length;
+    const env = { ...process.env, ...(rules !== undefined && breaking(rules)) };
+    try {
+      const { stderr } = await exec('nsenter', argv, { timeout: 60_000, env });
+      this.#torndown = stderr;
+      return 0;
+    } catch (error) {
+      const { code, signal, stderr = '' } = error as { code?: number; signal?: string; stderr?: string };
+      this.#torndown = stderr;
+      return signal ?? code ?? -1;
+    }
+  }
+
+  /** Remembers how the host looks when nothing went wrong. */
+  async remember(end: string): Promise<void> {
+    // Twice the same: no tool is in the midst of something.
+    const seen = await poll('the host is calm', 10_000, async () => {
+      const first = await look(this.host, this.#aliases);
+      const second = await look(this.host, this.#aliases);
+      return first.join('\n') === second.join('\n') ? { is: second } : { not: 'it changes' };
+    });
+    this.#expected.set(end, seen);
+  }
+
+  /** Compares, until it is as it should be, or stays different. */
+  async differenceTo(end: string): Promise<Difference> {
+    const expected = this.#expected.get(end);
+    if (!expected) throw new Error(`nobody knows how "${end}" looks`);
+    for (const until = Date.now() + CALM_MS; ; await new Promise((done) => setTimeout(done, 150))) {
+      const difference = compare(expected, await look(this.host, this.#aliases));
+      if (Object.values(difference).every((lines) => lines.length === 0) || Date.now() > until) return difference;
+    }
+  }
+}
+
+const breaking = (rules: string): Record<string, string> => ({
+  FLINTLOCK_TEST_FAULT: rules,
+  FLINTLOCK_TEST_FAULTS: 'allow',
+});
