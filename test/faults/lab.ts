@@ -89,6 +89,15 @@ export class Lab {
     return this.host.log.slice(this.#from) + this.#torndown;
   }
 
+  /** What a daemon does after its start beside what it was asked has been told, too. */
+  async untilSilent(): Promise<void> {
+    await poll('the daemon tells no more', 30_000, async () => {
+      const before = this.told.length;
+      await new Promise((done) => setTimeout(done, 700));
+      return this.told.length === before ? { is: undefined } : { not: this.told.slice(-300) };
+    });
+  }
+
   async untilHeld(kind: string): Promise<void> {
     await poll(`${kind} stands still`, 30_000, async () =>
       this.told.includes(`breaks here on purpose kind=${kind}`) ? { is: undefined } : { not: this.told.slice(-500) },
@@ -105,17 +114,19 @@ export class Lab {
     }
   }
 
-  async create(variant: Variant): Promise<void> {
+  /** @param comesBack - when it dies */
+  async create(variant: Variant, comesBack = false): Promise<void> {
     this.#uid = undefined;
-    const vm = await this.host.create(this.spec(variant));
+    const vm = await this.host.create(this.spec(variant, comesBack));
     this.#uid = vm.spec?.uid;
   }
 
-  spec(variant: Variant): SpecInit {
+  spec(variant: Variant, comesBack: boolean): SpecInit {
     return {
       id: ID,
       vcpu: 1,
       memoryInMb: 32,
+      restartPolicy: comesBack ? 0 : 2,
       kernel: { image: this.image },
       volumes: [{ id: 'root', isRoot: true, sizeInMb: GOLDEN_MB, source: { containerSource: this.image } }],
       metadata: { 'user-data': Buffer.from('#cloud-config\n').toString('base64') },

@@ -40,9 +40,9 @@ async function clear(lab: Lab, { kind }: Aim): Promise<void> {
   if (HOST_KINDS.includes(kind) && (await lab.tearDown()) !== 0) throw new Error('the network cannot be removed');
 }
 
-async function createdAndDaemonGone(lab: Lab, aim: Aim): Promise<string> {
+async function createdAndDaemonGone(lab: Lab, aim: Aim, comesBack = false): Promise<string> {
   await lab.start();
-  await lab.create(variantFor(aim));
+  await lab.create(variantFor(aim), comesBack);
   const uid = await lab.untilRunning(variantFor(aim));
   await lab.host.kill9();
   return uid;
@@ -131,6 +131,23 @@ const restartOfDead: Scenario = {
   },
 };
 
+/** As before, and its policy brings it back. */
+const restartByPolicy: Scenario = {
+  name: 'restart by policy',
+  kinds: ['vmm'],
+  aims: ['vmm'],
+  ways: ['make', 'unmake'],
+  arrange: async (lab, aim) => {
+    const uid = await createdAndDaemonGone(lab, aim, true);
+    for (const pid of lab.host.vmms(uid)) process.kill(pid, 'SIGKILL');
+  },
+  act: async (lab, aim) => void (await lab.untilRunning(variantFor(aim))),
+  settle: async (lab, aim) => {
+    await lab.untilRunning(variantFor(aim));
+    return `running, ${variantFor(aim)}`;
+  },
+};
+
 const pull: Scenario = {
   name: 'image pull',
   kinds: IMAGE_KINDS,
@@ -176,6 +193,7 @@ export const SCENARIOS: readonly Scenario[] = [
   removeDuringCreate,
   restart,
   restartOfDead,
+  restartByPolicy,
   pull,
   prune,
   tearDown,

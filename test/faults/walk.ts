@@ -42,10 +42,10 @@ export async function explore(say: (text: string) => void, scenarios = SCENARIOS
           await lab.startBreaking('trace');
           await scenario.act?.(lab, aim);
         }
-        const { told } = lab;
         const end = await scenario.settle(lab, aim);
         await lab.remember(end);
-        met.push(...metIn(told, scenario));
+        await lab.untilSilent();
+        met.push(...metIn(lab.told, scenario));
         await restore(lab, scenario, aim);
         await lab.host.stop();
         say(`explored: ${scenario.name}, for ${kind}`);
