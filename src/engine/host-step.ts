@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import { HOST_OWNER, type Json } from '../domain/ledger.ts';
+import { HOST_OWNER, type Json, type LedgerEntry } from '../domain/ledger.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import { type HostStepIntents, type HostStepKind, type HostStepPorts, hostSteps } from '../steps/host-network.ts';
@@ -40,14 +40,21 @@ export async function makeHostStep<K extends HostStepKind>(
   faults.marked(kind, 'make');
 }
 
+/** Removes one thing of the host's network, and strikes it out. */
+export async function unmakeHostStep(
+  { ledger, network, faults }: HostStepDeps,
+  entry: LedgerEntry,
+  signal: AbortSignal,
+): Promise<void> {
+  const kind = entry.kind as HostStepKind;
+  const { unmake, timeoutMs } = hostSteps[kind];
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(faults.limitMs(kind, 'unmake', timeoutMs))]);
+  await faults.act(kind, 'unmake', () => unmake(entry.intent as never, network, limited), limited);
+  ledger.strike(entry);
+  faults.marked(kind, 'unmake');
+}
+
 /** Removes the network, newest first. Used with no microVM left. */
-export async function teardownNetwork({ ledger, network, faults }: HostStepDeps, signal: AbortSignal): Promise<void> {
-  for (const entry of ledger.of(HOST_OWNER).toReversed()) {
-    const kind = entry.kind as HostStepKind;
-    const { unmake, timeoutMs } = hostSteps[kind];
-    const limited = AbortSignal.any([signal, AbortSignal.timeout(faults.limitMs(kind, 'unmake', timeoutMs))]);
-    await faults.act(kind, 'unmake', () => unmake(entry.intent as never, network, limited), limited);
-    ledger.strike(entry);
-    faults.marked(kind, 'unmake');
-  }
+export async function teardownNetwork(deps: HostStepDeps, signal: AbortSignal): Promise<void> {
+  for (const entry of deps.ledger.of(HOST_OWNER).toReversed()) await unmakeHostStep(deps, entry, signal);
 }

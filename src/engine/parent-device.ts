@@ -17,8 +17,8 @@ import type { Log } from '../ports/log.ts';
 import type { ParentNetwork } from '../ports/managed-network.ts';
 import type { HostInterface, MacvtapIntent, MacvtapPathIntent, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
-import { type HostStepPorts, hostSteps } from '../steps/host-network.ts';
-import { makeHostStep } from './host-step.ts';
+import type { HostStepPorts } from '../steps/host-network.ts';
+import { makeHostStep, unmakeHostStep } from './host-step.ts';
 import { restoreMacvtaps } from './restore-ports.ts';
 
 export interface ParentDeviceDeps {
@@ -88,7 +88,7 @@ export class ParentDevice implements ParentNetwork {
 
   /** The way to the service is beside the macvtaps on one parent: it moves when the last of them is gone. */
   async #leaveOther(signal: AbortSignal): Promise<void> {
-    const { ledger, network } = this.#deps;
+    const { ledger } = this.#deps;
     const before = this.#path();
     if (!before || intentOf(before).parent === this.parent) return;
     const { parent } = intentOf(before);
@@ -101,8 +101,7 @@ export class ParentDevice implements ParentNetwork {
         `Metadata is still served to microVMs on parent ${parent}: delete them, or start flintlockd with --parent-iface ${parent}`,
         { reason: 'NetworkFailed', terminal: false },
       );
-    await hostSteps['macvtap-path'].unmake(intentOf(before), network, signal);
-    ledger.strike(before);
+    await unmakeHostStep(this.#deps, before, signal);
   }
 
   #path(): LedgerEntry | undefined {

@@ -15,7 +15,8 @@ export type Variant = 'service' | 'disk';
 
 const ID = 'walked';
 const GOLDEN_MB = 16;
-const FLAGS = ['--managed-network', '10.77.0.0/24', '--maximum-retry', '20'];
+const PARENT = 'up0';
+const FLAGS = ['--managed-network', '10.77.0.0/24', '--parent-iface', PARENT, '--maximum-retry', '20'];
 /** What ends by itself is no leak: a look is repeated for so long. */
 const CALM_MS = 6_000;
 
@@ -25,7 +26,13 @@ const CALM_MS = 6_000;
  * point wants them gone.
  */
 export class Lab {
-  readonly host = new TestHost({ flags: FLAGS });
+  readonly host = new TestHost({
+    flags: FLAGS,
+    prepare: async (host) => {
+      await host.tool('ip', 'link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'wire0');
+      await host.tool('ip', 'link', 'set', PARENT, 'up');
+    },
+  });
   /** What a host looks like that nothing went wrong on, by how a scenario ends. */
   readonly #expected: Map<string, Seen>;
   #aliases: Record<string, string> = {};
@@ -137,6 +144,7 @@ export class Lab {
           allowMetadataReq: variant === 'service',
           publishedPorts: variant === 'service' ? [{ hostPort: 8_080, guestPort: 80 }] : [],
         },
+        { guestDeviceName: 'eth1', type: 0, allowMetadataReq: variant === 'service' },
       ],
     };
   }
@@ -175,12 +183,13 @@ export class Lab {
 
   #knowAs(vm: MicroVM): void {
     const uid = vm.spec?.uid ?? '';
-    const nic = vm.status?.networkInterfaces.eth0;
     this.#aliases = {
       ...Object.fromEntries(Object.entries(this.#aliases).filter(([, to]) => to === 'INSTANCE')),
       [uid]: 'UID',
       [uid.slice(-6).toLowerCase()]: 'TAIL',
-      ...(nic?.guestMac && { [nic.guestMac]: 'MAC' }),
+      ...Object.fromEntries(
+        Object.entries(vm.status?.networkInterfaces ?? {}).map(([name, { guestMac }]) => [guestMac, `MAC-${name}`]),
+      ),
     };
   }
 
@@ -208,15 +217,18 @@ export class Lab {
   async tearDown(rules?: string): Promise<number | string> {
     const { inside, state, run } = this.host;
     const argv = [...inside, join(ROOT, 'bin/flintlockd'), 'teardown', '--state-dir', state, '--run-dir', run];
-    if (rules !== undefined) this.#from = this.host.log.length;
+    if (rules !== undefined) {
+      this.#from = this.host.log.length;
+      this.#torndown = '';
+    }
     const env = { ...process.env, ...(rules !== undefined && breaking(rules)) };
     try {
       const { stderr } = await exec('nsenter', argv, { timeout: 60_000, env });
-      this.#torndown = stderr;
+      this.#torndown += stderr;
       return 0;
     } catch (error) {
       const { code, signal, stderr = '' } = error as { code?: number; signal?: string; stderr?: string };
-      this.#torndown = stderr;
+      this.#torndown += stderr;
       return signal ?? code ?? -1;
     }
   }

@@ -25,7 +25,10 @@ export interface Scenario {
   first?(aim: Aim): string;
 }
 
-const HOST_KINDS = ['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'dhcp'];
+const HOST_KINDS = [
+  ...['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'dhcp'],
+  ...['macvtap-guards', 'macvtap-path'],
+];
 export const IMAGE_KINDS = ['image-tree', 'golden'];
 
 const variantFor = ({ kind }: Aim): Variant => (kind === 'cidata' ? 'disk' : 'service');
