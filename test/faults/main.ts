@@ -5,7 +5,7 @@
 import { parseArgs } from 'node:util';
 import { nameOf, pointsOf, sample } from './point.ts';
 import { summaryOf, textOf } from './report.ts';
-import { explore, isRight, walk } from './walk.ts';
+import { explore, isRight, scenariosFor, walk } from './walk.ts';
 
 const HELP = `Usage: npm run faults -- [options]
 
@@ -53,7 +53,7 @@ async function main(): Promise<number> {
   if (process.getuid?.() !== 0) throw new Usage('it makes network devices: run it as root');
   const only = new RegExp(values.only);
   const began = performance.now();
-  const explored = await explore(say);
+  const explored = await explore(say, scenariosFor(only));
   const all = pointsOf(explored.met).filter((point) => only.test(nameOf(point)));
   if (all.length === 0) throw new Usage(`--only ${values.only}: no point is named so; --list shows them`);
   const points = values.sample === undefined ? all : sample(all, numberOf('sample', values.sample));

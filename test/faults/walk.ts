@@ -1,6 +1,7 @@
 import { ConnectError } from '@connectrpc/connect';
+import { SHARED_KINDS, VM_STEP_KINDS } from '../../src/domain/ledger.ts';
 import { Lab } from './lab.ts';
-import type { Met, Point } from './point.ts';
+import { type Met, nameOf, type Point, pointsOf } from './point.ts';
 import { IMAGE_KINDS, SCENARIOS, type Scenario } from './scenarios.ts';
 import type { Seen } from './witness.ts';
 
@@ -21,6 +22,19 @@ export const isRight = (row: Row): boolean =>
 export interface Explored {
   readonly expected: Map<string, Seen>;
   readonly met: readonly Met[];
+}
+
+/** The scenarios that must be explored for points of these names, without knowing yet which there are. */
+export function scenariosFor(only: RegExp): readonly Scenario[] {
+  const kinds = [...VM_STEP_KINDS, ...SHARED_KINDS];
+  const names = SCENARIOS.filter(({ name, ways }) =>
+    pointsOf(kinds.flatMap((kind) => ways.map((way) => ({ scenario: name, kind, way })))).some((point) =>
+      only.test(nameOf(point)),
+    ),
+  ).map(({ name }) => name);
+  // It is told by what these meet, and ends as they do.
+  const more = names.includes('delete during create') ? ['delete', 'prune'] : [];
+  return SCENARIOS.filter(({ name }) => names.includes(name) || more.includes(name));
 }
 
 /** Does each scenario once with a daemon that tells its points and does not break. */
