@@ -2,6 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import type { FuzzTarget } from './target.ts';
 
 const EVERY_MS = 100;
+/** As long as any other caller waits for an answer. */
+const ANSWER_MS = 20_000;
 
 /** A caller of good manners, meanwhile: asks for its guest and for the list, and notes how long each took. */
 export class Canary {
@@ -22,7 +24,7 @@ export class Canary {
       await sleep(EVERY_MS);
       const began = performance.now();
       try {
-        const options = { timeoutMs: 10_000 };
+        const options = { timeoutMs: ANSWER_MS };
         const { microvm } = await host.vms.getMicroVM({ uid: guest }, options);
         if (microvm?.status?.state !== 1) this.failures.push(`the guest is ${microvm?.status?.reason}`);
         await host.vms.listMicroVMs({}, options);

@@ -40,8 +40,12 @@ const SHOWN = 30;
 const CALLERS = 24;
 const IDLERS = 25;
 const TIDY_MS = 500;
-/** The canary's Get and List together: a human who waits would call more than this "hanging". */
-const CANARY_MAX_MS = 5_000;
+/**
+ * The canary's Get and List together, by their median: it is under 0.1 s on a
+ * busy machine. One of them may be late there for reasons that are not ours;
+ * one that is not answered at all is a finding of its own.
+ */
+const CANARY_MEDIAN_MS = 1_000;
 /** Of the attacks the first tenth, and at least so many, warm the daemon up: its code is compiled and its caches are filled. */
 const WARM_UP = 400;
 /**
@@ -123,7 +127,7 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   const after = await target.settled();
 
   for (const failure of canary.failures) found(`another caller, meanwhile: ${failure}`);
-  if (sung.maxMs > CANARY_MAX_MS) found(`another caller waited ${sung.maxMs.toFixed(0)} ms`);
+  if (sung.medianMs > CANARY_MEDIAN_MS) found(`another caller waited ${sung.medianMs.toFixed(0)} ms each time`);
   for (const line of target.bugs()) found(`the log says: ${line.slice(0, 1_000)}`);
   const growth = after.heapBytes + after.externalBytes - middle.heapBytes - middle.externalBytes;
   if (growth > (done < SHORT_RUN ? HEAP_GROWTH_OF_SHORT : HEAP_GROWTH))
