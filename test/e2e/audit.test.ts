@@ -1,5 +1,5 @@
-import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync, writeFileSync } from 'node:fs';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
+import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { demoSpec, startHost } from '../support/daemon.ts';
 
@@ -70,4 +70,38 @@ test('the audit says what the ledger names and the host has not', async (t) => {
   expect(missing).toEqual([`interface ${device}`]);
   await host.vms.deleteMicroVM({ uid });
   await host.untilGone(uid);
+});
+
+test('what is mounted in a directory of ours, and a loop device there, are told of and never emptied', async (t) => {
+  const host = await startHost(t, { flags: ['--managed-network', 'none'] });
+  const theirs = `${host.directory}/theirs`;
+  const leaked = `${host.state}/vm/01ARZ3NDEKTSV4RRFFQ69G5FAV`;
+  const disk = `${leaked}/disk`;
+  mkdirSync(theirs);
+  mkdirSync(`${leaked}/mnt`, { recursive: true });
+  writeFileSync(`${theirs}/kept`, 'x');
+  writeFileSync(disk, Buffer.alloc(1 << 20));
+  execFileSync('mount', ['--bind', theirs, `${leaked}/mnt`]);
+  const loop = execFileSync('losetup', ['--find', '--show', disk]).toString().trim();
+  let isThere = true;
+  const clear = (): void => {
+    if (!isThere) return;
+    isThere = false;
+    execFileSync('losetup', ['--detach', loop]);
+    execFileSync('umount', [`${leaked}/mnt`]);
+  };
+  t.onTestFinished(clear);
+
+  const found = ['loop-device ', 'mount ', 'directory '].map((kind, i) => kind + [loop, `${leaked}/mnt`, leaked][i]);
+  expect((await host.audit()).leaked.toSorted()).toEqual(found.toSorted());
+  const tried = await host.host.audit({ fix: true });
+  expect(tried.fixed).toEqual([]);
+  expect(tried.leaked).toHaveLength(3);
+  for (const { detail } of tried.leaked) expect(detail).toContain('cannot tell whose');
+  expect(existsSync(`${theirs}/kept`)).toBe(true);
+
+  clear();
+  expect((await host.audit(true)).fixed).toEqual([`directory ${leaked}`]);
+  expect(existsSync(`${theirs}/kept`)).toBe(true);
+  expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });
 });

@@ -4,6 +4,7 @@ import type { Log } from '../../ports/log.ts';
 import type { DhcpIntent } from '../../ports/network.ts';
 import { type EnumerateDeps, enumerate } from './enumerate.ts';
 import { type Expectation, expect } from './expect.ts';
+import { requireNoMount } from './mounts.ts';
 import { type Expected, sameThing, type Thing } from './thing.ts';
 
 export interface AuditDeps extends EnumerateDeps {
@@ -120,7 +121,8 @@ const isNamedIn = (thing: Extract<Thing, { kind: 'process' }>, uid: string): boo
 /** A leaked directory stands for all below it. */
 function withoutNested(leaked: readonly Thing[]): Thing[] {
   const directories = leaked.filter((t) => t.kind === 'directory').map((t) => `${t.name}/`);
-  return leaked.filter((t) => !directories.some((directory) => t.name.startsWith(directory)));
+  const isPath = ({ kind }: Thing): boolean => kind === 'file' || kind === 'directory' || kind === 'socket';
+  return leaked.filter((t) => !isPath(t) || !directories.some((directory) => t.name.startsWith(directory)));
 }
 
 /** Processes first: what they hold open can then be removed. */
@@ -129,13 +131,15 @@ const RANK: Record<Thing['kind'], number> = {
   interface: 1,
   'firewall-table': 2,
   'routing-rule': 2,
+  'loop-device': 2,
+  mount: 2,
   socket: 3,
   file: 3,
   directory: 4,
 };
 const order = (things: readonly Thing[]): Thing[] => things.toSorted((a, b) => RANK[a.kind] - RANK[b.kind]);
 
-async function undo({ processes, network, files }: AuditDeps, thing: Thing, signal: AbortSignal): Promise<void> {
+async function undo({ processes, network, files, names }: AuditDeps, thing: Thing, signal: AbortSignal): Promise<void> {
   switch (thing.kind) {
     case 'process': {
       const isSame = (argv: readonly string[]): boolean => argv.join('\0') === thing.argv.join('\0');
@@ -151,7 +155,12 @@ async function undo({ processes, network, files }: AuditDeps, thing: Thing, sign
     case 'file':
     case 'directory':
     case 'socket':
+      await requireNoMount(files, thing.name, [names.stateDirectory, names.runDirectory]);
       return files.remove(thing.name);
+    case 'mount':
+      throw new Fault('refused', `cannot tell whose it is: umount ${thing.name}`);
+    case 'loop-device':
+      throw new Fault('refused', `cannot tell whose it is: losetup --detach ${thing.name}`);
     default:
       return thing satisfies never;
   }

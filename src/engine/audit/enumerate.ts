@@ -9,6 +9,7 @@ import {
 import type { Files, Processes } from '../../ports/host.ts';
 import type { MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
+import { mountsAndLoops } from './mounts.ts';
 import type { Thing } from './thing.ts';
 
 export interface EnumerateDeps {
@@ -32,6 +33,7 @@ export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promi
     interfaces(deps, signal),
     tables(deps, signal),
     rules(deps, signal),
+    mountsAndLoops(deps.files, [names.stateDirectory, names.runDirectory]),
     paths(deps.files, names.stateDirectory, 'the state directory'),
     paths(deps.files, names.runDirectory, 'the run-time directory'),
   ]);
