@@ -58,8 +58,12 @@ const WARM_UP = 400;
 const HEAP_GROWTH = 2 << 20;
 const SHORT_RUN = 20_000;
 const HEAP_GROWTH_OF_SHORT = 8 << 20;
-/** Outside the heap there are pages that malloc does not give back: they differ more, and a leak of a buffer each is larger. */
-const RSS_GROWTH = 64 << 20;
+/**
+ * Outside the heap there are pages that malloc keeps for the next body of
+ * 5 MiB: in 100,000 requests 42 MiB more in the first half and 23 in the
+ * second, in others 8 to 10. A leak of a kilobyte each goes beyond it.
+ */
+const RSS_GROWTH = 40 << 20;
 const MIB = 2 ** 20;
 
 /** Does to a real daemon whatever callers may do, and says what must not have been. */
@@ -132,8 +136,8 @@ export async function fuzz(target: FuzzTarget, options: FuzzOptions): Promise<Fu
   const growth = after.heapBytes + after.externalBytes - middle.heapBytes - middle.externalBytes;
   if (growth > (done < SHORT_RUN ? HEAP_GROWTH_OF_SHORT : HEAP_GROWTH))
     found(`the daemon holds ${(growth / MIB).toFixed(1)} MiB more than after half of the requests`);
-  const pages = after.rssBytes - before.rssBytes;
-  if (pages > RSS_GROWTH) found(`the daemon is ${(pages / MIB).toFixed(1)} MiB larger than after its warm-up`);
+  const pages = after.rssBytes - middle.rssBytes;
+  if (pages > RSS_GROWTH) found(`the daemon is ${(pages / MIB).toFixed(1)} MiB larger than after half of the requests`);
   const files = target.openFiles() - filesBefore;
   if (files > CALLERS) found(`the daemon has ${files} more files open than after its warm-up`);
   const { leaked, missing } = await target.host.audit();
