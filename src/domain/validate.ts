@@ -99,7 +99,8 @@ function checkName(field: string, value: string, bad: Bad): string {
   return value;
 }
 
-function checkLabels(labels: Readonly<Record<string, string>>, bad: Bad): void {
+/** What is wrong with labels, in API field names. */
+export function checkLabels(labels: Readonly<Record<string, string>>, bad: Bad): void {
   const entries = Object.entries(labels);
   if (entries.length > MAX_LABELS) bad('labels', `has ${entries.length} entries: at most ${MAX_LABELS}`);
   for (const [key, value] of entries) {

@@ -11,6 +11,7 @@ import { info } from './info.ts';
 import { list } from './list.ts';
 import { power } from './power.ts';
 import type { Services } from './services.ts';
+import { planUpdate, update } from './update.ts';
 import { wait } from './wait.ts';
 import { watch } from './watch.ts';
 
@@ -19,6 +20,8 @@ export function createServices(context: ServiceContext): Services {
   return {
     create: (draft, options) => create(context, draft, options),
     planCreate: (draft, options) => planCreate(context, draft, options),
+    update: async (request) => update(context, request),
+    planUpdate: async (request) => planUpdate(context, request),
     get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
     delete: async (target) => remove(context, target),
     list: async (request) => list(context, request),

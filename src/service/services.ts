@@ -2,6 +2,7 @@ import type { Limits, Resources } from '../domain/admission.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import type { PowerVerb } from '../domain/power.ts';
+import type { Patch } from '../domain/update.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
@@ -25,6 +26,12 @@ export interface PlannedVm {
   readonly vm: MicroVmView;
   /** One line a step, in order. */
   readonly plan: readonly string[];
+}
+
+export interface UpdateRequest extends Patch {
+  readonly target: Target;
+  /** 0: whatever it is. */
+  readonly expectedGeneration: number;
 }
 
 export interface ListRequest {
@@ -128,6 +135,12 @@ export interface Services {
   create(draft: SpecDraft, options: CreateOptions): Promise<MicroVmView>;
   /** Checks all that a create checks, and says what it would do. Nothing is stored, taken or pulled. */
   planCreate(draft: SpecDraft, options: CreateOptions): Promise<PlannedVm>;
+  /**
+   * Changes labels, metadata and restart policy; all else is `invalid`. `conflict` when it is not of the expected
+   * generation, `refused` while it is being deleted. What changes nothing writes nothing.
+   */
+  update(request: UpdateRequest): Promise<MicroVmView>;
+  planUpdate(request: UpdateRequest): Promise<PlannedVm>;
   get(target: Target, options: { readonly showDeleted: boolean }): Promise<MicroVmView>;
   delete(target: Target): Promise<void>;
   list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;

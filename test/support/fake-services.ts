@@ -110,6 +110,8 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       vm: sampleVm({ uid: '' as Uid, version: 0, spec: { ...sampleSpec, id: draft.id } }),
       plan: ['vmm: start it'],
     }),
+    update: async ({ target }) => find(target),
+    planUpdate: async ({ target }) => ({ vm: find(target), plan: ['labels: set app=web'] }),
     get: async (target) => find(target),
     delete: async (target) => void find(target),
     list: async () => ({ vms: [sampleVm()], nextPageToken: '' }),

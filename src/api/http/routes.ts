@@ -23,14 +23,17 @@ import {
   type PowerMicroVMRequest,
   PowerMicroVMRequestSchema,
   ReadConsoleRequestSchema,
+  UpdateMicroVMRequestSchema,
+  UpdateMicroVMResponseSchema,
   WatchMicroVMsRequestSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
-import { MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
+import { MicroVMSchema, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Native } from '../native/services.ts';
 import { wireError } from '../status.ts';
 import { callSignal } from './call-signal.ts';
 import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
+import { mergePatchOf, pathsOf } from './merge-patch.ts';
 import { Query } from './query.ts';
 import type { Routes } from './server.ts';
 import { sendStream } from './stream.ts';
@@ -47,6 +50,9 @@ const POWER = {
   pause: 'pauseMicroVM',
   resume: 'resumeMicroVM',
 } as const satisfies Record<PowerVerb, string>;
+
+/** The fields of a spec by which it names its microvm: of a patch they change nothing. */
+const NAMES: readonly string[] = ['uid', 'namespace', 'id'];
 
 /** What a path names: a uid, or namespace and id. */
 type Named = { uid: string } | { namespace: string; id: string };
@@ -71,10 +77,7 @@ export const nativeRoutes =
       const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
       const spec = messageOf(MicroVMSpecSchema, request.body);
       const { namespace } = paramsOf<{ namespace: string }>(request);
-      if (spec.namespace !== '' && spec.namespace !== namespace) {
-        const description = `is "${shorten(spec.namespace)}" in the body and "${shorten(namespace)}" in the path; give one of them`;
-        throw Fault.invalid([{ field: 'namespace', description }]);
-      }
+      agree(spec, { namespace });
       spec.namespace = namespace;
       const idempotencyKey = idempotencyKeyOf(request);
       const wanted = create(CreateMicroVMRequestSchema, { microvm: spec, idempotencyKey, validateOnly });
@@ -110,8 +113,21 @@ export const nativeRoutes =
         await microvms.deleteMicroVM(create(DeleteMicroVMRequestSchema, paramsOf<Named>(request)));
         return sendMessage(reply, EmptySchema, {});
       });
-      app.patch(path, async () => {
-        throw new Fault('unbuilt', 'PATCH of a microvm is not built yet in this version');
+      app.patch(path, async (request, reply) => {
+        const query = new Query(request.query, ['updateMask', 'expectedGeneration', 'validateOnly']);
+        const { spec, paths } = mergePatchOf(request.body);
+        const named = paramsOf<Named>(request);
+        agree(spec, named);
+        const asked = pathsOf(query.text('updateMask'));
+        const wanted = create(UpdateMicroVMRequestSchema, {
+          microvm: Object.assign(spec, named),
+          updateMask: { paths: asked.length > 0 ? [...asked] : paths.filter((one) => !NAMES.includes(one)) },
+          expectedGeneration: BigInt(query.count('expectedGeneration')),
+          validateOnly: query.flag('validateOnly'),
+        });
+        const answer = await microvms.updateMicroVM(wanted);
+        if (wanted.validateOnly) return sendMessage(reply, UpdateMicroVMResponseSchema, answer);
+        return sendMessage(reply, MicroVMSchema, answer.microvm);
       });
       app.post(path, async (request, reply) => {
         new Query(request.query, []);
@@ -179,6 +195,17 @@ export const nativeRoutes =
       );
     });
   };
+
+/** What the path names may stand in the body too, but not as another. @throws Fault `invalid` */
+function agree(spec: MicroVMSpec, named: { readonly uid?: string; readonly namespace?: string; readonly id?: string }) {
+  const wrong = (['uid', 'namespace', 'id'] as const).flatMap((field) => {
+    const [inBody, inPath] = [spec[field], named[field]];
+    if (inBody === '' || inPath === undefined || inBody === inPath) return [];
+    const description = `is "${shorten(inBody)}" in the body and "${shorten(inPath)}" in the path; give one of them`;
+    return [{ field, description }];
+  });
+  if (wrong.length > 0) throw Fault.invalid(wrong);
+}
 
 /** @see https://datatracker.ietf.org/doc/draft-ietf-httpapi-idempotency-key-header/ */
 function idempotencyKeyOf({ headers }: FastifyRequest): string {

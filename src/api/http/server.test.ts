@@ -6,7 +6,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { scratchDirectory, startApi } from '../../../test/support/api.ts';
 import { fakeServices, SAMPLE_UID, sampleVm, untilAborted } from '../../../test/support/fake-services.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { ListRequest, WatchRequest } from '../../service/services.ts';
+import type { ListRequest, UpdateRequest, WatchRequest } from '../../service/services.ts';
 
 const CREATE = '/v1/namespaces/default/microvms';
 const post = (body: string, headers: Record<string, string> = {}): RequestInit => ({
@@ -60,6 +60,59 @@ test('the namespace of path and body must agree', async () => {
     status: 400,
     body: { code: 3, details: [{ fieldViolations: [{ field: 'namespace' }] }] },
   });
+});
+
+test('a patch changes what it holds, entry by entry, and null takes away', async () => {
+  const updates: UpdateRequest[] = [];
+  const { fetch } = await startApi({
+    update: async (request) => {
+      updates.push(request);
+      return sampleVm({ generation: 2 });
+    },
+  });
+  const patch = (path: string, body: string) => answerOf(fetch(path, { ...post(body), method: 'PATCH' }));
+  const body = '{"labels":{"a":"b","old.example/x":null},"metadata":null,"restartPolicy":"NEVER"}';
+  const first = await patch(`${CREATE}/web`, body);
+  expect(first).toMatchObject({ status: 200, body: { spec: { generation: '2' } } });
+  await patch(`/v1/microvms/${SAMPLE_UID}?expectedGeneration=7`, '{"id":"web","labels":{}}');
+  await patch(`/v1/microvms/${SAMPLE_UID}?updateMask=labels,metadata.user-data,restartPolicy`, '{"labels":{"a":"b"}}');
+  await patch(`/v1/microvms/${SAMPLE_UID}`, '{"memoryInMb":1,"kernel":{"image":"k"},"createdAt":null}');
+  expect(updates).toMatchObject([
+    {
+      target: { namespace: 'default', id: 'web' },
+      draft: { labels: { a: 'b' }, metadata: {}, restartPolicy: 'NEVER' },
+      mask: ['labels.a', 'labels.old.example/x', 'metadata', 'restart_policy'],
+      expectedGeneration: 0,
+    },
+    { target: { uid: SAMPLE_UID }, draft: { id: 'web' }, mask: [], expectedGeneration: 7 },
+    { draft: { labels: { a: 'b' } }, mask: ['labels', 'metadata.user-data', 'restart_policy'] },
+    { mask: ['memory_in_mb', 'kernel', 'created_at'] },
+  ]);
+  expect(Object.keys(updates[0]?.draft.labels ?? {})).toEqual(['a']);
+});
+
+test('a patch that is only planned answers with the plan; one that is none is refused', async () => {
+  const { fetch } = await startApi();
+  const patch = (path: string, body: string) => answerOf(fetch(path, { ...post(body), method: 'PATCH' }));
+  expect(await patch(`${CREATE}/web?validateOnly`, '{"labels":{"app":"web"}}')).toMatchObject({
+    status: 200,
+    body: { plan: ['labels: set app=web'], microvm: { spec: { id: 'web' } } },
+  });
+  for (const [body, field] of [
+    ['{"uid":"other"}', 'uid'],
+    ['{"labls":{}}', 'labls'],
+  ] as const)
+    expect(await patch(`/v1/microvms/${SAMPLE_UID}`, body)).toMatchObject({
+      status: 400,
+      body: { details: [{ fieldViolations: [{ field }] }] },
+    });
+  const deep = `{"labels":{"x":null,"a":${'['.repeat(10_000)}${']'.repeat(10_000)}}}`;
+  for (const body of ['', '[]', '{"labels":', '{"labels":{"a":1,"b":null}}', '{"labels":3}', deep])
+    expect(await patch(`${CREATE}/web`, body)).toMatchObject({
+      status: 400,
+      body: { message: expect.stringMatching(/^Cannot read the (body|request)/) },
+    });
+  expect(await patch(`${CREATE}/web?expectedGeneration=-1`, '{}')).toMatchObject({ status: 400 });
 });
 
 test('get, list and delete, by uid and by namespace and id', async () => {
@@ -210,10 +263,8 @@ test('the power verbs are posted to, behind a colon, with a timeout or nothing',
   expect(await answerOf(fetch(`${CREATE}/nobody:stop`, { method: 'POST' }))).toMatchObject({ status: 404 });
 });
 
-test('what is not built is 501, what is no path 404', async () => {
+test('what is no path is 404', async () => {
   const { fetch } = await startApi();
-  const patch = fetch(`${CREATE}/web`, { ...post('{}'), method: 'PATCH' });
-  expect(await answerOf(patch)).toMatchObject({ status: 501, body: { code: 12 } });
   for (const path of ['/v1/microvms/u:fly', '/v1/nothing', `/${'x'.repeat(3_000)}`])
     expect(await answerOf(fetch(path, { method: 'POST' }))).toMatchObject({ status: 404, body: { code: 5 } });
 });

@@ -1,3 +1,4 @@
+import { isFieldSet } from '@bufbuild/protobuf';
 import { type Duration, durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
 import type { PowerVerb } from '../../domain/power.ts';
@@ -10,11 +11,12 @@ import {
   type MicroVMEvent,
   type PowerMicroVMRequest,
   type ReadConsoleRequest,
+  type UpdateMicroVMRequest,
   type WaitMicroVMRequest,
   WaitMicroVMRequest_Until,
   type WatchMicroVMsRequest,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
-import type { MicroVM } from '../../gen/types/microvm_pb.ts';
+import { type MicroVM, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { specToDraft } from './from-wire.ts';
@@ -65,6 +67,25 @@ export class MicroVms {
     const options = { uniqueId: true, idempotencyKey };
     if (!validateOnly) return { microvm: vmToWire(await this.#services.create(draft, options)), plan: [] };
     const { vm, plan } = await this.#services.planCreate(draft, options);
+    return { microvm: plannedToWire(vm), plan: [...plan] };
+  }
+
+  async updateMicroVM(request: UpdateMicroVMRequest): Promise<Mutated> {
+    const { microvm, updateMask, expectedGeneration, validateOnly } = request;
+    if (!microvm)
+      throw Fault.invalid([{ field: 'microvm', description: 'must name the microvm and hold the new values' }]);
+    if (expectedGeneration < 0n)
+      throw Fault.invalid([{ field: 'expected_generation', description: 'must not be negative' }]);
+    const mask = updateMask && updateMask.paths.length > 0 ? updateMask.paths : populated(microvm);
+    const { uid, namespace, id } = microvm;
+    const wanted = {
+      target: targetOf({ uid, namespace, id }),
+      draft: specToDraft(microvm),
+      mask,
+      expectedGeneration: Number(expectedGeneration),
+    };
+    if (!validateOnly) return { microvm: vmToWire(await this.#services.update(wanted)), plan: [] };
+    const { vm, plan } = await this.#services.planUpdate(wanted);
     return { microvm: plannedToWire(vm), plan: [...plan] };
   }
 
@@ -171,6 +192,13 @@ export class MicroVms {
     for await (const piece of eachUntil(signal, pieces)) yield { data: ownBytes(piece) };
   }
 }
+
+/** By these a spec names its microVM. */
+const NAMES: ReadonlySet<string> = new Set(['uid', 'namespace', 'id']);
+
+/** Without a mask what is set is what changes. */
+const populated = (spec: MicroVMSpec): readonly string[] =>
+  MicroVMSpecSchema.fields.filter((field) => isFieldSet(spec, field) && !NAMES.has(field.name)).map(({ name }) => name);
 
 async function* typedIn(requests: AsyncIterator<AttachConsoleRequest>, first: Uint8Array): AsyncGenerator<Uint8Array> {
   yield first;

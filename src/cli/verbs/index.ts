@@ -22,6 +22,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'reboot', summary: 'reboot guests in place', load: () => power('reboot') },
   { name: 'pause', summary: "stop guests' CPUs where they are", load: () => power('pause') },
   { name: 'resume', summary: 'let paused guests go on', load: () => power('resume') },
+  { name: 'update', summary: 'change labels, metadata, restart policy', load: () => import('./update.ts') },
   { name: 'delete', aliases: ['rm'], summary: 'delete microVMs', load: () => import('./delete.ts') },
   { name: 'wait', summary: 'wait until a microVM runs, stopped, is gone …', load: () => import('./wait.ts') },
   { name: 'watch', summary: 'show changes as they come', load: () => import('./watch.ts') },

@@ -294,28 +294,30 @@ export const ListMessageSchema: GenMessage<ListMessage> = /*@__PURE__*/
  */
 export type UpdateMicroVMRequest = Message<"flintlock.microvm.v1.UpdateMicroVMRequest"> & {
   /**
-   * The new values.
+   * The new values. It names the microvm by uid, or by namespace and id.
    *
    * @generated from field: flintlock.types.MicroVMSpec microvm = 1;
    */
   microvm?: MicroVMSpec | undefined;
 
   /**
-   * The fields to change.
+   * What changes: labels, metadata (the whole map), labels.KEY, metadata.KEY
+   * (one entry, taken away where microvm has none), restart_policy. Without
+   * it, what is set in microvm. All else is INVALID_ARGUMENT, by its name.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 2;
    */
   updateMask?: FieldMask | undefined;
 
   /**
-   * Refused with ABORTED unless the spec is of this generation.
+   * Refused with ABORTED unless the spec is of this generation; 0: of any.
    *
    * @generated from field: int64 expected_generation = 20;
    */
   expectedGeneration: bigint;
 
   /**
-   * Only says what would be done.
+   * Checks all that an update checks and says what would change.
    *
    * @generated from field: bool validate_only = 21;
    */
@@ -336,14 +338,14 @@ export const UpdateMicroVMRequestSchema: GenMessage<UpdateMicroVMRequest> = /*@_
  */
 export type UpdateMicroVMResponse = Message<"flintlock.microvm.v1.UpdateMicroVMResponse"> & {
   /**
-   * The record as stored.
+   * The record as stored; with validate_only as it would be.
    *
    * @generated from field: flintlock.types.MicroVM microvm = 1;
    */
   microvm?: MicroVM | undefined;
 
   /**
-   * The steps that would run, with validate_only.
+   * What would change, with validate_only: a line each, for people to read.
    *
    * @generated from field: repeated string plan = 20;
    */
@@ -833,7 +835,9 @@ export const MicroVMService: GenService<{
     output: typeof ListMessageSchema;
   },
   /**
-   * UpdateMicroVM changes what can be changed of a living microvm.
+   * UpdateMicroVM changes what can be changed of a living microvm: labels,
+   * metadata where an interface may ask for it (the guest reads it anew at
+   * once), restart_policy. What changes nothing writes nothing.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.UpdateMicroVM
    */

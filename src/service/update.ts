@@ -1,0 +1,46 @@
+import { Fault } from '../domain/fault.ts';
+import { shorten } from '../domain/labels.ts';
+import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
+import { patched } from '../domain/update.ts';
+import { type ServiceContext, view } from './context.ts';
+import { byUid, find } from './find.ts';
+import type { PlannedVm, UpdateRequest } from './services.ts';
+
+/**
+ * Changes what can be changed of a living microVM: read, judged and written in
+ * one transaction, so that no update is lost to another one.
+ */
+export function update(context: ServiceContext, request: UpdateRequest): MicroVmView {
+  const { store, wake } = context;
+  const { uid } = find(store, request.target, false);
+  let hasNewPolicy = false;
+  store.update(uid, (vm) => {
+    const next = planned(context, vm, request).vm;
+    hasNewPolicy = next.spec.restartPolicy !== vm.spec.restartPolicy;
+    return next === vm ? undefined : next;
+  });
+  if (hasNewPolicy) wake.wake(uid);
+  return view(byUid(store, uid, false), context);
+}
+
+/** As `update`, without writing anything. */
+export function planUpdate(context: ServiceContext, request: UpdateRequest): PlannedVm {
+  const { vm, plan } = planned(context, find(context.store, request.target, false), request);
+  return { vm: view(vm, context), plan };
+}
+
+/** @returns the same record when nothing changes */
+function planned({ clock }: ServiceContext, vm: MicroVm, request: UpdateRequest) {
+  const { expectedGeneration } = request;
+  const { spec, changes } = patched(vm.spec, request);
+  const name = `microVM ${shorten(vm.spec.namespace)}/${shorten(vm.spec.id)}`;
+  if (vm.state.is === 'DELETING') throw new Fault('refused', `Cannot update ${name}: it is being deleted`);
+  if (expectedGeneration !== 0 && expectedGeneration !== vm.generation)
+    throw new Fault(
+      'conflict',
+      `Cannot update ${name}: it is of generation ${vm.generation}, not ${expectedGeneration}: somebody else wrote first; get it, and decide anew`,
+    );
+  if (spec === vm.spec) return { vm, plan: ['nothing: it is so already'] };
+  const generation = vm.generation + 1;
+  return { vm: { ...vm, spec, generation, updatedAt: clock.now() }, plan: changes };
+}
