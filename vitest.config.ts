@@ -11,6 +11,7 @@ export default defineConfig({
             'guest/**/*.test.ts',
             'test/support/**/*.test.ts',
             'test/rules/**/*.test.ts',
+            'test/watch/**/*.test.ts',
             'test/conformance/**/*.test.ts',
           ],
           exclude: ['**/*.host.test.ts'],

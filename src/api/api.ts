@@ -19,6 +19,8 @@ export interface ApiOptions {
   readonly ready: Readiness;
   /** Absent: everybody who reaches an endpoint may call. */
   readonly gate?: Gate;
+  /** A quiet stream of events over HTTP says so often that it lives, in milliseconds. */
+  readonly keepAliveMs?: number;
 }
 
 /** Every surface on every endpoint. A surface more is a line here and its converters. */
@@ -40,13 +42,14 @@ const GRACE_MS = 300;
 /** After it was told to end, the rest is cut off. */
 const CUT_MS = 1_000;
 
-export function createApi({ services, log, ready, gate }: ApiOptions): Api {
+export function createApi({ services, log, ready, gate, keepAliveMs }: ApiOptions): Api {
   const stop = new AbortController();
   const surface = native(services);
   const guard = gate && { gate };
   const today = dropin(services);
   const grpc = new GrpcServer({ services: [...surface.grpc, ...today.grpc], log, stopped: stop.signal, ...guard });
-  const ours = [nativeRoutes, imageRoutes].map((routes) => routes({ native: surface, log, stopped: stop.signal }));
+  const options = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
+  const ours = [nativeRoutes, imageRoutes].map((routes) => routes(options));
   const surfaces = [...ours, dropinRoutes(today)];
   const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
   let stopping: Promise<void> | undefined;

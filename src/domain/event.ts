@@ -1,4 +1,5 @@
 import type { MicroVm, Millis } from './microvm.ts';
+import type { Spec } from './spec.ts';
 
 /** One stored change. Written in the transaction of the change itself. */
 export interface VmEvent {
@@ -8,6 +9,8 @@ export interface VmEvent {
   /** The record after the change. */
   readonly vm: MicroVm;
   readonly at: Millis;
+  /** Where the change was one of the labels. */
+  readonly labelsBefore?: Spec['labels'];
 }
 
 /** Where a watcher stands: `epoch` is made with the database. Written `<epoch>.<seq>`. */

@@ -11,6 +11,8 @@ export interface Query {
   readonly selector?: Selector;
   /** Absent: all. */
   readonly limit?: number;
+  /** Of the records as they are stored; one is read whatever it has. Absent: without a bound. */
+  readonly maxBytes?: number;
   /** Only records made after this uid: uids sort by creation. */
   readonly after?: Uid;
   /** Those too of which nothing is left. */
@@ -77,8 +79,8 @@ export interface Store {
   recall(key: string): string | undefined;
   /** The newest event. */
   cursor(): Cursor;
-  /** Events after `seq`, oldest first, at most `limit`. */
-  events(afterSeq: number, limit: number): readonly VmEvent[];
+  /** Events after `seq`, oldest first, at most `limit`, and none more once they have `maxBytes` as they are stored. */
+  events(afterSeq: number, limit: number, maxBytes?: number): readonly VmEvent[];
   /** The oldest seq that is still kept, minus one. */
   oldestSeq(): number;
   /** Called after each commit that stored events, never with the database open. @returns how to stop */

@@ -453,6 +453,58 @@ describe('watch', () => {
     right.stop();
   });
 
+  test('by a selector tells who comes to it and who leaves it by other labels', async () => {
+    const host = quietHost();
+    const uid = await host.create({ id: 'a', labels: { app: 'db' } });
+    const { told, stop } = follow(host, { labelSelector: 'app=web' });
+    const label = (app: string) =>
+      host.life.services.update({
+        target: { uid },
+        draft: { ...fullDraft, id: '', labels: { app } },
+        mask: ['labels'],
+        expectedGeneration: 0,
+      });
+    for (const app of ['web', 'web2', 'web']) await label(app);
+    host.life.store.update(uid, (vm) => ({ ...vm, retry: 1 }));
+    await eventually('all is told', () => told().length === 4);
+    expect(told()).toEqual(['ADDED a PENDING', 'DELETED a PENDING', 'ADDED a PENDING', 'MODIFIED a PENDING']);
+    stop();
+  });
+
+  test('lists page by page while changes go on, and tells nothing again that a page told', async () => {
+    const host = quietHost();
+    const uids: Uid[] = [];
+    // A page ends by its bytes.
+    const metadata = { x: Buffer.alloc(90_000).toString('base64') };
+    for (let i = 0; i < 6; i++) uids.push(await host.create({ id: `vm${i}`, metadata }));
+    const [first, second, ...others] = uids;
+    const last = others.at(-1);
+    if (!first || !second || !last) throw new Error('there are six');
+    const abort = new AbortController();
+    const reader = host.life.services.watch(all, abort.signal)[Symbol.asyncIterator]();
+    const next = async (): Promise<string> => {
+      const { value } = (await reader.next()) as { value: WatchedEvent };
+      return `${value.type} ${value.vm?.spec.id ?? ''} ${value.vm?.version ?? ''} ${value.cursor === '' ? '' : 'cursor'}`;
+    };
+    expect(await next()).toBe('ADDED vm0 1 ');
+    for (const uid of [first, last]) host.life.store.update(uid, (vm) => ({ ...vm, retry: 1 }));
+    host.life.store.gone(second); // it is on the page that is read already
+    const told: string[] = [];
+    do told.push(await next());
+    while (!told.at(-1)?.endsWith('cursor'));
+    await host.create({ id: 'new' });
+    do told.push(await next());
+    while (!told.at(-1)?.includes('new'));
+    expect(told).toEqual([
+      ...['ADDED vm1 1 ', 'ADDED vm2 1 ', 'ADDED vm3 1 ', 'ADDED vm4 1 ', 'ADDED vm5 2 '],
+      'BOOKMARK   ',
+      'MODIFIED vm0 2 ',
+      'DELETED vm1 2 cursor',
+      'ADDED new 1 cursor',
+    ]);
+    abort.abort(new Error('enough'));
+  });
+
   test('whose reader is slower than what is kept says so, and loses nothing unseen', async () => {
     const host = quietHost();
     const abort = new AbortController();

@@ -4,32 +4,38 @@ import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
+import { Listing } from './listing.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
 
-/** Events are read from the store this many at a time: a slow reader holds no more than that. */
-const BATCH = 200;
+/** Events and records are read from the store this many at a time, and this many bytes: a slow reader holds no more than that. */
+const BATCH = { limit: 200, maxBytes: 262_144 };
+
+/** What a watch needs of the daemon. */
+export type WatchContext = Pick<ServiceContext, 'store' | 'clock' | 'onChange' | 'running' | 'progress'>;
 
 /**
  * Every change, from the store, in the order of the commits. The reader sets the pace.
  * @throws Fault `expired` when the cursor is older than what is kept, or of another database: list again
  */
 export async function* watch(
-  context: ServiceContext,
+  context: WatchContext,
   request: WatchRequest,
   signal: AbortSignal,
 ): AsyncIterable<WatchedEvent> {
   const { store, clock } = context;
   const selector = parseSelector(request.labelSelector);
   const { epoch, seq: newest } = store.cursor();
-  const cursorAt = (seq: number): string => `${epoch}.${seq}`;
   using changes = new Changes(context.onChange);
   /** Told as unknown: told again when the guest is taken over, which changes no record. */
   const unknown = new Set<Uid>();
+  const listing = new Listing(store);
+  // Before the end of the listing it would tell again what a page told already.
+  const cursorAt = (at: number): string => (at < listing.end ? '' : `${epoch}.${at}`);
   let seq = newest;
   if (request.cursor !== '') seq = seqOf(request.cursor, epoch, newest);
   else {
     const query = request.namespace === '' ? { selector } : { selector, namespace: request.namespace };
-    for (const vm of store.list(query)) {
+    for (const vm of listing.records(query)) {
       const shown = view(vm, context);
       if (shown.state !== vm.state) unknown.add(vm.uid);
       // Without a cursor: who came so far begins anew, and misses none of the rest.
@@ -41,16 +47,17 @@ export async function* watch(
   yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
   for (;;) {
     if (seq < store.oldestSeq()) throw expired();
-    const events = store.events(seq, BATCH);
+    const events = store.events(seq, BATCH.limit, BATCH.maxBytes);
     let told = false;
     for (const event of events) {
       seq = event.seq;
-      told = concerns(event, request.namespace, selector);
-      if (told) yield { type: event.type, vm: event.vm, cursor: cursorAt(seq), at: event.at };
+      const type = listing.holds(event) ? undefined : toldAs(event, request.namespace, selector);
+      told = type !== undefined;
+      if (type) yield { type, vm: event.vm, cursor: cursorAt(seq), at: event.at };
     }
     // Others' changes moved the stream on: the reader need not see them again.
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
-    if (events.length === BATCH) continue;
+    if (events.length > 0) continue;
     for (const uid of unknown) {
       if (!context.running(uid)) continue;
       unknown.delete(uid);
@@ -62,8 +69,19 @@ export async function* watch(
   }
 }
 
-const concerns = ({ vm }: VmEvent, namespace: string, selector: Selector): boolean =>
-  (namespace === '' || vm.spec.namespace === namespace) && matches(selector, vm.spec.labels);
+/** By the labels a microVM comes to a watcher's sight and leaves it, as if it had been made or were gone. */
+function toldAs(
+  { type, vm, labelsBefore }: VmEvent,
+  namespace: string,
+  selector: Selector,
+): VmEvent['type'] | undefined {
+  if (namespace !== '' && vm.spec.namespace !== namespace) return undefined;
+  const is = matches(selector, vm.spec.labels);
+  const was = labelsBefore === undefined ? is : matches(selector, labelsBefore);
+  if (is && was) return type;
+  if (is) return 'ADDED';
+  return was ? 'DELETED' : undefined;
+}
 
 function seqOf(cursor: string, epoch: string, newest: number): number {
   const parsed = /^([^.]+)\.(\d{1,15})$/.exec(cursor);

@@ -3,9 +3,10 @@ import { Fault } from '../domain/fault.ts';
 import { first } from './schema/0001-first.ts';
 import { promises } from './schema/0002-promises.ts';
 import { answers } from './schema/0003-answers.ts';
+import { labelsBefore } from './schema/0004-labels-before.ts';
 
 /** In order, never changed once released: a new file in `schema/` and a line here. */
-const MIGRATIONS: readonly string[] = [first, promises, answers];
+const MIGRATIONS: readonly string[] = [first, promises, answers, labelsBefore];
 
 /** SQLite's primary result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;

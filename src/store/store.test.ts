@@ -414,7 +414,9 @@ describe('the database', () => {
     const first = open(path);
     add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
     first.store.gone(uidOf(2));
-    first.db.sql.exec('DROP TABLE answers; DROP TABLE promises; PRAGMA user_version=1');
+    first.db.sql.exec(
+      'DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before; PRAGMA user_version=1',
+    );
     first.db.close();
     const second = open(path);
     expect(second.store.promised()).toMatchObject({ microvms: 1, memoryInMb: 100 });

@@ -35,8 +35,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
   const taken = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
   const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
-  const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at) VALUES (?, ?, ?)');
-  const readEvents = db.sql.prepare('SELECT seq, type, record, at FROM events WHERE seq > ? ORDER BY seq');
+  const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at, labels_before) VALUES (?, ?, ?, ?)');
+  const readEvents = db.sql.prepare(
+    'SELECT seq, type, record, at, labels_before FROM events WHERE seq > ? ORDER BY seq',
+  );
   const newestEvent = db.sql.prepare("SELECT seq FROM sqlite_sequence WHERE name = 'events'");
   const oldestEvent = db.sql.prepare('SELECT min(seq) AS seq FROM events');
   const setMeta = db.sql.prepare(
@@ -80,8 +82,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return [];
     }
   };
-  const event = (type: VmEvent['type'], vm: MicroVm): void => {
-    insertEvent.run(type, JSON.stringify(vm), clock.now());
+  const event = (type: VmEvent['type'], vm: MicroVm, labelsBefore?: MicroVm['spec']['labels']): void => {
+    insertEvent.run(type, JSON.stringify(vm), clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
     db.afterCommit(notify);
   };
   const writeLabels = (vm: MicroVm): void => {
@@ -176,7 +178,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     count: () => Number(countVms.get()?.n),
     promised: () => promises.all(),
 
-    list({ namespace, id, selector = [], limit, after, gone = false }: Query) {
+    list({ namespace, id, selector = [], limit, maxBytes, after, gone = false }: Query) {
       const where: string[] = [];
       const values: SQLInputValue[] = [];
       if (!gone) where.push('gone_at IS NULL');
@@ -197,7 +199,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         values.push(...bound);
       }
       const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid`;
-      return firstOf(db.sql.prepare(text).iterate(...values), parse, limit);
+      return firstOf(db.sql.prepare(text).iterate(...values), parse, limit, maxBytes);
     },
 
     update: (uid, change) =>
@@ -209,8 +211,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         if (!changed) return old;
         const next = { ...changed, version: old.version + 1 };
         write(next);
-        if (next.spec.labels !== old.spec.labels) writeLabels(next);
-        event('MODIFIED', next);
+        const hasNewLabels = next.spec.labels !== old.spec.labels;
+        if (hasNewLabels) writeLabels(next);
+        event('MODIFIED', next, hasNewLabels ? old.spec.labels : undefined);
         return next;
       }),
 
@@ -248,7 +251,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     remember: (key, value) => void db.transact(() => setMeta.run(key, value)),
     recall,
     cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
-    events: (afterSeq, limit) =>
+    events: (afterSeq, limit, maxBytes) =>
       firstOf(
         readEvents.iterate(afterSeq),
         (row) =>
@@ -257,8 +260,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             seq: Number(row.seq),
             vm,
             at: Number(row.at),
+            ...(row.labels_before !== null && { labelsBefore: JSON.parse(String(row.labels_before)) }),
           })),
         limit,
+        maxBytes,
       ),
     oldestSeq() {
       const seq = oldestEvent.get()?.seq;
@@ -271,16 +276,19 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
 }
 
-/** At most `limit` that can be read: one that cannot is no end of the page. */
+/** At most `limit` that can be read, and none more after `maxBytes`: one that cannot be read is no end of the page. */
 function firstOf<T>(
   rows: Iterable<Record<string, unknown>>,
   read: (row: Record<string, unknown>) => readonly T[],
   limit = Number.POSITIVE_INFINITY,
+  maxBytes = Number.POSITIVE_INFINITY,
 ): readonly T[] {
   const found: T[] = [];
+  let bytes = 0;
   for (const row of rows) {
-    if (found.length >= limit) break;
+    if (found.length >= limit || (found.length > 0 && bytes >= maxBytes)) break;
     found.push(...read(row));
+    bytes += String(row.record).length;
   }
   return found;
 }

@@ -59,11 +59,16 @@ type Named = { uid: string } | { namespace: string; id: string };
 /** Fastify's router has matched the path: its parameters are there. */
 const paramsOf = <T>(request: FastifyRequest): T => request.params as T;
 
+/** Proxies cut what is quiet for a minute; the standard recommends about 15 s. */
+const KEEP_ALIVE_MS = 15_000;
+
 export interface RouteOptions {
   readonly native: Native;
   readonly log: Log;
   /** Ends the streams. */
   readonly stopped: AbortSignal;
+  /** A quiet stream of events says so often that it lives, in milliseconds. */
+  readonly keepAliveMs?: number;
 }
 
 /**
@@ -71,7 +76,7 @@ export interface RouteOptions {
  * A create answers 201 with the record, a delete 200 with `{}` at once.
  */
 export const nativeRoutes =
-  ({ native: { microvms, hosts }, log, stopped }: RouteOptions): Routes =>
+  ({ native: { microvms, hosts }, log, stopped, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
   (app) => {
     app.post(IN_NAMESPACE, async (request, reply) => {
       const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
@@ -170,13 +175,15 @@ export const nativeRoutes =
         namespace: query.text('namespace'),
         labelSelector: query.text('labelSelector'),
         // A browser that comes back names the last event that it saw; its address is still the first one.
-        cursor: String(request.headers['last-event-id'] ?? query.text('cursor')),
+        cursor: String(request.headers['last-event-id'] || query.text('cursor')),
       });
       const signal = callSignal(reply, stopped);
       const events = microvms.watchMicroVMs(wanted, { signal });
       const farewell = (error: unknown): string =>
         `event: error\ndata: ${errorJson(wireError(error, log, signal))}\n\n`;
-      await sendStream(reply, serverSentEvents(events), { contentType: 'text/event-stream', signal, farewell });
+      const contentType = 'text/event-stream';
+      const idle = { ms: keepAliveMs, text: ': still there\n\n' };
+      await sendStream(reply, serverSentEvents(events), { contentType, signal, idle, farewell });
       return reply;
     });
 

@@ -388,6 +388,28 @@ test('watch: refused before its first event by status, after it by an event; qui
   expect(await gone.promise).toMatchObject({ kind: 'cancelled' });
 });
 
+test('a quiet watch says that it lives, and an empty Last-Event-ID is none', async () => {
+  const cursors: string[] = [];
+  const { fetch } = await startApi(
+    {
+      async *watch({ cursor }, signal) {
+        cursors.push(cursor);
+        yield { type: 'BOOKMARK', cursor: 'e.1', at: 0 };
+        await untilAborted(signal);
+      },
+    },
+    { keepAliveMs: 10 },
+  );
+  const response = await fetch('/v1/watch?cursor=e.0', { headers: { 'last-event-id': '' } });
+  let text = '';
+  for await (const piece of response.body?.pipeThrough(new TextDecoderStream()) ?? []) {
+    text += piece;
+    if (text.includes(': still there\n\n: still there')) break;
+  }
+  expect(text).toMatch(/^event: BOOKMARK\nid: e\.1\ndata: .*\n\n(: still there\n\n)+/);
+  expect(cursors).toEqual(['e.0']);
+});
+
 test('healthz is about the process, readyz about its work', async () => {
   let missing: string | undefined = 'the network is not there yet';
   const { fetch } = await startApi({}, { ready: () => missing, gate: refuseAll });

@@ -6,6 +6,8 @@ export interface StreamOptions {
   readonly contentType: string;
   /** Aborts when the caller goes away or the daemon ends. */
   readonly signal: AbortSignal;
+  /** Written when nothing came for so long, so that nobody on the way takes the connection for dead. */
+  readonly idle?: { readonly ms: number; readonly text: string };
   /** What to write when the stream fails after its beginning; undefined: the connection is cut, so that the caller sees it. */
   readonly farewell: (error: unknown) => string | undefined;
 }
@@ -22,7 +24,7 @@ const PATIENCE_MS = 100;
 export async function sendStream(
   reply: FastifyReply,
   source: AsyncIterable<string | Uint8Array>,
-  { contentType, signal, farewell }: StreamOptions,
+  { contentType, signal, idle, farewell }: StreamOptions,
 ): Promise<void> {
   const pieces = eachUntil(signal, source);
   let next = pieces.next();
@@ -30,9 +32,16 @@ export async function sendStream(
   const { raw } = reply.hijack();
   raw.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
   raw.flushHeaders();
+  let isWaiting = true;
+  // A caller that does not read gets none: they would pile up.
+  const beat = (): void => void (isWaiting && !raw.writableNeedDrain && !raw.destroyed && raw.write(idle?.text));
+  const heart = idle && setInterval(beat, idle.ms);
   try {
     for (let piece = await next; !piece.done; piece = await next) {
+      isWaiting = false;
       if (!raw.write(piece.value)) await once(raw, 'drain', { signal });
+      heart?.refresh();
+      isWaiting = true;
       next = pieces.next();
     }
     raw.end();
@@ -41,6 +50,7 @@ export async function sendStream(
     if (last === undefined) raw.destroy();
     else raw.end(last);
   } finally {
+    clearInterval(heart);
     await pieces.return(undefined).catch(() => {});
   }
 }

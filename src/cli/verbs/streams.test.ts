@@ -90,3 +90,57 @@ test('a watch whose daemon is killed says that the connection was cut', async ()
   expect(exit).toBe(1);
   expect(stderr).toMatch(/the connection was cut\nWas the daemon stopped\? Its microVMs go on without it/);
 });
+
+const vmEvent = (id: string, cursor: string) => ({ type: 2 as const, microvm: fakeVm({ id }), cursor });
+
+test('a watch goes on by its cursor when the daemon is back, with nothing left out or twice', async () => {
+  const cursors: string[] = [];
+  const stop = new AbortController();
+  const daemon = await startFakeDaemon({
+    async *watchMicroVMs({ cursor }) {
+      cursors.push(cursor);
+      if (cursors.length === 1) {
+        yield { type: 4, cursor: 'e.1' };
+        yield vmEvent('a', 'e.2');
+        await new Promise(() => undefined);
+      }
+      if (cursors.length === 2) throw new ConnectError('The daemon is shutting down: try again', Code.Unavailable);
+      yield vmEvent('b', 'e.3');
+      await new Promise(() => undefined);
+    },
+  });
+  let isCut = false;
+  const result = await runCli(['--host', daemon.address, 'watch'], {
+    interrupt: stop.signal,
+    onWrite: (all) => {
+      if (all.includes('default/b')) stop.abort(new Error('interrupted'));
+      else if (all.includes('default/a') && !isCut) {
+        isCut = true;
+        daemon.cut();
+      }
+    },
+  });
+  expect(result.exit).toBe(0);
+  expect(result.stdout.trimEnd().split('\n')).toEqual([
+    expect.stringContaining('default/a'),
+    expect.stringContaining('default/b'),
+  ]);
+  expect(result.stderr).toBe(
+    'flintlock: the daemon went away; looking for it for 60 s\nflintlock: the daemon is back; no change was missed\n',
+  );
+  expect(cursors).toEqual(['', 'e.2', 'e.2']);
+});
+
+test('a watch ends when the daemon stays away, or has forgotten what came meanwhile', async () => {
+  const daemon = await startFakeDaemon({
+    async *watchMicroVMs({ cursor }) {
+      if (cursor !== '') throw new ConnectError('The cursor is too old', Code.OutOfRange);
+      yield vmEvent('a', 'e.1');
+      throw new ConnectError('The daemon is shutting down: try again', Code.Unavailable);
+    },
+  });
+  const forgotten = await runCli(['--host', daemon.address, 'watch']);
+  expect(forgotten).toMatchObject({ exit: 1, stderr: expect.stringContaining('Changes were missed') });
+  const away = await runCli(['--host', daemon.address, 'watch', '--retry', '0']);
+  expect(away).toMatchObject({ exit: 1, stderr: expect.stringContaining('shutting down') });
+});

@@ -1,10 +1,12 @@
+import { Option } from 'commander';
 import {
   type MicroVMEvent,
   MicroVMEvent_TypeSchema,
   MicroVMEventSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Configure, Context } from '../context.ts';
-import { follow } from '../following.ts';
+import { parseDuration } from '../duration.ts';
+import { follow, RETRY_MS } from '../following.ts';
 import { namespaceOf, namespaceOptions, outputOption, selectorOption } from '../options.ts';
 import { colourOf, nameOf, situationText, stateOf } from '../print/microvm.ts';
 import { jsonOf } from '../print/structured.ts';
@@ -15,6 +17,7 @@ interface Options {
   readonly namespace?: string;
   readonly allNamespaces?: boolean;
   readonly selector?: string;
+  readonly retry: number;
   readonly output?: 'json';
 }
 
@@ -22,12 +25,19 @@ export const configure: Configure = (command, act) => {
   for (const option of namespaceOptions()) command.addOption(option);
   command
     .addOption(selectorOption())
+    .addOption(
+      new Option('--retry <time>', 'how long to look for a daemon that went away; 0: not at all')
+        .argParser(parseDuration)
+        .default(RETRY_MS, '60s'),
+    )
     .addOption(outputOption('json'))
     .addHelpText('after', EXAMPLES)
     .action((options: Options) =>
       act((context) =>
-        follow(context, { namespace: namespaceOf(options), labelSelector: options.selector ?? '' }, (event) =>
-          context.out(options.output === 'json' ? jsonLine(event) : eventLine(context, event)),
+        follow(
+          context,
+          { namespace: namespaceOf(options), labelSelector: options.selector ?? '', retryMs: options.retry },
+          (event) => context.out(options.output === 'json' ? jsonLine(event) : eventLine(context, event)),
         ),
       ),
     );
@@ -47,7 +57,10 @@ function eventLine({ io, colour }: Context, event: MicroVMEvent): string {
 
 const EXAMPLES = `
 It begins with every microVM there is, as ADDED, and goes on until Ctrl-C. With -o json it prints one MicroVMEvent
-in protobuf JSON a line.
+in protobuf JSON a line. With -l a microVM comes and goes with its labels.
+
+When the daemon is restarted or killed, it goes on after the last change that it has shown: none is left out, and none
+comes twice. Where the daemon knows that change no more it ends, with 1.
 
 Examples:
   flintlock watch -A

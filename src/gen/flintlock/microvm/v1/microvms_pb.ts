@@ -416,7 +416,8 @@ export type MicroVMEvent = Message<"flintlock.microvm.v1.MicroVMEvent"> & {
   microvm?: MicroVM | undefined;
 
   /**
-   * Where the stream stands.
+   * Where the stream stands: give it to go on after this event. Empty while
+   * the microvms that are there are told.
    *
    * @generated from field: string cursor = 3;
    */
@@ -451,7 +452,7 @@ export const MicroVMEvent_Type = {
   TYPE_UNSPECIFIED: 0,
 
   /**
-   * A microvm is new to the watcher.
+   * A microvm is new to the watcher: created, or its labels match now.
    *
    * @generated from enum value: ADDED = 1;
    */
@@ -465,7 +466,7 @@ export const MicroVMEvent_Type = {
   MODIFIED: 2,
 
   /**
-   * Nothing of it is left.
+   * Nothing of it is left, or its labels match no more.
    *
    * @generated from enum value: DELETED = 3;
    */
@@ -847,7 +848,11 @@ export const MicroVMService: GenService<{
     output: typeof UpdateMicroVMResponseSchema;
   },
   /**
-   * WatchMicroVMs streams changes.
+   * WatchMicroVMs streams every change, in the order in which they were
+   * stored: none is lost and none told twice to who goes on by its cursor,
+   * also over restarts of the daemon. Changes are kept for 24 h, at most
+   * 100,000 of them; who falls behind that, or comes with an older cursor, is
+   * told OUT_OF_RANGE and must begin anew without one.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.WatchMicroVMs
    */

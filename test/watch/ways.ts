@@ -1,0 +1,83 @@
+import { fromJsonString } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { Fault } from '../../src/domain/fault.ts';
+import {
+  type MicroVMEvent,
+  MicroVMEvent_TypeSchema,
+  MicroVMEventSchema,
+} from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
+import { watch } from '../../src/service/watch.ts';
+import type { Life } from './stage.ts';
+
+/** What a watcher is told, however it came. */
+export interface Told {
+  readonly type: string;
+  readonly uid: string;
+  readonly version: number;
+  readonly cursor: string;
+  readonly bytes: number;
+}
+
+export interface Asked {
+  readonly namespace: string;
+  readonly labelSelector: string;
+  readonly cursor: string;
+}
+
+/** One way to the stream of changes. It throws `Expired` where the cursor is too old. */
+export type Way = (life: Life, asked: Asked, signal: AbortSignal) => AsyncIterable<Told>;
+
+export class Expired extends Error {}
+
+const fromWire = ({ type, microvm, cursor }: MicroVMEvent, bytes: number): Told => ({
+  type: MicroVMEvent_TypeSchema.value[type]?.name ?? '',
+  uid: microvm?.spec?.uid ?? '',
+  version: microvm?.version ?? 0,
+  cursor,
+  bytes,
+});
+
+export const WAYS = {
+  async *service({ context, ended }, asked, signal) {
+    try {
+      const both = AbortSignal.any([ended, signal]);
+      for await (const { type, vm, cursor } of watch(context, asked, both))
+        yield { type, uid: vm?.uid ?? '', version: vm?.version ?? 0, cursor, bytes: 0 };
+    } catch (error) {
+      throw error instanceof Fault && error.kind === 'expired' ? new Expired() : error;
+    }
+  },
+
+  async *grpc({ vms }, asked, signal) {
+    try {
+      for await (const event of vms.watchMicroVMs(asked, { signal }))
+        yield fromWire(event, event.microvm?.spec?.metadata.x?.length ?? 0);
+    } catch (error) {
+      throw error instanceof ConnectError && error.code === Code.OutOfRange ? new Expired() : error;
+    }
+  },
+
+  async *http({ http }, { namespace, labelSelector, cursor }, signal) {
+    const query = new URLSearchParams({ namespace, labelSelector });
+    const headers: Record<string, string> = cursor === '' ? {} : { 'last-event-id': cursor };
+    const response = await fetch(`${http}/v1/watch?${query}`, { headers, signal });
+    if (response.status !== 200 || !response.body) {
+      const { code } = (await response.json()) as { code?: number };
+      throw code === Code.OutOfRange ? new Expired() : new Error(`the status is ${response.status}`);
+    }
+    let text = '';
+    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
+      const events = `${text}${piece}`.split('\n\n');
+      text = events.pop() ?? '';
+      for (const event of events) {
+        if (event.startsWith(':')) continue;
+        const [, type, id, data = ''] = /^event: (.*)\nid: (.*)\ndata: (.*)$/.exec(event) ?? [];
+        if (type === undefined) throw event.includes('"code":11') ? new Expired() : new Error(event);
+        const told = fromWire(fromJsonString(MicroVMEventSchema, data), data.length);
+        if (told.type !== type || told.cursor !== id) throw new Error(`the event's head is not its body's: ${event}`);
+        yield told;
+      }
+    }
+    throw new Error('the stream ended');
+  },
+} as const satisfies Readonly<Record<string, Way>>;
