@@ -21,7 +21,11 @@ export const NEEDED = [
 ];
 
 /** What the tests need beside them. */
-export const NEEDED_BY_TESTS = [['iputils-ping', 'asks the guests for an answer', '/bin/ping']];
+export const NEEDED_BY_TESTS = [
+  ['iputils-ping', 'asks the guests for an answer', '/bin/ping'],
+  ['openssl', 'makes certificates', '/usr/bin/openssl'],
+  ['curl', 'is an HTTP client by others', '/usr/bin/curl'],
+];
 
 /**
  * Programs for tests that are unpacked below .cache/tools and not installed,

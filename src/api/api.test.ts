@@ -161,7 +161,7 @@ test('a request that HTTP/2 allows and gRPC does not is refused, and no more', a
   await expectAlive(api);
 });
 
-test('a caller who resets the connection in the middle of an answer', async () => {
+test('a caller who resets the connection in the middle of an answer', { timeout: 60_000 }, async () => {
   const api = await startApi({
     list: async () => ({ vms: Array.from({ length: 2_000 }, () => sampleVm()), nextPageToken: '' }),
   });

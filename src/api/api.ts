@@ -1,9 +1,12 @@
 import { Code, ConnectError } from '@connectrpc/connect';
+import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
+import { guardServices } from '../service/guarded.ts';
 import type { Services } from '../service/services.ts';
+import { CurrentCaller } from './current-caller.ts';
 import { dropin } from './dropin/services.ts';
 import type { Endpoint } from './endpoint.ts';
-import type { Gate } from './gate.ts';
+import { type Gate, openGate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
@@ -12,13 +15,19 @@ import { HttpServer } from './http/server.ts';
 import type { ListenOptions } from './listen.ts';
 import { native } from './native/services.ts';
 import { opsRoutes, type Readiness } from './ops/routes.ts';
+import { RareLog } from './rare-log.ts';
+import type { TlsSource } from './tls.ts';
+import { type Token, tokenGate } from './token-gate.ts';
 
 export interface ApiOptions {
   readonly services: Services;
   readonly log: Log;
   readonly ready: Readiness;
-  /** Absent: everybody who reaches an endpoint may call. */
-  readonly gate?: Gate;
+  readonly clock: Clock;
+  /** On TCP endpoints; absent: plain text. */
+  readonly tls?: TlsSource;
+  /** Those in force at any time; absent: everybody who reaches an endpoint may call. */
+  readonly tokens?: () => readonly Token[];
   /** A quiet stream of events over HTTP says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
 }
@@ -42,16 +51,21 @@ const GRACE_MS = 300;
 /** After it was told to end, the rest is cut off. */
 const CUT_MS = 1_000;
 
-export function createApi({ services, log, ready, gate, keepAliveMs }: ApiOptions): Api {
+export function createApi({ services, log, clock, ready, tls, tokens, keepAliveMs }: ApiOptions): Api {
   const stop = new AbortController();
-  const surface = native(services);
-  const guard = gate && { gate };
-  const today = dropin(services);
-  const grpc = new GrpcServer({ services: [...surface.grpc, ...today.grpc], log, stopped: stop.signal, ...guard });
+  const caller = new CurrentCaller();
+  const rare = new RareLog(log, clock);
+  const gate: Gate = tokens ? tokenGate(tokens, { clock, rare }) : openGate;
+  const door = { log, rare, gate, caller, ...(tls && { tls }) };
+  // No surface gets the services themselves.
+  const guarded = guardServices(services, caller.get, { log, clock });
+  const surface = native(guarded);
+  const today = dropin(guarded);
+  const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc], stopped: stop.signal });
   const options = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
   const ours = [nativeRoutes, imageRoutes].map((routes) => routes(options));
   const surfaces = [...ours, dropinRoutes(today)];
-  const http = new HttpServer({ surfaces, ops: opsRoutes(ready), log, ...guard });
+  const http = new HttpServer({ ...door, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     const closed = Promise.all([grpc.close(), http.close()]);

@@ -8,6 +8,8 @@ import { type Endpoint, formatEndpoint } from './endpoint.ts';
 export interface ListenOptions {
   /** The group whose members may use a unix socket; absent: the daemon's own. */
   readonly socketGid?: number;
+  /** At a time; absent: `MAX_CONNECTIONS`. */
+  readonly maxConnections?: number;
 }
 
 /** Owner and group may speak to the daemon, nobody else. */
@@ -16,7 +18,7 @@ const SOCKET_MODE = 0o660;
  * Of one listener at a time: more are hung up on. The daemon needs files for
  * its guests too, and callers that dawdle must not take them all.
  */
-const MAX_CONNECTIONS = 4_096;
+export const MAX_CONNECTIONS = 4_096;
 /** How long a socket's owner may take to accept before it counts as there. */
 const PROBE_MS = 1_000;
 
@@ -28,7 +30,7 @@ const PROBE_MS = 1_000;
  */
 export async function listen(server: Server, endpoint: Endpoint, options: ListenOptions = {}): Promise<Endpoint> {
   if (endpoint.kind === 'unix') await makeRoom(endpoint.path);
-  server.maxConnections = MAX_CONNECTIONS;
+  server.maxConnections = options.maxConnections ?? MAX_CONNECTIONS;
   await bind(server, endpoint);
   if (endpoint.kind === 'unix') {
     if (options.socketGid !== undefined) await chown(endpoint.path, -1, options.socketGid);

@@ -60,6 +60,8 @@ import { requireAuthFile } from './auth-file.ts';
 import { capacityOf } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import type { Config } from './settings.ts';
+import { tlsOf } from './tls-files.ts';
+import { tokensFor } from './tokens.ts';
 
 /** What is kept of the past for watchers, beside the deleted records (design: 24 h). */
 const EVENTS_MS = 86_400_000;
@@ -118,6 +120,8 @@ function instanceOf(stateDirectory: string): string {
 export interface Daemon {
   /** Serves one endpoint more. @returns where it listens */
   listen(surface: 'grpc' | 'http', endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint>;
+  /** Looks at the certificate and the tokens now; it is done by itself when their files change. */
+  reload(): void;
   /** Takes over what an earlier daemon left. Called when the API listens. */
   recover(): Promise<void>;
   /** Lets go of everything: guests, network and disks stay as they are. */
@@ -134,6 +138,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
   noticeNewBoot({ store, ledger, transactions: database, clock, log }, bootId);
   const cidr = await networkOf(config, opened, log);
 
+  const tls = tlsOf(config, { log, clock });
+  const tokens = tokensFor(config, { log, clock });
   const authFile = config['registry-auth-file'];
   if (authFile !== '') await requireAuthFile(files, authFile);
   const images = createImages({
@@ -304,6 +310,9 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const api = createApi({
     services,
     log,
+    clock,
+    ...(tls && { tls }),
+    ...(tokens && { tokens: tokens.current }),
     ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
   });
 
@@ -333,6 +342,10 @@ export async function compose(config: Config, version: string, opened: Opened, l
       if (endpoint.kind === 'unix') sockets.push(endpoint.path); // before it is there: the audit must know it
       return surface === 'grpc' ? api.listenGrpc(endpoint, options) : api.listenHttp(endpoint, options);
     },
+    reload() {
+      tls?.look();
+      tokens?.look();
+    },
     async recover() {
       purge();
       bridges.start(managed?.bridge);
@@ -348,6 +361,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
       bridges.release();
       parent?.release();
       await api.stop();
+      tls?.close();
+      tokens?.close();
       await scheduler.stop();
       await metadata.close();
       await stopImageLimit();

@@ -132,15 +132,16 @@ function contradictions(config: Partial<Config>, sources: Configured['sources'])
     wrong.push(
       `--bridge-name ${config['bridge-name']} and --managed-network ${network} exclude each other: taps are plugged into one bridge; leave one of them out`,
     );
+  wrong.push(...contradictoryAccess(config));
   const seen = new Map<string, string>();
   for (const name of ['grpc-endpoint', 'http-endpoint'] as const)
     for (const text of config[name] ?? [])
       try {
         const endpoint = parseEndpoint(text);
         const isImplied = name === 'http-endpoint' && sources[name] === 'default';
-        if (endpoint.kind === 'tcp' && config.insecure === false && !isImplied)
+        if (endpoint.kind === 'tcp' && config.insecure === false && !config['tls-cert'] && !isImplied)
           wrong.push(
-            `--${name} ${text} would serve plain text: allow it with --insecure, or serve a unix socket only (--${name} unix:///PATH)`,
+            `--${name} ${text} would serve plain text: give --tls-cert and --tls-key, allow it with --insecure, or serve a unix socket only (--${name} unix:///PATH)`,
           );
         const other = seen.get(formatEndpoint(endpoint));
         const isFixed = endpoint.kind === 'unix' || endpoint.port !== 0;
@@ -161,6 +162,26 @@ function contradictions(config: Partial<Config>, sources: Configured['sources'])
   return wrong;
 }
 
-/** Without --insecure the default HTTP endpoint is left out; one that was asked for is refused instead. */
+/** How callers are known. */
+function contradictoryAccess(config: Partial<Config>): string[] {
+  const wrong: string[] = [];
+  const { 'tls-cert': cert, 'tls-key': key, 'tls-client-ca': clientCa, 'tls-client-validate': validates } = config;
+  if (cert && !key) wrong.push('--tls-cert needs --tls-key, its private key');
+  if (key && !cert) wrong.push('--tls-key needs --tls-cert, its certificate');
+  if (cert && config.insecure)
+    wrong.push('--insecure and --tls-cert exclude each other: TCP endpoints serve plain text or TLS; leave one out');
+  if (validates && !clientCa)
+    wrong.push(
+      '--tls-client-validate needs --tls-client-ca: the authorities that may sign the certificates of clients',
+    );
+  if (clientCa && validates === false)
+    wrong.push('--tls-client-ca does nothing without --tls-client-validate: give both, or leave it out');
+  if (validates && !cert) wrong.push('--tls-client-validate needs TLS: give --tls-cert and --tls-key');
+  if (config['basic-auth-token'] && config['basic-auth-token-file'])
+    wrong.push('--basic-auth-token and --basic-auth-token-file exclude each other: leave one of them out');
+  return wrong;
+}
+
+/** Without --insecure and TLS the default HTTP endpoint is left out; one that was asked for is refused instead. */
 export const httpEndpoints = ({ config, sources }: Configured): readonly string[] =>
-  config.insecure || sources['http-endpoint'] !== 'default' ? config['http-endpoint'] : [];
+  config.insecure || config['tls-cert'] !== '' || sources['http-endpoint'] !== 'default' ? config['http-endpoint'] : [];

@@ -23,6 +23,8 @@ function yamlOf(value: unknown): string {
   return stringify(value, { collectionStyle: 'flow', lineWidth: 0 }).trim();
 }
 
+/** With spaces, so that it is refused as a value. */
+const HIDDEN = '(not shown here)';
 const WIDTH = 100;
 
 /** A configuration file with every key, each commented out and at its default. */
@@ -47,12 +49,13 @@ function wrapped(text: string): string {
   return lines.map((line) => `# ${line}`).join('\n');
 }
 
-/** What is in force, and where each value came from; as YAML it can be used as a file. */
+/** What is in force, and where each value came from; as YAML it can be used as a file, but for secrets. */
 export function checkedText(configured: Configured, format: 'yaml' | 'json'): string {
   const { raw, sources } = configured;
   const values = SETTING_NAMES.map((name) => {
     const value = name === 'http-endpoint' ? httpEndpoints(configured) : raw[name];
-    return { name, value, source: sources[name] };
+    const isHidden = settingOf(name).secret === true && value !== '';
+    return { name, value: isHidden ? HIDDEN : value, source: sources[name] };
   });
   if (format === 'yaml')
     return values.map(({ name, value, source }) => `${name}: ${yamlOf(value)} # ${source}\n`).join('');

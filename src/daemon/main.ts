@@ -5,6 +5,7 @@ import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Log } from '../ports/log.ts';
+import { accessWarnings } from './access-warnings.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
@@ -43,10 +44,13 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
   process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: trace(error) }));
   process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: trace(error) }));
-  if (config.insecure) log.warn('TCP endpoints serve plain text: anybody who reaches them rules this host');
+  for (const warning of accessWarnings(settings)) log.warn(warning);
 
   const ended = Promise.withResolvers<string>();
   for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, () => ended.resolve(signal));
+
+  let reload = (): void => undefined;
+  process.on('SIGHUP', () => reload());
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
   const opened = await open(config, log, faultPoints(log));
@@ -54,6 +58,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
     opened.close();
     throw error;
   });
+  reload = () => daemon.reload();
   try {
     const socket = parseEndpoint(`unix://${socketPath(opened.names)}`);
     const shared = gid === undefined ? {} : { socketGid: gid };
@@ -77,7 +82,8 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
 }
 
 async function tearDown(options: Options, wrong: readonly string[]): Promise<void> {
-  const { config } = configured({ ...options, insecure: true }, wrong);
+  // It serves nothing, so nothing of that can be wrong.
+  const { config } = configured({ ...options, grpcEndpoint: ['unix:///run/none.sock'], httpEndpoint: [] }, wrong);
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);

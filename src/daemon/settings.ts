@@ -20,6 +20,8 @@ const absolute = z
   .refine((path) => path.startsWith('/') && !path.split('/').includes('..'), 'must be an absolute path without ".."')
   .transform((path) => path.replace(/(?<=.)\/+$/, ''));
 
+const fileOrNone = z.union([absolute, z.literal('')], 'must be an absolute path without ".."');
+
 const uidRange = z.string().transform((text, context) => {
   const [, first, last] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? [];
   const range = { first: Number(first), last: Number(last) };
@@ -62,6 +64,8 @@ export interface Setting {
   /** As in --help: what stands for the value. Absent: a flag without one. */
   readonly value?: string;
   readonly repeatable?: boolean;
+  /** Its value is told to nobody. */
+  readonly secret?: boolean;
   readonly default: string | boolean | number | readonly string[];
 }
 
@@ -103,6 +107,43 @@ export const SETTINGS = {
     help: 'members of this group may use the unix sockets without being root; the default is left out where there is no such group',
   },
   insecure: { schema: z.boolean(), default: false, help: 'serve plain text on TCP endpoints' },
+  'tls-cert': {
+    schema: fileOrNone,
+    value: 'FILE',
+    default: '',
+    help: 'serve TLS 1.3 on TCP endpoints, gRPC and HTTP, with this certificate and those after it in the file (PEM); read again when it changes',
+  },
+  'tls-key': { schema: fileOrNone, value: 'FILE', default: '', help: "the certificate's private key (PEM)" },
+  'tls-client-validate': {
+    schema: z.boolean(),
+    default: false,
+    help: 'clients on TCP need a certificate that --tls-client-ca has signed',
+  },
+  'tls-client-ca': {
+    schema: fileOrNone,
+    value: 'FILE',
+    default: '',
+    help: 'the authorities whose certificates clients may have (PEM)',
+  },
+  'basic-auth-token': {
+    schema: z.string().regex(/^[\x21-\x7e]*$/, 'must be printable ASCII without spaces'),
+    value: 'TOKEN',
+    secret: true,
+    default: '',
+    help: 'who calls over TCP must give this token; as a flag everybody on the host can see it: better the variable, or the file',
+  },
+  'basic-auth-token-file': {
+    schema: fileOrNone,
+    value: 'FILE',
+    default: '',
+    help: 'the same from a file of mode 0600, read again when it changes',
+  },
+  'tokens-file': {
+    schema: fileOrNone,
+    value: 'FILE',
+    default: '',
+    help: 'several tokens with names, rights and namespaces (YAML, mode 0600), read again when it changes',
+  },
   'image-root': {
     schema: z.array(absolute),
     value: 'DIR',
@@ -124,7 +165,7 @@ export const SETTINGS = {
     help: 'a registry that is spoken to without TLS',
   },
   'registry-auth-file': {
-    schema: z.union([absolute, z.literal('')]),
+    schema: fileOrNone,
     value: 'FILE',
     default: '',
     help: 'credentials for registries, in the format that Docker and Podman share (auth.json, config.json)',

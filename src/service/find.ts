@@ -23,13 +23,21 @@ export function find(store: Store, { uid, namespace, id }: Target, gone: boolean
       `microVM ${shorten(where)}/${shorten(id)} is ambiguous: name one by uid: ${live.map((vm) => vm.uid).join(', ')}`,
     );
   const one = live[0] ?? found.at(-1);
-  if (!one) throw new Fault('not_found', `microVM ${shorten(where)}/${shorten(id)} not found`);
+  if (!one) throw notFound({ namespace: where, id });
   return one;
 }
 
+/** What is said of one that is not there, in the same words wherever it is not. */
+export const notFound = ({ uid, namespace, id = '' }: Target): Fault =>
+  new Fault(
+    'not_found',
+    uid
+      ? `microVM with uid ${shorten(uid)} not found`
+      : `microVM ${shorten(namespace || 'default')}/${shorten(id)} not found`,
+  );
+
 export function byUid(store: Store, uid: string, gone: boolean): MicroVm {
   const vm = store.get(uid as Uid); // any text may be asked for: it is bound, and not found
-  if (!vm || (vm.goneAt !== undefined && !gone))
-    throw new Fault('not_found', `microVM with uid ${shorten(uid)} not found`);
+  if (!vm || (vm.goneAt !== undefined && !gone)) throw notFound({ uid });
   return vm;
 }

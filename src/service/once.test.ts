@@ -62,6 +62,16 @@ describe('a create with an idempotency key', () => {
     expect(host.life.store.count()).toBe(1);
   });
 
+  test('meets no key of a caller that it may not know of', async () => {
+    const host = quietHost();
+    await host.life.services.create(fullDraft, keyed);
+    const team = { ...keyed, keysOf: 'team' };
+    const draft = { ...fullDraft, namespace: 'team', interfaces: [] };
+    const { uid } = await host.life.services.create(draft, team);
+    expect((await host.life.services.create(draft, team)).uid).toBe(uid);
+    expect(host.life.store.count()).toBe(2);
+  });
+
   test('many at once make one microVM, and all get the same answer', async () => {
     const host = quietHost();
     const answers = await Promise.all(Array.from({ length: 10 }, () => host.life.services.create(fullDraft, keyed)));

@@ -11,6 +11,8 @@ const KEY = /^[\x21-\x7e]{1,255}$/;
 export class Once {
   readonly #context: ServiceContext;
   readonly #key: string;
+  /** As it is stored: a space is in no key, so none of one caller is one of another. */
+  readonly #stored: string;
   readonly #digest: string;
 
   /**
@@ -18,7 +20,7 @@ export class Once {
    * @throws Fault `invalid` for what is no key
    */
   static of(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Once | undefined {
-    const { idempotencyKey = '', uniqueId } = options;
+    const { idempotencyKey = '', keysOf = '', uniqueId } = options;
     if (idempotencyKey === '') return undefined;
     if (!KEY.test(idempotencyKey))
       throw Fault.invalid([
@@ -27,12 +29,14 @@ export class Once {
           description: 'must have 1 to 255 printable ASCII characters without spaces, for instance a UUID',
         },
       ]);
-    return new Once(context, idempotencyKey, context.digest(`create ${uniqueId} ${canonical(draft)}`));
+    const stored = keysOf === '' ? idempotencyKey : `${keysOf} ${idempotencyKey}`;
+    return new Once(context, idempotencyKey, stored, context.digest(`create ${uniqueId} ${canonical(draft)}`));
   }
 
-  private constructor(context: ServiceContext, key: string, digest: string) {
+  private constructor(context: ServiceContext, key: string, stored: string, digest: string) {
     this.#context = context;
     this.#key = key;
+    this.#stored = stored;
     this.#digest = digest;
   }
 
@@ -41,7 +45,7 @@ export class Once {
    * @throws Fault `refused` when the key is another request's
    */
   answer(): MicroVm | undefined {
-    const first = this.#context.store.answered(this.#key);
+    const first = this.#context.store.answered(this.#stored);
     if (!first || first.digest === this.#digest) return first?.vm;
     const { uid, spec } = first.vm;
     throw new Fault(
@@ -52,7 +56,7 @@ export class Once {
 
   /** In the transaction that does what the request asks for. */
   keep(vm: MicroVm): void {
-    this.#context.store.answer(this.#key, { digest: this.#digest, vm, at: this.#context.clock.now() });
+    this.#context.store.answer(this.#stored, { digest: this.#digest, vm, at: this.#context.clock.now() });
   }
 }
 

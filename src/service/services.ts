@@ -18,6 +18,8 @@ export interface CreateOptions {
   readonly uniqueId: boolean;
   /** Absent or empty: none. */
   readonly idempotencyKey?: string;
+  /** Whose keys these are: a caller that may not know of others meets none of theirs. */
+  readonly keysOf?: string;
 }
 
 /** What a mutation would do. */
@@ -69,10 +71,11 @@ export interface ServerInfo {
   readonly providers: readonly VmmInfo[];
   readonly defaultProvider: string;
   readonly capacity: Resources;
-  readonly promised: Resources;
+  /** Absent where the caller may not know what others have. */
+  readonly promised?: Resources;
+  readonly used?: Resources;
   /** The most that may be promised. */
   readonly limits: Limits;
-  readonly used: Resources;
   /** CIDR, or empty. */
   readonly managedNetwork: string;
   readonly volumeCopy: CopyKind;

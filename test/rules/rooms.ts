@@ -38,9 +38,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
   api: {
-    rooms: ['base', 'domain', 'service', 'gen', 'ports/log.ts'],
-    // fs and path: a unix socket's file, made and taken away.
-    node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path'],
+    rooms: ['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts'],
+    // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.
+    node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path', 'async_hooks'],
     packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'fastify'],
   },
   cli: {

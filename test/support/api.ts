@@ -8,6 +8,9 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
 import { type Api, type ApiOptions, createApi } from '../../src/api/api.ts';
 import { type Endpoint, formatEndpoint } from '../../src/api/endpoint.ts';
+import { digestOf, type Token } from '../../src/api/token-gate.ts';
+import type { Access } from '../../src/domain/caller.ts';
+import { clock } from '../../src/host/clock.ts';
 import type { Services } from '../../src/service/services.ts';
 import { fakeServices } from './fake-services.ts';
 import { memoryLog } from './memory-log.ts';
@@ -24,7 +27,7 @@ export interface TestApi {
 /** An API on loopback, with one listener of each kind; it ends with the test. */
 export async function startApi(services: Partial<Services> = {}, options: Partial<ApiOptions> = {}): Promise<TestApi> {
   const log = memoryLog();
-  const api = createApi({ services: fakeServices(services), log, ready: () => undefined, ...options });
+  const api = createApi({ services: fakeServices(services), log, clock, ready: () => undefined, ...options });
   onTestFinished(() => api.stop());
   const grpc = await api.listenGrpc({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   const http = await api.listenHttp({ kind: 'tcp', host: '127.0.0.1', port: 0 });
@@ -36,6 +39,23 @@ export async function startApi(services: Partial<Services> = {}, options: Partia
     client: (service) => createClient(service, transportTo(grpc)),
     fetch: (path, init) => fetch(`http://${formatEndpoint(http)}${path}`, init),
   };
+}
+
+export interface TestToken {
+  readonly name: string;
+  readonly secret: string;
+  readonly access?: Access;
+  readonly namespace?: string;
+  readonly withdrawn?: AbortSignal;
+}
+
+/** Tokens in force, as the API takes them. */
+export function tokensOf(...tokens: readonly TestToken[]): () => readonly Token[] {
+  const all = tokens.map(({ secret, ...rest }): Token => {
+    const standard = { access: 'read-write' as const, withdrawn: new AbortController().signal };
+    return { ...standard, ...rest, digest: digestOf(secret) };
+  });
+  return () => all;
 }
 
 /** How connect's client speaks gRPC to an endpoint. Its connections end with the test. */

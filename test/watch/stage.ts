@@ -75,7 +75,7 @@ export class Stage {
       progress: () => undefined,
     };
     const services = fakeServices({ watch: (request, signal) => watch(context, request, signal) });
-    const api = createApi({ services, log, ready: () => undefined });
+    const api = createApi({ services, log, clock, ready: () => undefined });
     const grpc = await api.listenGrpc({ kind: 'tcp', host: '127.0.0.1', port: 0 });
     const http = formatEndpoint(await api.listenHttp({ kind: 'tcp', host: '127.0.0.1', port: 0 }));
     const vms = createClient(MicroVMService, transportTo(grpc));

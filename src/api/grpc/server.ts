@@ -7,33 +7,48 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { Code, createConnectRouter, type HandlerContext, type Interceptor } from '@connectrpc/connect';
+import {
+  Code,
+  type ConnectError,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+  type Interceptor,
+} from '@connectrpc/connect';
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Log } from '../../ports/log.ts';
+import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
-import type { Gate } from '../gate.ts';
-import { type ListenOptions, listen } from '../listen.ts';
+import { Front } from '../front.ts';
+import { callerOf, type Gate, OPEN_CALL, type Peer } from '../gate.ts';
+import type { ListenOptions } from '../listen.ts';
+import type { RareLog } from '../rare-log.ts';
 import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
+import type { TlsSource } from '../tls.ts';
 import { health } from './health.ts';
+import { encodeMessage, mendMessage } from './message.ts';
+import { watchOver } from './pings.ts';
 import { reflection } from './reflection.ts';
 import { checkedBody } from './request-body.ts';
 
 export interface GrpcOptions {
   readonly services: readonly Served[];
   readonly log: Log;
-  readonly gate?: Gate;
+  readonly rare: RareLog;
+  readonly gate: Gate;
+  readonly caller: CurrentCaller;
+  /** On TCP; absent: plain text. */
+  readonly tls?: TlsSource;
   /** Ends the calls that are under way; aborted with a ConnectError. */
   readonly stopped: AbortSignal;
-  /** How long a connection may take to greet in HTTP/2; 30 s by default. */
+  /** How long a connection may take to say that it speaks HTTP/2, and then to greet; 10 s and 30 s by default. */
   readonly greetingMs?: number;
 }
 
 /** Also the limit of grpc's own libraries. */
 const MAX_MESSAGE_BYTES = 4 << 20;
-/** Percent-encoded, of the 64 KiB of headers that Node's client takes; our own messages are shorter. */
-const MAX_TRAILER = 20_000;
 /** Of one connection at a time. A caller that does not know it (gRPC libraries do) is told REFUSED_STREAM. */
 const MAX_STREAMS = 1_000;
 /** As for HTTP: from the connection to the first that it says. */
@@ -41,59 +56,85 @@ const GREETING_MS = 30_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
-/** gRPC, gRPC-web and Connect over HTTP/2 in plain text, with health and reflection. */
+type Handle = (request: Http2ServerRequest, response: Http2ServerResponse, peer: Peer) => void;
+
+/** gRPC, gRPC-web and Connect over HTTP/2, with health and reflection. */
 export class GrpcServer {
-  readonly #handle: (request: Http2ServerRequest, response: Http2ServerResponse) => void;
-  readonly #log: Log;
-  readonly #greetingMs: number;
-  readonly #servers = new Set<Http2Server>();
+  readonly #options: GrpcOptions;
+  readonly #handle: Handle;
+  readonly #fronts = new Set<Front>();
   readonly #sessions = new Set<ServerHttp2Session>();
-  readonly #sockets = new Set<Socket>();
 
   constructor(options: GrpcOptions) {
-    this.#log = options.log;
-    this.#greetingMs = options.greetingMs ?? GREETING_MS;
+    this.#options = options;
     this.#handle = handler(options);
   }
 
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
-    const server = createServer({ settings: { maxConcurrentStreams: MAX_STREAMS } }, this.#handle);
-    server.on('connection', (socket: Socket) => {
-      this.#sockets.add(socket);
-      socket.on('close', () => this.#sockets.delete(socket));
-    });
+    const { rare, tls, greetingMs } = this.#options;
+    const take = this.#taker();
+    const limits = greetingMs === undefined ? {} : { firstBytesMs: greetingMs };
+    const front = new Front({ protocol: 'h2', rare, take, limits, ...(tls && { tls }) });
+    this.#fronts.add(front);
+    try {
+      return await front.listen(endpoint, options);
+    } catch (error) {
+      this.#fronts.delete(front);
+      throw error;
+    }
+  }
+
+  /** A server that does not listen itself: its connections come through a front, which knows who is there. */
+  #taker(): (socket: Socket, peer: Peer) => void {
+    const { log } = this.#options;
+    const peers = new WeakMap<object, Peer>(); // by session
+    const server: Http2Server = createServer(
+      { settings: { maxConcurrentStreams: MAX_STREAMS } },
+      (request, response) => {
+        const { session } = request.stream;
+        const peer = session && peers.get(session);
+        if (peer) this.#handle(request, response, peer);
+        else request.stream.destroy(); // the connection is gone
+      },
+    );
+    let arriving: Peer | undefined;
     server.on('session', (session) => {
+      if (arriving) peers.set(session, arriving);
       // One that never says anything would hold a file of ours for as long as it likes.
-      const silent = setTimeout(() => session.destroy(), this.#greetingMs);
+      const silent = setTimeout(() => session.destroy(), this.#options.greetingMs ?? GREETING_MS);
       session.once('remoteSettings', () => clearTimeout(silent));
       session.once('close', () => clearTimeout(silent));
       this.#sessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
-      session.on('error', (error) => this.#log.debug('a gRPC connection failed', { error: error.message }));
+      session.on('error', (error) => log.debug('a gRPC connection failed', { error: error.message }));
+      watchOver(session);
     });
-    server.on('sessionError', (error) => this.#log.debug('a gRPC connection failed', { error: error.message }));
-    const bound = await listen(server, endpoint, options);
-    server.on('error', (error) => this.#log.error('a gRPC listener failed', { error }));
-    this.#servers.add(server);
-    return bound;
+    server.on('sessionError', (error) => log.debug('a gRPC connection failed', { error: error.message }));
+    return (socket, peer) => {
+      arriving = peer; // the session is made, and told of, before this returns
+      server.emit('connection', socket);
+      arriving = undefined;
+    };
   }
 
   /** Accepts no more; resolves once every call has ended. Idle connections end at once. */
   async close(): Promise<void> {
-    const closed = [...this.#servers].map((server) => new Promise((resolve) => server.close(resolve)));
+    const closed = [...this.#fronts].map((front) => front.close());
     for (const session of this.#sessions) session.close();
     await Promise.all(closed);
   }
 
   /** Cuts what is left: a session that has ended still waits for its caller to hang up. */
   destroy(): void {
-    for (const socket of this.#sockets) socket.destroy();
+    for (const front of this.#fronts) front.destroy();
   }
 }
 
+const REFUSED = createContextKey<ConnectError | undefined>(undefined, { description: 'why the gate refused' });
+
 /** connect's adapter for Node, but a request that it cannot even read does not end the daemon, and its log is ours. */
-function handler({ services, log, gate, stopped }: GrpcOptions) {
+function handler({ services, log, gate, caller, stopped }: GrpcOptions): Handle {
   const router = createConnectRouter({
     // Compression costs more than it saves on a host: 2.5k messages a second with it, 20k without.
     acceptCompression: [],
@@ -102,29 +143,40 @@ function handler({ services, log, gate, stopped }: GrpcOptions) {
     shutdownSignal: stopped,
     jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
     interceptors: [faults(log)],
-    ...(gate && { requestGate: (context: HandlerContext) => passGate(gate, context, log) }),
+    // Before the body is read.
+    requestGate: ({ values }) => {
+      const refused = values.get(REFUSED);
+      if (refused) throw refused;
+    },
   });
   const healthy = health(services.map(({ desc }) => desc.typeName));
   for (const one of [...services, healthy, ...reflection([...services, healthy].map(({ desc }) => desc))])
     one.register(router);
   const paths = new Map(router.handlers.map((handle) => [handle.requestPath, handle]));
-  const answer = async (request: Http2ServerRequest, response: Http2ServerResponse): Promise<void> => {
+  const answer: (...call: Parameters<Handle>) => Promise<void> = async (request, response, peer) => {
     const path = request.url.split('?', 1)[0] ?? '';
+    const values = createContextValues();
+    let allowed = callerOf(peer);
+    try {
+      if (path !== OPEN_CALL) allowed = gate({ peer, authorization: request.headers.authorization });
+    } catch (error) {
+      values.set(REFUSED, connectError(error, log));
+    }
     const handle = paths.get(path);
-    if (!handle) return unknownMethod(path, request, response);
-    const universal = universalRequestFromNodeRequest(request, response, undefined, undefined);
+    if (!handle) return unknownMethod(path, values.get(REFUSED), request, response);
+    const universal = universalRequestFromNodeRequest(request, response, undefined, values);
     boundDeadline(universal.header);
     const type = request.headers['content-type'] ?? '';
     const body = checkedBody(bytesOf(universal.body), type, handle.method, MAX_MESSAGE_BYTES);
-    const answered = await handle({ ...universal, body });
-    if (answered.trailer) cutMessage(answered.trailer);
-    await universalResponseToNodeResponse(answered, response);
+    const answered = await caller.run(allowed, () => handle({ ...universal, body }));
+    if (answered.trailer) mendMessage(answered.trailer);
+    await caller.run(allowed, () => universalResponseToNodeResponse(answered, response));
   };
-  return (request: Http2ServerRequest, response: Http2ServerResponse): void => {
+  return (request, response, peer) => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
     response.stream.on('error', (error) => log.debug('a gRPC stream failed', { error: error.message }));
     response.stream.once('finish', () => discardRest(response.stream));
-    answer(request, response).catch((error: unknown) => {
+    answer(request, response, peer).catch((error: unknown) => {
       log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });
       if (!response.stream.destroyed) response.stream.close();
     });
@@ -158,20 +210,6 @@ function bytesOf(body: UniversalServerRequest['body']): AsyncIterable<Uint8Array
   throw new TypeError('the body of a request is no stream of bytes');
 }
 
-/** The library quotes what it cannot read: a name of a megabyte would break the caller's connection, not just its call. */
-function cutMessage(trailer: Headers): void {
-  const message = trailer.get('grpc-message') ?? '';
-  if (message.length > MAX_TRAILER) trailer.set('grpc-message', message.slice(0, MAX_TRAILER).replace(/%.?$/, ''));
-}
-
-async function passGate(gate: Gate, context: HandlerContext, log: Log): Promise<void> {
-  try {
-    await gate({ authorization: context.requestHeader.get('authorization') ?? undefined });
-  } catch (error) {
-    throw connectError(error, log);
-  }
-}
-
 /** Gives every Fault its code and details, on its way out of any service. */
 function faults(log: Log): Interceptor {
   async function* mended<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
@@ -192,19 +230,28 @@ function faults(log: Log): Interceptor {
   };
 }
 
-/** A Go client needs END_STREAM on the headers, else it sees INTERNAL. */
-function unknownMethod(path: string, { headers }: Http2ServerRequest, response: Http2ServerResponse): void {
+/**
+ * A Go client needs END_STREAM on the headers, else it sees INTERNAL.
+ * @param refused - whoever may not call does not learn what there is
+ */
+function unknownMethod(
+  path: string,
+  refused: ConnectError | undefined,
+  { headers }: Http2ServerRequest,
+  response: Http2ServerResponse,
+): void {
   const isGrpc = headers['content-type']?.startsWith('application/grpc');
   if (!isGrpc) {
-    response.writeHead(404);
+    response.writeHead(refused ? 401 : 404);
     response.end();
     return;
   }
+  const message = refused?.rawMessage ?? `unknown method ${path.slice(0, 200)}`;
   const trailersOnly = {
     ':status': 200,
     'content-type': 'application/grpc',
-    'grpc-status': String(Code.Unimplemented),
-    'grpc-message': encodeURIComponent(`unknown method ${path.slice(0, 200)}`),
+    'grpc-status': String(refused?.code ?? Code.Unimplemented),
+    'grpc-message': encodeMessage(message),
   };
   response.stream.respond(trailersOnly, { endStream: true });
 }

@@ -58,7 +58,11 @@ export const dropinRoutes =
         } catch (error) {
           if (!(error instanceof Fault) || error.kind !== 'not_found' || name.includes('/')) throw error;
           // A namespace may be called like a uid; where none is, whoever asks for a microVM must not read "none" as 200.
-          const inNamespace = await microvms.listMicroVMs(create(ListMicroVMsRequestSchema, { namespace: name }));
+          const inNamespace = await microvms
+            .listMicroVMs(create(ListMicroVMsRequestSchema, { namespace: name }))
+            .catch((refused: unknown) => {
+              throw refused instanceof Fault && refused.kind === 'denied' ? error : refused;
+            });
           if (inNamespace.microvm.length === 0) throw error;
           return sendMessage(reply, ListMicroVMsResponseSchema, inNamespace);
         }

@@ -237,7 +237,7 @@ test('faults become status, code and details; a bug tells nothing', async () => 
   });
   const bug = await answerOf(fetch('/v1/microvms'));
   expect(bug).toMatchObject({ status: 500, body: { code: 13, message: expect.not.stringContaining('secret') } });
-  expect(log.lines.map(({ level }) => level)).toEqual(['error']);
+  expect(log.lines.filter(({ level }) => level === 'error')).toHaveLength(1);
 });
 
 test('the power verbs are posted to, behind a colon, with a timeout or nothing', async () => {
@@ -412,17 +412,16 @@ test('a quiet watch says that it lives, and an empty Last-Event-ID is none', asy
 
 test('healthz is about the process, readyz about its work', async () => {
   let missing: string | undefined = 'the network is not there yet';
-  const { fetch } = await startApi({}, { ready: () => missing, gate: refuseAll });
+  const { fetch } = await startApi({}, { ready: () => missing, tokens: () => [] });
   expect([(await fetch('/healthz')).status, (await fetch('/readyz')).status]).toEqual([200, 503]);
   expect(await (await fetch('/readyz')).text()).toBe('the network is not there yet\n');
   missing = undefined;
   expect((await fetch('/readyz')).status).toBe(200);
-  expect(await answerOf(fetch('/v1/info'))).toMatchObject({ status: 401, body: { code: 16, message: 'no token' } });
+  expect(await answerOf(fetch('/v1/info'))).toMatchObject({
+    status: 401,
+    body: { code: 16, message: expect.stringContaining('token is needed') },
+  });
 });
-
-const refuseAll = (): never => {
-  throw new Fault('unauthenticated', 'no token');
-};
 
 test('a page of another site is kept out', async () => {
   const { fetch, http } = await startApi();

@@ -1,13 +1,19 @@
 import { createServer, type Server } from 'node:http';
+import type { Socket } from 'node:net';
 import { Code } from '@connectrpc/connect';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
+import type { Caller } from '../../domain/caller.ts';
 import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
 import type { Log } from '../../ports/log.ts';
+import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
-import type { Gate } from '../gate.ts';
-import { type ListenOptions, listen } from '../listen.ts';
+import { Front } from '../front.ts';
+import type { Gate, Peer } from '../gate.ts';
+import type { ListenOptions } from '../listen.ts';
+import type { RareLog } from '../rare-log.ts';
 import { type WireError, wireError } from '../status.ts';
+import type { TlsSource } from '../tls.ts';
 import { sendError } from './json.ts';
 
 /** Adds a surface's routes. */
@@ -19,7 +25,11 @@ export interface HttpOptions {
   /** For machines that watch the daemon: before the gate. */
   readonly ops: Routes;
   readonly log: Log;
-  readonly gate?: Gate;
+  readonly rare: RareLog;
+  readonly gate: Gate;
+  readonly caller: CurrentCaller;
+  /** On TCP; absent: plain text. */
+  readonly tls?: TlsSource;
 }
 
 /** As for gRPC: larger is 413 with the code RESOURCE_EXHAUSTED. */
@@ -28,44 +38,65 @@ const MAX_BODY_BYTES = 4 << 20;
 const MAX_PARAMETER = 4_096;
 /** From a request's first byte to its last. */
 const REQUEST_TIMEOUT_MS = 30_000;
+/** To the last byte of its headers. */
+const HEADERS_TIMEOUT_MS = 10_000;
+/** How often Node looks for those that are late. */
+const LOOK_MS = 2_000;
 
-/** HTTP/1.1 with JSON, in plain text. */
+/** HTTP/1.1 with JSON. */
 export class HttpServer {
+  readonly #options: HttpOptions;
   readonly #app: FastifyInstance;
-  readonly #log: Log;
-  readonly #servers = new Set<Server>();
+  readonly #peers = new WeakMap<Socket, Peer>();
+  readonly #doors = new Set<{ readonly front: Front; readonly server: Server }>();
 
   constructor(options: HttpOptions) {
-    this.#log = options.log;
-    this.#app = application(options);
+    this.#options = options;
+    this.#app = application(options, this.#peers);
   }
 
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
     await this.#app.ready();
-    const server = createServer({ requestTimeout: REQUEST_TIMEOUT_MS }, (request, response) => {
-      response.on('error', (error) => this.#log.debug('an HTTP answer failed', { error: error.message }));
+    const { rare, tls } = this.#options;
+    const server = this.#server();
+    const take = (socket: Socket, peer: Peer): void => {
+      this.#peers.set(socket, peer);
+      server.emit('connection', socket);
+    };
+    const front = new Front({ protocol: 'http/1.1', rare, take, ...(tls && { tls }) });
+    const bound = await front.listen(endpoint, options);
+    server.emit('listening'); // it does not listen itself, and would else never look for what is late
+    this.#doors.add({ front, server });
+    return bound;
+  }
+
+  #server(): Server {
+    const timeouts = {
+      requestTimeout: REQUEST_TIMEOUT_MS,
+      headersTimeout: HEADERS_TIMEOUT_MS,
+      connectionsCheckingInterval: LOOK_MS,
+    };
+    return createServer(timeouts, (request, response) => {
+      response.on('error', (error) => this.#options.log.debug('an HTTP answer failed', { error: error.message }));
       this.#app.routing(request, response);
     });
-    const bound = await listen(server, endpoint, options);
-    server.on('error', (error) => this.#log.error('an HTTP listener failed', { error }));
-    this.#servers.add(server);
-    return bound;
   }
 
   /** Accepts no more; resolves once every request has ended. Idle connections end at once. */
   async close(): Promise<void> {
-    await Promise.all([...this.#servers].map((server) => new Promise((resolve) => server.close(resolve))));
+    for (const { server } of this.#doors) server.close();
+    await Promise.all([...this.#doors].map(({ front }) => front.close()));
     await this.#app.close();
   }
 
   /** Cuts what is left. */
   destroy(): void {
-    for (const server of this.#servers) server.closeAllConnections();
+    for (const { front } of this.#doors) front.destroy();
   }
 }
 
-function application({ surfaces, ops, log, gate }: HttpOptions): FastifyInstance {
+function application({ surfaces, ops, log, gate, caller }: HttpOptions, peers: WeakMap<Socket, Peer>): FastifyInstance {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
@@ -81,14 +112,31 @@ function application({ surfaces, ops, log, gate }: HttpOptions): FastifyInstance
   });
   ops(app);
   app.register(async (guarded) => {
-    guarded.addHook('onRequest', async (request) => {
+    const allowed = new WeakMap<FastifyRequest, Caller>();
+    guarded.addHook('onRequest', async (request, reply) => {
       refuseOtherSites(request);
-      await gate?.({ authorization: request.headers.authorization });
+      const peer = peers.get(request.raw.socket);
+      if (!peer) throw new Fault('cancelled', 'The caller went away');
+      try {
+        allowed.set(request, gate({ peer, authorization: request.headers.authorization }));
+      } catch (error) {
+        if (error instanceof Fault && error.kind === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
+        throw error;
+      }
+    });
+    // After the body: what reads it goes on in a context of its own.
+    guarded.addHook('preHandler', (request, _reply, next) => {
+      const who = allowed.get(request);
+      if (who) caller.run(who, next);
+      else next(new Error('a request passed by the gate'));
     });
     for (const routes of surfaces) routes(guarded);
   });
   return app;
 }
+
+/** RFC 9110 section 11.6.1; Basic would make browsers ask for a user. */
+const CHALLENGE = 'Bearer realm="flintlock"';
 
 /**
  * A page in a browser on this machine must not reach the daemon: a POST
