@@ -51,6 +51,13 @@ function walk(desc: DescMessage, bytes: Uint8Array, path: string, depth: number)
   }
 }
 
+/**
+ * An interface of the drop-in API that has a name alone looks like an entry of
+ * it without a value, which is no metadata. Of other maps some clients leave
+ * an empty value out.
+ */
+const METADATA = 'flintlock.types.MicroVMSpec.metadata';
+
 /** A map's entry is a message of a key with tag 1 and a value with tag 2. */
 function checkEntry(field: DescField & { fieldKind: 'map' }, bytes: Uint8Array, name: string, depth: number): void {
   const reader = new BinaryReader(bytes);
@@ -58,8 +65,10 @@ function checkEntry(field: DescField & { fieldKind: 'map' }, bytes: Uint8Array, 
     [1, wireTypeOf(field.mapKey)],
     [2, field.mapKind === 'scalar' ? wireTypeOf(field.scalar) : field.mapKind === 'enum' ? 0 : 2],
   ]);
+  const found = new Set<number>();
   while (reader.pos < reader.len) {
     const [number, wireType] = readable(() => reader.tag(), `${name}.`);
+    found.add(number);
     const isOurs = types.get(number) === wireType;
     if (!isOurs) throw wrong(name, 'is no pair of a key and a value');
     if (number === 2 && field.mapKind === 'message')
@@ -71,6 +80,8 @@ function checkEntry(field: DescField & { fieldKind: 'map' }, bytes: Uint8Array, 
       );
     else readable(() => reader.skip(wireType, number), `${name}.`);
   }
+  if (`${field.parent.typeName}.${field.name}` === METADATA && !found.has(2))
+    throw wrong(name, 'has a key and no value');
 }
 
 /** @throws Fault `invalid`; {@link NoMessage} where the whole is none */
