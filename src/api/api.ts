@@ -14,6 +14,7 @@ import { nativeRoutes } from './http/routes.ts';
 import { HttpServer } from './http/server.ts';
 import type { ListenOptions } from './listen.ts';
 import { native } from './native/services.ts';
+import { type MetricsText, metricsRoute } from './ops/metrics-route.ts';
 import { opsRoutes, type Readiness } from './ops/routes.ts';
 import { RareLog } from './rare-log.ts';
 import type { TlsSource } from './tls.ts';
@@ -28,6 +29,8 @@ export interface ApiOptions {
   readonly tls?: TlsSource;
   /** Those in force at any time; absent: everybody who reaches an endpoint may call. */
   readonly tokens?: () => readonly Token[];
+  /** In Prometheus' text format; absent: there is no /metrics. */
+  readonly metrics?: MetricsText;
   /** A quiet stream of events over HTTP says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
 }
@@ -51,7 +54,7 @@ const GRACE_MS = 300;
 /** After it was told to end, the rest is cut off. */
 const CUT_MS = 1_000;
 
-export function createApi({ services, log, clock, ready, tls, tokens, keepAliveMs }: ApiOptions): Api {
+export function createApi({ services, log, clock, ready, metrics, tls, tokens, keepAliveMs }: ApiOptions): Api {
   const stop = new AbortController();
   const caller = new CurrentCaller();
   const rare = new RareLog(log, clock);
@@ -64,7 +67,7 @@ export function createApi({ services, log, clock, ready, tls, tokens, keepAliveM
   const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc], stopped: stop.signal });
   const options = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
   const ours = [nativeRoutes, imageRoutes].map((routes) => routes(options));
-  const surfaces = [...ours, dropinRoutes(today)];
+  const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
   const http = new HttpServer({ ...door, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {

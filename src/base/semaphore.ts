@@ -7,6 +7,11 @@ export class Semaphore {
     this.#free = limit;
   }
 
+  /** How many wait for a place. */
+  get waiting(): number {
+    return this.#waiting.length;
+  }
+
   /** Runs `work` when there is a place. A wait that is aborted rejects with the signal's reason. */
   async run<T>(signal: AbortSignal, work: () => Promise<T>): Promise<T> {
     await this.#enter(signal);

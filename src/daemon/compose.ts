@@ -3,6 +3,7 @@ import { createApi } from '../api/api.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { ListenOptions } from '../api/listen.ts';
 import { createUlids } from '../base/ulid.ts';
+import { limitsOf } from '../domain/admission.ts';
 import { CONSOLE_TAIL_BYTES } from '../domain/console.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, parseCidr } from '../domain/ipv4.ts';
@@ -18,6 +19,7 @@ import {
   vmStateDirectory,
 } from '../domain/names.ts';
 import { audit } from '../engine/audit/audit.ts';
+import { auditPeriodically } from '../engine/audit/periodic.ts';
 import { Bridges } from '../engine/bridges.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
 import { GuestReports } from '../engine/guest-reports.ts';
@@ -59,6 +61,7 @@ import { chooseVolumes } from '../volumes/volumes.ts';
 import { requireAuthFile } from './auth-file.ts';
 import { capacityOf } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
+import { Metrics } from './metrics/metrics.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
@@ -130,7 +133,9 @@ export interface Daemon {
 
 /** Where adapters meet ports: the one place that knows them all. */
 export async function compose(config: Config, version: string, opened: Opened, log: Log): Promise<Daemon> {
-  const { names, store, ledger, database, network, faults } = opened;
+  const { names, store, ledger, database, network } = opened;
+  const metrics = new Metrics({ version, clock, log });
+  const faults = metrics.acts(opened.faults);
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
@@ -153,6 +158,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
     clock,
     log,
     faults,
+    meter: metrics,
   });
   await files.makeDirectory(imagesDirectory(names), 0o700);
   const volumes = await chooseVolumes({
@@ -207,7 +213,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
   };
   const maximumRetry = config['maximum-retry'];
   const reports = new GuestReports({ store, files, clock, log, consolePath });
-  const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry });
+  const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter: metrics });
   const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
   const bridge = config['bridge-name'];
   const bridges = new Bridges({ names, ledger, network, clock, log, faults });
@@ -231,21 +237,30 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
-  const scheduler = new Scheduler(
-    createReconciler({
-      store,
-      ledger,
-      runner,
-      guests,
-      clock,
-      log,
-      vmm: vmmOf,
-      consoleTail,
-      maximumRetry,
-      bootId,
-    }),
-    { clock, log },
+  const reconciler = createReconciler({
+    ...{ store, ledger, runner, guests, clock, log },
+    vmm: vmmOf,
+    consoleTail,
+    maximumRetry,
+    bootId,
+  });
+  const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
+
+  const auditDeps = {
+    ...{ names, files, processes, network, vmms, ledger, log },
+    uids: () => store.list({ gone: true }).map((vm) => vm.uid),
+    sockets: () => sockets,
+  };
+  const auditHost = metrics.audit((options: { readonly fix: boolean }, signal: AbortSignal) =>
+    audit(auditDeps, options, signal),
   );
+  const limits = {
+    maxMemory: config['max-memory'],
+    maxVcpu: config['max-vcpu'],
+    maxDisk: config['max-disk'],
+    maxMicrovms: config['max-microvms'],
+  };
+  const capacity = () => capacityOf(names.stateDirectory);
 
   let isReconciling = true;
   const newUid = createUlids(clock.now, clock.random);
@@ -268,16 +283,11 @@ export async function compose(config: Config, version: string, opened: Opened, l
     vmmUsers: config['vmm-uid-range'],
     vmms,
     defaultVmm: vmmOf(''),
-    limits: {
-      maxMemory: config['max-memory'],
-      maxVcpu: config['max-vcpu'],
-      maxDisk: config['max-disk'],
-      maxMicrovms: config['max-microvms'],
-    },
+    limits,
     newUid: () => newUid() as Uid,
     digest: (text) => createHash('sha256').update(text).digest('base64'),
     vmmInfo: (vmm) => vmm.info(),
-    capacity: () => capacityOf(names.stateDirectory),
+    capacity,
     progress: (uid) => progress.of(uid),
     running: (uid) => guests.of(uid),
     isReconciling: () => isReconciling,
@@ -290,22 +300,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
         for (const stop of stops) stop();
       };
     },
-    audit: (options, signal) =>
-      audit(
-        {
-          names,
-          files,
-          processes,
-          network,
-          vmms,
-          ledger,
-          log,
-          uids: () => store.list({ gone: true }).map((vm) => vm.uid),
-          sockets: () => sockets,
-        },
-        options,
-        signal,
-      ),
+    audit: auditHost,
   });
   const api = createApi({
     services,
@@ -313,9 +308,23 @@ export async function compose(config: Config, version: string, opened: Opened, l
     clock,
     ...(tls && { tls }),
     ...(tokens && { tokens: tokens.current }),
+    metrics: () => metrics.text(),
     ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
   });
 
+  metrics.watch({
+    store,
+    providers: vmms.map(({ name }) => name),
+    defaultProvider: vmmOf('').name,
+    capacity,
+    limits: (host) => limitsOf(limits, host),
+    images,
+    imageCacheMax: config['image-cache-max'],
+    queue: () => ({ ...scheduler.depth(), waiting: runner.waiting() }),
+    isReconciling: () => isReconciling,
+  });
+
+  let stopAudits = async (): Promise<void> => undefined;
   const stopConsoles = keepConsoles({
     files,
     clock,
@@ -352,6 +361,12 @@ export async function compose(config: Config, version: string, opened: Opened, l
       parent?.start();
       await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
       isReconciling = false;
+      stopAudits = auditPeriodically({
+        audit: (signal) => auditHost({ fix: false }, signal),
+        clock,
+        log,
+        everyMs: config['audit-period'],
+      });
     },
     async stop() {
       stopping.abort(new Fault('cancelled', 'the daemon ends'));
@@ -365,6 +380,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
       tokens?.close();
       await scheduler.stop();
       await metadata.close();
+      await stopAudits();
+      metrics.stop();
       await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();

@@ -258,6 +258,12 @@ export const SETTINGS = {
     default: '24h',
     help: 'how long deleted microVMs can still be read',
   },
+  'audit-period': {
+    schema: duration,
+    value: 'TIME',
+    default: '15m',
+    help: 'how often the host is compared with the ledger; what is found is told in the log and in the metrics, and nothing is changed; 0: never',
+  },
   verbosity: {
     schema: z.coerce.number('must be a whole number').int().min(0).max(9),
     value: 'N',

@@ -3,6 +3,7 @@ import { ended, guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';
+import { type Meter, NO_METER } from '../ports/meter.ts';
 import type { Store } from '../ports/store.ts';
 import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
@@ -19,6 +20,7 @@ export interface GuestsDeps {
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
   readonly maximumRetry: number;
+  readonly meter?: Meter;
 }
 
 /** What could not be stored, for want of room on the disk, is tried again after this time. */
@@ -79,7 +81,7 @@ export class WatchedGuests implements Guests {
 
   /** Stores how a run ended. @throws when it cannot be stored */
   async recordEnd(uid: Uid, end: VmmEnd): Promise<void> {
-    const { store, clock, log, wake, maximumRetry } = this.#deps;
+    const { store, clock, log, wake, maximumRetry, meter = NO_METER } = this.#deps;
     const consoleTail = await tailOrNothing(this.#deps.consoleTail, log)(uid);
     const judged = { consoleTail, now: clock.now(), random: clock.random(), maximumRetry };
     let isNews = false;
@@ -88,7 +90,10 @@ export class WatchedGuests implements Guests {
       isNews = next !== undefined;
       return next;
     });
-    if (isNews) log.info('a run has ended', { uid, state: vm?.state.is, reason: end.reason, message: end.message });
+    if (isNews && vm) {
+      log.info('a run has ended', { uid, state: vm.state.is, reason: end.reason, message: end.message });
+      meter.runEnded(end.reason, vm.state.is);
+    }
     wake.wake(uid);
   }
 

@@ -62,6 +62,12 @@ export class Scheduler implements Wake {
     this.wake(uid);
   }
 
+  /** How many microVMs are being looked at, and how many will be when their time has come. */
+  depth(): { readonly looking: number; readonly delayed: number } {
+    const looking = [...this.#tasks.values()].filter(({ abort }) => abort !== undefined).length;
+    return { looking, delayed: this.#tasks.size - looking };
+  }
+
   /** Interrupts every look and waits for their ends. No look begins afterwards. */
   async stop(): Promise<void> {
     this.#stopped = true;

@@ -37,6 +37,13 @@ const lanes = (): Record<Lane, Semaphore> => ({
   vmm: new Semaphore(LANES.vmm),
 });
 
+const lengths = ({ images, disks, network, vmm }: Record<Lane, Semaphore>): Record<Lane, number> => ({
+  images: images.waiting,
+  disks: disks.waiting,
+  network: network.waiting,
+  vmm: vmm.waiting,
+});
+
 /** Which steps a condition stands for. */
 const CONDITIONS = [
   ['ImagesReady', ['image']],
@@ -53,6 +60,11 @@ export class StepRunner {
 
   constructor(deps: StepRunnerDeps) {
     this.#deps = deps;
+  }
+
+  /** How many steps wait for their turn, by lane. */
+  waiting(): Readonly<Record<'make' | 'unmake', Readonly<Record<Lane, number>>>> {
+    return { make: lengths(this.#making), unmake: lengths(this.#unmaking) };
   }
 
   async make(step: VmStep, vm: MicroVm, signal: AbortSignal): Promise<void> {

@@ -13,10 +13,12 @@ import type {
   Images,
   InUse,
   LocalImage,
+  OnBytes,
   PullRequest,
 } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
+import { type Meter, NO_METER } from '../ports/meter.ts';
 import { allow } from './allowed.ts';
 import { findBootFile } from './boot-files.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
@@ -66,6 +68,7 @@ export interface ImagesOptions {
   readonly bounds?: Bounds;
   /** Default: none. */
   readonly faults?: FaultPoints;
+  readonly meter?: Meter;
 }
 
 type Found = Pick<Resolved, 'digest'> & Partial<Resolved> & { readonly remark?: string };
@@ -87,6 +90,7 @@ export function createImages(options: ImagesOptions): ImageStore {
 
 class ImageCache implements ImageStore {
   readonly #options: ImagesOptions;
+  readonly #meter: Meter;
   readonly #work: PullOptions;
   readonly #paths: CachePaths;
   readonly #ledgered: Ledgered;
@@ -103,6 +107,7 @@ class ImageCache implements ImageStore {
   constructor(options: ImagesOptions) {
     const { directory, run, files, ledger, clock, log, faults = NO_FAULTS } = options;
     this.#options = options;
+    this.#meter = options.meter ?? NO_METER;
     this.#paths = new CachePaths(directory);
     this.#ledgered = new Ledgered({ files, ledger, log, faults, directory });
     this.#uses = new UseNotes(files, clock);
@@ -242,7 +247,7 @@ class ImageCache implements ImageStore {
       return { digest: given.digest };
     await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
     try {
-      return await this.#lookups.run(nameOf(real), signal, (stop) => this.#work.lookup.resolve(real, stop));
+      return await this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop));
     } catch (error) {
       if (!(error instanceof PullFault && error.unreachable)) throw error;
       const before = await this.#lastSeen(nameOf(given));
@@ -250,6 +255,17 @@ class ImageCache implements ImageStore {
       const remark = `The digest last seen, ${before}, is used, because whether the tag has moved is not known: ${error.message}`;
       this.#options.log.warn('an image is used as it was last seen', { image: nameOf(given), digest: before, remark });
       return { digest: before, remark };
+    }
+  }
+
+  async #lookUp(reference: Reference, signal: AbortSignal): Promise<Resolved> {
+    try {
+      const resolved = await this.#work.lookup.resolve(reference, signal);
+      this.#meter.imageLookup('done');
+      return resolved;
+    } catch (error) {
+      this.#meter.imageLookup(signal.aborted ? 'cancelled' : 'failed');
+      throw error;
     }
   }
 
@@ -278,7 +294,7 @@ class ImageCache implements ImageStore {
         'image-tree',
         digest,
         [home, partial, work],
-        () => pull(reference, resolved, this.#work, signal, report),
+        () => pull(reference, resolved, this.#work, signal, this.#metered(report)),
         signal,
       );
       const seconds = (this.#options.clock.now() - started) / 1000;
@@ -286,6 +302,16 @@ class ImageCache implements ImageStore {
       this.#lending.grew(digest);
     }
     return { digest, tree: rootfs };
+  }
+
+  /** Counts what comes, also of a pull that fails later. */
+  #metered(report: OnBytes): OnBytes {
+    let seen = 0;
+    return (done, total) => {
+      this.#meter.pulledBytes(Math.max(0, done - seen));
+      seen = Math.max(seen, done);
+      report(done, total);
+    };
   }
 
   async #golden(image: LocalImage, key: string, shape: GoldenShape, signal: AbortSignal): Promise<Golden> {

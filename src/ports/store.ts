@@ -1,6 +1,6 @@
 import type { Promised } from '../domain/admission.ts';
 import type { Cursor, VmEvent } from '../domain/event.ts';
-import type { MicroVm, Millis, Uid } from '../domain/microvm.ts';
+import type { MicroVm, Millis, StateName, Uid } from '../domain/microvm.ts';
 import type { Selector } from '../domain/selector.ts';
 
 export interface Query {
@@ -50,6 +50,8 @@ export interface Store {
   /** Oldest first. */
   list(query: Query): readonly MicroVm[];
   count(): number;
+  /** How many microVMs that are not gone are in which state, by the provider that they have, or ask for (empty: the default). */
+  tally(): readonly { readonly state: StateName; readonly provider: string; readonly count: number }[];
   /** What all microVMs that are not gone are promised; within a transaction as it is there. */
   promised(): Promised;
   /**

@@ -51,6 +51,27 @@ const renamed = (message: string) => (old: MicroVm) => ({
   state: { is: 'PENDING', reason: 'Preparing', message } as const,
 });
 
+test('a tally counts what is not gone, by state and by the provider that it has or asks for', () => {
+  const { store } = open();
+  add(store, vm(1), vm(2, { provider: '' }), vm(3, { provider: 'ghost' }), vm(4));
+  const made = { volumes: {}, interfaces: {} };
+  for (const n of [1, 3]) store.update(uidOf(n), (old) => ({ ...old, made }));
+  store.update(uidOf(2), (old) => ({
+    ...old,
+    made: { ...made, provider: 'qemu' },
+    state: { is: 'CREATED', reason: 'Running', message: '' },
+  }));
+  store.gone(uidOf(4));
+  expect(store.tally()).toEqual(
+    expect.arrayContaining([
+      { state: 'CREATED', provider: 'qemu', count: 1 },
+      { state: 'PENDING', provider: 'ghost', count: 1 },
+      { state: 'PENDING', provider: vm(1).spec.provider, count: 1 },
+    ]),
+  );
+  expect(store.tally()).toHaveLength(3);
+});
+
 describe('create', () => {
   test('stores the record whole, with its event', () => {
     const { store } = open();

@@ -1,7 +1,7 @@
 import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
-import type { MicroVm, Uid } from '../domain/microvm.ts';
+import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { publishedKey, publishedText } from '../domain/published.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { gone } from '../domain/transitions.ts';
@@ -29,6 +29,13 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const findAll = db.sql.prepare('SELECT record FROM vms WHERE namespace = ? AND id = ? ORDER BY uid');
   const countVms = db.sql.prepare('SELECT count(*) AS n FROM vms WHERE gone_at IS NULL');
+  // A row that cannot be read is left out, as everywhere.
+  const tallyVms = db.sql.prepare(
+    `SELECT record ->> '$.state.is' AS state, coalesce(record ->> '$.made.provider', record ->> '$.spec.provider', '') AS provider,
+       count(*) AS n
+     FROM vms WHERE gone_at IS NULL AND CASE WHEN json_valid(record) THEN record ->> '$.state.is' END IS NOT NULL
+     GROUP BY state, provider`,
+  );
   const insertLabel = db.sql.prepare('INSERT INTO labels (uid, key, value) VALUES (?, ?, ?)');
   const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
   const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
@@ -176,6 +183,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     },
     find: (namespace, id, gone = false) => (gone ? findAll : findVms).all(namespace, id).flatMap(parse),
     count: () => Number(countVms.get()?.n),
+    tally: () =>
+      tallyVms.all().map(({ state, provider, n }) => ({
+        state: String(state) as StateName,
+        provider: String(provider),
+        count: Number(n),
+      })),
     promised: () => promises.all(),
 
     list({ namespace, id, selector = [], limit, maxBytes, after, gone = false }: Query) {

@@ -51,7 +51,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   daemon: {
     rooms: ['any'],
-    node: ['fs', 'path', 'tls', 'os', 'crypto'],
+    // perf_hooks: how late the event loop is.
+    node: ['fs', 'path', 'tls', 'os', 'crypto', 'perf_hooks'],
     // The configuration is zod's and yaml's, the log is pino's.
     packages: ['commander', 'pino', 'yaml', 'zod'],
   },

@@ -13,13 +13,14 @@ import { ParentDevice } from '../../src/engine/parent-device.ts';
 import { ProgressBoard } from '../../src/engine/progress.ts';
 import { createReconciler } from '../../src/engine/reconciler.ts';
 import { recover } from '../../src/engine/recovery.ts';
-import { Scheduler } from '../../src/engine/scheduler.ts';
+import { type Look, Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
 import type { Clock } from '../../src/ports/clock.ts';
-import { NO_FAULTS } from '../../src/ports/fault-points.ts';
+import { type FaultPoints, NO_FAULTS } from '../../src/ports/fault-points.ts';
 import type { Files } from '../../src/ports/host.ts';
 import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
+import { type Meter, NO_METER } from '../../src/ports/meter.ts';
 import type { Store } from '../../src/ports/store.ts';
 import type { ServiceContext } from '../../src/service/context.ts';
 import { createServices } from '../../src/service/create-services.ts';
@@ -101,6 +102,11 @@ export interface FakeHostOptions {
   /** What the guest has written to its console. */
   readonly consoleTail?: (uid: Uid) => Promise<string>;
   readonly context?: Partial<ServiceContext>;
+  /** What acts are run through, and what counts: nothing, by default. */
+  readonly faults?: FaultPoints;
+  readonly meter?: Meter;
+  /** Wraps the work on a microVM. */
+  readonly look?: (look: Look) => Look;
 }
 
 /** The daemon's engine and verbs, whole, on a host that exists only in memory, over a real database. */
@@ -298,9 +304,9 @@ export class FakeHost {
       files: this.#options.context?.files ?? fakeConsoles(),
     });
     const maximumRetry = this.#options.maximumRetry ?? 3;
+    const { faults = NO_FAULTS, meter = NO_METER, look = (same) => same } = this.#options;
     noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
-    const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry });
-    const faults = NO_FAULTS;
+    const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter });
     const network = new HostNetwork({
       cidr: FAKE_CIDR,
       names,
@@ -338,18 +344,20 @@ export class FakeHost {
     };
     const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports, faults });
     const scheduler = new Scheduler(
-      createReconciler({
-        store,
-        ledger,
-        runner,
-        guests,
-        clock,
-        log,
-        vmm: () => vmm,
-        consoleTail,
-        maximumRetry,
-        bootId: world.bootId,
-      }),
+      look(
+        createReconciler({
+          store,
+          ledger,
+          runner,
+          guests,
+          clock,
+          log,
+          vmm: () => vmm,
+          consoleTail,
+          maximumRetry,
+          bootId: world.bootId,
+        }),
+      ),
       { clock, log },
     );
     const auditDeps: AuditDeps = {

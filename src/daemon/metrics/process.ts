@@ -1,0 +1,88 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { monitorEventLoopDelay } from 'node:perf_hooks';
+import type { Registry } from '../../base/prometheus.ts';
+import type { Clock } from '../../ports/clock.ts';
+
+/** The loop's delay is shown of the last one to two of these, whoever fetches it and how often. */
+const WINDOW_MS = 60_000;
+/** How often the loop is looked at; Node counts this time in. */
+const LOOK_MS = 20;
+const NANO = 1e9;
+
+type Window = ReturnType<typeof monitorEventLoopDelay>;
+
+/** What the daemon's process takes, by the names that Prometheus' client libraries use. */
+export class ProcessMetrics {
+  readonly #clock: Clock;
+  readonly #families: ReturnType<typeof families>;
+  #windows: readonly Window[] = [];
+  #cancel = (): void => undefined;
+
+  constructor(registry: Registry, clock: Clock) {
+    this.#clock = clock;
+    this.#families = families(registry);
+    this.#families.started.set(clock.now() / 1_000 - process.uptime());
+    const limit = openFilesLimit();
+    if (limit !== undefined) this.#families.maxFiles.set(limit);
+    this.#turn();
+  }
+
+  collect(): void {
+    const { cpu, memory, heap, files, delay } = this.#families;
+    const { user, system } = process.cpuUsage();
+    cpu.reach((user + system) / 1e6);
+    const { rss, heapUsed } = process.memoryUsage();
+    memory.set(rss);
+    heap.set(heapUsed);
+    files.set(readdirSync('/proc/self/fd').length - 1); // one is the look itself
+    const most = (figure: (window: Window) => number): number =>
+      Math.max(0, ...this.#windows.filter(({ count }) => count > 0).map((one) => figure(one) / NANO - LOOK_MS / 1_000));
+    delay.set(
+      most((one) => one.percentile(50)),
+      { quantile: '0.5' },
+    );
+    delay.set(
+      most((one) => one.percentile(99)),
+      { quantile: '0.99' },
+    );
+    delay.set(
+      most((one) => one.max),
+      { quantile: '1' },
+    );
+  }
+
+  stop(): void {
+    this.#cancel();
+    for (const window of this.#windows) window.disable();
+  }
+
+  #turn(): void {
+    const fresh = monitorEventLoopDelay({ resolution: LOOK_MS });
+    fresh.enable();
+    const [before] = this.#windows;
+    before?.disable(); // it keeps what it saw
+    this.#windows = before ? [fresh, before] : [fresh];
+    this.#cancel = this.#clock.after(WINDOW_MS, () => this.#turn());
+  }
+}
+
+function families(registry: Registry) {
+  return {
+    cpu: registry.counter('process_cpu_seconds_total', 'User and system CPU time of the daemon.'),
+    memory: registry.gauge('process_resident_memory_bytes', 'Memory of the daemon that is in RAM.'),
+    heap: registry.gauge('nodejs_heap_size_used_bytes', 'Memory that the objects of the daemon take.'),
+    files: registry.gauge('process_open_fds', 'Files that the daemon holds open.'),
+    maxFiles: registry.gauge('process_max_fds', 'Files that it may hold open.'),
+    started: registry.gauge('process_start_time_seconds', 'When the daemon began, in seconds since 1970.'),
+    delay: registry.gauge(
+      'flintlock_event_loop_delay_seconds',
+      'How late the daemon came to what was due, in the last one to two minutes: median, 99 of 100, and the worst.',
+    ),
+  };
+}
+
+/** The soft limit. @see proc_pid_limits(5) */
+function openFilesLimit(): number | undefined {
+  const [, soft] = /^Max open files\s+(\d+)/m.exec(readFileSync('/proc/self/limits', 'utf8')) ?? [];
+  return soft === undefined ? undefined : Number(soft);
+}
