@@ -3,8 +3,8 @@ import { createGrpcTransport } from '@connectrpc/connect-node';
 import { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
 import { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
-import type { Address } from './address.ts';
 import { Connection } from './connection.ts';
+import type { Reach } from './reach.ts';
 
 /** A daemon's services over one connection, which is made by the first call. */
 export interface Clients {
@@ -16,8 +16,8 @@ export interface Clients {
 
 /** How long a call that answers at once may take, in milliseconds. */
 const CALL_TIMEOUT_MS = 30_000;
-export function openClients(address: Address): Clients {
-  const connection = new Connection(address);
+export function openClients(reach: Reach): Clients {
+  const connection = new Connection(reach);
   const transport = createGrpcTransport({
     baseUrl: connection.authority,
     sessionManager: connection,

@@ -1,12 +1,16 @@
 import {
   type ClientHttp2Session,
   type ClientHttp2Stream,
+  type ClientSessionOptions,
   connect,
   constants,
   type OutgoingHttpHeaders,
+  type SecureClientSessionOptions,
 } from 'node:http2';
 import { connect as connectSocket } from 'node:net';
-import { type Address, addressText } from './address.ts';
+import { getCACertificates } from 'node:tls';
+import { hostAndPort } from './address.ts';
+import type { Reach } from './reach.ts';
 
 /** A connection is asked so often whether it lives, so that a watch does not wait on a dead host for ever. */
 const PING_MS = 30_000;
@@ -18,19 +22,22 @@ const PONG_MS = 15_000;
  */
 export class Connection {
   readonly authority: string;
-  readonly #address: Address;
+  readonly #reach: Reach;
   #session: Promise<ClientHttp2Session> | undefined;
   #end = (): void => undefined;
 
-  constructor(address: Address) {
-    this.#address = address;
-    this.authority = 'socket' in address ? 'http://localhost' : `http://${addressText(address)}`;
+  constructor(reach: Reach) {
+    const { address, tls } = reach;
+    this.#reach = reach;
+    this.authority = 'socket' in address ? 'http://localhost' : `${tls ? 'https' : 'http'}://${hostAndPort(address)}`;
   }
 
   async request(method: string, path: string, headers: OutgoingHttpHeaders): Promise<ClientHttp2Stream> {
     this.#session ??= this.#open();
     const session = await this.#session;
-    return session.request({ ...headers, ':method': method, ':path': path });
+    const { token } = this.#reach;
+    const known = token === undefined ? {} : { authorization: `Bearer ${token}` };
+    return session.request({ ...headers, ...known, ':method': method, ':path': path });
   }
 
   notifyResponseByteRead(): void {
@@ -41,20 +48,47 @@ export class Connection {
     this.#end();
   }
 
+  #options(): ClientSessionOptions | SecureClientSessionOptions {
+    const { address, tls } = this.#reach;
+    if ('socket' in address) return { createConnection: () => connectSocket(address.socket) };
+    if (!tls) return {};
+    const { ca, cert, key, serverName } = tls;
+    return {
+      // What the host trusts is trusted too: Node has a list of its own.
+      ca: ca ?? [...getCACertificates('default'), ...getCACertificates('system')],
+      minVersion: 'TLSv1.3',
+      ...(cert && { cert }),
+      ...(key && { key }),
+      ...(serverName !== undefined && { servername: serverName }),
+    };
+  }
+
   #open(): Promise<ClientHttp2Session> {
-    const address = this.#address;
-    const options = 'socket' in address ? { createConnection: () => connectSocket(address.socket) } : {};
-    const session = connect(this.authority, options);
+    const session = connect(this.authority, this.#options());
     const pings = setInterval(() => ping(session), PING_MS);
     this.#end = () => session.destroy(undefined, constants.NGHTTP2_CANCEL);
     session.once('close', () => {
       clearInterval(pings);
       this.#session = undefined; // the next request makes a new one
     });
+    // Why a daemon turns a connection away stands here alone.
+    session.on('goaway', (code, _last, why) => {
+      if (code !== constants.NGHTTP2_NO_ERROR && why && why.length > 0) session.destroy(new TurnedAway(why));
+    });
     return new Promise((resolve, reject) => {
       session.on('error', reject); // and all later ones, which the streams report
       session.once('connect', () => resolve(session));
     });
+  }
+}
+
+/** A daemon said why it does not take this connection. */
+export class TurnedAway extends Error {
+  readonly code = 'ERR_TURNED_AWAY';
+
+  constructor(why: Uint8Array) {
+    super(Buffer.from(why).toString().slice(0, 500));
+    this.name = 'TurnedAway';
   }
 }
 

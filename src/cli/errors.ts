@@ -16,6 +16,7 @@ const EXITS: ReadonlyMap<Code, Exit> = new Map([
 const HINTS: ReadonlyMap<Code, string> = new Map([
   [Code.NotFound, '"flintlock list -A" shows what there is; "flintlock get --deleted" still knows some that are gone.'],
   [Code.ResourceExhausted, '"flintlock info" shows what the host has and what is promised.'],
+  [Code.Unauthenticated, 'Give it with --token-file FILE, FLINTLOCK_TOKEN or a context: see flintlock context --help.'],
   [Code.Internal, 'This is a fault of flintlockd: its log (standard error of flintlockd) says more.'],
 ]);
 
@@ -68,24 +69,86 @@ function unreachable(error: ConnectError, address: Address): Problem | undefined
       case 'ENOTFOUND':
       case 'EAI_AGAIN':
         return problem('that host name does not resolve', ['Give another with: flintlock --host HOST:PORT …']);
+      case 'ERR_TURNED_AWAY':
+        return problem(`it turned the connection away: ${printable(wordsOf(error))}`, TURNED_AWAY);
       case 'ETIMEDOUT':
       case 'EHOSTUNREACH':
       case 'ENETUNREACH':
         return problem('the host cannot be reached', ['Give another with: flintlock --host HOST:PORT …']);
       case 'ECONNRESET':
       case 'EPIPE':
-        return problem('the connection was cut', CUT);
-      default:
+        return problem('the connection was cut', cutHints(address));
+      default: {
+        const tls = tlsProblem(code, address);
+        if (tls) return problem(...tls);
         if (/^(ERR_HTTP2_|HPE_)/.test(code) && code !== 'ERR_HTTP2_STREAM_CANCEL' && code !== 'ERR_HTTP2_STREAM_ERROR')
           return problem('what listens there does not speak plain gRPC', [
             'Is that the port of another program, or the HTTP endpoint? Give another with: flintlock --host HOST:PORT …',
+            ...perhapsTls(address),
           ]);
+      }
     }
   }
-  return wasCut(error) ? problem('the connection was cut', CUT) : undefined;
+  return wasCut(error) ? problem('the connection was cut', cutHints(address)) : undefined;
 }
 
-const CUT = ['Was the daemon stopped? Its microVMs go on without it; try again.'];
+const TURNED_AWAY = [
+  'TLS is spoken with --tls-ca FILE, or --host https://HOST:PORT; a client certificate is given with --tls-cert and --tls-key.',
+];
+
+/** What is wrong between two that both speak TLS, or one of whom does. */
+function tlsProblem(code: string, address: Address): [why: string, hints: string[]] | undefined {
+  switch (code) {
+    case 'ERR_TLS_CERT_ALTNAME_INVALID':
+      return [
+        'its certificate is for another name',
+        ['Give that name: flintlock --tls-server-name NAME …, or the host as it stands in the certificate.'],
+      ];
+    case 'CERT_HAS_EXPIRED':
+      return ['its certificate has expired', ['Renew it on that host: flintlockd takes a new --tls-cert by itself.']];
+    case 'CERT_NOT_YET_VALID':
+      return ['its certificate is not valid yet', ['Is the clock of this host right?']];
+    case 'DEPTH_ZERO_SELF_SIGNED_CERT':
+    case 'SELF_SIGNED_CERT_IN_CHAIN':
+    case 'UNABLE_TO_VERIFY_LEAF_SIGNATURE':
+    case 'UNABLE_TO_GET_ISSUER_CERT':
+    case 'UNABLE_TO_GET_ISSUER_CERT_LOCALLY':
+    case 'CERT_SIGNATURE_FAILURE':
+      return [
+        'its certificate is of an authority that is not known here',
+        ['Give the file with the authority that signed it: flintlock --tls-ca FILE …'],
+      ];
+    case 'EPROTO':
+    case 'ERR_SSL_WRONG_VERSION_NUMBER':
+    case 'ERR_SSL_PACKET_LENGTH_TOO_LONG':
+      if ('host' in address && address.secure)
+        return [
+          'what listens there does not speak TLS',
+          ['Leave the TLS flags and https:// away, if it may be plain text.'],
+        ];
+      return undefined;
+    default:
+      return /^ERR_SSL_|^ERR_TLS_/.test(code)
+        ? [`TLS failed (${code})`, ['See the log of flintlockd on that host.']]
+        : undefined;
+  }
+}
+
+/** The words of what lies deepest. */
+function wordsOf(error: unknown): string {
+  return error instanceof Error ? (error.cause === undefined ? error.message : wordsOf(error.cause)) : String(error);
+}
+
+const cutHints = (address: Address): string[] => [
+  'Was the daemon stopped? Its microVMs go on without it; try again.',
+  ...perhapsTls(address),
+];
+
+/** Who speaks TLS and hears plain text hangs up, more often than not without a word. */
+const perhapsTls = (address: Address): string[] =>
+  'host' in address && !address.secure
+    ? ['Or does it speak TLS? Then: flintlock --tls-ca FILE …, or --host https://HOST:PORT']
+    : [];
 
 /** Whether the daemon may answer when asked again: it was stopped or cut off, perhaps for a restart. */
 export const isLost = (error: ConnectError): boolean =>

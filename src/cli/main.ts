@@ -1,11 +1,11 @@
 import { CommanderError } from 'commander';
-import { type Address, defaultAddress, parseAddress } from './address.ts';
 import type { Clients } from './client.ts';
 import type { Act, Context } from './context.ts';
 import { EXIT, Problem } from './exit.ts';
 import { type Io, processIo } from './io.ts';
 import { mayColour } from './print/style.ts';
-import { allVerbs, createProgram } from './program.ts';
+import { allVerbs, createProgram, GLOBAL_FLAGS } from './program.ts';
+import { type Reach, type ReachFlags, reachOf } from './reach.ts';
 
 /**
  * Runs the command line.
@@ -19,24 +19,25 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   let exit: number = EXIT.done;
 
   // Commander hands over its flags only once it has parsed them.
-  const address = (): Address => {
-    const { host } = program.opts<{ host?: string }>();
-    return host === undefined ? defaultAddress() : parseAddress(host);
+  let found: Reach | undefined;
+  const reach = (): Reach => {
+    found ??= reachOf(program.opts<ReachFlags>(), io.env);
+    return found;
   };
   const context: Context = {
     io,
     colour: { stdout: mayColour(io.stdout, io.env), stderr: mayColour(io.stderr, io.env) },
     async clients() {
-      const at = address();
+      const at = reach();
       const { openClients } = await import('./client.ts');
       clients ??= openClients(at);
       return clients;
     },
-    verbs: () => allVerbs(createProgram(act, io.env, output), act),
+    verbs: () => allVerbs(createProgram(act, output), act),
     async explain(error, what) {
       if (error instanceof Problem) return error;
       const { explain } = await import('./errors.ts');
-      return explain(error, address(), what);
+      return explain(error, reach().address, what);
     },
     out: (text) => io.stdout.write(text),
     err: (text) => io.stderr.write(text),
@@ -51,7 +52,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
     out: (text: string) => writes.push(io.stdout.write(text)),
     err: (text: string) => writes.push(io.stderr.write(text)),
   };
-  const program = createProgram(act, io.env, output);
+  const program = createProgram(act, output);
   try {
     await program.parseAsync(asFlag(argv), { from: 'user' });
   } catch (error) {
@@ -72,7 +73,8 @@ const INTERRUPTED = new Problem(EXIT.failed, 'interrupted');
 
 /** `help VERB` is `VERB --help`: a verb is configured only when it is asked for. */
 function asFlag(argv: readonly string[]): string[] {
-  const at = argv[0] === '--host' ? 2 : argv[0]?.startsWith('--host=') ? 1 : 0;
+  let at = 0;
+  while (GLOBAL_FLAGS.includes(argv[at]?.split('=')[0] ?? '')) at += argv[at]?.includes('=') ? 1 : 2;
   const [first, verb, ...rest] = argv.slice(at);
   if (first !== 'help') return [...argv];
   return [...argv.slice(0, at), ...(verb === undefined ? ['--help'] : [verb, '--help', ...rest])];

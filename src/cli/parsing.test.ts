@@ -9,18 +9,29 @@ test.for([
   { text: 'unix:///run/a.sock', address: { socket: '/run/a.sock' }, back: 'unix:///run/a.sock' },
   { text: 'host:1', address: { host: 'host', port: 1 }, back: 'host:1' },
   { text: 'host', address: { host: 'host', port: 9090 }, back: 'host:9090' },
+  { text: 'https://host:1', address: { host: 'host', port: 1, secure: true }, back: 'https://host:1' },
+  { text: 'http://[::1]', address: { host: '::1', port: 9090, secure: false }, back: '[::1]:9090' },
   { text: '[::1]:8000', address: { host: '::1', port: 8000 }, back: '[::1]:8000' },
 ])('address $text', ({ text, address, back }) => {
   expect(parseAddress(text)).toEqual(address);
   expect(addressText(address)).toBe(back);
 });
 
-test.for(['', 'unix://', 'host:0', 'host:65536', 'host:x', '::1', 'https://host:1', 'a b:1', 'a/b'])(
-  'no address: "%s"',
-  (text) => {
-    expect(() => parseAddress(text)).toThrow('no address of a daemon');
-  },
-);
+test.for([
+  '',
+  'unix://',
+  'host:0',
+  'host:65536',
+  'host:x',
+  '::1',
+  'https://',
+  'ftp://host:1',
+  'https://host:1/',
+  'a b:1',
+  'a/b',
+])('no address: "%s"', (text) => {
+  expect(() => parseAddress(text)).toThrow('no address of a daemon');
+});
 
 test.for([
   ['500ms', 500],

@@ -32,5 +32,10 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'audit', summary: 'compare the host with the ledger', load: () => import('./audit.ts') },
   { name: 'doctor', summary: 'check what this host can do (no daemon needed)', load: () => import('./doctor.ts') },
   { name: 'version', summary: "show this program's version", load: () => import('./version.ts') },
+  {
+    name: 'context',
+    summary: 'remember several daemons, and how they are reached',
+    load: () => import('./context.ts'),
+  },
   { name: 'completion', summary: 'print a completion script for a shell', load: () => import('./completion.ts') },
 ];
