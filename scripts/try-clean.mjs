@@ -10,12 +10,10 @@
  * runs in a process and mount namespace of its own and ends with it.
  * Needs root, debootstrap, and Node installed below /usr.
  */
-import { chmodSync, cpSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { copyNode, MIRROR, SUITE } from './clean-debian.mjs';
 import { attended, isRoot, main, ROOT, Stop, step } from './steps.mjs';
-
-const SUITE = 'bookworm';
-const MIRROR = 'http://deb.debian.org/debian';
 
 await main('try-clean', async () => {
   const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
@@ -55,17 +53,6 @@ await main('try-clean', async () => {
     else rmSync(system, { recursive: true, force: true });
   }
 });
-
-/** With the certificates that this machine's network needs, if it says so; not where ca-certificates would put them. */
-function copyNode(system) {
-  cpSync(process.execPath, join(system, 'usr/bin', basename(process.execPath)));
-  cpSync('/usr/lib/node_modules/npm', join(system, 'usr/lib/node_modules/npm'), { recursive: true });
-  for (const name of ['npm', 'npx'])
-    cpSync(join('/usr/bin', name), join(system, 'usr/bin', name), { verbatimSymlinks: true });
-  const { NODE_EXTRA_CA_CERTS: certificates } = process.env;
-  if (certificates && existsSync(certificates)) cpSync(certificates, join(system, 'etc/node-certificates.pem'));
-  cpSync('/etc/resolv.conf', join(system, 'etc/resolv.conf'), { dereference: true });
-}
 
 async function addUser(system) {
   await step('adding a user with sudo', ['chroot', system, 'useradd', '--create-home', '--groups', 'sudo', 'tryer']);

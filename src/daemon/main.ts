@@ -3,6 +3,7 @@ import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
 import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
+import { run as runTool } from '../host/run.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Log } from '../ports/log.ts';
 import { accessWarnings } from './access-warnings.ts';
@@ -13,6 +14,7 @@ import { faultPointsOf } from './fault-points.ts';
 import { goFirst } from './go-first.ts';
 import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
+import { notifyReady } from './notify.ts';
 import { createProgram, type Options } from './program.ts';
 import { SETTING_NAMES, type SettingName } from './settings.ts';
 import { teardown } from './teardown.ts';
@@ -75,6 +77,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
     });
     await Promise.race([daemon.recover(), ended.promise]);
     process.stdout.write(`flintlockd ready ${served.join(' ')}\n`);
+    await notifyReady({ run: runTool, log }, process.env.NOTIFY_SOCKET);
     log.info('flintlockd ends', { signal: await ended.promise });
   } finally {
     await Promise.race([daemon.stop(), late(STOP_MS, log)]);

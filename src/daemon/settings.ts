@@ -155,7 +155,7 @@ export const SETTINGS = {
     schema: z.string().min(1, 'must be a reference, auto or none'),
     value: 'REF',
     default: 'auto',
-    help: 'the image with kernel and initrd that "flintlock run" boots; auto: the demo kernel of the checkout that the daemon runs from, if it is below an --image-root; or none',
+    help: 'the image with kernel and initrd that "flintlock run" boots; auto: the layout "demo" below an --image-root, or that of the checkout that the daemon runs from if it is below one; or none',
   },
   'insecure-registry': {
     schema: z.array(z.string().regex(/^[A-Za-z0-9.-]+(:\d+)?$/, 'must be HOST or HOST:PORT')),

@@ -1,0 +1,25 @@
+/**
+ * Makes dist/, what a package runs: src/ and guest/ as JavaScript, because
+ * Node strips no types below node_modules.
+ *
+ *     npm run build
+ */
+import { cpSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { main, ROOT, step } from './steps.mjs';
+
+const TSC = join(ROOT, 'node_modules/.bin/tsc');
+const DIST = join(ROOT, 'dist');
+
+await main('build', async () => {
+  rmSync(DIST, { recursive: true, force: true });
+  await step('compiling the programs', [TSC, '--project', 'tsconfig.build.json']);
+  await step('compiling the makers of images', [TSC, '--project', 'tsconfig.build-guest.json']);
+  // What goes into the images as it is.
+  for (const entry of readdirSync(join(ROOT, 'guest'), { withFileTypes: true }))
+    if (entry.isDirectory())
+      cpSync(join(ROOT, 'guest', entry.name), join(DIST, 'guest', entry.name), {
+        recursive: true,
+        verbatimSymlinks: true,
+      });
+});
