@@ -32,7 +32,8 @@ import { IMAGES, setup } from './setup.mjs';
 import { attempt, isRoot, main, ROOT, Stop, step } from './steps.mjs';
 
 const SYSTEMS = join(ROOT, '.cache/systems');
-const BASE = ['systemd', 'systemd-sysv', 'dbus', 'kmod', 'procps', ...NEEDED.map(([name]) => name)];
+/** Of the machine itself; what Flintlock needs comes by apt-get, as on any. */
+const BASE = ['systemd', 'systemd-sysv', 'dbus', 'kmod', 'procps'];
 const NEWER = '0.1.1-newer';
 
 await main('try-install', async () => {
@@ -59,15 +60,20 @@ await main('try-install', async () => {
 /** The Debian with what the package needs of the distribution, made once. */
 async function madeSystem() {
   const made = join(SYSTEMS, SUITE);
-  const stamp = BASE.join(' ');
+  const stamp = [...BASE, ...NEEDED.map(([name]) => name)].join(' ');
   if (existsSync(join(made, 'stamp')) && readFileSync(join(made, 'stamp'), 'utf8') === stamp) return join(made, 'root');
   mkdirSync(SYSTEMS, { recursive: true });
   const partial = mkdtempSync(join(SYSTEMS, '.partial-'));
   try {
-    await step(`making a Debian ${SUITE} with what Flintlock needs of it`, [
-      ...['debootstrap', '--variant=minbase', `--include=${BASE.join(',')}`, SUITE, join(partial, 'root'), MIRROR],
+    const root = join(partial, 'root');
+    await step(`making a Debian ${SUITE}`, [
+      ...['debootstrap', '--variant=minbase', `--include=${BASE.join(',')}`, SUITE, root, MIRROR],
     ]);
-    copyNode(join(partial, 'root'));
+    copyNode(root);
+    await step('installing what Flintlock needs of it', [
+      ...['chroot', root, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', '-y', '-q'],
+      ...['--no-install-recommends', ...NEEDED.map(([name]) => name)],
+    ]);
     writeFileSync(join(partial, 'stamp'), stamp);
     rmSync(made, { recursive: true, force: true });
     renameSync(partial, made);
