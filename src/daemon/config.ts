@@ -2,6 +2,7 @@ import { readFileSync } from 'node:fs';
 import { parse as parseYaml } from 'yaml';
 import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
 import { Fault } from '../domain/fault.ts';
+import { insteadOf } from './former.ts';
 import { type Config, environmentName, SETTING_NAMES, type SettingName, settingOf } from './settings.ts';
 
 export type Source = 'flag' | 'environment' | 'file' | 'default';
@@ -68,6 +69,8 @@ const isSetting = (key: string): boolean => SETTING_NAMES.some((name) => name ==
 
 /** Another spelling is the commonest slip. */
 export function meant(wrong: string, names: readonly string[]): string {
+  const instead = insteadOf(wrong);
+  if (instead !== undefined) return `: ${instead}`;
   const plain = (text: string): string => text.toLowerCase().replaceAll(/[^a-z0-9]/g, '');
   const near =
     names.find((name) => plain(name) === plain(wrong)) ?? names.find((name) => isNear(plain(name), plain(wrong)));

@@ -1,0 +1,24 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+import { configure } from './config.ts';
+import { insteadOf } from './former.ts';
+import { SETTING_NAMES } from './settings.ts';
+
+test('a setting of flintlock in Go is told what to do instead, wherever it stands', () => {
+  expect(insteadOf('containerd-socket')).toContain('leave it out');
+  expect(insteadOf('--deleteMicroVM-timeout')).toContain('until nothing is left');
+  expect(insteadOf('FLINTLOCKD_FIRECRACKER_BIN')).toContain('--qemu-bin');
+  expect(insteadOf('state-dir')).toBeUndefined();
+  expect(() => configure({ insecure: true }, { FLINTLOCKD_CONTAINERD_NS: 'x' }, undefined)).toThrow(
+    /unknown environment variable FLINTLOCKD_CONTAINERD_NS: images are fetched without containerd/,
+  );
+});
+
+test('none of them is a setting of ours, and the page of who moves over has each', () => {
+  const page = readFileSync(join(import.meta.dirname, '../../docs/from-flintlock-go.md'), 'utf8');
+  const former = [...page.matchAll(/`--([A-Za-z-]+)`/g)].map(([, name = '']) => name);
+  const unknown = former.filter((name) => !(SETTING_NAMES as readonly string[]).includes(name));
+  expect(unknown.filter((name) => insteadOf(name) === undefined)).toEqual([]);
+  expect(unknown).toContain('containerd-socket');
+});
