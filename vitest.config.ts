@@ -13,6 +13,7 @@ export default defineConfig({
             'test/rules/**/*.test.ts',
             'test/watch/**/*.test.ts',
             'test/conformance/**/*.test.ts',
+            'test/soak/**/*.test.ts',
           ],
           exclude: ['**/*.host.test.ts'],
           isolate: false,

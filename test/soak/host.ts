@@ -1,0 +1,127 @@
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { idleKernel } from '../faults/idle-kernel.ts';
+import { poll, ROOT, TestHost } from '../support/daemon.ts';
+import { writeLayout } from '../support/oci-layout.ts';
+
+/** In the daemon's network namespace. */
+const INSPECTOR = 9229;
+const REGISTRY = '127.0.0.1:5001';
+/** Room for some dozen microVMs of the tiny image, and soon full. */
+const STATE_MB = 320;
+
+export interface Usage {
+  /** Open files. */
+  readonly fds: number;
+  readonly heapMb: number;
+  readonly rssMb: number;
+}
+
+/** A daemon on a small file system of its own, beside a registry that is quick and slow, with a clock that jumps. */
+export class SoakHost {
+  readonly at = new TestHost({
+    flags: ['--managed-network', '10.77.0.0/24', '--insecure-registry', REGISTRY, '--maximum-retry', '1000'],
+    env: {
+      NODE_OPTIONS: `--import=${join(ROOT, 'test/soak/jumping-clock.mjs')} --inspect=127.0.0.1:${INSPECTOR}`,
+    },
+  });
+  /** `slow` comes from the registry, a piece each 100 ms. */
+  readonly images: { readonly quick: string; readonly slow: string };
+  readonly #ballast: string;
+  #room: NodeJS.Timeout | undefined;
+
+  constructor() {
+    this.images = { quick: `oci:${this.at.images}/idle:v1`, slow: `${REGISTRY}/slow/idle:v1` };
+    this.#ballast = join(this.at.state, 'ballast');
+  }
+
+  async open(): Promise<void> {
+    const { at } = this;
+    const disk = join(at.directory, 'state.img');
+    execFileSync('truncate', ['--size', `${STATE_MB}M`, disk]);
+    execFileSync('mkfs.ext4', ['-q', '-m', '0', disk]);
+    mkdirSync(at.state, { mode: 0o700 });
+    execFileSync('mount', ['-o', 'loop', disk, at.state]);
+    execFileSync('chmod', ['700', at.state]);
+    rmSync(join(at.state, 'lost+found'), { recursive: true });
+    const layer = [
+      { name: 'vmlinux', data: idleKernel() },
+      { name: 'etc', type: 'directory' as const, mode: 0o755 },
+      { name: 'etc/hostname', data: 'idle\n' },
+    ];
+    // Something that takes its time.
+    const more = [
+      { name: 'noise', data: Buffer.from(Array.from({ length: 262_144 }, (_, i) => (i * i * 7_919) & 0xff)) },
+    ];
+    await writeLayout(join(at.images, 'idle'), { v1: { layers: [layer] } });
+    await writeLayout(join(at.images, 'far'), { v1: { layers: [layer, more] } });
+    await at.hold();
+    at.spawnInside(process.execPath, join(ROOT, 'test/stand-ins/registry.ts'), join(at.images, 'far'), '5001');
+    at.env = { FLINTLOCK_TEST_CLOCK: join(at.directory, 'clock') };
+    await at.start();
+  }
+
+  async close(): Promise<void> {
+    clearTimeout(this.#room);
+    await this.at.close().catch(() => undefined); // its directory is a mount until the next lines
+    try {
+      execFileSync('umount', ['--lazy', this.at.state], { stdio: 'ignore' });
+    } catch {
+      // It was not mounted yet.
+    }
+    await this.at.close();
+  }
+
+  /** Only some pages are left, for so long. */
+  fill(milliseconds: number): void {
+    clearTimeout(this.#room);
+    this.#room = setTimeout(() => this.empty(), milliseconds);
+    const left = Number(
+      execFileSync('df', ['--output=avail', '-B1', this.at.state], { encoding: 'utf8' }).split('\n')[1],
+    );
+    const bytes = left - 64 * 1_024;
+    if (bytes > 0 && !existsSync(this.#ballast)) execFileSync('fallocate', ['--length', String(bytes), this.#ballast]);
+  }
+
+  empty(): void {
+    clearTimeout(this.#room);
+    rmSync(this.#ballast, { force: true });
+  }
+
+  /** Sets the daemon's clock off by so much. */
+  jump(milliseconds: number): void {
+    writeFileSync(join(this.at.directory, 'clock'), String(milliseconds));
+  }
+
+  /** What the daemon that runs holds, its garbage collected. */
+  async usage(): Promise<Usage> {
+    const told = await this.at.tool(process.execPath, join(ROOT, 'test/fuzz/heap.ts'), String(INSPECTOR));
+    const { heapBytes, externalBytes, rssBytes } = JSON.parse(told) as Record<string, number>;
+    const mb = (bytes = 0): number => Math.round((bytes / (1 << 20)) * 10) / 10;
+    return {
+      fds: readdirSync(`/proc/${this.at.pid}/fd`).length,
+      heapMb: mb((heapBytes ?? 0) + (externalBytes ?? 0)),
+      rssMb: mb(rssBytes),
+    };
+  }
+
+  /** `kill -9`, and the next. */
+  async crash(): Promise<void> {
+    await this.at.kill9();
+    await this.at.start();
+  }
+
+  async restart(): Promise<void> {
+    await this.at.stop();
+    await this.at.start();
+  }
+
+  /** Waits for what ends by itself. */
+  async untilAuditIsClean(): Promise<void> {
+    await poll('the audit is clean', 30_000, async () => {
+      const { leaked, missing } = await this.at.audit();
+      return leaked.length + missing.length === 0 ? { is: undefined } : { not: [...leaked, ...missing].join('\n') };
+    });
+  }
+}
