@@ -137,6 +137,7 @@ test('a guest without disk is held, and goes on when there is room', async () =>
   expect(server.commands).not.toContain('cont');
   freeBytes = 1 << 30;
   await tickUntil(() => server.commands.includes('cont'));
+  server.answers.set('query-status', { status: 'running', running: true });
   server.event('RESUME');
   await becomes(one, 'running');
 });
