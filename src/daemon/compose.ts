@@ -11,6 +11,7 @@ import { HOST_OWNER } from '../domain/ledger.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import {
   bridgeName,
+  cgroupName,
   databasePath,
   imagesDirectory,
   lockPath,
@@ -34,6 +35,7 @@ import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
 import { SharedConsoles } from '../engine/shared-consoles.ts';
 import { StepRunner } from '../engine/step-runner.ts';
+import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { createProcesses } from '../host/processes.ts';
@@ -180,6 +182,9 @@ export async function compose(config: Config, version: string, opened: Opened, l
     log,
   });
   const vmms: readonly Vmm[] = [qemu];
+  const setting = config['vmm-cgroups'];
+  const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
+  if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
   const vmmOf = (provider: string): Vmm => {
     const found = vmms.find((vmm) => vmm.name === (provider || config['default-provider']));
     if (!found) throw new Fault('refused', `There is no provider "${provider}"`, { reason: 'ProviderUnavailable' });
@@ -235,7 +240,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
       ? undefined
       : new ParentDevice({ parent: parentName, names, ledger, store, network, clock, log, faults });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
-  const ports = { names, files, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
+  const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
   const reconciler = createReconciler({
     ...{ store, ledger, runner, guests, clock, log },
@@ -247,7 +252,7 @@ export async function compose(config: Config, version: string, opened: Opened, l
   const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
 
   const auditDeps = {
-    ...{ names, files, processes, network, vmms, ledger, log },
+    ...{ names, files, processes, cgroups, network, vmms, ledger, log },
     uids: () => store.list({ gone: true }).map((vm) => vm.uid),
     sockets: () => sockets,
   };

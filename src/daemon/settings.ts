@@ -222,6 +222,12 @@ export const SETTINGS = {
     default: '700000-765535',
     help: 'the unprivileged users that VMMs run as, one each',
   },
+  'vmm-cgroups': {
+    schema: z.enum(['auto', 'off']),
+    value: 'auto|off',
+    default: 'auto',
+    help: 'auto: each VMM is in a cgroup of its own, with limits of memory and tasks, where the host lets the daemon make one',
+  },
   'max-memory': {
     schema: limitSize,
     value: 'SIZE|auto|none',

@@ -16,6 +16,11 @@ import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
 import { examine } from './doctor.ts';
 
+const V2 = {
+  '/proc/self/mountinfo': '1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw',
+  '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids',
+  '/sys/fs/cgroup/cgroup.procs': '1\n2',
+};
 const ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff';
 const USER = 'Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000';
 const CAGED_ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb'; // a container's usual set: no CAP_NET_ADMIN
@@ -144,9 +149,28 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: { files: { '/proc/meminfo': 'MemTotal: 4194304 kB\nMemAvailable: 102400 kB\n' } },
     says: /^warn memory: 4096 MiB, 100 MiB available now; 3584 MiB can be promised/,
   },
-  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids' } }, says: /^ok/ },
-  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cgroup.controllers': 'cpu' } }, says: /^warn .*without memory/ },
-  { check: cgroups, fake: { files: { '/sys/fs/cgroup/cpu/': '' } }, says: /^warn cgroups: version 1/ },
+  { check: cgroups, fake: { files: V2 }, says: /^ok cgroups: version 2 with cpu, memory, pids/ },
+  {
+    check: cgroups,
+    fake: { files: { ...V2, '/sys/fs/cgroup/cgroup.controllers': 'cpu' } },
+    says: /^warn .*without memory and pids/,
+  },
+  {
+    check: cgroups,
+    fake: { files: { ...V2, '/sys/fs/cgroup/cgroup.type': 'domain', '/sys/fs/cgroup/cgroup.procs': '1' } },
+    says: /^warn .*processes are in the topmost cgroup/,
+  },
+  {
+    check: cgroups,
+    fake: { files: { '/proc/self/mountinfo': '1 2 0:3 / /m rw - cgroup c rw,memory,pids' } },
+    says: /^ok cgroups: version 1 with memory, pids/,
+  },
+  {
+    check: cgroups,
+    fake: { files: { '/proc/self/mountinfo': '1 2 0:3 / /m ro - cgroup c rw,memory' } },
+    says: /^warn cgroups: \/m is mounted read-only: VMMs run without limits/,
+  },
+  { check: cgroups, fake: {}, says: /^warn cgroups: no memory controller is mounted/ },
   {
     check: network,
     fake: {

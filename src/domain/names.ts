@@ -47,6 +47,9 @@ const numberOf = ({ instance }: Names): number =>
 /** Of the instance's name (RFC 4648). */
 const BASE32 = 'abcdefghijklmnopqrstuvwxyz234567';
 
+/** The cgroup that holds one for each microVM, in every hierarchy. */
+export const cgroupName = (names: Pick<Names, 'instance'>): string => `flintlock-${names.instance}`;
+
 export const vmStateRoot = (names: Names): string => `${names.stateDirectory}/vm`;
 export const vmRunRoot = (names: Names): string => `${names.runDirectory}/vm`;
 export const vmStateDirectory = (names: Names, uid: Uid): string => `${vmStateRoot(names)}/${uid}`;

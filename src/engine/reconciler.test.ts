@@ -144,6 +144,7 @@ describe('a delete', () => {
     await host.until(uid, 'gone');
     expect(host.world.calls).toEqual([
       'undo vmm',
+      'undo cgroup',
       'undo metadata',
       'undo publish',
       'undo tap',

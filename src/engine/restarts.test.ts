@@ -74,7 +74,7 @@ describe('a guest that has run once', () => {
     host.world.calls.length = 0;
     host.clock.advance(1_000);
     const after = await host.until(uid, 'CREATED');
-    expect(host.world.calls.filter((call) => !call.startsWith('undo'))).toEqual(['vmm']);
+    expect(host.world.calls.filter((call) => !call.startsWith('undo'))).toEqual(['cgroup', 'vmm']);
     expect(after).toMatchObject({ retry: 1, allocation: before.allocation, made: before.made });
     expect(after.state.message).toBe('The guest runs again, after VmmKilled: so it ended');
     expect(await host.audit()).toMatchObject(CLEAN);
@@ -221,7 +221,10 @@ describe.each(points.map((point) => ['kind' in point ? point.at : '', point] as 
       const vm = await host.untilLater(uid, 'CREATED');
       expect(vm.retry).toBe(1);
       expect(host.world.vmmsOf(uid)).toHaveLength(1);
-      expect([...host.world.made].filter(([, times]) => times !== 1)).toEqual([[`process ${uid}`, 2]]);
+      expect([...host.world.made].filter(([, times]) => times !== 1)).toEqual([
+        [`cgroup /cgroups/ours/${uid}`, 2],
+        [`process ${uid}`, 2],
+      ]);
       expect(host.world.breaches).toEqual([]);
       expect(await host.audit()).toMatchObject(CLEAN);
       await host.delete(uid);

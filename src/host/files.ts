@@ -54,6 +54,19 @@ export const files: Files = {
       }),
     ),
 
+  overwrite: (path, data) => guard(`write ${path}`, () => fs.writeFile(path, data, { flag: 'r+' })),
+
+  removeDirectory: (path) =>
+    guard(`remove ${path}`, async () => {
+      try {
+        await orUndefined(() => fs.rmdir(path));
+        return true;
+      } catch (error) {
+        if (isErrno(error, 'ENOTEMPTY', 'EBUSY', 'EEXIST')) return false;
+        throw error;
+      }
+    }),
+
   rename: (from, to) => guard(`rename ${from} to ${to}`, () => fs.rename(from, to)),
 
   list: (path) => guard(`list ${path}`, async () => ((await orUndefined(() => fs.readdir(path))) ?? []).sort()),

@@ -1,6 +1,6 @@
 import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
-import { readdir, readFile, readlink } from 'node:fs/promises';
+import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
@@ -46,8 +46,9 @@ export function createProcesses(): Processes {
     bootId,
     inspect,
     oomCounter,
+    moveInto,
 
-    async start([program, ...args], { log, open = [] }) {
+    async start([program, ...args], { log, open = [], cgroups = [] }) {
       const id = await bootId();
       const fd = openLog(log);
       const opened: number[] = [];
@@ -72,6 +73,11 @@ export function createProcesses(): Processes {
         const { startTime } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
         children.set(pid, { startTime, exited });
         void exited.then(() => children.delete(pid));
+        // It is another program at most by now: of its memory next to nothing is counted elsewhere.
+        await moveInto(pid, cgroups).catch((error: unknown) => {
+          child.kill('SIGKILL');
+          throw error;
+        });
         return { identity: { pid, startTime, bootId: id }, exited };
       } finally {
         for (const one of [fd, ...opened]) closeSync(one);
@@ -109,6 +115,18 @@ export function createProcesses(): Processes {
       while (await inspect(identity)) await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     },
   };
+}
+
+/** One that has ended meanwhile is nowhere, and its end tells why. */
+async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> {
+  for (const directory of cgroups)
+    try {
+      await writeFile(`${directory}/cgroup.procs`, String(pid), { flag: 'r+' });
+    } catch (cause) {
+      if (isErrno(cause, 'ESRCH')) return;
+      const why = cause instanceof Error ? cause.message : String(cause);
+      throw new Fault('tool', `Cannot move process ${pid} into the cgroup ${directory}: ${why}`, { cause });
+    }
 }
 
 function openLog(path: string): number {

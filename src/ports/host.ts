@@ -73,12 +73,16 @@ export interface OomCounter {
 export interface Processes {
   /**
    * Starts a program that outlives us: own session, standard output and error appended to `log`.
-   * @param options - `open`: files to read and write that it finds open as its descriptors 3, 4, …
+   * @param options - `open`: files to read and write that it finds open as its descriptors 3, 4, …;
+   * `cgroups`: directories of cgroups that it is moved into, before it can have done much
+   * @throws Fault `tool`; it is ended when it cannot be moved
    */
   start(
     argv: readonly [string, ...string[]],
-    options: { readonly log: string; readonly open?: readonly string[] },
+    options: { readonly log: string; readonly open?: readonly string[]; readonly cgroups?: readonly string[] },
   ): Promise<StartedProcess>;
+  /** Moves a process with its threads into cgroups: in there already is success. @throws Fault `tool` */
+  moveInto(pid: number, cgroups: readonly string[]): Promise<void>;
   /** The process as it is now, if it is still the same one (boot, pid, start time) and no zombie. */
   inspect(identity: ProcessIdentity): Promise<ProcessInfo | undefined>;
   /** Every process whose argv makes `match` true. */
@@ -127,6 +131,10 @@ export interface Files {
     path: string,
     options?: { readonly offset?: number; readonly maxBytes?: number },
   ): Promise<Uint8Array | undefined>;
+  /** Into a file that is there, in one write: a setting of the kernel's. */
+  overwrite(path: string, data: string): Promise<void>;
+  /** Not there is success. @returns false when something is in it, or it is in use */
+  removeDirectory(path: string): Promise<boolean>;
   rename(from: string, to: string): Promise<void>;
   /** Names in a directory, sorted; empty when it is not there. */
   list(path: string): Promise<readonly string[]>;

@@ -1,6 +1,7 @@
 import type { Violation } from '../domain/fault.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
+import type { CgroupLimits } from './cgroups.ts';
 import type { ProcessIdentity } from './host.ts';
 
 /** All that a VMM needs to know of one microVM. It is the ledger's intent: it holds no secret and is plain JSON. */
@@ -26,6 +27,8 @@ export interface VmmConfig {
   readonly disks: readonly VmmDisk[];
   /** In the guest's order. */
   readonly nics: readonly VmmNic[];
+  /** Directories of cgroups that the process is to be in. A record of an earlier version has none. */
+  readonly cgroups?: readonly string[];
 }
 
 export interface VmmNic {
@@ -124,6 +127,8 @@ export interface Vmm {
    * @param guestWords - as in {@link VmmConfig}, each as long as it will be
    */
   check(spec: Spec, guestWords: readonly string[]): readonly Violation[];
+  /** The most that it may need in all, guest and monitor. */
+  needs(config: Pick<VmmConfig, 'vcpu' | 'memoryInMb'>): CgroupLimits;
   /**
    * Starts the guest and resolves once the VMM says that it runs. When a
    * process of this config runs already (a crash fell between start and

@@ -2,6 +2,7 @@ import type { LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
 import type { Made, MicroVm } from '../domain/microvm.ts';
 import type { Names } from '../domain/names.ts';
 import type { Reason } from '../domain/reason.ts';
+import type { Cgroups } from '../ports/cgroups.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
@@ -15,6 +16,7 @@ import type { Volumes } from '../ports/volumes.ts';
 export interface StepPorts {
   readonly names: Names;
   readonly files: Files;
+  readonly cgroups: Cgroups;
   readonly images: Images;
   readonly volumes: Volumes;
   readonly network: Network & PortGuards & Publisher & MetadataPaths & Macvtaps;

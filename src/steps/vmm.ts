@@ -3,6 +3,7 @@ import { guestWords } from '../domain/guest-words.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
+import type { CgroupIntent } from '../ports/cgroups.ts';
 import type { MacvtapIntent, MadeMacvtap } from '../ports/network.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
@@ -12,35 +13,45 @@ import type { StepContext, StepDef } from './step.ts';
 export interface VmmIntent {
   readonly provider: string;
   readonly config: VmmConfig;
+  /** That the process is in. A record of an earlier version has none. */
+  readonly cgroups?: readonly CgroupIntent[];
 }
 
-/** The VMM's process, with its sockets, console and log. */
+/** The VMM's process, with its cgroups, sockets, console and log. */
 export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   timeoutMs: 60_000,
   lane: 'vmm',
   onTimeout: 'Timeout',
 
-  intent: (_step, context) => ({
-    provider: context.ports.vmm(context.vm.spec.provider).name,
-    config: configOf(context),
-  }),
+  intent: (_step, context) => {
+    const provider = context.ports.vmm(context.vm.spec.provider);
+    const config = configOf(context);
+    const cgroups = context.ports.cgroups.of(config.uid, provider.needs(config));
+    return {
+      provider: provider.name,
+      config: { ...config, cgroups: cgroups.map(({ directory }) => directory) },
+      cgroups,
+    };
+  },
 
-  async make({ provider, config }, context) {
+  async make({ provider, config, cgroups = [] }, context) {
     const { vm, ports, signal } = context;
     const found = await openable(context);
     const nics = config.nics.map((nic): VmmNic => {
       const { node } = found.get(nic.device) ?? {};
       return node === undefined ? nic : { ...nic, node };
     });
+    await ports.cgroups.make(cgroups, signal);
     const running = await ports.vmm(provider).start({ ...config, nics }, signal);
     ports.guests.attach(vm.uid, running, 'now');
     const macvtaps = Object.fromEntries([...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }]));
     return { process: running.process, accelerator: running.accelerator, ...(found.size > 0 && { macvtaps }) };
   },
 
-  async unmake({ provider, config }, result, { vm, ports, signal }) {
+  async unmake({ provider, config, cgroups = [] }, result, { vm, ports, signal }) {
     ports.guests.detach(vm.uid); // the end that follows is our doing, not news
     await ports.vmm(provider).stop(config, result?.process, signal);
+    await ports.cgroups.remove(cgroups, signal);
   },
 
   show:

@@ -1,15 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { chmodSync, existsSync, mkdirSync, rmdirSync, writeFileSync } from 'node:fs';
+import { chmodSync, existsSync, mkdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
 import { Code } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
 import { makeImage } from '../../guest/make-image.ts';
 import { MicroVMSpec_RestartPolicy as Policy } from '../../src/gen/types/microvm_pb.ts';
+import { cgroupsOf } from '../support/cgroups.ts';
 import { demoSpec, KERNEL, poll, ROOT, type SpecInit, startHost, TestHost } from '../support/daemon.ts';
 import { resetKernel } from '../support/reset-kernel.ts';
 
 /** One that stays as it died, to be looked at. */
 const left = (id: string, change: Partial<SpecInit> = {}) =>
   demoSpec(id, { interfaces: [], restartPolicy: Policy.NEVER, ...change });
+/** The limit, then what is used: of version 1 or 2. */
+const MEMORY = ['memory.limit_in_bytes', 'memory.max', 'memory.usage_in_bytes', 'memory.current'];
 const rootOf = (host: TestHost, tag: string, script: string) => [
   {
     id: 'root',
@@ -81,7 +84,7 @@ for (const [version, root, limit, whether] of [
 ] as const)
   test(`a VMM that reaches the limit of its cgroup, version ${version}, is OutOfMemory`, async (t) => {
     if (!existsSync(whether)) return t.skip(`this host has no memory cgroup of version ${version}`);
-    const host = new TestHost({ flags: ['--managed-network', 'none'] });
+    const host = new TestHost({ flags: ['--managed-network', 'none', '--vmm-cgroups', 'off'] });
     const group = `${root}/flintlock-test-${process.pid}`;
     mkdirSync(group);
     t.onTestFinished(async () => {
@@ -99,6 +102,28 @@ for (const [version, root, limit, whether] of [
     const failed = await host.until(uid, 'FAILED', 120_000);
     expect(failed.status).toMatchObject({ reason: 'OutOfMemory', message: expect.stringContaining('flintlock-test-') });
   });
+
+test('a VMM is in a cgroup of its own, and OutOfMemory when it reaches its limit; nothing of it stays', async (t) => {
+  const host = await startHost(t, { flags: ['--managed-network', 'none'] });
+  if (host.log.includes('without limits of their own')) return t.skip('this host lets the daemon make no cgroups');
+  const script = 'mount -t tmpfs -o size=100% none /mnt; sleep 2; dd if=/dev/zero of=/mnt/x bs=1M 2>/dev/null';
+  const volumes = rootOf(host, 'glutton', script);
+  const uid = (await host.create(left('glutton', { memoryInMb: 256, volumes }))).spec?.uid ?? '';
+  await host.until(uid, 'CREATED', 120_000);
+  const [pid] = host.vmms(uid);
+  const own = cgroupsOf(host.state).filter((path) => path.endsWith(`/${uid}`));
+  for (const path of own) expect(readFileSync(`${path}/cgroup.procs`, 'utf8')).toBe(`${pid}\n`);
+  const [limit = '', usage = ''] = own.flatMap((path) => MEMORY.map((file) => `${path}/${file}`)).filter(existsSync);
+  expect(Number(readFileSync(limit, 'utf8'))).toBeGreaterThan(512 << 20);
+  expect((await host.audit()).leaked).toEqual([]);
+  writeFileSync(limit, String(Number(readFileSync(usage, 'utf8')) + (48 << 20)));
+  const failed = await host.until(uid, 'FAILED', 120_000);
+  expect(failed.status).toMatchObject({ reason: 'OutOfMemory', message: expect.stringContaining(uid) });
+  await poll('its cgroup is gone', 20_000, async () => {
+    const stay = cgroupsOf(host.state);
+    return stay.length === 0 ? { is: true } : { not: stay.join(' ') };
+  });
+});
 
 test("a guest is held while the host's disk is full, the status says so, and it goes on with room", async (t) => {
   const host = new TestHost({ flags: ['--managed-network', 'none'] });

@@ -1,6 +1,7 @@
 import { createHash } from 'node:crypto';
 import { lstatSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
+import { cgroupsOf } from '../support/cgroups.ts';
 import type { TestHost } from '../support/daemon.ts';
 
 /** What is there, a line a thing; a thing that is there twice is there twice. */
@@ -41,6 +42,7 @@ export async function look(host: TestHost, aliases: Aliases): Promise<Seen> {
       .filter((line) => line.includes(host.directory))
       .map((line) => `mount ${line}`),
     ...loopDevices(host.directory),
+    ...cgroupsOf(host.state).map((path) => `cgroup ${path.replace(/\/flintlock-[a-z2-7]{4}/, '/flintlock-INSTANCE')}`),
   ];
   return lines.map((line) => withAliases(line, { ...aliases, [host.directory]: 'HOST' })).toSorted();
 }

@@ -18,6 +18,7 @@ import {
   type MicroVMStatus,
   MicroVMStatus_MicroVMState,
 } from '../../src/gen/types/microvm_pb.ts';
+import { removeCgroups } from './cgroups.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const DEMO = `${ROOT}/.cache/images/demo`;
@@ -323,6 +324,7 @@ export class TestHost {
     await this.kill9();
     await this.#killAll();
     this.#holder?.kill('SIGKILL');
+    await removeCgroups(this.state);
     rmSync(this.directory, { recursive: true, force: true });
   }
 

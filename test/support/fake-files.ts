@@ -45,5 +45,7 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     copy: unexpected('copy'),
     watch: unexpected('watch'),
     punch: unexpected('punch'),
+    overwrite: unexpected('overwrite'),
+    removeDirectory: unexpected('removeDirectory'),
   };
 }

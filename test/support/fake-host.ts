@@ -33,6 +33,7 @@ import {
   type Caller,
   FAKE_CIDR,
   FakeWorld,
+  fakeCgroups,
   fakeCidata,
   fakeFiles,
   fakeImages,
@@ -327,9 +328,11 @@ export class FakeHost {
       log,
       faults,
     });
+    const cgroups = fakeCgroups(world, life);
     const ports = {
       names,
       files,
+      cgroups,
       images,
       volumes,
       network: fakedNetwork,
@@ -364,6 +367,7 @@ export class FakeHost {
       names,
       files,
       processes: fakeProcesses(world, life),
+      cgroups,
       network: fakedNetwork,
       vmms: [vmm],
       ledger,

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
+import type { Cgroups } from '../../src/ports/cgroups.ts';
 import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
@@ -66,6 +67,7 @@ export class FakeWorld {
   /** What leads guests to the metadata service. */
   readonly ways = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
+  readonly cgroups = new Set<string>();
   /** Every call, in order: `tap`, `undo tap`, … */
   readonly calls: string[] = [];
   /** How often each thing came to be. */
@@ -151,7 +153,16 @@ export class FakeWorld {
   /** The host is booted anew: what was not on its disk is gone. No daemon lives meanwhile. */
   boot(): void {
     this.bootId = `${this.bootId}+`;
-    for (const one of [this.processes, this.interfaces, this.tables, this.guards, this.ports, this.rules, this.ways])
+    for (const one of [
+      this.processes,
+      this.cgroups,
+      this.interfaces,
+      this.tables,
+      this.guards,
+      this.ports,
+      this.rules,
+      this.ways,
+    ])
       one.clear();
     this.leaseListeners.clear();
     this.forwards = false;
@@ -193,7 +204,7 @@ export class FakeWorld {
   thingsOf(uid: string): readonly string[] {
     const tail = uid.slice(-6).toLowerCase();
     return [
-      ...[...this.paths.keys()].filter((path) => path.includes(uid)),
+      ...[...this.paths.keys(), ...this.cgroups].filter((path) => path.includes(uid)),
       ...[...this.interfaces.keys(), ...this.guards].filter((name) => name.includes(tail)),
       ...this.ports,
       ...this.ways,
@@ -235,6 +246,8 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     copy: unexpected('copy'),
     watch: unexpected('watch'),
     punch: unexpected('punch'),
+    overwrite: unexpected('overwrite'),
+    removeDirectory: unexpected('removeDirectory'),
   };
 }
 
@@ -468,6 +481,9 @@ export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
     start: () => {
       throw new Error('unexpected: start');
     },
+    moveInto: () => {
+      throw new Error('unexpected: moveInto');
+    },
     async inspect({ pid }) {
       const process = world.processes.get(pid);
       return process && infoOf(process);
@@ -486,6 +502,30 @@ export function fakeProcesses(world: FakeWorld, caller: Caller): Processes {
     ended: async () => undefined,
     bootId: async () => world.bootId,
     oomCounter: async () => undefined,
+  };
+}
+
+export function fakeCgroups(world: FakeWorld, caller: Caller): Cgroups {
+  const signal = new AbortController().signal;
+  return {
+    of: (uid, { memoryInMb }) => [
+      { parent: '/cgroups/ours', directory: `/cgroups/ours/${uid}`, set: { max: String(memoryInMb) }, enable: [] },
+    ],
+    make: (intents, limited) =>
+      world.act(caller, 'cgroup', limited, () => {
+        for (const { directory } of intents) {
+          if (!world.cgroups.has(directory)) world.come(caller, 'cgroup', directory);
+          world.cgroups.add(directory);
+        }
+      }),
+    remove: (intents) =>
+      world.act(caller, 'undo cgroup', signal, () => {
+        for (const { directory } of intents) world.cgroups.delete(directory);
+      }),
+    async list() {
+      await turn();
+      return [...world.cgroups].map((directory) => ({ parent: '/cgroups/ours', directory }));
+    },
   };
 }
 
@@ -544,6 +584,7 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
     info: async () =>
       world.available ? info : { ...info, available: false, unavailableReason: 'it is not installed; install it' },
     check: () => world.violations,
+    needs: ({ vcpu, memoryInMb }) => ({ memoryInMb: memoryInMb + 100, tasks: vcpu + 10 }),
     start: (config, signal) =>
       world.act(caller, 'vmm', signal, () => {
         const [pid] = world.vmmsOf(config.uid);

@@ -36,9 +36,11 @@ function plant(host: FakeHost, uid: string): readonly string[] {
     master: '',
   });
   world.tables.add('inet flintlock_abcd_planted');
+  world.cgroups.add('/cgroups/ours/01ARZ3NDEKTSV4RRFFQ69G5FAV');
   const byDirectory = world.startProcess([VMM_PROGRAM, '-name', '/state/vm/by-hand']);
   return [
     `process ${byDirectory.identity.pid}`,
+    'cgroup /cgroups/ours/01ARZ3NDEKTSV4RRFFQ69G5FAV',
     'interface flabcdplanted',
     'interface renamed',
     'firewall-table inet flintlock_abcd_planted',
@@ -97,6 +99,7 @@ describe('told to mend', () => {
     expect(report.leaked).toEqual([]);
     expect(host.world.calls).toEqual([
       'fix process',
+      'undo cgroup',
       'fix interface flabcdplanted',
       'fix interface renamed',
       'fix interface inet flintlock_abcd_planted',

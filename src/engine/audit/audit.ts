@@ -128,6 +128,7 @@ function withoutNested(leaked: readonly Thing[]): Thing[] {
 /** Processes first: what they hold open can then be removed. */
 const RANK: Record<Thing['kind'], number> = {
   process: 0,
+  cgroup: 1,
   interface: 1,
   'firewall-table': 2,
   'routing-rule': 2,
@@ -139,7 +140,11 @@ const RANK: Record<Thing['kind'], number> = {
 };
 const order = (things: readonly Thing[]): Thing[] => things.toSorted((a, b) => RANK[a.kind] - RANK[b.kind]);
 
-async function undo({ processes, network, files, names }: AuditDeps, thing: Thing, signal: AbortSignal): Promise<void> {
+async function undo(
+  { processes, cgroups, network, files, names }: AuditDeps,
+  thing: Thing,
+  signal: AbortSignal,
+): Promise<void> {
   switch (thing.kind) {
     case 'process': {
       const isSame = (argv: readonly string[]): boolean => argv.join('\0') === thing.argv.join('\0');
@@ -147,6 +152,8 @@ async function undo({ processes, network, files, names }: AuditDeps, thing: Thin
         await processes.ended(thing.identity, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
       return;
     }
+    case 'cgroup':
+      return cgroups.remove([{ parent: thing.parent, directory: thing.name }], signal);
     case 'interface':
     case 'firewall-table':
       return network.removeInterface(thing.name, signal);

@@ -1,11 +1,13 @@
 import {
   aliasPrefix,
+  cgroupName,
   interfacePrefix,
   macvtapRoutingTable,
   type Names,
   routingTable,
   tableName,
 } from '../../domain/names.ts';
+import type { Cgroups } from '../../ports/cgroups.ts';
 import type { Files, Processes } from '../../ports/host.ts';
 import type { MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
@@ -16,6 +18,7 @@ export interface EnumerateDeps {
   readonly names: Names;
   readonly files: Files;
   readonly processes: Processes;
+  readonly cgroups: Cgroups;
   readonly network: Network & MetadataPaths;
   readonly vmms: readonly Vmm[];
   /** The uid of every microVM that is remembered. */
@@ -30,6 +33,7 @@ export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promi
   const { names } = deps;
   const lists = await Promise.all([
     processes(deps),
+    cgroups(deps),
     interfaces(deps, signal),
     tables(deps, signal),
     rules(deps, signal),
@@ -53,6 +57,11 @@ async function processes({ names, processes, vmms, uids }: EnumerateDeps): Promi
     const { pid, startTime, bootId, argv } = p;
     return [{ kind: 'process', name: String(pid), detail, identity: { pid, startTime, bootId }, argv }];
   });
+}
+
+async function cgroups({ cgroups, names }: EnumerateDeps): Promise<Thing[]> {
+  const detail = `in a cgroup ${cgroupName(names)}, named after this instance`;
+  return (await cgroups.list()).map(({ parent, directory }) => ({ kind: 'cgroup', name: directory, parent, detail }));
 }
 
 async function interfaces({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {

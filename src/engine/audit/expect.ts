@@ -95,7 +95,8 @@ export function expect(
         break;
       }
       case 'vmm': {
-        const { config } = entry.intent as unknown as VmmIntent;
+        const { config, cgroups = [] } = entry.intent as unknown as VmmIntent;
+        for (const { directory } of cgroups) add('cgroup', directory);
         const process = made ? (entry.result as unknown as StepResults['vmm']).process : undefined;
         add('process', process ? String(process.pid) : `of ${config.uid}`);
         break;

@@ -6,6 +6,7 @@ export type Thing = Readonly<
   | { kind: 'interface'; name: string; detail: string }
   | { kind: 'firewall-table'; name: string; detail: string }
   | { kind: 'routing-rule'; name: string; detail: string; routes: number }
+  | { kind: 'cgroup'; name: string; detail: string; parent: string }
   | { kind: 'mount' | 'loop-device'; name: string; detail: string }
   | { kind: 'file' | 'directory' | 'socket'; name: string; detail: string }
 >;

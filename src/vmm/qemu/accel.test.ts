@@ -20,6 +20,8 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     copy: none,
     watch: none,
     punch: none,
+    overwrite: none,
+    removeDirectory: none,
     read: async (path) => {
       const text = contents[path];
       return text === undefined ? undefined : Buffer.from(text);

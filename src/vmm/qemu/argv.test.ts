@@ -29,7 +29,8 @@ describe('what confines QEMU', () => {
   const argv = qemuArgv(config, machine, 'quiet');
 
   test('it can gain no rights, has its sandbox on and becomes the user of this microVM', () => {
-    expect(argv.slice(0, 3)).toEqual(['setpriv', '--no-new-privs', 'qemu-system-x86_64']);
+    const bounding = '--bounding-set=-all,+net_admin,+dac_override,+setuid,+setgid';
+    expect(argv.slice(0, 4)).toEqual(['setpriv', '--no-new-privs', bounding, 'qemu-system-x86_64']);
     expect(valuesOf(argv, '-sandbox')).toEqual(['on,obsolete=deny,spawn=deny,resourcecontrol=deny']);
     expect(valuesOf(argv, '-runas')).toEqual(['70001:70001']);
     expect(argv).toContain('-no-user-config');

@@ -12,10 +12,17 @@ export interface Machine {
 const SERIAL_BYTES = 20;
 
 /**
+ * What QEMU can have of root's capabilities before it becomes another user, and loses those too: to plug itself into
+ * taps and open what is root's alone, and to change its user.
+ */
+const CAPABILITIES = '-all,+net_admin,+dac_override,+setuid,+setgid';
+
+/**
  * The whole command line that starts a microVM. QEMU begins as root, opens
  * taps, disks and sockets, and then becomes the microVM's own user; setpriv
  * takes away before that all ways to gain rights by a program, which QEMU's
- * own `elevateprivileges=deny` cannot do together with `-runas`.
+ * own `elevateprivileges=deny` cannot do together with `-runas`, and most of
+ * root's capabilities.
  *
  * @param cmdline - the kernel's, merged
  */
@@ -25,6 +32,7 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
   return [
     'setpriv',
     '--no-new-privs',
+    `--bounding-set=${CAPABILITIES}`,
     binary,
     ...['-name', name],
     ...['-machine', `microvm,acpi=${acpi ? 'on' : 'off'}`],

@@ -41,7 +41,11 @@ export async function launch(
   await removeSockets(config, deps);
   const errorsFrom = await lengthOf(deps.files, vmmLog(config));
   const bootedAt = await lengthOf(deps.files, consoleLog(config));
-  const { identity, exited } = await deps.processes.start(argv, { log: vmmLog(config), open: openNodes(config) });
+  const { identity, exited } = await deps.processes.start(argv, {
+    log: vmmLog(config),
+    open: openNodes(config),
+    cgroups: config.cgroups ?? [],
+  });
   const running = new Running(config, identity, machine.accelerator, deps, {
     exited,
     errorsFrom,

@@ -99,7 +99,10 @@ describe('a guest', () => {
     expect(status).toMatch(/^Gid:\t77001\t77001\t77001\t77001$/m);
     expect(status).toMatch(/^NoNewPrivs:\t1$/m);
     expect(status).toMatch(/^Seccomp:\t2$/m);
-    expect(status).toMatch(/^CapEff:\t0+$/m);
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
+      expect(status).toMatch(new RegExp(`^${set}:\\t0+$`, 'm'));
+    // CAP_DAC_OVERRIDE, CAP_SETGID, CAP_SETUID and CAP_NET_ADMIN, of use to root alone.
+    expect(status).toMatch(/^CapBnd:\t00000000000010c2$/m);
     expect(status).toMatch(/^Groups:\s*(77001)?\s*$/m);
     expect(running.accelerator).toBe((await qemu.info()).accelerator);
     await qemu.stop(bed.config, running.process, soon());
@@ -178,7 +181,7 @@ test('a guest is held while its disk is full on the host, and goes on when there
   const grow = ['nsenter', '--target', pid, '--mount', '--', 'mount', '-o', 'remount,size=16m', small] as const;
   await run([...grow], { signal: soon(), timeoutMs: 10_000 });
   await bed.until(/tiny-guest: filled/);
-  expect(running.guest).toBe('running');
+  await expect.poll(() => running.guest, { timeout: 10_000 }).toBe('running');
   await qemu.stop(config, running.process, soon());
 });
 

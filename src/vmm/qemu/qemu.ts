@@ -11,6 +11,7 @@ import { endOf, NO_EXIT, unavailable } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
+import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
 import type { Running } from './running.ts';
 
@@ -95,6 +96,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     const [info] = (await files.stat(vmmLog(config))) ? await processes.find(isOf(config)) : [];
     if (info) {
       log.info('A QEMU of this microVM runs already and is taken over', { uid: config.uid, pid: info.pid });
+      await processes.moveInto(info.pid, config.cgroups ?? []); // perhaps it came no further than its start
       return keep(await takeOver(config, info, deps, signal));
     }
     const why = await obstacle();
@@ -121,6 +123,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     },
 
     check: (spec, words) => violationsOf(spec, machine(spec.providerOptions), words),
+
+    needs: (config) => needsOf(config, acceleration.accelerator),
 
     async start(config, signal) {
       // Two at once would both find no process.

@@ -84,6 +84,7 @@ async function tickUntil(holds: () => boolean): Promise<void> {
 
 const argv = (): readonly string[] => qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi: true }, '').slice(2);
 const processes: Processes = {
+  moveInto: async () => undefined,
   start: () => Promise.reject(new Error('not here')),
   inspect: async () =>
     alive ? ({ ...identity, argv: argv(), exe: '', zombie: false } satisfies ProcessInfo) : undefined,
