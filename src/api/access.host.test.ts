@@ -209,6 +209,34 @@ test('client certificates: of our CA alone, and not one that has run out', async
   expect((await ask(...as(web))).out).toContain('is not signed by a CA that is trusted here');
 });
 
+test('a client certificate is judged at each connection: no session is resumed', async () => {
+  const ca = new Authority();
+  const api = await startApi({}, { tls: new Changing({ ...ca.issue('host'), clientCa: ca.own.cert }) });
+  const { cert, key } = ca.issue('web');
+  const dial = async (session?: Buffer) => {
+    const options = {
+      port: portOf(api.grpc),
+      ca: ca.own.cert,
+      ALPNProtocols: ['h2'],
+      servername: 'localhost',
+      cert,
+      key,
+    };
+    const socket = connectTls({ ...options, ...(session && { session }) });
+    let last: Buffer | undefined;
+    socket.on('session', (one: Buffer) => {
+      last = one;
+    });
+    socket.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0');
+    await once(socket, 'data'); // after the tickets, if there are any
+    const reused = socket.isSessionReused();
+    socket.destroy();
+    return { reused, session: last };
+  };
+  const first = await dial();
+  expect((await dial(first.session)).reused).toBe(false);
+});
+
 test('a new certificate is served at once, and no stream is dropped for it', async () => {
   const ca = new Authority();
   const { watch, seen } = quietWatch();

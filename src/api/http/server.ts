@@ -30,6 +30,15 @@ export interface HttpOptions {
   readonly caller: CurrentCaller;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
+  readonly patience?: Patience;
+}
+
+/** In milliseconds. */
+export interface Patience {
+  /** From a request's first byte to the last of its headers. */
+  readonly headersMs: number;
+  /** How often Node looks for those that are late. */
+  readonly lookMs: number;
 }
 
 /** As for gRPC: larger is 413 with the code RESOURCE_EXHAUSTED. */
@@ -38,10 +47,7 @@ const MAX_BODY_BYTES = 4 << 20;
 const MAX_PARAMETER = 4_096;
 /** From a request's first byte to its last. */
 const REQUEST_TIMEOUT_MS = 30_000;
-/** To the last byte of its headers. */
-const HEADERS_TIMEOUT_MS = 10_000;
-/** How often Node looks for those that are late. */
-const LOOK_MS = 2_000;
+const PATIENCE: Patience = { headersMs: 10_000, lookMs: 2_000 };
 
 /** HTTP/1.1 with JSON. */
 export class HttpServer {
@@ -72,10 +78,11 @@ export class HttpServer {
   }
 
   #server(): Server {
+    const { headersMs, lookMs } = this.#options.patience ?? PATIENCE;
     const timeouts = {
       requestTimeout: REQUEST_TIMEOUT_MS,
-      headersTimeout: HEADERS_TIMEOUT_MS,
-      connectionsCheckingInterval: LOOK_MS,
+      headersTimeout: headersMs,
+      connectionsCheckingInterval: lookMs,
     };
     return createServer(timeouts, (request, response) => {
       response.on('error', (error) => this.#options.log.debug('an HTTP answer failed', { error: error.message }));
