@@ -5,6 +5,8 @@ export interface Caller {
   /** The address that it calls from, or `unix`. */
   readonly from: string;
   readonly access: Access;
+  /** What this call is named by in the log and in its answer. */
+  readonly request?: string;
   /** The one namespace that it knows of; absent: all of them, and the host. */
   readonly namespace?: string;
   /** Aborts with a Fault once it may not call any more: its streams end. */

@@ -47,10 +47,8 @@ test.each(['', '.', '..', 'a/b', '../x', 'a b', 'a\0', '-x', '.x', 'x.', 'é', '
 test('what a FAT disk cannot tell apart, and what is no base64, is refused by its key', () => {
   expect(wrongIn({ Key: '', key: '' })).toEqual([expect.stringMatching(/^metadata\[key\]: differs from "Key"/)]);
   expect(wrongIn({ 'user-data': '#!/bin/sh\n', other: 'x' })).toEqual([
-    expect.stringMatching(
-      /^metadata\[user-data\]: "#!\/bin\/sh.*is no base64: encode it, e\.g\. with `base64 -w0 FILE`$/s,
-    ),
-    expect.stringMatching(/^metadata\[other\]: "x" is no base64/),
+    'metadata[user-data]: is no base64: encode it, e.g. with `base64 -w0 FILE`',
+    'metadata[other]: is no base64: encode it, e.g. with `base64 -w0 FILE`',
   ]);
 });
 

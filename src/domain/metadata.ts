@@ -68,7 +68,8 @@ export function checkMetadata(
       total += key.length + bytes;
       if (key === 'meta-data' && bytes > MAX_META_DATA_BYTES)
         bad(field, `has ${bytes} bytes: at most ${MAX_META_DATA_BYTES}; what is longer belongs in user-data`);
-    } else bad(field, `"${shorten(value)}" is no base64: encode it, e.g. with \`base64 -w0 FILE\``);
+      // What it is may be a secret: it is not quoted.
+    } else bad(field, 'is no base64: encode it, e.g. with `base64 -w0 FILE`');
   }
   if (total > MAX_METADATA_BYTES)
     bad('metadata', `has ${total} bytes, decoded and with its keys: at most ${MAX_METADATA_BYTES}`);

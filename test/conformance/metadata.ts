@@ -230,7 +230,7 @@ export const metadata: Group = {
       row: 'metadata/no-base64',
       spec: withMetadata({ color: 'green!' }),
       field: 'metadata[color]',
-      words: '"green!" is no base64',
+      words: 'is no base64',
     },
     {
       row: 'metadata/more-than-the-limit',

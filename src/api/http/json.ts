@@ -49,7 +49,12 @@ export function messageOf<S extends DescMessage>(desc: S, body: unknown): Messag
   }
 }
 
-const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause));
+/** Without the piece of the body that V8 quotes: it may be a secret of the guest's. */
+const reasonOf = (cause: unknown): string =>
+  (cause instanceof Error ? cause.message : String(cause)).replace(
+    /, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON$/s,
+    ': it is no valid JSON',
+  );
 const short = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text).replace(/\p{Cc}/gu, '?');
 
 export function sendMessage<S extends DescMessage>(
