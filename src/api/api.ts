@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import { guardServices } from '../service/guarded.ts';
 import type { Services } from '../service/services.ts';
+import type { CallMeter } from './call-meter.ts';
 import { CurrentCaller } from './current-caller.ts';
 import { dropin } from './dropin/services.ts';
 import type { Endpoint } from './endpoint.ts';
@@ -17,6 +18,7 @@ import { native } from './native/services.ts';
 import { type MetricsText, metricsRoute } from './ops/metrics-route.ts';
 import { opsRoutes, type Readiness } from './ops/routes.ts';
 import { RareLog } from './rare-log.ts';
+import { withRequest } from './request-id.ts';
 import type { TlsSource } from './tls.ts';
 import { type Token, tokenGate } from './token-gate.ts';
 
@@ -31,6 +33,10 @@ export interface ApiOptions {
   readonly tokens?: () => readonly Token[];
   /** In Prometheus' text format; absent: there is no /metrics. */
   readonly metrics?: MetricsText;
+  /** Told of each call that has ended. */
+  readonly calls?: CallMeter;
+  /** Absent: nobody else asks who calls. */
+  readonly caller?: CurrentCaller;
   /** A quiet stream of events over HTTP says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
 }
@@ -54,19 +60,21 @@ const GRACE_MS = 300;
 /** After it was told to end, the rest is cut off. */
 const CUT_MS = 1_000;
 
-export function createApi({ services, log, clock, ready, metrics, tls, tokens, keepAliveMs }: ApiOptions): Api {
+export function createApi(options: ApiOptions): Api {
+  const { services, clock, ready, metrics, tls, tokens, keepAliveMs } = options;
+  const { calls = () => undefined, caller = new CurrentCaller() } = options;
+  const log = withRequest(options.log, caller.get);
   const stop = new AbortController();
-  const caller = new CurrentCaller();
   const rare = new RareLog(log, clock);
   const gate: Gate = tokens ? tokenGate(tokens, { clock, rare }) : openGate;
-  const door = { log, rare, gate, caller, ...(tls && { tls }) };
+  const door = { log, rare, clock, gate, caller, calls, ...(tls && { tls }) };
   // No surface gets the services themselves.
   const guarded = guardServices(services, caller.get, { log, clock });
   const surface = native(guarded);
   const today = dropin(guarded);
   const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc], stopped: stop.signal });
-  const options = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
-  const ours = [nativeRoutes, imageRoutes].map((routes) => routes(options));
+  const routing = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
+  const ours = [nativeRoutes, imageRoutes].map((routes) => routes(routing));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
   const http = new HttpServer({ ...door, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;

@@ -13,6 +13,11 @@ export class CurrentCaller {
     return this.#storage.run(caller, work);
   }
 
+  /** What goes on by itself, when the call has long ended, is nobody's. */
+  outside<T>(work: () => T): T {
+    return this.#storage.exit(work);
+  }
+
   /** Undefined outside of a call. */
   readonly get = (): Caller | undefined => this.#storage.getStore();
 }

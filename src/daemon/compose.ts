@@ -1,7 +1,9 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { createApi } from '../api/api.ts';
+import { CurrentCaller } from '../api/current-caller.ts';
 import type { Endpoint } from '../api/endpoint.ts';
 import type { ListenOptions } from '../api/listen.ts';
+import { withRequest } from '../api/request-id.ts';
 import { createUlids } from '../base/ulid.ts';
 import { limitsOf } from '../domain/admission.ts';
 import { CONSOLE_TAIL_BYTES } from '../domain/console.ts';
@@ -134,7 +136,9 @@ export interface Daemon {
 }
 
 /** Where adapters meet ports: the one place that knows them all. */
-export async function compose(config: Config, version: string, opened: Opened, log: Log): Promise<Daemon> {
+export async function compose(config: Config, version: string, opened: Opened, plainLog: Log): Promise<Daemon> {
+  const caller = new CurrentCaller();
+  const log = withRequest(plainLog, caller.get);
   const { names, store, ledger, database, network } = opened;
   const metrics = new Metrics({ version, clock, log });
   const faults = metrics.acts(opened.faults);
@@ -213,8 +217,9 @@ export async function compose(config: Config, version: string, opened: Opened, l
 
   const progress = new ProgressBoard();
   const wake = {
-    wake: (uid: Uid): void => scheduler.wake(uid),
-    interrupt: (uid: Uid): void => scheduler.interrupt(uid),
+    // The work goes on for as long as it takes, for whatever was asked later too: it is no call's.
+    wake: (uid: Uid): void => caller.outside(() => scheduler.wake(uid)),
+    interrupt: (uid: Uid): void => caller.outside(() => scheduler.interrupt(uid)),
   };
   const maximumRetry = config['maximum-retry'];
   const reports = new GuestReports({ store, files, clock, log, consolePath });
@@ -314,6 +319,8 @@ export async function compose(config: Config, version: string, opened: Opened, l
     ...(tls && { tls }),
     ...(tokens && { tokens: tokens.current }),
     metrics: () => metrics.text(),
+    calls: metrics.call,
+    caller,
     ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
   });
 

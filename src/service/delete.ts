@@ -1,10 +1,11 @@
+import type { Uid } from '../domain/microvm.ts';
 import { deleting } from '../domain/transitions.ts';
 import type { ServiceContext } from './context.ts';
 import { find } from './find.ts';
 import type { Target } from './services.ts';
 
 /** Marks a microVM as deleted, durably. A create under way is interrupted; a second delete does not interrupt the first. */
-export function remove({ store, clock, wake }: ServiceContext, target: Target): void {
+export function remove({ store, clock, wake }: ServiceContext, target: Target): { readonly uid: Uid } {
   const { uid } = find(store, target, false);
   let isFirst = false;
   store.update(uid, (vm) => {
@@ -14,4 +15,5 @@ export function remove({ store, clock, wake }: ServiceContext, target: Target): 
   });
   if (isFirst) wake.interrupt(uid);
   else wake.wake(uid);
+  return { uid };
 }

@@ -37,8 +37,9 @@ function house(caller: Partial<Caller> | undefined) {
     update: async ({ target }) => find(target, { showDeleted: false }),
     planUpdate: async ({ target }) => ({ vm: await find(target, { showDeleted: false }), plan: [] }),
     delete: async (target) => {
-      await find(target, { showDeleted: false });
+      const vm = await find(target, { showDeleted: false });
       asked.push('delete');
+      return vm;
     },
     list: async ({ namespace }) => {
       asked.push(`list ${namespace}`);
@@ -213,4 +214,12 @@ test('a stream ends when its caller is turned out', async () => {
   await events.next();
   end.abort(new Fault('unauthenticated', 'withdrawn'));
   await expect(events.next()).rejects.toMatchObject({ kind: 'unauthenticated' });
+});
+
+test('what was asked for by name is told with its uid, and a flood of letters with few of them', async () => {
+  const { guarded, log } = house({});
+  await guarded.delete({ namespace: 'default', id: 'web' });
+  await guarded.get({ id: 'x'.repeat(1_000_000) }, { showDeleted: false }).catch(() => {});
+  expect(log.lines[0]?.fields).toMatchObject({ vm: 'default/web', uid: SAMPLE_UID, result: 'done' });
+  expect(JSON.stringify(log.lines[1]).length).toBeLessThan(1_000);
 });

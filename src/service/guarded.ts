@@ -1,5 +1,6 @@
 import type { Caller } from '../domain/caller.ts';
 import { Fault } from '../domain/fault.ts';
+import { shorten } from '../domain/labels.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import { notFound } from './find.ts';
@@ -107,65 +108,77 @@ export function guardServices(
       act(
         'create microVM',
         'changes',
-        { vm: `${draft.namespace || 'default'}/${draft.id}` },
+        named(draft),
         (caller) => {
           only('create', caller, draft.namespace || 'default');
           return services.create(draft, withKeys(caller, options));
         },
-        ({ uid }) => ({ uid }),
+        uidOf,
       ),
     planCreate: (draft, options) =>
-      act('plan to create microVM', 'reads', { vm: `${draft.namespace || 'default'}/${draft.id}` }, (caller) => {
+      act('plan to create microVM', 'reads', named(draft), (caller) => {
         only('create', caller, draft.namespace || 'default');
         return services.planCreate(draft, withKeys(caller, options));
       }),
     update: (request) =>
-      act('update microVM', 'changes', { vm: nameOf(request.target) }, async (caller) => {
-        await mustSee(caller, request.target);
-        return services.update(request);
-      }),
+      act(
+        'update microVM',
+        'changes',
+        named(request.target),
+        async (caller) => {
+          await mustSee(caller, request.target);
+          return services.update(request);
+        },
+        uidOf,
+      ),
     planUpdate: (request) =>
-      act('plan to update microVM', 'reads', { vm: nameOf(request.target) }, async (caller) => {
+      act('plan to update microVM', 'reads', named(request.target), async (caller) => {
         await mustSee(caller, request.target);
         return services.planUpdate(request);
       }),
     get: (target, options) =>
-      act('get microVM', 'reads', { vm: nameOf(target) }, async (caller) => {
+      act('get microVM', 'reads', named(target), async (caller) => {
         await mustSee(caller, target);
         return services.get(target, options);
       }),
     delete: (target) =>
-      act('delete microVM', 'changes', { vm: nameOf(target) }, async (caller) => {
-        await mustSee(caller, target);
-        return services.delete(target);
-      }),
+      act(
+        'delete microVM',
+        'changes',
+        named(target),
+        async (caller) => {
+          await mustSee(caller, target);
+          return services.delete(target);
+        },
+        uidOf,
+      ),
     list: (request) =>
-      act('list microVMs', 'reads', { namespace: request.namespace }, async (caller) =>
+      act('list microVMs', 'reads', { namespace: shorten(request.namespace) }, async (caller) =>
         services.list({ ...request, namespace: only('list', caller, request.namespace) }),
       ),
     watch: (request, signal) =>
-      flow('watch microVMs', 'reads', { namespace: request.namespace }, signal, (caller, ended) => {
+      flow('watch microVMs', 'reads', { namespace: shorten(request.namespace) }, signal, (caller, ended) => {
         const namespace = only('watch', caller, request.namespace);
         const events = services.watch({ ...request, namespace }, ended);
         return caller.namespace === undefined ? events : withoutRhythm(events);
       }),
     wait: (request, signal) =>
-      act('wait for microVM', 'reads', { vm: request.uid, until: request.until }, async (caller) => {
+      act('wait for microVM', 'reads', { ...named(request), until: request.until }, async (caller) => {
         await mustSee(caller, request);
         return services.wait(request, limited(caller, signal));
       }),
     power: (verb, request, signal) =>
-      act(`${verb} microVM`, 'changes', { vm: request.uid }, async (caller) => {
+      act(`${verb} microVM`, 'changes', named(request), async (caller) => {
         await mustSee(caller, request);
         return services.power(verb, request, limited(caller, signal));
       }),
     readConsole: (request, signal) =>
-      flow('read console', 'reads', { vm: request.uid }, signal, async function* (caller, ended) {
+      flow('read console', 'reads', named(request), signal, async function* (caller, ended) {
         await mustSee(caller, request);
         yield* services.readConsole(request, ended);
       }),
     attachConsole: (request, typed, signal) =>
-      flow('attach to console', 'changes', { vm: request.uid }, signal, async function* (caller, ended) {
+      flow('attach to console', 'changes', named(request), signal, async function* (caller, ended) {
         await mustSee(caller, request);
         yield* services.attachConsole(request, typed, ended);
       }),
@@ -181,12 +194,12 @@ export function guardServices(
         return services.listImages();
       }),
     pullImage: (request, signal) =>
-      flow('pull image', 'changes', { image: request.reference }, signal, (caller, ended) => {
+      flow('pull image', 'changes', { image: shorten(request.reference) }, signal, (caller, ended) => {
         mustHaveHost('pull an image', caller);
         return services.pullImage(request, ended);
       }),
     removeImage: (image) =>
-      act('remove image', 'changes', { image }, async (caller) => {
+      act('remove image', 'changes', { image: shorten(image) }, async (caller) => {
         mustHaveHost('remove an image', caller);
         return services.removeImage(image);
       }),
@@ -223,7 +236,10 @@ async function* withoutRhythm<T extends { readonly type: string; readonly cursor
 const withKeys = ({ namespace }: Caller, options: CreateOptions): CreateOptions =>
   namespace === undefined ? options : { ...options, keysOf: namespace };
 
-const nameOf = ({ uid, namespace, id }: Target): string => uid || `${namespace || 'default'}/${id ?? ''}`;
+/** For the log: the uid where it is known, else the name that it was asked for by. */
+const named = ({ uid, namespace, id }: Target): object =>
+  uid ? { uid: shorten(uid) } : { vm: shorten(`${namespace || 'default'}/${id ?? ''}`) };
+const uidOf = ({ uid }: { readonly uid: string }): object => ({ uid });
 
 const resultOf = (error: unknown): string =>
   error instanceof Fault

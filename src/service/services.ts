@@ -145,7 +145,8 @@ export interface Services {
   update(request: UpdateRequest): Promise<MicroVmView>;
   planUpdate(request: UpdateRequest): Promise<PlannedVm>;
   get(target: Target, options: { readonly showDeleted: boolean }): Promise<MicroVmView>;
-  delete(target: Target): Promise<void>;
+  /** @returns what the name was that of */
+  delete(target: Target): Promise<{ readonly uid: string }>;
   list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;
   watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchedEvent>;
   wait(

@@ -113,7 +113,7 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
     update: async ({ target }) => find(target),
     planUpdate: async ({ target }) => ({ vm: find(target), plan: ['labels: set app=web'] }),
     get: async (target) => find(target),
-    delete: async (target) => void find(target),
+    delete: async (target) => find(target),
     list: async () => ({ vms: [sampleVm()], nextPageToken: '' }),
     async *watch() {
       yield { type: 'ADDED' as const, vm: sampleVm(), cursor: 'e.1', at: 1_700_000_000_000 };

@@ -521,7 +521,14 @@ test('AttachConsole goes both ways at once, and its first message names the cons
 
 test('a connection that says nothing is hung up on, one that greets is not', async () => {
   const log = memoryLog();
-  const door = { log, rare: new RareLog(log, clock), gate: openGate, caller: new CurrentCaller() };
+  const door = {
+    log,
+    clock,
+    rare: new RareLog(log, clock),
+    gate: openGate,
+    caller: new CurrentCaller(),
+    calls: () => {},
+  };
   const server = new GrpcServer({ ...door, services: [], stopped: new AbortController().signal, greetingMs: 100 });
   onTestFinished(() => server.destroy());
   const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });

@@ -14,16 +14,21 @@ import {
   createContextKey,
   createContextValues,
   type Interceptor,
+  type StreamRequest,
+  type UnaryRequest,
 } from '@connectrpc/connect';
 import type { UniversalServerRequest } from '@connectrpc/connect/protocol';
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
+import { type CallMeter, codeName, UNKNOWN } from '../call-meter.ts';
 import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { Front } from '../front.ts';
 import { callerOf, type Gate, OPEN_CALL, type Peer } from '../gate.ts';
 import type { ListenOptions } from '../listen.ts';
 import type { RareLog } from '../rare-log.ts';
+import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
@@ -39,6 +44,8 @@ export interface GrpcOptions {
   readonly rare: RareLog;
   readonly gate: Gate;
   readonly caller: CurrentCaller;
+  readonly calls: CallMeter;
+  readonly clock: Clock;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
   /** Ends the calls that are under way; aborted with a ConnectError. */
@@ -133,8 +140,17 @@ export class GrpcServer {
 
 const REFUSED = createContextKey<ConnectError | undefined>(undefined, { description: 'why the gate refused' });
 
+/** How a call went, as far as it is known. */
+interface Outcome {
+  /** Set by what ran the verb. */
+  code?: Code;
+  /** Of gRPC: they hold the code once the answer is whole. */
+  trailer?: Headers;
+}
+const OUTCOME = createContextKey<Outcome>({}, { description: 'how the call went' });
+
 /** connect's adapter for Node, but a request that it cannot even read does not end the daemon, and its log is ours. */
-function handler({ services, log, gate, caller, stopped }: GrpcOptions): Handle {
+function handler({ services, log, gate, caller, calls, clock, stopped }: GrpcOptions): Handle {
   const router = createConnectRouter({
     // Compression costs more than it saves on a host: 2.5k messages a second with it, 20k without.
     acceptCompression: [],
@@ -153,15 +169,26 @@ function handler({ services, log, gate, caller, stopped }: GrpcOptions): Handle 
   for (const one of [...services, healthy, ...reflection([...services, healthy].map(({ desc }) => desc))])
     one.register(router);
   const paths = new Map(router.handlers.map((handle) => [handle.requestPath, handle]));
-  const answer: (...call: Parameters<Handle>) => Promise<void> = async (request, response, peer) => {
-    const path = request.url.split('?', 1)[0] ?? '';
-    const values = createContextValues();
+  const pathOf = ({ url }: Http2ServerRequest): string => url.split('?', 1)[0] ?? '';
+  const answer = async (
+    request: Http2ServerRequest,
+    response: Http2ServerResponse,
+    peer: Peer,
+    outcome: Outcome,
+  ): Promise<void> => {
+    const path = pathOf(request);
+    const values = createContextValues().set(OUTCOME, outcome);
+    const id = requestIdOf(request.headers[REQUEST_ID]);
+    response.setHeader(REQUEST_ID, id);
     let allowed = callerOf(peer);
     try {
       if (path !== OPEN_CALL) allowed = gate({ peer, authorization: request.headers.authorization });
     } catch (error) {
-      values.set(REFUSED, connectError(error, log));
+      const refused = connectError(error, log);
+      outcome.code = refused.code;
+      values.set(REFUSED, refused);
     }
+    allowed = { ...allowed, request: id };
     const handle = paths.get(path);
     if (!handle) return unknownMethod(path, values.get(REFUSED), request, response);
     const universal = universalRequestFromNodeRequest(request, response, undefined, values);
@@ -169,18 +196,37 @@ function handler({ services, log, gate, caller, stopped }: GrpcOptions): Handle 
     const type = request.headers['content-type'] ?? '';
     const body = checkedBody(bytesOf(universal.body), type, handle.method, MAX_MESSAGE_BYTES);
     const answered = await caller.run(allowed, () => handle({ ...universal, body }));
-    if (answered.trailer) mendMessage(answered.trailer);
+    if (answered.trailer) {
+      mendMessage(answered.trailer);
+      outcome.trailer = answered.trailer;
+    }
     await caller.run(allowed, () => universalResponseToNodeResponse(answered, response));
   };
   return (request, response, peer) => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
     response.stream.on('error', (error) => log.debug('a gRPC stream failed', { error: error.message }));
     response.stream.once('finish', () => discardRest(response.stream));
-    answer(request, response, peer).catch((error: unknown) => {
+    const began = clock.now();
+    const outcome: Outcome = {};
+    response.stream.once('close', () => {
+      const method = paths.get(pathOf(request))?.method;
+      const name = method ? `${method.parent.typeName}/${method.name}` : UNKNOWN;
+      const code = method ? codeOf(outcome, response) : codeName(outcome.code ?? Code.Unimplemented);
+      calls({ surface: 'grpc', method: name, code, ms: clock.now() - began });
+    });
+    answer(request, response, peer, outcome).catch((error: unknown) => {
       log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });
       if (!response.stream.destroyed) response.stream.close();
     });
   };
+}
+
+/** A caller that went away before its answer was whole has cancelled it. */
+function codeOf({ code, trailer }: Outcome, { stream, statusCode }: Http2ServerResponse): string {
+  const told = Number(trailer?.get('grpc-status') ?? 0) || (code ?? 0);
+  if (told !== 0) return codeName(told);
+  if (stream.aborted || stream.rstCode !== 0 || !stream.writableFinished) return codeName(Code.Canceled);
+  return codeName(statusCode < 400 ? 0 : Code.Unknown);
 }
 
 /**
@@ -212,20 +258,25 @@ function bytesOf(body: UniversalServerRequest['body']): AsyncIterable<Uint8Array
 
 /** Gives every Fault its code and details, on its way out of any service. */
 function faults(log: Log): Interceptor {
-  async function* mended<T>(messages: AsyncIterable<T>, signal: AbortSignal): AsyncGenerator<T> {
+  const told = (error: unknown, { signal, contextValues }: UnaryRequest | StreamRequest): ConnectError => {
+    const mended = connectError(error, log, signal);
+    contextValues.get(OUTCOME).code = mended.code;
+    return mended;
+  };
+  async function* mended<T>(messages: AsyncIterable<T>, request: UnaryRequest | StreamRequest): AsyncGenerator<T> {
     try {
       yield* messages;
     } catch (error) {
-      throw connectError(error, log, signal);
+      throw told(error, request);
     }
   }
   return (next) => async (request) => {
     try {
       const response = await next(request);
       if (!response.stream) return response;
-      return { ...response, message: mended(response.message, request.signal) };
+      return { ...response, message: mended(response.message, request) };
     } catch (error) {
-      throw connectError(error, log, request.signal);
+      throw told(error, request);
     }
   };
 }

@@ -19,6 +19,8 @@ test('a request whose headers never end is answered 408 and hung up on; one that
     rare: new RareLog(log, clock),
     gate: openGate,
     caller: new CurrentCaller(),
+    calls: () => undefined,
+    clock,
     patience: { headersMs: 100, lookMs: 20 },
   });
   onTestFinished(async () => {

@@ -1,17 +1,20 @@
-import { createServer, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
 import { Code } from '@connectrpc/connect';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Caller } from '../../domain/caller.ts';
 import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
+import { type CallMeter, UNKNOWN } from '../call-meter.ts';
 import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
 import { Front } from '../front.ts';
 import type { Gate, Peer } from '../gate.ts';
 import type { ListenOptions } from '../listen.ts';
 import type { RareLog } from '../rare-log.ts';
+import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import { type WireError, wireError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { sendError } from './json.ts';
@@ -28,6 +31,8 @@ export interface HttpOptions {
   readonly rare: RareLog;
   readonly gate: Gate;
   readonly caller: CurrentCaller;
+  readonly calls: CallMeter;
+  readonly clock: Clock;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
   readonly patience?: Patience;
@@ -53,12 +58,12 @@ const PATIENCE: Patience = { headersMs: 10_000, lookMs: 2_000 };
 export class HttpServer {
   readonly #options: HttpOptions;
   readonly #app: FastifyInstance;
-  readonly #peers = new WeakMap<Socket, Peer>();
+  readonly #known: Known = { peers: new WeakMap(), routes: new WeakMap(), ids: new WeakMap() };
   readonly #doors = new Set<{ readonly front: Front; readonly server: Server }>();
 
   constructor(options: HttpOptions) {
     this.#options = options;
-    this.#app = application(options, this.#peers);
+    this.#app = application(options, this.#known);
   }
 
   /** @throws Fault `refused` when somebody else has the endpoint */
@@ -67,7 +72,7 @@ export class HttpServer {
     const { rare, tls } = this.#options;
     const server = this.#server();
     const take = (socket: Socket, peer: Peer): void => {
-      this.#peers.set(socket, peer);
+      this.#known.peers.set(socket, peer);
       server.emit('connection', socket);
     };
     const front = new Front({ protocol: 'http/1.1', rare, take, ...(tls && { tls }) });
@@ -85,7 +90,17 @@ export class HttpServer {
       connectionsCheckingInterval: lookMs,
     };
     return createServer(timeouts, (request, response) => {
-      response.on('error', (error) => this.#options.log.debug('an HTTP answer failed', { error: error.message }));
+      const { log, calls, clock } = this.#options;
+      response.on('error', (error) => log.debug('an HTTP answer failed', { error: error.message }));
+      const began = clock.now();
+      response.once('close', () => {
+        const method = this.#known.routes.get(request) ?? UNKNOWN;
+        const code = String(response.writableFinished ? response.statusCode : 499);
+        calls({ surface: 'http', method, code, ms: clock.now() - began });
+      });
+      const id = requestIdOf(request.headers[REQUEST_ID]);
+      this.#known.ids.set(request, id);
+      response.setHeader(REQUEST_ID, id);
       this.#app.routing(request, response);
     });
   }
@@ -103,7 +118,15 @@ export class HttpServer {
   }
 }
 
-function application({ surfaces, ops, log, gate, caller }: HttpOptions, peers: WeakMap<Socket, Peer>): FastifyInstance {
+/** What is known of a connection, and of a request on it, beside what Node says. */
+interface Known {
+  readonly peers: WeakMap<Socket, Peer>;
+  /** `GET /v1/microvms/:uid`. */
+  readonly routes: WeakMap<IncomingMessage, string>;
+  readonly ids: WeakMap<IncomingMessage, string>;
+}
+
+function application({ surfaces, ops, log, gate, caller }: HttpOptions, known: Known): FastifyInstance {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
@@ -117,15 +140,19 @@ function application({ surfaces, ops, log, gate, caller }: HttpOptions, peers: W
     const message = `${request.method} ${shorten(request.url)} not found`;
     return sendError(reply, { code: Code.NotFound, http: 404, message, details: [] });
   });
+  app.addHook('onRequest', async ({ raw, routeOptions, method }) => {
+    if (routeOptions.url !== undefined) known.routes.set(raw, `${method} ${routeOptions.url}`);
+  });
   ops(app);
   app.register(async (guarded) => {
     const allowed = new WeakMap<FastifyRequest, Caller>();
     guarded.addHook('onRequest', async (request, reply) => {
       refuseOtherSites(request);
-      const peer = peers.get(request.raw.socket);
+      const peer = known.peers.get(request.raw.socket);
       if (!peer) throw new Fault('cancelled', 'The caller went away');
       try {
-        allowed.set(request, gate({ peer, authorization: request.headers.authorization }));
+        const who = gate({ peer, authorization: request.headers.authorization });
+        allowed.set(request, { ...who, request: known.ids.get(request.raw) ?? '' });
       } catch (error) {
         if (error instanceof Fault && error.kind === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
         throw error;

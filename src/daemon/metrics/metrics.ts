@@ -1,3 +1,4 @@
+import type { CallMeter } from '../../api/call-meter.ts';
 import { Registry } from '../../base/prometheus.ts';
 import type { StateName, Uid } from '../../domain/microvm.ts';
 import type { Reason } from '../../domain/reason.ts';
@@ -6,6 +7,7 @@ import type { FaultPoints } from '../../ports/fault-points.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Meter } from '../../ports/meter.ts';
 import { actMetrics, observe } from './acts.ts';
+import { callMetrics } from './calls.ts';
 import { ProcessMetrics } from './process.ts';
 import { type StateSources, stateMetrics } from './state.ts';
 
@@ -38,6 +40,8 @@ export class Metrics implements Meter {
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #process: ProcessMetrics;
+  /** Counts a call that has ended. */
+  readonly call: CallMeter;
   readonly #families: ReturnType<typeof families>;
   readonly #collectors: readonly (() => Promise<void>)[];
   #sources: StateSources | undefined;
@@ -49,6 +53,7 @@ export class Metrics implements Meter {
     const build = this.registry.gauge('flintlock_build_info', 'Always 1: which version runs, on which Node.');
     build.set(1, { version, node: process.versions.node });
     this.acts = actMetrics(this.registry, clock);
+    this.call = callMetrics(this.registry);
     this.#families = families(this.registry);
     const state = stateMetrics(this.registry, () => {
       if (!this.#sources) throw new Error('the daemon is not put together yet');
