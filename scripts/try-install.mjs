@@ -35,6 +35,17 @@ const SYSTEMS = join(ROOT, '.cache/systems');
 /** Of the machine itself; what Flintlock needs comes by apt-get, as on any. */
 const BASE = ['systemd', 'systemd-sysv', 'dbus', 'kmod', 'procps'];
 const NEWER = '0.1.1-newer';
+const SPEC = `
+id: web
+vcpu: 1
+memory_in_mb: 256
+kernel: { image: "oci:/var/lib/flintlock-images/demo:kernel", cmdline: quiet }
+initrd: { image: "oci:/var/lib/flintlock-images/demo:kernel" }
+volumes:
+  - { id: root, is_root: true, source: { container_source: "oci:/var/lib/flintlock-images/demo:root" } }
+interfaces:
+  - { guest_device_name: eth0, type: TAP }
+`;
 
 await main('try-install', async () => {
   if (!isRoot) throw new Stop('debootstrap, namespaces and mounts need root');
@@ -214,18 +225,6 @@ async function until(what, holds, evidence, seconds = 60) {
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }
-
-const SPEC = `
-id: web
-vcpu: 1
-memory_in_mb: 256
-kernel: { image: "oci:/var/lib/flintlock-images/demo:kernel", cmdline: quiet }
-initrd: { image: "oci:/var/lib/flintlock-images/demo:kernel" }
-volumes:
-  - { id: root, is_root: true, source: { container_source: "oci:/var/lib/flintlock-images/demo:root" } }
-interfaces:
-  - { guest_device_name: eth0, type: TAP }
-`;
 
 async function tryIt(machine, { root, older, newer }) {
   const { run, ask } = machine;
