@@ -288,12 +288,21 @@ async function tryIt(machine, { root, older, newer }) {
   await run('removing the network', ['flintlockd', 'teardown']);
   await run('removing the unit', ['rm', '/etc/systemd/system/flintlockd.service']);
   await run('removing the package', ['npm', 'uninstall', '--global', 'flintlock']);
+  // RuntimeDirectoryPreserve= keeps the directory itself.
+  const looked = ['/usr/bin', '/usr/lib/node_modules', '/run/flintlock', '/etc/systemd/system'];
   const left = await ask([
-    'sh',
-    '-c',
-    'ls /usr/bin/flintlock* /usr/lib/node_modules | grep flintlock; ls /run/flintlock',
+    'find',
+    ...looked,
+    '-name',
+    '*flintlock*',
+    '-o',
+    '-path',
+    '/run/flintlock/*',
+    '-not',
+    '-type',
+    'd',
   ]);
-  mustBe('what is left of it', left.output.replaceAll(/.*No such file.*\n?/g, '').trim(), '');
+  mustBe('what is left of it', left.output.replaceAll(/^\/run\/flintlock$/gm, '').trim(), '');
   const { output: links } = await ask(['ip', '-brief', 'link']);
   mustBe('interfaces left', links.trim().split('\n').length, 1);
   const { output: rules } = await ask(['nft', 'list', 'tables']);
