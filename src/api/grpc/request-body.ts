@@ -2,13 +2,14 @@ import { type DescMethod, fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { Fault } from '../../domain/fault.ts';
 import { faultError } from '../status.ts';
+import { unquoted } from '../unquoted.ts';
 import { checkBytes } from './strict-bytes.ts';
 
 /** An envelope's head: flags, and the length of its message. @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
 const HEAD_BYTES = 5;
 const COMPRESSED = 1;
 
-/** What the body of a request says about itself; absent: it is JSON, or none of ours, and left to the library. */
+/** What the body of a request says about itself; absent: it is none of ours, and left to the library. */
 interface BodyForm {
   readonly isBinary: boolean;
   readonly isFramed: boolean;
@@ -72,7 +73,7 @@ export async function* checkedBody(
     size = isPassing ? 0 : bytes.length;
   }
   const rest = joined(kept);
-  if (!form.isFramed && form.isBinary && !isPassing) checkMessage(rest, method);
+  if (!form.isFramed && !isPassing) checkMessage(rest, form, method);
   if (rest.length > 0) yield rest;
 }
 
@@ -104,17 +105,21 @@ function neededBytes(parts: readonly Uint8Array[]): number {
   return head.length < HEAD_BYTES ? HEAD_BYTES : HEAD_BYTES + lengthIn(head);
 }
 
-function checkEnvelope(envelope: Uint8Array, { isBinary }: BodyForm, method: DescMethod): void {
+function checkEnvelope(envelope: Uint8Array, form: BodyForm, method: DescMethod): void {
   // Where a header says how it is compressed the library has refused the call before.
   if (((envelope[0] ?? 0) & COMPRESSED) !== 0)
     throw new ConnectError(
       'Cannot read the message: it says that it is compressed, and no header says how',
       Code.InvalidArgument,
     );
-  if (isBinary) checkMessage(envelope.subarray(HEAD_BYTES), method);
+  checkMessage(envelope.subarray(HEAD_BYTES), form, method);
 }
 
-function checkMessage(bytes: Uint8Array, { input }: DescMethod): void {
+function checkMessage(bytes: Uint8Array, { isBinary }: BodyForm, { input }: DescMethod): void {
+  if (!isBinary) {
+    checkJson(bytes, input.name);
+    return;
+  }
   try {
     checkBytes(input, bytes);
     fromBinary(input, bytes);
@@ -122,6 +127,16 @@ function checkMessage(bytes: Uint8Array, { input }: DescMethod): void {
     if (cause instanceof Fault) throw faultError(cause);
     const why = cause instanceof RangeError ? 'it is cut off or nested too deeply' : reasonOf(cause);
     throw new ConnectError(`Cannot read the message as ${input.name}: ${why}`, Code.InvalidArgument);
+  }
+}
+
+/** What is JSON is read by the library; of what is none it would quote a piece. */
+function checkJson(bytes: Uint8Array, name: string): void {
+  try {
+    if (bytes.length > 0) JSON.parse(Buffer.from(bytes).toString());
+  } catch (cause) {
+    if (!(cause instanceof SyntaxError)) return;
+    throw new ConnectError(`Cannot read the message as ${name}: ${unquoted(cause.message)}`, Code.InvalidArgument);
   }
 }
 

@@ -13,6 +13,7 @@ import { shorten } from '../../domain/labels.ts';
 import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
 import { StatusSchema } from '../../gen/google/rpc/status_pb.ts';
 import { rpcStatus, type WireError } from '../status.ts';
+import { unquoted } from '../unquoted.ts';
 
 const JSON_TYPE = 'application/json; charset=utf-8';
 /** The details of errors: without it they could not be written. */
@@ -49,12 +50,7 @@ export function messageOf<S extends DescMessage>(desc: S, body: unknown): Messag
   }
 }
 
-/** Without the piece of the body that V8 quotes: it may be a secret of the guest's. */
-const reasonOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).replace(
-    /, (?:\.\.\.)?".*"(?:\.\.\.)? is not valid JSON$/s,
-    ': it is no valid JSON',
-  );
+const reasonOf = (cause: unknown): string => unquoted(cause instanceof Error ? cause.message : String(cause));
 const short = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text).replace(/\p{Cc}/gu, '?');
 
 export function sendMessage<S extends DescMessage>(

@@ -39,15 +39,15 @@ export class ProcessMetrics {
       Math.max(0, ...this.#windows.filter(({ count }) => count > 0).map((one) => figure(one) / NANO - LOOK_MS / 1_000));
     delay.set(
       most((one) => one.percentile(50)),
-      { quantile: '0.5' },
+      { stat: 'median' },
     );
     delay.set(
       most((one) => one.percentile(99)),
-      { quantile: '0.99' },
+      { stat: 'p99' },
     );
     delay.set(
       most((one) => one.max),
-      { quantile: '1' },
+      { stat: 'max' },
     );
   }
 
@@ -76,7 +76,7 @@ function families(registry: Registry) {
     started: registry.gauge('process_start_time_seconds', 'When the daemon began, in seconds since 1970.'),
     delay: registry.gauge(
       'flintlock_event_loop_delay_seconds',
-      'How late the daemon came to what was due, in the last one to two minutes: median, 99 of 100, and the worst.',
+      'How late the daemon came to what was due, in the last one to two minutes.',
     ),
   };
 }
