@@ -84,7 +84,7 @@ test('what is wrong with a spec is said at once, by its name, and nothing of it 
       }),
       'volumes[0].mount_point',
     ],
-    ['restart policy', demoSpec('x', { restartPolicy: 2 }), 'restart_policy'],
+    ['restart policy', demoSpec('x', { restartPolicy: 7 as 2 }), 'restart_policy'],
     ['uid of the caller', demoSpec('x', { uid: 'mine' }), 'uid'],
   ];
   for (const [what, spec, field] of cases) {

@@ -54,7 +54,8 @@ const MANIFESTS: Readonly<Record<string, (response: ServerResponse) => void>> = 
   huge: (response) => void response.writeHead(200, { 'content-type': OCI_MANIFEST }).end(Buffer.alloc(5 << 20, ' ')),
   endless: (response) => {
     response.writeHead(200, { 'content-type': OCI_MANIFEST });
-    const more = (): void => void response.write(Buffer.alloc(65_536, ' '), (error) => !error && setTimeout(more, 5));
+    // Too little to become too large before the time is up.
+    const more = (): void => void response.write(Buffer.alloc(4_096, ' '), (error) => !error && setTimeout(more, 5));
     more();
   },
 };

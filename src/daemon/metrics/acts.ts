@@ -45,7 +45,8 @@ export function actMetrics(registry: Registry, clock: Clock): (faults: FaultPoin
   };
 
   return (faults) => ({
-    ...faults,
+    marked: (kind, way) => faults.marked(kind, way),
+    limitMs: (kind, way, ms) => faults.limitMs(kind, way, ms),
     async act<T>(kind: LedgerKind, way: Way, act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
       const end = begin(kind, way);
       try {
