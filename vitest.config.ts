@@ -38,7 +38,7 @@ export default defineConfig({
           name: 'e2e',
           // Guests under software emulation starve on a busy machine: once more there, and the report says so.
           retry: process.env.CI ? 1 : 0,
-          include: ['test/e2e/**/*.test.ts', 'test/faults/**/*.test.ts'],
+          include: ['test/e2e/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/foreign/**/*.test.ts'],
           isolate: false,
           testTimeout: 180_000,
           hookTimeout: 180_000,
