@@ -1,10 +1,13 @@
 import type { Socket } from 'node:net';
+import { refuseHttp2 } from './refuse-http2.ts';
 
 /** What the first bytes of a connection say that it is. */
 export type Speech = 'tls' | 'http2' | 'http1' | 'other';
 
 /** So long the other side may take to read why. */
 const LINGER_MS = 1_000;
+/** So long a gRPC client may take to make the call that is answered with the reason. */
+const CALL_MS = 1_000;
 const PREFACE = Buffer.from('PRI');
 
 /** @returns undefined where more bytes are needed */
@@ -20,10 +23,14 @@ export function speechOf(head: Uint8Array): Speech | undefined {
 /** Says why in the other side's own language, and hangs up. Nothing of ours has parsed what it sent. */
 export function refuse(socket: Socket, speech: Speech, message: string): void {
   socket.on('error', () => undefined);
-  socket.resume(); // what is left unread when a socket closes makes a reset of it, and the reason is lost
-  if (socket.writable) socket.end(speech === 'http2' ? goAway(message) : badRequest(message));
-  const late = setTimeout(() => socket.destroy(), LINGER_MS);
+  const late = setTimeout(() => socket.destroy(), speech === 'http2' ? CALL_MS + LINGER_MS : LINGER_MS);
   socket.once('close', () => clearTimeout(late));
+  if (speech === 'http2') {
+    refuseHttp2(socket, message, CALL_MS);
+    return;
+  }
+  socket.resume(); // what is left unread when a socket closes makes a reset of it, and the reason is lost
+  if (socket.writable) socket.end(badRequest(message));
 }
 
 /** In the form of the HTTP surface's errors, as FAILED_PRECONDITION. */
@@ -36,26 +43,4 @@ function badRequest(message: string): Buffer {
     'connection: close',
   ];
   return Buffer.concat([Buffer.from(`${head.join('\r\n')}\r\n\r\n`), body]);
-}
-
-const SETTINGS = 4;
-const GOAWAY = 7;
-/** INADEQUATE_SECURITY, which fits what is refused so. */
-const CODE = 0xc;
-
-/** @see https://www.rfc-editor.org/rfc/rfc9113#section-6.8 */
-function goAway(message: string): Buffer {
-  const reason = Buffer.alloc(8);
-  reason.writeUInt32BE(CODE, 4); // after the last stream: none
-  return Buffer.concat([
-    frame(SETTINGS, Buffer.alloc(0)),
-    frame(GOAWAY, Buffer.concat([reason, Buffer.from(message)])),
-  ]);
-}
-
-function frame(type: number, payload: Buffer): Buffer {
-  const head = Buffer.alloc(9);
-  head.writeUIntBE(payload.length, 0, 3);
-  head[3] = type;
-  return Buffer.concat([head, payload]);
 }

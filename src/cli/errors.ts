@@ -54,6 +54,9 @@ function unreachable(error: ConnectError, address: Address): Problem | undefined
   const at = addressText(address);
   const problem = (why: string, hints: readonly string[]): Problem =>
     new Problem(EXIT.failed, `No daemon answers at ${at}: ${why}`, { hints, cause: error });
+  const turnedAway = (words: string): Problem =>
+    problem(`it turned the connection away: ${printable(words)}`, TURNED_AWAY);
+  if (error.metadata.get('flintlock-connection') === 'refused') return turnedAway(error.rawMessage);
   for (const code of nodeCodes(error)) {
     switch (code) {
       case 'ECONNREFUSED':
@@ -70,7 +73,7 @@ function unreachable(error: ConnectError, address: Address): Problem | undefined
       case 'EAI_AGAIN':
         return problem('that host name does not resolve', ['Give another with: flintlock --host HOST:PORT …']);
       case 'ERR_TURNED_AWAY':
-        return problem(`it turned the connection away: ${printable(wordsOf(error))}`, TURNED_AWAY);
+        return turnedAway(wordsOf(error));
       case 'ETIMEDOUT':
       case 'EHOSTUNREACH':
       case 'ENETUNREACH':

@@ -12,10 +12,11 @@ const TCP = ['--managed-network', 'none', '--grpc-endpoint', TARGET];
 const LIST = '/microvm.services.api.v1alpha1.MicroVM/ListMicroVMs';
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 
-const connections = async (host: TestHost): Promise<number> => {
+/** By the address of the other side. */
+async function connections(host: TestHost): Promise<readonly string[]> {
   const lines = await host.tool('ss', '-Htn', 'state', 'established', '( sport = :9090 )');
-  return lines.split('\n').filter((line) => line !== '').length;
-};
+  return lines.split('\n').flatMap((line) => line.trim().split(/\s+/)[3] ?? []);
+}
 
 describe.each(['plain text', 'TLS'])('a token over %s', (kind) => {
   test('is taken as Basic and as Bearer, and a wrong one is UNAUTHENTICATED, on streams too', async (t) => {
@@ -50,6 +51,20 @@ test('TLS 1.3 with ALPN h2; the certificate of a client is looked at; strangers 
   using known = new Grpcio(host, { target: TARGET, ca: ca.own.certFile, cert: client.certFile, key: client.keyFile });
   expect(await known.list([])).toEqual([]);
 
+  const other = stranger.issue('manager');
+  for (const [files, why] of [
+    [{}, 'a client certificate is needed and none was sent'],
+    [{ cert: other.certFile, key: other.keyFile }, 'is not signed by a CA'],
+  ] as const) {
+    using refused = new Grpcio(host, { target: TARGET, ca: ca.own.certFile, ...files });
+    const details = expect.stringContaining(why);
+    await expect(refused.raw(LIST)).rejects.toMatchObject({ code: 'UNAVAILABLE', details });
+  }
+  using plain = new Grpcio(host, { target: TARGET });
+  await expect(plain.raw(LIST)).rejects.toMatchObject({
+    code: 'UNAVAILABLE',
+    details: expect.stringContaining('This port speaks TLS'),
+  });
   using astray = new Grpcio(host, { target: TARGET, ca: stranger.own.certFile });
   await expect(astray.raw(LIST)).rejects.toMatchObject({ code: 'UNAVAILABLE' });
 
@@ -74,11 +89,12 @@ test('a ping each second and no stream: the connection is the same after 12 seco
     { GRPC_TRACE: 'http_keepalive,http', GRPC_VERBOSITY: 'DEBUG' },
   );
   expect(await client.list([])).toEqual([]);
-  const before = await host.tool('ss', '-Htn', 'state', 'established', '( sport = :9090 )');
+  const before = await connections(host);
+  expect(before).toHaveLength(1);
   const { states } = await client.idle(12);
   expect(states).toEqual([]);
   expect(await client.list([])).toEqual([]);
-  expect(await host.tool('ss', '-Htn', 'state', 'established', '( sport = :9090 )')).toBe(before);
+  expect(await connections(host)).toEqual(before);
   expect(client.log.match(/Finish keepalive ping/g)?.length).toBeGreaterThanOrEqual(8);
   expect(client.log).not.toMatch(/too_many_pings|ENHANCE_YOUR_CALM/i);
 });
@@ -90,7 +106,7 @@ test('a connection for each call, as the Cluster API provider has it, beside one
   for (let i = 0; i < 50; i++) await client.call('ListMicroVMs', [], { fresh: true });
   expect(await client.list([])).toEqual([]);
   await poll('one connection is left', 10_000, async () => {
-    const count = await connections(host);
+    const count = (await connections(host)).length;
     return count === 1 ? { is: count } : { not: `${count} connections` };
   });
   expect(await client.end()).toBe(0);
