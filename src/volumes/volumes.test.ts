@@ -57,6 +57,15 @@ test('a directory that cannot be written is no file system without reflinks', as
   await expect(choose(true)).rejects.toThrow('read-only');
 });
 
+test('a full disk does not keep the daemon from its start: what cannot be tried is not used', async () => {
+  const { choose, log, calls } = host(async () => {
+    throw new Fault('full', 'no space left on the disk', { reason: 'StorageFull' });
+  });
+  expect((await choose(true)).kind).toBe('qcow2');
+  expect(log.lines.map((line) => line.level)).toContain('warn');
+  expect(calls.filter((call) => call.startsWith('remove'))).toHaveLength(3); // before, and both after
+});
+
 test('a copy is made beside its place and then moved', async () => {
   const { choose, calls } = host(refuses);
   const volumes = await choose(true);

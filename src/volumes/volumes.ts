@@ -48,7 +48,8 @@ async function cheapest(options: VolumesOptions): Promise<CopyKind> {
   }
 }
 
-async function hasReflinks({ directory, files, signal }: VolumesOptions): Promise<boolean> {
+/** @returns false also where there is no room to try it: a full disk must not keep the daemon from serving. */
+async function hasReflinks({ directory, files, log, signal }: VolumesOptions): Promise<boolean> {
   const from = `${directory}/.reflink-probe`;
   const to = `${from}-copy`;
   try {
@@ -57,8 +58,11 @@ async function hasReflinks({ directory, files, signal }: VolumesOptions): Promis
     await files.copy(from, to, 'reflink', signal);
     return true;
   } catch (error) {
-    if (error instanceof Fault && error.kind === 'refused') return false;
-    throw error;
+    if (!(error instanceof Fault)) throw error;
+    if (error.kind === 'refused') return false;
+    if (error.kind !== 'full') throw error;
+    log.warn('whether volumes can be copied by reflink is not known until the next start', { error: error.message });
+    return false;
   } finally {
     await files.remove(from);
     await files.remove(to);

@@ -151,7 +151,7 @@ test('metadata that cannot be served is refused, with the reason', async (t) => 
       () => 'accepted',
       (error: unknown) => ConnectError.from(error).rawMessage,
     );
-  expect(await said({ metadata: { 'user-data': '#!/bin/sh\n' } })).toMatch(/metadata\[user-data\]: .* is no base64/s);
+  expect(await said({ metadata: { 'user-data': '#!/bin/sh\n' } })).toContain('metadata[user-data]: is no base64');
   expect(await said({ metadata: { '../x': '' } })).toContain('metadata[../x]: the key must');
   const [most, more] = [1_000_000, 1_048_577].map((size) => ({ 'user-data': base64('x'.repeat(size)) }));
   expect(await said({ metadata: more ?? {} })).toMatch(/metadata: has 1048586 bytes.*at most 1048576/);
