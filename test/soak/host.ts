@@ -81,7 +81,12 @@ export class SoakHost {
       execFileSync('df', ['--output=avail', '-B1', this.at.state], { encoding: 'utf8' }).split('\n')[1],
     );
     const bytes = left - 64 * 1_024;
-    if (bytes > 0 && !existsSync(this.#ballast)) execFileSync('fallocate', ['--length', String(bytes), this.#ballast]);
+    if (bytes <= 0 || existsSync(this.#ballast)) return;
+    try {
+      execFileSync('fallocate', ['--length', String(bytes), this.#ballast], { stdio: 'ignore' });
+    } catch {
+      // The daemon took some of it meanwhile: it is full.
+    }
   }
 
   empty(): void {
