@@ -30,6 +30,16 @@ const text = async (path: string, options?: Parameters<typeof files.read>[1]): P
 };
 
 describe('write', () => {
+  test('what a crash left half written goes with the next write, and with the removal', async () => {
+    const at = directory();
+    writeFileSync(`${at}/.f.partial`, 'half');
+    await files.write(`${at}/f`, 'whole');
+    expect(readdirSync(at)).toEqual(['f']);
+    writeFileSync(`${at}/.f.partial`, 'half');
+    await files.remove(`${at}/f`);
+    expect(readdirSync(at)).toEqual([]);
+  });
+
   test('makes a file with its mode, and replaces one whole', async () => {
     const at = directory();
     await files.write(`${at}/f`, 'one', { durable: true });

@@ -1,10 +1,28 @@
-import { randomBytes } from 'node:crypto';
 import { watch as watchFile } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
 import { isErrno, run } from './run.ts';
+
+/**
+ * Where a file is written before it is whole. Always the same place: what a
+ * crash left there goes with the next write or removal of the file.
+ */
+const partialOf = (path: string): string => join(dirname(path), `.${basename(path)}.partial`);
+
+/** Who writes to the same path waits: they share that place. */
+const turns = new Map<string, Promise<void>>();
+
+async function inTurn(path: string, act: () => Promise<void>): Promise<void> {
+  const mine = (turns.get(path) ?? Promise.resolve()).catch(() => undefined).then(act);
+  turns.set(path, mine);
+  try {
+    await mine;
+  } finally {
+    if (turns.get(path) === mine) turns.delete(path);
+  }
+}
 
 /** Adapter of {@link Files}; it decides nothing. */
 export const files: Files = {
@@ -14,27 +32,34 @@ export const files: Files = {
       await fs.chmod(path, mode);
     }),
 
-  remove: (path) => guard(`remove ${path}`, () => fs.rm(path, { recursive: true, force: true })),
+  remove: (path) =>
+    guard(`remove ${path}`, async () => {
+      await fs.rm(path, { recursive: true, force: true });
+      await fs.rm(partialOf(path), { force: true });
+    }),
 
   write: (path, data, { mode = 0o600, durable = false } = {}) =>
-    guard(`write ${path}`, async () => {
-      const partial = join(dirname(path), `.${basename(path)}.${randomBytes(6).toString('hex')}`);
-      try {
-        const file = await fs.open(partial, 'wx', mode);
-        try {
-          await file.writeFile(data);
-          await file.chmod(mode);
-          if (durable) await file.sync();
-        } finally {
-          await file.close();
-        }
-        await fs.rename(partial, path);
-      } catch (error) {
+    guard(`write ${path}`, () =>
+      inTurn(path, async () => {
+        const partial = partialOf(path);
         await fs.rm(partial, { force: true });
-        throw error;
-      }
-      if (durable) await syncDirectory(dirname(path));
-    }),
+        try {
+          const file = await fs.open(partial, 'wx', mode);
+          try {
+            await file.writeFile(data);
+            await file.chmod(mode);
+            if (durable) await file.sync();
+          } finally {
+            await file.close();
+          }
+          await fs.rename(partial, path);
+        } catch (error) {
+          await fs.rm(partial, { force: true });
+          throw error;
+        }
+        if (durable) await syncDirectory(dirname(path));
+      }),
+    ),
 
   read: (path, { offset = 0, maxBytes } = {}) =>
     guard(`read ${path}`, () =>
