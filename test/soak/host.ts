@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { idleKernel } from '../faults/idle-kernel.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
@@ -14,6 +14,8 @@ const STATE_MB = 320;
 export interface Usage {
   /** Open files. */
   readonly fds: number;
+  /** How many of each kind. */
+  readonly kinds: Readonly<Record<string, number>>;
   readonly heapMb: number;
   readonly rssMb: number;
 }
@@ -105,10 +107,28 @@ export class SoakHost {
     const { heapBytes, externalBytes, rssBytes } = JSON.parse(told) as Record<string, number>;
     const mb = (bytes = 0): number => Math.round((bytes / (1 << 20)) * 10) / 10;
     return {
-      fds: readdirSync(`/proc/${this.at.pid}/fd`).length,
+      ...this.#openFiles(),
       heapMb: mb((heapBytes ?? 0) + (externalBytes ?? 0)),
       rssMb: mb(rssBytes),
     };
+  }
+
+  #openFiles(): Pick<Usage, 'fds' | 'kinds'> {
+    const directory = `/proc/${this.at.pid}/fd`;
+    const kinds: Record<string, number> = {};
+    let fds = 0;
+    for (const name of readdirSync(directory)) {
+      let target: string;
+      try {
+        target = readlinkSync(join(directory, name));
+      } catch {
+        continue; // closed meanwhile
+      }
+      const kind = target.replace(this.at.directory, '').replaceAll(/\d+/g, 'N');
+      kinds[kind] = (kinds[kind] ?? 0) + 1;
+      fds++;
+    }
+    return { fds, kinds };
   }
 
   /** `kill -9`, and the next. */

@@ -28,7 +28,7 @@ Examples:
 
 /** What events and records of the deleted are cached; a leak of a descriptor or an object a microVM is far beyond. */
 const MORE_HEAP_MB = 8;
-const MORE_FDS = 4;
+const MORE_FDS = 0;
 
 class Usage extends Error {}
 
@@ -38,10 +38,18 @@ function numberOf(option: string, text: string): number {
   return number;
 }
 
+const more = (before: Readonly<Record<string, number>>, after: Readonly<Record<string, number>>): string =>
+  Object.entries(after)
+    .filter(([kind, count]) => count > (before[kind] ?? 0))
+    .map(([kind, count]) => `${count - (before[kind] ?? 0)} ${kind}`)
+    .join(', ');
+
 function wrongIn({ wrong, before, after }: Figures): readonly string[] {
   return [
     ...wrong,
-    ...(after.fds > before.fds + MORE_FDS ? [`${after.fds} open files at the end, ${before.fds} at the start`] : []),
+    ...(after.fds > before.fds + MORE_FDS
+      ? [`${after.fds} open files at the end, ${before.fds} at the start: more ${more(before.kinds, after.kinds)}`]
+      : []),
     ...(after.heapMb > before.heapMb + MORE_HEAP_MB
       ? [`${after.heapMb} MB of heap at the end, ${before.heapMb} at the start`]
       : []),

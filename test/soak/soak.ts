@@ -32,6 +32,7 @@ const PATIENCE_MS = 120_000;
 /** In which everything comes to where it should, undisturbed. */
 const CALM_MS = 120_000;
 const AT_ONCE = 4;
+const SETTLE_MS = 20_000;
 /** Shorter than any caller's patience. */
 const FULL_MS = 4_000;
 const HOUR_MS = 3_600_000;
@@ -91,7 +92,7 @@ export class Soak {
       await this.#calm();
       await this.#deleteAll();
       await host.untilAuditIsClean().catch((error: Error) => this.#wrong.push(error.message));
-      const after = await host.usage();
+      const after = await this.#usageWhenSettled(before);
       return {
         done: this.#done,
         checks: this.#checks,
@@ -107,6 +108,16 @@ export class Soak {
     } finally {
       if (this.#wrong.length > 0) say(`the daemon's last words:\n${host.at.log.slice(-6_000)}`);
       await host.close();
+    }
+  }
+
+  /** What closes by itself is no leak. */
+  async #usageWhenSettled(before: Usage): Promise<Usage> {
+    const end = Date.now() + SETTLE_MS;
+    for (;;) {
+      const usage = await this.#host.usage();
+      if (usage.fds <= before.fds || Date.now() > end) return usage;
+      await sleep(500);
     }
   }
 
