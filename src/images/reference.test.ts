@@ -77,3 +77,15 @@ test('a hostile reference takes no time', () => {
     expect(name(text)).toContain('wrong');
   expect(performance.now() - started).toBeLessThan(1_000);
 });
+
+test.each(['user:pa55@host:5000/x:v1', 'docker://user:pa55@host/x', 'user:pa/5@5@host/x@sha256:0'])(
+  'credentials in a name are refused, and not shown: %s',
+  (text) => {
+    expect(name(text)).toMatch(/^wrong: image "(docker:\/\/)?\*\*\*@host.*--registry-auth-file/);
+    expect(name(text)).not.toMatch(/pa55|pa\/5/);
+  },
+);
+
+test('a digest with a slip is shown as it was written', () => {
+  expect(name('host/x@sha256:00')).toContain('"host/x@sha256:00" has a digest that is not');
+});

@@ -36,6 +36,8 @@ const LAYOUT_TAG = /^[A-Za-z0-9]+(?:(?:[-._@+]|--)[A-Za-z0-9]+)*$/;
 const MAX_LAYOUT_TAG = 255;
 const MAX_PATH = 4096;
 
+/** `USER:PASSWORD@HOST/…`: what goes into errors and logs must not have it. A digest has no `/`. */
+const CREDENTIALS = /^([a-z-]+:\/\/)?.*@(?=[^@]*\/)/s;
 const FORMS = 'write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], oci:/DIR:TAG or oci-archive:/FILE:TAG';
 
 /** @returns the reference, or what is wrong with it as a sentence */
@@ -64,8 +66,10 @@ function parseLocal(from: LocalReference['from'], rest: string, text: string): R
 }
 
 function parseRegistry(text: string): Reference | { readonly wrong: string } {
-  const wrong = (why: string) => ({ wrong: `image "${shorten(text)}" ${why}; ${FORMS}` });
+  const hidden = text.replace(CREDENTIALS, '$1***@');
+  const wrong = (why: string) => ({ wrong: `image "${shorten(hidden)}" ${why}; ${FORMS}` });
   if (text === '') return wrong('is empty');
+  if (hidden !== text) return wrong('has credentials in it, which belong into the file of --registry-auth-file');
   if (/^[a-z-]+:\/\//.test(text)) return wrong('must be given without a scheme');
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : text.slice(at + 1);
