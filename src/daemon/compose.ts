@@ -51,7 +51,7 @@ import { createNetwork } from '../network/network.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Surroundings } from '../ports/network.ts';
+import type { FirewallElements, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { createServices } from '../service/create-services.ts';
@@ -82,7 +82,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: HostStepPorts & Surroundings;
+  readonly network: HostStepPorts & Surroundings & FirewallElements;
   readonly faults: FaultPoints;
   close(): void;
 }

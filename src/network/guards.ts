@@ -20,13 +20,13 @@ export function createGuards(nft: Nft): PortGuards {
       ),
 
     addGuard: (intent, signal) =>
-      guard(`guard ${intent.device}`, () => nft.apply(elements('add', intent).join('\n'), signal)),
+      guard(`guard ${intent.device}`, () => nft.apply(guardElements('add', intent).join('\n'), signal)),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeGuard: (intent, signal) =>
       guard(`remove the guard of ${intent.device}`, async () => {
         try {
-          await nft.apply([...elements('add', intent), ...elements('delete', intent)].join('\n'), signal);
+          await nft.apply([...guardElements('add', intent), ...guardElements('delete', intent)].join('\n'), signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no guard
         }
@@ -34,7 +34,8 @@ export function createGuards(nft: Nft): PortGuards {
   };
 }
 
-function elements(verb: 'add' | 'delete', intent: GuardIntent): string[] {
+/** As commands of nft. */
+export function guardElements(verb: 'add' | 'delete', intent: GuardIntent): string[] {
   const table = plain('table', intent.table);
   const device = `"${plain('interface', intent.device)}"`;
   return [

@@ -29,6 +29,8 @@ export interface Ip {
   all(signal: AbortSignal): Promise<readonly Link[]>;
   /** The IPv4 routes of all tables, and the host's own addresses. */
   routes(signal: AbortSignal): Promise<readonly Route[]>;
+  /** The routing tables that have an IPv4 route, by number or name. */
+  tables(signal: AbortSignal): Promise<readonly string[]>;
   /** The routing rules for IPv4. */
   rules(signal: AbortSignal): Promise<readonly HostRule[]>;
   /** Not there is success. */
@@ -57,6 +59,11 @@ export function createIp(run: Run): Ip {
     async routes(signal) {
       const show = ['ip', '-j', '-4', 'route', 'show', 'table', 'all'] as const;
       return parseRoutes(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
+    },
+
+    async tables(signal) {
+      const show = ['ip', '-j', '-4', 'route', 'show', 'table', 'all'] as const;
+      return parseTables(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
     },
 
     async rules(signal) {
@@ -103,6 +110,11 @@ export function parseRoutes(json: string): readonly Route[] {
     return { destination, device, text: words.filter(Boolean).join(' ') };
   });
 }
+
+/** Reads which tables `ip -j route show table all` printed; the main one is left out there. */
+export const parseTables = (json: string): readonly string[] => [
+  ...new Set(list(parse(json)).map((row) => String(row.table ?? 'main'))),
+];
 
 /** Reads what `ip -j rule show` printed. */
 export function parseRules(json: string): readonly HostRule[] {

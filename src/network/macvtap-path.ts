@@ -93,14 +93,14 @@ export function createMacvtapPath(hands: {
 
     addMacvtapPort: (intent, signal) =>
       guard(`lead ${intent.device} to port ${intent.port} of the metadata service`, () =>
-        nft.apply(elements('add', intent).join('\n'), signal),
+        nft.apply(macvtapElements('add', intent).join('\n'), signal),
       ),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeMacvtapPort: (intent, signal) =>
       guard(`lead nobody to port ${intent.port} of the metadata service`, async () => {
         try {
-          await nft.apply([...elements('add', intent), ...elements('delete', intent)].join('\n'), signal);
+          await nft.apply([...macvtapElements('add', intent), ...macvtapElements('delete', intent)].join('\n'), signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }
@@ -110,7 +110,8 @@ export function createMacvtapPath(hands: {
 
 const CHAINS = ['service-in', 'service-out'] as const;
 
-function elements(verb: 'add' | 'delete', intent: MacvtapPortIntent): string[] {
+/** As commands of nft. */
+export function macvtapElements(verb: 'add' | 'delete', intent: MacvtapPortIntent): string[] {
   const table = plain('table', intent.table);
   const device = plain('interface', intent.device);
   const port = number('port', intent.port, 32_767);

@@ -43,14 +43,17 @@ export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly i
 
     addMetadataPort: (intent, signal) =>
       guard(`lead guests to port ${intent.port} of the metadata service`, () =>
-        nft.apply(elements('add', intent).join('\n'), signal),
+        nft.apply(metadataElements('add', intent).join('\n'), signal),
       ),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeMetadataPort: (intent, signal) =>
       guard(`lead nobody to port ${intent.port} of the metadata service`, async () => {
         try {
-          await nft.apply([...elements('add', intent), ...elements('delete', intent)].join('\n'), signal);
+          await nft.apply(
+            [...metadataElements('add', intent), ...metadataElements('delete', intent)].join('\n'),
+            signal,
+          );
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }
@@ -72,7 +75,8 @@ export async function removeRoutes(ip: Ip, routes: number, signal: AbortSignal):
   });
 }
 
-function elements(verb: 'add' | 'delete', intent: MetadataPortIntent): string[] {
+/** As commands of nft. */
+export function metadataElements(verb: 'add' | 'delete', intent: MetadataPortIntent): string[] {
   const table = plain('table', intent.table);
   const port = number('port', intent.port, 32_767);
   return [

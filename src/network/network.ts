@@ -1,8 +1,17 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher, Surroundings } from '../ports/network.ts';
+import type {
+  FirewallElements,
+  Macvtaps,
+  MetadataPaths,
+  Network,
+  PortGuards,
+  Publisher,
+  Surroundings,
+} from '../ports/network.ts';
 import { createDhcp } from './dhcp.ts';
+import { createElements } from './elements.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
 import { createGuards } from './guards.ts';
@@ -31,7 +40,7 @@ export interface NetworkHands {
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
 export function createNetwork(
   hands: NetworkHands,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings {
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements {
   const { run, files, processes, clock, log } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
@@ -43,6 +52,7 @@ export function createNetwork(
   return {
     ...createLinks({ ip, sysctl, log }),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
+    ...createElements({ nft, ip }),
     ...createGuards(nft),
     ...createPublisher({ nft, ip, sysctl }),
     ...createMetadataPaths({ nft, ip }),

@@ -10,6 +10,14 @@ export interface Nft {
   apply(rules: string, signal: AbortSignal): Promise<void>;
   tables(signal: AbortSignal): Promise<readonly { readonly family: string; readonly name: string }[]>;
   chains(signal: AbortSignal): Promise<readonly Chain[]>;
+  /** Everything, each with its kind: `table`, `chain`, `rule`, `set`, `map`. */
+  ruleset(signal: AbortSignal): Promise<readonly NftRow[]>;
+}
+
+export interface NftRow {
+  readonly kind: string;
+  /** As libnftables-json(5) has it. */
+  readonly row: Readonly<Record<string, unknown>>;
 }
 
 interface Chain {
@@ -40,6 +48,7 @@ export function createNft(run: Run): Nft {
         hook: text(row.hook),
         policy: text(row.policy),
       })),
+    ruleset: async (signal) => rowsIn(await run(['nft', '-j', 'list', 'ruleset'], { signal, timeoutMs: TIMEOUT_MS })),
   };
 }
 
@@ -51,11 +60,16 @@ const isRow = (value: unknown): value is Row => typeof value === 'object' && val
 const text = (value: unknown): string => (typeof value === 'string' ? value : '');
 
 /** `{"nftables": [{"metainfo": …}, {"table": {…}}, …]}`: the rows of one kind (libnftables-json(5)). */
-function parseRows(json: string, kind: string): readonly Row[] {
+const parseRows = (json: string, kind: string): readonly Row[] =>
+  rowsIn(json).flatMap((one) => (one.kind === kind ? [one.row] : []));
+
+function rowsIn(json: string): readonly NftRow[] {
   try {
     const all: unknown = JSON.parse(json);
     if (isRow(all) && Array.isArray(all.nftables))
-      return all.nftables.flatMap((row: unknown) => (isRow(row) && isRow(row[kind]) ? [row[kind]] : []));
+      return all.nftables.flatMap((one: unknown) =>
+        isRow(one) ? Object.entries(one).flatMap(([kind, row]) => (isRow(row) ? [{ kind, row }] : [])) : [],
+      );
   } catch (cause) {
     throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
   }

@@ -28,13 +28,13 @@ export function createPublisher({ nft, ip, sysctl }: { nft: Nft; ip: Ip; sysctl:
       }),
 
     addPorts: (intent, signal) =>
-      guard(`publish ports of ${intent.address}`, () => nft.apply(elements('add', intent).join('\n'), signal)),
+      guard(`publish ports of ${intent.address}`, () => nft.apply(publishElements('add', intent).join('\n'), signal)),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removePorts: (intent, signal) =>
       guard(`unpublish ports of ${intent.address}`, async () => {
         try {
-          await nft.apply([...elements('add', intent), ...elements('delete', intent)].join('\n'), signal);
+          await nft.apply([...publishElements('add', intent), ...publishElements('delete', intent)].join('\n'), signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }
@@ -42,7 +42,8 @@ export function createPublisher({ nft, ip, sysctl }: { nft: Nft; ip: Ip; sysctl:
   };
 }
 
-function elements(verb: 'add' | 'delete', { table, address, ports }: PublishIntent): string[] {
+/** As commands of nft. */
+export function publishElements(verb: 'add' | 'delete', { table, address, ports }: PublishIntent): string[] {
   const guest = plain('address', address);
   return ports.map((port) => {
     const [map, key] = keyOf(port);

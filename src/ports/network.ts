@@ -329,3 +329,30 @@ export interface Surroundings {
   /** Whether macvtaps can be made on a device of this name. @returns what is wrong and the remedy, as a sentence */
   parentUnfit(parent: string, signal: AbortSignal): Promise<string | undefined>;
 }
+
+/** A part of one of our firewall tables that is there for one microVM. */
+export interface FirewallElement {
+  /** `FAMILY TABLE SET ELEMENT`, `FAMILY TABLE chain NAME`; the same for what is there and for what an intent names. */
+  readonly name: string;
+  /** What removes it, for the hands that listed it. */
+  readonly removal: string;
+}
+
+/** What single microVMs have in tables that many share, for the audit. Faults as for {@link Network}. */
+export interface FirewallElements {
+  /** @param isOurs - by a table's name */
+  elements(isOurs: (table: string) => boolean, signal: AbortSignal): Promise<readonly FirewallElement[]>;
+  /** The names of what a step puts there. */
+  elementsOf(
+    step:
+      | { readonly kind: 'guard'; readonly intent: GuardIntent }
+      | { readonly kind: 'publish'; readonly intent: PublishIntent }
+      | { readonly kind: 'metadata'; readonly intent: MetadataPortIntent }
+      | { readonly kind: 'macvtap-metadata'; readonly intent: MacvtapPortIntent }
+      | { readonly kind: 'macvtap'; readonly intent: MacvtapIntent },
+  ): readonly string[];
+  /** Gone already is success. */
+  removeElement(element: FirewallElement, signal: AbortSignal): Promise<void>;
+  /** The routing tables that have an IPv4 route, by number or name. */
+  routeTables(signal: AbortSignal): Promise<readonly string[]>;
+}

@@ -90,6 +90,8 @@ export interface AuditItem {
   readonly name: string;
   readonly owner: string;
   readonly detail: string;
+  /** Nothing proves whose it is: it is left alone. */
+  readonly isUnclear?: boolean;
 }
 
 export interface AuditReport {

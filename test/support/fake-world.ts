@@ -6,6 +6,7 @@ import type { FileInfo, Files, Processes, ProcessIdentity, ProcessInfo } from '.
 import type { Images } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type {
+  FirewallElements,
   HostInterface,
   HostRule,
   Macvtaps,
@@ -308,7 +309,7 @@ export function fakeMetadata(served: Map<string, number>): MetadataServer {
 export function fakeNetwork(
   world: FakeWorld,
   caller: Caller,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings {
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -419,6 +420,34 @@ export function fakeNetwork(
     },
     removeRules: (routes, limited) =>
       world.act(caller, `fix rule ${routes}`, limited, () => void world.rules.delete(String(routes))),
+    async elements() {
+      await turn();
+      return [...world.guards, ...world.ports, ...world.ways].map((name) => ({ name, removal: name }));
+    },
+    elementsOf(step) {
+      switch (step.kind) {
+        case 'guard':
+          return [`guard of ${step.intent.device}`];
+        case 'publish':
+          return step.intent.ports.map(({ hostPort }) => `${hostPort} to ${step.intent.address}`);
+        case 'metadata':
+          return [`${step.intent.devices} to ${step.intent.port}`];
+        case 'macvtap-metadata':
+          return [`${step.intent.device} to ${step.intent.port}`];
+        case 'macvtap':
+          return [];
+        default:
+          return step satisfies never;
+      }
+    },
+    removeElement: ({ name }, limited) =>
+      world.act(caller, `fix ${name}`, limited, () => {
+        for (const set of [world.guards, world.ports, world.ways]) set.delete(name);
+      }),
+    async routeTables() {
+      await turn();
+      return [...world.rules];
+    },
     overlaps: async () => world.overlap,
     freeCidr: async () => '10.77.0.0/24',
     forwardingBlocked: async () => undefined,

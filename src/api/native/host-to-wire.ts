@@ -37,7 +37,7 @@ const resourcesToWire = ({ vcpu, memoryInMb, diskInMb }: Resources) => ({
 export function auditToWire({ known, leaked, missing, fixed }: AuditReport): AuditResponse {
   return create(AuditResponseSchema, {
     known: [...known],
-    leaked: [...leaked],
+    leaked: leaked.map(({ isUnclear = false, ...item }) => ({ ...item, unclear: isUnclear })),
     missing: [...missing],
     fixed: [...fixed],
   });

@@ -32,7 +32,8 @@ async function audit(context: Context, { fix = false, output }: Options): Promis
       : auditText(report, left, context.colour.stdout),
   );
   const clean = left.length === 0 && report.missing.length === 0;
-  if (!clean && !output && !fix && left.length > 0) await context.hint('Undo what is leaked: flintlock audit --fix');
+  const mayFix = left.some((item) => !item.unclear);
+  if (!output && !fix && mayFix) await context.hint('Undo what is leaked: flintlock audit --fix');
   return clean ? EXIT.done : EXIT.failed;
 }
 
@@ -49,12 +50,14 @@ function auditText({ known, missing, fixed }: AuditResponse, left: readonly Audi
     return `${paint(`${title}: ${items.length}`, 'bold', colour)}\n${tableText(rows, { colour, indent: '  ' })}`;
   };
   const clean = left.length === 0 && missing.length === 0;
+  const [unclear, proved] = [left.filter((item) => item.unclear), left.filter((item) => !item.unclear)];
   const verdict = clean
     ? 'clean: host and ledger agree'
-    : `not clean: ${left.length} leaked, ${missing.length} missing${fixed.length > 0 ? `, ${fixed.length} fixed` : ''}`;
+    : `not clean: ${proved.length} leaked, ${missing.length} missing${unclear.length > 0 ? `, ${unclear.length} unclear` : ''}${fixed.length > 0 ? `, ${fixed.length} fixed` : ''}`;
   return [
     section('known (on the host and in the ledger)', known),
-    section('leaked (ours on the host, and not in the ledger)', left),
+    section('leaked (ours on the host, and not in the ledger)', proved),
+    unclear.length > 0 ? section('cannot tell (nothing proves whose it is: left alone)', unclear) : '',
     section('missing (in the ledger, and not on the host)', missing),
     fixed.length > 0 ? section('fixed (leaked, and undone now)', fixed) : '',
     `${paint(verdict, clean ? 'green' : 'red', colour)}\n`,

@@ -2,12 +2,21 @@ import { expect, test } from 'vitest';
 import { startFakeDaemon } from '../../../test/support/fake-daemon.ts';
 import { runCli } from '../../../test/support/run-cli.ts';
 
-const item = (kind: string, name: string) => ({ kind, name, owner: '', detail: 'ours by its name' });
+const item = (kind: string, name: string, unclear = false) => ({
+  ...{ kind, name, owner: '', detail: 'ours by its name', unclear },
+});
 const tap = item('interface', 'flabcdxyz0');
 const file = item('file', '/var/lib/flintlock/vm/x');
 
 test.for([
   { what: 'clean', report: { known: [tap] }, argv: [], exit: 0, says: 'clean: host and ledger agree' },
+  {
+    what: 'what nothing proves',
+    report: { leaked: [item('mount', '/x', true)] },
+    argv: [],
+    exit: 1,
+    says: 'not clean: 0 leaked, 0 missing, 1 unclear',
+  },
   { what: 'a leak', report: { leaked: [tap] }, argv: [], exit: 1, says: 'not clean: 1 leaked, 0 missing' },
   { what: 'a loss', report: { missing: [file] }, argv: [], exit: 1, says: 'not clean: 0 leaked, 1 missing' },
   {

@@ -19,6 +19,8 @@ export interface AuditLine {
   readonly name: string;
   readonly owner: string;
   readonly detail: string;
+  /** Nothing proves whose it is: `fix` leaves it alone. */
+  readonly isUnclear?: boolean;
 }
 
 export interface AuditResult {
@@ -81,7 +83,7 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
   const things = await enumerate(deps, signal);
   // After the host: an intent is always written before its act.
   const entries = deps.ledger.all();
-  const expectation = expect(entries, deps.names, deps.vmms, deps.sockets());
+  const expectation = expect(entries, deps.names, deps.vmms, deps.sockets(), deps.network);
   const dhcp = entries.find((e) => e.kind === 'dhcp')?.intent as unknown as DhcpIntent | undefined;
   const known: AuditLine[] = [];
   const leaked: Thing[] = [];
@@ -92,7 +94,7 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
       known.push({ kind: thing.kind, name: thing.name, owner: owner.owner, detail: owner.step });
   }
   const missing = expectation.named.filter((e) => e.made && !things.some((thing) => sameThing(thing, e)));
-  return { known, leaked: withoutNested(leaked), missing };
+  return { known, leaked: withoutNested(leaked), missing: withoutParts(missing) };
 }
 
 /** Whose a thing is; undefined: nobody's that the ledger knows. An empty step is a part of something, not listed. */
@@ -118,11 +120,33 @@ function ownerOf(
 const isNamedIn = (thing: Extract<Thing, { kind: 'process' }>, uid: string): boolean =>
   thing.argv.some((word) => word.includes(uid));
 
+/** What is missing with an interface, a table or the rules to a routing table is not told beside them. */
+function withoutParts(missing: readonly Expected[]): Expected[] {
+  const isMissing = (kind: Thing['kind'], name: string): boolean =>
+    missing.some((e) => e.kind === kind && e.name === name);
+  return missing.filter(({ kind, name }) => {
+    const [first = '', second = '', third = ''] = name.split(' ');
+    if (kind === 'bridge-port') return !isMissing('interface', first);
+    if (kind === 'firewall-element') return !isMissing('firewall-table', `${first} ${second}`);
+    if (kind === 'routes') return !isMissing('routing-rule', `to table ${third}`);
+    return true;
+  });
+}
+
 /** A leaked directory stands for all below it. */
 function withoutNested(leaked: readonly Thing[]): Thing[] {
   const directories = leaked.filter((t) => t.kind === 'directory').map((t) => `${t.name}/`);
   const isPath = ({ kind }: Thing): boolean => kind === 'file' || kind === 'directory' || kind === 'socket';
-  return leaked.filter((t) => !isPath(t) || !directories.some((directory) => t.name.startsWith(directory)));
+  // A leaked interface stands for what it is plugged into, a table for what is in it, rules for the routes they lead to.
+  const interfaces = leaked.filter((t) => t.kind === 'interface').map((t) => t.name);
+  const tables = leaked.filter((t) => t.kind === 'firewall-table').map((t) => `${t.name} `);
+  const ruled = leaked.flatMap((t) => (t.kind === 'routing-rule' ? [t.routes] : []));
+  return leaked.filter((t) => {
+    if (t.kind === 'bridge-port') return !interfaces.includes(t.device);
+    if (t.kind === 'firewall-element') return !tables.some((table) => t.name.startsWith(table));
+    if (t.kind === 'routes') return !ruled.includes(t.routes);
+    return !isPath(t) || !directories.some((directory) => t.name.startsWith(directory));
+  });
 }
 
 /** Processes first: what they hold open can then be removed. */
@@ -132,6 +156,9 @@ const RANK: Record<Thing['kind'], number> = {
   interface: 1,
   'firewall-table': 2,
   'routing-rule': 2,
+  routes: 2,
+  'firewall-element': 1,
+  'bridge-port': 1,
   'loop-device': 2,
   mount: 2,
   socket: 3,
@@ -157,7 +184,10 @@ async function undo(
     case 'interface':
     case 'firewall-table':
       return network.removeInterface(thing.name, signal);
+    case 'firewall-element':
+      return network.removeElement(thing.element, signal);
     case 'routing-rule':
+    case 'routes':
       return network.removeRules(thing.routes, signal);
     case 'file':
     case 'directory':
@@ -165,15 +195,32 @@ async function undo(
       await requireNoMount(files, thing.name, [names.stateDirectory, names.runDirectory]);
       return files.remove(thing.name);
     case 'mount':
-      throw new Fault('refused', `cannot tell whose it is: umount ${thing.name}`);
     case 'loop-device':
-      throw new Fault('refused', `cannot tell whose it is: losetup --detach ${thing.name}`);
+    case 'bridge-port':
+      throw new Fault('refused', `cannot tell whose it is: ${remedyOf(thing)}`);
     default:
       return thing satisfies never;
   }
 }
 
-const lineOfThing = ({ kind, name, detail }: Thing): AuditLine => ({ kind, name, owner: '', detail });
+/** Of what nothing proves to be ours, and `fix` leaves alone. */
+function remedyOf(thing: Thing): string | undefined {
+  switch (thing.kind) {
+    case 'mount':
+      return `umount ${thing.name}`;
+    case 'loop-device':
+      return `losetup --detach ${thing.name}`;
+    case 'bridge-port':
+      return `ip link set dev ${thing.device} nomaster`;
+    default:
+      return undefined;
+  }
+}
+
+const lineOfThing = (thing: Thing): AuditLine => ({
+  ...{ kind: thing.kind, name: thing.name, owner: '', detail: thing.detail },
+  ...(remedyOf(thing) !== undefined && { isUnclear: true }),
+});
 const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditLine => ({
   kind,
   name,

@@ -1,5 +1,6 @@
 import {
   aliasPrefix,
+  bridgeName,
   cgroupName,
   interfacePrefix,
   macvtapRoutingTable,
@@ -9,7 +10,7 @@ import {
 } from '../../domain/names.ts';
 import type { Cgroups } from '../../ports/cgroups.ts';
 import type { Files, Processes } from '../../ports/host.ts';
-import type { MetadataPaths, Network } from '../../ports/network.ts';
+import type { FirewallElements, MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
 import { mountsAndLoops } from './mounts.ts';
 import type { Thing } from './thing.ts';
@@ -19,7 +20,7 @@ export interface EnumerateDeps {
   readonly files: Files;
   readonly processes: Processes;
   readonly cgroups: Cgroups;
-  readonly network: Network & MetadataPaths;
+  readonly network: Network & MetadataPaths & FirewallElements;
   readonly vmms: readonly Vmm[];
   /** The uid of every microVM that is remembered. */
   uids(): readonly string[];
@@ -36,7 +37,9 @@ export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promi
     cgroups(deps),
     interfaces(deps, signal),
     tables(deps, signal),
+    elements(deps, signal),
     rules(deps, signal),
+    routes(deps, signal),
     mountsAndLoops(deps.files, [names.stateDirectory, names.runDirectory]),
     paths(deps.files, names.stateDirectory, 'the state directory'),
     paths(deps.files, names.runDirectory, 'the run-time directory'),
@@ -65,12 +68,19 @@ async function cgroups({ cgroups, names }: EnumerateDeps): Promise<Thing[]> {
 }
 
 async function interfaces({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
-  return (await network.interfaces(signal)).flatMap(({ device, alias, kind }): Thing[] => {
+  const bridge = bridgeName(names);
+  return (await network.interfaces(signal)).flatMap(({ device, alias, kind, master }): Thing[] => {
     const byName = device.startsWith(interfacePrefix(names));
     const byMark = alias.startsWith(aliasPrefix(names));
-    if (!byName && !byMark) return [];
+    const isOurs = byName || byMark;
     const why = byMark ? `marked "${alias}"` : `named with our prefix ${interfacePrefix(names)}`;
-    return [{ kind: 'interface', name: device, detail: `${kind || 'interface'} ${why}` }];
+    const port = isOurs ? 'of ours' : 'on our bridge; it is no interface of ours';
+    return [
+      ...(isOurs ? [{ kind: 'interface', name: device, detail: `${kind || 'interface'} ${why}` } as const] : []),
+      ...(master !== '' && (isOurs || master === bridge)
+        ? [{ kind: 'bridge-port', name: `${device} on ${master}`, detail: `port ${port}`, device } as const]
+        : []),
+    ];
   });
 }
 
@@ -78,6 +88,23 @@ async function tables({ names, network }: EnumerateDeps, signal: AbortSignal): P
   return (await network.tables(signal))
     .filter((table) => table.split(' ').some((word) => word.startsWith(tableName(names))))
     .map((name) => ({ kind: 'firewall-table', name, detail: 'named after this instance' }));
+}
+
+async function elements({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
+  const isOurs = (table: string): boolean => table.startsWith(tableName(names));
+  const detail = 'in a table named after this instance';
+  return (await network.elements(isOurs, signal)).map((element) => ({
+    ...{ kind: 'firewall-element', name: element.name, detail, element },
+  }));
+}
+
+async function routes({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
+  const tables = await network.routeTables(signal);
+  return [routingTable(names), macvtapRoutingTable(names)]
+    .filter((routes) => tables.includes(String(routes)))
+    .map((routes) => ({
+      ...{ kind: 'routes', name: `in table ${routes}`, detail: 'in the table numbered for this instance', routes },
+    }));
 }
 
 async function rules({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {

@@ -12,13 +12,18 @@ import {
 import type {
   BridgeIntent,
   DhcpIntent,
+  FirewallElements,
   FirewallIntent,
+  GuardIntent,
   GuardsIntent,
   LeaseIntent,
   MacvtapGuardsIntent,
   MacvtapIntent,
   MacvtapPathIntent,
+  MacvtapPortIntent,
   MetadataPathIntent,
+  MetadataPortIntent,
+  PublishIntent,
   PublishingIntent,
   TapIntent,
 } from '../../ports/network.ts';
@@ -42,6 +47,7 @@ export function expect(
   names: Names,
   vmms: readonly Vmm[],
   sockets: readonly string[],
+  firewall: Pick<FirewallElements, 'elementsOf'>,
 ): Expectation {
   const named: Expected[] = [];
   const within: string[] = [];
@@ -56,6 +62,9 @@ export function expect(
     const { owner, made, kind: step } = entry;
     const add = (kind: Expected['kind'], name: string, isSure = made): void =>
       void named.push({ kind, name, owner, step, made: isSure });
+    const elements = (of: Parameters<FirewallElements['elementsOf']>[0]): void => {
+      for (const name of firewall.elementsOf(of)) add('firewall-element', name);
+    };
     switch (step) {
       case 'directory': {
         const { state, run } = entry.intent as { state: string; run: string };
@@ -85,13 +94,17 @@ export function expect(
         add('file', `${directory}/hosts/${file}`);
         break;
       }
-      case 'tap':
-        add('interface', (entry.intent as unknown as TapIntent).device);
+      case 'tap': {
+        const { device, bridge } = entry.intent as unknown as TapIntent;
+        add('interface', device);
+        add('bridge-port', `${device} on ${bridge}`);
         break;
+      }
       case 'macvtap': {
         const { device, node } = entry.intent as unknown as MacvtapIntent;
         add('interface', device);
         add('file', node, false); // where the host made none
+        elements({ kind: 'macvtap', intent: entry.intent as unknown as MacvtapIntent });
         break;
       }
       case 'vmm': {
@@ -117,6 +130,7 @@ export function expect(
         const { table, routes } = entry.intent as unknown as MetadataPathIntent;
         for (const family of ['inet', 'bridge']) add('firewall-table', `${family} ${table}`);
         add('routing-rule', `to table ${routes}`);
+        add('routes', `in table ${routes}`);
         break;
       }
       case 'macvtap-guards':
@@ -127,6 +141,7 @@ export function expect(
         add('interface', device);
         add('firewall-table', `inet ${table}`);
         add('routing-rule', `to table ${routes}`);
+        add('routes', `in table ${routes}`);
         break;
       }
       case 'dhcp': {
@@ -147,11 +162,19 @@ export function expect(
         });
         break;
       }
+      case 'guard':
+        elements({ kind: step, intent: entry.intent as unknown as GuardIntent });
+        break;
+      case 'publish':
+        elements({ kind: step, intent: entry.intent as unknown as PublishIntent });
+        break;
+      case 'metadata': // and a socket of the daemon's
+        elements({ kind: step, intent: entry.intent as unknown as MetadataPortIntent });
+        break;
+      case 'macvtap-metadata':
+        elements({ kind: step, intent: entry.intent as unknown as MacvtapPortIntent });
+        break;
       case 'image': // a hold: nothing of its own on the host
-      case 'guard': // elements of the guards' table
-      case 'publish': // elements of the publishing's table
-      case 'metadata': // elements of the tables of the way there, and a socket of the daemon's
-      case 'macvtap-metadata': // likewise
       case 'forwarding': // a setting, not a thing
         break;
       default:

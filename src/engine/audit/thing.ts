@@ -1,4 +1,5 @@
 import type { ProcessIdentity } from '../../ports/host.ts';
+import type { FirewallElement } from '../../ports/network.ts';
 
 /** One thing on the host that counts as ours, found without looking at the ledger. */
 export type Thing = Readonly<
@@ -6,6 +7,9 @@ export type Thing = Readonly<
   | { kind: 'interface'; name: string; detail: string }
   | { kind: 'firewall-table'; name: string; detail: string }
   | { kind: 'routing-rule'; name: string; detail: string; routes: number }
+  | { kind: 'firewall-element'; name: string; detail: string; element: FirewallElement }
+  | { kind: 'bridge-port'; name: string; detail: string; device: string }
+  | { kind: 'routes'; name: string; detail: string; routes: number }
   | { kind: 'cgroup'; name: string; detail: string; parent: string }
   | { kind: 'mount' | 'loop-device'; name: string; detail: string }
   | { kind: 'file' | 'directory' | 'socket'; name: string; detail: string }
