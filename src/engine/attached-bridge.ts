@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import { interfacePrefix, type Names, tableName } from '../domain/names.ts';
@@ -61,7 +62,8 @@ export class AttachedBridge implements GuestNetwork {
 
   async #look(): Promise<void> {
     const { ledger, network, names, log } = this.#deps;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    const signal = time.signal;
     try {
       const interfaces = await network.interfaces(signal);
       const isThere = interfaces.some(({ device, kind }) => device === this.bridge && kind === 'bridge');

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
@@ -120,7 +121,8 @@ export class HostNetwork implements ManagedNetwork {
   /** Another daemon may have made its network since this one started. */
   async #refuseOverlap(): Promise<void> {
     const { network } = this.#deps;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    const signal = time.signal;
     const obstacle = await network.overlaps({ cidr: this.cidr, bridge: this.bridge }, signal);
     if (obstacle !== undefined)
       throw new Fault('refused', `Cannot make the network: ${obstacle}`, { reason: 'NetworkFailed', terminal: false });
@@ -130,7 +132,8 @@ export class HostNetwork implements ManagedNetwork {
   async #sayBlocked(): Promise<void> {
     const { network, log } = this.#deps;
     try {
-      const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+      using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+      const signal = time.signal;
       const blocked = await network.forwardingBlocked(this.bridge, signal);
       if (blocked !== undefined) log.warn(blocked, { bridge: this.bridge });
     } catch (error) {
@@ -183,7 +186,8 @@ export class HostNetwork implements ManagedNetwork {
   async #isWhole(): Promise<boolean> {
     const { network, names } = this.#deps;
     if (!(await network.dhcpRuns(this.#dhcp()))) return false;
-    const limit = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    const limit = time.signal;
     const tables = await network.tables(limit);
     const rules = await network.rules(limit);
     const wanted = [
@@ -199,7 +203,8 @@ export class HostNetwork implements ManagedNetwork {
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */
   async #restore(): Promise<void> {
     if (this.#isRestored) return;
-    await restorePorts(this.#deps, AbortSignal.any([this.#stop.signal, AbortSignal.timeout(RESTORE_LIMIT_MS)]));
+    using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
+    await restorePorts(this.#deps, time.signal);
     this.#isRestored = true;
   }
 

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER, type Json, type LedgerEntry } from '../domain/ledger.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
@@ -24,7 +25,8 @@ export async function makeHostStep<K extends HostStepKind>(
   const entry = ledger.intend(HOST_OWNER, kind, '', (intent ?? null) as Json);
   const { make } = hostSteps[kind];
   const timeoutMs = faults.limitMs(kind, 'make', hostSteps[kind].timeoutMs);
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]);
+  using limit = new TimeLimit(signal, timeoutMs);
+  const limited = limit.signal;
   try {
     // Also when it is marked: another boot may have swept it away, and twice is the same as once.
     const act = () => make(entry.intent as unknown as HostStepIntents[K], network, limited);
@@ -48,7 +50,8 @@ export async function unmakeHostStep(
 ): Promise<void> {
   const kind = entry.kind as HostStepKind;
   const { unmake, timeoutMs } = hostSteps[kind];
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(faults.limitMs(kind, 'unmake', timeoutMs))]);
+  using limit = new TimeLimit(signal, faults.limitMs(kind, 'unmake', timeoutMs));
+  const limited = limit.signal;
   await faults.act(kind, 'unmake', () => unmake(entry.intent as never, network, limited), limited);
   ledger.strike(entry);
   faults.marked(kind, 'unmake');

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER, type LedgerEntry } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
@@ -110,7 +111,8 @@ export class ParentDevice implements ParentNetwork {
 
   async #look(): Promise<void> {
     const { network, ledger, log } = this.#deps;
-    const signal = AbortSignal.any([this.#stop.signal, AbortSignal.timeout(LOOK_LIMIT_MS)]);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    const signal = time.signal;
     try {
       const interfaces = await network.interfaces(signal);
       const isThere = interfaces.some(({ device }) => device === this.parent);

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Asked, MicroVm, Uid } from '../domain/microvm.ts';
 import { rebooted, stopped } from '../domain/power.ts';
@@ -46,8 +47,8 @@ export function createPower(deps: PowerDeps): Power {
         try {
           if (entry?.made && !guests.of(vm.uid) && !(await deps.adopt(vm, entry, signal))) return undefined;
           const running = guests.of(vm.uid);
-          const late = AbortSignal.timeout(Math.min(by - now, PRESS_AGAIN_MS));
-          if (await running?.pressPower(AbortSignal.any([signal, late]))) return Math.min(by, now + PRESS_AGAIN_MS);
+          using limit = new TimeLimit(signal, Math.min(by - now, PRESS_AGAIN_MS));
+          if (await running?.pressPower(limit.signal)) return Math.min(by, now + PRESS_AGAIN_MS);
           if (running) how += ': the guest has no power button (ACPI is off) and was ended';
         } catch (error) {
           // It may answer yet; when its time is up it is ended without.
@@ -66,8 +67,8 @@ export function createPower(deps: PowerDeps): Power {
     async reboot(vm, { by }, signal) {
       try {
         const patience = Math.max(0, by - clock.now());
-        const late = AbortSignal.timeout(patience + RESET_MS);
-        await guests.of(vm.uid)?.reboot(patience, AbortSignal.any([signal, late]));
+        using limit = new TimeLimit(signal, patience + RESET_MS);
+        await guests.of(vm.uid)?.reboot(patience, limit.signal);
         store.update(vm.uid, rebooted);
       } catch (error) {
         if (signal.aborted) throw error;

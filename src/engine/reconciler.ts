@@ -1,4 +1,5 @@
 import { backoffMs } from '../base/backoff.ts';
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
@@ -189,11 +190,11 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
 /** @throws Fault `timeout` when taking over took too long */
 async function withinTime<T>(signal: AbortSignal, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  const late = AbortSignal.timeout(ADOPT_MS);
+  using limit = new TimeLimit(signal, ADOPT_MS);
   try {
-    return await act(AbortSignal.any([signal, late]));
+    return await act(limit.signal);
   } catch (cause) {
-    if (cause instanceof Fault || signal.aborted || !late.aborted) throw cause;
+    if (cause instanceof Fault || signal.aborted || !limit.isLate) throw cause;
     throw new Fault('timeout', `The VMM could not be taken over in ${ADOPT_MS / 1000} s`, {
       cause,
       reason: 'VmmUnreachable',

@@ -1,4 +1,5 @@
 import { Semaphore } from '../base/semaphore.ts';
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Json, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
 import { VM_STEP_KINDS } from '../domain/ledger.ts';
@@ -127,12 +128,12 @@ async function withLimit<T>(
   timeoutMs: number,
   act: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const late = AbortSignal.timeout(timeoutMs);
+  using limit = new TimeLimit(signal, timeoutMs);
   try {
-    return await act(AbortSignal.any([signal, late]));
+    return await act(limit.signal);
   } catch (cause) {
     if (signal.aborted) throw signal.reason;
-    if (!late.aborted) throw cause;
+    if (!limit.isLate) throw cause;
     throw new Fault('timeout', `Step ${kind} did not end in ${timeoutMs / 1000} s`, {
       cause,
       reason: steps[kind].onTimeout,

@@ -1,4 +1,5 @@
 import { Semaphore } from '../base/semaphore.ts';
+import { TimeLimit } from '../base/time-limit.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, ProcessIdentity, ProcessInfo, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
@@ -61,7 +62,8 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
     for (const server of await processes.find(isOurs)) {
       await processes.signal(server, isOurs, 'SIGTERM');
       try {
-        await processes.ended(server, AbortSignal.any([signal, AbortSignal.timeout(TERM_MS)]));
+        using time = new TimeLimit(signal, TERM_MS);
+        await processes.ended(server, time.signal);
       } catch (error) {
         signal.throwIfAborted();
         log.warn('the DHCP server does not end by SIGTERM and is killed', { directory, pid: server.pid, error });
@@ -126,11 +128,11 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
     return 'nobody';
   };
 
+  const forever = new AbortController().signal; // the tool's own limit ends it
   let namespace: Promise<string> | undefined;
   /** A server of the same directory may live in another network namespace, where nobody of ours hears it. */
   const isHere = async ({ pid }: ProcessInfo): Promise<boolean> => {
-    const limits = { signal: AbortSignal.timeout(10_000), timeoutMs: 10_000 };
-    namespace ??= run(['readlink', '/proc/self/ns/net'], limits);
+    namespace ??= run(['readlink', '/proc/self/ns/net'], { signal: forever, timeoutMs: 10_000 });
     return (await files.readLink(`/proc/${pid}/ns/net`)) === (await namespace).trim();
   };
 
@@ -187,7 +189,8 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
       const server = await find(dhcp.directory);
       if (!server) return false;
       await trim(dhcpPaths(dhcp.directory).log);
-      const bridge = await ip.find(dhcp.bridge, AbortSignal.timeout(10_000));
+      using time = new TimeLimit(undefined, 10_000);
+      const bridge = await ip.find(dhcp.bridge, time.signal);
       const user = await userFor(dhcp.directory);
       return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index, user));
     },

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { contains, formatCidr, gatewayOf, parseBlock } from '../domain/ipv4.ts';
 import { bridgeName } from '../domain/names.ts';
@@ -17,7 +18,8 @@ const ASK_MS = 20_000;
 export async function checkNetwork(context: ServiceContext, { interfaces }: Spec): Promise<readonly Violation[]> {
   if (interfaces.length === 0) return [];
   const { bridge, parent, surroundings } = context;
-  const signal = AbortSignal.timeout(ASK_MS);
+  using time = new TimeLimit(undefined, ASK_MS);
+  const { signal } = time;
   if (
     !context.network &&
     bridge !== undefined &&

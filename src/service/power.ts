@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { admission, type Limits, limitsOf, promisedTo } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
@@ -74,16 +75,16 @@ async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest,
   using changes = new Changes(context.onChange);
   const by = context.clock.now() + timeoutMs;
   change(context, uid, (vm) => rebooting(vm, by));
-  const late = AbortSignal.timeout(timeoutMs + GRACE_MS);
+  using limit = new TimeLimit(signal, timeoutMs + GRACE_MS);
   for (;;) {
     const vm = byUid(context.store, uid, true);
     if (vm.asked?.for === 'stop') throw new Fault('conflict', `microVM ${uid} is being stopped: it was not rebooted`);
     // One that had to be ended is being started.
     if (!vm.asked) return wait(context, { uid, until: 'CREATED', timeoutMs: timeoutMs + GRACE_MS }, signal);
     try {
-      await changes.next(AbortSignal.any([signal, late]));
+      await changes.next(limit.signal);
     } catch (cause) {
-      if (signal.aborted || !late.aborted) throw cause;
+      if (signal.aborted || !limit.isLate) throw cause;
       throw new Fault('timeout', `microVM ${uid} has not rebooted yet; it goes on`, { cause });
     }
   }
@@ -99,11 +100,11 @@ async function turn(
   if (!mayTurn(vm, verb)) return view(vm, context);
   const running = context.running(vm.uid);
   if (!running) throw new Fault('tool', `Cannot ${verb} microVM ${uid}: its VMM is not being watched yet; try again`);
-  const late = AbortSignal.timeout(timeoutMs);
+  using limit = new TimeLimit(signal, timeoutMs);
   try {
-    await running[verb](AbortSignal.any([signal, late]));
+    await running[verb](limit.signal);
   } catch (cause) {
-    if (signal.aborted || !late.aborted) throw cause;
+    if (signal.aborted || !limit.isLate) throw cause;
     throw new Fault('timeout', `Cannot ${verb} microVM ${uid}: its VMM did not answer in ${timeoutMs / 1000} s`, {
       cause,
     });

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import { Changes } from './changes.ts';
@@ -12,17 +13,16 @@ export async function wait(
   signal: AbortSignal,
 ): Promise<MicroVmView> {
   using changes = new Changes(context.onChange);
-  const late = AbortSignal.timeout(timeoutMs);
-  const limited = AbortSignal.any([signal, late]);
+  using limit = new TimeLimit(signal, timeoutMs);
   for (;;) {
     const vm = view(byUid(context.store, uid, true), context);
     const answer = judge(vm, until);
     if (answer === 'yes') return vm;
     if (answer !== 'not yet') throw new Fault('refused', `microVM ${uid} ${answer}`, { reason: vm.state.reason });
     try {
-      await changes.next(limited);
+      await changes.next(limit.signal);
     } catch (cause) {
-      if (signal.aborted || !late.aborted) throw cause;
+      if (signal.aborted || !limit.isLate) throw cause;
       throw new Fault(
         'timeout',
         `microVM ${uid} is not ${until} after ${timeoutMs / 1000} s: ${vm.state.is} (${vm.state.reason}): ${vm.state.message}`,

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
@@ -96,7 +97,8 @@ class CopiedVolumes implements Volumes {
     const partial = partialOf(path);
     await files.remove(partial);
     try {
-      await this.#copy(golden, partial, AbortSignal.any([signal, AbortSignal.timeout(timeoutMs)]));
+      using limit = new TimeLimit(signal, timeoutMs);
+      await this.#copy(golden, partial, limit.signal);
       signal.throwIfAborted();
       await files.rename(partial, path);
     } catch (error) {

@@ -154,6 +154,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     async stop(config, identity: ProcessIdentity | undefined, signal) {
       const found = identity ? [identity] : await processes.find(isOf(config));
       for (const one of found) await endProcess(config, one, deps, signal);
+      // Who was let go of before is told of no end.
+      watched.delete(config.uid);
       await removeSockets(config, deps);
     },
 
