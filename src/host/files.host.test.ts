@@ -29,6 +29,27 @@ const text = async (path: string, options?: Parameters<typeof files.read>[1]): P
   return data && Buffer.from(data).toString();
 };
 
+test('what is mounted in a directory keeps it: nothing of it is emptied', async () => {
+  const at = directory();
+  const theirs = directory();
+  writeFileSync(`${theirs}/kept`, 'x');
+  mkdirSync(`${at}/ours/a mount`, { recursive: true });
+  writeFileSync(`${at}/ours/disk`, 'x');
+  execFileSync('mount', ['--bind', theirs, `${at}/ours/a mount`]);
+  try {
+    await expect(files.remove(`${at}/ours`)).rejects.toMatchObject({
+      kind: 'refused',
+      message: expect.stringContaining('something is mounted at'),
+    });
+    expect(readdirSync(`${at}/ours`)).toEqual(['a mount', 'disk']);
+    expect(readFileSync(`${theirs}/kept`, 'utf8')).toBe('x');
+  } finally {
+    execFileSync('umount', [`${at}/ours/a mount`]);
+  }
+  await files.remove(`${at}/ours`);
+  expect(existsSync(`${at}/ours`)).toBe(false);
+});
+
 describe('write', () => {
   test('what a crash left half written goes with the next write, and with the removal', async () => {
     const at = directory();

@@ -11,6 +11,24 @@ import { isErrno, run } from './run.ts';
  */
 const partialOf = (path: string): string => join(dirname(path), `.${basename(path)}.partial`);
 
+/**
+ * What somebody mounted in a directory is his, not ours to empty.
+ * @throws Fault `refused`
+ * @see proc_pid_mountinfo(5)
+ */
+async function requireNoMount(path: string): Promise<void> {
+  const info = await orUndefined(() => fs.lstat(path));
+  if (!info?.isDirectory()) return;
+  // A blank, tab, line end or backslash is three octal digits there.
+  const written = path.replaceAll(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
+  const points = (await fs.readFile('/proc/self/mountinfo', 'utf8'))
+    .split('\n')
+    .map((line) => line.split(' ')[4] ?? '');
+  const inside = points.find((point) => point === written || point.startsWith(`${written}/`));
+  if (inside !== undefined)
+    throw new Fault('refused', `Cannot remove ${path}: something is mounted at ${inside}; unmount it, and it goes on`);
+}
+
 /** Who writes to the same path waits: they share that place. */
 const turns = new Map<string, Promise<void>>();
 
@@ -34,6 +52,7 @@ export const files: Files = {
 
   remove: (path) =>
     guard(`remove ${path}`, async () => {
+      await requireNoMount(path);
       await fs.rm(path, { recursive: true, force: true });
       await fs.rm(partialOf(path), { force: true });
     }),

@@ -1,4 +1,5 @@
-import { existsSync, rmSync, writeFileSync } from 'node:fs';
+import { execFileSync } from 'node:child_process';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { idleKernel } from '../faults/idle-kernel.ts';
@@ -117,4 +118,22 @@ test('what the ledger names and somebody took away is told, each by itself', asy
   rmSync(`${host.run}/network/hosts`, { recursive: true });
   expect((await host.audit()).missing.filter((line) => line.startsWith('file '))).toHaveLength(1);
   expect(address).toBe(''); // the guest halts, and has asked for none
+});
+
+test('a delete stops at what somebody mounted in the microVM’s directory, says so, and goes on when it is unmounted', async (t) => {
+  const { host, uid } = await running(t);
+  const theirs = join(host.directory, 'theirs');
+  const point = join(host.state, 'vm', uid, 'mnt');
+  for (const directory of [theirs, point]) mkdirSync(directory);
+  writeFileSync(join(theirs, 'kept'), 'x');
+  execFileSync('mount', ['--bind', theirs, point]);
+  const unmount = (): void => void (existsSync(join(point, 'kept')) && execFileSync('umount', [point]));
+  t.onTestFinished(unmount);
+  await host.vms.deleteMicroVM({ uid });
+  const { message } = await host.untilReason(uid, 'DeleteBlocked');
+  expect(message).toContain(`something is mounted at ${point}; unmount it`);
+  expect(existsSync(join(theirs, 'kept'))).toBe(true);
+  unmount();
+  await host.untilGone(uid);
+  expect(existsSync(join(theirs, 'kept'))).toBe(true);
 });
