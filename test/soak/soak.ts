@@ -106,7 +106,7 @@ export class Soak {
         after,
       };
     } finally {
-      if (this.#wrong.length > 0) say(`the daemon's last words:\n${host.at.log.slice(-6_000)}`);
+      if (this.#wrong.length > 0) say(`what the daemon said of it:\n${this.#saidOf(this.#wrong)}`);
       await host.close();
     }
   }
@@ -119,6 +119,20 @@ export class Soak {
       if (usage.fds <= before.fds || Date.now() > end) return usage;
       await sleep(500);
     }
+  }
+
+  /** Every line that names a microVM which is wrong, what concerns all, and the last ones. */
+  #saidOf(wrong: readonly string[]): string {
+    const uids = wrong.flatMap((line) => line.match(/\b[0-9A-HJKMNP-TV-Z]{26}\b/g) ?? []);
+    const lines = this.#host.at.log.split('\n');
+    const isOfAll = (line: string): boolean => /flintlockd (serves|ends)|could not be stored/.test(line);
+    const chosen = lines.filter(
+      (line, i) => i > lines.length - 40 || uids.some((uid) => line.includes(uid)) || isOfAll(line),
+    );
+    return chosen
+      .map((line) => line.slice(0, 600))
+      .slice(-400)
+      .join('\n');
   }
 
   #summary(): string {
