@@ -13,6 +13,8 @@ class Console {
   data = Buffer.alloc(0);
   reads = 0;
   broken = false;
+  /** A look at the file begins, and takes as long as this says. */
+  onLook: () => Promise<void> = async () => undefined;
   readonly watchers = new Set<() => void>();
 
   write(text: string): void {
@@ -22,7 +24,10 @@ class Console {
 
   readonly files: Files = {
     ...fakeFiles({}),
-    stat: async () => ({ kind: 'file', sizeBytes: this.data.length, diskBytes: 0, mode: 0o600 }),
+    stat: async () => {
+      await this.onLook();
+      return { kind: 'file', sizeBytes: this.data.length, diskBytes: 0, mode: 0o600 };
+    },
     read: async (_path, { offset = 0, maxBytes = Number.POSITIVE_INFINITY } = {}) => {
       this.reads++;
       if (this.broken) throw new Error(FULL);
@@ -211,4 +216,24 @@ test('a delete lets go of the console', async () => {
   await host.delete(uid);
   await host.until(uid, 'gone');
   expect(console_.watchers.size).toBe(0);
+});
+
+test('a run that ends while its console is being read is told all the same', async () => {
+  const { console_, host, uid, pid } = await setUp();
+  await settle();
+  // The next look at the file takes until we say so.
+  let looks = 0;
+  const release = Promise.withResolvers<void>();
+  console_.onLook = () => {
+    looks++;
+    return release.promise;
+  };
+  console_.write('more\n');
+  await settle();
+  host.clock.advance(1_000);
+  await eventually('the console is being looked at', () => looks > 0);
+  host.world.kill(pid(), { reason: 'VmmKilled', message: 'ended by SIGKILL' });
+  await settle();
+  release.resolve();
+  await eventually('its end is in the record', () => host.vm(uid).lastEnd !== undefined);
 });

@@ -175,6 +175,7 @@ class Listener {
 
   /** Resolves when the file has changed since the last call. */
   async #change(signal: AbortSignal): Promise<void> {
+    signal.throwIfAborted(); // else nobody would wake it: the signal has told its listeners
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = (): void => reject(signal.reason);
     signal.addEventListener('abort', onAbort, { once: true });
