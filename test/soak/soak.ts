@@ -3,6 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type SpecInit, type StateName } from '../support/daemon.ts';
+import { patiently } from '../support/patiently.ts';
 import { SoakHost, type Usage } from './host.ts';
 import { type Known, missingWhenCalm, type Policy, type Shown, wrongAtAnyTime } from './model.ts';
 
@@ -220,7 +221,7 @@ export class Soak {
     } as SpecInit;
     // A key, so that it may be sent again when the answer was lost.
     const request = { microvm: create(MicroVMSpecSchema, spec), idempotencyKey: `${id}-${this.#plan.seed}` };
-    const answer = await this.#patiently(`create ${id}`, () => this.#host.at.vms.createMicroVM(request));
+    const answer = await patiently(`create ${id}`, PATIENCE_MS, () => this.#host.at.vms.createMicroVM(request));
     const uid = answer?.microvm?.spec?.uid;
     if (uid === undefined) return this.#count('creates refused');
     this.#count('creates');
@@ -232,7 +233,7 @@ export class Soak {
 
   async #delete(vm: Known): Promise<void> {
     vm.deleting = true;
-    await this.#patiently(`delete ${vm.id}`, async () => {
+    await patiently(`delete ${vm.id}`, PATIENCE_MS, async () => {
       try {
         await this.#host.at.vms.deleteMicroVM({ uid: vm.uid });
       } catch (error) {
@@ -252,7 +253,7 @@ export class Soak {
     const timeout = {
       seconds: verb === 'startMicroVM' || verb === 'pauseMicroVM' || verb === 'resumeMicroVM' ? 20n : 0n,
     };
-    const answer = await this.#patiently(`${verb} ${id}`, async () => {
+    const answer = await patiently(`${verb} ${id}`, PATIENCE_MS, async () => {
       try {
         return await this.#host.at.vms[verb]({ uid, timeout });
       } catch (error) {
@@ -282,31 +283,6 @@ export class Soak {
 
   async #resume(vm: Known): Promise<void> {
     await this.#verb('resumes', vm, 'resumeMicroVM');
-  }
-
-  /**
-   * As a careful client: again while the daemon is away, the disk is full or
-   * the answer was lost.
-   *
-   * @returns undefined when the disk stayed full
-   */
-  async #patiently<T>(what: string, ask: () => Promise<T>): Promise<T | undefined> {
-    const end = Date.now() + PATIENCE_MS;
-    for (;;) {
-      try {
-        return await ask();
-      } catch (error) {
-        const { code, rawMessage } = ConnectError.from(error);
-        const isAway = [Code.Unavailable, Code.Canceled, Code.Unknown, Code.Internal].includes(code);
-        // INTERNAL and UNKNOWN of the daemon are bugs; of the connection that was cut they are no answer.
-        const isCut = /ECONN|hang up|ENOENT|EPIPE|reset|closed|stream|http\/2|http2/i.test(rawMessage);
-        if (code === Code.ResourceExhausted) {
-          if (Date.now() > end) return undefined;
-        } else if (!(isAway && (code === Code.Unavailable || isCut)) || Date.now() > end)
-          throw new Error(`${what}: ${Code[code]}: ${rawMessage}`, { cause: error });
-        await sleep(200);
-      }
-    }
   }
 
   async #killVmm(): Promise<void> {

@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Database } from '../../src/store/database.ts';
 import { sampleVm } from '../support/fake-services.ts';
 import { Stage } from './stage.ts';
 import { type Habit, Watcher } from './watcher.ts';
@@ -55,26 +56,38 @@ export async function proveWatch(options: ProofOptions): Promise<ProofReport> {
     });
     const ends = await Promise.allSettled(runs);
     const { database } = await stage.life;
-    const faults = watchers.flatMap((watcher, i) => {
-      const end = ends[i];
-      const stuck = end?.status === 'rejected' ? [`ended at ${watcher.seq} of ${last}: ${end.reason}`] : [];
-      const { way, begins, slowness, leavesAfter } = watcher.habit;
-      const who = `watcher ${i} (${way}, ${begins}, slowness ${slowness}, leaves after ${leavesAfter})`;
-      return [...stuck, ...watcher.faults(database)].map((text) => `${who}: ${text}`);
-    });
-    return {
-      changes: last ?? 0,
-      rolledBack: writer.rolledBack,
-      told: watchers.reduce((sum, { events }) => sum + events, 0),
-      comings: watchers.reduce((sum, { comings }) => sum + comings, 0),
-      faults: [
-        ...faults,
-        ...stage.log.lines.filter(({ level }) => level === 'error').map((line) => JSON.stringify(line)),
-      ],
-    };
+    const { rolledBack } = writer;
+    const errors = stage.log.lines.filter(({ level }) => level === 'error').map((line) => JSON.stringify(line));
+    return report({ watchers, ends, last, database, rolledBack, more: errors });
   } finally {
     await stage.close();
   }
+}
+
+/** What they were told against what the database holds. */
+export function report(all: {
+  readonly watchers: readonly Watcher[];
+  readonly ends: readonly PromiseSettledResult<void>[];
+  readonly last: number | undefined;
+  readonly database: Database;
+  readonly rolledBack: number;
+  readonly more: readonly string[];
+}): ProofReport {
+  const { watchers, ends, last, database, rolledBack, more } = all;
+  const faults = watchers.flatMap((watcher, i) => {
+    const end = ends[i];
+    const stuck = end?.status === 'rejected' ? [`ended at ${watcher.seq} of ${last}: ${end.reason}`] : [];
+    const { way, begins, slowness, leavesAfter } = watcher.habit;
+    const who = `watcher ${i} (${way}, ${begins}, slowness ${slowness}, leaves after ${leavesAfter})`;
+    return [...stuck, ...watcher.faults(database)].map((text) => `${who}: ${text}`);
+  });
+  return {
+    changes: last ?? 0,
+    rolledBack,
+    told: watchers.reduce((sum, { events }) => sum + events, 0),
+    comings: watchers.reduce((sum, { comings }) => sum + comings, 0),
+    faults: [...faults, ...more],
+  };
 }
 
 /** The same for the same number and seed. */

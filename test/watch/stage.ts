@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { type Client, createClient } from '@connectrpc/connect';
+import { createClient } from '@connectrpc/connect';
 import { type Api, createApi } from '../../src/api/api.ts';
 import { formatEndpoint } from '../../src/api/endpoint.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
@@ -13,20 +13,24 @@ import { createStore } from '../../src/store/vms.ts';
 import { transportTo } from '../support/api.ts';
 import { fakeServices } from '../support/fake-services.ts';
 import { memoryLog } from '../support/memory-log.ts';
+import type { HttpAnswer, Surface } from './ways.ts';
 
 /** In memory where it can be: thousands of commits, each waiting for a disk, would prove the disk. */
 const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 
 /** One daemon from its start to its end: database, watch and servers are the real ones. */
-export interface Life {
+export interface Life extends Surface {
   readonly database: Database;
   readonly store: Store;
   readonly context: WatchContext;
   readonly api: Api;
-  readonly vms: Client<typeof MicroVMService>;
-  readonly http: string;
-  /** Aborts when it ends. */
-  readonly ended: AbortSignal;
+}
+
+/** Over TCP. */
+async function fetched(base: string, path: string, headers: Record<string, string>, signal: AbortSignal) {
+  const { status, body } = await fetch(`${base}${path}`, { headers, signal });
+  if (!body) throw new Error(`the answer ${status} has no body`);
+  return { status, body } satisfies HttpAnswer;
 }
 
 /** A state directory, and the daemons that come and go over it. */
@@ -79,6 +83,9 @@ export class Stage {
     const grpc = await api.listenGrpc({ kind: 'tcp', host: '127.0.0.1', port: 0 });
     const http = formatEndpoint(await api.listenHttp({ kind: 'tcp', host: '127.0.0.1', port: 0 }));
     const vms = createClient(MicroVMService, transportTo(grpc));
-    return { database, store, context, api, vms, http: `http://${http}`, ended: end.signal };
+    return {
+      ...{ database, store, context, api, vms, epoch: store.cursor().epoch, ended: end.signal },
+      fetch: (path, headers, signal) => fetched(`http://${http}`, path, headers, signal),
+    };
   }
 }

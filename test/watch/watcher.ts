@@ -1,7 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Database } from '../../src/store/database.ts';
-import type { Stage } from './stage.ts';
-import { type Told, WAYS, type Way } from './ways.ts';
+import { type Surface, type Told, WAYS, type Way } from './ways.ts';
 
 /** How a watcher watches. */
 export interface Habit {
@@ -34,12 +33,13 @@ export class Watcher {
   readonly #known: Known = new Map();
   /** The first cursor that it had; its list is as of then. */
   #from: number | undefined;
-  #cursor: string;
+  #cursor = '';
+  /** Listed in this visit: of these the daemon may say once more what they are, when it has looked itself. */
+  readonly #listed = new Set<string>();
   comings = 0;
 
   constructor(habit: Habit) {
     this.habit = habit;
-    this.#cursor = habit.begins === 'with a list' ? '' : 'epoch.0';
     if (habit.begins === 'with the first change') this.#from = 0;
   }
 
@@ -52,15 +52,21 @@ export class Watcher {
   }
 
   /** @param last - the last change, once it is known */
-  async run(stage: Stage, last: () => number | undefined, signal: AbortSignal): Promise<void> {
+  async run(
+    daemon: { readonly life: Promise<Surface> },
+    last: () => number | undefined,
+    signal: AbortSignal,
+  ): Promise<void> {
     const { habit } = this;
     const way: Way = WAYS[habit.way];
     const labelSelector = habit.tier === '' ? '' : `tier=${habit.tier}`;
     while (this.seq !== last()) {
       signal.throwIfAborted();
-      const life = await stage.life;
+      const life = await daemon.life;
       this.comings++;
       if (this.#cursor === '') this.#known.clear();
+      this.#listed.clear();
+      if (this.#cursor === '' && this.#from === 0) this.#cursor = `${life.epoch}.0`;
       let count = 0;
       const visit = new AbortController();
       const asked = { namespace: habit.namespace, labelSelector, cursor: this.#cursor };
@@ -88,9 +94,11 @@ export class Watcher {
     if (cursor === '') {
       if (isBegun) throw new Error(`told ${type} ${uid} without a cursor after it had one`);
       if (type !== 'BOOKMARK') apply(this.#known, { type, uid, version });
+      this.#listed.add(uid);
       return;
     }
     const seq = seqOf(cursor);
+    if (type === 'MODIFIED' && seq === this.seq && this.#listed.delete(uid)) return;
     this.#from ??= type === 'BOOKMARK' ? seq : seq - 1;
     this.#cursor = cursor;
     if (type !== 'BOOKMARK') this.#seen.push({ seq, type, uid, version });

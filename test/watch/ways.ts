@@ -1,13 +1,31 @@
+import { text as textOf } from 'node:stream/consumers';
 import { fromJsonString } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { type Client, Code, ConnectError } from '@connectrpc/connect';
 import { Fault } from '../../src/domain/fault.ts';
 import {
   type MicroVMEvent,
   MicroVMEvent_TypeSchema,
   MicroVMEventSchema,
+  type MicroVMService,
 } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
-import { watch } from '../../src/service/watch.ts';
-import type { Life } from './stage.ts';
+import { type WatchContext, watch } from '../../src/service/watch.ts';
+
+/** What a daemon shows from its start to its end. */
+export interface Surface {
+  readonly vms: Client<typeof MicroVMService>;
+  readonly fetch: (path: string, headers: Record<string, string>, signal: AbortSignal) => Promise<HttpAnswer>;
+  /** Of its database. */
+  readonly epoch: string;
+  /** Where it is in this process. */
+  readonly context?: WatchContext;
+  /** Aborts when it ends. */
+  readonly ended: AbortSignal;
+}
+
+export interface HttpAnswer {
+  readonly status: number;
+  readonly body: AsyncIterable<Uint8Array>;
+}
 
 /** What a watcher is told, however it came. */
 export interface Told {
@@ -25,7 +43,7 @@ export interface Asked {
 }
 
 /** One way to the stream of changes. It throws `Expired` where the cursor is too old. */
-export type Way = (life: Life, asked: Asked, signal: AbortSignal) => AsyncIterable<Told>;
+export type Way = (life: Surface, asked: Asked, signal: AbortSignal) => AsyncIterable<Told>;
 
 export class Expired extends Error {}
 
@@ -39,6 +57,7 @@ const fromWire = ({ type, microvm, cursor }: MicroVMEvent, bytes: number): Told 
 
 export const WAYS = {
   async *service({ context, ended }, asked, signal) {
+    if (!context) throw new Error('the daemon is in another process');
     try {
       const both = AbortSignal.any([ended, signal]);
       for await (const { type, vm, cursor } of watch(context, asked, both))
@@ -57,17 +76,18 @@ export const WAYS = {
     }
   },
 
-  async *http({ http }, { namespace, labelSelector, cursor }, signal) {
+  async *http({ fetch }, { namespace, labelSelector, cursor }, signal) {
     const query = new URLSearchParams({ namespace, labelSelector });
     const headers: Record<string, string> = cursor === '' ? {} : { 'last-event-id': cursor };
-    const response = await fetch(`${http}/v1/watch?${query}`, { headers, signal });
-    if (response.status !== 200 || !response.body) {
-      const { code } = (await response.json()) as { code?: number };
-      throw code === Code.OutOfRange ? new Expired() : new Error(`the status is ${response.status}`);
+    const { status, body } = await fetch(`/v1/watch?${query}`, headers, signal);
+    if (status !== 200) {
+      const { code } = JSON.parse(await textOf(body)) as { code?: number };
+      throw code === Code.OutOfRange ? new Expired() : new Error(`the status is ${status}`);
     }
+    const decoder = new TextDecoder();
     let text = '';
-    for await (const piece of response.body.pipeThrough(new TextDecoderStream())) {
-      const events = `${text}${piece}`.split('\n\n');
+    for await (const piece of body) {
+      const events = `${text}${decoder.decode(piece, { stream: true })}`.split('\n\n');
       text = events.pop() ?? '';
       for (const event of events) {
         if (event.startsWith(':')) continue;
