@@ -140,10 +140,14 @@ describe('a hostile guest', () => {
 
   test('that opens connections without end has its share of them, and leaves the others theirs', async () => {
     const { a, b, server, uids } = await served({ connectionsEach: 3, connections: 4 });
-    const many = Array.from({ length: 200 }, () => talk(a, ''));
-    const refused = await Promise.all(many.map(({ answer }) => Promise.race([answer, held(server, 3)])));
-    expect(refused.filter((text) => text === '')).not.toHaveLength(0);
-    await until(() => server.connections === 3);
+    let refused = 0;
+    // No more than the backlog holds: the kernel would answer the others a second later.
+    for (let i = 0; i < 50; i++)
+      void talk(a, '').answer.then((text) => {
+        if (text === '') refused++;
+      });
+    await until(() => refused === 47);
+    expect(server.connections).toBe(3);
     expect(await get(b)).toMatch(/data of B$/);
 
     // All together have the rest, and beyond it each may have one.
@@ -155,12 +159,6 @@ describe('a hostile guest', () => {
     expect(await get(b)).toBe('');
   });
 });
-
-/** Resolves when so many connections are held, for those that will not be answered. */
-async function held(server: ClosableMetadataServer, count: number): Promise<string> {
-  await until(() => server.connections === count);
-  return 'held';
-}
 
 describe('listening', () => {
   test('twice is as once, elsewhere is a move, and an end cuts off who is connected', async () => {
