@@ -11,7 +11,11 @@ export interface BackoffOptions {
  * @param attempt - failures so far, from 1
  * @param random - at least 0, below 1
  */
-export function backoffMs(attempt: number, random: number, { firstMs, maxMs }: BackoffOptions): number {
-  const full = Math.min(maxMs, firstMs * 2 ** Math.min(attempt - 1, 30));
-  return Math.round(full / 2 + (full / 2) * random);
+export function backoffMs(attempt: number, random: number, options: BackoffOptions): number {
+  const longest = longestBackoffMs(attempt, options);
+  return Math.round(longest / 2 + (longest / 2) * random);
 }
+
+/** What `backoffMs` is at most. */
+export const longestBackoffMs = (attempt: number, { firstMs, maxMs }: BackoffOptions): number =>
+  Math.min(maxMs, firstMs * 2 ** Math.min(Math.max(attempt, 1) - 1, 30));

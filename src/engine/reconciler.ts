@@ -1,4 +1,4 @@
-import { backoffMs } from '../base/backoff.ts';
+import { backoffMs, longestBackoffMs } from '../base/backoff.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
@@ -135,7 +135,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   /** Attempts that were told of are not made before their time, whatever woke us. */
   const makeWhenDue = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
     const wait = nextRetryAt(vm);
-    if (wait !== undefined && isAhead(wait, clock.now())) return wait;
+    if (wait !== undefined && isAhead(vm, wait, clock.now())) return wait;
     await makeAll(vm, signal);
     const asked = store.get(vm.uid)?.asked;
     // Of one that a daemon before us did not get to, and that does not answer now.
@@ -176,7 +176,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     if (!vm || vm.goneAt !== undefined) return undefined;
     const wait = nextRetryAt(vm);
     // A PENDING one has other things to do while it waits.
-    if (vm.state.is === 'DELETING' && wait !== undefined && isAhead(wait, clock.now())) return wait;
+    if (vm.state.is === 'DELETING' && wait !== undefined && isAhead(vm, wait, clock.now())) return wait;
     try {
       return await work(vm, signal);
     } catch (error) {
@@ -205,8 +205,9 @@ async function withinTime<T>(signal: AbortSignal, act: (signal: AbortSignal) => 
 const nextRetryAt = ({ state }: MicroVm): number | undefined =>
   state.is === 'PENDING' || state.is === 'DELETING' ? state.nextRetryAt : undefined;
 
-/** What is further off than any back-off is due: the host's clock was set back since. */
-const isAhead = (at: number, now: number): boolean => at > now && at <= now + RETRY.maxMs;
+/** What is further off than its attempt's back-off can be is due: the host's clock was set back since. */
+const isAhead = ({ retry, state }: MicroVm, at: number, now: number): boolean =>
+  at > now && at <= now + longestBackoffMs(retry, state.is === 'DELETING' ? DELETE_RETRY : RETRY);
 
 const gaveUp = (fault: Fault, attempts: number): Fault =>
   new Fault(fault.kind, `${fault.message} (given up after ${attempts} attempts)`, {
