@@ -37,6 +37,7 @@ const SETTLE_MS = 20_000;
 /** Shorter than any caller's patience. */
 const FULL_MS = 4_000;
 const HOUR_MS = 3_600_000;
+const MINUTE_MS = 60_000;
 
 /** The same seed asks for the same things; what they meet depends on the machine. */
 function randomOf(seed: number): () => number {
@@ -172,7 +173,8 @@ export class Soak {
       host.fill(FULL_MS);
     } else if (roll < 0.44) {
       this.#count('clock jumps');
-      host.jump(Math.round((this.#random() * 4 - 2) * HOUR_MS));
+      // Hours and minutes are told apart by what waits for a time of day.
+      host.jump(Math.round((this.#random() * 4 - 2) * this.#pick([HOUR_MS, MINUTE_MS])));
     } else if (roll < 0.75) await this.#killVmm();
   }
 
