@@ -131,14 +131,16 @@ export class SoakHost {
     return { fds, kinds };
   }
 
-  /** `kill -9`, and the next. */
-  async crash(): Promise<void> {
+  /** `kill -9`, and the next. @param meanwhile - befalls the host while there is none */
+  async crash(meanwhile: () => void): Promise<void> {
     await this.at.kill9();
+    meanwhile();
     await this.#start();
   }
 
-  async restart(): Promise<void> {
+  async restart(meanwhile: () => void): Promise<void> {
     await this.at.stop();
+    meanwhile();
     await this.#start();
   }
 

@@ -164,10 +164,10 @@ export class Soak {
     const roll = this.#random();
     if (roll < 0.15 && mayCrash) {
       this.#count('daemon kills');
-      await host.crash();
+      await host.crash(() => this.#whileAway());
     } else if (roll < 0.22 && mayCrash) {
       this.#count('daemon restarts');
-      await host.restart();
+      await host.restart(() => this.#whileAway());
     } else if (roll < 0.34) {
       this.#count('full disks');
       host.fill(FULL_MS);
@@ -175,7 +175,12 @@ export class Soak {
       this.#count('clock jumps');
       // Hours and minutes are told apart by what waits for a time of day.
       host.jump(Math.round((this.#random() * 4 - 2) * this.#pick([HOUR_MS, MINUTE_MS])));
-    } else if (roll < 0.75) await this.#killVmm();
+    } else if (roll < 0.75) this.#killVmm();
+  }
+
+  /** Half of the time guests die while no daemon is there to see it. */
+  #whileAway(): void {
+    if (this.#random() < 0.5) for (let i = 0; i < 3; i++) this.#killVmm();
   }
 
   /** Begins one verb on one microVM that nothing else is asked of. */
@@ -287,7 +292,7 @@ export class Soak {
     await this.#verb('resumes', vm, 'resumeMicroVM');
   }
 
-  async #killVmm(): Promise<void> {
+  #killVmm(): void {
     const free = [...this.#known.values()]
       .filter(({ id, deleting }) => !deleting && !this.#busy.has(id))
       .flatMap((vm) => this.#host.at.vmms(vm.uid).map((pid) => ({ vm, pid })));
