@@ -347,20 +347,23 @@ export class Soak {
   async #calm(): Promise<void> {
     this.#host.empty();
     await Promise.all(this.#busy.values());
-    for (const vm of [...this.#known.values()])
-      try {
-        await poll(`${vm.id} is as it should be`, CALM_MS, async () => {
-          const shown = await this.#shown(vm);
-          const missing = shown ? missingWhenCalm(vm, shown) : 'the daemon does not answer';
-          if (missing !== undefined) return { not: missing };
-          this.#settle(vm, shown);
-          return { is: undefined };
-        });
-        this.#checks++;
-      } catch (error) {
-        this.#wrong.push(error instanceof Error ? error.message : String(error));
-      }
+    await Promise.all([...this.#known.values()].map((vm) => this.#untilAsItShould(vm)));
     this.#count('calms');
+  }
+
+  async #untilAsItShould(vm: Known): Promise<void> {
+    try {
+      await poll(`${vm.id} is as it should be`, CALM_MS, async () => {
+        const shown = await this.#shown(vm);
+        const missing = shown ? missingWhenCalm(vm, shown) : 'the daemon does not answer';
+        if (missing !== undefined) return { not: missing };
+        this.#settle(vm, shown);
+        return { is: undefined };
+      });
+      this.#checks++;
+    } catch (error) {
+      this.#wrong.push(error instanceof Error ? error.message : String(error));
+    }
   }
 
   /** What was open is known now. */
