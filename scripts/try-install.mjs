@@ -185,9 +185,17 @@ async function boot(root, scratch) {
   const end = async () => {
     child.kill('SIGKILL'); // unshare's --kill-child takes init with it, and init everything
     await gone;
-    await attempt('removing its cgroups', [
-      ...['find', '/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${cgroup}*`, '-exec', 'rmdir', '{}', ';'],
-    ]);
+    const named = ['find', '/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${cgroup}*`];
+    const left = async () => (await attempt('looking for its cgroups', named)).output.trim();
+    // The last of its processes leave them a moment after its end.
+    await until(
+      'its cgroups are gone',
+      async () => {
+        await attempt('removing its cgroups', [...named, '-exec', 'rmdir', '{}', ';']);
+        return (await left()) === '';
+      },
+      left,
+    );
   };
   const machine = {
     end,
