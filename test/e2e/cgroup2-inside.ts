@@ -4,12 +4,15 @@
  * tells on the console what it saw. It has nothing of the checkout's but
  * itself and the package.
  */
-import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { execFileSync, spawn } from 'node:child_process';
 import { createHash } from 'node:crypto';
 import { once } from 'node:events';
 import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Check, CheckHost } from '../../src/doctor/check.ts';
+import type { createCgroups } from '../../src/host/cgroups.ts';
+import type { Files } from '../../src/ports/host.ts';
 
 const CGROUPS = '/sys/fs/cgroup';
 const SOCKET = '/run/http.sock';
@@ -20,7 +23,7 @@ const SPEC = {
 };
 /** What a container is to its processes: the topmost cgroup that they see is not the host's, and they are in it. */
 const IN_CONTAINER = [
-  `mkdir -p ${CGROUPS}/box && echo $$ >${CGROUPS}/box/cgroup.procs`,
+  `mkdir ${CGROUPS}/box && echo $$ >${CGROUPS}/box/cgroup.procs`,
   `exec unshare --cgroup --mount sh -c 'umount ${CGROUPS} && mount -t cgroup2 none ${CGROUPS} && exec "$0" "$@"' "$@"`,
 ].join(' && ');
 
@@ -31,8 +34,13 @@ interface Status {
   readonly retry: number;
 }
 
+interface Judgement {
+  readonly doctor: string;
+  readonly why: string | undefined;
+}
+
 const facts: string[] = [];
-let logs = '';
+let log = '';
 
 function say(kind: string, value: unknown): void {
   facts.push(`${kind}=${JSON.stringify(value)}`);
@@ -63,41 +71,39 @@ async function until(uid: string, state: string): Promise<Status> {
   }
 }
 
-/** @param first - what starts the program */
-async function startDaemon(...first: readonly string[]): Promise<ChildProcess> {
-  const [program = '', ...rest] = [
-    ...first,
-    'flintlockd',
-    'run',
-    '--managed-network',
-    'none',
-    '--image-root',
-    '/images',
-  ];
-  const served = ['--http-endpoint', `unix://${SOCKET}`, '--grpc-endpoint', 'unix:///run/grpc.sock'];
-  const daemon = spawn(program, [...rest, ...served], { stdio: ['ignore', 'pipe', 'pipe'] });
-  daemon.stderr.on('data', (data: Buffer) => {
-    logs += data.toString();
+async function startDaemon(): Promise<() => Promise<void>> {
+  const flags = ['--managed-network', 'none', '--image-root', '/images', '--http-endpoint', `unix://${SOCKET}`];
+  const daemon = spawn('flintlockd', ['run', ...flags, '--grpc-endpoint', 'unix:///run/grpc.sock'], {
+    stdio: ['ignore', 'pipe', 'pipe'],
   });
-  const ended = once(daemon, 'exit').then(([code]) => Promise.reject(new Error(`the daemon ended with ${code}`)));
-  await Promise.race([once(daemon.stdout, 'data'), ended]);
-  ended.catch(() => undefined);
-  return daemon;
+  daemon.stderr.on('data', (data: Buffer) => {
+    log += data.toString();
+  });
+  const ended = once(daemon, 'exit');
+  const early = ended.then(([code]) => Promise.reject(new Error(`the daemon ended with ${code}`)));
+  await Promise.race([once(daemon.stdout, 'data'), early]);
+  early.catch(() => undefined);
+  return async () => {
+    daemon.kill();
+    await ended;
+  };
 }
 
-async function doctor(...first: readonly string[]): Promise<string> {
-  const [program = '', ...rest] = [...first, 'flintlock', 'doctor', '-o', 'json'];
-  // There is much that this guest has not: only that one check is looked at.
-  const out = await new Promise<string>((done) => execFile(program, rest, (_, text) => done(text)));
-  const { checks } = JSON.parse(out) as { checks: { name: string; status: string; found: string }[] };
-  return checks.flatMap(({ name, status, found }) => (name === 'cgroups' ? [`${status} ${found}`] : [])).join('\n');
+/** What `flintlock doctor` says, and what keeps the daemon from it. Their parts: the programs load ten times as much. */
+async function judge(): Promise<Judgement> {
+  const part = (path: string): Promise<unknown> => import(`/flintlock/dist/${path}.js`);
+  const { files } = (await part('host/files')) as { files: Files };
+  const { cgroups: check } = (await part('doctor/checks/cgroups')) as { cgroups: Check };
+  const cgroups = (await part('host/cgroups')) as { createCgroups: typeof createCgroups };
+  const [result] = await check.examine({ files } as CheckHost);
+  const { why } = await cgroups.createCgroups({ files, name: 'flintlock-judge', setting: 'auto' });
+  return { doctor: `${result?.status} ${result?.found}`, why };
 }
 
 /** On a host as it is. */
 async function onHost(): Promise<void> {
   say('init_in', read('/proc/1/cgroup'));
-  const [daemon, checked] = await Promise.all([startDaemon(), doctor()]);
-  say('doctor', checked);
+  const end = await startDaemon();
   say('before', cgroupsOfDaemons());
   const created = await ask('POST', 'namespaces/default/microvms', SPEC);
   if (created.status !== 201) throw new Error(`it is refused: ${created.text}`);
@@ -132,25 +138,20 @@ async function onHost(): Promise<void> {
   await ask('DELETE', `microvms/${uid}`);
   while ((await ask('GET', `microvms/${uid}`)).status !== 404) await sleep(50);
   say('after', cgroupsOfDaemons());
-  const ended = once(daemon, 'exit');
-  daemon.kill();
-  await ended;
+  await end();
+  say('judged', await judge());
 }
 
-/** Where no cgroup can be made. */
-async function inContainer(): Promise<void> {
-  const before = logs.length;
-  const first = ['sh', '-c', IN_CONTAINER, 'sh'];
-  const [, checked] = await Promise.all([startDaemon(...first), doctor(...first)]);
-  say('doctor_in_container', checked);
-  say('why_in_container', /without limits .*/.exec(logs.slice(before))?.[0]);
+if (process.argv[2] === 'judge') {
+  process.stdout.write(JSON.stringify(await judge()));
+  process.exit();
 }
-
 try {
   await onHost();
-  await inContainer();
+  const argv = ['-c', IN_CONTAINER, 'sh', process.execPath, import.meta.filename, 'judge'];
+  say('judged_in_container', JSON.parse(execFileSync('sh', argv, { encoding: 'utf8' })));
 } catch (error) {
-  say('error', `${error instanceof Error ? error.stack : error}\n${logs.slice(-3_000)}`);
+  say('error', `${error instanceof Error ? error.stack : error}\n${log.slice(-3_000)}`);
 }
 facts.unshift('begin=1');
 const sum = createHash('md5').update(facts.map((fact) => `${fact}\n`).join(''));
