@@ -1,7 +1,7 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { existsSync, mkdirSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { expect, test } from 'vitest';
-import { demoSpec, startHost } from '../support/daemon.ts';
+import { demoSpec, startHost, TestHost } from '../support/daemon.ts';
 
 test('the audit names a tap, a file, a table and a process planted under our naming, and removes them only when told', async (t) => {
   const host = await startHost(t);
@@ -70,6 +70,37 @@ test('the audit says what the ledger names and the host has not', async (t) => {
   expect(missing).toEqual([`interface ${device}`]);
   await host.vms.deleteMicroVM({ uid });
   await host.untilGone(uid);
+});
+
+test('of what a broken tool hides it says that it cannot tell, and compares the rest', async (t) => {
+  const host = new TestHost({});
+  t.onTestFinished(() => host.close());
+  const tools = `${host.directory}/tools`;
+  const broken = `${host.directory}/broken`;
+  mkdirSync(tools);
+  const nft = execFileSync('which', ['nft'], { encoding: 'utf8' }).trim();
+  const script = `#!/bin/sh\n[ ! -e ${broken} ] || { echo nft is broken >&2; exit 1; }\nexec ${nft} "$@"\n`;
+  writeFileSync(`${tools}/nft`, script, { mode: 0o755 });
+  host.env = { PATH: `${tools}:${process.env.PATH}` };
+  await host.start();
+  const uid = (await host.create(demoSpec('one'))).spec?.uid ?? '';
+  const running = await host.until(uid, 'CREATED');
+  writeFileSync(`${host.state}/vm/${uid}/planted`, 'x');
+  const device = running.status?.networkInterfaces.eth0?.hostDeviceName ?? '';
+  await host.tool('ip', 'link', 'del', device);
+  writeFileSync(broken, '');
+  const { leaked, missing } = await host.host.audit({ fix: true });
+  expect(leaked.map(({ kind, name, unclear }) => `${kind} ${name} ${unclear}`).toSorted()).toEqual([
+    'firewall-element all true',
+    'firewall-table all true',
+  ]);
+  for (const { detail } of leaked) expect(detail).toMatch(/could not be looked at: .*nft is broken/);
+  expect(missing.map(({ kind, name }) => `${kind} ${name}`)).toEqual([`interface ${device}`]);
+  expect(existsSync(`${host.state}/vm/${uid}/planted`)).toBe(false);
+  rmSync(broken);
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid);
+  expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });
 });
 
 test('what is mounted in a directory of ours, and a loop device there, are told of and never emptied', async (t) => {

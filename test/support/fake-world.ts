@@ -62,6 +62,8 @@ export class FakeWorld {
   readonly paths = new Map<string, FileInfo['kind']>();
   readonly interfaces = new Map<string, HostInterface>();
   readonly tables = new Set<string>();
+  /** Why they cannot be listed. */
+  tablesFault: Fault | undefined;
   readonly guards = new Set<string>();
   readonly ports = new Set<string>();
   readonly rules = new Set<string>();
@@ -493,6 +495,7 @@ export function fakeNetwork(
     },
     async tables() {
       await turn();
+      if (world.tablesFault) throw world.tablesFault;
       return [...world.tables];
     },
     removeInterface: (name, limited) =>

@@ -57,7 +57,7 @@ function auditText({ known, missing, fixed }: AuditResponse, left: readonly Audi
   return [
     section('known (on the host and in the ledger)', known),
     section('leaked (ours on the host, and not in the ledger)', proved),
-    unclear.length > 0 ? section('cannot tell (nothing proves whose it is: left alone)', unclear) : '',
+    unclear.length > 0 ? section('cannot tell (left alone)', unclear) : '',
     section('missing (in the ledger, and not on the host)', missing),
     fixed.length > 0 ? section('fixed (leaked, and undone now)', fixed) : '',
     `${paint(verdict, clean ? 'green' : 'red', colour)}\n`,

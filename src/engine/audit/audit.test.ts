@@ -50,6 +50,19 @@ function plant(host: FakeHost, uid: string): readonly string[] {
   ];
 }
 
+test('of what cannot be looked at it says so, and neither that it is missing nor that it is clean', async () => {
+  const { host } = await running();
+  host.world.tablesFault = new Fault('tool', 'Cannot run nft');
+  const { leaked, missing, fixed } = await host.audit(true);
+  expect({ missing, fixed }).toEqual({ missing: [], fixed: [] });
+  expect(leaked).toEqual([
+    {
+      ...{ kind: 'firewall-table', name: 'all', owner: '', isUnclear: true },
+      detail: 'could not be looked at: Cannot run nft',
+    },
+  ]);
+});
+
 test('names everything of a microVM that runs, and finds nothing wrong', async () => {
   const { host, uid, tail } = await running();
   const report = await host.audit();

@@ -2,7 +2,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { Ledger } from '../../ports/ledger.ts';
 import type { Log } from '../../ports/log.ts';
 import type { DhcpIntent } from '../../ports/network.ts';
-import { type EnumerateDeps, enumerate } from './enumerate.ts';
+import { type EnumerateDeps, enumerate, type Unread } from './enumerate.ts';
 import { type Expectation, expect } from './expect.ts';
 import { requireNoMount } from './mounts.ts';
 import { type Expected, sameThing, type Thing } from './thing.ts';
@@ -19,7 +19,7 @@ export interface AuditLine {
   readonly name: string;
   readonly owner: string;
   readonly detail: string;
-  /** Nothing proves whose it is: `fix` leaves it alone. */
+  /** Nothing proves whose it is, or whether it is there: `fix` leaves it alone. */
   readonly isUnclear?: boolean;
 }
 
@@ -34,6 +34,7 @@ interface Found {
   readonly known: readonly AuditLine[];
   readonly leaked: readonly Thing[];
   readonly missing: readonly Expected[];
+  readonly unread: readonly Unread[];
 }
 
 /** Compares the host with the ledger. With `fix` each leak is undone, after one more proof that it is ours. */
@@ -50,6 +51,7 @@ export async function audit(
       known: again.known,
       leaked: again.leaked.filter((t) => found.leaked.some((f) => sameThing(f, t))),
       missing: again.missing.filter((t) => found.missing.some((f) => sameThing(f, t))),
+      unread: again.unread,
     };
   }
   const fixed: Thing[] = [];
@@ -68,19 +70,22 @@ export async function audit(
       }
   return {
     known: found.known,
-    leaked: found.leaked
-      .filter((thing) => !fixed.includes(thing))
-      .map((thing) => {
-        const failure = failures.get(thing);
-        return lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
-      }),
+    leaked: [
+      ...found.leaked
+        .filter((thing) => !fixed.includes(thing))
+        .map((thing) => {
+          const failure = failures.get(thing);
+          return lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
+        }),
+      ...found.unread.flatMap(linesOfUnread),
+    ],
     missing: found.missing.map(lineOfExpected),
     fixed: fixed.map(lineOfThing),
   };
 }
 
 async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
-  const things = await enumerate(deps, signal);
+  const { things, unread } = await enumerate(deps, signal);
   // After the host: an intent is always written before its act.
   const entries = deps.ledger.all();
   const expectation = expect(entries, deps.names, deps.vmms, deps.sockets(), deps.network);
@@ -93,8 +98,11 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
     else if (owner.step !== '')
       known.push({ kind: thing.kind, name: thing.name, owner: owner.owner, detail: owner.step });
   }
-  const missing = expectation.named.filter((e) => e.made && !things.some((thing) => sameThing(thing, e)));
-  return { known, leaked: withoutNested(leaked), missing: withoutParts(missing) };
+  const isUnread = (kind: Thing['kind']): boolean => unread.some(({ kinds }) => kinds.includes(kind));
+  const missing = expectation.named.filter(
+    (e) => e.made && !isUnread(e.kind) && !things.some((thing) => sameThing(thing, e)),
+  );
+  return { known, leaked: withoutNested(leaked), missing: withoutParts(missing), unread };
 }
 
 /** Whose a thing is; undefined: nobody's that the ledger knows. An empty step is a part of something, not listed. */
@@ -221,6 +229,8 @@ const lineOfThing = (thing: Thing): AuditLine => ({
   ...{ kind: thing.kind, name: thing.name, owner: '', detail: thing.detail },
   ...(remedyOf(thing) !== undefined && { isUnclear: true }),
 });
+const linesOfUnread = ({ kinds, why }: Unread): AuditLine[] =>
+  kinds.map((kind) => ({ kind, name: 'all', owner: '', detail: `could not be looked at: ${why}`, isUnclear: true }));
 const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditLine => ({
   kind,
   name,

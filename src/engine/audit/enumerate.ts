@@ -1,3 +1,4 @@
+import { Fault } from '../../domain/fault.ts';
 import {
   aliasPrefix,
   bridgeName,
@@ -28,23 +29,48 @@ export interface EnumerateDeps {
 
 /** Everything that the daemon makes lies at most so deep: `vm/UID/disk`, `images/trees/DIGEST`, `network/hosts/FILE`. */
 const DEPTH = 3;
+const PATHS = ['file', 'directory', 'socket'] as const;
 
-/** What on the host is ours by its name, mark or place: see promise 2 of the design. The ledger is not looked at. */
-export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promise<readonly Thing[]> {
-  const { names } = deps;
+export interface Enumerated {
+  readonly things: readonly Thing[];
+  readonly unread: readonly Unread[];
+}
+
+/** A part of the host that could not be looked at: of these kinds nothing can be said. */
+export interface Unread {
+  readonly kinds: readonly Thing['kind'][];
+  readonly why: string;
+}
+
+/**
+ * What on the host is ours by its name, mark or place: see promise 2 of the design. The ledger is not looked at. A tool
+ * that is missing or hangs hides its part of the host and no other.
+ */
+export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promise<Enumerated> {
+  const { names, files } = deps;
+  const unread: Unread[] = [];
+  const look = async (kinds: Unread['kinds'], list: Promise<Thing[]>): Promise<Thing[]> => {
+    try {
+      return await list;
+    } catch (error) {
+      if (signal.aborted || !(error instanceof Fault)) throw error;
+      unread.push({ kinds, why: error.message });
+      return [];
+    }
+  };
   const lists = await Promise.all([
-    processes(deps),
-    cgroups(deps),
-    interfaces(deps, signal),
-    tables(deps, signal),
-    elements(deps, signal),
-    rules(deps, signal),
-    routes(deps, signal),
-    mountsAndLoops(deps.files, [names.stateDirectory, names.runDirectory]),
-    paths(deps.files, names.stateDirectory, 'the state directory'),
-    paths(deps.files, names.runDirectory, 'the run-time directory'),
+    look(['process'], processes(deps)),
+    look(['cgroup'], cgroups(deps)),
+    look(['interface', 'bridge-port'], interfaces(deps, signal)),
+    look(['firewall-table'], tables(deps, signal)),
+    look(['firewall-element'], elements(deps, signal)),
+    look(['routing-rule'], rules(deps, signal)),
+    look(['routes'], routes(deps, signal)),
+    look(['mount', 'loop-device'], mountsAndLoops(files, [names.stateDirectory, names.runDirectory])),
+    look(PATHS, paths(files, names.stateDirectory, 'the state directory')),
+    look(PATHS, paths(files, names.runDirectory, 'the run-time directory')),
   ]);
-  return lists.flat();
+  return { things: lists.flat(), unread };
 }
 
 async function processes({ names, processes, vmms, uids }: EnumerateDeps): Promise<Thing[]> {

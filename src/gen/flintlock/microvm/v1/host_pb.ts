@@ -338,7 +338,8 @@ export type AuditItem = Message<"flintlock.microvm.v1.AuditItem"> & {
   detail: string;
 
   /**
-   * Of a leak: nothing proves whose it is. It is left alone, also with fix.
+   * Of a leak: nothing proves whose it is, or this part of the host could not
+   * be looked at (the name is "all"). It is left alone, also with fix.
    *
    * @generated from field: bool unclear = 20;
    */
