@@ -24,6 +24,7 @@ test.each([
   ['a lost create', known(), shown('GONE', 0), /nobody deleted it/],
   ['a lost delete', known({ deleting: true }), shown('CREATED', 1), /acknowledged and lost/],
   ['a stop that nobody asked for', known(), shown('STOPPED', 0), /nobody stopped it/],
+  ['a start that nobody asked for', known({ wanted: new Set(['stopped']) }), shown('CREATED', 1), /nobody started it/],
   ['a failure without a death', known({ policy: 'NEVER' }), shown('FAILED', 0), /allow no FAILED/],
   ['a failure that the policy forbids', known({ kills: 3 }), shown('FAILED', 0), /allow no FAILED/],
   ['a pause that nobody asked for', known(), shown('PAUSED', 1), /nobody paused it/],
@@ -48,7 +49,6 @@ test.each([
   ['shown as running and dead', known(), shown('CREATED', 0), /does not run/],
   ['shown as stopped and alive', known({ wanted: new Set(['stopped']) }), shown('STOPPED', 1), /its VMM lives/],
   ['gone and alive', known({ deleting: true }), shown('GONE', 1), /its VMM lives/],
-  ['runs and should be stopped', known({ wanted: new Set(['stopped']) }), shown('CREATED', 1), /should be stopped/],
   ['pending without a reason', known(), shown('PENDING', 0, true), /is PENDING/],
   ['deleting for ever', known({ deleting: true }), shown('DELETING', 0), /is DELETING/],
 ])('missing when calm: %s', (_what, vm, seen, words) => {

@@ -38,6 +38,7 @@ export function wrongAtAnyTime(known: Known, { state, reason, message, vmms }: O
     return state === 'GONE' || state === 'DELETING' ? undefined : `${told}: its delete was acknowledged and lost`;
   if (state === 'GONE' || state === 'DELETING') return `${told}: nobody deleted it`;
   if (state === 'STOPPED' && !known.wanted.has('stopped')) return `${told}: nobody stopped it`;
+  if (state !== 'STOPPED' && state !== 'FAILED' && !known.wanted.has('running')) return `${told}: nobody started it`;
   if (state === 'FAILED' && !(known.policy === 'NEVER' && known.kills > 0))
     return `${told}: policy ${known.policy} and ${known.kills} kills allow no FAILED`;
   if (state === 'PAUSED' && !known.mayBePaused) return `${told}: nobody paused it`;
@@ -58,7 +59,6 @@ export function missingWhenCalm(known: Known, shown: Shown): string | undefined 
       return vmms === 0 ? undefined : `${told}: gone, and its VMM lives`;
     case 'CREATED':
     case 'PAUSED':
-      if (!known.wanted.has('running')) return `${told}: it should be stopped`;
       return vmms === 1 ? undefined : `${told}: it does not run`;
     case 'STOPPED':
     case 'FAILED':
