@@ -200,7 +200,7 @@ export class Soak {
     if (roll < 0.7 || living >= this.#plan.vms) this.#begin(vm.id, () => this.#delete(vm));
     else if (roll < 0.78) this.#begin(vm.id, () => this.#stop(vm));
     else if (roll < 0.88) this.#begin(vm.id, () => this.#start(vm));
-    else if (roll < 0.93) this.#begin(vm.id, () => this.#verb('reboots', vm, 'rebootMicroVM'));
+    else if (roll < 0.93) this.#begin(vm.id, () => this.#reboot(vm));
     else if (roll < 0.97) this.#begin(vm.id, () => this.#pause(vm));
     else this.#begin(vm.id, () => this.#resume(vm));
     await sleep(Math.round(this.#random() * 150));
@@ -256,7 +256,7 @@ export class Soak {
     what: string,
     { id, uid }: Known,
     verb: 'startMicroVM' | 'stopMicroVM' | 'rebootMicroVM' | 'pauseMicroVM' | 'resumeMicroVM',
-  ): Promise<void> {
+  ): Promise<boolean> {
     const timeout = {
       seconds: verb === 'startMicroVM' || verb === 'pauseMicroVM' || verb === 'resumeMicroVM' ? 20n : 0n,
     };
@@ -271,16 +271,21 @@ export class Soak {
       }
     });
     this.#count(answer === undefined ? `${what} refused` : what);
+    return answer !== undefined;
   }
 
   async #stop(vm: Known): Promise<void> {
     vm.wanted = new Set(['running', 'stopped']);
-    await this.#verb('stops', vm, 'stopMicroVM');
+    if (await this.#verb('stops', vm, 'stopMicroVM')) vm.wanted = new Set(['stopped']);
   }
 
   async #start(vm: Known): Promise<void> {
     vm.wanted = new Set(['running', ...vm.wanted]);
-    await this.#verb('starts', vm, 'startMicroVM');
+    if (await this.#verb('starts', vm, 'startMicroVM')) vm.wanted = new Set(['running']);
+  }
+
+  async #reboot(vm: Known): Promise<void> {
+    await this.#verb('reboots', vm, 'rebootMicroVM');
   }
 
   async #pause(vm: Known): Promise<void> {
