@@ -70,6 +70,23 @@ test('a VMM that stands still is VmmUnreachable, never running, and CREATED agai
   expect(host.vmms(uid)).toEqual([]);
 });
 
+test('a VMM that ends with a status of its own is VmmExited, with that status', async (t) => {
+  const host = new TestHost({ flags: ['--managed-network', 'none'] });
+  t.onTestFinished(() => host.close());
+  const end = `${host.directory}/end`;
+  const wrapper = `${host.directory}/qemu-system-x86_64`;
+  // QEMU has no such bug to show: it is killed, so that it tells nothing itself, and the process that was started exits.
+  const script = `case "$*" in *-name*) ;; *) exec qemu-system-x86_64 "$@" ;; esac\nqemu-system-x86_64 "$@" &\nwhile [ ! -e ${end} ]; do sleep 0.1; done\nkill -9 $!\nexit 7\n`;
+  writeFileSync(wrapper, `#!/bin/sh\n${script}`, { mode: 0o755 });
+  chmodSync(host.directory, 0o755); // the VMM's user runs it
+  await host.start('--qemu-bin', wrapper);
+  const uid = (await host.create(left('exits', { volumes: [] }))).spec?.uid ?? '';
+  await host.until(uid, 'CREATED');
+  writeFileSync(end, '');
+  const failed = await host.until(uid, 'FAILED');
+  expect(failed.status).toMatchObject({ reason: 'VmmExited', message: expect.stringContaining('exit status 7') });
+});
+
 /** A QEMU that puts itself into a memory cgroup before it begins. */
 function qemuIn(host: TestHost, procs: string): string {
   const wrapper = `${host.directory}/qemu-system-x86_64`;
