@@ -39,6 +39,8 @@ export class WatchedGuests implements Guests {
   }
 
   attach(uid: Uid, running: RunningVmm, began: 'now' | 'earlier'): void {
+    // Started, and started again since that could not be marked: letting go of it now would be for good.
+    if (this.#running.get(uid) === running) return;
     this.detach(uid);
     this.#running.set(uid, running);
     running.onGuest(() => this.#heard(uid));

@@ -303,6 +303,21 @@ describe('a run that ends', () => {
     await host.untilLater(uid, 'FAILED');
   });
 
+  test('that was started and could not be marked is watched all the same once it is', async () => {
+    const host = new FakeHost();
+    host.database.sql.exec(
+      "CREATE TRIGGER no_room BEFORE UPDATE ON ledger WHEN NEW.kind = 'vmm' BEGIN SELECT raise(FAIL, 'database or disk is full'); END",
+    );
+    const uid = await host.create({ restartPolicy: 'NEVER' });
+    await eventually('the VMM runs', () => host.world.vmmsOf(uid).length === 1);
+    await eventually('it is tried again', () => host.vm(uid).retry === 1);
+    host.database.sql.exec('DROP TRIGGER no_room');
+    await host.untilLater(uid, 'CREATED');
+    const [pid = -1] = host.world.vmmsOf(uid);
+    host.world.kill(pid, { reason: 'GuestPanic', message: 'it panicked' });
+    expect((await host.until(uid, 'FAILED')).state).toMatchObject({ reason: 'GuestPanic' });
+  });
+
   test('while it is paused, held or silent is shown as that, never as running', async () => {
     const host = new FakeHost();
     const uid = await host.create();

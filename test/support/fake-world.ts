@@ -565,7 +565,14 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
   const sockets = ({ runDirectory }: Pick<VmmConfig, 'runDirectory'>): string[] => [`${runDirectory}/qmp.sock`];
   const consolePath = ({ stateDirectory }: Pick<VmmConfig, 'stateDirectory'>): string =>
     `${stateDirectory}/console.log`;
+  /** Whom this daemon watches: who is started or taken over again is the same. */
+  const watched = new Map<FakeProcess, RunningVmm>();
   const watch = (process: FakeProcess): RunningVmm => {
+    const running = watched.get(process) ?? watchAnew(process);
+    watched.set(process, running);
+    return running;
+  };
+  const watchAnew = (process: FakeProcess): RunningVmm => {
     let released = false;
     return {
       process: process.identity,
@@ -586,9 +593,10 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
           if (!released && !caller.dead) begun();
         });
       },
-      ended: process.ended.then((end) => (caller.dead ? never() : end)),
+      ended: process.ended.then((end) => (caller.dead || released ? never() : end)),
       release() {
         released = true;
+        watched.delete(process);
       },
       pressPower: (signal) =>
         world.act(caller, 'press power', signal, () => {
