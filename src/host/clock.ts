@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 /** Adapter of {@link Clock}. */
 export const clock: Clock = {
   now: () => Date.now(),
+  elapsed: () => performance.now(),
   random: () => Math.random(),
   after(ms, callback) {
     const timer = setTimeout(callback, ms);

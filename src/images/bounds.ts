@@ -61,7 +61,7 @@ export function treeWatch(
   return {
     measure,
     async look(signal) {
-      const began = clock.now();
+      const began = clock.elapsed();
       if (began < due) return;
       try {
         await measure(signal);
@@ -70,7 +70,7 @@ export function treeWatch(
         signal.throwIfAborted();
         // What vanishes while it is counted, or is not there yet, is judged at the end.
       }
-      due = clock.now() + (clock.now() - began) * COUNT_EVERY;
+      due = clock.elapsed() + (clock.elapsed() - began) * COUNT_EVERY;
     },
   };
 }

@@ -288,7 +288,7 @@ class ImageCache implements ImageStore {
   ): Promise<LocalImage> {
     const { home, partial, work, rootfs } = this.#paths.tree(digest);
     if (!(await this.#isHere(digest))) {
-      const started = this.#options.clock.now();
+      const started = this.#options.clock.elapsed();
       const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, signal);
       const pulled = await this.#ledgered.make(
         'image-tree',
@@ -297,7 +297,7 @@ class ImageCache implements ImageStore {
         () => pull(reference, resolved, this.#work, signal, this.#metered(report)),
         signal,
       );
-      const seconds = (this.#options.clock.now() - started) / 1000;
+      const seconds = (this.#options.clock.elapsed() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
       this.#lending.grew(digest);
     }
@@ -320,7 +320,7 @@ class ImageCache implements ImageStore {
     const known = entry?.made ? sizeOf(entry.result) : undefined;
     if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
       return { path, sizeInMb: known };
-    const started = this.#options.clock.now();
+    const started = this.#options.clock.elapsed();
     const made = await this.#work.diskWork.run(signal, () =>
       this.#ledgered.make(
         'golden',
@@ -334,7 +334,7 @@ class ImageCache implements ImageStore {
         signal,
       ),
     );
-    const seconds = (this.#options.clock.now() - started) / 1000;
+    const seconds = (this.#options.clock.elapsed() - started) / 1000;
     this.#lending.grew(image.digest);
     this.#options.log.info('disk image made', { digest: image.digest, sizeInMb: made.sizeInMb, seconds });
     return { path, sizeInMb: made.sizeInMb };

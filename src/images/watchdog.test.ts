@@ -7,6 +7,7 @@ const never = new AbortController().signal;
 /** Sleeps one turn of the event loop. */
 const clock: Clock = {
   now: () => 0,
+  elapsed: () => 0,
   random: () => 0,
   after: () => () => undefined,
   sleep: async (_ms, signal) => {

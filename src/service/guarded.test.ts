@@ -24,10 +24,12 @@ const drafted = (namespace: string) => ({
 /** One microVM in `default`, one in `secret`; what the services were asked is kept. */
 function house(caller: Partial<Caller> | undefined) {
   const log = memoryLog();
+  const clock = new FakeClock();
   const asked: string[] = [];
   const others = sampleVm({ uid: OTHERS_UID, spec: { ...sampleSpec, namespace: 'secret' } });
   const find: Services['get'] = async ({ uid, namespace, id }) => {
     asked.push(`get ${uid ?? `${namespace}/${id}`}`);
+    clock.set(clock.now() - 3_600_000); // what a call takes is not told by the time of day
     if (uid === SAMPLE_UID || (!uid && (namespace || 'default') === 'default' && id === 'web')) return sampleVm();
     if (uid === OTHERS_UID || (!uid && namespace === 'secret' && id === 'web')) return others;
     throw new Fault('not_found', uid ? `microVM with uid ${uid} not found` : `microVM ${namespace}/${id} not found`);
@@ -56,7 +58,7 @@ function house(caller: Partial<Caller> | undefined) {
     info: async () => ({ ...(await fakeServices().info()), microvms: 7 }),
   });
   const who: Caller | undefined = caller && { who: 'token ci', from: '192.0.2.1', access: 'read-write', ...caller };
-  const guarded = guardServices(services, () => who, { log, clock: new FakeClock() });
+  const guarded = guardServices(services, () => who, { log, clock });
   return { guarded, log, asked };
 }
 

@@ -32,7 +32,12 @@ export function guardServices(
   };
 
   const tell = (caller: Caller | undefined, weight: Weight, verb: string, what: object, began: number): void => {
-    const fields = { who: caller?.who ?? 'nobody', from: caller?.from, ...what, ms: clock.now() - began };
+    const fields = {
+      who: caller?.who ?? 'nobody',
+      from: caller?.from,
+      ...what,
+      ms: Math.round(clock.elapsed() - began),
+    };
     if (weight === 'changes') log.info(verb, fields);
     else log.debug(verb, fields);
   };
@@ -45,7 +50,7 @@ export function guardServices(
     work: (caller: Caller) => Promise<T>,
     made: (result: T) => object = () => ({}),
   ): Promise<T> => {
-    const began = clock.now();
+    const began = clock.elapsed();
     try {
       const result = await work(enter(verb, weight));
       tell(current(), weight, verb, { ...what, ...made(result), result: 'done' }, began);
@@ -63,7 +68,7 @@ export function guardServices(
     signal: AbortSignal,
     work: (caller: Caller, signal: AbortSignal) => AsyncIterable<T>,
   ): AsyncGenerator<T> {
-    const began = clock.now();
+    const began = clock.elapsed();
     const caller = current();
     let result = 'done';
     try {

@@ -8,6 +8,8 @@ interface Timer {
 /** Time that stands still until a test moves it, and chance that is the same in every run. */
 export class FakeClock implements Clock {
   #now: number;
+  /** By how much it was set. */
+  #set = 0;
   #seed = 1;
   #timers: readonly Timer[] = [];
 
@@ -17,6 +19,10 @@ export class FakeClock implements Clock {
 
   now(): number {
     return this.#now;
+  }
+
+  elapsed(): number {
+    return this.#now - this.#set;
   }
 
   /** mulberry32: https://gist.github.com/tommyettinger/46a874533244883189143505d203312c */
@@ -58,6 +64,7 @@ export class FakeClock implements Clock {
 
   /** Sets the time without calling anything, as a host's clock that is set. */
   set(now: number): void {
+    this.#set += now - this.#now;
     this.#now = now;
   }
 

@@ -227,6 +227,7 @@ export class FakeHost {
     // A timer of a life that ended never calls.
     const clock: Clock = {
       now: () => this.clock.now(),
+      elapsed: () => this.clock.elapsed(),
       random: () => this.clock.random(),
       after: (ms, callback) => this.clock.after(ms, () => void (life.dead || callback())),
       sleep: (ms, signal) => this.clock.sleep(ms, signal),

@@ -206,13 +206,13 @@ function handler({ services, log, gate, caller, calls, clock, stopped }: GrpcOpt
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
     response.stream.on('error', (error) => log.debug('a gRPC stream failed', { error: error.message }));
     response.stream.once('finish', () => discardRest(response.stream));
-    const began = clock.now();
+    const began = clock.elapsed();
     const outcome: Outcome = {};
     response.stream.once('close', () => {
       const method = paths.get(pathOf(request))?.method;
       const name = method ? `${method.parent.typeName}/${method.name}` : UNKNOWN;
       const code = method ? codeOf(outcome, response) : codeName(outcome.code ?? Code.Unimplemented);
-      calls({ surface: 'grpc', method: name, code, ms: clock.now() - began });
+      calls({ surface: 'grpc', method: name, code, ms: clock.elapsed() - began });
     });
     answer(request, response, peer, outcome).catch((error: unknown) => {
       log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });

@@ -92,11 +92,11 @@ export class HttpServer {
     return createServer(timeouts, (request, response) => {
       const { log, calls, clock } = this.#options;
       response.on('error', (error) => log.debug('an HTTP answer failed', { error: error.message }));
-      const began = clock.now();
+      const began = clock.elapsed();
       response.once('close', () => {
         const method = this.#known.routes.get(request) ?? UNKNOWN;
         const code = String(response.writableFinished ? response.statusCode : 499);
-        calls({ surface: 'http', method, code, ms: clock.now() - began });
+        calls({ surface: 'http', method, code, ms: clock.elapsed() - began });
       });
       const id = requestIdOf(request.headers[REQUEST_ID]);
       this.#known.ids.set(request, id);

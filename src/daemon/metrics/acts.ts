@@ -31,12 +31,12 @@ export function actMetrics(registry: Registry, clock: Clock): (faults: FaultPoin
   const begin = (kind: LedgerKind, way: Way): ((result: Result) => void) => {
     const labels = { step: kind, way };
     const isPull = kind === 'image-tree' && way === 'make';
-    const began = clock.now();
+    const began = clock.elapsed();
     running.add(1, labels);
     if (isPull) pulling.add(1);
     return (result) => {
       running.add(-1, labels);
-      observe(duration, clock.now() - began, labels);
+      observe(duration, clock.elapsed() - began, labels);
       failures.add(result === 'failed' ? 1 : 0, labels);
       if (!isPull) return;
       pulling.add(-1);

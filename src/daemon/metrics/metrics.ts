@@ -71,11 +71,11 @@ export class Metrics implements Meter {
   /** Measures the work on one microVM, from its waking to its end. */
   look(look: Look): Look {
     return async (uid, signal) => {
-      const began = this.#clock.now();
+      const began = this.#clock.elapsed();
       try {
         return await look(uid, signal);
       } finally {
-        observe(this.#families.looks, this.#clock.now() - began);
+        observe(this.#families.looks, this.#clock.elapsed() - began);
       }
     };
   }

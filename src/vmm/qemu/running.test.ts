@@ -56,6 +56,7 @@ afterEach(async () => {
 
 const clock: Clock = {
   now: () => 0,
+  elapsed: () => 0,
   random: () => 0,
   after(ms, callback) {
     const timer = { ms, callback };

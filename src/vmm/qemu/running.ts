@@ -361,7 +361,7 @@ export class Running implements RunningVmm {
    */
   async #onReset(byGuest: boolean): Promise<void> {
     if (this.#verdict) return; // in a loop there may be hundreds a second
-    const now = this.#deps.clock.now();
+    const now = this.#deps.clock.elapsed();
     if (byGuest) this.#resets = [...this.#resets.filter((at) => now - at < RESET_LOOP.withinMs), now];
     const from = this.#consoleFrom;
     const path = consoleLog(this.#config);
