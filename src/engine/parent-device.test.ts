@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
-import { fakeNetwork } from '../../test/support/fake-world.ts';
+import { fakeNetwork } from '../../test/support/fake-network.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
 import { ParentDevice } from './parent-device.ts';
 

@@ -29,20 +29,9 @@ import { Database } from '../../src/store/database.ts';
 import { createLedger } from '../../src/store/ledger.ts';
 import { createStore } from '../../src/store/vms.ts';
 import { eventually, FakeClock, turn } from './fake-clock.ts';
-import {
-  type Caller,
-  FAKE_CIDR,
-  FakeWorld,
-  fakeCgroups,
-  fakeCidata,
-  fakeFiles,
-  fakeImages,
-  fakeMetadata,
-  fakeNetwork,
-  fakeProcesses,
-  fakeVmm,
-  fakeVolumes,
-} from './fake-world.ts';
+import { FAKE_CIDR, fakeNetwork } from './fake-network.ts';
+import { fakeCgroups, fakeProcesses, fakeVmm } from './fake-processes.ts';
+import { type Caller, FakeWorld, fakeCidata, fakeFiles, fakeImages, fakeMetadata, fakeVolumes } from './fake-world.ts';
 import { memoryLog } from './memory-log.ts';
 
 /** Where a daemon's life ends, as by kill -9. */
