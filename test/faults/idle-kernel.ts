@@ -1,3 +1,5 @@
+import type { TarEntry } from '../support/tar.ts';
+
 /** Where the program lies in the guest's memory: above what the firmware uses. */
 const ADDRESS = 0x100_000;
 const HEADER = 64;
@@ -60,3 +62,10 @@ function segment(file: Buffer, index: number, { type, at, address, bytes }: Segm
   ] as const)
     file.writeBigUInt64LE(BigInt(value), begin + offset);
 }
+
+/** The one layer of an image that is kernel and root of a guest which does nothing. */
+export const idleLayer = (): readonly TarEntry[] => [
+  { name: 'vmlinux', data: idleKernel() },
+  { name: 'etc', type: 'directory', mode: 0o755 },
+  { name: 'etc/hostname', data: 'idle\n' },
+];

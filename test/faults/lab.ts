@@ -5,7 +5,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, type SpecInit, type StateName, TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
-import { idleKernel } from './idle-kernel.ts';
+import { idleLayer } from './idle-kernel.ts';
 import { compare, type Difference, look, type Seen } from './witness.ts';
 
 const exec = promisify(execFile);
@@ -49,12 +49,7 @@ export class Lab {
 
   /** Makes the image, and network and image cache as they are between two points. */
   async open(): Promise<void> {
-    const layer = [
-      { name: 'vmlinux', data: idleKernel() },
-      { name: 'etc', type: 'directory' as const, mode: 0o755 },
-      { name: 'etc/hostname', data: 'idle\n' },
-    ];
-    await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [layer] } });
+    await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [idleLayer()] } });
     await this.start();
     this.#aliases = { [(await this.host.host.serverInfo({})).instance]: 'INSTANCE' };
     await this.create('service');

@@ -1,7 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, mkdirSync, readdirSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { idleKernel } from '../faults/idle-kernel.ts';
+import { idleLayer } from '../faults/idle-kernel.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 
@@ -47,11 +47,7 @@ export class SoakHost {
     execFileSync('mount', ['-o', 'loop', disk, at.state]);
     execFileSync('chmod', ['700', at.state]);
     rmSync(join(at.state, 'lost+found'), { recursive: true });
-    const layer = [
-      { name: 'vmlinux', data: idleKernel() },
-      { name: 'etc', type: 'directory' as const, mode: 0o755 },
-      { name: 'etc/hostname', data: 'idle\n' },
-    ];
+    const layer = idleLayer();
     // Something that takes its time.
     const more = [
       { name: 'noise', data: Buffer.from(Array.from({ length: 262_144 }, (_, i) => (i * i * 7_919) & 0xff)) },

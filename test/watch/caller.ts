@@ -15,8 +15,8 @@ export class Caller {
   readonly #daemon: KilledDaemon;
   readonly #name: string;
   readonly #next: (below: number) => number;
-  /** What was acknowledged of each microVM: the labels of its last change. */
-  readonly #acknowledged = new Map<string, string>();
+  /** Every change that was acknowledged: the microVM, and the label that names it. */
+  readonly #acknowledged = new Set<string>();
   #made = 0;
   changes = 0;
 
@@ -47,8 +47,8 @@ export class Caller {
       held.add(`${uid} ${spec.labels.change}`);
     }
     return [...this.#acknowledged]
-      .filter(([uid, change]) => !held.has(`${uid} ${change}`))
-      .map(([uid, change]) => `lost: the change ${change} of ${uid} was acknowledged`);
+      .filter((change) => !held.has(change))
+      .map((change) => `lost: ${change} was acknowledged`);
   }
 
   async #create(signal: AbortSignal): Promise<string> {
@@ -89,7 +89,7 @@ export class Caller {
   }
 
   #acknowledge(uid: string, change: string): void {
-    this.#acknowledged.set(uid, change);
+    this.#acknowledged.add(`${uid} ${change}`);
     this.changes++;
   }
 

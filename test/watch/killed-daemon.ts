@@ -1,7 +1,7 @@
 import { request } from 'node:http';
 import { join } from 'node:path';
 import { Database } from '../../src/store/database.ts';
-import { idleKernel } from '../faults/idle-kernel.ts';
+import { idleLayer } from '../faults/idle-kernel.ts';
 import { TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 import type { HttpAnswer, Surface } from './ways.ts';
@@ -22,12 +22,7 @@ export class KilledDaemon {
   }
 
   async open(): Promise<void> {
-    const layer = [
-      { name: 'vmlinux', data: idleKernel() },
-      { name: 'etc', type: 'directory' as const, mode: 0o755 },
-      { name: 'etc/hostname', data: 'idle\n' },
-    ];
-    await writeLayout(join(this.#host.images, 'idle'), { v1: { layers: [layer] } });
+    await writeLayout(join(this.#host.images, 'idle'), { v1: { layers: [idleLayer()] } });
     this.#life = this.#begin();
     await this.#life;
   }

@@ -3,8 +3,7 @@ import { poll } from '../support/daemon.ts';
 import { Caller } from './caller.ts';
 import { KilledDaemon } from './killed-daemon.ts';
 import { type ProofReport, report } from './proof.ts';
-import { type Habit, seqOf, Watcher } from './watcher.ts';
-import { numbers } from './writer.ts';
+import { habitOf, seqOf, Watcher } from './watcher.ts';
 
 export interface KillsOptions {
   /** Half of them over gRPC, half by server-sent events. */
@@ -26,7 +25,10 @@ export async function proveKills(options: KillsOptions): Promise<ProofReport & {
     const { watchers: count, callers: callersCount, changes, kills, seed } = options;
     const limit = AbortSignal.timeout(options.timeoutMs);
     let last: number | undefined;
-    const watchers = Array.from({ length: count }, (_, i) => new Watcher(habitOf(i, seed)));
+    const watchers = Array.from(
+      { length: count },
+      (_, i) => new Watcher(habitOf(i, seed, i % 2 === 0 ? 'grpc' : 'http')),
+    );
     const runs = watchers.map((watcher) => watcher.run(daemon, () => last, limit));
     for (const run of runs) run.catch(() => undefined); // told below
     const callers = Array.from({ length: callersCount }, (_, i) => new Caller(daemon, `c${i}`, seed * 100 + i));
@@ -79,17 +81,4 @@ async function newestWhenQuiet(daemon: KilledDaemon): Promise<number> {
       visit.abort();
     }
   });
-}
-
-function habitOf(i: number, seed: number): Habit {
-  const next = numbers(seed + i);
-  next(2);
-  return {
-    way: i % 2 === 0 ? 'grpc' : 'http',
-    namespace: next(4) === 0 ? 'odd' : '',
-    tier: ['', '', 'a', 'b'][next(4)] ?? '',
-    begins: next(2) === 0 ? 'with a list' : 'with the first change',
-    slowness: next(4) === 0 ? 1 + next(3) : 0,
-    leavesAfter: next(3) === 0 ? 20 + next(60) : 0,
-  };
 }

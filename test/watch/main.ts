@@ -21,6 +21,8 @@ function told({ changes, comings, told, faults }: ProofReport, began: number): s
   );
 }
 
+const say = (text: string): void => void process.stderr.write(`${text}\n`);
+say('200 watchers of a daemon within this process: up to two minutes');
 let began = performance.now();
 const report = await proveWatch({
   ...{ watchers: 200, overEach: 20, changes: 2_000, restarts: 2 },
@@ -36,6 +38,7 @@ for (const { way, heldBytes, writtenBytes, isTold, hasGap } of sleepers)
   );
 let killedFaults = 0;
 if (process.getuid?.() === 0) {
+  say('60 watchers of the real daemon, which is killed 20 times: up to four minutes');
   began = performance.now();
   const killed = await proveKills({
     ...{ watchers: 60, changes: 2_000, callers: 4, kills: 20 },

@@ -2,9 +2,9 @@ import { setImmediate as turn } from 'node:timers/promises';
 import type { Database } from '../../src/store/database.ts';
 import { sampleVm } from '../support/fake-services.ts';
 import { Stage } from './stage.ts';
-import { type Habit, Watcher } from './watcher.ts';
+import { type Habit, habitOf, Watcher } from './watcher.ts';
 import { Expired, WAYS, type Way } from './ways.ts';
-import { numbers, Writer } from './writer.ts';
+import { Writer } from './writer.ts';
 
 export interface ProofOptions {
   readonly watchers: number;
@@ -33,10 +33,11 @@ export interface ProofReport {
 export async function proveWatch(options: ProofOptions): Promise<ProofReport> {
   const stage = new Stage();
   try {
-    const { watchers: count, changes, restarts, seed } = options;
+    const { watchers: count, overEach, changes, restarts, seed } = options;
     const limit = AbortSignal.timeout(options.timeoutMs);
     const writer = new Writer(stage, seed);
-    const watchers = Array.from({ length: count }, (_, i) => new Watcher(habitOf(i, options)));
+    const wayOf = (i: number): Habit['way'] => (i < overEach ? 'grpc' : i < 2 * overEach ? 'http' : 'service');
+    const watchers = Array.from({ length: count }, (_, i) => new Watcher(habitOf(i, seed, wayOf(i))));
     let last: number | undefined;
     const runs: Promise<void>[] = [];
     // They come one after the other while changes go on.
@@ -87,20 +88,6 @@ export function report(all: {
     told: watchers.reduce((sum, { events }) => sum + events, 0),
     comings: watchers.reduce((sum, { comings }) => sum + comings, 0),
     faults: [...faults, ...more],
-  };
-}
-
-/** The same for the same number and seed. */
-function habitOf(i: number, { overEach, seed }: ProofOptions): Habit {
-  const next = numbers(seed + i);
-  next(2);
-  return {
-    way: i < overEach ? 'grpc' : i < 2 * overEach ? 'http' : 'service',
-    namespace: next(4) === 0 ? 'odd' : '',
-    tier: ['', '', 'a', 'b'][next(4)] ?? '',
-    begins: next(2) === 0 ? 'with a list' : 'with the first change',
-    slowness: next(4) === 0 ? 1 + next(3) : 0,
-    leavesAfter: next(3) === 0 ? 20 + next(60) : 0,
   };
 }
 

@@ -1,6 +1,7 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Database } from '../../src/store/database.ts';
 import { type Surface, type Told, WAYS, type Way } from './ways.ts';
+import { numbers } from './writer.ts';
 
 /** How a watcher watches. */
 export interface Habit {
@@ -14,6 +15,20 @@ export interface Habit {
   readonly slowness: number;
   /** Goes away after so many events, and comes back by its cursor; 0: never. */
   readonly leavesAfter: number;
+}
+
+/** The same for the same number and seed. */
+export function habitOf(i: number, seed: number, way: Habit['way']): Habit {
+  const next = numbers(seed + i);
+  next(2);
+  return {
+    way,
+    namespace: next(4) === 0 ? 'odd' : '',
+    tier: ['', '', 'a', 'b'][next(4)] ?? '',
+    begins: next(2) === 0 ? 'with a list' : 'with the first change',
+    slowness: next(4) === 0 ? 1 + next(3) : 0,
+    leavesAfter: next(3) === 0 ? 20 + next(60) : 0,
+  };
 }
 
 interface Seen {
