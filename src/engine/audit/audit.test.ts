@@ -58,7 +58,7 @@ test('of what cannot be looked at it says so, and neither that it is missing nor
   expect(leaked).toEqual([
     {
       ...{ kind: 'firewall-table', name: 'all', owner: '', isUnclear: true },
-      detail: 'could not be looked at: Cannot run nft',
+      detail: 'could not be looked at: Cannot run nft. "flintlock doctor" tells what the host lacks',
     },
   ]);
 });

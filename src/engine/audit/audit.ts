@@ -230,7 +230,13 @@ const lineOfThing = (thing: Thing): AuditLine => ({
   ...(remedyOf(thing) !== undefined && { isUnclear: true }),
 });
 const linesOfUnread = ({ kinds, why }: Unread): AuditLine[] =>
-  kinds.map((kind) => ({ kind, name: 'all', owner: '', detail: `could not be looked at: ${why}`, isUnclear: true }));
+  kinds.map((kind) => ({
+    kind,
+    name: 'all',
+    owner: '',
+    detail: `could not be looked at: ${why}. "flintlock doctor" tells what the host lacks`,
+    isUnclear: true,
+  }));
 const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditLine => ({
   kind,
   name,
