@@ -52,7 +52,9 @@ export function contextOf({ cert, key, clientCa }: TlsFiles): TlsOptions {
 /** Why a client's certificate is not taken, for its owner and the log; undefined: it is. */
 export function certificateFault(socket: TLSSocket): string | undefined {
   if (socket.authorized) return undefined;
-  if (socket.getPeerX509Certificate() === undefined) return 'a client certificate is needed and none was sent';
+  // TLS 1.3 tells a client which authorities are asked for (RFC 8446, section 4.2.4); Go's and others send nothing then.
+  if (socket.getPeerX509Certificate() === undefined)
+    return 'a client certificate is needed and none was sent: many clients keep back one that is not signed by the CA of --tls-client-ca';
   const code = String(socket.authorizationError);
   switch (code) {
     case 'CERT_HAS_EXPIRED':

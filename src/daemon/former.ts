@@ -18,6 +18,9 @@ const FORMER: Readonly<Record<string, string>> = {
   'disable-api': 'one daemon serves and reconciles: leave it out',
   'disable-reconcile': 'one daemon serves and reconciles: leave it out',
   'deleteMicroVM-timeout': 'a delete goes on until nothing is left: leave it out',
+  'enable-http': 'HTTP is served beside gRPC, --http-endpoint says where: leave it out',
+  'debug-endpoint': 'there is no pprof; GET /metrics and the log at --verbosity 2 tell what goes on: leave it out',
+  'log-output': 'the log goes to standard error; send that where you want it: leave it out',
   'resync-period': 'guests and network are watched, not looked at in turns: leave it out',
 };
 

@@ -43,8 +43,14 @@ export function createProgram(version: string, actions: Actions): Command {
 
 function withSettings(command: Command, examples: string): Command {
   for (const { name, value, repeatable, help, standard } of SETTING_TEXTS) {
-    const flag = value === 'true|false' ? `--${name}` : `--${name} <${value}>`;
+    // Go's flags are given as --insecure or --insecure=true; of its -v both programs mean the same.
+    const long = name === 'verbosity' ? `-v, --${name}` : `--${name}`;
+    const flag = value === 'true|false' ? `${long} [${value}]` : `${long} <${value}>`;
     const option = new Option(flag, `${help}${repeatable ? ' (repeatable)' : ''} [${standard}]`);
+    if (value === 'true|false')
+      option
+        .preset(true)
+        .argParser((text: string | true) => ({ true: true, '1': true, false: false, '0': false })[`${text}`] ?? text);
     if (repeatable)
       option.argParser((text: string, before: readonly string[] | undefined) => [...(before ?? []), text]);
     command.addOption(option);

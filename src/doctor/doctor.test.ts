@@ -179,23 +179,24 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
         'ip -j -4 route':
           '[{"dst":"default","dev":"eth0"},{"dst":"10.77.0.0/16","dev":"vpn0"},{"dst":"10.78.0.0/24","dev":"flabcdbr"}]',
         'ip -j link': '[{"ifname":"docker0"},{"ifname":"flabcdbr"},{}]',
+        'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flabcdbr:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%lxcbr0:67 0.0.0.0:*',
         'nft -j':
           '{"nftables":[{"metainfo":{}},{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"accept"}}]}',
       },
     },
-    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP/,
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP: flintlockd's own serves its bridge; another serves lxcbr0 only/,
   },
   {
     check: network,
     fake: {
       files: {
         '/proc/self/status': ROOT,
-        '/proc/net/udp': '  sl\n  7: 00000000:0043 00000000:0000 07',
         '/proc/sys/net/bridge/bridge-nf-call-iptables': '1\n',
       },
       tools: {
         'ip -j -4 route': '[{"dst":"10.0.0.0/8","dev":"vpn0"}]',
         'ip -j link': '[]',
+        'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flabcdbr:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0:67 0.0.0.0:*',
         'nft -j':
           '{"nftables":[{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"drop"}},{"chain":{"family":"ip","table":"filter","name":"DOCKER-USER"}}]}',
       },

@@ -113,6 +113,8 @@ export interface Asked {
 export interface MicroVm {
   readonly uid: Uid;
   readonly version: number;
+  /** A digest of the request that made it; absent in records of daemons that kept none. */
+  readonly request?: string;
   /** Counts writes of the spec. */
   readonly generation: number;
   readonly spec: Spec;

@@ -24,6 +24,8 @@ export interface NewVm {
   readonly vm: MicroVm;
   /** ALREADY_EXISTS when a microVM that is not gone has this namespace and id. */
   readonly uniqueId: boolean;
+  /** The one namespace that the caller may know of; absent: all. Another's microVM is not named to it. */
+  readonly knows?: string;
 }
 
 /** What was answered to a request that carried an idempotency key. */
@@ -41,7 +43,8 @@ export interface FirstAnswer {
 export interface Store {
   /**
    * Stores a new record, its allocation and its ADDED event.
-   * @throws Fault `exists` for a taken id, `invalid` for a taken MAC, address or published port
+   * @throws Fault `exists` for a taken id; `invalid` for a taken MAC, address or published port, with who has it;
+   * `full` where that one is being deleted, so that it is free soon
    */
   create(created: NewVm): void;
   get(uid: Uid): MicroVm | undefined;
@@ -76,6 +79,8 @@ export interface Store {
   purge(goneBefore: number, eventsBefore: number): void;
   /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
   allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;
+  /** The living microVM that has this address. */
+  holder(kind: 'mac' | 'address' | 'parent-address', value: string): MicroVm | undefined;
   /** Remembers a value for ever in the database, e.g. the address given last. */
   remember(key: string, value: string): void;
   recall(key: string): string | undefined;

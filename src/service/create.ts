@@ -13,8 +13,9 @@ import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics, parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import { checkNetwork } from './check-network.ts';
-import type { ServiceContext } from './context.ts';
+import { type ServiceContext, view } from './context.ts';
 import { Once } from './once.ts';
+import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
 
 const LAST_ADDRESS = 'last-address';
@@ -24,6 +25,9 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
   const once = Once.of(context, draft, options);
   const before = once?.answer();
   if (before) return before;
+  // Only where one name may be that of several: elsewhere the name says that it is there.
+  const again = options.uniqueId ? undefined : repeated(context, draft);
+  if (again) return view(again, context);
   const uid = context.newUid();
   let checked: Checked;
   try {
@@ -35,9 +39,10 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
     throw error;
   }
   const { vm, isNew } = context.transactions.transact(() => {
-    const answered = once?.answer();
+    // The same request may have been accepted beside this one.
+    const answered = once?.answer() ?? (options.uniqueId ? undefined : repeated(context, draft));
     if (answered) return { vm: answered, isNew: false };
-    const made = admit(context, uid, checked, options);
+    const made = admit(context, uid, checked, { ...options, request: requestDigest(context, draft) });
     once?.keep(made);
     return { vm: made, isNew: true };
   });
@@ -66,7 +71,7 @@ export async function planCreate(
   const checked = await check(context, draft, uid);
   try {
     return context.transactions.transact(() => {
-      throw new Rehearsed(admit(context, uid, checked, options));
+      throw new Rehearsed(admit(context, uid, checked, { ...options, request: requestDigest(context, draft) }));
     });
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
@@ -89,13 +94,19 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
-function admit(context: ServiceContext, uid: Uid, { spec, limits }: Checked, { uniqueId }: CreateOptions): MicroVm {
+function admit(
+  context: ServiceContext,
+  uid: Uid,
+  { spec, limits }: Checked,
+  { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
+): MicroVm {
   const others = context.store.promised();
   const now = context.clock.now();
   const vm: MicroVm = {
     uid,
     version: 1,
     generation: 1,
+    request,
     spec,
     allocation: {
       vmmUser: takeUser(context),
@@ -110,7 +121,7 @@ function admit(context: ServiceContext, uid: Uid, { spec, limits }: Checked, { u
     createdAt: now,
     updatedAt: now,
   };
-  context.store.create({ vm, uniqueId });
+  context.store.create({ vm, uniqueId, ...(knows !== '' && { knows }) });
   // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
   const asked = { microvms: 1, ...promisedTo(spec) };
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);

@@ -239,7 +239,7 @@ async function* withoutRhythm<T extends { readonly type: string; readonly cursor
 }
 
 const withKeys = ({ namespace }: Caller, options: CreateOptions): CreateOptions =>
-  namespace === undefined ? options : { ...options, keysOf: namespace };
+  namespace === undefined ? options : { ...options, knows: namespace };
 
 /** For the log: the uid where it is known, else the name that it was asked for by. */
 const named = ({ uid, namespace, id }: Target): object =>

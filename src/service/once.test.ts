@@ -65,7 +65,7 @@ describe('a create with an idempotency key', () => {
   test('meets no key of a caller that it may not know of', async () => {
     const host = quietHost();
     await host.life.services.create(fullDraft, keyed);
-    const team = { ...keyed, keysOf: 'team' };
+    const team = { ...keyed, knows: 'team' };
     const draft = { ...fullDraft, namespace: 'team', interfaces: [] };
     const { uid } = await host.life.services.create(draft, team);
     expect((await host.life.services.create(draft, team)).uid).toBe(uid);

@@ -20,7 +20,7 @@ export class Once {
    * @throws Fault `invalid` for what is no key
    */
   static of(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Once | undefined {
-    const { idempotencyKey = '', keysOf = '', uniqueId } = options;
+    const { idempotencyKey = '', knows = '', uniqueId } = options;
     if (idempotencyKey === '') return undefined;
     if (!KEY.test(idempotencyKey))
       throw Fault.invalid([
@@ -29,7 +29,7 @@ export class Once {
           description: 'must have 1 to 255 printable ASCII characters without spaces, for instance a UUID',
         },
       ]);
-    const stored = keysOf === '' ? idempotencyKey : `${keysOf} ${idempotencyKey}`;
+    const stored = knows === '' ? idempotencyKey : `${knows} ${idempotencyKey}`;
     return new Once(context, idempotencyKey, stored, context.digest(`create ${uniqueId} ${canonical(draft)}`));
   }
 

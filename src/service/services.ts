@@ -18,8 +18,8 @@ export interface CreateOptions {
   readonly uniqueId: boolean;
   /** Absent or empty: none. */
   readonly idempotencyKey?: string;
-  /** Whose keys these are: a caller that may not know of others meets none of theirs. */
-  readonly keysOf?: string;
+  /** The one namespace that the caller may know of: it meets no key of others, and is told of none of theirs. Absent or empty: all. */
+  readonly knows?: string;
 }
 
 /** What a mutation would do. */
@@ -135,6 +135,7 @@ export interface PrunedImages {
 export interface Services {
   /**
    * @param uniqueId - refuse a second microVM of that namespace and id (the native surface does)
+   *   of one that is not refused, the very request that made a living microVM is answered with that one: `repeated.ts`
    * @param idempotencyKey - a request that comes again with the same key gets the first answer; another one is `refused`
    */
   create(draft: SpecDraft, options: CreateOptions): Promise<MicroVmView>;

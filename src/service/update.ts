@@ -35,7 +35,9 @@ function planned({ clock }: ServiceContext, vm: MicroVm, request: UpdateRequest)
   const { spec, changes } = patched(vm.spec, request);
   const name = `microVM ${shorten(vm.spec.namespace)}/${shorten(vm.spec.id)}`;
   if (vm.state.is === 'DELETING') throw new Fault('refused', `Cannot update ${name}: it is being deleted`);
-  if (expectedGeneration !== 0 && expectedGeneration !== vm.generation)
+  // Where an answer was lost the same change comes again: it is the one write since, and nothing is left of it to do.
+  const isDone = spec === vm.spec && expectedGeneration === vm.generation - 1;
+  if (expectedGeneration !== 0 && expectedGeneration !== vm.generation && !isDone)
     throw new Fault(
       'conflict',
       `Cannot update ${name}: it is of generation ${vm.generation}, not ${expectedGeneration}: somebody else wrote first; get it, and decide anew`,

@@ -40,7 +40,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
   const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
-  const taken = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
+  const allocations = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
+  const holderOf = db.sql.prepare(
+    'SELECT record FROM allocations JOIN vms USING (uid) WHERE kind = ? AND value = ? AND gone_at IS NULL',
+  );
   const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
   const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at, labels_before) VALUES (?, ?, ?, ?)');
   const readEvents = db.sql.prepare(
@@ -104,8 +107,25 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
 
+  const holder = (kind: string, value: string): MicroVm | undefined => {
+    const row = holderOf.get(kind, value);
+    return row && parse(row)[0];
+  };
+  /** That a value which only one may have is another's. */
+  const taken = (what: TakenValue, knows: string | undefined): Fault => {
+    const { field, kind, value, remedy } = what;
+    const other = holder(kind, value);
+    const who = holderName(other, knows);
+    if (other?.state.is !== 'DELETING')
+      return Fault.invalid([{ field, description: `${value} is taken by ${who}${remedy}` }]);
+    return new Fault(
+      'full',
+      `Cannot create the microVM yet: ${field} ${value} is that of ${who}, which is being deleted: try again when that is gone`,
+    );
+  };
+
   /** @throws Fault `invalid` with every port that another microVM has */
-  const takePorts = (vm: MicroVm): void => {
+  const takePorts = (vm: MicroVm, knows: string | undefined): void => {
     const wrong: Violation[] = [];
     vm.spec.interfaces.forEach(({ publishedPorts }, i) => {
       publishedPorts.forEach((port, k) => {
@@ -116,13 +136,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
               port.hostIp === '' ||
               [publishedKey({ ...port, hostIp: '' }), publishedKey(port)].includes(String(row.value)),
           );
-        const holder = other && parse(readVm.get(String(other.uid)) ?? { record: 'null' })[0];
-        const who = holder ? `${holder.spec.namespace}/${holder.spec.id}` : String(other?.uid);
+        const who = holderName(other && parse(readVm.get(String(other.uid)) ?? { record: 'null' })[0], knows);
         if (!other) take('port', publishedKey(port), vm.uid);
         else if (other.uid !== vm.uid)
           wrong.push({
             field: `interfaces[${i}].published_ports[${k}].host_port`,
-            description: `${publishedText(port)} is published by microVM ${who} already: give another`,
+            description: `${publishedText(port)} is published by ${who} already: give another`,
           });
       });
     });
@@ -134,13 +153,14 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   });
 
   return {
-    create: ({ vm, uniqueId }) =>
+    create: ({ vm, uniqueId, knows }) =>
       db.transact(() => {
         const { namespace, id } = vm.spec;
-        if (uniqueId && findVms.get(namespace, id))
+        const [same] = uniqueId ? findVms.all(namespace, id).flatMap(parse) : [];
+        if (same || (uniqueId && findVms.get(namespace, id)))
           throw new Fault(
             'exists',
-            `Cannot create microVM ${namespace}/${id}: it exists already; delete it first or choose another id`,
+            `Cannot create microVM ${namespace}/${id}: it exists already${same ? ` as ${same.uid}` : ''}; delete it first or choose another id`,
           );
         insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
         promises.keep(vm);
@@ -149,26 +169,26 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
           const nic = vm.allocation.interfaces[name];
           if (!nic) return;
           if (!take('mac', nic.mac, vm.uid))
-            throw Fault.invalid([
+            throw taken(
               {
-                field: `interfaces[${i}].guest_mac`,
-                description: `${nic.mac} is taken by another microVM; leave it out to have one made`,
+                ...{ field: `interfaces[${i}].guest_mac`, kind: 'mac', value: nic.mac },
+                remedy: '; leave it out to have one made',
               },
-            ]);
+              knows,
+            );
           if (nic.address !== undefined && !take('address', nic.address, vm.uid))
-            throw Fault.invalid([
-              { field: `interfaces[${i}].address`, description: `${nic.address} is taken by another microVM` },
-            ]);
+            throw taken({ field: `interfaces[${i}].address`, kind: 'address', value: nic.address, remedy: '' }, knows);
           // On the network of a parent the addresses are not ours to give, but ours must not meet there.
           const fixed = type === 'MACVTAP' && address !== undefined ? parseStatic(address) : undefined;
           if (fixed && 'address' in fixed && !take('parent-address', fixed.address, vm.uid))
-            throw Fault.invalid([
-              { field: `interfaces[${i}].address`, description: `${fixed.address} is taken by another microVM` },
-            ]);
+            throw taken(
+              { field: `interfaces[${i}].address`, kind: 'parent-address', value: fixed.address, remedy: '' },
+              knows,
+            );
           if (nic.hostname !== undefined && !take('hostname', nic.hostname, vm.uid))
             throw new Error(`the name ${nic.hostname} is taken`);
         });
-        takePorts(vm);
+        takePorts(vm, knows);
         if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
           throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
         const { metadataPort } = vm.allocation;
@@ -260,7 +280,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         db.sql.prepare('DELETE FROM events WHERE seq <= ?').run(Math.max(Number(old ?? 0), newest - MAX_EVENTS));
       }),
 
-    allocated: (kind) => new Set(taken.all(kind).map((row) => String(row.value))),
+    holder,
+    allocated: (kind) => new Set(allocations.all(kind).map((row) => String(row.value))),
     remember: (key, value) => void db.transact(() => setMeta.run(key, value)),
     recall,
     cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
@@ -287,6 +308,22 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return () => listeners.delete(listener);
     },
   };
+}
+
+/** A value of a spec that only one microVM may have, and another one has. */
+interface TakenValue {
+  readonly field: string;
+  readonly kind: string;
+  readonly value: string;
+  readonly remedy: string;
+}
+
+/** @param knows - the one namespace that is told of; absent: all */
+function holderName(vm: MicroVm | undefined, knows: string | undefined): string {
+  if (!vm) return 'another microVM';
+  const { namespace, id } = vm.spec;
+  if (knows !== undefined && knows !== namespace) return 'a microVM of another namespace';
+  return `microVM ${namespace}/${id} (${vm.uid})`;
 }
 
 /** At most `limit` that can be read, and none more after `maxBytes`: one that cannot be read is no end of the page. */

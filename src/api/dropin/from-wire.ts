@@ -60,7 +60,7 @@ function fileToDraft({ image, filename }: Kernel | Initrd): FileDraft {
 function volumeToDraft(volume: Volume, isRoot: boolean): VolumeDraft {
   const image = volume.source?.containerSource;
   return {
-    id: volume.id,
+    id: volume.id || (isRoot ? 'root' : ''),
     isRoot,
     isReadOnly: volume.isReadOnly,
     mountPoint: volume.mountPoint ?? '',
@@ -83,7 +83,11 @@ function interfaceToDraft({ deviceId, type, guestMac, address, overrides }: Netw
   };
 }
 
-/** The names of the output-only fields that the caller has set. */
+/**
+ * The names of the output-only fields that the caller has set. A spec as Get
+ * gives it has all of them, and is taken back as it came: it asks for nothing
+ * by them. One alone is somebody's wish for a uid or a time of his own.
+ */
 function outputsSet(spec: MicroVMSpec): readonly string[] {
   const isSet = {
     created_at: spec.createdAt !== undefined,
@@ -91,6 +95,7 @@ function outputsSet(spec: MicroVMSpec): readonly string[] {
     deleted_at: spec.deletedAt !== undefined,
     uid: (spec.uid ?? '') !== '',
   };
+  if (isSet.created_at && isSet.updated_at && isSet.uid) return [];
   return Object.entries(isSet).flatMap(([name, set]) => (set ? [name] : []));
 }
 
@@ -100,7 +105,7 @@ function unbuilt(spec: MicroVMSpec): readonly Violation[] {
   if (spec.allowGuestAgent)
     found.push({ field: 'allow_guest_agent', description: 'not built yet: leave it out, or give false' });
   for (const { volume, name } of volumesOf(spec))
-    if (volume.source?.virtiofsSource !== undefined)
+    if ((volume.source?.virtiofsSource ?? '') !== '')
       found.push({
         field: `${name}.source.virtiofs_source`,
         description: 'not built yet: give container_source, an OCI image',

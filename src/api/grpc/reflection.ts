@@ -10,6 +10,7 @@ import {
 } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
+import { file_google_rpc_error_details } from '../../gen/google/rpc/error_details_pb.ts';
 import {
   ServerReflection,
   type ServerReflectionRequest,
@@ -34,6 +35,8 @@ export function reflection(described: readonly DescService[]): readonly Served[]
   const services = [...described, ServerReflection, v1alpha.ServerReflection];
   const files = new Map<string, DescFile>();
   for (const service of services) addWithImports(service.file, files);
+  // No call has them in its messages: they come in grpc-status-details-bin, and are bytes to who cannot ask what they are.
+  addWithImports(file_google_rpc_error_details, files);
   const answer = answerer(services, files, createRegistry(...files.values()));
   const respond = (originalRequest: ServerReflectionRequest): ServerReflectionResponse => {
     const { host: validHost, messageRequest } = originalRequest;

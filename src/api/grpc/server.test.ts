@@ -452,6 +452,8 @@ test.each([ServerReflection, ServerReflectionAlpha])('reflection lists and descr
       MicroVMService.typeName,
       'flintlock.types.MicroVMSpec.vcpu',
       `${MicroVMService.typeName}.GetMicroVM`,
+      // What comes with an error: grpcurl asks for it.
+      'google.rpc.BadRequest',
       'no.Such',
     ])
       yield { messageRequest: { case: 'fileContainingSymbol' as const, value: symbol } };
@@ -465,6 +467,7 @@ test.each([ServerReflection, ServerReflectionAlpha])('reflection lists and descr
   for await (const { messageResponse } of client.serverReflectionInfo(questions())) answers.push(messageResponse);
   expect(answers.map((answer) => answer.case)).toEqual([
     'listServicesResponse',
+    'fileDescriptorResponse',
     'fileDescriptorResponse',
     'fileDescriptorResponse',
     'fileDescriptorResponse',

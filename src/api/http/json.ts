@@ -44,12 +44,15 @@ export function messageOf<S extends DescMessage>(desc: S, body: unknown): Messag
     const why = cause instanceof RangeError ? 'it is nested too deeply' : reasonOf(cause);
     const unknown = /^cannot decode message (\S+) from JSON: key "(.*)" is unknown$/.exec(reasonOf(cause));
     const violations = unknown
-      ? [{ field: shorten(unknown[2] ?? ''), description: `is no field of ${unknown[1]}` }]
+      ? [{ field: shorten(unknown[2] ?? ''), description: `is no field of ${(unknown[1] ?? '').split('.').at(-1)}` }]
       : [];
-    throw new Fault('invalid', `Cannot read the body as ${desc.name}: ${short(why)}`, { cause, violations });
+    throw new Fault('invalid', `Cannot read the body as ${desc.name}: ${short(plainly(why))}`, { cause, violations });
   }
 }
 
+/** Of a message's name clients know the last part: what stands before it says where the generated code lies. */
+const plainly = (why: string): string =>
+  why.replaceAll(/\b(?:flintlock\.[a-z0-9.]+|microvm\.services\.api\.v1alpha1)\.([A-Z]\w*)/g, '$1');
 const reasonOf = (cause: unknown): string => unquoted(cause instanceof Error ? cause.message : String(cause));
 const short = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text).replace(/\p{Cc}/gu, '?');
 

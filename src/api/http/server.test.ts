@@ -178,7 +178,7 @@ test('an unknown field is named in the details', async () => {
     details: [
       {
         '@type': 'type.googleapis.com/google.rpc.BadRequest',
-        fieldViolations: [{ field: 'vcpus', description: 'is no field of flintlock.types.MicroVMSpec' }],
+        fieldViolations: [{ field: 'vcpus', description: 'is no field of MicroVMSpec' }],
       },
     ],
   });

@@ -95,17 +95,26 @@ async function firewall(host: CheckHost): Promise<Result> {
   };
 }
 
+/** One that is bound to a device (`0.0.0.0%eth1:67`) hears nobody else's guests: so is each of flintlockd's own. */
 async function dhcp(host: CheckHost): Promise<Result> {
   const name = 'DHCP';
-  const table = (await textOf(host, '/proc/net/udp')) ?? '';
-  const everywhere = `00000000:${DHCP_PORT.toString(16).toUpperCase().padStart(4, '0')}`;
-  if (!table.split('\n').some((line) => line.trim().split(/\s+/)[1] === everywhere))
-    return { name, status: 'ok', found: `UDP port ${DHCP_PORT} is free`, fix: '' };
+  const { ok, text } = await ask(host, ['ss', '-lnuH', `sport = :${DHCP_PORT}`]);
+  if (!ok) return { name, status: 'warn', found: `cannot tell who serves DHCP: ${text}`, fix: 'Look: ss -lnup' };
+  const listeners = text.split('\n').flatMap((line) => line.trim().split(/\s+/)[3] ?? []);
+  const devices = listeners.flatMap((address) => /%([^:\]]+)\]?:\d+$/.exec(address)?.[1] ?? []);
+  const others = [...new Set(devices)].filter((device) => !OURS.test(device));
+  if (devices.length === listeners.length) {
+    const found = [
+      ...(devices.some((device) => OURS.test(device)) ? ["flintlockd's own serves its bridge"] : []),
+      ...(others.length > 0 ? [`another serves ${others.join(', ')} only`] : []),
+    ];
+    return { name, status: 'ok', found: found.join('; ') || `UDP port ${DHCP_PORT} is free`, fix: '' };
+  }
   return {
     name,
     status: 'warn',
-    found: `a server listens on UDP port ${DHCP_PORT} of every interface (one of flintlockd may)`,
-    fix: 'Where it is no flintlockd: bind it to its own interfaces (see ss -lnup), or use --bridge-name with its network',
+    found: `a server listens on UDP port ${DHCP_PORT} of every interface`,
+    fix: 'Bind it to its own interfaces (see ss -lnup), or use --bridge-name with its network',
   };
 }
 
