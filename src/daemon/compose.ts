@@ -177,6 +177,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const qemu = await VMMS.qemu({
     binary: config['qemu-bin'],
+    path: process.env.PATH ?? '',
     accel: config['qemu-accel'],
     acpi: config['qemu-acpi'] === 'on',
     run,

@@ -133,6 +133,7 @@ export const files: Files = {
           sizeBytes: s.size,
           diskBytes: s.blocks * 512,
           mode: s.mode & 0o7777,
+          stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
       }),

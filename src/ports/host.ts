@@ -112,6 +112,8 @@ export interface FileInfo {
   /** Bytes that it takes on the disk: less than its size where it is sparse. */
   readonly diskBytes: number;
   readonly mode: number;
+  /** Another one as soon as the file is another or was written to: device, inode, size and time of the last change. */
+  readonly stamp?: string;
 }
 
 /** Files and directories. Paths are absolute. Faults: `full` for ENOSPC and EDQUOT, else `tool`. */

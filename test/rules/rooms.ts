@@ -32,9 +32,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // yaml: meta-data is written in it.
   metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'], packages: ['yaml'] },
+  // The programs of the host, one a file: what they are needed for, and how to see that they do it.
+  tools: { rooms: PORTS, node: ['path'] },
   // The registry: the one place that knows all providers.
   vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
-  'vmm/qemu': { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  'vmm/qemu': { rooms: [...PORTS, 'tools'], node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
   api: {

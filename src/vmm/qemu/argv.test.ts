@@ -15,7 +15,7 @@ const config: VmmConfig = {
   disks: [],
   nics: [],
 };
-const machine = { binary: 'qemu-system-x86_64', accelerator: 'tcg', acpi: true } as const;
+const machine = { binary: 'qemu-system-x86_64', accelerator: 'tcg', acpi: true, userSwitch: 'runas' } as const;
 
 /** The values given to an option, in order. */
 const valuesOf = (argv: readonly string[], option: string): string[] =>
@@ -33,6 +33,9 @@ describe('what confines QEMU', () => {
     expect(argv.slice(0, 4)).toEqual(['setpriv', '--no-new-privs', bounding, 'qemu-system-x86_64']);
     expect(valuesOf(argv, '-sandbox')).toEqual(['on,obsolete=deny,spawn=deny,resourcecontrol=deny']);
     expect(valuesOf(argv, '-runas')).toEqual(['70001:70001']);
+    const newer = qemuArgv(config, { ...machine, userSwitch: 'run-with' }, 'quiet');
+    expect(valuesOf(newer, '-run-with')).toEqual(['user=70001:70001']);
+    expect(newer).not.toContain('-runas');
     expect(argv).toContain('-no-user-config');
     expect(argv).toContain('-nodefaults');
   });

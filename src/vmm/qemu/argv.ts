@@ -6,7 +6,15 @@ export interface Machine {
   readonly binary: string;
   readonly accelerator: 'kvm' | 'tcg';
   readonly acpi: boolean;
+  readonly userSwitch: UserSwitch;
 }
+
+/**
+ * How QEMU is told to become another user, newest first: `-runas` is gone in QEMU 10, `-run-with` has a `user` since 9.1.
+ * Which one a program has is found by trying: see `trial.ts`.
+ */
+export const USER_SWITCHES = ['run-with', 'runas'] as const;
+export type UserSwitch = (typeof USER_SWITCHES)[number];
 
 /** A disk's serial number has room for so many bytes (virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES). */
 const SERIAL_BYTES = 20;
@@ -21,14 +29,14 @@ const CAPABILITIES = '-all,+net_admin,+dac_override,+setuid,+setgid';
  * The whole command line that starts a microVM. QEMU begins as root, opens
  * taps, disks and sockets, and then becomes the microVM's own user; setpriv
  * takes away before that all ways to gain rights by a program, which QEMU's
- * own `elevateprivileges=deny` cannot do together with `-runas`, and most of
+ * own `elevateprivileges=deny` cannot do together with a change of user, and most of
  * root's capabilities.
  *
  * @param cmdline - the kernel's, merged
  */
 export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): [string, ...string[]] {
   const { name, qmp } = identifyingArguments(config);
-  const { binary, accelerator, acpi } = machine;
+  const { binary, accelerator, acpi, userSwitch } = machine;
   return [
     'setpriv',
     '--no-new-privs',
@@ -43,7 +51,7 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     ...['-nodefaults', '-no-user-config'],
     ...['-display', 'none'],
     ...['-sandbox', 'on,obsolete=deny,spawn=deny,resourcecontrol=deny'],
-    ...['-runas', `${config.user}:${config.user}`],
+    ...userArguments(userSwitch, config.user),
     // A reboot resets the machine in place, power-off and panic end the process.
     ...['-action', 'reboot=reset,shutdown=poweroff,panic=shutdown'],
     ...['-chardev', qmp, '-mon', 'chardev=qmp,mode=control'],
@@ -59,6 +67,9 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     ...config.nics.flatMap((nic, i) => nicArguments(nic, i, openNodes(config))),
   ];
 }
+
+const userArguments = (how: UserSwitch, user: number): readonly string[] =>
+  how === 'run-with' ? ['-run-with', `user=${user}:${user}`] : ['-runas', `${user}:${user}`];
 
 /** Whether a machine that was started so has a power button. */
 export const hasAcpi = (argv: readonly string[]): boolean => argv.includes('microvm,acpi=on');

@@ -76,6 +76,17 @@ function endOfProcess(exit: ProcessExit, errors: string): VmmEnd {
 const PASSING =
   /Failed to get .* lock|Device or resource busy|Resource temporarily unavailable|Cannot allocate memory|Address already in use|Too many open files/;
 
+/** Signals that a program earns itself: the same start brings the same. */
+const OWN_FAULT: ReadonlySet<string> = new Set([
+  'SIGABRT',
+  'SIGSEGV',
+  'SIGBUS',
+  'SIGILL',
+  'SIGFPE',
+  'SIGTRAP',
+  'SIGSYS',
+]);
+
 /**
  * Why QEMU did not start.
  * @param errors - the end of its standard error
@@ -86,7 +97,8 @@ export function refusalOf(binary: string, exit: ProcessExit, errors: string): Fa
   if (exit.code !== null && exit.code > 0 && /^setpriv: failed to execute /m.test(errors))
     return new Fault('refused', unavailable(binary, errors.trim()), { reason: 'ProviderUnavailable' });
   const how = exit.signal === null ? `with exit status ${exit.code}` : `by ${exit.signal}`;
-  const kind = exit.signal !== null || PASSING.test(errors) ? 'tool' : 'refused';
+  const isPassing = (exit.signal !== null && !OWN_FAULT.has(exit.signal)) || PASSING.test(errors);
+  const kind = isPassing ? 'tool' : 'refused';
   return new Fault(kind, `QEMU ended ${how} before the guest ran${said(errors)}`, { reason: 'ProviderRefused' });
 }
 

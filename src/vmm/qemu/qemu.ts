@@ -3,21 +3,26 @@ import type { Clock } from '../../ports/clock.ts';
 import type { Files, Processes, ProcessIdentity, Run } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../ports/vmm.ts';
-import { type AccelChoice, type Acceleration, chooseAcceleration, hostTscKhz } from './accel.ts';
-import { type Machine, qemuArgv } from './argv.ts';
+import { findProgram } from '../../tools/programs.ts';
+import { Tried } from '../../tools/tried.ts';
+import { type AccelChoice, hostTscKhz } from './accel.ts';
+import { type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
 import { commandLine } from './cmdline.ts';
 import { openConsoleSocket } from './console.ts';
-import { endOf, NO_EXIT, unavailable } from './ends.ts';
+import { endOf, NO_EXIT } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
 import type { Running } from './running.ts';
+import { type QemuVerdict, tryQemu } from './trial.ts';
 
 export interface QemuOptions {
   /** The program, by name or path. */
   readonly binary: string;
+  /** Directories in which a program that is only named is looked for, separated by colons. */
+  readonly path: string;
   readonly accel: AccelChoice;
   /** Off for kernels without ACPI: fewer devices, and the guest cannot power itself off. A spec's `qemu.acpi` wins. */
   readonly acpi: boolean;
@@ -31,51 +36,73 @@ export interface QemuOptions {
 const CAPABILITIES = ['initrd', 'disks', 'read-only-disks', 'qcow2', 'tap', 'console', 'adopt', 'guest-reboot'];
 const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 
-/** `QEMU emulator version 7.2.22 (Debian …)` */
-const VERSION = /version (\S+)/;
-const VERSION_MS = 10_000;
+/** A QEMU that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
+const DOUBT_MS = 5_000;
+/** So long a question waits for the first trial; who starts a guest waits for its end. */
+const FIRST_ANSWER_MS = 5_000;
 
 /**
- * QEMU with the machine `microvm`. The accelerator is chosen here, once, and
- * stays; a QEMU that is not there is looked for again at each `info` and
- * `start`.
+ * QEMU with the machine `microvm`. It is tried when this is made, when its file
+ * is another, and after a start that failed; the accelerator is the trial's.
  */
 export async function createQemu(options: QemuOptions): Promise<Vmm> {
-  const { binary, acpi, run, files, processes, log } = options;
+  const { binary, acpi, files, processes, log } = options;
   const deps = options;
   const watched = new Map<string, Running>();
   const starting = new Map<string, Promise<RunningVmm>>();
 
   const tscKhz = await hostTscKhz(files);
-  let version: string | undefined;
-  let acceleration: Acceleration = {
-    accelerator: options.accel === 'kvm' ? 'kvm' : 'tcg',
-    reason: 'not chosen yet: QEMU is not there',
-    usable: true,
-  };
+  let told = '';
+  const trial = new Tried<QemuVerdict>({
+    attempt: async () => {
+      const verdict = await tryQemu(options);
+      const why = verdict.works ? '' : verdict.why;
+      if (why !== '' && why !== told) log.error('QEMU does not work: no microVM can be started', { why });
+      if (why === '' && told !== '') log.info('QEMU works now', { version: verdict.version });
+      told = why;
+      return verdict;
+    },
+    stamp: async () => (await findProgram(files, options.path, binary))?.stamp ?? '',
+    isGood: ({ works }) => works,
+    doubtMs: DOUBT_MS,
+    clock: options.clock,
+  });
+  /** The last verdict; before the first one what is likely. */
+  const known = (): Pick<QemuVerdict, 'acceleration' | 'version'> =>
+    trial.last ?? {
+      version: '',
+      acceleration: {
+        accelerator: options.accel === 'kvm' ? 'kvm' : 'tcg',
+        reason: 'not chosen yet: QEMU is being tried',
+        usable: true,
+      },
+    };
   const machine = (own: Readonly<Record<string, string>> | undefined): Machine & { readonly tscKhz?: number } => {
-    const { accelerator } = acceleration;
+    const { accelerator } = known().acceleration;
     const hasAcpi = acpiOf(own, acpi);
     // With ACPI the emulated machine has no timer left to measure the rate by: without a word a kernel may hang.
     const rate = hasAcpi && accelerator === 'tcg' && tscKhz !== undefined ? { tscKhz } : {};
-    return { binary, acpi: hasAcpi, accelerator, ...rate };
+    const userSwitch = trial.last?.works ? trial.last.userSwitch : USER_SWITCHES[0];
+    return { binary, acpi: hasAcpi, accelerator, userSwitch, ...rate };
   };
-
-  /** Why QEMU cannot be used, with the remedy; empty when it can. */
-  const obstacle = async (): Promise<string> => {
-    if (version === undefined) {
-      try {
-        const text = await run([binary, '--version'], { timeoutMs: VERSION_MS, signal: new AbortController().signal });
-        acceleration = await chooseAcceleration(options.accel, options);
-        version = VERSION.exec(text)?.[1] ?? text.split('\n')[0]?.slice(0, 80) ?? '';
-      } catch (error) {
-        if (!(error instanceof Fault)) throw error;
-        return unavailable(binary, error.message);
-      }
+  const requireWorking = async (verdict: Promise<QemuVerdict>): Promise<void> => {
+    const found = await verdict;
+    if (!found.works) throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
+  };
+  /** What is known after a moment: a QEMU that hangs must not hold up who only asks. */
+  const soon = async (): Promise<QemuVerdict | undefined> => {
+    const late = new AbortController();
+    const enough = options.clock.sleep(FIRST_ANSWER_MS, late.signal).then(
+      () => trial.last,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([trial.verdict(), enough]);
+    } finally {
+      late.abort();
     }
-    return acceleration.usable ? '' : `${acceleration.reason}. Use --qemu-accel auto or tcg`;
   };
-  await obstacle();
+  await soon();
 
   const keep = (running: Running): Running => {
     watched.set(running.uid, running);
@@ -99,21 +126,28 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       await processes.moveInto(info.pid, config.cgroups ?? []); // perhaps it came no further than its start
       return keep(await takeOver(config, info, deps, signal));
     }
-    const why = await obstacle();
-    if (why) throw new Fault('refused', why, { reason: 'ProviderUnavailable' });
+    await orAborted(requireWorking(trial.verdict()), signal);
     const chosen = machine(config.options);
     const line = commandLine({ ...config, ...chosen });
-    return keep(await launch(config, qemuArgv(config, chosen, line), chosen, deps, signal));
+    try {
+      return keep(await launch(config, qemuArgv(config, chosen, line), chosen, deps, signal));
+    } catch (error) {
+      // Perhaps it is not this microVM: its firmware may be gone, which is another file.
+      if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);
+      throw error;
+    }
   };
 
   return {
     name: 'qemu',
 
     async info(): Promise<VmmInfo> {
-      const unavailableReason = await obstacle();
+      const verdict = await soon();
+      const { version, acceleration } = verdict ?? known();
+      const unavailableReason = verdict?.works === false ? verdict.why : '';
       return {
         name: 'qemu',
-        version: version ?? '',
+        version,
         accelerator: acceleration.accelerator,
         acceleratorReason: acceleration.reason,
         available: unavailableReason === '',
@@ -124,7 +158,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     check: (spec, words) => violationsOf(spec, machine(spec.providerOptions), words),
 
-    needs: (config) => needsOf(config, acceleration.accelerator),
+    needs: (config) => needsOf(config, known().acceleration.accelerator),
 
     async start(config, signal) {
       // Two at once would both find no process.
@@ -164,4 +198,17 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     openConsole: (config, signal) => openConsoleSocket(consoleSocket(config), signal),
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
+}
+
+/** What comes first: the promise's outcome, or the abort. The promise's own work goes on, for others. */
+async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
+  signal.throwIfAborted();
+  const { promise: aborted, reject } = Promise.withResolvers<never>();
+  const onAbort = (): void => reject(signal.reason);
+  signal.addEventListener('abort', onAbort, { once: true });
+  try {
+    return await Promise.race([promise, aborted]);
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+  }
 }

@@ -83,7 +83,8 @@ async function tickUntil(holds: () => boolean): Promise<void> {
     .toBe(true);
 }
 
-const argv = (): readonly string[] => qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi: true }, '').slice(2);
+const argv = (): readonly string[] =>
+  qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi: true, userSwitch: 'runas' }, '').slice(2);
 const processes: Processes = {
   moveInto: async () => undefined,
   start: () => Promise.reject(new Error('not here')),

@@ -1,0 +1,52 @@
+import { expect, test } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
+import { Tried } from './tried.ts';
+
+function makeTried() {
+  const clock = new FakeClock();
+  const state = { stamp: 'first', verdict: 'works', attempts: 0 };
+  const tried = new Tried<string>({
+    attempt: async () => {
+      state.attempts++;
+      return state.verdict;
+    },
+    stamp: async () => state.stamp,
+    isGood: (verdict) => verdict === 'works',
+    doubtMs: 1_000,
+    clock,
+  });
+  return { clock, state, tried };
+}
+
+test('what works is tried once, and again when it is another file', async () => {
+  const { clock, state, tried } = makeTried();
+  expect(tried.last).toBeUndefined();
+  expect([await tried.verdict(), await tried.verdict()]).toEqual(['works', 'works']);
+  clock.advance(1_000_000);
+  await tried.verdict();
+  expect(state.attempts).toBe(1);
+  Object.assign(state, { stamp: 'second', verdict: 'fails' });
+  expect(await tried.verdict()).toBe('fails');
+  expect(state.attempts).toBe(2);
+});
+
+test('what does not work is doubted after a while, though the file is the same', async () => {
+  const { clock, state, tried } = makeTried();
+  state.verdict = 'fails';
+  await tried.verdict();
+  clock.advance(999);
+  expect(await tried.verdict()).toBe('fails');
+  expect(state.attempts).toBe(1);
+  state.verdict = 'works';
+  clock.advance(1);
+  expect(await tried.verdict()).toBe('works');
+  expect(tried.last).toBe('works');
+});
+
+test('who asks meanwhile waits for the same trial; who doubts has it tried anew', async () => {
+  const { state, tried } = makeTried();
+  await Promise.all([tried.verdict(), tried.verdict(), tried.again()]);
+  expect(state.attempts).toBe(1);
+  await tried.again();
+  expect(state.attempts).toBe(2);
+});

@@ -1,0 +1,54 @@
+import type { Clock } from '../ports/clock.ts';
+
+export interface TriedOptions<T> {
+  /** Tries it. Never rejects: what goes wrong is a verdict. */
+  readonly attempt: () => Promise<T>;
+  /** Another when the thing is another: then it is tried anew. */
+  readonly stamp: () => Promise<string>;
+  /** A verdict that holds as long as the thing is the same; another is doubted after `doubtMs`. */
+  readonly isGood: (verdict: T) => boolean;
+  readonly doubtMs: number;
+  readonly clock: Pick<Clock, 'elapsed'>;
+}
+
+/** Remembers how the trial of a thing went, so that it is not tried more often than it changes. */
+export class Tried<T> {
+  readonly #options: TriedOptions<T>;
+  #last: { readonly verdict: T; readonly stamp: string; readonly at: number } | undefined;
+  #running: Promise<T> | undefined;
+
+  constructor(options: TriedOptions<T>) {
+    this.#options = options;
+  }
+
+  /** What came of it last, whether that still holds or not. */
+  get last(): T | undefined {
+    return this.#last?.verdict;
+  }
+
+  /** What holds now. Who asks while it is being tried waits for the same trial. */
+  async verdict(): Promise<T> {
+    if (this.#running) return this.#running;
+    const before = this.#last;
+    if (before && before.stamp === (await this.#options.stamp())) {
+      const age = this.#options.clock.elapsed() - before.at;
+      if (this.#options.isGood(before.verdict) || age < this.#options.doubtMs) return before.verdict;
+    }
+    return this.again();
+  }
+
+  /** Tries it anew, for who has a reason to doubt. */
+  again(): Promise<T> {
+    this.#running ??= this.#attempt().finally(() => {
+      this.#running = undefined;
+    });
+    return this.#running;
+  }
+
+  async #attempt(): Promise<T> {
+    const stamp = await this.#options.stamp(); // before: what changes meanwhile is tried anew
+    const verdict = await this.#options.attempt();
+    this.#last = { verdict, stamp, at: this.#options.clock.elapsed() };
+    return verdict;
+  }
+}

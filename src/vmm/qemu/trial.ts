@@ -1,0 +1,157 @@
+import { join } from 'node:path';
+import { Fault } from '../../domain/fault.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Files, Run } from '../../ports/host.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { type AccelChoice, type Acceleration, chooseAcceleration } from './accel.ts';
+import { type Machine, qemuArgv, USER_SWITCHES, type UserSwitch } from './argv.ts';
+import { unavailable } from './ends.ts';
+import { consoleLog } from './layout.ts';
+import { TRIAL_WORDS, trialKernel } from './trial-kernel.ts';
+
+export interface TrialOptions {
+  /** The program, by name or path. */
+  readonly binary: string;
+  readonly accel: AccelChoice;
+  readonly acpi: boolean;
+  readonly run: Run;
+  readonly files: Files;
+  readonly clock: Pick<Clock, 'elapsed'>;
+}
+
+/** What came of booting the smallest guest there is, with all our arguments. */
+export type QemuVerdict =
+  | {
+      readonly works: true;
+      /** As the program tells it. */
+      readonly version: string;
+      readonly acceleration: Acceleration;
+      /** How it is told to become another user: by this version's way. */
+      readonly userSwitch: UserSwitch;
+      /** From start to end of the guest, in milliseconds. */
+      readonly tookMs: number;
+    }
+  | {
+      readonly works: false;
+      readonly version: string;
+      readonly acceleration: Acceleration;
+      /** A sentence, with the remedy. */
+      readonly why: string;
+      /** It was still running when its time was up: it may hang, or the host be slow. */
+      readonly isLate: boolean;
+    };
+
+/** The guest says its word after 0.1 s on an idle host; a host that is a hundred times slower is let live. */
+const TRIAL_MS = 60_000;
+/** `QEMU emulator version 7.2.22 (Debian …)` */
+const VERSION = /version (\S+)/;
+/** Any but root's that is not a microVM's. */
+const NOBODY = 65_534;
+
+/**
+ * Starts a QEMU as a microVM's is started and sees that a guest runs in it: its
+ * machine, its firmware, its disks, its sandbox, the change of its user. What
+ * versions do differently is found so too. Nothing of it stays.
+ */
+export async function tryQemu(options: TrialOptions): Promise<QemuVerdict> {
+  const { binary, accel, run } = options;
+  let version = '';
+  let acceleration: Acceleration = {
+    accelerator: accel === 'kvm' ? 'kvm' : 'tcg',
+    reason: 'not chosen: QEMU does not work',
+    usable: true,
+  };
+  try {
+    const text = await run([binary, '--version'], { timeoutMs: TRIAL_MS, signal: never() });
+    version = VERSION.exec(text)?.[1] ?? text.split('\n')[0]?.slice(0, 80) ?? '';
+    acceleration = await chooseAcceleration(accel, options);
+    if (!acceleration.usable) {
+      const why = `${acceleration.reason}. Use --qemu-accel auto or tcg`;
+      return { works: false, version, acceleration, why, isLate: false };
+    }
+    try {
+      return { works: true, version, acceleration, ...(await boot(options, acceleration)) };
+    } catch (error) {
+      if (!(error instanceof Fault) || acceleration.accelerator === 'tcg' || accel === 'kvm') throw error;
+      const reason = `software emulation, because no guest boots with KVM: ${wordsOf(error, binary)}`;
+      acceleration = { accelerator: 'tcg', reason, usable: true };
+      return { works: true, version, acceleration, ...(await boot(options, acceleration)) };
+    }
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    const isLate = error.kind === 'timeout';
+    return { works: false, version, acceleration, why: remedy(binary, error), isLate };
+  }
+}
+
+const never = (): AbortSignal => new AbortController().signal;
+
+type Booted = Pick<Extract<QemuVerdict, { works: true }>, 'userSwitch' | 'tookMs'>;
+
+/** With the first way of changing the user that works. */
+async function boot(options: TrialOptions, { accelerator }: Acceleration): Promise<Booted> {
+  let failure: unknown;
+  for (const userSwitch of USER_SWITCHES) {
+    const { binary, acpi } = options;
+    const started = options.clock.elapsed();
+    try {
+      await bootWith(options, { binary, accelerator, acpi, userSwitch });
+      return { userSwitch, tookMs: options.clock.elapsed() - started };
+    } catch (error) {
+      if (!(error instanceof Fault) || error.kind === 'timeout') throw error;
+      // What the program says of an option that it does not have is not why it fails.
+      if (failure === undefined || !error.message.includes(`-${userSwitch}: `)) failure = error;
+    }
+  }
+  throw failure;
+}
+
+/** @throws Fault `tool` or `timeout` where the guest does not say its word */
+async function bootWith({ run, files }: TrialOptions, machine: Machine): Promise<void> {
+  const made = await run(['mktemp', '--directory', '/tmp/flintlock-trial-XXXXXXXX'], limits());
+  const directory = made.trim();
+  try {
+    const kernel = join(directory, 'kernel');
+    const disk = join(directory, 'disk');
+    await files.write(kernel, trialKernel());
+    await files.write(disk, new Uint8Array(4096));
+    const config: VmmConfig = {
+      ...{ uid: 'flintlock-trial', runDirectory: directory, stateDirectory: directory, user: NOBODY },
+      ...{ vcpu: 1, memoryInMb: 64, kernel, cmdline: '', nics: [] },
+      disks: [{ id: 'trial', path: disk, format: 'raw', readOnly: false, isRoot: true }],
+    };
+    // The guest's reset ends it: the later word counts.
+    const argv = [...qemuArgv(config, machine, 'trial'), '-action', 'reboot=shutdown'] as const;
+    const [program, ...args] = argv;
+    await run([program ?? machine.binary, ...args], limits());
+    const console = await files.read(consoleLog(config), { maxBytes: 4096 });
+    if (!console || !Buffer.from(console).toString('latin1').includes(TRIAL_WORDS))
+      throw new Fault('tool', `${machine.binary} ended in order, but the guest that it ran never said a word`);
+  } finally {
+    await files.remove(directory);
+  }
+}
+
+const limits = () => ({ timeoutMs: TRIAL_MS, signal: never() });
+
+/** What QEMU, and not setpriv before it, said. */
+function wordsOf(error: Fault, binary: string): string {
+  if (error.kind === 'timeout')
+    return `${binary} ran for ${TRIAL_MS / 1000} s without coming to an end: it hangs, or this host is far too slow`;
+  const missing = /setpriv: failed to execute \S+: (.*)/.exec(error.message)?.[1];
+  if (missing !== undefined) return missing;
+  const absent = /: (it is not installed or not in PATH)$/.exec(error.message)?.[1];
+  if (absent !== undefined) return absent;
+  return error.message.replace(/^setpriv failed/, `${binary} failed`);
+}
+
+function remedy(binary: string, error: Fault): string {
+  const words = wordsOf(error, binary);
+  if (error.kind === 'timeout')
+    return `Cannot use QEMU: ${words}. Look at the host's load, or name another with --qemu-bin`;
+  if (/^it is not installed or not in PATH$|^No such file or directory$/.test(words)) return unavailable(binary, words);
+  return (
+    `Cannot use ${binary}: a guest of a few bytes did not run in it with the machine "microvm": ${words}. ` +
+    "It needs QEMU 7.2 or later with its firmware (Debian: 'apt-get install qemu-system-x86 qemu-system-data'); name another with --qemu-bin"
+  );
+}
