@@ -10,6 +10,7 @@ import type { Endpoint } from './endpoint.ts';
 import { type Gate, openGate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
+import { hostRoutes } from './http/host-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
 import { nativeRoutes } from './http/routes.ts';
 import { HttpServer } from './http/server.ts';
@@ -74,7 +75,7 @@ export function createApi(options: ApiOptions): Api {
   const today = dropin(guarded);
   const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc], stopped: stop.signal });
   const routing = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
-  const ours = [nativeRoutes, imageRoutes].map((routes) => routes(routing));
+  const ours = [nativeRoutes, imageRoutes, hostRoutes].map((routes) => routes(routing));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
   const http = new HttpServer({ ...door, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;

@@ -54,6 +54,7 @@ import type { Log } from '../ports/log.ts';
 import type { FirewallElements, Surroundings } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
+import { cordonOf } from '../service/cordon.ts';
 import { createServices } from '../service/create-services.ts';
 import type { HostStepPorts } from '../steps/host-network.ts';
 import { nicsOf } from '../steps/managed.ts';
@@ -335,7 +336,10 @@ export async function compose(config: Config, version: string, opened: Opened, p
     imageCacheMax: config['image-cache-max'],
     queue: () => ({ ...scheduler.depth(), waiting: runner.waiting() }),
     isReconciling: () => isReconciling,
+    isCordoned: () => cordonOf(store) !== undefined,
   });
+  const cordon = cordonOf(store);
+  if (cordon) log.warn('this host is cordoned: creates are refused', { ...cordon });
 
   let stopAudits = async (): Promise<void> => undefined;
   const stopConsoles = keepConsoles({

@@ -22,6 +22,7 @@ export const REASONS = [
   'NetworkFailed',
   'StorageFull',
   'Admission',
+  'HostCordoned',
   'ProviderUnavailable',
   'ProviderRefused',
   'Timeout',

@@ -1,6 +1,7 @@
 import { attachConsole } from './attach-console.ts';
 import { readConsole } from './console.ts';
 import { type ServiceContext, view } from './context.ts';
+import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
 import { find } from './find.ts';
@@ -31,6 +32,8 @@ export function createServices(context: ServiceContext): Services {
     readConsole: (request, signal) => readConsole(context, request, signal),
     attachConsole: (request, typed, signal) => attachConsole(context, request, typed, signal),
     info: () => info(context),
+    cordonHost: async (reason) => cordonHost(context, reason),
+    uncordonHost: async () => uncordonHost(context),
     audit: (options, signal) => context.audit(options, signal),
     listImages: () => listImages(context),
     pullImage: (request, signal) => pullImage(context, request, signal),

@@ -1,4 +1,5 @@
 import { admission, limitsOf, promisedTo } from '../domain/admission.ts';
+import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { guestName } from '../domain/guest-name.ts';
@@ -14,6 +15,7 @@ import { guestNics, parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view } from './context.ts';
+import { cordonOf } from './cordon.ts';
 import { Once } from './once.ts';
 import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
@@ -89,6 +91,8 @@ interface Checked {
 
 async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
   const spec = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
+  const cordon = cordonOf(context.store);
+  if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
   await checkAgainstHost(context, spec, draft);
   return { spec, limits: limitsOf(context.limits, (await context.capacity()).capacity) };
 }

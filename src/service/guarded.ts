@@ -188,6 +188,16 @@ export function guardServices(
         yield* services.attachConsole(request, typed, ended);
       }),
     info: () => act('info', 'reads', {}, async (caller) => infoFor(caller)),
+    cordonHost: (reason) =>
+      act('cordon host', 'changes', { reason: shorten(reason) }, async (caller) => {
+        mustHaveHost('cordon the host', caller);
+        return services.cordonHost(reason);
+      }),
+    uncordonHost: () =>
+      act('uncordon host', 'changes', {}, async (caller) => {
+        mustHaveHost('uncordon the host', caller);
+        return services.uncordonHost();
+      }),
     audit: (options, signal) =>
       act('audit', options.fix ? 'changes' : 'reads', { fix: options.fix }, async (caller) => {
         mustHaveHost('audit', caller);

@@ -1,12 +1,14 @@
 import { limitsOf } from '../domain/admission.ts';
 import { formatCidr } from '../domain/ipv4.ts';
 import type { ServiceContext } from './context.ts';
+import { cordonOf } from './cordon.ts';
 import type { ServerInfo } from './services.ts';
 
 /** What this daemon is, can do and has promised. */
 export async function info(context: ServiceContext): Promise<ServerInfo> {
   const { store, network } = context;
   const { microvms, ...promised } = store.promised();
+  const cordon = cordonOf(store);
   const { capacity, used } = await context.capacity();
   return {
     version: context.version,
@@ -20,6 +22,7 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
     managedNetwork: network ? formatCidr(network) : '',
     volumeCopy: context.volumes.kind,
     reconciling: context.isReconciling(),
+    ...(cordon && { cordon }),
     microvms,
     demoKernel: context.demoKernel,
   };

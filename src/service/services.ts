@@ -1,4 +1,5 @@
 import type { Limits, Resources } from '../domain/admission.ts';
+import type { Cordon } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import type { PowerVerb } from '../domain/power.ts';
@@ -80,6 +81,8 @@ export interface ServerInfo {
   readonly managedNetwork: string;
   readonly volumeCopy: CopyKind;
   readonly reconciling: boolean;
+  /** Absent: the host takes microVMs. */
+  readonly cordon?: Cordon;
   readonly microvms: number;
   /** A reference, or empty. */
   readonly demoKernel: string;
@@ -180,6 +183,12 @@ export interface Services {
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
   info(): Promise<ServerInfo>;
+  /**
+   * Takes no more microVMs, until `uncordonHost`, over restarts too.
+   * @param reason - one line for who is turned away, or empty
+   */
+  cordonHost(reason: string): Promise<Cordon>;
+  uncordonHost(): Promise<void>;
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
   listImages(): Promise<ImageList>;
   /** Progress as it comes, the newest only; then the image. */

@@ -136,6 +136,8 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       for await (const bytes of typed) yield bytes; // an echo
     },
     info: async () => sampleInfo,
+    cordonHost: async (reason) => ({ since: 1_700_000_000_000, reason }),
+    uncordonHost: async () => undefined,
     audit: async ({ fix }) => {
       const item = { kind: 'interface', name: 'flabcd0', owner: SAMPLE_UID, detail: 'its alias' };
       return { known: [item], leaked: [], missing: [], fixed: fix ? [item] : [] };

@@ -5,12 +5,6 @@ import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
 import { POWER_VERBS, type PowerVerb } from '../../domain/power.ts';
 import {
-  AuditRequestSchema,
-  AuditResponseSchema,
-  ServerInfoRequestSchema,
-  ServerInfoResponseSchema,
-} from '../../gen/flintlock/microvm/v1/host_pb.ts';
-import {
   CreateMicroVMRequestSchema,
   CreateMicroVMResponseSchema,
   DeleteMicroVMRequestSchema,
@@ -72,11 +66,11 @@ export interface RouteOptions {
 }
 
 /**
- * The native surface over HTTP: the same verbs as gRPC, in protobuf's JSON.
+ * MicroVMService over HTTP: the same verbs as gRPC, in protobuf's JSON.
  * A create answers 201 with the record, a delete 200 with `{}` at once.
  */
 export const nativeRoutes =
-  ({ native: { microvms, hosts }, log, stopped, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
+  ({ native: { microvms }, log, stopped, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
   (app) => {
     app.post(IN_NAMESPACE, async (request, reply) => {
       const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
@@ -185,21 +179,6 @@ export const nativeRoutes =
       const idle = { ms: keepAliveMs, text: ': still there\n\n' };
       await sendStream(reply, serverSentEvents(events), { contentType, signal, idle, farewell });
       return reply;
-    });
-
-    app.get('/v1/info', async (request, reply) => {
-      new Query(request.query, []);
-      return sendMessage(reply, ServerInfoResponseSchema, await hosts.serverInfo(create(ServerInfoRequestSchema)));
-    });
-
-    app.post('/v1/audit', async (request, reply) => {
-      const fix = new Query(request.query, ['fix']).flag('fix');
-      const signal = callSignal(reply, stopped);
-      return sendMessage(
-        reply,
-        AuditResponseSchema,
-        await hosts.audit(create(AuditRequestSchema, { fix }), { signal }),
-      );
     });
   };
 

@@ -1,8 +1,12 @@
 import { create } from '@bufbuild/protobuf';
+import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Resources } from '../../domain/admission.ts';
+import type { Cordon } from '../../domain/cordon.ts';
 import {
   type AuditResponse,
   AuditResponseSchema,
+  type CordonHostResponse,
+  CordonHostResponseSchema,
   type ServerInfoResponse,
   ServerInfoResponseSchema,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
@@ -23,10 +27,16 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     managedNetwork: info.managedNetwork,
     volumeCopy: info.volumeCopy,
     reconciling: info.reconciling,
+    ...(info.cordon && { cordon: cordonMessage(info.cordon) }),
     microvms: int32(info.microvms),
     demoKernel: info.demoKernel,
   });
 }
+
+const cordonMessage = ({ since, reason }: Cordon) => ({ since: timestampFromMs(since), reason });
+
+export const cordonToWire = (cordon: Cordon): CordonHostResponse =>
+  create(CordonHostResponseSchema, { cordon: cordonMessage(cordon) });
 
 const resourcesToWire = ({ vcpu, memoryInMb, diskInMb }: Resources) => ({
   vcpu: int32(vcpu),

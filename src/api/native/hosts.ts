@@ -1,11 +1,14 @@
 import type {
   AuditRequest,
   AuditResponse,
+  CordonHostRequest,
+  CordonHostResponse,
   ServerInfoRequest,
   ServerInfoResponse,
+  UncordonHostRequest,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import type { Services } from '../../service/services.ts';
-import { auditToWire, infoToWire } from './host-to-wire.ts';
+import { auditToWire, cordonToWire, infoToWire } from './host-to-wire.ts';
 import type { Call } from './microvms.ts';
 
 /** The verbs of HostService. */
@@ -18,6 +21,15 @@ export class Hosts {
 
   async serverInfo(_request: ServerInfoRequest): Promise<ServerInfoResponse> {
     return infoToWire(await this.#services.info());
+  }
+
+  async cordonHost({ reason }: CordonHostRequest): Promise<CordonHostResponse> {
+    return cordonToWire(await this.#services.cordonHost(reason));
+  }
+
+  async uncordonHost(_request: UncordonHostRequest): Promise<object> {
+    await this.#services.uncordonHost();
+    return {};
   }
 
   async audit({ fix }: AuditRequest, { signal }: Call): Promise<AuditResponse> {

@@ -91,6 +91,35 @@ test('info says what there is, and why not', async () => {
   });
 });
 
+test('host cordon and uncordon say what follows, and info tells of it', async () => {
+  const since = { seconds: 1_700_000_000n, nanos: 0 };
+  const asked: string[] = [];
+  const { address } = await startFakeDaemon(
+    {},
+    {
+      cordonHost: ({ reason }) => {
+        asked.push(reason);
+        return { cordon: { since, reason } };
+      },
+      uncordonHost: () => ({}),
+      serverInfo: () => ({ cordon: { since, reason: 'a \u001b[31mkernel' } }),
+    },
+  );
+  const cli = (...argv: string[]) => runCli(['--host', address, ...argv]);
+  expect(await cli('host', 'cordon', '--reason', 'kernel')).toMatchObject({
+    exit: 0,
+    stdout: expect.stringMatching(/^cordoned: /),
+  });
+  expect(JSON.parse((await cli('host', 'cordon', '-o', 'json')).stdout)).toMatchObject({
+    cordon: { since: '2023-11-14T22:13:20Z' },
+  });
+  expect(asked).toEqual(['kernel', '']);
+  expect(await cli('host', 'uncordon')).toMatchObject({ exit: 0, stdout: expect.stringMatching(/^uncordoned: /) });
+  const { stdout } = await cli('info');
+  expect(stdout).toMatch(/cordoned +since 2023-11-14T22:13:20.000Z: a /);
+  expect(stdout).not.toContain('\u001b');
+});
+
 test('version is of the package', async () => {
   expect((await runCli(['version'])).stdout).toMatch(/^flintlock \d+\.\d+\.\d+\n$/);
 });

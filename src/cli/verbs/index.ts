@@ -29,6 +29,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'console', aliases: ['logs'], summary: "show a guest's console", load: () => import('./console.ts') },
   { name: 'image', summary: 'list, pull and remove images', load: () => import('./image.ts') },
   { name: 'info', summary: 'show what the daemon and its host can do', load: () => import('./info.ts') },
+  { name: 'host', summary: 'take no more microVMs, or take them again', load: () => import('./host.ts') },
   { name: 'audit', summary: 'compare the host with the ledger', load: () => import('./audit.ts') },
   { name: 'doctor', summary: 'check what this host can do (no daemon needed)', load: () => import('./doctor.ts') },
   { name: 'version', summary: "show this program's version", load: () => import('./version.ts') },

@@ -1,4 +1,6 @@
+import { timestampDate } from '@bufbuild/protobuf/wkt';
 import {
+  type Cordon,
   type Provider,
   type Resources,
   type ServerInfoResponse,
@@ -37,6 +39,7 @@ function infoText(info: ServerInfoResponse, colour: boolean): string {
       ['flintlockd', info.version],
       ['instance', info.instance],
       ['microVMs', `${info.microvms}${info.reconciling ? ' (not all have been looked at since the start)' : ''}`],
+      ...(info.cordon ? [['cordoned', cordonText(info.cordon)]] : []),
       ['capacity', resourcesText(info.capacity)],
       ['promised', resourcesText(info.promised)],
       ['at most', limitsText(info)],
@@ -61,6 +64,12 @@ function providerText(provider: Provider, byDefault: string, colour: boolean): s
       ]
     : [['not usable', provider.unavailableReason]];
   return title + tableText(rows, { colour, indent: '  ' });
+}
+
+/** Since when, and why. */
+function cordonText({ since, reason }: Cordon): string {
+  const when = since ? `since ${timestampDate(since).toISOString()}` : 'takes no more microVMs';
+  return reason === '' ? when : printable(`${when}: ${reason}`);
 }
 
 /** What may be promised: a figure, or that there is none. */

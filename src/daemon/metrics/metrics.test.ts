@@ -29,6 +29,7 @@ async function serving(changes: Partial<StateSources> = {}) {
     imageCacheMax: 1_000,
     queue: () => ({ ...host.life.scheduler.depth(), waiting: { make: { disks: 3 }, unmake: {} } }),
     isReconciling: () => false,
+    isCordoned: () => false,
     ...changes,
   });
   const api = await startApi({}, { metrics: () => metrics.text() });

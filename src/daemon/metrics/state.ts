@@ -21,6 +21,7 @@ export interface StateSources {
     readonly waiting: Readonly<Record<'make' | 'unmake', Readonly<Record<string, number>>>>;
   };
   isReconciling(): boolean;
+  isCordoned(): boolean;
 }
 
 const STATES: Readonly<Record<StateName, true>> = {
@@ -42,6 +43,10 @@ export function stateMetrics(registry: Registry, from: () => StateSources): read
   const reconciling = registry.gauge(
     'flintlock_reconciling',
     '1 while the daemon, after its start, still looks at what an earlier one left.',
+  );
+  const cordoned = registry.gauge(
+    'flintlock_host_cordoned',
+    '1 while the host takes no more microVMs (flintlock host cordon).',
   );
   const queue = registry.gauge(
     'flintlock_reconcile_queue',
@@ -77,6 +82,7 @@ export function stateMetrics(registry: Registry, from: () => StateSources): read
     for (const [way, counts] of Object.entries(lanes))
       for (const [lane, count] of Object.entries(counts)) waiting.set(count, { lane, way });
     reconciling.set(from().isReconciling() ? 1 : 0);
+    cordoned.set(from().isCordoned() ? 1 : 0);
   };
   const host = async (): Promise<void> => {
     const { capacity, used } = await from().capacity();

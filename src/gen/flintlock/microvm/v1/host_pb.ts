@@ -4,13 +4,115 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file flintlock/microvm/v1/host.proto.
  */
 export const file_flintlock_microvm_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSITChFTZXJ2ZXJJbmZvUmVxdWVzdCLKAwoSU2VydmVySW5mb1Jlc3BvbnNlEg8KB3ZlcnNpb24YASABKAkSEAoIaW5zdGFuY2UYAiABKAkSMQoJcHJvdmlkZXJzGAMgAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJvdmlkZXISGAoQZGVmYXVsdF9wcm92aWRlchgEIAEoCRIxCghjYXBhY2l0eRgFIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIxCghwcm9taXNlZBgGIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxItCgR1c2VkGAcgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEhcKD21hbmFnZWRfbmV0d29yaxgIIAEoCRITCgt2b2x1bWVfY29weRgJIAEoCRITCgtyZWNvbmNpbGluZxgKIAEoCBIQCghtaWNyb3ZtcxgLIAEoBRITCgtkZW1vX2tlcm5lbBgMIAEoCRIvCgZsaW1pdHMYFCABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFAoMbWF4X21pY3Jvdm1zGBUgASgFIp8BCghQcm92aWRlchIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSEwoLYWNjZWxlcmF0b3IYAyABKAkSGgoSYWNjZWxlcmF0b3JfcmVhc29uGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSFAoMY2FwYWJpbGl0aWVzGAcgAygJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi0gEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0iVwoJQXVkaXRJdGVtEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdW5jbGVhchgUIAEoCDLAAQoLSG9zdFNlcnZpY2USXwoKU2VydmVySW5mbxInLmZsaW50bG9jay5taWNyb3ZtLnYxLlNlcnZlckluZm9SZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1Jlc3BvbnNlElAKBUF1ZGl0EiIuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRSZXF1ZXN0GiMuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRSZXNwb25zZWIGcHJvdG8z");
+  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSIjChFDb3Jkb25Ib3N0UmVxdWVzdBIOCgZyZWFzb24YASABKAkiQgoSQ29yZG9uSG9zdFJlc3BvbnNlEiwKBmNvcmRvbhgBIAEoCzIcLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbiIVChNVbmNvcmRvbkhvc3RSZXF1ZXN0IhYKFFVuY29yZG9uSG9zdFJlc3BvbnNlIkMKBkNvcmRvbhIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJIhMKEVNlcnZlckluZm9SZXF1ZXN0IvgDChJTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghpbnN0YW5jZRgCIAEoCRIxCglwcm92aWRlcnMYAyADKAsyHi5mbGludGxvY2subWljcm92bS52MS5Qcm92aWRlchIYChBkZWZhdWx0X3Byb3ZpZGVyGAQgASgJEjEKCGNhcGFjaXR5GAUgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEjEKCHByb21pc2VkGAYgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEi0KBHVzZWQYByABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFwoPbWFuYWdlZF9uZXR3b3JrGAggASgJEhMKC3ZvbHVtZV9jb3B5GAkgASgJEhMKC3JlY29uY2lsaW5nGAogASgIEhAKCG1pY3Jvdm1zGAsgASgFEhMKC2RlbW9fa2VybmVsGAwgASgJEi8KBmxpbWl0cxgUIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIUCgxtYXhfbWljcm92bXMYFSABKAUSLAoGY29yZG9uGBYgASgLMhwuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uIp8BCghQcm92aWRlchIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSEwoLYWNjZWxlcmF0b3IYAyABKAkSGgoSYWNjZWxlcmF0b3JfcmVhc29uGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSFAoMY2FwYWJpbGl0aWVzGAcgAygJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi0gEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0iVwoJQXVkaXRJdGVtEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdW5jbGVhchgUIAEoCDKIAwoLSG9zdFNlcnZpY2USXwoKU2VydmVySW5mbxInLmZsaW50bG9jay5taWNyb3ZtLnYxLlNlcnZlckluZm9SZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1Jlc3BvbnNlEl8KCkNvcmRvbkhvc3QSJy5mbGludGxvY2subWljcm92bS52MS5Db3Jkb25Ib3N0UmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbkhvc3RSZXNwb25zZRJlCgxVbmNvcmRvbkhvc3QSKS5mbGludGxvY2subWljcm92bS52MS5VbmNvcmRvbkhvc3RSZXF1ZXN0GiouZmxpbnRsb2NrLm1pY3Jvdm0udjEuVW5jb3Jkb25Ib3N0UmVzcG9uc2USUAoFQXVkaXQSIi5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlcXVlc3QaIy5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+
+/**
+ * CordonHostRequest is the request of CordonHost.
+ *
+ * @generated from message flintlock.microvm.v1.CordonHostRequest
+ */
+export type CordonHostRequest = Message<"flintlock.microvm.v1.CordonHostRequest"> & {
+  /**
+   * One line of at most 500 characters for the callers that are turned away.
+   *
+   * @generated from field: string reason = 1;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.CordonHostRequest.
+ * Use `create(CordonHostRequestSchema)` to create a new message.
+ */
+export const CordonHostRequestSchema: GenMessage<CordonHostRequest> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 0);
+
+/**
+ * CordonHostResponse is the answer of CordonHost.
+ *
+ * @generated from message flintlock.microvm.v1.CordonHostResponse
+ */
+export type CordonHostResponse = Message<"flintlock.microvm.v1.CordonHostResponse"> & {
+  /**
+   * The cordon that is in force.
+   *
+   * @generated from field: flintlock.microvm.v1.Cordon cordon = 1;
+   */
+  cordon?: Cordon | undefined;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.CordonHostResponse.
+ * Use `create(CordonHostResponseSchema)` to create a new message.
+ */
+export const CordonHostResponseSchema: GenMessage<CordonHostResponse> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 1);
+
+/**
+ * UncordonHostRequest is the request of UncordonHost.
+ *
+ * @generated from message flintlock.microvm.v1.UncordonHostRequest
+ */
+export type UncordonHostRequest = Message<"flintlock.microvm.v1.UncordonHostRequest"> & {
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.UncordonHostRequest.
+ * Use `create(UncordonHostRequestSchema)` to create a new message.
+ */
+export const UncordonHostRequestSchema: GenMessage<UncordonHostRequest> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 2);
+
+/**
+ * UncordonHostResponse is the answer of UncordonHost.
+ *
+ * @generated from message flintlock.microvm.v1.UncordonHostResponse
+ */
+export type UncordonHostResponse = Message<"flintlock.microvm.v1.UncordonHostResponse"> & {
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.UncordonHostResponse.
+ * Use `create(UncordonHostResponseSchema)` to create a new message.
+ */
+export const UncordonHostResponseSchema: GenMessage<UncordonHostResponse> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 3);
+
+/**
+ * Cordon says that the host takes no more microvms.
+ *
+ * @generated from message flintlock.microvm.v1.Cordon
+ */
+export type Cordon = Message<"flintlock.microvm.v1.Cordon"> & {
+  /**
+   * Since when.
+   *
+   * @generated from field: google.protobuf.Timestamp since = 1;
+   */
+  since?: Timestamp | undefined;
+
+  /**
+   * What the callers that are turned away are told.
+   *
+   * @generated from field: string reason = 2;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.Cordon.
+ * Use `create(CordonSchema)` to create a new message.
+ */
+export const CordonSchema: GenMessage<Cordon> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 4);
 
 /**
  * ServerInfoRequest is the request of ServerInfo.
@@ -25,7 +127,7 @@ export type ServerInfoRequest = Message<"flintlock.microvm.v1.ServerInfoRequest"
  * Use `create(ServerInfoRequestSchema)` to create a new message.
  */
 export const ServerInfoRequestSchema: GenMessage<ServerInfoRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 0);
+  messageDesc(file_flintlock_microvm_v1_host, 5);
 
 /**
  * ServerInfoResponse is the answer of ServerInfo.
@@ -133,6 +235,13 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
    * @generated from field: int32 max_microvms = 21;
    */
   maxMicrovms: number;
+
+  /**
+   * Set while the host takes no more microvms.
+   *
+   * @generated from field: flintlock.microvm.v1.Cordon cordon = 22;
+   */
+  cordon?: Cordon | undefined;
 };
 
 /**
@@ -140,7 +249,7 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
  * Use `create(ServerInfoResponseSchema)` to create a new message.
  */
 export const ServerInfoResponseSchema: GenMessage<ServerInfoResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 1);
+  messageDesc(file_flintlock_microvm_v1_host, 6);
 
 /**
  * Provider is one virtual machine monitor.
@@ -203,7 +312,7 @@ export type Provider = Message<"flintlock.microvm.v1.Provider"> & {
  * Use `create(ProviderSchema)` to create a new message.
  */
 export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 2);
+  messageDesc(file_flintlock_microvm_v1_host, 7);
 
 /**
  * Resources counts what a host has or gives.
@@ -238,7 +347,7 @@ export type Resources = Message<"flintlock.microvm.v1.Resources"> & {
  * Use `create(ResourcesSchema)` to create a new message.
  */
 export const ResourcesSchema: GenMessage<Resources> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 3);
+  messageDesc(file_flintlock_microvm_v1_host, 8);
 
 /**
  * AuditRequest is the request of Audit.
@@ -259,7 +368,7 @@ export type AuditRequest = Message<"flintlock.microvm.v1.AuditRequest"> & {
  * Use `create(AuditRequestSchema)` to create a new message.
  */
 export const AuditRequestSchema: GenMessage<AuditRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 4);
+  messageDesc(file_flintlock_microvm_v1_host, 9);
 
 /**
  * AuditResponse is what Audit found.
@@ -301,7 +410,7 @@ export type AuditResponse = Message<"flintlock.microvm.v1.AuditResponse"> & {
  * Use `create(AuditResponseSchema)` to create a new message.
  */
 export const AuditResponseSchema: GenMessage<AuditResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 5);
+  messageDesc(file_flintlock_microvm_v1_host, 10);
 
 /**
  * AuditItem is one thing on the host.
@@ -351,7 +460,7 @@ export type AuditItem = Message<"flintlock.microvm.v1.AuditItem"> & {
  * Use `create(AuditItemSchema)` to create a new message.
  */
 export const AuditItemSchema: GenMessage<AuditItem> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 6);
+  messageDesc(file_flintlock_microvm_v1_host, 11);
 
 /**
  * HostService tells about the daemon and its host.
@@ -368,6 +477,29 @@ export const HostService: GenService<{
     methodKind: "unary";
     input: typeof ServerInfoRequestSchema;
     output: typeof ServerInfoResponseSchema;
+  },
+  /**
+   * CordonHost takes no more microvms: creates are RESOURCE_EXHAUSTED with the
+   * reason HostCordoned. What is there goes on, starts again and can be
+   * changed. It is kept over restarts of the daemon. Done twice it is the same
+   * cordon, with the newer reason.
+   *
+   * @generated from rpc flintlock.microvm.v1.HostService.CordonHost
+   */
+  cordonHost: {
+    methodKind: "unary";
+    input: typeof CordonHostRequestSchema;
+    output: typeof CordonHostResponseSchema;
+  },
+  /**
+   * UncordonHost takes microvms again.
+   *
+   * @generated from rpc flintlock.microvm.v1.HostService.UncordonHost
+   */
+  uncordonHost: {
+    methodKind: "unary";
+    input: typeof UncordonHostRequestSchema;
+    output: typeof UncordonHostResponseSchema;
   },
   /**
    * Audit compares the host with the ledger.

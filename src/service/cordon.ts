@@ -1,0 +1,20 @@
+import { type Cordon, cordonFor, readCordon } from '../domain/cordon.ts';
+import type { Store } from '../ports/store.ts';
+import type { ServiceContext } from './context.ts';
+
+const KEY = 'cordon';
+
+/** Kept in the database: a daemon that starts anew takes no more than the one before. */
+export const cordonOf = (store: Pick<Store, 'recall'>): Cordon | undefined => readCordon(store.recall(KEY));
+
+/** Done twice it is the same cordon, with the newer reason. */
+export function cordonHost({ store, clock }: Pick<ServiceContext, 'store' | 'clock'>, reason: string): Cordon {
+  const now = cordonFor(reason, clock.now());
+  const cordon = { ...now, since: cordonOf(store)?.since ?? now.since };
+  store.remember(KEY, JSON.stringify(cordon));
+  return cordon;
+}
+
+export function uncordonHost({ store }: Pick<ServiceContext, 'store'>): void {
+  if (cordonOf(store)) store.remember(KEY, '');
+}
