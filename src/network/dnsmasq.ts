@@ -72,6 +72,8 @@ export function dnsmasqArgv(
     `--dhcp-leasefile=${paths.leases}`,
     `--dhcp-option=option:router,${dhcp.gateway}`,
     '--dhcp-authoritative',
+    // Who a client is, its hardware address says, which the firewall holds it to; what it calls itself may be a neighbour's name.
+    '--dhcp-ignore-clid',
     '--dhcp-lease-max=1000000',
     '--no-ping',
     '--quiet-dhcp',

@@ -98,6 +98,17 @@ describe('guards', () => {
     }
   });
 
+  test('those of a version that knew nothing of DHCP messages are completed', async () => {
+    await network.addGuards(guards, signal);
+    await network.addGuard(guard(1), signal);
+    const whole = await sh(host, 'nft', 'list', 'ruleset');
+    const rules = ['prerouting', 'dhcp-clients'].map((chain) => `flush chain bridge ${guards.table} ${chain}`);
+    await sh(host, 'nft', [...rules, `delete set bridge ${guards.table} clients`].join('; '));
+    await network.addGuards(guards, signal);
+    const sorted = (text: string): string => text.split('\n').sort().join('\n');
+    expect(sorted(await sh(host, 'nft', 'list', 'ruleset'))).toBe(sorted(whole));
+  });
+
   test('set again they keep what they hold; removed twice nothing is left', async () => {
     await network.addGuards(guards, signal);
     await network.addGuard(guard(1), signal);

@@ -17,6 +17,8 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
         // Without an IPv6 address of its own the host says nothing on the tap.
         const dress = [
           `link set dev ${name} alias ${plain('alias', alias)} addrgenmode none master ${plain('bridge', bridge)} up`,
+          // A guest that speaks for the spanning tree of a bridge that has one is cut off, as at a switch. No firewall sees it.
+          `link set dev ${name} type bridge_slave guard on`,
           `link show dev ${name}`,
         ];
         const create = [`tuntap add dev ${name} mode tap`, ...dress];

@@ -2,6 +2,19 @@ import { mkdtemp, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
+import {
+  arp,
+  arriving,
+  BROADCAST,
+  bytes,
+  type DhcpMessage,
+  dhcp,
+  frame,
+  type Ipv4,
+  ipv4,
+  u16,
+  udp,
+} from '../../test/support/frames.ts';
 import { plugGuest } from '../../test/support/macvtap-guest.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
 import { ping } from '../../test/support/peer.ts';
@@ -149,6 +162,35 @@ test('a guest sends with its own MAC address only, and with its static IPv4 addr
   await sh(free, 'ip', 'neigh', 'replace', '192.0.2.1', 'lladdr', mac, 'nud', 'permanent', 'dev', 'eth0');
   expect(await ping(free, '192.0.2.1')).toBe(false);
   expect(await sh(wire, 'nft', 'list', 'table', 'netdev', 't')).toContain('counter packets 0 ');
+});
+
+test('a guest says neither that it is another nor anything to the switches behind the parent', async () => {
+  const [free, fixed] = [await guest(1), await guest(2, { address: '192.0.2.12' })];
+  for (const [one, n] of [
+    [free, 1],
+    [fixed, 2],
+  ] as const) {
+    const mac = `52:54:00:00:00:0${n}`;
+    const toAll = { from: mac, to: BROADCAST };
+    const ask = (message: Partial<DhcpMessage>, fields: Partial<Ipv4> = {}, bytesOfIt = 300): Uint8Array => {
+      const packet = udp(68, 67, dhcp({ type: 3, mac, ...message })).subarray(0, bytesOfIt);
+      return frame(toAll, 0x0800, ipv4({ from: '0.0.0.0', to: '255.255.255.255', ...fields }, packet));
+    };
+    const never = {
+      'dhcp of another': ask({ mac: '52:54:00:00:00:77' }),
+      'dhcp of another behind options': ask({ mac: '52:54:00:00:00:77' }, { options: '94040000' }),
+      'dhcp in pieces': ask({}, { fragment: 0x2000 }, 32),
+      'dhcp cut short': ask({}, {}, 38),
+      'answer to a relay': ask({ operation: 2 }),
+      'spanning tree': frame({ ...toAll, to: '01:80:c2:00:00:00' }, 0x0026, bytes(`424203 ${'00'.repeat(35)}`)),
+      'switch discovery': frame({ ...toAll, to: '01:80:c2:00:00:0e' }, 0x88cc, bytes('0000')),
+      'tag of a network': bytes(BROADCAST, mac, u16(0x8100), u16(5), u16(0x0800), ask({}).subarray(14)),
+    };
+    const fair = { 'dhcp of its own': ask({}), 'dhcp behind options': ask({}, { options: '94040000' }) };
+    const last = arp(toAll, { sender: [mac, `192.0.2.1${n}`], target: [BROADCAST, '192.0.2.1'] });
+    const heard = await arriving([one, wire], { ...never, ...fair }, last, join(directory, 'heard.log'));
+    expect(heard).toEqual(Object.keys(fair).sort());
+  }
 });
 
 test('the device of another namespace, with the same number, is not taken for ours', async () => {

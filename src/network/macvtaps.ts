@@ -1,6 +1,7 @@
 import type { Files, Run } from '../ports/host.ts';
 import type { MacvtapIntent, Macvtaps } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
+import { asNumber, DHCP, LINK_LOCAL } from './guards.ts';
 import type { Ip, Link } from './ip.ts';
 import { SERVICE } from './metadata.ts';
 import { type Nft, removal } from './nft.ts';
@@ -121,7 +122,13 @@ table netdev ${table} {
     ether saddr != ${mac} drop
     # A tag would lead it past the rules below, into another network of the wire.
     ether type { 8021q, 8021ad } drop
+    ${LINK_LOCAL} drop
     ether type arp arp saddr ether != ${mac} drop
+    # As on a tap; what is too short for it says nothing.
+    udp dport 67 ip frag-off & 0x3fff != 0 drop
+    udp dport 67 udp length < 248 drop
+    udp dport 67 ${DHCP.request.replace(' ', ' != ')} drop
+    udp dport 67 ${DHCP.client} != ${asNumber(mac)} drop
     ${only.join('\n    ')}
     jump metadata
   }

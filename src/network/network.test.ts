@@ -38,6 +38,7 @@ describe('addTap', () => {
         ['ip', '-j', '-d', '-batch', '-'],
         'tuntap add dev flabcdvvvvvv0 mode tap\n' +
           'link set dev flabcdvvvvvv0 alias flintlock:abcd:uid=1 addrgenmode none master flabcdbr up\n' +
+          'link set dev flabcdvvvvvv0 type bridge_slave guard on\n' +
           'link show dev flabcdvvvvvv0\n',
       ],
     ]);

@@ -1,3 +1,4 @@
+import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
 import { failed } from './failure.ts';
 
@@ -10,6 +11,8 @@ export interface Nft {
   apply(rules: string, signal: AbortSignal): Promise<void>;
   tables(signal: AbortSignal): Promise<readonly { readonly family: string; readonly name: string }[]>;
   chains(signal: AbortSignal): Promise<readonly Chain[]>;
+  /** What a set holds, as libnftables-json(5) has it; nothing where there is no such set. */
+  elements(set: { readonly table: string; readonly name: string }, signal: AbortSignal): Promise<readonly unknown[]>;
   /** Everything, each with its kind: `table`, `chain`, `rule`, `set`, `map`. */
   ruleset(signal: AbortSignal): Promise<readonly NftRow[]>;
 }
@@ -48,6 +51,15 @@ export function createNft(run: Run): Nft {
         hook: text(row.hook),
         policy: text(row.policy),
       })),
+    async elements({ table, name }, signal) {
+      try {
+        const json = await run(['nft', '-j', 'list', 'set', ...table.split(' '), name], { signal, timeoutMs: TIMEOUT_MS });
+        return parseRows(json, 'set').flatMap(({ elem }) => (Array.isArray(elem) ? (elem as unknown[]) : []));
+      } catch (error) {
+        if (error instanceof Fault && /No such file or directory/.test(error.message)) return [];
+        throw error;
+      }
+    },
     ruleset: async (signal) => rowsIn(await run(['nft', '-j', 'list', 'ruleset'], { signal, timeoutMs: TIMEOUT_MS })),
   };
 }
