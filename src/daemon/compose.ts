@@ -1,4 +1,5 @@
 import { createHash, randomBytes } from 'node:crypto';
+import { hostname } from 'node:os';
 import { createApi } from '../api/api.ts';
 import { CurrentCaller } from '../api/current-caller.ts';
 import type { Endpoint } from '../api/endpoint.ts';
@@ -288,6 +289,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     imageCacheMax: config['image-cache-max'],
     volumes,
     files,
+    ownNames: new Set([hostname().toLowerCase().split('.')[0] ?? '', names.instance]),
     network: cidr,
     bridge: bridge === '' ? undefined : bridge,
     parent: parent?.parent,

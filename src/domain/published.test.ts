@@ -87,7 +87,9 @@ test('only who has an address gets a lease; ports are published after the tap, b
   expect(kinds({ eth0: { mac } })).not.toContain('lease');
 });
 
-test.each<[Spec, string, string[], string]>([
+const ANYHOW = 'vm-01jdgz0000000000000000000a';
+
+test.each<readonly [Spec, string, readonly string[], string]>([
   [made('web'), 'eth0', [], 'web'],
   [made('Web_1.x'), 'eth0', [], 'web-1-x'],
   [made('web', 'team', ['eth0', 'eth1']), 'eth1', [], 'web-eth1'],
@@ -98,6 +100,28 @@ test.each<[Spec, string, string[], string]>([
   [made('12h'), 'eth0', [], '12h-default'],
   [made('ignore'), 'eth0', [], 'ignore-default'],
   [made('a'.repeat(80)), 'eth0', [], 'a'.repeat(63)],
+  // What means something else is nobody's, by whatever way one comes to it.
+  ...[
+    'localhost',
+    'LocalHost',
+    'local',
+    'wpad',
+    'isatap',
+    'autodiscover',
+    'metadata',
+    'gateway',
+    'host',
+    'internal',
+  ].map((id) => [made(id, 'team'), 'eth0', [] as string[], ANYHOW] as const),
+  ...['localhost-', 'gateway_', 'wpad=', 'puppet_', 'instance.data', 'home-', 'hv1', 'flabcdbr', 'xn--pple-43d'].map(
+    (id) => [made(id, 'team'), 'eth0', [] as string[], ANYHOW] as const,
+  ),
+  [made('vm-01jdgz0000000000000000abce'), 'eth0', [], ANYHOW],
+  [made('0x7f000001'), 'eth0', [], '0x7f000001-default'],
+  [made('ip6', '', ['eth0', 'localhost']), 'localhost', [], `${ANYHOW}-1`],
+  [made('use-application', '', ['eth0', 'dns']), 'dns', [], `${ANYHOW}-1`],
+  [made('localhost2'), 'eth0', [], 'localhost2'],
+  [made('test-1'), 'eth0', [], 'test-1'],
 ])('the name of %o', (spec, nic, taken, name) => {
-  expect(guestName(spec, uid, nic, new Set(taken))).toBe(name);
+  expect(guestName(spec, uid, nic, new Set(taken), new Set(['hv1']))).toBe(name);
 });

@@ -14,7 +14,9 @@ export function createGuards(nft: Nft): PortGuards {
         const rules = rulesOf({ table: plain('table', table), prefix: plain('prefix', prefix) });
         // Guards of an earlier version said nothing of DHCP: their guests would be heard no more.
         const held = await nft.elements({ table: `bridge ${table}`, name: 'macs' }, signal);
-        const clients = held.flatMap((one) => clientOf(one)).map((one) => `add element bridge ${table} clients { ${one} }`);
+        const clients = held
+          .flatMap((one) => clientOf(one))
+          .map((one) => `add element bridge ${table} clients { ${one} }`);
         await nft.apply([rules, ...clients].join('\n'), signal);
       }),
 
@@ -149,6 +151,8 @@ function rulesOf({ table, prefix }: GuardsIntent): string {
   }
 }
 `;
-  const flushed = ['dhcp-clients', 'arp-senders', 'prerouting', 'input'].map((chain) => `flush chain bridge ${table} ${chain}\n`);
+  const flushed = ['dhcp-clients', 'arp-senders', 'prerouting', 'input'].map(
+    (chain) => `flush chain bridge ${table} ${chain}\n`,
+  );
   return `${sets}${flushed.join('')}${rules}`;
 }

@@ -2,7 +2,20 @@ import { chmod, mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
-import { arp, arriving, BROADCAST, bytes, dhcp, frame, hearing, ipv4, marked, send, u16, udp } from '../../test/support/frames.ts';
+import {
+  arp,
+  arriving,
+  BROADCAST,
+  bytes,
+  dhcp,
+  frame,
+  hearing,
+  ipv4,
+  marked,
+  send,
+  u16,
+  udp,
+} from '../../test/support/frames.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
 import { askForAddress, ping, plugPeer } from '../../test/support/peer.ts';
 import { clock } from '../host/clock.ts';
@@ -88,36 +101,95 @@ describe('what a guest says to its neighbours', () => {
     'options and another address': ip(ipv4(from(addressOf(7), { options: '94040000' }), udp(9, 9, NOTHING))),
     'loose source route': ip(ipv4(own({ options: '8307040a4d000100' }), udp(9, 9, NOTHING))),
     'strict source route': ip(ipv4(own({ options: '8907040a4d000100' }), udp(9, 9, NOTHING))),
-    'gratuitous arp for the gateway': arp(toAll, { operation: 2, sender: [macOf(1), '10.77.0.1'], target: [BROADCAST, '10.77.0.1'] }),
-    'arp for the metadata address': arp(mine, { operation: 2, sender: [macOf(1), '169.254.169.254'], target: [macOf(2), addressOf(2)] }),
+    'gratuitous arp for the gateway': arp(toAll, {
+      operation: 2,
+      sender: [macOf(1), '10.77.0.1'],
+      target: [BROADCAST, '10.77.0.1'],
+    }),
+    'arp for the metadata address': arp(mine, {
+      operation: 2,
+      sender: [macOf(1), '169.254.169.254'],
+      target: [macOf(2), addressOf(2)],
+    }),
     'arp for the neighbour': arp(toAll, { sender: [macOf(1), addressOf(2)], target: [BROADCAST, addressOf(2)] }),
     'arp with another mac inside': arp(toAll, { sender: [macOf(7), addressOf(1)], target: [BROADCAST, '10.77.0.1'] }),
-    'arp probe of the neighbours address': arp(toAll, { sender: [macOf(1), '0.0.0.0'], target: ['00:00:00:00:00:00', addressOf(2)] }),
-    'arp of another kind': arp(toAll, { head: [6, 0x0800, 6, 4], sender: [macOf(1), addressOf(1)], target: [BROADCAST, '10.77.0.1'] }),
-    'arp of other lengths': arp(toAll, { head: [1, 0x0800, 6, 16], sender: [macOf(1), addressOf(1)], target: [BROADCAST, '10.77.0.1'] }),
+    'arp probe of the neighbours address': arp(toAll, {
+      sender: [macOf(1), '0.0.0.0'],
+      target: ['00:00:00:00:00:00', addressOf(2)],
+    }),
+    'arp of another kind': arp(toAll, {
+      head: [6, 0x0800, 6, 4],
+      sender: [macOf(1), addressOf(1)],
+      target: [BROADCAST, '10.77.0.1'],
+    }),
+    'arp of other lengths': arp(toAll, {
+      head: [1, 0x0800, 6, 16],
+      sender: [macOf(1), addressOf(1)],
+      target: [BROADCAST, '10.77.0.1'],
+    }),
     'inverse arp': arp(toAll, { operation: 9, sender: [macOf(1), addressOf(1)], target: [macOf(2), addressOf(2)] }),
-    'reverse arp': frame(toAll, 0x8035, bytes(u16(1), u16(0x800), [6, 4], u16(4), macOf(1), [10, 77, 0, 1], macOf(2), [10, 77, 0, 66])),
+    'reverse arp': frame(
+      toAll,
+      0x8035,
+      bytes(u16(1), u16(0x800), [6, 4], u16(4), macOf(1), [10, 77, 0, 1], macOf(2), [10, 77, 0, 66]),
+    ),
     'dhcp offer': ip(ipv4(own(), udp(67, 68, offer))),
     'dhcp offer from another port': ip(ipv4(own(), udp(1234, 68, offer))),
     'dhcp offer to all': ip(ipv4({ from: addressOf(1), to: '255.255.255.255' }, udp(68, 68, offer)), toAll),
     'dhcp offer behind options': ip(ipv4(own({ options: '0101010194040000' }), udp(1234, 68, offer))),
     'dhcp offer in pieces': ip(ipv4(own({ fragment: 0x2000 }), udp(1234, 68, offer.subarray(0, 8)))),
     'dhcp offer from nobody': ip(ipv4({ from: '0.0.0.0', to: '255.255.255.255' }, udp(67, 68, offer)), toAll),
-    'router advertisement': frame({ ...mine, to: '33:33:00:00:00:01' }, 0x86dd, bytes('6000 0000 0010 3aff fe80 0000 0000 0000 5054 00ff fe00 0001 ff02 0000 0000 0000 0000 0000 0000 0001', '8600 0000 4000 0708 0000 0000 0000 0000')),
-    'neighbour advertisement': frame(mine, 0x86dd, bytes('6000 0000 0020 3aff fe80 0000 0000 0000 5054 00ff fe00 0001 fe80 0000 0000 0000 5054 00ff fe00 0002', '8800 0000 6000 0000 fe80 0000 0000 0000 0000 0000 0000 0001 0201', macOf(1))),
-    'dhcpv6 answer': frame(mine, 0x86dd, bytes('6000 0000 000c 11ff fe80 0000 0000 0000 5054 00ff fe00 0001 fe80 0000 0000 0000 5054 00ff fe00 0002', udp(547, 546, bytes('07 000001')))),
-    'multicast dns': ip(ipv4({ from: addressOf(1), to: '224.0.0.251' }, udp(5353, 5353, dns)), { ...mine, to: '01:00:5e:00:00:fb' }),
+    'router advertisement': frame(
+      { ...mine, to: '33:33:00:00:00:01' },
+      0x86dd,
+      bytes(
+        '6000 0000 0010 3aff fe80 0000 0000 0000 5054 00ff fe00 0001 ff02 0000 0000 0000 0000 0000 0000 0001',
+        '8600 0000 4000 0708 0000 0000 0000 0000',
+      ),
+    ),
+    'neighbour advertisement': frame(
+      mine,
+      0x86dd,
+      bytes(
+        '6000 0000 0020 3aff fe80 0000 0000 0000 5054 00ff fe00 0001 fe80 0000 0000 0000 5054 00ff fe00 0002',
+        '8800 0000 6000 0000 fe80 0000 0000 0000 0000 0000 0000 0001 0201',
+        macOf(1),
+      ),
+    ),
+    'dhcpv6 answer': frame(
+      mine,
+      0x86dd,
+      bytes(
+        '6000 0000 000c 11ff fe80 0000 0000 0000 5054 00ff fe00 0001 fe80 0000 0000 0000 5054 00ff fe00 0002',
+        udp(547, 546, bytes('07 000001')),
+      ),
+    ),
+    'multicast dns': ip(ipv4({ from: addressOf(1), to: '224.0.0.251' }, udp(5353, 5353, dns)), {
+      ...mine,
+      to: '01:00:5e:00:00:fb',
+    }),
     'multicast dns to one': ip(ipv4({ from: addressOf(1), to: '224.0.0.251' }, udp(5353, 5353, dns))),
     'multicast dns by unicast': ip(ipv4(own(), udp(5353, 5353, dns))),
-    llmnr: ip(ipv4({ from: addressOf(1), to: '224.0.0.252' }, udp(5355, 5355, dns)), { ...mine, to: '01:00:5e:00:00:fc' }),
+    llmnr: ip(ipv4({ from: addressOf(1), to: '224.0.0.252' }, udp(5355, 5355, dns)), {
+      ...mine,
+      to: '01:00:5e:00:00:fc',
+    }),
     'llmnr answer': ip(ipv4(own(), udp(5355, 40_000, dns))),
     netbios: ip(ipv4({ from: addressOf(1), to: '10.77.0.255' }, udp(137, 137, NOTHING)), toAll),
     'tag of a network': tagged(0x8100, ip(ipv4(own(), udp(9, 9, NOTHING)))),
     'tag of a service': tagged(0x88a8, ip(ipv4(own(), udp(9, 9, NOTHING)))),
     'two tags': tagged(0x88a8, tagged(0x8100, ip(ipv4(own(), udp(9, 9, NOTHING))))),
     'tagged arp': tagged(0x8100, arp(toAll, { sender: [macOf(1), '10.77.0.1'], target: [BROADCAST, '10.77.0.1'] })),
-    'spanning tree': frame({ ...mine, to: '01:80:c2:00:00:00' }, 0x0026, bytes('424203 0000 00 00 00 8000 525400000001 00000000 8000 525400000001 8001 0000 1400 0200 0f00')),
-    'switch discovery': frame({ ...mine, to: '01:80:c2:00:00:0e' }, 0x88cc, bytes('0207 04 525400000001 0403 05 31 32 0602 0078 0000')),
+    'spanning tree': frame(
+      { ...mine, to: '01:80:c2:00:00:00' },
+      0x0026,
+      bytes('424203 0000 00 00 00 8000 525400000001 00000000 8000 525400000001 8001 0000 1400 0200 0f00'),
+    ),
+    'switch discovery': frame(
+      { ...mine, to: '01:80:c2:00:00:0e' },
+      0x88cc,
+      bytes('0207 04 525400000001 0403 05 31 32 0602 0078 0000'),
+    ),
     'port access': frame({ ...mine, to: '01:80:c2:00:00:03' }, 0x888e, bytes('01010000')),
     'a protocol nobody knows': frame(mine, 0x9999, NOTHING),
   };
@@ -144,8 +216,7 @@ describe('what a guest says to its neighbours', () => {
 
   test('on a bridge of others it may not be another either, nor speak to the switches behind', async () => {
     const both = await plugBoth('attached');
-    const request = (mac: string, fields = {}) =>
-      dhcp({ type: 3, mac, options: '3204 0a4d 000c', ...fields });
+    const request = (mac: string, fields = {}) => dhcp({ type: 3, mac, options: '3204 0a4d 000c', ...fields });
     const discover = (packet: Uint8Array, fields = {}) =>
       ip(ipv4({ from: '0.0.0.0', to: '255.255.255.255', ...fields }, udp(68, 67, packet)), toAll);
     const never = {
@@ -196,7 +267,23 @@ describe('what a guest says to the DHCP server', () => {
   const taken = async (): Promise<readonly string[]> =>
     (await network.taken(server)).map(({ mac, address }) => `${mac} ${address}`).sort();
   const ask = (netns: Netns, ...options: string[]): Promise<string> =>
-    sh(netns, 'busybox', 'udhcpc', '-i', 'eth0', '-f', '-n', '-q', '-t', '10', '-T', '1', '-s', '/bin/true', ...options);
+    sh(
+      netns,
+      'busybox',
+      'udhcpc',
+      '-i',
+      'eth0',
+      '-f',
+      '-n',
+      '-q',
+      '-t',
+      '10',
+      '-T',
+      '1',
+      '-s',
+      '/bin/true',
+      ...options,
+    );
 
   beforeEach(async () => {
     await network.startDhcp(server, signal);
@@ -223,7 +310,10 @@ describe('what a guest says to the DHCP server', () => {
       to(release(macOf(ROGUE), { options: `${serverId} ${id}` })),
       to(release(macOf(VICTIM), { hardwareLength: 16 })),
       // In two pieces: the hardware address is in the second.
-      ip(ipv4({ from: addressOf(ROGUE), to: '10.77.0.1', fragment: 0x2000 }, udp(68, 67, pieces).subarray(0, 24)), toAll),
+      ip(
+        ipv4({ from: addressOf(ROGUE), to: '10.77.0.1', fragment: 0x2000 }, udp(68, 67, pieces).subarray(0, 24)),
+        toAll,
+      ),
       ip(ipv4({ from: addressOf(ROGUE), to: '10.77.0.1', fragment: 3 }, udp(68, 67, pieces).subarray(24)), toAll),
       to(dhcp({ type: 4, mac: macOf(VICTIM), options: `${serverId} ${wanted}` })),
       to(dhcp({ type: 4, mac: macOf(ROGUE), options: `${serverId} ${wanted} ${id}` })),
@@ -249,7 +339,10 @@ describe('what a guest says to the DHCP server', () => {
       const packet = udp(68, 67, dhcp({ type: 1, mac }));
       return ip(ipv4({ from: '0.0.0.0', to: '255.255.255.255' }, packet), toAll);
     };
-    await send(rogue, Array.from({ length: 200 }, (_, n) => discover(n)));
+    await send(
+      rogue,
+      Array.from({ length: 200 }, (_, n) => discover(n)),
+    );
     expect(await askForAddress(rogue, directory)).toBe(addressOf(ROGUE));
     expect(await taken()).toEqual([`${macOf(ROGUE)} ${addressOf(ROGUE)}`]);
   });

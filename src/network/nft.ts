@@ -53,7 +53,10 @@ export function createNft(run: Run): Nft {
       })),
     async elements({ table, name }, signal) {
       try {
-        const json = await run(['nft', '-j', 'list', 'set', ...table.split(' '), name], { signal, timeoutMs: TIMEOUT_MS });
+        const json = await run(['nft', '-j', 'list', 'set', ...table.split(' '), name], {
+          signal,
+          timeoutMs: TIMEOUT_MS,
+        });
         return parseRows(json, 'set').flatMap(({ elem }) => (Array.isArray(elem) ? (elem as unknown[]) : []));
       } catch (error) {
         if (error instanceof Fault && /No such file or directory/.test(error.message)) return [];

@@ -28,6 +28,8 @@ export interface ServiceContext {
   readonly imageCacheMax: number;
   readonly volumes: Volumes;
   readonly files: Files;
+  /** What the host itself is called: labels in lower case, which no guest gets for a name. */
+  readonly ownNames: ReadonlySet<string>;
   /** Absent: no network of the daemon's own. */
   readonly network: Cidr | undefined;
   /** Somebody else's bridge, that taps are plugged into; absent: none was given. */

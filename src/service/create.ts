@@ -269,7 +269,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       );
     if (own === undefined) store.remember(LAST_ADDRESS, address);
     taken.add(address);
-    const hostname = guestName(spec, uid, nic.name, hostnames);
+    const hostname = guestName(spec, uid, nic.name, hostnames, context.ownNames);
     hostnames.add(hostname);
     given[nic.name] = { mac, address, hostname };
   }

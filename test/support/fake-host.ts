@@ -378,6 +378,7 @@ export class FakeHost {
       volumes,
       files,
       network: FAKE_CIDR,
+      ownNames: new Set(['hv1', names.instance]),
       bridge: undefined,
       parent: 'par0',
       surroundings: fakedNetwork,

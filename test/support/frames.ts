@@ -87,7 +87,15 @@ export interface DhcpMessage {
 
 /** @see RFC 2131, 2 */
 export function dhcp(message: DhcpMessage): Uint8Array {
-  const { operation = 1, type, mac, hardwareLength = 6, address = '0.0.0.0', relay = '0.0.0.0', options = '' } = message;
+  const {
+    operation = 1,
+    type,
+    mac,
+    hardwareLength = 6,
+    address = '0.0.0.0',
+    relay = '0.0.0.0',
+    options = '',
+  } = message;
   return bytes(
     [operation, 1, hardwareLength, 0],
     '39 03 f3 26',
