@@ -3,6 +3,7 @@ import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFi
 import { join } from 'node:path';
 import { fetchPackage } from './apt.ts';
 import { type Module, writeInitrd } from './initrd.ts';
+import { unpack } from './unpack.ts';
 import { extractVmlinux } from './vmlinux.ts';
 
 /**
@@ -27,6 +28,8 @@ const MODULES = [
   'evdev',
   'button',
 ];
+
+const LARGEST_MODULE = 64 << 20;
 
 /** For a disk that is vfat or iso9660: the seed of cloud-init is one of them. */
 const SEED_MODULES = ['fat', 'nls_cp437', 'nls_ascii', 'vfat', 'cdrom', 'isofs'];
@@ -76,7 +79,7 @@ function modulesOf(unpacked: string, release: string): (name: string) => readonl
   if (root === undefined) throw new Error(`No modules of ${release} in the kernel's package`);
   const found = new Map<string, string>();
   for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
-    const name = /([^/]+)\.ko(\.xz)?$/.exec(path)?.[1];
+    const name = /([^/]+)\.ko(\.(?:xz|zst|gz))?$/.exec(path)?.[1];
     if (name !== undefined) found.set(name, join(root, path));
   }
   const builtIn = readFileSync(join(root, 'modules.builtin'), 'utf8');
@@ -87,9 +90,6 @@ function modulesOf(unpacked: string, release: string): (name: string) => readonl
       throw new Error(`Kernel ${release} has no module ${name}, neither built in nor in its package`);
     }
     // Debian 13 packs them; busybox's insmod wants them unpacked.
-    const content = file.endsWith('.xz')
-      ? execFileSync('xz', ['-dc', file], { maxBuffer: 64 << 20 })
-      : readFileSync(file);
-    return [{ name, content }];
+    return [{ name, content: unpack(readFileSync(file), LARGEST_MODULE) }];
   };
 }

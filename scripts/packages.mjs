@@ -17,6 +17,7 @@ export const NEEDED = [
   ['nftables', 'keeps the firewall of the managed network', '/usr/sbin/nft'],
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],
   ['dnsmasq-utils', 'frees an address when its microVM is gone', '/usr/bin/dhcp_release'],
+  ['xz-utils', 'unpacks kernels and their modules', '/usr/bin/xz'],
   ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
 ];
 
@@ -46,7 +47,6 @@ export const NEEDED_BY_IMAGES = {
     ['flex', 'makes its scanners', '/usr/bin/flex'],
     ['bc', 'calculates its time constants', '/usr/bin/bc'],
     ['lz4', 'packs it', '/usr/bin/lz4'],
-    ['xz-utils', 'unpacks its source', '/usr/bin/xz'],
   ],
   debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
 };

@@ -190,7 +190,7 @@ function npmInStep() {
  */
 const MADE_FROM = {
   demo: (path) => !/^(debian|kernel)\/|^(debian|small-kernel|long-run)\.ts$/.test(path),
-  kernel: (path) => !/^debian(\/|\.ts$)|^(kernel|vmlinux|lz4)\.ts$/.test(path),
+  kernel: (path) => !/^debian(\/|\.ts$)|^(kernel|vmlinux|unpack|lz4)\.ts$/.test(path),
   debian: (path) => /^debian(\/|\.ts$)/.test(path),
 };
 /** What is said while it is made. */

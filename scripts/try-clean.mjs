@@ -1,94 +1,79 @@
 /**
  * Tries the README's two commands on a machine that has nothing: a fresh
- * Debian made with debootstrap, with git and this machine's Node and npm in
- * it, and a clone of the last commit.
+ * Debian made with debootstrap, with git and a Node and npm in it, and a clone
+ * of the last commit.
  *
- *     sudo node scripts/try-clean.mjs [--user] [--keep] [COMMAND …]
+ *     sudo node scripts/try-clean.mjs [--suite bookworm|trixie] [--distro-node] [--user] [--keep] [COMMAND …]
  *
- * --user runs the commands as a user with sudo instead of root; --keep leaves
- * the directory. Without commands: quickstart twice, then test. Everything
- * runs in a process and mount namespace of its own and ends with it.
- * Needs root, debootstrap, and Node installed below /usr.
+ * Without --suite it is this machine's; --distro-node takes the release's own
+ * nodejs and npm instead of this machine's; --user runs the commands as a user
+ * with sudo instead of root; --keep leaves the directory, --in DIR uses such a
+ * one again, with the last commit. Without commands: quickstart twice, then
+ * test. Everything runs in a process and mount namespace of its own and ends
+ * with it. Needs root, debootstrap, and, without --distro-node, Node installed
+ * below /usr.
  */
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { copyNode, MIRROR, SUITE } from './clean-debian.mjs';
+import { environment, giveNode, inChroot, inside, makeSystem, suiteOf } from './clean-debian.mjs';
 import { attended, isRoot, main, ROOT, Stop, step } from './steps.mjs';
 
 await main('try-clean', async () => {
-  const flags = process.argv.slice(2).filter((argument) => argument.startsWith('--'));
-  const given = process.argv.slice(2).filter((argument) => !argument.startsWith('--'));
+  const { suite, distroNode, rest } = suiteOf(process.argv.slice(2));
+  const flags = new Set();
+  const given = [];
+  let kept;
+  for (let i = 0; i < rest.length; i++) {
+    if (rest[i] === '--in') kept = rest[++i];
+    else if (['--user', '--keep'].includes(rest[i])) flags.add(rest[i]);
+    else if (rest[i].startsWith('-')) throw new Stop(`there is no option ${rest[i]}`);
+    else given.push(rest[i]);
+  }
   const commands = given.length > 0 ? given : ['npm run quickstart', 'npm run quickstart', 'npm test'];
   if (!isRoot) throw new Stop('debootstrap and mounts need root');
-  const asUser = flags.includes('--user');
-  const system = mkdtempSync('/var/tmp/flintlock-clean-');
-  // It becomes /: services that run as users of their own must get in.
-  chmodSync(system, 0o755);
+  const asUser = flags.has('--user');
+  const system = kept ?? mkdtempSync('/var/tmp/flintlock-clean-');
   try {
-    const include = asUser ? 'git,sudo' : 'git';
-    await step(`making a Debian ${SUITE} in ${system}`, [
-      ...['debootstrap', '--variant=minbase', `--include=${include}`, SUITE, system, MIRROR],
-    ]);
-    const sources = [
-      `deb ${MIRROR} ${SUITE} main`,
-      `deb ${MIRROR} ${SUITE}-updates main`,
-      `deb http://deb.debian.org/debian-security ${SUITE}-security main`,
-    ];
-    writeFileSync(join(system, 'etc/apt/sources.list'), `${sources.join('\n')}\n`);
-    copyNode(system);
-    await step('cloning the last commit', [
-      ...['git', 'clone', '-q', '--no-hardlinks', ROOT, join(system, 'srv/flintlock')],
-    ]);
+    if (kept === undefined) {
+      // It becomes /: services that run as users of their own must get in.
+      chmodSync(system, 0o755);
+      await makeSystem(suite, system, ['git', 'sudo']);
+      await giveNode(system, distroNode);
+    }
+    await clone(system);
     if (asUser) await addUser(system);
     for (const command of commands) {
       console.log(`\n--- ${command}`);
       const begin = Date.now();
-      const code = await attended(inside(system, asUser, command));
+      const code = await attended(inside(system, [...as(system, asUser), `cd /srv/flintlock && ${command}`]));
       console.log(`--- ${command}: status ${code} after ${((Date.now() - begin) / 1000).toFixed(0)} s`);
       if (code !== 0) return code;
     }
     return 0;
   } finally {
-    if (flags.includes('--keep')) console.log(`kept: ${system}`);
+    if (flags.has('--keep') || kept !== undefined) console.log(`kept: ${system}`);
     else rmSync(system, { recursive: true, force: true });
   }
 });
 
-async function addUser(system) {
-  await step('adding a user with sudo', ['chroot', system, 'useradd', '--create-home', '--groups', 'sudo', 'tryer']);
-  writeFileSync(join(system, 'etc/sudoers.d/tryer'), 'tryer ALL=(ALL) NOPASSWD: ALL\n', { mode: 0o440 });
-  await step('giving it the clone', ['chroot', system, 'chown', '-R', 'tryer:', '/srv/flintlock']);
+/** The last commit; in a directory that is used again without what lies beside it, node_modules and .cache. */
+async function clone(system) {
+  const to = join(system, 'srv/flintlock');
+  if (!existsSync(to)) return step('cloning the last commit', ['git', 'clone', '-q', '--no-hardlinks', ROOT, to]);
+  const git = ['git', '-c', 'safe.directory=*', '-C', to];
+  await step('fetching the last commit', [...git, 'fetch', '-q', ROOT, 'HEAD']);
+  await step('checking it out', [...git, 'checkout', '-q', '--force', '--detach', 'FETCH_HEAD']);
 }
 
-/**
- * unshare's namespaces take every mount and every process with them. The
- * system is mounted on itself: a / that is no mount is refused by unshare(1).
- */
-function inside(system, asUser, command) {
-  const certificates = existsSync(join(system, 'etc/node-certificates.pem'))
-    ? ['NODE_EXTRA_CA_CERTS=/etc/node-certificates.pem', 'npm_config_cafile=/etc/node-certificates.pem']
-    : [];
-  const script = `
-    set -e
-    mount --bind "$1" "$1"
-    mount -t proc proc "$1/proc"
-    mount --rbind /sys "$1/sys"
-    mount --rbind /dev "$1/dev"
-    mount -t tmpfs -o mode=1777 tmp "$1/tmp"
-    shift
-    exec "$@"`;
+async function addUser(system) {
+  if (!existsSync(join(system, 'home/tryer')))
+    await inChroot(system, 'adding a user with sudo', ['useradd', '--create-home', '--groups', 'sudo', 'tryer']);
+  writeFileSync(join(system, 'etc/sudoers.d/tryer'), 'tryer ALL=(ALL) NOPASSWD: ALL\n', { mode: 0o440 });
+  await inChroot(system, 'giving it the clone', ['chown', '-R', 'tryer:', '/srv/flintlock']);
+}
+
+/** The shell that gets the command. */
+function as(system, asUser) {
   const become = asUser ? ['setpriv', '--reuid=tryer', '--regid=tryer', '--init-groups'] : [];
-  const home = asUser ? '/home/tryer' : '/root';
-  return [
-    ...['unshare', '--mount', '--pid', '--fork', '--kill-child', 'sh', '-c', script, 'sh', system],
-    ...[
-      'chroot',
-      system,
-      'env',
-      '-i',
-      `HOME=${home}`,
-      'PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin',
-    ],
-    ...['LANG=C.UTF-8', ...certificates, ...become, 'sh', '-c', `cd /srv/flintlock && ${command}`],
-  ];
+  return [...environment(system, asUser ? '/home/tryer' : '/root'), ...become, 'sh', '-c'];
 }

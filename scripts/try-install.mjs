@@ -3,13 +3,16 @@
  * debootstrap, whose systemd is booted in namespaces of its own, without any
  * network but loopback.
  *
- *     sudo node scripts/try-install.mjs [--package FILE.tgz] [--keep]
+ *     sudo node scripts/try-install.mjs [--suite bookworm|trixie] [--distro-node] [--package FILE.tgz] [--keep]
  *
+ * Without --suite it is this machine's; --distro-node takes the release's own
+ * nodejs and npm instead of this machine's.
  * Installs the package, starts the daemon by its unit, creates a microVM,
  * installs a newer build and restarts the daemon under the running guest,
  * stops it and starts it again, deletes the microVM, removes the package, and
  * looks for what is left. The Debian is kept in .cache/systems and used again.
- * Needs root, debootstrap, and Node with npm installed below /usr.
+ * Needs root, debootstrap, and, without --distro-node, Node with npm installed
+ * below /usr.
  */
 import { spawn } from 'node:child_process';
 import {
@@ -26,7 +29,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { join } from 'node:path';
-import { copyNode, MIRROR, SUITE } from './clean-debian.mjs';
+import { giveNode, inChroot, makeSystem, suiteOf } from './clean-debian.mjs';
 import { NEEDED } from './packages.mjs';
 import { IMAGES, setup } from './setup.mjs';
 import { attempt, isRoot, main, ROOT, Stop, step } from './steps.mjs';
@@ -50,13 +53,16 @@ interfaces:
 `;
 
 await main('try-install', async () => {
+  const { suite, distroNode, rest } = suiteOf(process.argv.slice(2));
+  const isKept = rest.includes('--keep');
+  const given = rest.indexOf('--package');
   if (!isRoot) throw new Stop('debootstrap, namespaces and mounts need root');
   await setup();
-  const system = await madeSystem();
+  const system = await madeSystem(suite, distroNode);
   const scratch = mkdtempSync('/var/tmp/flintlock-install-');
   let machine;
   try {
-    const { older, newer } = await packages(scratch);
+    const { older, newer } = await packages(scratch, given < 0 ? undefined : rest[given + 1]);
     const root = await overlay(system, scratch);
     machine = await boot(root, scratch);
     await tryIt(machine, { root, older, newer });
@@ -65,27 +71,25 @@ await main('try-install', async () => {
   } finally {
     await machine?.end();
     await attempt('unmounting', ['umount', '-l', join(scratch, 'root')]);
-    if (process.argv.includes('--keep')) console.log(`kept: ${scratch}`);
+    if (isKept) console.log(`kept: ${scratch}`);
     else rmSync(scratch, { recursive: true, force: true });
   }
 });
 
 /** The Debian with what the package needs of the distribution, made once. */
-async function madeSystem() {
-  const made = join(SYSTEMS, SUITE);
+async function madeSystem(suite, distroNode) {
+  const made = join(SYSTEMS, distroNode ? `${suite}-node` : suite);
   const stamp = [...BASE, ...NEEDED.map(([name]) => name)].join(' ');
   if (existsSync(join(made, 'stamp')) && readFileSync(join(made, 'stamp'), 'utf8') === stamp) return join(made, 'root');
   mkdirSync(SYSTEMS, { recursive: true });
   const partial = mkdtempSync(join(SYSTEMS, '.partial-'));
   try {
     const root = join(partial, 'root');
-    await step(`making a Debian ${SUITE}`, [
-      ...['debootstrap', '--variant=minbase', `--include=${BASE.join(',')}`, SUITE, root, MIRROR],
-    ]);
-    copyNode(root);
-    await step('installing what Flintlock needs of it', [
-      ...['chroot', root, 'env', 'DEBIAN_FRONTEND=noninteractive', 'apt-get', 'install', '-y', '-q'],
-      ...['--no-install-recommends', ...NEEDED.map(([name]) => name)],
+    await makeSystem(suite, root, BASE);
+    await giveNode(root, distroNode);
+    await inChroot(root, "updating its apt's lists", ['apt-get', 'update', '-q']);
+    await inChroot(root, 'installing what Flintlock needs of it', [
+      ...['apt-get', 'install', '-y', '-q', '--no-install-recommends', ...NEEDED.map(([name]) => name)],
     ]);
     writeFileSync(join(partial, 'stamp'), stamp);
     rmSync(made, { recursive: true, force: true });
@@ -98,9 +102,8 @@ async function madeSystem() {
 }
 
 /** The package of this checkout, or the one that was given; and the same with a later version. */
-async function packages(scratch) {
-  const at = process.argv.indexOf('--package');
-  let older = at > 0 ? process.argv[at + 1] : undefined;
+async function packages(scratch, given) {
+  let older = given;
   if (older === undefined) {
     await step('making the package', ['npm', 'pack', '--pack-destination', scratch]);
     older = join(scratch, readdirSync(scratch).find((name) => name.endsWith('.tgz')) ?? '');
