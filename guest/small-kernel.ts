@@ -1,5 +1,15 @@
 import { createHash } from 'node:crypto';
-import { copyFileSync, cpSync, existsSync, mkdirSync, readdirSync, readFileSync, renameSync, rmSync } from 'node:fs';
+import {
+  copyFileSync,
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
 import { availableParallelism } from 'node:os';
 import { basename, join } from 'node:path';
 import { writeInitrd } from './initrd.ts';
@@ -8,7 +18,7 @@ import { type LongRunOptions, longRun } from './long-run.ts';
 /** What the kernel is made from, beside its source. */
 export const FRAGMENT = join(import.meta.dirname, 'kernel/microvm.config');
 
-/** As counted in a build of 6.1.192; to say how far it is. */
+/** As counted in a build of 6.1.192, and not far off in later ones; to say how far it is. */
 const ABOUT_FILES = 1_400;
 
 /** Same source, same configuration, same compiler: same kernel. */
@@ -73,7 +83,8 @@ async function compile(deb: string, fragment: string, to: string, scratch: strin
     });
   };
   await make('configuring the kernel', `KCONFIG_ALLCONFIG=${FRAGMENT}`, 'allnoconfig');
-  const lost = unmet(fragment, readFileSync(join(source, '.config'), 'utf8'));
+  const known = optionsOf(source);
+  const lost = unmet(fragment, readFileSync(join(source, '.config'), 'utf8'), (option) => known.has(option));
   if (lost.length > 0) throw new Error(`These lines of ${FRAGMENT} do not hold in ${archive}:\n${lost.join('\n')}`);
   await make('compiling the kernel', 'bzImage');
 
@@ -84,12 +95,45 @@ async function compile(deb: string, fragment: string, to: string, scratch: strin
   copyFileSync(join(source, '.config'), join(to, 'config'));
 }
 
-/** The lines of a fragment that are not so in a kernel's configuration: Kconfig drops what it does not know, or cannot have. */
-export function unmet(fragment: string, config: string): readonly string[] {
+/**
+ * The lines of a fragment that are not so in a kernel's configuration: Kconfig
+ * drops what it does not know, or cannot have. The head of the fragment says
+ * what `# Either:` and `# Where known:` mean; both end with the next comment or
+ * empty line.
+ *
+ * @param isKnown - whether the kernel's Kconfig files have an option, `CONFIG_` left out
+ */
+export function unmet(fragment: string, config: string, isKnown: (option: string) => boolean): readonly string[] {
   const has = new Set(config.split('\n'));
-  return fragment.split('\n').filter((line) => {
+  const wrong: string[] = [];
+  let kind: 'each' | 'known' | 'either' = 'each';
+  let either: string[] = [];
+  for (const line of [...fragment.split('\n'), '']) {
     const off = /^# (CONFIG_\w+) is not set$/.exec(line)?.[1];
-    if (off !== undefined) return [...has].some((other) => other.startsWith(`${off}=`));
-    return line.startsWith('CONFIG_') && !has.has(line);
-  });
+    if (off !== undefined) {
+      if ([...has].some((other) => other.startsWith(`${off}=`))) wrong.push(line);
+      continue;
+    }
+    const option = /^CONFIG_(\w+)=/.exec(line)?.[1];
+    if (option === undefined) {
+      if (either.length > 0 && !either.some((one) => has.has(one))) wrong.push(either.join(' or '));
+      either = [];
+      kind = line === '# Either:' ? 'either' : line === '# Where known:' ? 'known' : 'each';
+    } else if (kind === 'either') either.push(line);
+    else if (!has.has(line) && (kind === 'each' || isKnown(option))) wrong.push(line);
+  }
+  return wrong;
+}
+
+/** Every option that the Kconfig files of a kernel's source name. */
+function optionsOf(source: string): ReadonlySet<string> {
+  const options = new Set<string>();
+  for (const path of readdirSync(source, { recursive: true, encoding: 'utf8' })) {
+    if (!basename(path).startsWith('Kconfig')) continue;
+    const file = join(source, path);
+    if (!statSync(file).isFile()) continue;
+    for (const [, option] of readFileSync(file, 'utf8').matchAll(/^[ \t]*(?:menu)?config[ \t]+(\w+)/gm))
+      if (option !== undefined) options.add(option);
+  }
+  return options;
 }

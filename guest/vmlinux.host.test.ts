@@ -19,7 +19,7 @@ function machineCode(): Buffer {
 }
 
 /** As scripts/Makefile.lib of the kernel packs (cmd_xzkern by scripts/xz_wrap.sh), and one LZ4 frame. */
-const PACKED = [
+const PACKED: readonly (readonly [string, string, ...string[]])[] = [
   ['xz', 'xz', '--check=crc32', '--x86', '--lzma2=dict=32MiB', '-c'],
   ['xz', 'xz', '--check=crc32', '--lzma2=dict=1MiB', '-c'],
   ['lzma', 'xz', '--format=lzma', '-9', '-c'],
@@ -28,7 +28,7 @@ const PACKED = [
   ['lz4', 'lz4', '-l', '-9', '-c'],
   ['lz4', 'lz4', '-9', '-c'],
   ['lz4', 'lz4', '-9', '-BD', '-B4', '--content-size', '-c', '-'],
-] as const;
+];
 
 test.each(PACKED)('a kernel packed by %s: %s %s %s %s', (packing, program, ...args) => {
   const kernel = machineCode();
