@@ -30,6 +30,7 @@ import { GuestReports } from '../engine/guest-reports.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
+import { keepMtus } from '../engine/keep-mtus.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
@@ -354,6 +355,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       return vm && consolePath(vm);
     },
   });
+  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log });
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
   let cancelPurge = (): void => undefined;
   const purge = (): void => {
@@ -391,6 +393,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       stopping.abort(new Fault('cancelled', 'the daemon ends'));
       cancelPurge();
       stopConsoles();
+      stopMtus();
       managed?.release();
       bridges.release();
       parent?.release();

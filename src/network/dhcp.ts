@@ -162,7 +162,7 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
           if (!bridge)
             throw failed(`Cannot start the DHCP server: there is no bridge ${dhcp.bridge}. It has to be made first`);
           const user = await userFor(dhcp.directory);
-          const argv = dnsmasqArgv(dhcp, bridge.index, user);
+          const argv = dnsmasqArgv(dhcp, bridge.index, user, bridge.mtu);
           const server = await find(dhcp.directory);
           const isWhole = server && same(server.argv, argv) && (await files.stat(dhcpPaths(dhcp.directory).hosts));
           if (isWhole && (await isHere(server))) return;
@@ -192,7 +192,7 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
       using time = new TimeLimit(undefined, 10_000);
       const bridge = await ip.find(dhcp.bridge, time.signal);
       const user = await userFor(dhcp.directory);
-      return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index, user));
+      return bridge !== undefined && same(server.argv, dnsmasqArgv(dhcp, bridge.index, user, bridge.mtu));
     },
   };
 }

@@ -39,12 +39,14 @@ const LEASE = '1h';
  * @param bridgeIndex - a server that is bound to a bridge which is gone hears
  * nothing of the next one with its name; the pid file's name tells them apart
  * @param user - see {@link ServerUser}
+ * @param mtu - of the bridge: guests are told it where it is not Ethernet's
  * @see dnsmasq(8)
  */
 export function dnsmasqArgv(
   dhcp: DhcpIntent,
   bridgeIndex: number,
   user: ServerUser = 'nobody',
+  mtu = 1_500,
 ): readonly [string, ...string[]] {
   const paths = dhcpPaths(dhcp.directory);
   const cidr = parseCidr(dhcp.cidr);
@@ -71,6 +73,7 @@ export function dnsmasqArgv(
     `--dhcp-hostsdir=${paths.hosts}`,
     `--dhcp-leasefile=${paths.leases}`,
     `--dhcp-option=option:router,${dhcp.gateway}`,
+    ...(mtu === 1_500 ? [] : [`--dhcp-option=option:mtu,${mtu}`]),
     '--dhcp-authoritative',
     // Who a client is, its hardware address says, which the firewall holds it to; what it calls itself may be a neighbour's name.
     '--dhcp-ignore-clid',

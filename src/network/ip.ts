@@ -16,6 +16,8 @@ export interface Route {
   readonly destination: string;
   /** Empty where it leads nowhere. */
   readonly device: string;
+  /** A limit of its own, in bytes; absent: that of its device. */
+  readonly mtu?: number;
   /** For messages: `10.0.0.0/8 via 192.0.2.1 dev eth0`. */
   readonly text: string;
 }
@@ -96,6 +98,7 @@ export function parseLinks(json: string): readonly Link[] {
       alias: text(row.ifalias),
       kind: text(record(row.linkinfo).info_kind),
       master: text(row.master),
+      ...(typeof row.mtu === 'number' && { mtu: row.mtu }),
       addresses: list(row.addr_info)
         .filter((address) => address.family === 'inet')
         .map((address) => `${text(address.local)}/${String(address.prefixlen)}`),
@@ -107,7 +110,8 @@ export function parseRoutes(json: string): readonly Route[] {
   return list(parse(json)).map((row) => {
     const [destination, device] = [text(row.dst), text(row.dev)];
     const words = [text(row.type), destination, row.gateway && `via ${text(row.gateway)}`, device && `dev ${device}`];
-    return { destination, device, text: words.filter(Boolean).join(' ') };
+    const mtu = list(row.metrics).find((metric) => typeof metric.mtu === 'number')?.mtu;
+    return { destination, device, ...(typeof mtu === 'number' && { mtu }), text: words.filter(Boolean).join(' ') };
   });
 }
 

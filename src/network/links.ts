@@ -4,6 +4,7 @@ import type { BridgeIntent, Network, TapIntent } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
 import type { Ip, Link } from './ip.ts';
 import { parseLinks } from './ip.ts';
+import { wayOut } from './mtu.ts';
 import type { Sysctl } from './sysctl.ts';
 
 type Links = Pick<Network, 'addTap' | 'removeTap' | 'addBridge' | 'removeBridge'>;
@@ -13,10 +14,13 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
   return {
     addTap: ({ device, bridge, alias }, signal) =>
       guard(`add tap ${device} to bridge ${bridge}`, async () => {
-        const name = plain('interface', device);
-        // Without an IPv6 address of its own the host says nothing on the tap.
+        const [name, plug, mark] = [plain('interface', device), plain('bridge', bridge), plain('alias', alias)];
+        const found = await ip.find(plug, signal);
+        // Before it is plugged in: a bridge falls to the least MTU of its ports.
+        const mtu = found?.mtu === undefined ? '' : ` mtu ${found.mtu}`;
         const dress = [
-          `link set dev ${name} alias ${plain('alias', alias)} addrgenmode none master ${plain('bridge', bridge)} up`,
+          // Without an IPv6 address of its own the host says nothing on the tap.
+          `link set dev ${name}${mtu} alias ${mark} addrgenmode none master ${plug} up`,
           // A guest that speaks for the spanning tree of a bridge that has one is cut off, as at a switch. No firewall sees it.
           `link set dev ${name} type bridge_slave guard on`,
           `link show dev ${name}`,
@@ -46,12 +50,13 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
         const name = plain('bridge', bridge);
         const there = await ip.find(name, signal);
         if (there) refuseForeignBridge(there, { bridge, alias, address });
+        const mtu = wayOut(await ip.routes(signal), await ip.all(signal), name);
         await ip.batch(
           [
             ...(there ? [] : [`link add name ${name} type bridge`]),
             // A MAC of its own stays: else it is the lowest of its ports', and guests' ARP entries break as these come and go.
             `link set dev ${name} alias ${plain('alias', alias)} address ${bridgeMac(bridge)} addrgenmode none`,
-            `link set dev ${name} type bridge stp_state 0 forward_delay 0`,
+            `link set dev ${name} mtu ${mtu} type bridge stp_state 0 forward_delay 0`,
             ...(there?.addresses ?? [])
               .filter((old) => old !== address)
               .map((old) => `address delete ${old} dev ${name}`),

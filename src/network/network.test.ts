@@ -30,14 +30,17 @@ const shown = (alias: string, kind = 'tun') =>
   ]);
 
 describe('addTap', () => {
-  test('makes, marks, joins and shows in one process', async () => {
-    const run = vi.fn<Run>().mockResolvedValue(shown(tap.alias));
+  test('makes, marks, joins and shows in one process, with the MTU of its bridge', async () => {
+    const run = vi
+      .fn<Run>()
+      .mockResolvedValueOnce(JSON.stringify([{ ifname: tap.bridge, mtu: 9_000, linkinfo: { info_kind: 'bridge' } }]))
+      .mockResolvedValue(shown(tap.alias));
     expect(await networkOf(run).addTap(tap, signal)).toEqual({ index: 9, mac: '02:00:00:00:00:09' });
-    expect(run.mock.calls.map(([argv, { input }]) => [argv, input])).toEqual([
+    expect(run.mock.calls.map(([argv, { input }]) => [argv, input]).slice(1)).toEqual([
       [
         ['ip', '-j', '-d', '-batch', '-'],
         'tuntap add dev flabcdvvvvvv0 mode tap\n' +
-          'link set dev flabcdvvvvvv0 alias flintlock:abcd:uid=1 addrgenmode none master flabcdbr up\n' +
+          'link set dev flabcdvvvvvv0 mtu 9000 alias flintlock:abcd:uid=1 addrgenmode none master flabcdbr up\n' +
           'link set dev flabcdvvvvvv0 type bridge_slave guard on\n' +
           'link show dev flabcdvvvvvv0\n',
       ],

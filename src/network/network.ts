@@ -21,6 +21,7 @@ import { createLinks } from './links.ts';
 import { createMacvtapPath } from './macvtap-path.ts';
 import { createMacvtaps } from './macvtaps.ts';
 import { createMetadataPaths } from './metadata.ts';
+import { createMtus } from './mtu.ts';
 import { createNft } from './nft.ts';
 import { createPublisher } from './published.ts';
 import { createSurroundings } from './surroundings.ts';
@@ -51,6 +52,7 @@ export function createNetwork(
 
   return {
     ...createLinks({ ip, sysctl, log }),
+    ...createMtus(ip),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
     ...createElements({ nft, ip }),
     ...createGuards(nft),

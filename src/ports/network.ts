@@ -60,6 +60,7 @@ export interface TakenLease {
  * reason NetworkFailed.
  */
 export interface Network {
+  /** It takes over the bridge's MTU, so that the bridge keeps it. */
   addTap(tap: TapIntent, signal: AbortSignal): Promise<{ readonly index: number; readonly mac: string }>;
   removeTap(tap: TapIntent, signal: AbortSignal): Promise<void>;
   addLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
@@ -67,6 +68,16 @@ export interface Network {
   removeLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
   addBridge(bridge: BridgeIntent, signal: AbortSignal): Promise<void>;
   removeBridge(bridge: BridgeIntent, signal: AbortSignal): Promise<void>;
+  /**
+   * Our own bridge's MTU becomes that of the way out, at most 1500, and that of our taps the one of their bridge.
+   * @param own - the bridge of the managed network; absent: there is none
+   * @returns what was changed: the device and its MTU now
+   */
+  fitMtus(
+    own: string | undefined,
+    taps: readonly TapIntent[],
+    signal: AbortSignal,
+  ): Promise<readonly { readonly device: string; readonly mtu: number }[]>;
   addFirewall(firewall: FirewallIntent, signal: AbortSignal): Promise<void>;
   removeFirewall(firewall: FirewallIntent, signal: AbortSignal): Promise<void>;
   /** Starts the DHCP server, or finds the one that runs already. */
@@ -97,6 +108,8 @@ export interface HostInterface {
   /** `tun`, `bridge`, `macvtap`, … or empty. */
   readonly kind: string;
   readonly master: string;
+  /** Bytes of a packet; absent where it is not known. */
+  readonly mtu?: number;
 }
 
 /** The table that holds the guards of all ports of an instance. */

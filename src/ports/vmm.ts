@@ -34,6 +34,8 @@ export interface VmmConfig {
 export interface VmmNic {
   readonly device: string;
   readonly mac: string;
+  /** What its packets may measure, in bytes; absent: 1500. */
+  readonly mtu?: number;
   /** The character device of a macvtap, as it is at this start: given to the VMM open. Absent: a tap, that it opens by name. */
   readonly node?: string;
 }

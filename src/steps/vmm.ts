@@ -37,9 +37,12 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   async make({ provider, config, cgroups = [] }, context) {
     const { vm, ports, signal } = context;
     const found = await openable(context);
+    // As they are at this start: bridges and parents may have come to another MTU since.
+    const mtus = new Map((await ports.network.interfaces(signal)).map(({ device, mtu }) => [device, mtu]));
     const nics = config.nics.map((nic): VmmNic => {
       const { node } = found.get(nic.device) ?? {};
-      return node === undefined ? nic : { ...nic, node };
+      const mtu = mtus.get(nic.device);
+      return { ...nic, ...(node !== undefined && { node }), ...(mtu !== undefined && { mtu }) };
     });
     await ports.cgroups.make(cgroups, signal);
     const running = await ports.vmm(provider).start({ ...config, nics }, signal);

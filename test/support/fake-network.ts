@@ -44,6 +44,7 @@ export function fakeNetwork(
       }),
     removeTap: ({ device }, limited) =>
       world.act(caller, 'undo tap', limited, () => void world.interfaces.delete(device)),
+    fitMtus: async () => [],
     addLease: ({ directory, file }, limited) =>
       world.act(caller, 'lease', limited, () => {
         if (!world.paths.has(`${directory}/hosts/${file}`)) world.come(caller, 'lease', file);

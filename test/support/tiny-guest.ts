@@ -50,7 +50,7 @@ for disk in /sys/block/vd*; do
   echo "tiny-guest: disk $name serial=$(cat "$disk/serial") ro=$(cat "$disk/ro") sectors=$(cat "$disk/size") wrote=$wrote"
 done
 for nic in /sys/class/net/*; do
-  echo "tiny-guest: nic \${nic##*/} mac=$(cat "$nic/address")"
+  echo "tiny-guest: nic \${nic##*/} mac=$(cat "$nic/address") mtu=$(cat "$nic/mtu")"
 done
 echo "tiny-guest: up cpus=$(nproc) kb=$(awk '/MemTotal/{print $2}' /proc/meminfo)"
 case $cmdline in

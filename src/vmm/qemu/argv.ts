@@ -134,7 +134,12 @@ function nicArguments(nic: VmmNic, index: number, open: readonly string[]): read
     '-netdev',
     `tap,id=net${index},${way}`,
     '-device',
-    JSON.stringify({ driver: 'virtio-net-device', netdev: `net${index}`, mac: nic.mac }),
+    JSON.stringify({
+      driver: 'virtio-net-device',
+      netdev: `net${index}`,
+      mac: nic.mac,
+      ...(nic.mtu !== undefined && nic.mtu !== 1_500 && { host_mtu: nic.mtu }),
+    }),
   ];
 }
 

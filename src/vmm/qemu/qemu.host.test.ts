@@ -146,15 +146,15 @@ describe('a guest', () => {
     }
   });
 
-  test('has its interface with its MAC, opened before QEMU lets go of its rights', async () => {
+  test('has its interface with its MAC and MTU, opened before QEMU lets go of its rights', async () => {
     await using netns = await createNetns();
     const limits = { signal: soon(), timeoutMs: 10_000 };
     await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap'], limits);
-    await using bed = makeBed('do=poweroff', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a' }] });
+    await using bed = makeBed('do=poweroff', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a', mtu: 1_400 }] });
     const qemu = await bed.qemu({ processes: netns.processes, run: netns.run });
     const running = await qemu.start(bed.config, soon());
     expect((await running.ended).reason).toBe('GuestShutdown');
-    expect(bed.console()).toContain('nic eth0 mac=02:00:00:00:00:2a');
+    expect(bed.console()).toContain('nic eth0 mac=02:00:00:00:00:2a mtu=1400');
   });
 });
 

@@ -1,0 +1,51 @@
+import { TimeLimit } from '../base/time-limit.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Network, TapIntent } from '../ports/network.ts';
+
+/** How often is looked: an administrator's change, or that of a VPN that comes up. */
+const LOOK_MS = 10_000;
+const LOOK_LIMIT_MS = 20_000;
+
+export interface KeepMtusDeps {
+  readonly network: Pick<Network, 'fitMtus'>;
+  readonly ledger: Ledger;
+  /** The managed network's bridge; absent: there is none. */
+  readonly own: string | undefined;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Keeps bridges and taps of ours at the MTU of what they lead to. A guest that
+ * runs is told by DHCP at the latest when it asks again; its device has the new one from its next start on.
+ *
+ * @returns how to stop
+ */
+export function keepMtus({ network, ledger, own, clock, log }: KeepMtusDeps): () => void {
+  const stop = new AbortController();
+  let cancel = (): void => undefined;
+  let isFailing = false;
+  const look = async (): Promise<void> => {
+    const taps = ledger.ofKind('tap').flatMap(({ made, intent }) => (made ? [intent as unknown as TapIntent] : []));
+    try {
+      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS);
+      const changed = taps.length === 0 ? [] : await network.fitMtus(own, taps, time.signal);
+      if (changed.length > 0) log.info('the MTU has changed: guests have it from their next start on', { changed });
+      isFailing = false;
+    } catch (error) {
+      if (!stop.signal.aborted && !isFailing) log.warn('the MTUs could not be compared', { error: String(error) });
+      isFailing = true;
+    }
+    later();
+  };
+  const later = (): void => {
+    if (!stop.signal.aborted) cancel = clock.after(LOOK_MS, () => void look());
+  };
+  later();
+  return () => {
+    stop.abort();
+    cancel();
+  };
+}
