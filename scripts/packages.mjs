@@ -15,6 +15,7 @@ export const NEEDED = [
   ['mtools', 'writes that disk', '/usr/bin/mcopy'],
   ['iproute2', 'makes bridges and network devices', '/bin/ip'],
   ['nftables', 'keeps the firewall of the managed network', '/usr/sbin/nft'],
+  ['conntrack', 'ends connections when a published port leads elsewhere', '/usr/sbin/conntrack'],
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],
   ['dnsmasq-utils', 'frees an address when its microVM is gone', '/usr/bin/dhcp_release'],
   ['xz-utils', 'unpacks kernels and their modules', '/usr/bin/xz'],

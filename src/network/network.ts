@@ -14,6 +14,7 @@ import { createDhcp } from './dhcp.ts';
 import { createElements } from './elements.ts';
 import { guard, plain } from './failure.ts';
 import { createFirewall } from './firewall.ts';
+import { createFlows } from './flows.ts';
 import { createGuards } from './guards.ts';
 import { createIp } from './ip.ts';
 import { createLeases } from './leases.ts';
@@ -56,7 +57,7 @@ export function createNetwork(
     ...createLeases({ run, files, processes, clock, log, dhcp }),
     ...createElements({ nft, ip }),
     ...createGuards(nft),
-    ...createPublisher({ nft, ip, sysctl }),
+    ...createPublisher({ nft, ip, sysctl, flows: createFlows({ run, ip, log }) }),
     ...createMetadataPaths({ nft, ip }),
     ...createMacvtaps({ ip, nft, run, files }),
     ...createMacvtapPath({ ip, nft, sysctl, log }),

@@ -1,4 +1,4 @@
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdtemp, readFile, rm } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
@@ -161,6 +161,91 @@ describe('published ports', () => {
     const ask = 'exec 3<>/dev/udp/127.0.0.1/5353; echo this >&3; timeout 3 head -n 1 <&3';
     const answer = await sh(host, 'bash', '-c', ask);
     expect(answer).toBe('got this\n');
+  });
+
+  test('a flow follows its port: who sends without a pause gets through once it is published, and to nobody once it is not', async () => {
+    await bridgedToFirewall('0'); // else none reaches its own
+    const [one, two] = [await guest(1), await guest(2)];
+    const beyond = await outside('up0', '192.0.2');
+    for (const [netns, says] of [
+      [one, 'one'],
+      [two, 'two'],
+    ] as const) {
+      const echo = `require('dgram').createSocket('udp4', function (m, r) { this.send('${says} got ' + m, r.port, r.address) }).bind(5000)`;
+      await listen(netns, [process.execPath, '-e', echo]);
+      await untilBound(netns, 'udp', 5_000);
+    }
+    // One socket each, that says again and again what it sends and what it is answered.
+    const talk = (to: string, port: number): string => `
+      const s = require('dgram').createSocket('udp4');
+      s.on('message', (m) => console.log(String(m)));
+      s.on('error', () => {});
+      let n = 0;
+      setInterval(() => s.send(++n + '', ${port}, '${to}'), 20);`;
+    const talkers = [
+      [beyond, '192.0.2.1', 5353],
+      [host, '127.0.0.1', 5353],
+      [two, '10.77.0.1', 5353],
+      [beyond, '192.0.2.1', 5354], // another's, and stays
+    ] as const;
+    await network.addPorts(ports(2, { ...tcp(5354), protocol: 'udp', guestPort: 5000 }), signal);
+    const logs: string[] = [];
+    for (const [netns, to, port] of talkers) {
+      logs.push(join(directory, `${started.length}.log`));
+      await listen(netns, [process.execPath, '-e', talk(to, port)]);
+    }
+    const said = async (i: number): Promise<string> => (await readFile(logs[i] ?? '', 'utf8')).trim();
+    const untilSaid = (i: number, pattern: RegExp) =>
+      expect.poll(() => said(i), { timeout: 10_000, interval: 20 }).toMatch(pattern);
+    await untilSaid(3, /two got \d+/);
+    const flowsTo = async (port: number) =>
+      (await sh(host, 'conntrack', '-L', '-p', 'udp', '--orig-port-dst', String(port))).trim().split('\n');
+    await expect.poll(async () => (await flowsTo(5353)).length, { timeout: 10_000, interval: 20 }).toBe(3);
+    const others = await flowsTo(5354);
+
+    await network.addPorts(ports(1, { ...tcp(5353), protocol: 'udp', guestPort: 5000 }), signal);
+    for (const i of [0, 1, 2]) await untilSaid(i, /one got \d+/);
+
+    // The port goes on to another guest, as after the first was deleted.
+    await network.removePorts(ports(1, { ...tcp(5353), protocol: 'udp', guestPort: 5000 }), signal);
+    await expect
+      .poll(async () => (await flowsTo(5353)).join('\n'), { timeout: 10_000, interval: 20 })
+      .not.toContain('src=10.77.0.11 ');
+    await network.addPorts(ports(2, { ...tcp(5353), protocol: 'udp', guestPort: 5000 }), signal);
+    for (const i of [0, 1, 2]) await untilSaid(i, /two got \d+$/);
+    const tuple = (flow: string) => /src=.*? sport=\d+ dport=\d+/.exec(flow)?.[0];
+    expect((await flowsTo(5354)).map(tuple)).toEqual(others.map(tuple));
+  });
+
+  test('a connection to a port that is published no more is ended; one to another guest goes on', async () => {
+    await guest(1);
+    const two = await guest(2);
+    const beyond = await outside('up0', '192.0.2');
+    const echo = `require('net').createServer((s) => s.pipe(s)).listen(5000)`;
+    for (const netns of peers.slice(0, 2)) {
+      await listen(netns, [process.execPath, '-e', echo]);
+      await untilBound(netns, 'tcp', 5_000);
+    }
+    await network.addPorts(ports(1, { ...tcp(8081), guestPort: 5000 }), signal);
+    await network.addPorts(ports(2, { ...tcp(8082), guestPort: 5000 }), signal);
+    const talk = (port: number): string => `
+      const s = require('net').connect(${port}, '192.0.2.1');
+      s.on('data', (d) => console.log('answer'));
+      s.on('error', (e) => console.log(e.code));
+      setInterval(() => s.write('x'), 20);`;
+    const logs: string[] = [];
+    for (const port of [8081, 8082]) {
+      logs.push(join(directory, `${started.length}.log`));
+      await listen(beyond, [process.execPath, '-e', talk(port)]);
+    }
+    const lines = async (i: number): Promise<string[]> => (await readFile(logs[i] ?? '', 'utf8')).trim().split('\n');
+    for (const i of [0, 1]) await expect.poll(() => lines(i), { timeout: 10_000, interval: 20 }).toContain('answer');
+    await network.removePorts(ports(1, { ...tcp(8081), guestPort: 5000 }), signal);
+    await expect.poll(() => lines(0), { timeout: 10_000, interval: 20 }).toContain('ECONNRESET');
+    const before = (await lines(1)).length;
+    await expect.poll(async () => (await lines(1)).length, { timeout: 10_000, interval: 20 }).toBeGreaterThan(before);
+    expect(await lines(1)).not.toContain('ECONNRESET');
+    expect(await ping(two, '10.77.0.1')).toBe(true);
   });
 
   test('neither outside nor guests get at loopback addresses or the bridge through the host', async () => {

@@ -2,15 +2,23 @@ import { Fault } from '../domain/fault.ts';
 import type { PublishedPort } from '../domain/spec.ts';
 import type { Publisher, PublishIntent, PublishingIntent } from '../ports/network.ts';
 import { guard, plain } from './failure.ts';
+import type { Flows } from './flows.ts';
 import type { Ip } from './ip.ts';
 import { type Nft, removal } from './nft.ts';
 import type { Sysctl } from './sysctl.ts';
+
+interface PublisherHands {
+  readonly nft: Nft;
+  readonly ip: Ip;
+  readonly sysctl: Sysctl;
+  readonly flows: Flows;
+}
 
 /**
  * Published ports as elements of maps: one rule set for any number of ports,
  * one transaction for all of an interface.
  */
-export function createPublisher({ nft, ip, sysctl }: { nft: Nft; ip: Ip; sysctl: Sysctl }): Publisher {
+export function createPublisher({ nft, ip, sysctl, flows }: PublisherHands): Publisher {
   const routeLocalnet = (bridge: string): string => `net/ipv4/conf/${plain('bridge', bridge)}/route_localnet`;
 
   return {
@@ -28,7 +36,10 @@ export function createPublisher({ nft, ip, sysctl }: { nft: Nft; ip: Ip; sysctl:
       }),
 
     addPorts: (intent, signal) =>
-      guard(`publish ports of ${intent.address}`, () => nft.apply(publishElements('add', intent).join('\n'), signal)),
+      guard(`publish ports of ${intent.address}`, async () => {
+        await nft.apply(publishElements('add', intent).join('\n'), signal);
+        await flows.endBefore(intent.ports, signal);
+      }),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removePorts: (intent, signal) =>
@@ -38,6 +49,7 @@ export function createPublisher({ nft, ip, sysctl }: { nft: Nft; ip: Ip; sysctl:
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }
+        await flows.endTo(intent.address, signal);
       }),
   };
 }

@@ -21,6 +21,7 @@ const TOOLS: readonly Tool[] = [
   { name: 'ip', package: 'iproute2', version: ['-Version'] },
   { name: 'ss', package: 'iproute2', version: ['-Version'] },
   { name: 'nft', package: 'nftables', version: ['--version'] },
+  { name: 'conntrack', package: 'conntrack', version: ['--version'] },
   { name: 'dnsmasq', package: 'dnsmasq-base', version: ['--version'] },
   { name: 'dhcp_release', package: 'dnsmasq-utils' },
   { name: 'setpriv', package: 'util-linux', version: ['--version'] },
