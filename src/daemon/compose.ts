@@ -63,6 +63,8 @@ import { nicsOf } from '../steps/managed.ts';
 import { Database, holdLock } from '../store/database.ts';
 import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
+import { TOOLS } from '../tools/list.ts';
+import { createToolbox } from '../tools/toolbox.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
 import { requireAuthFile } from './auth-file.ts';
@@ -190,6 +192,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     log,
   });
   const vmms: readonly Vmm[] = [qemu];
+  const path = process.env.PATH ?? '';
+  const tools = createToolbox(TOOLS, { run, files, clock, log, path, signal: stopping.signal });
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
@@ -297,6 +301,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     surroundings: network,
     vmmUsers: config['vmm-uid-range'],
     vmms,
+    tools,
     defaultVmm: vmmOf(''),
     limits,
     newUid: () => newUid() as Uid,

@@ -1,4 +1,6 @@
+import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
+import type { ToolState } from '../ports/tools.ts';
 
 /** What one check found. */
 export interface Result {
@@ -20,6 +22,22 @@ export interface CheckHost {
   readonly path: string;
   readonly stateDirectory: string;
   readonly runDirectory: string;
+  readonly clock: Pick<Clock, 'elapsed'>;
+  /** QEMU's program, by name or path. */
+  readonly qemu: string;
+  /** Absent where no daemon answers. */
+  readonly daemon?: DaemonFindings;
+}
+
+/** What a daemon that runs has found out, in its own environment. */
+export interface DaemonFindings {
+  readonly tools: readonly ToolState[];
+  readonly qemu?: {
+    readonly program: string;
+    readonly version: string;
+    readonly available: boolean;
+    readonly why: string;
+  };
 }
 
 /** One question to the host, which changes nothing there. What is thrown becomes a failed result. */

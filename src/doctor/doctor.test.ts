@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
-import type { Check, CheckHost, Result } from './check.ts';
+import type { Check, CheckHost, DaemonFindings, Result } from './check.ts';
 import { acceleration } from './checks/acceleration.ts';
 import { cgroups } from './checks/cgroups.ts';
 import { copies } from './checks/copies.ts';
@@ -12,6 +12,7 @@ import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
 import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
+import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
 import { examine } from './doctor.ts';
@@ -31,9 +32,10 @@ interface Fake {
   /** What tools print, by the beginning of their command line; all others fail. */
   readonly tools?: Readonly<Record<string, string>>;
   readonly free?: number;
+  readonly daemon?: DaemonFindings;
 }
 
-function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40 }: Fake): CheckHost {
+function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, daemon }: Fake): CheckHost {
   const info = (path: string): FileInfo | undefined => {
     const kind = Object.hasOwn(files, `${path}/`) ? 'directory' : Object.hasOwn(files, path) ? 'file' : undefined;
     return kind && { kind, sizeBytes: 1, diskBytes: 1, mode: 0o755 };
@@ -60,6 +62,9 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40 }: Fake): Ch
     path: '/secret/bin:/usr/bin',
     stateDirectory: '/var/lib/flintlock',
     runDirectory: '/run/flintlock',
+    clock: { elapsed: () => 0 },
+    qemu: 'qemu-system-x86_64',
+    ...(daemon && { daemon }),
   };
 }
 
@@ -98,14 +103,41 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   { check: tools, fake: {}, says: /fail umoci: is not installed/ },
   {
     check: tools,
-    fake: { files: { '/usr/bin/umoci': '' }, tools: { '/usr/bin/umoci --version': 'umoci version 0.4.7+ds\nmore' } },
-    says: /ok umoci: \/usr\/bin\/umoci 0\.4\.7\+ds/,
+    fake: {
+      files: { '/proc/self/status': USER, '/usr/bin/umoci': '' },
+      tools: { '/usr/bin/umoci --version': 'umoci version 0.4.7+ds\nmore' },
+    },
+    says: /ok umoci: \/usr\/bin\/umoci 0\.4\.7\+ds; only root can try it/,
   },
-  { check: tools, fake: { files: { '/usr/bin/nft': '' } }, says: /fail nft: \/usr\/bin\/nft does not run/ },
   {
     check: tools,
-    fake: { files: { '/usr/sbin/mke2fs': '' }, tools: { 'dpkg-query': '1.47.0-2' } },
-    says: /ok mke2fs: \/usr\/sbin\/mke2fs, package 1\.47\.0-2/,
+    fake: { files: { '/proc/self/status': ROOT, '/usr/bin/nft': '' } },
+    says: /fail nft: \/usr\/bin\/nft does not do what is needed/,
+  },
+  {
+    check: tools,
+    fake: {
+      tools: { 'dpkg-query': '1.47.0-2' },
+      daemon: {
+        tools: [
+          { name: 'mke2fs', path: '/opt/mke2fs', is: 'works', found: '', remedy: '' },
+          { name: 'umoci', path: '/opt/umoci', is: 'slow', found: '/opt/umoci took 23 s', remedy: 'less load' },
+        ],
+      },
+    },
+    says: /warn umoci: \/opt\/umoci took 23 s, as the daemon finds it\nok mke2fs: \/opt\/mke2fs, package 1\.47\.0-2, as the daemon/,
+  },
+  {
+    check: qemu,
+    fake: {
+      daemon: { tools: [], qemu: { program: '/opt/q', version: '', available: false, why: 'it has no firmware' } },
+    },
+    says: /^fail qemu-system-x86_64: it has no firmware$/,
+  },
+  {
+    check: qemu,
+    fake: { files: { '/proc/self/status': USER } },
+    says: /^fail qemu-system-x86_64: .* is not installed/,
   },
   {
     check: kernelFeatures,

@@ -9,6 +9,7 @@ import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
 import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
+import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
 
@@ -16,6 +17,7 @@ import { tools } from './checks/tools.ts';
 const CHECKS: readonly Check[] = [
   rights,
   acceleration,
+  qemu,
   tools,
   kernelFeatures,
   ports,

@@ -112,6 +112,8 @@ export interface ConsoleInput {
 export interface VmmInfo {
   readonly name: string;
   readonly version: string;
+  /** By name or path. */
+  readonly program: string;
   readonly accelerator: 'kvm' | 'tcg';
   readonly acceleratorReason: string;
   readonly available: boolean;

@@ -9,6 +9,7 @@ import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Surroundings } from '../ports/network.ts';
 import type { Store, Transactions } from '../ports/store.ts';
+import type { HostTools } from '../ports/tools.ts';
 import type { ConsoleInput, RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
@@ -40,6 +41,7 @@ export interface ServiceContext {
   /** The first and the last uid that VMMs may run as. */
   readonly vmmUsers: { readonly first: number; readonly last: number };
   readonly vmms: readonly Vmm[];
+  readonly tools: HostTools;
   readonly defaultVmm: Vmm;
   /** What may be promised to microVMs. */
   readonly limits: LimitSettings;

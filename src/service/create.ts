@@ -13,6 +13,7 @@ import { stepText } from '../domain/plan-text.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics, parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
+import type { ToolNeed } from '../ports/tools.ts';
 import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view } from './context.ts';
 import { cordonOf } from './cordon.ts';
@@ -165,6 +166,9 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
       field: 'provider',
       description: `"${spec.provider}" is none of this daemon's: give ${vmms.map(({ name }) => name).join(' or ')}, or nothing`,
     });
+  const obstacle = await context.tools.obstacle(toolNeeds(context, spec));
+  if (obstacle !== undefined)
+    throw new Fault('refused', `Cannot make microVMs on this host: ${obstacle}`, { reason: 'ProviderUnavailable' });
   const { capacity } = await context.capacity();
   // No other microVM's end can mend that: it is the request that is wrong. What they leave of it: admission.
   if (spec.memoryInMb > capacity.memoryInMb)
@@ -178,6 +182,18 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
   }
   wrong.push(...(await checkNetwork(context, spec)));
   if (wrong.length > 0) throw Fault.invalid(wrong);
+}
+
+/** What the host must be able to do for this one beside what it must for each. */
+function toolNeeds({ network, volumes }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
+  const needs = new Set<ToolNeed>();
+  if (volumes.kind === 'qcow2') needs.add('overlays');
+  if (spec.volumes.some(({ partitionId }) => partitionId !== undefined)) needs.add('partitions');
+  if (metadataBy(spec).disk) needs.add('metadata-disks');
+  if (spec.interfaces.length > 0) needs.add('networks');
+  if (network && spec.interfaces.some(({ type, bridge }) => type === 'TAP' && bridge === undefined))
+    needs.add('managed');
+  return needs;
 }
 
 /** As long as what its guest will be told of it. */

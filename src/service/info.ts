@@ -13,6 +13,7 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
   return {
     version: context.version,
     instance: context.instance,
+    tools: await context.tools.states(),
     providers: await Promise.all(context.vmms.map((vmm) => context.vmmInfo(vmm))),
     defaultProvider: context.defaultVmm.name,
     capacity,

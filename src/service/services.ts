@@ -5,6 +5,7 @@ import type { MicroVmView } from '../domain/microvm.ts';
 import type { PowerVerb } from '../domain/power.ts';
 import type { Patch } from '../domain/update.ts';
 import type { CachedImage } from '../ports/images.ts';
+import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
 
@@ -70,6 +71,8 @@ export interface ServerInfo {
   readonly version: string;
   readonly instance: string;
   readonly providers: readonly VmmInfo[];
+  /** The programs of the host that the daemon runs, as far as they were tried. */
+  readonly tools: readonly ToolState[];
   readonly defaultProvider: string;
   readonly capacity: Resources;
   /** Absent where the caller may not know what others have. */

@@ -76,7 +76,7 @@ test('a VMM that ends with a status of its own is VmmExited, with that status', 
   const end = `${host.directory}/end`;
   const wrapper = `${host.directory}/qemu-system-x86_64`;
   // QEMU has no such bug to show: it is killed, so that it tells nothing itself, and the process that was started exits.
-  const script = `case "$*" in *-name*) ;; *) exec qemu-system-x86_64 "$@" ;; esac\nqemu-system-x86_64 "$@" &\nwhile [ ! -e ${end} ]; do sleep 0.1; done\nkill -9 $!\nexit 7\n`;
+  const script = `case "$*" in *guest=flintlock-trial*) exec qemu-system-x86_64 "$@" ;; *-name*) ;; *) exec qemu-system-x86_64 "$@" ;; esac\nqemu-system-x86_64 "$@" &\nwhile [ ! -e ${end} ]; do sleep 0.1; done\nkill -9 $!\nexit 7\n`;
   writeFileSync(wrapper, `#!/bin/sh\n${script}`, { mode: 0o755 });
   chmodSync(host.directory, 0o755); // the VMM's user runs it
   await host.start('--qemu-bin', wrapper);

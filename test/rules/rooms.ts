@@ -24,7 +24,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   ports: { rooms: ['domain'], node: [] },
   service: { rooms: PORTS, node: [] },
   steps: { rooms: PORTS, node: [] },
-  doctor: { rooms: PORTS, node: [] },
+  // A trial of QEMU and of the tools, as the daemon tries them.
+  doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts'], node: [] },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
   images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
@@ -33,7 +34,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // yaml: meta-data is written in it.
   metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'], packages: ['yaml'] },
   // The programs of the host, one a file: what they are needed for, and how to see that they do it.
-  tools: { rooms: PORTS, node: ['path'] },
+  tools: { rooms: PORTS, node: ['path', 'crypto', 'zlib'] },
   // The registry: the one place that knows all providers.
   vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
   'vmm/qemu': { rooms: [...PORTS, 'tools'], node: ['path', 'crypto', 'stream', 'http', 'net'] },

@@ -384,6 +384,7 @@ export class FakeHost {
       surroundings: fakedNetwork,
       vmmUsers: { first: 70_000, last: 70_099 },
       vmms: [vmm],
+      tools: { states: async () => [], obstacle: async () => undefined },
       defaultVmm: vmm,
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,

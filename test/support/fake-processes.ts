@@ -115,6 +115,7 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
     name: 'qemu',
     version: '1',
     accelerator: 'tcg',
+    program: 'qemu-system-x86_64',
     acceleratorReason: 'a fake',
     available: true,
     unavailableReason: '',

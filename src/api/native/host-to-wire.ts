@@ -18,6 +18,7 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     version: info.version,
     instance: info.instance,
     providers: info.providers.map((provider) => ({ ...provider, capabilities: [...provider.capabilities] })),
+    tools: info.tools.map(({ name, path, is, found, remedy }) => ({ name, path, state: is, found, remedy })),
     defaultProvider: info.defaultProvider,
     capacity: resourcesToWire(info.capacity),
     ...(info.promised && { promised: resourcesToWire(info.promised) }),

@@ -1,9 +1,11 @@
 import type { Result } from '../../doctor/check.ts';
 import { examine } from '../../doctor/doctor.ts';
+import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { run } from '../../host/run.ts';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
+import { askLocalDaemon, configuredQemu } from '../local-daemon.ts';
 import { outputOption } from '../options.ts';
 import { type Structured, structuredText } from '../print/structured.ts';
 import { type Colour, paint, printable } from '../print/style.ts';
@@ -12,6 +14,7 @@ import { tableText } from '../print/table.ts';
 interface Options {
   readonly stateDir: string;
   readonly runDir: string;
+  readonly qemuBin?: string;
   readonly output?: Structured;
 }
 
@@ -19,12 +22,17 @@ export const configure: Configure = (command, act) => {
   command
     .option('--state-dir <directory>', "the daemon's state directory", '/var/lib/flintlock')
     .option('--run-dir <directory>', "the daemon's run-time directory", '/run/flintlock')
+    .option(
+      '--qemu-bin <path>',
+      "QEMU's program, where no daemon runs that says which (default: what its settings say)",
+    )
     .addOption(outputOption('json', 'yaml'))
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => act((context) => doctor(context, options)));
 };
 
-async function doctor(context: Context, { stateDir, runDir, output }: Options): Promise<number> {
+async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: Options): Promise<number> {
+  const daemon = await askLocalDaemon(runDir, context.io.interrupt);
   const results = await examine({
     run,
     files,
@@ -32,6 +40,9 @@ async function doctor(context: Context, { stateDir, runDir, output }: Options): 
     path: context.io.env.PATH ?? '',
     stateDirectory: stateDir,
     runDirectory: runDir,
+    clock,
+    qemu: qemuBin ?? configuredQemu(context.io.env),
+    ...(daemon && { daemon }),
   });
   const failed = results.filter(({ status }) => status === 'fail').length;
   const report = { ok: failed === 0, checks: results };
@@ -54,7 +65,8 @@ function reportText(results: readonly Result[], failed: number, colour: boolean)
 }
 
 const EXAMPLES = `
-It looks at this host itself, needs no daemon and changes nothing. Some checks need root. The exit status is 1 when
+It looks at this host itself, needs no daemon and changes nothing: each tool is tried as the daemon uses it, in a
+directory that is gone afterwards. Where a daemon runs (--run-dir) it is asked how its tools do, which may be others. Some checks need root. The exit status is 1 when
 a check fails; what only limits the daemon is a warning.
 
 Examples:

@@ -50,7 +50,15 @@ function infoText(info: ServerInfoResponse, colour: boolean): string {
     ],
     { colour },
   );
-  return facts + info.providers.map((provider) => providerText(provider, info.defaultProvider, colour)).join('');
+  const wrong = info.tools.filter(({ state }) => state !== 'works');
+  const tools = wrong.map(({ name, found, remedy }) => [name, remedy === '' ? found : `${found}. ${remedy}`]);
+  const title = tools.length === 0 ? '' : `\n${paint('tools', 'bold', colour)}\n`;
+  return (
+    facts +
+    title +
+    tableText(tools, { colour, indent: '  ' }) +
+    info.providers.map((provider) => providerText(provider, info.defaultProvider, colour)).join('')
+  );
 }
 
 function providerText(provider: Provider, byDefault: string, colour: boolean): string {

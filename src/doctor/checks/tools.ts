@@ -1,50 +1,65 @@
+import type { ToolState } from '../../ports/tools.ts';
+import { TOOLS } from '../../tools/list.ts';
+import { findProgram } from '../../tools/programs.ts';
+import type { Tool } from '../../tools/tool.ts';
+import { tryTool } from '../../tools/tool.ts';
+import { stateOf } from '../../tools/toolbox.ts';
 import type { Check, CheckHost, Result } from '../check.ts';
-import { ask, whereIs } from '../look.ts';
+import { ask, whoAmI } from '../look.ts';
 
-interface Tool {
-  readonly name: string;
-  /** The Debian package that has it. */
-  readonly package: string;
-  /** Makes it tell its version; absent where it cannot on standard output: then the package's is asked. */
-  readonly version?: readonly string[];
-}
-
-const TOOLS: readonly Tool[] = [
-  { name: 'qemu-system-x86_64', package: 'qemu-system-x86', version: ['--version'] },
-  { name: 'qemu-img', package: 'qemu-utils', version: ['--version'] },
-  { name: 'skopeo', package: 'skopeo', version: ['--version'] },
-  { name: 'umoci', package: 'umoci', version: ['--version'] },
-  { name: 'mke2fs', package: 'e2fsprogs' },
-  { name: 'sfdisk', package: 'fdisk', version: ['--version'] },
-  { name: 'mkfs.vfat', package: 'dosfstools' },
-  { name: 'mcopy', package: 'mtools', version: ['--version'] },
-  { name: 'ip', package: 'iproute2', version: ['-Version'] },
-  { name: 'ss', package: 'iproute2', version: ['-Version'] },
-  { name: 'nft', package: 'nftables', version: ['--version'] },
-  { name: 'conntrack', package: 'conntrack', version: ['--version'] },
-  { name: 'dnsmasq', package: 'dnsmasq-base', version: ['--version'] },
-  { name: 'dhcp_release', package: 'dnsmasq-utils' },
-  { name: 'setpriv', package: 'util-linux', version: ['--version'] },
-  { name: 'cp', package: 'coreutils', version: ['--version'] },
-];
-
-/** The programs that the daemon runs. */
-export const tools: Check = {
-  name: 'tools',
-  examine: (host) => Promise.all(TOOLS.map((tool) => examineTool(host, tool))),
+const STATUS: Readonly<Record<ToolState['is'], Result['status']>> = {
+  works: 'ok',
+  slow: 'warn',
+  late: 'fail',
+  broken: 'fail',
+  missing: 'fail',
 };
 
-async function examineTool(host: CheckHost, tool: Tool): Promise<Result> {
-  const path = await whereIs(host, tool.name);
-  const fix = `sudo apt-get install ${tool.package} (Debian's name; other distributions have it under a similar one)`;
-  if (path === undefined) return { name: tool.name, status: 'fail', found: 'is not installed', fix };
+/** The programs that the daemon runs, each tried as it is used: by the daemon itself, where one runs. */
+export const tools: Check = {
+  name: 'tools',
+  async examine(host) {
+    const { root } = await whoAmI(host);
+    const results: Result[] = [];
+    // One after the other: beside each other they would take as long, and each seem slow.
+    for (const tool of TOOLS) results.push(await examineTool(host, tool, root));
+    return results;
+  },
+};
+
+async function examineTool(host: CheckHost, tool: Tool, root: boolean): Promise<Result> {
+  const told = host.daemon?.tools.find(({ name }) => name === tool.program);
+  if (told) {
+    const version = told.is === 'works' ? await versionOf(host, tool, told.path) : '';
+    return resultOf(tool, told, version, 'as the daemon finds it');
+  }
+  if (tool.rootOnly && !root) {
+    const path = (await findProgram(host.files, host.path, tool.program))?.path;
+    if (path !== undefined) {
+      const found = `${path}${await versionOf(host, tool, path)}; only root can try it`;
+      return { name: tool.program, status: 'ok', found, fix: '' };
+    }
+  }
+  const state = stateOf(tool, await tryTool(tool, host));
+  return resultOf(tool, state, await versionOf(host, tool, state.path), '');
+}
+
+function resultOf(tool: Tool, state: ToolState, version: string, by: string): Result {
+  const { is, path, found, remedy } = state;
+  const words = found === '' ? `${path}${version}` : found;
+  const status = tool.need === 'none' && STATUS[is] === 'fail' ? 'warn' : STATUS[is];
+  return { name: tool.program, status, found: by === '' ? words : `${words}, ${by}`, fix: remedy };
+}
+
+/** To be put behind its path: of the program, or of its package. */
+async function versionOf(host: CheckHost, tool: Tool, path: string): Promise<string> {
+  if (path === '') return '';
   if (tool.version === undefined) {
     // biome-ignore lint/suspicious/noTemplateCurlyInString: dpkg-query's own syntax
     const { ok, text } = await ask(host, ['dpkg-query', '--show', '--showformat', '${Version}', tool.package]);
-    return { name: tool.name, status: 'ok', found: ok && text !== '' ? `${path}, package ${text}` : path, fix: '' };
+    return ok && text !== '' ? `, package ${text}` : '';
   }
   const { ok, text } = await ask(host, [path, ...tool.version]);
-  if (!ok) return { name: tool.name, status: 'fail', found: `${path} does not run: ${text}`, fix };
   const version = /\d+(?:\.\d+)+[\w.+~-]*/.exec(text.split('\n')[0] ?? '')?.[0];
-  return { name: tool.name, status: 'ok', found: version === undefined ? path : `${path} ${version}`, fix: '' };
+  return ok && version !== undefined ? ` ${version}` : '';
 }

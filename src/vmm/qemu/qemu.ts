@@ -148,6 +148,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       return {
         name: 'qemu',
         version,
+        program: binary,
         accelerator: acceleration.accelerator,
         acceleratorReason: acceleration.reason,
         available: unavailableReason === '',

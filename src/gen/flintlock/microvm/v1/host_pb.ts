@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/host.proto.
  */
 export const file_flintlock_microvm_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSIjChFDb3Jkb25Ib3N0UmVxdWVzdBIOCgZyZWFzb24YASABKAkiQgoSQ29yZG9uSG9zdFJlc3BvbnNlEiwKBmNvcmRvbhgBIAEoCzIcLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbiIVChNVbmNvcmRvbkhvc3RSZXF1ZXN0IhYKFFVuY29yZG9uSG9zdFJlc3BvbnNlIkMKBkNvcmRvbhIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJIhMKEVNlcnZlckluZm9SZXF1ZXN0IvgDChJTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghpbnN0YW5jZRgCIAEoCRIxCglwcm92aWRlcnMYAyADKAsyHi5mbGludGxvY2subWljcm92bS52MS5Qcm92aWRlchIYChBkZWZhdWx0X3Byb3ZpZGVyGAQgASgJEjEKCGNhcGFjaXR5GAUgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEjEKCHByb21pc2VkGAYgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEi0KBHVzZWQYByABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFwoPbWFuYWdlZF9uZXR3b3JrGAggASgJEhMKC3ZvbHVtZV9jb3B5GAkgASgJEhMKC3JlY29uY2lsaW5nGAogASgIEhAKCG1pY3Jvdm1zGAsgASgFEhMKC2RlbW9fa2VybmVsGAwgASgJEi8KBmxpbWl0cxgUIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIUCgxtYXhfbWljcm92bXMYFSABKAUSLAoGY29yZG9uGBYgASgLMhwuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uIp8BCghQcm92aWRlchIMCgRuYW1lGAEgASgJEg8KB3ZlcnNpb24YAiABKAkSEwoLYWNjZWxlcmF0b3IYAyABKAkSGgoSYWNjZWxlcmF0b3JfcmVhc29uGAQgASgJEhEKCWF2YWlsYWJsZRgFIAEoCBIaChJ1bmF2YWlsYWJsZV9yZWFzb24YBiABKAkSFAoMY2FwYWJpbGl0aWVzGAcgAygJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi0gEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0iVwoJQXVkaXRJdGVtEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdW5jbGVhchgUIAEoCDKIAwoLSG9zdFNlcnZpY2USXwoKU2VydmVySW5mbxInLmZsaW50bG9jay5taWNyb3ZtLnYxLlNlcnZlckluZm9SZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1Jlc3BvbnNlEl8KCkNvcmRvbkhvc3QSJy5mbGludGxvY2subWljcm92bS52MS5Db3Jkb25Ib3N0UmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbkhvc3RSZXNwb25zZRJlCgxVbmNvcmRvbkhvc3QSKS5mbGludGxvY2subWljcm92bS52MS5VbmNvcmRvbkhvc3RSZXF1ZXN0GiouZmxpbnRsb2NrLm1pY3Jvdm0udjEuVW5jb3Jkb25Ib3N0UmVzcG9uc2USUAoFQXVkaXQSIi5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlcXVlc3QaIy5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSIjChFDb3Jkb25Ib3N0UmVxdWVzdBIOCgZyZWFzb24YASABKAkiQgoSQ29yZG9uSG9zdFJlc3BvbnNlEiwKBmNvcmRvbhgBIAEoCzIcLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbiIVChNVbmNvcmRvbkhvc3RSZXF1ZXN0IhYKFFVuY29yZG9uSG9zdFJlc3BvbnNlIkMKBkNvcmRvbhIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJIhMKEVNlcnZlckluZm9SZXF1ZXN0IqcEChJTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghpbnN0YW5jZRgCIAEoCRIxCglwcm92aWRlcnMYAyADKAsyHi5mbGludGxvY2subWljcm92bS52MS5Qcm92aWRlchIYChBkZWZhdWx0X3Byb3ZpZGVyGAQgASgJEjEKCGNhcGFjaXR5GAUgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEjEKCHByb21pc2VkGAYgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEi0KBHVzZWQYByABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFwoPbWFuYWdlZF9uZXR3b3JrGAggASgJEhMKC3ZvbHVtZV9jb3B5GAkgASgJEhMKC3JlY29uY2lsaW5nGAogASgIEhAKCG1pY3Jvdm1zGAsgASgFEhMKC2RlbW9fa2VybmVsGAwgASgJEi8KBmxpbWl0cxgUIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIUCgxtYXhfbWljcm92bXMYFSABKAUSLAoGY29yZG9uGBYgASgLMhwuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uEi0KBXRvb2xzGB4gAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuSG9zdFRvb2wiVAoISG9zdFRvb2wSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBWZvdW5kGAQgASgJEg4KBnJlbWVkeRgFIAEoCSKwAQoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhMKC2FjY2VsZXJhdG9yGAMgASgJEhoKEmFjY2VsZXJhdG9yX3JlYXNvbhgEIAEoCRIRCglhdmFpbGFibGUYBSABKAgSGgoSdW5hdmFpbGFibGVfcmVhc29uGAYgASgJEhQKDGNhcGFiaWxpdGllcxgHIAMoCRIPCgdwcm9ncmFtGAggASgJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi0gEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0iVwoJQXVkaXRJdGVtEgwKBGtpbmQYASABKAkSDAoEbmFtZRgCIAEoCRINCgVvd25lchgDIAEoCRIOCgZkZXRhaWwYBCABKAkSDwoHdW5jbGVhchgUIAEoCDKIAwoLSG9zdFNlcnZpY2USXwoKU2VydmVySW5mbxInLmZsaW50bG9jay5taWNyb3ZtLnYxLlNlcnZlckluZm9SZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1Jlc3BvbnNlEl8KCkNvcmRvbkhvc3QSJy5mbGludGxvY2subWljcm92bS52MS5Db3Jkb25Ib3N0UmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbkhvc3RSZXNwb25zZRJlCgxVbmNvcmRvbkhvc3QSKS5mbGludGxvY2subWljcm92bS52MS5VbmNvcmRvbkhvc3RSZXF1ZXN0GiouZmxpbnRsb2NrLm1pY3Jvdm0udjEuVW5jb3Jkb25Ib3N0UmVzcG9uc2USUAoFQXVkaXQSIi5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlcXVlc3QaIy5mbGludGxvY2subWljcm92bS52MS5BdWRpdFJlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * CordonHostRequest is the request of CordonHost.
@@ -242,6 +242,13 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
    * @generated from field: flintlock.microvm.v1.Cordon cordon = 22;
    */
   cordon?: Cordon | undefined;
+
+  /**
+   * The programs of the host that the daemon runs, each tried as it is used.
+   *
+   * @generated from field: repeated flintlock.microvm.v1.HostTool tools = 30;
+   */
+  tools: HostTool[];
 };
 
 /**
@@ -250,6 +257,56 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
  */
 export const ServerInfoResponseSchema: GenMessage<ServerInfoResponse> = /*@__PURE__*/
   messageDesc(file_flintlock_microvm_v1_host, 6);
+
+/**
+ * HostTool is one program of the host.
+ *
+ * @generated from message flintlock.microvm.v1.HostTool
+ */
+export type HostTool = Message<"flintlock.microvm.v1.HostTool"> & {
+  /**
+   * The program's name.
+   *
+   * @generated from field: string name = 1;
+   */
+  name: string;
+
+  /**
+   * Its file, empty where it is not installed.
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * "works", "slow", "late" (it did not end in its time), "broken" or
+   * "missing".
+   *
+   * @generated from field: string state = 3;
+   */
+  state: string;
+
+  /**
+   * What was found, empty where it works.
+   *
+   * @generated from field: string found = 4;
+   */
+  found: string;
+
+  /**
+   * What to do, empty where it works.
+   *
+   * @generated from field: string remedy = 5;
+   */
+  remedy: string;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.HostTool.
+ * Use `create(HostToolSchema)` to create a new message.
+ */
+export const HostToolSchema: GenMessage<HostTool> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 7);
 
 /**
  * Provider is one virtual machine monitor.
@@ -305,6 +362,13 @@ export type Provider = Message<"flintlock.microvm.v1.Provider"> & {
    * @generated from field: repeated string capabilities = 7;
    */
   capabilities: string[];
+
+  /**
+   * Its program, by name or path.
+   *
+   * @generated from field: string program = 8;
+   */
+  program: string;
 };
 
 /**
@@ -312,7 +376,7 @@ export type Provider = Message<"flintlock.microvm.v1.Provider"> & {
  * Use `create(ProviderSchema)` to create a new message.
  */
 export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 7);
+  messageDesc(file_flintlock_microvm_v1_host, 8);
 
 /**
  * Resources counts what a host has or gives.
@@ -347,7 +411,7 @@ export type Resources = Message<"flintlock.microvm.v1.Resources"> & {
  * Use `create(ResourcesSchema)` to create a new message.
  */
 export const ResourcesSchema: GenMessage<Resources> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 8);
+  messageDesc(file_flintlock_microvm_v1_host, 9);
 
 /**
  * AuditRequest is the request of Audit.
@@ -368,7 +432,7 @@ export type AuditRequest = Message<"flintlock.microvm.v1.AuditRequest"> & {
  * Use `create(AuditRequestSchema)` to create a new message.
  */
 export const AuditRequestSchema: GenMessage<AuditRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 9);
+  messageDesc(file_flintlock_microvm_v1_host, 10);
 
 /**
  * AuditResponse is what Audit found.
@@ -410,7 +474,7 @@ export type AuditResponse = Message<"flintlock.microvm.v1.AuditResponse"> & {
  * Use `create(AuditResponseSchema)` to create a new message.
  */
 export const AuditResponseSchema: GenMessage<AuditResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 10);
+  messageDesc(file_flintlock_microvm_v1_host, 11);
 
 /**
  * AuditItem is one thing on the host.
@@ -460,7 +524,7 @@ export type AuditItem = Message<"flintlock.microvm.v1.AuditItem"> & {
  * Use `create(AuditItemSchema)` to create a new message.
  */
 export const AuditItemSchema: GenMessage<AuditItem> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 11);
+  messageDesc(file_flintlock_microvm_v1_host, 12);
 
 /**
  * HostService tells about the daemon and its host.

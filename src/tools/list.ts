@@ -1,0 +1,29 @@
+import { coreutils } from './coreutils.ts';
+import { e2fsprogs } from './e2fsprogs.ts';
+import { conntrack, dhcpRelease, dnsmasq, ip, nft, ss } from './network.ts';
+import { qemuImg } from './qemu-img.ts';
+import { sfdisk } from './sfdisk.ts';
+import { skopeo } from './skopeo.ts';
+import type { Tool } from './tool.ts';
+import { umoci } from './umoci.ts';
+import { utilLinux } from './util-linux.ts';
+import { mcopy, mkfsVfat } from './vfat.ts';
+
+/** The programs that the daemon runs, in the order in which they are shown. A monitor's own is its provider's. */
+export const TOOLS: readonly Tool[] = [
+  qemuImg,
+  skopeo,
+  umoci,
+  e2fsprogs,
+  sfdisk,
+  mkfsVfat,
+  mcopy,
+  ip,
+  ss,
+  nft,
+  conntrack,
+  dnsmasq,
+  dhcpRelease,
+  utilLinux,
+  coreutils,
+];

@@ -1,0 +1,106 @@
+import { Fault } from '../domain/fault.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Files, Run } from '../ports/host.ts';
+import type { ToolNeed } from '../ports/tools.ts';
+import { findProgram } from './programs.ts';
+
+/** What a tool's trial may use. */
+export interface TrialHands {
+  readonly run: Run;
+  readonly files: Files;
+  /** Of the trial's own; gone after it. */
+  readonly directory: string;
+  /** For each program that it runs. */
+  readonly limits: { readonly signal: AbortSignal; readonly timeoutMs: number };
+}
+
+/** One program of the host, or several of one package. */
+export interface Tool {
+  /** The program that is looked for; it is also the tool's name. */
+  readonly program: string;
+  /** Debian's package. */
+  readonly package: string;
+  /** Which microVMs cannot be made without it. */
+  readonly need: ToolNeed;
+  /** Makes it tell its version on standard output; absent where it cannot. */
+  readonly version?: readonly string[];
+  /**
+   * Uses it as the daemon does, with the same flags, and looks at what came of it. It changes nothing outside its
+   * directory.
+   * @throws Fault with what is wrong
+   */
+  trial(hands: TrialHands): Promise<void>;
+  /** Whether only root can try it. */
+  readonly rootOnly?: true;
+}
+
+/** What came of a trial. */
+export type Verdict = Readonly<
+  { tool: string } & (
+    | { is: 'works'; path: string; tookMs: number }
+    /** Still at it when its time was up. */
+    | { is: 'late'; path: string; why: string }
+    | { is: 'broken'; path: string; why: string }
+    | { is: 'missing'; why: string }
+  )
+>;
+
+/** An idle host takes less than 0.2 s for any of them; one that is a hundred times slower is let live. */
+const TRIAL_MS = 60_000;
+/** What takes so long is told: it works, and the host is slow. */
+export const SLOW_MS = 10_000;
+
+export interface TryOptions {
+  readonly run: Run;
+  readonly files: Files;
+  readonly clock: Pick<Clock, 'elapsed'>;
+  /** Where programs are looked for, separated by colons. */
+  readonly path: string;
+  readonly signal: AbortSignal;
+}
+
+/** Tries one tool. @throws the signal's reason */
+export async function tryTool(tool: Tool, options: TryOptions): Promise<Verdict> {
+  const { run, files, clock, signal } = options;
+  const { program } = tool;
+  const found = await findProgram(files, options.path, program);
+  if (!found) return { tool: program, is: 'missing', why: `${program} is not installed` };
+  const { path } = found;
+  const limits = { signal, timeoutMs: TRIAL_MS };
+  const started = clock.elapsed();
+  try {
+    const directory = (await run(['mktemp', '--directory', '/tmp/flintlock-trial-XXXXXXXX'], limits)).trim();
+    try {
+      await tool.trial({ run, files, directory, limits });
+    } finally {
+      await files.remove(directory);
+    }
+    return { tool: program, is: 'works', path, tookMs: clock.elapsed() - started };
+  } catch (error) {
+    signal.throwIfAborted();
+    if (!(error instanceof Fault)) throw error;
+    if (error.kind !== 'timeout') return { tool: program, is: 'broken', path, why: error.message };
+    const why = `${path} did not end within ${TRIAL_MS / 1000} s: it hangs, or this host is far too slow`;
+    return { tool: program, is: 'late', path, why };
+  }
+}
+
+/** What to do about a verdict; empty where it works. */
+export function remedyOf(tool: Tool, verdict: Verdict): string {
+  switch (verdict.is) {
+    case 'works':
+      return '';
+    case 'late':
+      return "Look at the host's load (uptime, top); the program is tried again by itself";
+    case 'broken':
+    case 'missing':
+      return `sudo apt-get install ${tool.package} (Debian's name; other distributions have it under a similar one)`;
+    default:
+      return verdict satisfies never;
+  }
+}
+
+/** For a trial that finds something else than it should. */
+export function expected(what: string, isSo: boolean): void {
+  if (!isSo) throw new Fault('tool', what);
+}

@@ -1,0 +1,87 @@
+import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterEach, beforeEach, expect, test } from 'vitest';
+import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
+import { run } from '../host/run.ts';
+import type { Run } from '../ports/host.ts';
+import { TOOLS } from './list.ts';
+import { tryTool, type Verdict } from './tool.ts';
+
+let directory: string;
+beforeEach(() => {
+  directory = mkdtempSync(join(tmpdir(), 'fl-tools-'));
+});
+afterEach(() => rmSync(directory, { recursive: true, force: true }));
+
+/** The verdict on a tool, with programs of ours in the place of the host's. */
+async function verdictOn(
+  name: string,
+  stead: Readonly<Record<string, string>> = {},
+  timeoutMs?: number,
+): Promise<Verdict> {
+  for (const [program, body] of Object.entries(stead)) {
+    writeFileSync(join(directory, program), `#!/bin/sh\n${body}\n`);
+    chmodSync(join(directory, program), 0o755);
+  }
+  const path = `${directory}:${process.env.PATH}`;
+  const ours: Run = (argv, limits) =>
+    run(argv, { ...limits, ...(timeoutMs !== undefined && argv[0] in stead && { timeoutMs }), env: { PATH: path } });
+  const tool = TOOLS.find(({ program }) => program === name);
+  if (!tool) throw new Error(`no tool ${name}`);
+  return tryTool(tool, { run: ours, files, clock, path, signal: AbortSignal.timeout(120_000) });
+}
+
+const trials = (): readonly string[] => readdirSync('/tmp').filter((name) => name.startsWith('flintlock-trial-'));
+
+test.each(TOOLS.map(({ program }) => program))("this host's %s does what is needed", async (program) => {
+  expect(await verdictOn(program)).toMatchObject({ is: 'works', path: expect.stringContaining(program) });
+});
+
+// setpriv runs all the others; ss, dnsmasq, conntrack and dhcp_release are asked for nothing that could be looked at.
+const LOOKED_AT = TOOLS.filter(
+  ({ program }) => !['setpriv', 'ss', 'dnsmasq', 'dhcp_release', 'conntrack'].includes(program),
+);
+
+test.each(LOOKED_AT.map(({ program }) => program))(
+  'a %s that ends well and does nothing is not believed',
+  async (program) => {
+    expect(await verdictOn(program, { [program]: 'exit 0' })).toMatchObject({
+      is: 'broken',
+      why: expect.stringMatching(/\w/),
+    });
+  },
+);
+
+test.each([
+  [
+    'mke2fs',
+    'mke2fs',
+    'case "$*" in *" -d "*) echo "mke2fs: invalid option -- \'d\'" >&2; exit 1;; esac; exit 0',
+    /invalid option/,
+  ],
+  ['mke2fs', 'debugfs', 'exit 0', /debugfs did not set/],
+  ['cp', 'du', 'echo "du: unrecognized option: inodes" >&2; exit 1', /unrecognized option: inodes/],
+  ['dnsmasq', 'dnsmasq', 'echo "dnsmasq: bad command line options: dhcp-hostsdir" >&2; exit 1', /dhcp-hostsdir/],
+  ['nft', 'nft', '[ "$1" = -j ] && { echo "JSON support not compiled-in" >&2; exit 1; }', /not compiled-in/],
+  ['umoci', 'umoci', 'kill -SEGV $$', /ended by SIGSEGV/],
+  ['dhcp_release', 'dhcp_release', 'echo "cannot open shared object file" >&2; exit 127', /shared object/],
+])('%s: what %s says goes into the verdict', async (tool, program, body, words) => {
+  expect(await verdictOn(tool, { [program]: body })).toMatchObject({ is: 'broken', why: expect.stringMatching(words) });
+});
+
+test('one that hangs is late, which is not missing; nothing of a trial stays', async () => {
+  const before = trials();
+  const late = await verdictOn('skopeo', { skopeo: 'while :; do sleep 0.1; done' }, 200);
+  expect(late).toMatchObject({ is: 'late', why: expect.stringMatching(/skopeo did not end within .* far too slow$/) });
+  expect(trials().filter((name) => !before.includes(name))).toEqual([]);
+});
+
+test('one that is nowhere is missing', async () => {
+  const [tool] = TOOLS;
+  if (!tool) throw new Error('no tools');
+  const other = { ...tool, program: 'flintlock-no-such-program' };
+  const options = { run, files, clock, path: '/usr/bin', signal: AbortSignal.timeout(60_000) };
+  expect(await tryTool(other, options)).toMatchObject({ is: 'missing' });
+});
