@@ -19,6 +19,7 @@ import {
   imagesDirectory,
   lockPath,
   type Names,
+  tableName,
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
@@ -31,6 +32,7 @@ import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
 import { keepMtus } from '../engine/keep-mtus.ts';
+import { NetworkHealth } from '../engine/network-health.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
@@ -42,6 +44,7 @@ import { StepRunner } from '../engine/step-runner.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
+import { follow } from '../host/follow.ts';
 import { createProcesses } from '../host/processes.ts';
 import { run } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
@@ -50,10 +53,12 @@ import { createSeeds } from '../metadata/seeds.ts';
 import { createMetadataServer } from '../metadata/server.ts';
 import { createTokens } from '../metadata/tokens.ts';
 import { createNetwork } from '../network/network.ts';
+import { KernelNews } from '../network/news.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { FirewallElements, Surroundings } from '../ports/network.ts';
+import type { Wholeness } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { cordonOf } from '../service/cordon.ts';
@@ -87,7 +92,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: HostStepPorts & Surroundings & FirewallElements;
+  readonly network: HostStepPorts & Surroundings & FirewallElements & Wholeness;
   readonly faults: FaultPoints;
   close(): void;
 }
@@ -105,7 +110,7 @@ export async function open(config: Config, log: Log, faults: FaultPoints): Promi
     const database = new Database(databasePath(names));
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database);
-    const network = createNetwork({ run, files, processes: createProcesses(), clock, log });
+    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log });
     const close = (): void => {
       database.close();
       lock.release();
@@ -232,9 +237,12 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const maximumRetry = config['maximum-retry'];
   const reports = new GuestReports({ store, files, clock, log, consolePath });
   const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter: metrics });
-  const managed = cidr && new HostNetwork({ cidr, names, ledger, network, store, clock, log, faults });
+  const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
+  const health = new NetworkHealth({ store, clock });
+  const watched = { names, ledger, network, news, health, clock, log, faults };
+  const managed = cidr && new HostNetwork({ ...watched, cidr, store });
   const bridge = config['bridge-name'];
-  const bridges = new Bridges({ names, ledger, network, clock, log, faults });
+  const bridges = new Bridges(watched);
   const attached = bridge === '' ? undefined : bridges.at(bridge);
   const metadata = createMetadataServer({
     seed: createSeeds((uid) => {
@@ -248,10 +256,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const cidata = createCidataDisks({ run, files });
   const parentName = config['parent-iface'];
   await requireParent(parentName, network);
-  const parent =
-    parentName === ''
-      ? undefined
-      : new ParentDevice({ parent: parentName, names, ledger, store, network, clock, log, faults });
+  const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
@@ -383,6 +388,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     },
     async recover() {
       purge();
+      news.start();
+      managed?.start();
       bridges.start(managed?.bridge);
       parent?.start();
       await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
@@ -399,6 +406,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       cancelPurge();
       stopConsoles();
       stopMtus();
+      news.release();
       managed?.release();
       bridges.release();
       parent?.release();

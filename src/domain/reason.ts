@@ -20,6 +20,7 @@ export const REASONS = [
   'KernelNotFound',
   'VolumeTooSmall',
   'NetworkFailed',
+  'NetworkBlocked',
   'StorageFull',
   'Admission',
   'HostCordoned',

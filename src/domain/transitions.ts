@@ -200,20 +200,20 @@ export function addressed(vm: MicroVm, nic: string, addresses: readonly string[]
   return { ...vm, addresses: { ...vm.addresses, [nic]: addresses } };
 }
 
-/** A guest that runs has lost an interface, which nobody can give back to it. */
-export function nicLost(vm: MicroVm, message: string, now: Millis): MicroVm | undefined {
+/** Something is wrong with the network of a guest that runs. */
+export function networkTroubled(vm: MicroVm, reason: Reason, message: string, now: Millis): MicroVm | undefined {
   if (vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;
-  if (vm.conditions.some((c) => c.type === 'NetworkReady' && c.status === 'False')) return undefined;
-  return {
-    ...vm,
-    conditions: withCondition(vm.conditions, condition('NetworkReady', false, 'NetworkFailed', message, now)),
-  };
+  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
+  if (ready?.status === 'False' && ready.reason === reason && ready.message === message) return undefined;
+  const told = condition('NetworkReady', false, reason, message, now);
+  return { ...vm, conditions: withCondition(vm.conditions, told) };
 }
 
-/** An interface that was lost is there again: the guest was started anew with it. */
-export function nicsFound(vm: MicroVm, now: Millis): MicroVm | undefined {
+/** What was wrong with its network is right again, or the guest was started anew without it. */
+export function networkWell(vm: MicroVm, now: Millis): MicroVm | undefined {
   const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
-  if (ready?.status !== 'False' || ready.reason !== 'NetworkFailed') return undefined;
+  if (ready?.status !== 'False' || (ready.reason !== 'NetworkFailed' && ready.reason !== 'NetworkBlocked'))
+    return undefined;
   return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
 }
 

@@ -6,17 +6,25 @@ import { NO_FAULTS } from '../ports/fault-points.ts';
 import type { HostInterface } from '../ports/network.ts';
 import { AttachedBridge } from './attached-bridge.ts';
 import { Bridges } from './bridges.ts';
+import { NetworkHealth } from './network-health.ts';
 
 const never = new AbortController().signal;
+
+/** What both need beside the network. */
+const looking = ({ names, clock, log, life: { ledger, store } }: FakeHost) => ({
+  ...{ names, ledger, clock, log, faults: NO_FAULTS },
+  news: { onNews: () => () => undefined, isTold: () => false },
+  health: new NetworkHealth({ store, clock }),
+});
 
 /** A bridge of others, with one tap of ours that the ledger names. */
 async function setUp() {
   const host = new FakeHost();
-  const { world, clock, log, names } = host;
+  const { world } = host;
   const { ledger } = host.life;
   let missing: string | undefined;
   const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => missing };
-  const attached = new AttachedBridge({ bridge: 'br0', names, ledger, network, clock, log, faults: NO_FAULTS });
+  const attached = new AttachedBridge({ ...looking(host), network, bridge: 'br0' });
   const put = (device: string, kind: string, master: string): void => {
     const made: HostInterface = { device, index: 9, mac: '', alias: '', kind, master };
     world.interfaces.set(device, made);
@@ -80,13 +88,13 @@ test('guards that were swept away are made again', async () => {
 
 test('bridges that single interfaces asked for are looked after by the next daemon too, the managed one is not', async () => {
   const { host, put, tap } = await setUp();
-  const { world, clock, log, names } = host;
+  const { world, clock } = host;
   const { ledger } = host.life;
   ledger.made(ledger.intend('vm', 'tap', 'eth1', { ...tap, device: 'flabcdxxxxxx1', bridge: 'flabcdbr' }), null);
   world.interfaces.delete(tap.device); // the fake's addTap leaves what is there
   put(tap.device, 'tun', '');
   const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => undefined };
-  const bridges = new Bridges({ names, ledger, network, clock, log, faults: NO_FAULTS });
+  const bridges = new Bridges({ ...looking(host), network });
   bridges.start('flabcdbr');
   expect(bridges.at('br0')).toBe(bridges.at('br0'));
   expect(clock.waiting).toBe(1);

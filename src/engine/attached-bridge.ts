@@ -1,6 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { HOST_OWNER } from '../domain/ledger.ts';
+import type { LedgerEntry, LedgerKind } from '../domain/ledger.ts';
+import type { Uid } from '../domain/microvm.ts';
 import { interfacePrefix, type Names, tableName } from '../domain/names.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
@@ -8,22 +9,28 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
 import type { Surroundings, TapIntent } from '../ports/network.ts';
+import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
 import type { HostStepPorts } from '../steps/host-network.ts';
 import { makeHostStep } from './host-step.ts';
+import { Lookout } from './lookout.ts';
+import { Mender } from './mender.ts';
+import type { NetworkHealth, Trouble } from './network-health.ts';
 import { restorePorts } from './restore-ports.ts';
 
 export interface AttachedBridgeDeps {
   readonly bridge: string;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: HostStepPorts & Pick<Surroundings, 'bridgeMissing'>;
+  readonly network: HostStepPorts & Wholeness & Pick<Surroundings, 'bridgeMissing'>;
+  readonly news: NetworkNews;
+  readonly health: NetworkHealth;
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
 }
 
-/** Taps hang on the bridge again within this time after it came back. */
-const LOOK_MS = 2_000;
+/** Taps hang on the bridge again within this time after it came back, where the kernel does not tell of it. */
+const LOOK_MS = { told: 5_000, untold: 2_000 };
 const LOOK_LIMIT_MS = 30_000;
 
 /**
@@ -34,34 +41,46 @@ export class AttachedBridge implements GuestNetwork {
   readonly bridge: string;
   readonly #deps: AttachedBridgeDeps;
   readonly #stop = new AbortController();
+  readonly #lookout: Lookout;
+  readonly #mender: Mender;
   #isMissing = false;
-  #cancelLook: (() => void) | undefined;
+  #cancelNews: (() => void) | undefined;
 
   constructor(deps: AttachedBridgeDeps) {
     this.#deps = deps;
     this.bridge = deps.bridge;
+    const { clock, log, news } = deps;
+    this.#mender = new Mender({ what: 'what taps have', where: { bridge: this.bridge }, clock, log });
+    this.#lookout = new Lookout({ clock, everyMs: LOOK_MS, look: () => this.#look(), isTold: () => news.isTold() });
   }
 
   /** Begins to look after the taps. */
   start(): void {
-    this.#cancelLook ??= this.#deps.clock.after(LOOK_MS, () => void this.#look());
+    this.#cancelNews ??= this.#deps.news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
+    this.#lookout.start();
   }
 
   release(): void {
     this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#cancelLook?.();
+    this.#cancelNews?.();
+    this.#lookout.release();
   }
 
   async ensure(signal: AbortSignal): Promise<void> {
-    const { network, names } = this.#deps;
+    const { network } = this.#deps;
     const wrong = await network.bridgeMissing(this.bridge, signal);
     if (wrong !== undefined) throw new Fault('tool', wrong, { reason: 'NetworkFailed' });
+    await this.#guards(signal);
+  }
+
+  async #guards(signal: AbortSignal): Promise<void> {
+    const { names } = this.#deps;
     const guards = { table: tableName(names), prefix: interfacePrefix(names) };
     await makeHostStep(this.#deps, 'guards', guards, AbortSignal.any([this.#stop.signal, signal]));
   }
 
   async #look(): Promise<void> {
-    const { ledger, network, names, log } = this.#deps;
+    const { network, log } = this.#deps;
     using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
     const signal = time.signal;
     try {
@@ -71,20 +90,61 @@ export class AttachedBridge implements GuestNetwork {
         if (isThere) log.info('the bridge is back', { bridge: this.bridge });
         else log.warn('the bridge is gone: guests reach nothing until it is back', { bridge: this.bridge });
       this.#isMissing = !isThere;
-      const isUnplugged = ledger.ofKind('tap').some(({ made, intent }) => {
-        const tap = intent as unknown as TapIntent;
-        return made && tap.bridge === this.bridge && interfaces.some((i) => i.device === tap.device && i.master === '');
-      });
-      const guards = ledger.find(HOST_OWNER, 'guards', '');
-      const isUnguarded = guards?.made && !(await network.tables(signal)).includes(`bridge ${tableName(names)}`);
-      if ((isThere && isUnplugged) || isUnguarded) {
-        await this.ensure(signal);
-        await restorePorts(this.#deps, signal);
-        log.info('the taps are plugged and guarded again', { bridge: this.bridge });
-      }
+      const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
+      const left = await this.#mender.look(find, () => this.#remake(isThere, signal), signal);
+      this.#tell(isThere, left);
     } catch (error) {
       if (!this.#stop.signal.aborted) log.error('the taps could not be looked after', { error: String(error) });
     }
-    if (!this.#stop.signal.aborted) this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => void this.#look());
+  }
+
+  #taps(): readonly LedgerEntry[] {
+    return this.#deps.ledger.ofKind('tap').filter((entry) => entry.made && tapOf(entry).bridge === this.bridge);
+  }
+
+  async #flaws(signal: AbortSignal): Promise<readonly Flaw[]> {
+    const { network, ledger } = this.#deps;
+    const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
+    const devices = new Set(this.#taps().map((entry) => tapOf(entry).device));
+    const isAsked = (entry: LedgerEntry): boolean => {
+      switch (entry.kind) {
+        case 'guards':
+          return true;
+        case 'tap':
+          return tapOf(entry).bridge === this.bridge;
+        case 'guard':
+          return devices.has(tapOf(entry).device);
+        default:
+          return false;
+      }
+    };
+    return network.flaws({ entries, isAsked }, signal);
+  }
+
+  /** What guards the taps does not need the bridge. */
+  async #remake(isThere: boolean, signal: AbortSignal): Promise<void> {
+    const { network, names } = this.#deps;
+    if (isThere) await this.ensure(signal);
+    else await this.#guards(signal);
+    await network.remember([`bridge ${tableName(names)}`], signal);
+    await restorePorts(this.#deps, signal, (bridge) => bridge === this.bridge);
+  }
+
+  #tell(isThere: boolean, left: readonly Flaw[]): void {
+    const { health } = this.#deps;
+    const uids = new Set(this.#taps().map(({ owner }) => owner as Uid));
+    const troubles = new Map<Uid, Trouble>();
+    for (const uid of uids) {
+      const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
+      const message = isThere
+        ? `Not as it was made: ${words.join('; ')}`
+        : `The bridge ${this.bridge} is gone: make it again, and the tap is plugged into it`;
+      if (!isThere || words.length > 0) troubles.set(uid, { reason: 'NetworkFailed', message });
+    }
+    health.tell(`bridge ${this.bridge}`, uids, troubles);
   }
 }
+
+const tapOf = ({ intent }: LedgerEntry): TapIntent => intent as unknown as TapIntent;
+/** Whose elements may be in the table of guards, and who has a tap. */
+const LOOKED_AT: readonly LedgerKind[] = ['guards', 'guard', 'tap'];

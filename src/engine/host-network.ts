@@ -1,7 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
-import { HOST_OWNER } from '../domain/ledger.ts';
+import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import {
   aliasPrefix,
@@ -19,26 +19,39 @@ import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { DhcpIntent, LeaseIntent, Surroundings } from '../ports/network.ts';
+import type { DhcpIntent, LeaseIntent, Surroundings, TapIntent } from '../ports/network.ts';
+import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostStepIntents, HostStepKind, HostStepPorts } from '../steps/host-network.ts';
 import { makeHostStep } from './host-step.ts';
+import { Lookout } from './lookout.ts';
+import { Mender } from './mender.ts';
+import type { NetworkHealth, Trouble } from './network-health.ts';
 import { restorePorts } from './restore-ports.ts';
 
 export interface HostNetworkDeps {
   readonly cidr: Cidr;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly network: HostStepPorts & Pick<Surroundings, 'overlaps' | 'forwardingBlocked'>;
+  readonly network: HostStepPorts & Wholeness & Pick<Surroundings, 'overlaps' | 'forwardingBlocked'>;
+  readonly news: NetworkNews;
+  readonly health: NetworkHealth;
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
 }
 
-/** A DHCP server that died, or a bridge that vanished, is brought back within this time. */
-const LOOK_MS = 2_000;
+/** A DHCP server that died is brought back within this time, and all that the kernel does not tell of. */
+const LOOK_MS = { told: 5_000, untold: 2_000 };
 const LOOK_LIMIT_MS = 20_000;
+const FORWARDING = 'setting net/ipv4/ip_forward';
+/** What is compared with the host, and what of it others look after: see `parent-device.ts`. */
+const OTHERS: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];
+const LOOKED_AT: readonly LedgerKind[] = [
+  ...(['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path'] as const),
+  ...(['lease', 'guard', 'tap', 'publish', 'metadata', 'macvtap-metadata'] as const),
+];
 /** Some 20 ms for each microVM, of which a host may have hundreds. */
 const RESTORE_LIMIT_MS = 120_000;
 
@@ -52,7 +65,9 @@ export class HostNetwork implements ManagedNetwork {
   #ready: Promise<void> | undefined;
   /** False while guests may lack guards, taps or ports that were swept away. */
   #isRestored = true;
-  #cancelLook: (() => void) | undefined;
+  readonly #lookout: Lookout;
+  readonly #mender: Mender;
+  #cancelNews: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
 
   constructor(deps: HostNetworkDeps) {
@@ -60,6 +75,18 @@ export class HostNetwork implements ManagedNetwork {
     this.cidr = formatCidr(deps.cidr);
     this.bridge = bridgeName(deps.names);
     this.dhcpDirectory = networkDirectory(deps.names);
+    const { clock, log, news } = deps;
+    this.#mender = new Mender({ what: 'the network', where: { bridge: this.bridge }, clock, log });
+    this.#lookout = new Lookout({
+      ...{ clock, everyMs: LOOK_MS },
+      look: () => this.#look(),
+      isTold: () => news.isTold(),
+    });
+  }
+
+  /** Looks after what an earlier daemon made, whatever fails first. */
+  start(): void {
+    if (this.isMade()) this.#lookAfter();
   }
 
   /** Many callers at once wait for one attempt; one that gives up leaves it to the others. */
@@ -80,26 +107,49 @@ export class HostNetwork implements ManagedNetwork {
   /** Lets go: what is made stays and works on. */
   release(): void {
     this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#cancelLook?.();
+    this.#lookout.release();
+    this.#cancelNews?.();
     this.#cancelWatch?.();
   }
 
+  #lookAfter(): void {
+    if (this.#stop.signal.aborted) return;
+    const { news } = this.#deps;
+    this.#cancelNews ??= news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
+    this.#lookout.start();
+  }
+
   async #make(): Promise<void> {
-    if (!this.isMade() || !(await this.#isWhole())) this.#isRestored = false; // swept away while no daemon ran
-    await this.#makeAll();
+    if (!this.isMade() || (await this.#flaws()).length > 0) this.#isRestored = false; // swept away while no daemon ran
+    try {
+      await this.#makeAll();
+    } finally {
+      if (this.isMade()) this.#lookAfter(); // what is made in part is looked after, too
+    }
     await this.#restore().catch((error: unknown) => this.#sayUnmended(error)); // the next look tries again
     this.#stop.signal.throwIfAborted();
-    this.#cancelWatch ??= this.#deps.network.onTaken(this.#dhcp(), () => void this.#readLeases());
+    this.#watchLeases();
     await this.#readLeases();
-    this.#lookLater();
     void this.#sayBlocked();
+  }
+
+  /** They are read at each look, too: without this they are told some seconds later. */
+  #watchLeases(): void {
+    const { network, log } = this.#deps;
+    try {
+      this.#cancelWatch ??= network.onTaken(this.#dhcp(), () => void this.#readLeases());
+    } catch (error) {
+      log.warn('the DHCP server’s file is not watched, but looked at from time to time', { error: String(error) });
+    }
   }
 
   async #makeAll(): Promise<void> {
     const { ledger, network } = this.#deps;
     const before = ledger.find(HOST_OWNER, 'forwarding', '');
     if (!ledger.find(HOST_OWNER, 'bridge', '')?.made) await this.#refuseOverlap();
-    await this.#step('forwarding', before ? undefined : { was: await network.forwarding() });
+    // What the operator wants otherwise, and has said often enough, is not made again with the rest.
+    if (!this.#mender.respects(FORWARDING))
+      await this.#step('forwarding', before ? undefined : { was: await network.forwarding() });
     await this.#step('bridge', {
       bridge: this.bridge,
       alias: `${aliasPrefix(this.#deps.names)}bridge`,
@@ -116,6 +166,16 @@ export class HostNetwork implements ManagedNetwork {
       routes: routingTable(this.#deps.names),
     });
     await this.#step('dhcp', this.#dhcp());
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    await network.remember(this.#tables(), time.signal);
+  }
+
+  #tables(): readonly string[] {
+    const { names } = this.#deps;
+    return [
+      ...['inet', 'bridge', 'ip'].map((family) => `${family} ${tableName(names)}`),
+      ...['inet', 'bridge'].map((family) => `${family} ${metadataTableName(names)}`),
+    ];
   }
 
   /** Another daemon may have made its network since this one started. */
@@ -154,50 +214,60 @@ export class HostNetwork implements ManagedNetwork {
     };
   }
 
-  #lookLater(): void {
-    if (this.#stop.signal.aborted) return;
-    this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => void this.#look());
-  }
-
   async #look(): Promise<void> {
-    const { log } = this.#deps;
     try {
-      const isWhole = await this.#isWhole();
-      if (!isWhole || !this.#isRestored) {
-        log.warn('the network is not whole and is mended', { bridge: this.bridge });
+      await this.#ready; // while it is being made there is nothing to mend
+      const remake = async (): Promise<void> => {
         this.#isRestored = false;
         await this.#makeAll();
         await this.#restore();
-        log.info('the network is mended', { bridge: this.bridge });
-      }
+      };
+      using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
+      const left = await this.#mender.look(() => this.#flaws(), remake, time.signal);
+      await this.#restore();
+      this.#tell(left);
     } catch (error) {
       this.#sayUnmended(error);
     }
     // A change that nobody told of is seen all the same.
     if (!this.#stop.signal.aborted) await this.#readLeases();
-    this.#lookLater();
   }
 
   #sayUnmended(error: unknown): void {
-    if (!this.#stop.signal.aborted) this.#deps.log.error('the network could not be mended', { error: String(error) });
+    if (this.#stop.signal.aborted) return;
+    this.#deps.log.error('the network could not be mended', { error: String(error) });
+    this.#tell([{ thing: 'all', what: error instanceof Fault ? error.message : String(error) }]);
   }
 
-  /** Bridge, tables, routing rule and DHCP server: each may be swept away by another program of the host. */
-  async #isWhole(): Promise<boolean> {
-    const { network, names } = this.#deps;
-    if (!(await network.dhcpRuns(this.#dhcp()))) return false;
+  /** What is not as it was made goes into the records of those whom it concerns. */
+  #tell(left: readonly Flaw[]): void {
+    const { ledger, health, log } = this.#deps;
+    const uids = new Set<Uid>();
+    for (const { owner, made, intent } of ledger.ofKind('tap'))
+      if (made && (intent as unknown as TapIntent).bridge === this.bridge) uids.add(owner as Uid);
+    const troubles = new Map<Uid, Trouble>();
+    for (const uid of uids) {
+      const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
+      if (words.length > 0)
+        troubles.set(uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
+    }
+    try {
+      health.tell('network', uids, troubles);
+    } catch (error) {
+      log.error('what is wrong with the network could not be recorded', { error: String(error) });
+    }
+  }
+
+  /** Each of bridge, taps, tables, routing rule, settings and DHCP server may be changed by another program of the host. */
+  async #flaws(): Promise<readonly Flaw[]> {
+    const { network, ledger } = this.#deps;
+    const runs = await network.dhcpRuns(this.#dhcp());
+    const dead: Flaw = { thing: 'dhcp', what: 'the DHCP server does not run, or serves another bridge' };
     using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
-    const limit = time.signal;
-    const tables = await network.tables(limit);
-    const rules = await network.rules(limit);
-    const wanted = [
-      ...['inet', 'bridge', 'ip'].map((family) => `${family} ${tableName(names)}`),
-      ...['inet', 'bridge'].map((family) => `${family} ${metadataTableName(names)}`),
-    ];
-    return (
-      wanted.every((table) => tables.includes(table)) &&
-      rules.some(({ routes }) => routes === String(routingTable(names)))
-    );
+    const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
+    const isAsked = ({ kind, intent }: LedgerEntry): boolean =>
+      !OTHERS.includes(kind) && (kind !== 'tap' || (intent as unknown as TapIntent).bridge === this.bridge);
+    return [...(runs ? [] : [dead]), ...(await network.flaws({ entries, isAsked }, time.signal))];
   }
 
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */

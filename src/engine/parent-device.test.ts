@@ -3,6 +3,7 @@ import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
+import { NetworkHealth } from './network-health.ts';
 import { ParentDevice } from './parent-device.ts';
 
 const never = new AbortController().signal;
@@ -17,8 +18,10 @@ async function setUp() {
   await host.until(uid, 'CREATED');
   const { ledger, store } = host.life;
   const network = fakeNetwork(world, host.life);
+  const health = new NetworkHealth({ store, clock });
+  const news = { onNews: () => () => undefined, isTold: () => false };
   const parentAt = (parent: string) =>
-    new ParentDevice({ parent, names, ledger, store, network, clock, log, faults: NO_FAULTS });
+    new ParentDevice({ parent, names, ledger, network, news, health, clock, log, faults: NO_FAULTS });
   const device = `flabcd${uid.slice(-6).toLowerCase()}0`;
   return { host, uid, device, parent: parentAt('par0'), parentAt };
 }

@@ -1,6 +1,6 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { HOST_OWNER, type LedgerEntry } from '../domain/ledger.ts';
+import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import {
   aliasPrefix,
@@ -10,31 +10,34 @@ import {
   macvtapTableName,
   type Names,
 } from '../domain/names.ts';
-import { nicLost, nicsFound } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ParentNetwork } from '../ports/managed-network.ts';
 import type { HostInterface, MacvtapIntent, MacvtapPathIntent, Surroundings } from '../ports/network.ts';
-import type { Store } from '../ports/store.ts';
+import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
 import type { HostStepPorts } from '../steps/host-network.ts';
 import { makeHostStep, unmakeHostStep } from './host-step.ts';
+import { Lookout } from './lookout.ts';
+import { Mender } from './mender.ts';
+import type { NetworkHealth, Trouble } from './network-health.ts';
 import { restoreMacvtaps } from './restore-ports.ts';
 
 export interface ParentDeviceDeps {
   readonly parent: string;
   readonly names: Names;
   readonly ledger: Ledger;
-  readonly store: Store;
-  readonly network: HostStepPorts & Pick<Surroundings, 'parentUnfit'>;
+  readonly network: HostStepPorts & Wholeness & Pick<Surroundings, 'parentUnfit'>;
+  readonly news: NetworkNews;
+  readonly health: NetworkHealth;
   readonly faults: FaultPoints;
   readonly clock: Clock;
   readonly log: Log;
 }
 
-/** A parent that vanished, and guards that were swept away, are seen within this time. */
-const LOOK_MS = 2_000;
+/** A parent that vanished, and guards that were swept away, are seen within this time where the kernel does not tell. */
+const LOOK_MS = { told: 5_000, untold: 2_000 };
 const LOOK_LIMIT_MS = 30_000;
 
 /**
@@ -46,22 +49,29 @@ export class ParentDevice implements ParentNetwork {
   readonly parent: string;
   readonly #deps: ParentDeviceDeps;
   readonly #stop = new AbortController();
+  readonly #lookout: Lookout;
+  readonly #mender: Mender;
   #isMissing = false;
-  #cancelLook: (() => void) | undefined;
+  #cancelNews: (() => void) | undefined;
 
   constructor(deps: ParentDeviceDeps) {
     this.#deps = deps;
     this.parent = deps.parent;
+    const { clock, log, news } = deps;
+    this.#mender = new Mender({ what: 'what macvtaps have', where: { parent: this.parent }, clock, log });
+    this.#lookout = new Lookout({ clock, everyMs: LOOK_MS, look: () => this.#look(), isTold: () => news.isTold() });
   }
 
   /** Begins to look after the macvtaps. */
   start(): void {
-    this.#cancelLook ??= this.#deps.clock.after(LOOK_MS, () => void this.#look());
+    this.#cancelNews ??= this.#deps.news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
+    this.#lookout.start();
   }
 
   release(): void {
     this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#cancelLook?.();
+    this.#cancelNews?.();
+    this.#lookout.release();
   }
 
   async ensure(signal: AbortSignal): Promise<void> {
@@ -120,57 +130,58 @@ export class ParentDevice implements ParentNetwork {
         if (isThere) log.info('the parent is back', { parent: this.parent });
         else log.warn('the parent is gone, and with it the interfaces of guests on it', { parent: this.parent });
       this.#isMissing = !isThere;
-      this.#tellOfLost(interfaces);
-      if (
-        isThere &&
-        ledger.find(HOST_OWNER, 'macvtap-guards', '')?.made &&
-        !(await this.#isWhole(interfaces, signal))
-      ) {
-        await this.ensure(signal);
-        if (this.#path()) await this.ensureService(signal);
-        await restoreMacvtaps(this.#deps, this.#present(interfaces), signal);
-        log.info('the macvtaps are guarded and served again', { parent: this.parent });
-      }
+      const isMade = isThere && ledger.find(HOST_OWNER, 'macvtap-guards', '')?.made;
+      const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
+      const remake = () => this.#remake(this.#present(interfaces), signal);
+      this.#tell(interfaces, isMade ? await this.#mender.look(find, remake, signal) : []);
     } catch (error) {
       if (!this.#stop.signal.aborted) log.error('the macvtaps could not be looked after', { error: String(error) });
     }
-    if (!this.#stop.signal.aborted) this.#cancelLook = this.#deps.clock.after(LOOK_MS, () => void this.#look());
   }
 
   #present(interfaces: readonly HostInterface[]): ReadonlySet<string> {
     return new Set(interfaces.map(({ device }) => device));
   }
 
+  #flaws(signal: AbortSignal): Promise<readonly Flaw[]> {
+    const { network, ledger } = this.#deps;
+    const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
+    return network.flaws({ entries, isAsked: () => true }, signal);
+  }
+
+  async #remake(present: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
+    const { network, names } = this.#deps;
+    await this.ensure(signal);
+    if (this.#path()) await this.ensureService(signal);
+    await restoreMacvtaps(this.#deps, present, signal);
+    await network.remember(
+      ['netdev', 'inet'].map((family) => `${family} ${macvtapTableName(names)}`),
+      signal,
+    );
+  }
+
   /** Nobody can give a guest that runs another interface in its place; one that is started again has it anew. */
-  #tellOfLost(interfaces: readonly HostInterface[]): void {
-    const { ledger, store, clock } = this.#deps;
+  #tell(interfaces: readonly HostInterface[], left: readonly Flaw[]): void {
+    const { ledger, health } = this.#deps;
     const present = this.#present(interfaces);
     const entries = ledger.ofKind('macvtap').filter(({ made }) => made);
-    const lost = entries.filter((entry) => !present.has(macvtapOf(entry).device));
-    const owners = new Set(lost.map(({ owner }) => owner));
-    for (const { owner } of entries)
-      if (!owners.has(owner)) store.update(owner as Uid, (vm) => nicsFound(vm, clock.now()));
-    for (const entry of lost) {
+    const troubles = new Map<Uid, Trouble>();
+    for (const { owner } of entries) {
+      const words = left.flatMap((flaw) => (flaw.owner === undefined || flaw.owner === owner ? [flaw.what] : []));
+      if (words.length > 0)
+        troubles.set(owner as Uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
+    }
+    for (const entry of entries.filter((one) => !present.has(macvtapOf(one).device))) {
       const { parent } = macvtapOf(entry);
       const what = present.has(parent) ? `it was removed from parent ${parent}` : `its parent ${parent} is gone`;
       const message = `Interface "${entry.key}" is lost, ${what}: stop and start the microVM when it is back`;
-      store.update(entry.owner as Uid, (vm) => nicLost(vm, message, clock.now()));
+      troubles.set(entry.owner as Uid, { reason: 'NetworkFailed', message });
     }
-  }
-
-  async #isWhole(interfaces: readonly HostInterface[], signal: AbortSignal): Promise<boolean> {
-    const { network, names } = this.#deps;
-    const tables = await network.tables(signal);
-    if (!tables.includes(`netdev ${macvtapTableName(names)}`)) return false;
-    if (!this.#path()?.made) return true;
-    const rules = await network.rules(signal);
-    return (
-      tables.includes(`inet ${macvtapTableName(names)}`) &&
-      interfaces.some(({ device }) => device === macvtapServiceName(names)) &&
-      rules.some(({ routes }) => routes === String(macvtapRoutingTable(names)))
-    );
+    health.tell('parent', new Set(entries.map(({ owner }) => owner as Uid)), troubles);
   }
 }
 
+/** What is compared with the host. */
+const LOOKED_AT: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];
 const intentOf = (entry: LedgerEntry): MacvtapPathIntent => entry.intent as unknown as MacvtapPathIntent;
 const macvtapOf = (entry: LedgerEntry): MacvtapIntent => entry.intent as unknown as MacvtapIntent;

@@ -2,6 +2,7 @@ import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type {
   GuardIntent,
+  LeaseIntent,
   MacvtapIntent,
   MacvtapPortIntent,
   Macvtaps,
@@ -14,7 +15,7 @@ import type {
   TapIntent,
 } from '../ports/network.ts';
 
-type Ports = Pick<Network, 'addTap' | 'removeTap'> &
+type Ports = Pick<Network, 'addTap' | 'removeTap' | 'addLease' | 'removeLease'> &
   Pick<PortGuards, 'addGuard' | 'removeGuard'> &
   Partial<Publisher> &
   Partial<MetadataPaths>;
@@ -24,15 +25,19 @@ type Ports = Pick<Network, 'addTap' | 'removeTap'> &
  * were swept away: guards before taps, so that nothing passes unguarded. What
  * fails of one microVM keeps none of the others.
  *
+ * @param isWanted - which bridges' taps
  * @throws the first failure, when all others are made; the signal's reason
  */
 export async function restorePorts(
   { ledger, network }: { readonly ledger: Ledger; readonly network: Ports },
   signal: AbortSignal,
+  isWanted: (bridge: string) => boolean = () => true,
 ): Promise<void> {
   const again = restorer(ledger, signal);
+  const isOn = ({ bridge }: { readonly bridge: string }): boolean => isWanted(bridge);
   await again.each<GuardIntent>('guard', network.addGuard, network.removeGuard);
-  await again.each<TapIntent>('tap', network.addTap, network.removeTap);
+  await again.each<LeaseIntent>('lease', network.addLease, network.removeLease, isOn);
+  await again.each<TapIntent>('tap', network.addTap, network.removeTap, isOn);
   await again.each<PublishIntent>('publish', network.addPorts, network.removePorts);
   await again.each<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
   again.throwFirst();

@@ -264,4 +264,19 @@ describe('watch', () => {
     await vi.waitFor(() => expect(changed).toHaveBeenCalledTimes(1));
     stop();
   });
+
+  test('calls back again and again where the host has no watch left', () => {
+    const script = `
+      const { files } = await import(${JSON.stringify(new URL('./files.ts', import.meta.url).href)});
+      let calls = 0;
+      const stop = files.watch('/tmp', () => {
+        if (++calls === 2) { stop(); console.log('looked'); process.exit(0); }
+      });
+      setTimeout(() => process.exit(1), 60_000);
+    `;
+    // In a user namespace of its own the limit is its own, too.
+    const none = 'echo 0 >/proc/sys/user/max_inotify_instances && exec "$0" --input-type=module -e "$1"';
+    const argv = ['--user', '--map-root-user', 'sh', '-c', none, process.execPath, script];
+    expect(execFileSync('unshare', argv, { timeout: 90_000, encoding: 'utf8' })).toBe('looked\n');
+  });
 });

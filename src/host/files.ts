@@ -29,6 +29,9 @@ async function requireNoMount(path: string): Promise<void> {
     throw new Fault('refused', `Cannot remove ${path}: something is mounted at ${inside}; unmount it, and it goes on`);
 }
 
+/** Where the kernel tells of no change, somebody looks so often. */
+const POLL_MS = 500;
+
 /** Who writes to the same path waits: they share that place. */
 const turns = new Map<string, Promise<void>>();
 
@@ -165,19 +168,30 @@ export const files: Files = {
     }),
 
   watch: (path, changed) => {
+    let stop = (): void => undefined;
+    const poll = (): void => {
+      const timer = setInterval(changed, POLL_MS).unref();
+      stop = () => clearInterval(timer);
+    };
     try {
       const watcher = watchFile(path, { persistent: false }, () => changed());
-      watcher.on('error', () => changed()); // what is watched has gone: the caller looks and sees
-      return () => watcher.close();
-    } catch (cause) {
-      if (isErrno(cause, 'ENOENT')) {
-        const soon = setImmediate(changed); // it went meanwhile: the caller looks and sees
-        return () => clearImmediate(soon);
-      }
-      throw new Fault('tool', `Cannot watch ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
-        cause,
+      stop = () => watcher.close();
+      watcher.on('error', () => {
+        watcher.close();
+        poll(); // what is watched may be gone, or the kernel gave up: the caller looks and sees
+        changed();
       });
+    } catch (cause) {
+      // There are only so many watches for all of the host's programs: without one it is looked from time to time.
+      poll();
+      const soon = isErrno(cause, 'ENOENT') ? setImmediate(changed) : undefined; // it went meanwhile
+      const stopPolling = stop;
+      stop = () => {
+        clearImmediate(soon);
+        stopPolling();
+      };
     }
+    return () => stop();
   },
 
   punch: async (path, bytes) => {

@@ -7,9 +7,16 @@ const MAX_OUTPUT_BYTES = 32 << 20;
 const MAX_ERROR_BYTES = 16 << 10;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
-const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 /** Nothing but a shell can set it; what is run comes as arguments. */
 const WITH_UMASK = ['sh', '-c', 'umask "$0" && exec "$@"'] as const;
+
+/** All that a tool sees of the daemon's environment. */
+export const toolEnvironment = (): Readonly<Record<string, string>> => ({
+  PATH: process.env.PATH ?? '',
+  LANG: 'C.UTF-8',
+  HOME: '/root',
+});
 
 /** Adapter of {@link Run}; it decides nothing. */
 export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, umask }) =>
@@ -19,7 +26,7 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
     const child = spawn(first ?? program, rest, {
       detached: true, // a process group of its own: what the tool started is ended with it
       stdio: [input === undefined ? 'ignore' : 'pipe', 'pipe', 'pipe'],
-      env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8', HOME: '/root', ...env },
+      env: { ...toolEnvironment(), ...env },
     });
     const out: Buffer[] = [];
     let outBytes = 0;
@@ -68,7 +75,7 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
     });
   });
 
-function killGroup(pid: number | undefined): void {
+export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;
   try {
     process.kill(-pid, 'SIGKILL');

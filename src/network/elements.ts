@@ -15,9 +15,12 @@ const SHARED_CHAINS: readonly string[] = ['metadata', 'service-in', 'service-out
 export function createElements({ nft, ip }: { readonly nft: Nft; readonly ip: Ip }): FirewallElements {
   return {
     elements: (isOurs, signal) =>
-      guard('list the firewall', async () =>
-        (await nft.ruleset(signal)).filter(({ row }) => isOurs(text(row.table))).flatMap(elementsIn),
-      ),
+      guard('list the firewall', async () => {
+        const rows: NftRow[] = [];
+        for (const { family, name } of await nft.tables(signal))
+          if (isOurs(name)) rows.push(...((await nft.table(family, name, signal)) ?? []));
+        return rows.flatMap(elementsIn);
+      }),
 
     elementsOf(step) {
       switch (step.kind) {
@@ -53,7 +56,7 @@ export function createElements({ nft, ip }: { readonly nft: Nft; readonly ip: Ip
 const nameOf = (command: string): string => plainText(command.replace(/^add element /, ''));
 const plainText = (line: string): string => line.replaceAll(/["{}]/g, '').replaceAll(/\s+/g, ' ').trim().toLowerCase();
 
-function elementsIn({ kind, row }: NftRow): FirewallElement[] {
+export function elementsIn({ kind, row }: NftRow): FirewallElement[] {
   const [family, table, name] = [text(row.family), text(row.table), text(row.name)];
   if (kind === 'chain') {
     if (family !== 'netdev' || SHARED_CHAINS.includes(name)) return [];

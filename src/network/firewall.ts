@@ -18,7 +18,7 @@ export function createFirewall(nft: Nft): Firewall {
   return {
     removeTable,
     addFirewall: (intent, signal) =>
-      guard(`set firewall table inet ${intent.table}`, () => nft.apply(rulesOf(intent), signal)),
+      guard(`set firewall table inet ${intent.table}`, () => nft.apply(firewallRules(intent), signal)),
     removeFirewall: ({ table }, signal) => removeTable(`inet ${table}`, signal),
     tables: (signal) =>
       guard('list the firewall tables', async () =>
@@ -39,7 +39,7 @@ export function createFirewall(nft: Nft): Firewall {
  * `iptables -I DOCKER-USER -i BRIDGE -j ACCEPT` and
  * `iptables -I DOCKER-USER -o BRIDGE -j ACCEPT` let guests through there.
  */
-function rulesOf(intent: FirewallIntent): string {
+export function firewallRules(intent: FirewallIntent): string {
   const table = plain('table', intent.table);
   const bridge = `"${plain('bridge', intent.bridge)}"`;
   const cidr = plain('CIDR', intent.cidr);

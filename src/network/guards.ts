@@ -11,7 +11,7 @@ export function createGuards(nft: Nft): PortGuards {
   return {
     addGuards: ({ table, prefix }, signal) =>
       guard(`set firewall table bridge ${table}`, async () => {
-        const rules = rulesOf({ table: plain('table', table), prefix: plain('prefix', prefix) });
+        const rules = guardsRules({ table: plain('table', table), prefix: plain('prefix', prefix) });
         // Guards of an earlier version said nothing of DHCP: their guests would be heard no more.
         const held = await nft.elements({ table: `bridge ${table}`, name: 'macs' }, signal);
         const clients = held
@@ -95,7 +95,7 @@ export const LINK_LOCAL = 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00'
  *
  * The sets are declared, not made anew: what they hold stays, while the rules are replaced in the same transaction.
  */
-function rulesOf({ table, prefix }: GuardsIntent): string {
+export function guardsRules({ table, prefix }: GuardsIntent): string {
   const sets = `table bridge ${table} {
   set ports { type ifname; }
   set macs { type ifname . ether_addr; }

@@ -33,6 +33,8 @@ export interface Ip {
   routes(signal: AbortSignal): Promise<readonly Route[]>;
   /** The routing tables that have an IPv4 route, by number or name. */
   tables(signal: AbortSignal): Promise<readonly string[]>;
+  /** The IPv4 routes of one table, by its number; none where there is no such table. */
+  routesIn(table: number, signal: AbortSignal): Promise<readonly Route[]>;
   /** The routing rules for IPv4. */
   rules(signal: AbortSignal): Promise<readonly HostRule[]>;
   /** Not there is success. */
@@ -66,6 +68,16 @@ export function createIp(run: Run): Ip {
     async tables(signal) {
       const show = ['ip', '-j', '-4', 'route', 'show', 'table', 'all'] as const;
       return parseTables(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
+    },
+
+    async routesIn(table, signal) {
+      const show = ['ip', '-j', '-4', 'route', 'show', 'table', String(table)] as const;
+      try {
+        return parseRoutes(await run(show, { signal, timeoutMs: TIMEOUT_MS }));
+      } catch (error) {
+        if (error instanceof Fault && /table does not exist/.test(error.message)) return [];
+        throw error;
+      }
     },
 
     async rules(signal) {
@@ -141,7 +153,7 @@ export function parseRules(json: string): readonly HostRule[] {
 
 function parse(json: string): unknown {
   try {
-    return JSON.parse(json);
+    return json.trim() === '' ? [] : JSON.parse(json);
   } catch (cause) {
     throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
   }

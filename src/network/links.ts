@@ -56,7 +56,9 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
             ...(there ? [] : [`link add name ${name} type bridge`]),
             // A MAC of its own stays: else it is the lowest of its ports', and guests' ARP entries break as these come and go.
             `link set dev ${name} alias ${plain('alias', alias)} address ${bridgeMac(bridge)} addrgenmode none`,
-            `link set dev ${name} mtu ${mtu} type bridge stp_state 0 forward_delay 0`,
+            // In this order: with spanning tree on, the kernel refuses no delay.
+            `link set dev ${name} mtu ${mtu} type bridge stp_state 0`,
+            `link set dev ${name} type bridge forward_delay 0`,
             ...(there?.addresses ?? [])
               .filter((old) => old !== address)
               .map((old) => `address delete ${old} dev ${name}`),

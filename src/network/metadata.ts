@@ -27,7 +27,7 @@ export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly i
     addMetadataPath: (intent, signal) =>
       guard(`lead guests to the metadata service by table ${intent.table}`, async () => {
         // The rules first: they keep guests from it until they are led there.
-        await nft.apply(rulesOf(intent), signal);
+        await nft.apply(metadataRules(intent), signal);
         const routes = number('routing table', intent.routes, 2 ** 31);
         const isThere = (await ip.rules(signal)).some((rule) => rule.routes === String(routes));
         const add = `rule add priority ${RULE_PRIORITY} iif ${plain('bridge', intent.bridge)} to ${SERVICE} table ${routes}`;
@@ -101,7 +101,7 @@ export function number(what: string, value: number, most: number): number {
  * The mark is set behind the guards (priority -300), which drop what is
  * forged, and the destination changed ahead of published ports (-100).
  */
-function rulesOf(intent: MetadataPathIntent): string {
+export function metadataRules(intent: MetadataPathIntent): string {
   const table = plain('table', intent.table);
   const bridge = `"${plain('bridge', intent.bridge)}"`;
   const address = plain('address', intent.address);

@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import type { Files, Processes, Run } from '../ports/host.ts';
+import type { Files, Follow, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type {
   FirewallElements,
@@ -10,6 +10,7 @@ import type {
   Publisher,
   Surroundings,
 } from '../ports/network.ts';
+import type { Wholeness } from '../ports/network-watch.ts';
 import { createDhcp } from './dhcp.ts';
 import { createElements } from './elements.ts';
 import { guard, plain } from './failure.ts';
@@ -27,12 +28,14 @@ import { createNft } from './nft.ts';
 import { createPublisher } from './published.ts';
 import { createSurroundings } from './surroundings.ts';
 import { createSysctl } from './sysctl.ts';
+import { createWholeness } from './whole.ts';
 
 const FORWARDING = 'net/ipv4/ip_forward';
 
-/** The hands that the network works with. `run` and `processes` act in the network namespace that is to be managed. */
+/** The hands that the network works with. `run`, `follow` and `processes` act in the network namespace that is to be managed. */
 export interface NetworkHands {
   readonly run: Run;
+  readonly follow?: Follow;
   readonly files: Files;
   readonly processes: Processes;
   readonly clock: Clock;
@@ -42,26 +45,28 @@ export interface NetworkHands {
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
 export function createNetwork(
   hands: NetworkHands,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements {
-  const { run, files, processes, clock, log } = hands;
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements & Wholeness {
+  const { run, follow, files, processes, clock, log } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
   const sysctl = createSysctl(run);
   const firewall = createFirewall(nft);
   const dhcp = createDhcp({ run, ip, files, processes, clock, log });
+  const elements = createElements({ nft, ip });
   const forever = new AbortController().signal;
 
   return {
     ...createLinks({ ip, sysctl, log }),
     ...createMtus(ip),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
-    ...createElements({ nft, ip }),
+    ...elements,
     ...createGuards(nft),
     ...createPublisher({ nft, ip, sysctl, flows: createFlows({ run, ip, log }) }),
     ...createMetadataPaths({ nft, ip }),
     ...createMacvtaps({ ip, nft, run, files }),
     ...createMacvtapPath({ ip, nft, sysctl, log }),
     ...createSurroundings({ ip, nft, run }),
+    ...createWholeness({ ip, nft, sysctl, files, elements, scratch: follow && { run, follow, files, clock }, log }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
     tables: firewall.tables,

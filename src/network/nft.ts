@@ -10,11 +10,11 @@ export interface Nft {
   /** Applies a rule set in one transaction: whole or not at all. */
   apply(rules: string, signal: AbortSignal): Promise<void>;
   tables(signal: AbortSignal): Promise<readonly { readonly family: string; readonly name: string }[]>;
+  /** One table with all that is in it, each with its kind: `table`, `chain`, `rule`, `set`, `map`; undefined: it is not there. */
+  table(family: string, name: string, signal: AbortSignal): Promise<readonly NftRow[] | undefined>;
   chains(signal: AbortSignal): Promise<readonly Chain[]>;
   /** What a set holds, as libnftables-json(5) has it; nothing where there is no such set. */
   elements(set: { readonly table: string; readonly name: string }, signal: AbortSignal): Promise<readonly unknown[]>;
-  /** Everything, each with its kind: `table`, `chain`, `rule`, `set`, `map`. */
-  ruleset(signal: AbortSignal): Promise<readonly NftRow[]>;
 }
 
 export interface NftRow {
@@ -34,15 +34,29 @@ interface Chain {
 }
 
 export function createNft(run: Run): Nft {
-  const list = async (what: 'tables' | 'chains', signal: AbortSignal): Promise<readonly Row[]> =>
+  const list = async (what: 'chains', signal: AbortSignal): Promise<readonly Row[]> =>
     parseRows(await run(['nft', '-j', 'list', what], { signal, timeoutMs: TIMEOUT_MS }), what.slice(0, -1));
 
   return {
     async apply(rules, signal) {
       await run(['nft', '-f', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${rules}\n` });
     },
+    // No JSON: see below.
     tables: async (signal) =>
-      (await list('tables', signal)).map((row) => ({ family: text(row.family), name: text(row.name) })),
+      (await run(['nft', 'list', 'tables'], { signal, timeoutMs: TIMEOUT_MS })).split('\n').flatMap((line) => {
+        const [, family, name] = /^table (\S+) (\S+)/.exec(line.trim()) ?? [];
+        return family !== undefined && name !== undefined ? [{ family, name }] : [];
+      }),
+    async table(family, name, signal) {
+      try {
+        const json = await run(['nft', '-j', 'list', 'table', family, name], { signal, timeoutMs: TIMEOUT_MS });
+        // nftables 1.0.6 prints what happens to lie in its memory where a table has flags, as one that sleeps has.
+        return isJson(json) ? rowsIn(json) : [{ kind: 'table', row: { family, name, flags: 'unreadable' } }];
+      } catch (error) {
+        if (error instanceof Fault && /No such file or directory/.test(error.message)) return undefined;
+        throw error;
+      }
+    },
     chains: async (signal) =>
       (await list('chains', signal)).map((row) => ({
         family: text(row.family),
@@ -63,12 +77,20 @@ export function createNft(run: Run): Nft {
         throw error;
       }
     },
-    ruleset: async (signal) => rowsIn(await run(['nft', '-j', 'list', 'ruleset'], { signal, timeoutMs: TIMEOUT_MS })),
   };
 }
 
 /** Naming a table makes it where it is not there, so that deleting it cannot fail. */
 export const removal = (table: string): string => `table ${table}\ndelete table ${table}\n`;
+
+function isJson(text: string): boolean {
+  try {
+    JSON.parse(text);
+    return true;
+  } catch {
+    return false;
+  }
+}
 
 type Row = Readonly<Record<string, unknown>>;
 const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null;

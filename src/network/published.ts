@@ -25,7 +25,7 @@ export function createPublisher({ nft, ip, sysctl, flows }: PublisherHands): Pub
     addPublishing: (intent, signal) =>
       guard(`set firewall table ip ${intent.table}`, async () => {
         // The rules first: they drop what a guest could send to loopback addresses once the bridge routes them.
-        await nft.apply(rulesOf(intent), signal);
+        await nft.apply(publishingRules(intent), signal);
         await sysctl.write(routeLocalnet(intent.bridge), '1', signal);
       }),
 
@@ -83,7 +83,7 @@ function number(port: number): string {
  *
  * The maps are declared, not made anew: what they hold stays, while the rules are replaced in the same transaction.
  */
-function rulesOf(intent: PublishingIntent): string {
+export function publishingRules(intent: PublishingIntent): string {
   const table = `ip ${plain('table', intent.table)}`;
   const bridge = `"${plain('bridge', intent.bridge)}"`;
   const cidr = plain('CIDR', intent.cidr);

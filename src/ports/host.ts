@@ -26,6 +26,26 @@ export interface RunLimits {
  */
 export type Run = (argv: readonly [string, ...string[]], limits: RunLimits) => Promise<string>;
 
+/** A tool that goes on until it is told to end. */
+export interface Followed {
+  /** Undefined where it could not be started. */
+  readonly pid: number | undefined;
+  /** How it ended, as a sentence, with the end of its standard error. Never rejects. */
+  readonly ended: Promise<string>;
+}
+
+/**
+ * Starts a host tool that tells of something as it happens, and hands on each
+ * line of its standard output. It ends with the signal, and with the daemon
+ * however that ends. Never throws: what cannot be started has ended.
+ *
+ * @param argv - program, then arguments, each passed on whole
+ */
+export type Follow = (
+  argv: readonly [string, ...string[]],
+  options: { readonly signal: AbortSignal; onLine(line: string): void },
+) => Followed;
+
 /**
  * Names one process beyond doubt: a pid is reused, a pid with the start time
  * in the same boot is not. `startTime` is field 22 of /proc/PID/stat, in clock
@@ -151,7 +171,10 @@ export interface Files {
    * @throws Fault `refused` when the file system has no reflinks
    */
   copy(from: string, to: string, how: 'reflink' | 'sparse', signal: AbortSignal): Promise<void>;
-  /** Calls back when anything in the directory, or the file itself, may have changed. @returns how to stop */
+  /**
+   * Calls back when anything in the directory, or the file itself, may have changed: where the host has no watch left,
+   * again and again. Never throws. @returns how to stop
+   */
   watch(path: string, changed: () => void): () => void;
   /** Frees the disk blocks of a file's beginning; its length and its later bytes stay. */
   punch(path: string, bytes: number): Promise<void>;

@@ -8,6 +8,7 @@ import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
 import { GuestReports } from '../../src/engine/guest-reports.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
+import { NetworkHealth } from '../../src/engine/network-health.ts';
 import { noticeNewBoot } from '../../src/engine/new-boot.ts';
 import { ParentDevice } from '../../src/engine/parent-device.ts';
 import { ProgressBoard } from '../../src/engine/progress.ts';
@@ -21,6 +22,7 @@ import type { Files } from '../../src/ports/host.ts';
 import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
 import { type Meter, NO_METER } from '../../src/ports/meter.ts';
+import type { NetworkNews } from '../../src/ports/network-watch.ts';
 import type { Store } from '../../src/ports/store.ts';
 import type { ServiceContext } from '../../src/service/context.ts';
 import { createServices } from '../../src/service/create-services.ts';
@@ -298,7 +300,10 @@ export class FakeHost {
     const { faults = NO_FAULTS, meter = NO_METER, look = (same) => same } = this.#options;
     noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
     const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter });
+    const health = new NetworkHealth({ store, clock });
+    const news: NetworkNews = { onNews: () => () => undefined, isTold: () => false };
     const network = new HostNetwork({
+      ...{ news, health },
       cidr: FAKE_CIDR,
       names,
       ledger,
@@ -309,10 +314,10 @@ export class FakeHost {
       faults,
     });
     const parent = new ParentDevice({
+      ...{ news, health },
       parent: 'par0',
       names,
       ledger,
-      store,
       network: fakedNetwork,
       clock,
       log,

@@ -1,17 +1,21 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
+import type { LedgerKind } from '../../src/domain/ledger.ts';
 import type {
   FirewallElements,
   HostInterface,
   HostRule,
   Macvtaps,
   MetadataPaths,
+  MetadataPortIntent,
   Network,
   PortGuards,
   Publisher,
+  PublishIntent,
   Surroundings,
 } from '../../src/ports/network.ts';
+import type { Flaw, Wholeness } from '../../src/ports/network-watch.ts';
 import type { Caller, FakeProcess, FakeWorld } from './fake-world.ts';
 
 /** The network of {@link FakeWorld}. */
@@ -20,7 +24,7 @@ export const FAKE_CIDR: Cidr = parseCidr('10.77.0.0/24') ?? { network: 0, prefix
 export function fakeNetwork(
   world: FakeWorld,
   caller: Caller,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements {
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements & Wholeness {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -156,6 +160,24 @@ export function fakeNetwork(
       world.act(caller, `fix ${name}`, limited, () => {
         for (const set of [world.guards, world.ports, world.ways]) set.delete(name);
       }),
+    remember: async () => undefined,
+    async flaws({ entries, isAsked }) {
+      await turn();
+      const there = new Set([...world.tables, ...world.guards, ...world.ports, ...world.ways]);
+      for (const { device, master } of world.interfaces.values()) there.add(`${device} on ${master}`);
+      for (const routes of world.rules) there.add(`rule ${routes}`);
+      const flaws = entries().flatMap((entry): Flaw[] => {
+        if (!entry.made || !isAsked(entry)) return [];
+        const intent = entry.intent as unknown as Readonly<Record<string, string>>;
+        return thingsOf(entry.kind, intent)
+          .filter((name) => !there.has(name))
+          .map((name) => ({
+            ...{ thing: name, what: `${name} is gone` },
+            ...(entry.owner !== 'host' && { owner: entry.owner }),
+          }));
+      });
+      return [...flaws, ...world.flaws];
+    },
     async routeTables() {
       await turn();
       return [...world.rules];
@@ -214,4 +236,37 @@ export function fakeNetwork(
         world.tables.delete(name);
       }),
   };
+}
+
+/** What the world has of a thing that was made, by its names there. */
+function thingsOf(kind: LedgerKind, intent: Readonly<Record<string, string>>): readonly string[] {
+  const { table = '', device = '', bridge = '', routes = '' } = intent;
+  switch (kind) {
+    case 'bridge':
+      return [`${bridge} on `];
+    case 'firewall':
+      return [`inet ${table}`];
+    case 'guards':
+      return [`bridge ${table}`];
+    case 'publishing':
+      return [`ip ${table}`];
+    case 'metadata-path':
+      return [`inet ${table}`, `bridge ${table}`, `rule ${routes}`];
+    case 'macvtap-guards':
+      return [`netdev ${table}`];
+    case 'macvtap-path':
+      return [`inet ${table}`, `${device} on `, `rule ${routes}`];
+    case 'guard':
+      return [`guard of ${device}`];
+    case 'tap':
+      return [`${device} on ${bridge}`];
+    case 'publish':
+      return (intent as unknown as PublishIntent).ports.map(({ hostPort }) => `${hostPort} to ${intent.address}`);
+    case 'metadata':
+      return [`${(intent as unknown as MetadataPortIntent).devices} to ${intent.port}`];
+    case 'macvtap-metadata':
+      return [`${device} to ${intent.port}`];
+    default:
+      return [];
+  }
 }

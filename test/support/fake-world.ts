@@ -4,6 +4,7 @@ import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type { HostInterface, Surroundings, TakenLease } from '../../src/ports/network.ts';
+import type { Flaw } from '../../src/ports/network-watch.ts';
 import type { GuestState, Vmm, VmmEnd } from '../../src/ports/vmm.ts';
 import type { Volumes } from '../../src/ports/volumes.ts';
 
@@ -58,6 +59,8 @@ export class FakeWorld {
   readonly ways = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   readonly cgroups = new Set<string>();
+  /** For `Wholeness.flaws`, beside what is not there. */
+  flaws: readonly Flaw[] = [];
   /** Every call, in order: `tap`, `undo tap`, … */
   readonly calls: string[] = [];
   /** How often each thing came to be. */

@@ -1,14 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { follow } from '../../src/host/follow.ts';
 import { createProcesses } from '../../src/host/processes.ts';
 import { run } from '../../src/host/run.ts';
-import type { Processes, Run } from '../../src/ports/host.ts';
+import type { Follow, Processes, Run } from '../../src/ports/host.ts';
 
 /** A network namespace of a test's own: what is made in it goes with it. */
 export interface Netns extends AsyncDisposable {
   /** The process that holds it. */
   readonly pid: number;
   readonly run: Run;
+  readonly follow: Follow;
   /** What is started is started in it; what is found is found on the whole machine. */
   readonly processes: Processes;
 }
@@ -34,6 +36,7 @@ export async function createNetns(): Promise<Netns> {
   return {
     pid,
     run: runInside,
+    follow: (argv, options) => follow([...enter, ...argv], options),
     processes: { ...processes, start: (argv, options) => processes.start([...enter, ...argv], options) },
     async [Symbol.asyncDispose]() {
       holder.stdin.end();

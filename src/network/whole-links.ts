@@ -1,0 +1,180 @@
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { BridgeIntent, MacvtapIntent, MacvtapPathIntent, TapIntent } from '../ports/network.ts';
+import type { Flaw } from '../ports/network-watch.ts';
+import { failed } from './failure.ts';
+import type { Ip } from './ip.ts';
+import { bridgeMac } from './links.ts';
+
+/** An interface with all of it that we set. */
+export interface WholeLink {
+  readonly device: string;
+  readonly index: number;
+  readonly mac: string;
+  readonly alias: string;
+  readonly kind: string;
+  readonly master: string;
+  readonly isUp: boolean;
+  /** IPv4 and IPv6: `10.77.0.1/24`. */
+  readonly addresses: readonly string[];
+  /** Of a bridge: 1 where spanning tree keeps new ports waiting. */
+  readonly stp: number;
+  /** Of a port of a bridge. */
+  readonly port:
+    | { readonly isolated: boolean; readonly learning: boolean; readonly flood: boolean; readonly guard: boolean }
+    | undefined;
+}
+
+/** Reads what `ip -j -d address show` printed. */
+export function parseWholeLinks(json: string): readonly WholeLink[] {
+  let rows: unknown;
+  try {
+    rows = JSON.parse(json);
+  } catch (cause) {
+    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
+  }
+  return list(rows)
+    .filter((row) => typeof row.ifname === 'string')
+    .map((row) => {
+      const info = record(row.linkinfo);
+      const port = info.info_slave_kind === 'bridge' ? record(info.info_slave_data) : undefined;
+      return {
+        device: text(row.ifname),
+        index: typeof row.ifindex === 'number' ? row.ifindex : 0,
+        mac: text(row.address),
+        alias: text(row.ifalias),
+        kind: text(info.info_kind),
+        master: text(row.master),
+        isUp: Array.isArray(row.flags) && row.flags.includes('UP'),
+        addresses: list(row.addr_info).map((one) => `${text(one.local)}/${String(one.prefixlen)}`),
+        stp: Number(record(info.info_data).stp_state ?? 0),
+        port: port && {
+          isolated: port.isolated === true,
+          learning: port.learning !== false,
+          flood: port.flood !== false,
+          guard: port.guard === true,
+        },
+      };
+    });
+}
+
+export function bridgeFlaws(intent: BridgeIntent, links: readonly WholeLink[], ip: Ip): Flaw[] {
+  const { bridge, alias, address } = intent;
+  const there = links.find((link) => link.device === bridge);
+  const flaw = (part: string, what: string, more: Partial<Flaw> = {}): Flaw => ({
+    ...{ thing: `interface ${bridge} ${part}`, what: `the bridge ${bridge} ${what}` },
+    ...more,
+  });
+  if (there?.kind !== 'bridge') return [flaw('itself', there ? `is a ${there.kind || 'device'} now` : 'is gone')];
+  const foreign = there.addresses.filter((one) => one !== address);
+  return [
+    ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
+    ...(there.isUp ? [] : [flaw('up', 'is down', { isChoice: true })]),
+    ...(there.mac === bridgeMac(bridge) ? [] : [flaw('MAC', `has another MAC address, ${there.mac}`)]),
+    ...(there.stp === 0 ? [] : [flaw('stp', 'speaks the spanning tree protocol', { isChoice: true })]),
+    ...(there.addresses.includes(address) ? [] : [flaw('address', `has lost its address ${address}`)]),
+    ...(foreign.length === 0
+      ? []
+      : [
+          flaw('foreign addresses', `has an address that is not ours, ${foreign.join(', ')}`, {
+            mend: async (signal) => {
+              await ip.batch(
+                foreign.map((one) => `address delete ${one} dev ${bridge}`),
+                signal,
+              );
+            },
+          }),
+        ]),
+  ];
+}
+
+/**
+ * @param entry - made: its result has the MAC address of the host's side
+ * @param isOurs - whether the bridge is the daemon's own: flags of a port on another are its owner's affair
+ */
+export function tapFlaws(entry: LedgerEntry, links: readonly WholeLink[], isOurs: boolean, ip: Ip): Flaw[] {
+  const { device, bridge, alias } = entry.intent as unknown as TapIntent;
+  const { mac } = entry.result as { readonly mac: string };
+  const there = links.find((link) => link.device === device);
+  const flaw = (part: string, what: string, commands?: readonly string[]): Flaw => ({
+    ...{ thing: `interface ${device} ${part}`, what: `the tap ${device} ${what}`, owner: entry.owner },
+    ...(commands && {
+      mend: async (signal) => {
+        await ip.batch(commands, signal);
+      },
+    }),
+  });
+  if (!there) return [flaw('itself', 'is gone')];
+  const { port, addresses } = there;
+  const isPortWhole = !isOurs || port === undefined || (!port.isolated && port.learning && port.flood);
+  return [
+    ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
+    // A bridge of others may be away: its own look tells that.
+    ...(there.master === bridge || !links.some((link) => link.device === bridge)
+      ? []
+      : [flaw('master', there.master === '' ? `is on no bridge` : `is on ${there.master}, not on ${bridge}`)]),
+    ...(there.isUp ? [] : [flaw('up', 'is down')]),
+    ...sideFlaws(there, mac, flaw),
+    ...(isPortWhole
+      ? []
+      : [
+          flaw('port', 'is set apart from the other ports of its bridge', [
+            `link set dev ${device} type bridge_slave isolated off learning on flood on`,
+          ]),
+        ]),
+    ...(port?.guard === false
+      ? [
+          flaw('bpdu', 'could speak for the spanning tree of its bridge', [
+            `link set dev ${device} type bridge_slave guard on`,
+          ]),
+        ]
+      : []),
+    ...(addresses.length === 0
+      ? []
+      : [flaw('addresses', `was given ${addresses.join(', ')}`, [`address flush dev ${device}`])]),
+  ];
+}
+
+/** Of macvtaps: one that is gone is told elsewhere, for nobody can give it back to a guest that runs. */
+export function macvtapFlaws(entry: LedgerEntry, links: readonly WholeLink[], ip: Ip): Flaw[] {
+  const { device, mac } = entry.intent as unknown as MacvtapIntent;
+  const there = links.find((link) => link.device === device);
+  if (!there) return [];
+  const flaw = (part: string, what: string, commands: readonly string[]): Flaw => ({
+    ...{ thing: `interface ${device} ${part}`, what: `the macvtap ${device} ${what}`, owner: entry.owner },
+    mend: async (signal) => {
+      await ip.batch(commands, signal);
+    },
+  });
+  const { addresses } = there;
+  return [
+    ...(there.isUp ? [] : [flaw('up', 'is down', [`link set dev ${device} up`])]),
+    ...sideFlaws(there, mac, flaw),
+    ...(addresses.length === 0
+      ? []
+      : [flaw('addresses', `was given ${addresses.join(', ')}`, [`address flush dev ${device}`])]),
+  ];
+}
+
+export function macvtapPathFlaws({ device }: MacvtapPathIntent, links: readonly WholeLink[]): Flaw[] {
+  const there = links.find((link) => link.device === device);
+  const thing = `interface ${device}`;
+  if (!there) return [{ thing, what: `the interface ${device}, which leads macvtaps to the metadata, is gone` }];
+  return there.isUp ? [] : [{ thing, what: `the interface ${device}, which leads macvtaps to the metadata, is down` }];
+}
+
+function sideFlaws(
+  there: WholeLink,
+  mac: string,
+  flaw: (part: string, what: string, commands: readonly string[]) => Flaw,
+): Flaw[] {
+  if (there.mac === mac) return [];
+  return [
+    flaw('MAC', `has another MAC address, ${there.mac}, not ${mac}`, [`link set dev ${there.device} address ${mac}`]),
+  ];
+}
+
+type Row = Readonly<Record<string, unknown>>;
+const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
+const record = (value: unknown): Row => (isRow(value) ? value : {});
+const list = (value: unknown): readonly Row[] => (Array.isArray(value) ? value.filter(isRow) : []);
+const text = (value: unknown): string => (typeof value === 'string' ? value : '');

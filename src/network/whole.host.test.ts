@@ -1,0 +1,250 @@
+import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, expect, test } from 'vitest';
+import { memoryLedger } from '../../test/support/memory-ledger.ts';
+import { createNetns, type Netns } from '../../test/support/netns.ts';
+import type { Json, LedgerKind } from '../domain/ledger.ts';
+import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
+import type { DhcpIntent, LeaseIntent } from '../ports/network.ts';
+import type { Flaw } from '../ports/network-watch.ts';
+import { createNetwork } from './network.ts';
+
+const log = { debug: () => {}, info: () => {}, warn: () => {}, error: () => {} };
+const signal = new AbortController().signal;
+const [T, M, BR, PREFIX] = ['flintlock_whol', 'flintlock_whol_metadata', 'flwholbr', 'flwhol'];
+const cidr = '10.77.0.0/24';
+const uid = 'uid-1';
+
+let host: Netns;
+let network: ReturnType<typeof createNetwork>;
+let directory: string;
+let makeAll: () => Promise<void>;
+const ledger = memoryLedger();
+
+const sh = (...argv: [string, ...string[]]): Promise<string> => host.run(argv, { signal, timeoutMs: 20_000 });
+const flaws = (): Promise<readonly Flaw[]> =>
+  network.flaws({ entries: () => ledger.all(), isAsked: () => true }, signal);
+
+beforeAll(async () => {
+  host = await createNetns();
+  directory = await mkdtemp(join(tmpdir(), 'fl-whole-'));
+  await chmod(directory, 0o711);
+  network = createNetwork({ run: host.run, follow: host.follow, processes: host.processes, files, clock, log });
+  const dhcp: DhcpIntent = { directory: join(directory, 'dhcp'), bridge: BR, cidr, gateway: '10.77.0.1' };
+  const [bridge, address] = [BR, '10.77.0.1/24'];
+  const [device, mac] = [`${PREFIX}abcdef0`, '52:54:00:00:00:01'];
+  const lease: LeaseIntent = {
+    ...{ directory: dhcp.directory, file: 'vm-eth0', bridge, mac, address: '10.77.0.9', hostname: 'web' },
+  };
+  const guards = { table: T, prefix: PREFIX };
+  const publishing = { table: T, bridge, cidr };
+  const path = { table: M, prefix: PREFIX, bridge, address: '10.77.0.1', routes: 1_000_077 };
+  const port = { table: M, devices: [device], address: '10.77.0.1', port: 20_001 };
+  const publish = {
+    ...{ table: T, address: '10.77.0.9' },
+    ports: [{ hostPort: 8080, guestPort: 80, protocol: 'tcp', hostIp: '' } as const],
+  };
+  const things: readonly [string, LedgerKind, unknown, () => Promise<unknown>][] = [
+    ['host', 'forwarding', { was: false }, () => network.setForwarding(true)],
+    [
+      'host',
+      'bridge',
+      { bridge, alias: 'a:bridge', address },
+      () => network.addBridge({ bridge, alias: 'a:bridge', address }, signal),
+    ],
+    ['host', 'firewall', { table: T, bridge, cidr }, () => network.addFirewall({ table: T, bridge, cidr }, signal)],
+    ['host', 'guards', guards, () => network.addGuards(guards, signal)],
+    ['host', 'publishing', publishing, () => network.addPublishing(publishing, signal)],
+    ['host', 'metadata-path', path, () => network.addMetadataPath(path, signal)],
+    ['host', 'dhcp', dhcp, () => network.startDhcp(dhcp, signal)],
+    [uid, 'lease', lease, () => network.addLease(lease, signal)],
+    [
+      uid,
+      'guard',
+      { table: T, device, mac, address: '10.77.0.9' },
+      () => network.addGuard({ table: T, device, mac, address: '10.77.0.9' }, signal),
+    ],
+    [
+      uid,
+      'tap',
+      { device, bridge, alias: `a:uid=${uid}` },
+      () => network.addTap({ device, bridge, alias: `a:uid=${uid}` }, signal),
+    ],
+    [uid, 'publish', publish, () => network.addPorts(publish, signal)],
+    [uid, 'metadata', port, () => network.addMetadataPort(port, signal)],
+  ];
+  makeAll = async () => {
+    for (const [owner, kind, intent, make] of things) {
+      const entry = ledger.intend(owner, kind, '', intent as Json);
+      ledger.made(entry, ((await make()) ?? null) as Json);
+    }
+    await network.remember([`inet ${T}`, `bridge ${T}`, `ip ${T}`, `inet ${M}`, `bridge ${M}`], signal);
+  };
+  await makeAll();
+});
+
+afterAll(async () => {
+  const dhcp = ledger.find('host', 'dhcp', '');
+  if (dhcp) await network.stopDhcp(dhcp.intent as unknown as DhcpIntent, signal);
+  await host[Symbol.asyncDispose]();
+  await rm(directory, { recursive: true, force: true });
+});
+
+const TAP = `${PREFIX}abcdef0`;
+
+/** What somebody does, and what is told of it. */
+const tampers: readonly [what: string, commands: readonly (readonly [string, ...string[]])[], told: RegExp][] = [
+  [
+    'the guards’ chain is flushed',
+    [['nft', 'flush', 'chain', 'bridge', T, 'prerouting']],
+    /chain prerouting of the firewall table bridge flintlock_whol was changed/,
+  ],
+  [
+    'a rule is put before the guards',
+    [['nft', 'insert', 'rule', 'bridge', T, 'prerouting', 'accept']],
+    /chain prerouting .* was changed/,
+  ],
+  [
+    'one rule of many is taken out',
+    [
+      [
+        'sh',
+        '-c',
+        `nft delete rule inet ${T} forward handle $(nft -a list chain inet ${T} forward | sed -n 's/.*handle //p' | tail -2 | head -1)`,
+      ],
+    ],
+    /chain forward of the firewall table inet flintlock_whol was changed/,
+  ],
+  [
+    'a policy is changed',
+    [['nft', 'add', 'chain', 'inet', T, 'input', '{ policy drop; }']],
+    /chain input of the firewall table inet flintlock_whol was changed/,
+  ],
+  [
+    'a table is put to sleep',
+    [['nft', 'add', 'table', 'bridge', T, '{ flags dormant; }']],
+    /table itself of the firewall table bridge flintlock_whol was changed/,
+  ],
+  [
+    'a set is emptied',
+    [['nft', 'flush', 'set', 'bridge', T, 'macs']],
+    /bridge flintlock_whol macs flwholabcdef0 .* is gone/,
+  ],
+  ['a map is emptied', [['nft', 'flush', 'map', 'ip', T, 'everywhere']], /ip flintlock_whol everywhere .* is gone/],
+  [
+    'another MAC is let through',
+    [['nft', 'add', 'element', 'bridge', T, 'macs', `{ "${TAP}" . 52:54:00:00:00:99 }`]],
+    /52:54:00:00:00:99 is in the firewall and nobody's/,
+  ],
+  [
+    'a chain is added',
+    [['nft', 'add', 'chain', 'bridge', T, 'theirs', '{ type filter hook prerouting priority -400; policy accept; }']],
+    /chain theirs of the firewall table bridge flintlock_whol is not ours/,
+  ],
+  [
+    'a table is gone',
+    [['nft', 'delete', 'table', 'inet', M]],
+    /the firewall table inet flintlock_whol_metadata is gone/,
+  ],
+  [
+    'the bridge has lost its address',
+    [['ip', 'address', 'flush', 'dev', BR]],
+    /the bridge flwholbr has lost its address 10\.77\.0\.1\/24/,
+  ],
+  [
+    'the bridge is given another address',
+    [['ip', 'address', 'add', '192.0.2.7/24', 'dev', BR]],
+    /an address that is not ours, 192\.0\.2\.7\/24/,
+  ],
+  ['the bridge is down', [['ip', 'link', 'set', 'dev', BR, 'down']], /the bridge flwholbr is down/],
+  [
+    'the bridge has another MAC',
+    [['ip', 'link', 'set', 'dev', BR, 'address', '02:00:00:00:00:77']],
+    /another MAC address, 02:00:00:00:00:77/,
+  ],
+  ['the bridge speaks STP', [['ip', 'link', 'set', 'dev', BR, 'type', 'bridge', 'stp_state', '1']], /spanning tree/],
+  ['the bridge is gone', [['ip', 'link', 'delete', BR]], /the bridge flwholbr is gone/],
+  ['a tap is unplugged', [['ip', 'link', 'set', 'dev', TAP, 'nomaster']], /the tap flwholabcdef0 is on no bridge/],
+  ['a tap is down', [['ip', 'link', 'set', 'dev', TAP, 'down']], /the tap flwholabcdef0 is down/],
+  [
+    'a tap is given an address',
+    [['ip', 'address', 'add', '192.0.2.8/24', 'dev', TAP]],
+    /the tap flwholabcdef0 was given 192\.0\.2\.8\/24/,
+  ],
+  [
+    'a tap speaks IPv6',
+    [['ip', 'address', 'add', 'fe80::7/64', 'dev', TAP]],
+    /the tap flwholabcdef0 was given fe80::7\/64/,
+  ],
+  [
+    'a tap has another MAC',
+    [['ip', 'link', 'set', 'dev', TAP, 'address', '02:00:00:00:00:78']],
+    /another MAC address, 02:00:00:00:00:78/,
+  ],
+  ['a tap is isolated', [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'isolated', 'on']], /set apart/],
+  [
+    'forwarding is turned off',
+    [['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward']],
+    /net\/ipv4\/ip_forward is 0, not 1/,
+  ],
+  [
+    'forwarding is turned off for the bridge',
+    [['sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${BR}/forwarding`]],
+    /conf\/flwholbr\/forwarding is 0/,
+  ],
+  [
+    'loopback is not routed',
+    [['sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${BR}/route_localnet`]],
+    /route_localnet is 0/,
+  ],
+  [
+    'the routing rule is gone',
+    [['ip', 'rule', 'delete', 'table', '1000077']],
+    /the routing rules that lead flwholbr to table 1000077/,
+  ],
+  [
+    'the routing rule leads others',
+    [
+      ['ip', 'rule', 'delete', 'table', '1000077'],
+      ['ip', 'rule', 'add', 'to', '192.0.2.1', 'table', '1000077'],
+    ],
+    /the routing rules that lead/,
+  ],
+  ['the route is gone', [['ip', 'route', 'flush', 'table', '1000077']], /the routes of table 1000077 are gone/],
+];
+
+test.for(tampers)('%s: it is told, and mended', async ([, commands, told]) => {
+  expect(await flaws()).toEqual([]);
+  for (const command of commands) await sh(...command);
+  const found = await flaws();
+  expect(found.map(({ what }) => what)).toContainEqual(expect.stringMatching(told));
+  for (const { mend } of found) await mend?.(signal);
+  if (found.some(({ mend, remake }) => !mend || remake)) await makeAll();
+  expect((await flaws()).map(({ what }) => what)).toEqual([]);
+});
+
+test('a reservation that is gone or changed is told', async () => {
+  const file = join(directory, 'dhcp/hosts/vm-eth0');
+  for (const [act, told] of [
+    [() => rm(file), /the reservation of 10\.77\.0\.9.* is gone/],
+    [() => writeFile(file, '52:54:00:00:00:66,10.77.0.9\n'), /the reservation of 10\.77\.0\.9.* was changed/],
+  ] as const) {
+    await act();
+    expect(await flaws()).toMatchObject([{ what: expect.stringMatching(told), owner: uid }]);
+    await makeAll();
+    expect(await flaws()).toEqual([]);
+  }
+});
+
+test('what comes and goes while it looks is no flaw', async () => {
+  const entry = ledger.intend('uid-2', 'guard', '', { table: T, device: `${PREFIX}zzzzzz0`, mac: '52:54:00:00:00:02' });
+  ledger.made(entry, null); // marked, and on the host nothing: as one that is being unmade
+  let asked = 0;
+  const entries = () => {
+    if (asked++ > 0) ledger.strike(entry);
+    return ledger.all();
+  };
+  expect(await network.flaws({ entries, isAsked: () => true }, signal)).toEqual([]);
+});

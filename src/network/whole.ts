@@ -1,0 +1,300 @@
+import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
+import type { Files } from '../ports/host.ts';
+import type { Log } from '../ports/log.ts';
+import type {
+  BridgeIntent,
+  FirewallIntent,
+  GuardsIntent,
+  LeaseIntent,
+  MacvtapGuardsIntent,
+  MacvtapPathIntent,
+  MetadataPathIntent,
+  PublishingIntent,
+  TapIntent,
+} from '../ports/network.ts';
+import type { Flaw, Wholeness } from '../ports/network-watch.ts';
+import { dhcpPaths, hostLine } from './dnsmasq.ts';
+import { type createElements, elementsIn } from './elements.ts';
+import { guard } from './failure.ts';
+import { firewallRules } from './firewall.ts';
+import { guardsRules } from './guards.ts';
+import { type Ip, parseRules } from './ip.ts';
+import { metadataRules, removeRoutes, SERVICE } from './metadata.ts';
+import { createNft, type Nft, type NftRow } from './nft.ts';
+import { publishingRules } from './published.ts';
+import { inScratch, type ScratchHands } from './scratch.ts';
+import type { Sysctl } from './sysctl.ts';
+import {
+  bridgeFlaws,
+  macvtapFlaws,
+  macvtapPathFlaws,
+  parseWholeLinks,
+  tapFlaws,
+  type WholeLink,
+} from './whole-links.ts';
+import { createTableMemory } from './whole-tables.ts';
+
+export interface WholenessHands {
+  readonly ip: Ip;
+  readonly nft: Nft;
+  readonly sysctl: Sysctl;
+  readonly files: Files;
+  readonly elements: ReturnType<typeof createElements>;
+  /** For a namespace in which rules are read as they should be; absent: as they were seen first. */
+  readonly scratch?: ScratchHands | undefined;
+  readonly log: Log;
+}
+
+/** What single microVMs have in the tables. */
+type ElementStep = Parameters<ReturnType<typeof createElements>['elementsOf']>[0];
+const ELEMENT_KINDS: readonly string[] = [
+  'guard',
+  'publish',
+  'metadata',
+  'macvtap-metadata',
+] satisfies ElementStep['kind'][];
+
+/** Compares in content; what is found is mended by who asked. */
+export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log }: WholenessHands): Wholeness {
+  const memory = createTableMemory(nft, (table, chain) => table.startsWith('netdev ') && !SHARED_CHAINS.has(chain));
+
+  /** The rules whose listing is known. */
+  const listed = new Set<string>();
+
+  /**
+   * How our own rules look when they are listed: written in a namespace where nobody else can have changed them, once for
+   * each text.
+   */
+  const learn = async (rules: readonly (readonly [text: string, tables: readonly string[]])[], signal: AbortSignal) => {
+    const unknown = rules.filter(([text]) => !listed.has(text));
+    if (unknown.length === 0 || !scratch) return;
+    try {
+      await inScratch(scratch, signal, async (run) => {
+        const inside = createNft(run);
+        for (const [text, tables] of unknown) {
+          await inside.apply(text, signal);
+          for (const table of tables) {
+            const [family = '', name = ''] = table.split(' ');
+            memory.remember(table, (await inside.table(family, name, signal)) ?? []);
+          }
+          listed.add(text);
+        }
+      });
+    } catch (error) {
+      signal.throwIfAborted();
+      for (const [text] of unknown) listed.add(text);
+      log.warn('what the firewall should hold is taken from what it holds now', { error: String(error) });
+    }
+  };
+
+  const elementFlaws = (
+    rows: readonly NftRow[],
+    tables: readonly string[],
+    { still, all }: { readonly still: readonly LedgerEntry[]; readonly all: readonly LedgerEntry[] },
+  ): Flaw[] => {
+    const there = rows.flatMap(elementsIn).filter(({ name }) => !isChain(name));
+    const names = new Set(there.map(({ name }) => name));
+    const namesOf = (entry: LedgerEntry): readonly string[] =>
+      ELEMENT_KINDS.includes(entry.kind)
+        ? elements
+            .elementsOf({ kind: entry.kind, intent: entry.intent } as unknown as ElementStep)
+            // One with its table is told of as the table.
+            .filter((name) => tables.some((table) => name.startsWith(`${table} `)))
+        : [];
+    const missing = still.flatMap((entry) =>
+      namesOf(entry)
+        .filter((name) => !names.has(name))
+        .map((name): Flaw => ({ thing: `element ${name}`, what: `${name} is gone`, owner: entry.owner })),
+    );
+    const named = new Set(all.flatMap(namesOf));
+    const foreign = there
+      .filter(({ name }) => !named.has(name))
+      .map(
+        (element): Flaw => ({
+          thing: `element ${element.name}`,
+          what: `${element.name} is in the firewall and nobody's`,
+          mend: (signal) => elements.removeElement(element, signal),
+        }),
+      );
+    return [...missing, ...foreign];
+  };
+
+  const settingFlaws = async (
+    wanted: readonly { readonly name: string; readonly value: string; readonly why: string }[],
+    signal: AbortSignal,
+  ): Promise<Flaw[]> => {
+    const values = await sysctl.readAll(
+      wanted.map(({ name }) => name),
+      signal,
+    );
+    return wanted.flatMap(({ name, value, why }, i): Flaw[] => {
+      const found = values[i];
+      if (found === undefined || found === value) return [];
+      return [
+        {
+          ...{ thing: `setting ${name}`, what: `${name} is ${found}, not ${value}: ${why}`, isChoice: true },
+          mend: (limited) => sysctl.write(name, value, limited),
+        },
+      ];
+    });
+  };
+
+  const routeFlaws = async (
+    { routes, device, select }: { routes: number; device: string; select: readonly string[] },
+    rulesText: string,
+    signal: AbortSignal,
+  ): Promise<Flaw[]> => {
+    const ours = parseRules(rulesText).filter((rule) => rule.routes === String(routes));
+    const lost = select.filter((words) => !ours.some(({ text }) => words.split('|').every((w) => text.includes(w))));
+    const isWhole = lost.length === 0 && ours.length === select.length;
+    const leads = await ip.routesIn(routes, signal);
+    return [
+      ...(isWhole
+        ? []
+        : [
+            {
+              thing: `routing rules to ${routes}`,
+              what: `the routing rules that lead ${device} to table ${routes} are not as they were made`,
+              // Those that are left would be taken for all of them.
+              mend: (limited: AbortSignal) => removeRoutes(ip, routes, limited),
+              remake: true as const,
+            },
+          ]),
+      ...(leads.some(({ text }) => text.startsWith(`local ${SERVICE}`))
+        ? []
+        : [{ thing: `routes ${routes}`, what: `the routes of table ${routes} are gone` }]),
+    ];
+  };
+
+  const leaseFlaws = async (entries: readonly LedgerEntry[]): Promise<Flaw[]> => {
+    const flaws: Flaw[] = [];
+    for (const entry of entries) {
+      if (entry.kind !== 'lease') continue;
+      const intent = entry.intent as unknown as LeaseIntent;
+      const path = `${dhcpPaths(intent.directory).hosts}/${intent.file}`;
+      const bytes = await files.read(path);
+      const found = bytes && new TextDecoder().decode(bytes);
+      if (found !== hostLine(intent))
+        flaws.push({
+          thing: `file ${path}`,
+          what: `the reservation of ${intent.address}, ${path}, ${found === undefined ? 'is gone' : 'was changed'}`,
+          owner: entry.owner,
+        });
+    }
+    return flaws;
+  };
+
+  const rowsOf = async (table: string, present: readonly string[], signal: AbortSignal) => {
+    const [family = '', name = ''] = table.split(' ');
+    return present.includes(table) ? nft.table(family, name, signal) : undefined;
+  };
+  const present = async (signal: AbortSignal): Promise<readonly string[]> =>
+    (await nft.tables(signal)).map(({ family, name }) => `${family} ${name}`);
+
+  return {
+    remember: (tables, signal) =>
+      guard('look at the firewall', async () => {
+        const there = await present(signal);
+        for (const table of tables) {
+          const rows = await rowsOf(table, there, signal);
+          if (rows && !memory.knows(table)) memory.remember(table, rows);
+        }
+      }),
+
+    flaws: ({ entries, isAsked }, signal) =>
+      guard('compare the network with what was made', async () => {
+        const before = entries().filter(({ made }) => made);
+        const asked = before.filter(isAsked);
+        const host = new Map(asked.flatMap((e) => (e.owner === HOST_OWNER ? [[e.kind, e.intent as unknown]] : [])));
+        const of = <I>(kind: LedgerKind): I | undefined => host.get(kind) as I | undefined;
+        const [bridge, firewall, guards] = [
+          of<BridgeIntent>('bridge'),
+          of<FirewallIntent>('firewall'),
+          of<GuardsIntent>('guards'),
+        ];
+        const [publishing, path] = [of<PublishingIntent>('publishing'), of<MetadataPathIntent>('metadata-path')];
+        const macvtaps = of<MacvtapGuardsIntent>('macvtap-guards');
+        const service = of<MacvtapPathIntent>('macvtap-path');
+
+        const shown = (await ip.batch(['address show', 'rule show'], signal)).split('\n');
+        const links: readonly WholeLink[] = parseWholeLinks(shown[0] ?? '[]');
+        const tables = [
+          ...(firewall ? [`inet ${firewall.table}`] : []),
+          ...(guards ? [`bridge ${guards.table}`] : []),
+          ...(publishing ? [`ip ${publishing.table}`] : []),
+          ...(path ? [`bridge ${path.table}`, `inet ${path.table}`] : []),
+          ...(macvtaps ? [`netdev ${macvtaps.table}`] : []),
+          ...(service ? [`inet ${service.table}`] : []),
+        ];
+        await learn(
+          [
+            ...(firewall ? ([[firewallRules(firewall), [`inet ${firewall.table}`]]] as const) : []),
+            ...(guards ? ([[guardsRules(guards), [`bridge ${guards.table}`]]] as const) : []),
+            ...(publishing ? ([[publishingRules(publishing), [`ip ${publishing.table}`]]] as const) : []),
+            ...(path ? ([[metadataRules(path), [`bridge ${path.table}`, `inet ${path.table}`]]] as const) : []),
+          ],
+          signal,
+        );
+        const there = await present(signal);
+        const rows = new Map<string, readonly NftRow[] | undefined>();
+        for (const table of tables) rows.set(table, await rowsOf(table, there, signal));
+        const settings = [
+          ...(of('forwarding')
+            ? [{ name: 'net/ipv4/ip_forward', value: '1', why: 'guests reach nothing beyond the host' }]
+            : []),
+          ...(bridge ? settingsOf(bridge.bridge, links, publishing !== undefined) : []),
+        ];
+        const found: Flaw[] = [
+          ...(bridge ? bridgeFlaws(bridge, links, ip) : []),
+          ...(await settingFlaws(settings, signal)),
+          ...tables.flatMap((table) => memory.flaws(table, rows.get(table))),
+          ...(path
+            ? await routeFlaws(
+                { routes: path.routes, device: path.bridge, select: [`to ${SERVICE}|iif ${path.bridge}`] },
+                shown[1] ?? '[]',
+                signal,
+              )
+            : []),
+          ...(service ? macvtapPathFlaws(service, links) : []),
+        ];
+        const after = entries();
+        const madeNow = new Set(after.filter(({ made }) => made).map(({ entry }) => entry));
+        const isStill = ({ entry }: LedgerEntry): boolean => madeNow.has(entry);
+        const still = asked.filter(isStill);
+        const isBridged = (entry: LedgerEntry) => (entry.intent as unknown as TapIntent).bridge === bridge?.bridge;
+        return [
+          ...found,
+          ...elementFlaws(
+            [...rows.values()].flatMap((one) => one ?? []),
+            tables.filter((table) => rows.get(table) !== undefined),
+            { still, all: [...before, ...after] },
+          ),
+          ...still.flatMap((entry) => (entry.kind === 'tap' ? tapFlaws(entry, links, isBridged(entry), ip) : [])),
+          ...still.flatMap((entry) => (entry.kind === 'macvtap' ? macvtapFlaws(entry, links, ip) : [])),
+          ...(await leaseFlaws(still)),
+        ];
+      }),
+  };
+}
+
+/** Of macvtaps' tables: see `macvtap-path.ts`. */
+const SHARED_CHAINS: ReadonlySet<string> = new Set(['metadata', 'service-in', 'service-out']);
+const isChain = (name: string): boolean => name.split(' ')[2] === 'chain';
+
+/** Only of a bridge that is there: with another all of them are set anew. */
+function settingsOf(bridge: string, links: readonly WholeLink[], publishes: boolean) {
+  if (!links.some((link) => link.device === bridge)) return [];
+  return [
+    { name: `net/ipv4/conf/${bridge}/forwarding`, value: '1', why: 'guests reach nothing beyond the host' },
+    { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1', why: 'a guest could give the host a route' },
+    ...(publishes
+      ? [
+          {
+            name: `net/ipv4/conf/${bridge}/route_localnet`,
+            value: '1',
+            why: 'published ports do not answer on loopback addresses',
+          },
+        ]
+      : []),
+  ];
+}
