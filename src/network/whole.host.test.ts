@@ -183,6 +183,11 @@ const tampers: readonly [what: string, commands: readonly (readonly [string, ...
     [['ip', 'link', 'set', 'dev', TAP, 'address', '02:00:00:00:00:78']],
     /another MAC address, 02:00:00:00:00:78/,
   ],
+  [
+    'a tap may speak for the spanning tree',
+    [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'guard', 'off']],
+    /spanning tree of its bridge/,
+  ],
   ['a tap is isolated', [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'isolated', 'on']], /set apart/],
   [
     'forwarding is turned off',
