@@ -7,8 +7,11 @@ import type { CallMeter } from './call-meter.ts';
 import { CurrentCaller } from './current-caller.ts';
 import { dropin } from './dropin/services.ts';
 import type { Endpoint } from './endpoint.ts';
+import { Flow } from './flow/flow.ts';
+import type { FlowLimits } from './flow/limits.ts';
 import { type Gate, openGate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
+import type { Flows } from './http/call-signal.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
 import { hostRoutes } from './http/host-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
@@ -40,6 +43,8 @@ export interface ApiOptions {
   readonly caller?: CurrentCaller;
   /** A quiet stream of events over HTTP says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
+  /** What callers may take of the daemon; absent: see `flow/limits.ts`. */
+  readonly flow?: Partial<FlowLimits>;
 }
 
 /** Every surface on every endpoint. A surface more is a line here and its converters. */
@@ -68,16 +73,24 @@ export function createApi(options: ApiOptions): Api {
   const stop = new AbortController();
   const rare = new RareLog(log, clock);
   const gate: Gate = tokens ? tokenGate(tokens, { clock, rare }) : openGate;
-  const door = { log, rare, clock, gate, caller, calls, ...(tls && { tls }) };
+  const flow = new Flow(rare, options.flow);
+  const flows: Flows = new WeakMap();
+  const door = { log, rare, clock, gate, caller, calls, flow, stopped: stop.signal, ...(tls && { tls }) };
   // No surface gets the services themselves.
   const guarded = guardServices(services, caller.get, { log, clock });
   const surface = native(guarded);
   const today = dropin(guarded);
-  const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc], stopped: stop.signal });
-  const routing = { native: surface, log, stopped: stop.signal, ...(keepAliveMs !== undefined && { keepAliveMs }) };
+  const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc] });
+  const routing = {
+    native: surface,
+    log,
+    flows,
+    stopped: stop.signal,
+    ...(keepAliveMs !== undefined && { keepAliveMs }),
+  };
   const ours = [nativeRoutes, imageRoutes, hostRoutes].map((routes) => routes(routing));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
-  const http = new HttpServer({ ...door, surfaces, ops: opsRoutes(ready) });
+  const http = new HttpServer({ ...door, flows, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     const closed = Promise.all([grpc.close(), http.close()]);

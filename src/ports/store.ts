@@ -86,7 +86,7 @@ export interface Store {
   recall(key: string): string | undefined;
   /** The newest event. */
   cursor(): Cursor;
-  /** Events after `seq`, oldest first, at most `limit`, and none more once they have `maxBytes` as they are stored. */
+  /** Events after `seq`, oldest first, at most `limit`, and `maxBytes` of them as they are stored, but one at least. */
   events(afterSeq: number, limit: number, maxBytes?: number): readonly VmEvent[];
   /** The oldest seq that is still kept, minus one. */
   oldestSeq(): number;

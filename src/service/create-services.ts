@@ -26,7 +26,7 @@ export function createServices(context: ServiceContext): Services {
     get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
     delete: async (target) => remove(context, target),
     list: async (request) => list(context, request),
-    watch: (request, signal) => watch(context, request, signal),
+    watch: (request, signal, room) => watch(context, request, signal, room),
     wait: (request, signal) => wait(context, request, signal),
     power: (verb, request, signal) => power(context, verb, request, signal),
     readConsole: (request, signal) => readConsole(context, request, signal),

@@ -161,10 +161,10 @@ export function guardServices(
       act('list microVMs', 'reads', { namespace: shorten(request.namespace) }, async (caller) =>
         services.list({ ...request, namespace: only('list', caller, request.namespace) }),
       ),
-    watch: (request, signal) =>
+    watch: (request, signal, room) =>
       flow('watch microVMs', 'reads', { namespace: shorten(request.namespace) }, signal, (caller, ended) => {
         const namespace = only('watch', caller, request.namespace);
-        const events = services.watch({ ...request, namespace }, ended);
+        const events = services.watch({ ...request, namespace }, ended, room);
         return caller.namespace === undefined ? events : withoutRhythm(events);
       }),
     wait: (request, signal) =>

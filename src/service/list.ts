@@ -9,19 +9,24 @@ export function list(
   context: ServiceContext,
   request: ListRequest,
 ): { readonly vms: readonly MicroVmView[]; readonly nextPageToken: string } {
-  const { pageSize, pageToken } = request;
+  const { pageSize, pageToken, maxBytes } = request;
   if (pageSize < 0) throw Fault.invalid([{ field: 'page_size', description: 'must be 0 (all) or more' }]);
   if (pageToken !== '' && !/^[0-9A-Z]{26}$/.test(pageToken))
     throw Fault.invalid([{ field: 'page_token', description: 'is no next_page_token of an earlier page' }]);
-  const found = context.store.list({
+  const query = {
     selector: parseSelector(request.labelSelector),
     gone: request.showDeleted,
     ...(request.id !== undefined && { id: request.id }),
     ...(request.namespace !== '' && { namespace: request.namespace }),
-    ...(pageSize > 0 && { limit: pageSize + 1 }),
     ...(pageToken !== '' && { after: pageToken as Uid }),
+  };
+  const page = context.store.list({
+    ...query,
+    ...(pageSize > 0 && { limit: pageSize }),
+    ...(maxBytes !== undefined && { maxBytes }),
   });
-  const page = pageSize > 0 ? found.slice(0, pageSize) : found;
-  const nextPageToken = page.length < found.length ? (page.at(-1)?.uid ?? '') : '';
-  return { vms: page.map((vm) => view(vm, context)), nextPageToken };
+  const last = page.at(-1)?.uid;
+  const mayBeCut = page.length === pageSize || maxBytes !== undefined;
+  const isCut = last !== undefined && mayBeCut && context.store.list({ ...query, after: last, limit: 1 }).length > 0;
+  return { vms: page.map((vm) => view(vm, context)), nextPageToken: isCut ? last : '' };
 }

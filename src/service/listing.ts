@@ -1,9 +1,8 @@
 import type { VmEvent } from '../domain/event.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
+import { weightOf } from '../domain/weight.ts';
 import type { Query, Store } from '../ports/store.ts';
-
-/** So many records are held at once, or so many bytes of them. */
-const PAGE = { limit: 200, maxBytes: 262_144 };
+import { PAGE, type Room } from './room.ts';
 
 /** Sorts behind every uid. */
 const AFTER_ALL = '~';
@@ -22,13 +21,15 @@ export class Listing {
     this.#store = store;
   }
 
-  *records(query: Query): Generator<MicroVm> {
+  async *records(query: Query, room: Room, signal: AbortSignal): AsyncGenerator<MicroVm> {
     for (let after: Uid | undefined; ; ) {
+      await room.next(signal);
       // Both in one turn: nothing is stored between them.
       const page = this.#store.list({ ...query, ...PAGE, ...(after !== undefined && { after }) });
       const { seq } = this.#store.cursor();
       after = page.at(-1)?.uid;
       this.#pages.push({ last: after ?? AFTER_ALL, seq });
+      room.holds(weightOf(page));
       yield* page;
       if (after === undefined) return;
     }

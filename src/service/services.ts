@@ -8,6 +8,7 @@ import type { CachedImage } from '../ports/images.ts';
 import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
+import type { Room } from './room.ts';
 
 /** A microVM by uid, or by namespace (empty: `default`) and id. */
 export interface Target {
@@ -48,6 +49,8 @@ export interface ListRequest {
   readonly pageSize: number;
   readonly pageToken: string;
   readonly showDeleted: boolean;
+  /** The page ends before its records, as they are stored, have more bytes; one is in it whatever it has. Absent: no bound. */
+  readonly maxBytes?: number;
 }
 
 export interface WatchRequest {
@@ -157,7 +160,8 @@ export interface Services {
   /** @returns what the name was that of */
   delete(target: Target): Promise<{ readonly uid: string }>;
   list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;
-  watch(request: WatchRequest, signal: AbortSignal): AsyncIterable<WatchedEvent>;
+  /** @param room - absent: what is read is taken at once */
+  watch(request: WatchRequest, signal: AbortSignal, room?: Room): AsyncIterable<WatchedEvent>;
   wait(
     request: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
     signal: AbortSignal,

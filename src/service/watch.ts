@@ -2,13 +2,12 @@ import type { VmEvent } from '../domain/event.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
+import { weightOf } from '../domain/weight.ts';
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
 import { Listing } from './listing.ts';
+import { NO_BOUND, PAGE, type Room } from './room.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
-
-/** Events and records are read from the store this many at a time, and this many bytes: a slow reader holds no more than that. */
-const BATCH = { limit: 200, maxBytes: 262_144 };
 
 /** What a watch needs of the daemon. */
 export type WatchContext = Pick<ServiceContext, 'store' | 'clock' | 'onChange' | 'running' | 'progress'>;
@@ -21,6 +20,7 @@ export async function* watch(
   context: WatchContext,
   request: WatchRequest,
   signal: AbortSignal,
+  room: Room = NO_BOUND,
 ): AsyncIterable<WatchedEvent> {
   const { store, clock } = context;
   const selector = parseSelector(request.labelSelector);
@@ -35,7 +35,7 @@ export async function* watch(
   if (request.cursor !== '') seq = seqOf(request.cursor, epoch, newest);
   else {
     const query = request.namespace === '' ? { selector } : { selector, namespace: request.namespace };
-    for (const vm of listing.records(query)) {
+    for await (const vm of listing.records(query, room, signal)) {
       const shown = view(vm, context);
       if (shown.state !== vm.state) unknown.add(vm.uid);
       // Without a cursor: who came so far begins anew, and misses none of the rest.
@@ -46,8 +46,10 @@ export async function* watch(
   // The reader learns at once that it watches, and from where.
   yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
   for (;;) {
+    await room.next(signal);
     if (seq < store.oldestSeq()) throw expired();
-    const events = store.events(seq, BATCH.limit, BATCH.maxBytes);
+    const events = store.events(seq, PAGE.limit, PAGE.maxBytes);
+    room.holds(weightOf(events.map(({ vm }) => vm)));
     let told = false;
     for (const event of events) {
       seq = event.seq;
@@ -65,6 +67,7 @@ export async function* watch(
       if (vm && vm.goneAt === undefined)
         yield { type: 'MODIFIED', vm: view(vm, context), cursor: cursorAt(seq), at: clock.now() };
     }
+    room.none();
     await changes.next(signal);
   }
 }

@@ -326,7 +326,7 @@ function holderName(vm: MicroVm | undefined, knows: string | undefined): string 
   return `microVM ${namespace}/${id} (${vm.uid})`;
 }
 
-/** At most `limit` that can be read, and none more after `maxBytes`: one that cannot be read is no end of the page. */
+/** At most `limit` that can be read, and `maxBytes` of them, but one at least: one that cannot be read is no end of the page. */
 function firstOf<T>(
   rows: Iterable<Record<string, unknown>>,
   read: (row: Record<string, unknown>) => readonly T[],
@@ -336,9 +336,10 @@ function firstOf<T>(
   const found: T[] = [];
   let bytes = 0;
   for (const row of rows) {
-    if (found.length >= limit || (found.length > 0 && bytes >= maxBytes)) break;
+    if (found.length >= limit) break;
+    bytes += Buffer.byteLength(String(row.record));
+    if (found.length > 0 && bytes > maxBytes) break;
     found.push(...read(row));
-    bytes += String(row.record).length;
   }
   return found;
 }

@@ -43,7 +43,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   api: {
     rooms: ['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts'],
     // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.
-    node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path', 'async_hooks'],
+    // zlib and util: requests that are packed, answers that are to be.
+    node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path', 'async_hooks', 'zlib', 'util'],
     packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'fastify'],
   },
   cli: {

@@ -6,7 +6,10 @@ import type {
   ListMicroVMsRequest,
 } from '../../gen/dropin/services/microvms_pb.ts';
 import type { MicroVM } from '../../gen/dropin/types/microvm_pb.ts';
+import type { Room } from '../../service/room.ts';
 import type { Services, Target } from '../../service/services.ts';
+import { ANSWER_BYTES } from '../flow/limits.ts';
+import { listed } from '../flow/listed.ts';
 import { inOurNames, notFound, noUid, refuseNative } from './faults.ts';
 import { specToDraft } from './from-wire.ts';
 import { vmToWire } from './to-wire.ts';
@@ -18,10 +21,8 @@ interface Answer {
 /** What a handler needs to know of its call; connect's HandlerContext is one. */
 interface Call {
   readonly signal: AbortSignal;
+  readonly room?: Room;
 }
-
-/** How many records ListMicroVMsStream holds at once. */
-const STREAM_PAGE = 200;
 
 /** The verbs of the service that today's clients call, for gRPC and HTTP alike. */
 export class DropinMicroVms {
@@ -56,21 +57,25 @@ export class DropinMicroVms {
   }
 
   async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[] }> {
-    const { vms } = await this.#services.list({ ...filterOf(request), pageSize: 0, pageToken: '' });
+    const wanted = { ...filterOf(request), pageSize: 0, pageToken: '', maxBytes: ANSWER_BYTES };
+    const { vms, nextPageToken } = await this.#services.list(wanted);
+    if (nextPageToken !== '') throw tooLong();
     return { microvm: vms.map(vmToWire) };
   }
 
   /** Reads page by page, so that a long list takes no more memory than a short one. */
-  async *listMicroVMsStream(request: ListMicroVMsRequest, { signal }: Call): AsyncGenerator<Answer> {
-    let pageToken = '';
-    do {
-      signal.throwIfAborted();
-      const page = await this.#services.list({ ...filterOf(request), pageSize: STREAM_PAGE, pageToken });
-      for (const vm of page.vms) yield { microvm: vmToWire(vm) };
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '');
+  async *listMicroVMsStream(request: ListMicroVMsRequest, call: Call): AsyncGenerator<Answer> {
+    const wanted = { ...filterOf(request), pageToken: '' };
+    for await (const vm of listed(this.#services, wanted, 0, call)) yield { microvm: vmToWire(vm) };
   }
 }
+
+/** This API has no pages, and a list that is cut would look like a whole one. */
+const tooLong = (): Fault =>
+  new Fault(
+    'full',
+    'Cannot list the microVMs in one answer: they are more than the 4 MiB that gRPC clients take; call ListMicroVMsStream, name a namespace, or over HTTP read GET /v1/microvms by pages',
+  );
 
 const filterOf = ({ namespace, name = '' }: ListMicroVMsRequest) => ({
   namespace,

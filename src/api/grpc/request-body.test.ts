@@ -27,9 +27,13 @@ async function* pieces(bytes: Uint8Array, sizes: readonly number[]): AsyncGenera
   }
   yield bytes.subarray(at);
 }
-async function passed(body: AsyncIterable<Uint8Array>, contentType: string): Promise<Buffer> {
+async function passed(
+  body: AsyncIterable<Uint8Array>,
+  contentType: string,
+  packing: 'gzip' | 'identity' = 'identity',
+): Promise<Buffer> {
   const parts: Uint8Array[] = [];
-  for await (const part of checkedBody(body, contentType, method, MAX)) parts.push(part);
+  for await (const part of checkedBody(body, { contentType, method, packing, maxBytes: MAX })) parts.push(part);
   return Buffer.concat(parts);
 }
 const refusal = (body: AsyncIterable<Uint8Array>, contentType: string): Promise<ConnectError> =>

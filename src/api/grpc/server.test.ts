@@ -27,6 +27,7 @@ import { clock } from '../../host/clock.ts';
 import type { Services, UpdateRequest } from '../../service/services.ts';
 import { CurrentCaller } from '../current-caller.ts';
 import { type Endpoint, formatEndpoint } from '../endpoint.ts';
+import { Flow } from '../flow/flow.ts';
 import { openGate } from '../gate.ts';
 import { RareLog } from '../rare-log.ts';
 import { GrpcServer } from './server.ts';
@@ -528,6 +529,7 @@ test('a connection that says nothing is hung up on, one that greets is not', asy
     log,
     clock,
     rare: new RareLog(log, clock),
+    flow: new Flow(new RareLog(log, clock)),
     gate: openGate,
     caller: new CurrentCaller(),
     calls: () => {},

@@ -1,8 +1,10 @@
 import {
+  constants,
   createServer,
   type Http2Server,
   type Http2ServerRequest,
   type Http2ServerResponse,
+  type Http2Session,
   type ServerHttp2Session,
   type ServerHttp2Stream,
 } from 'node:http2';
@@ -24,6 +26,7 @@ import type { Log } from '../../ports/log.ts';
 import { type CallMeter, codeName, UNKNOWN } from '../call-meter.ts';
 import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
+import { type CallFlow, FLOW, type Flow, inPieces } from '../flow/flow.ts';
 import { Front } from '../front.ts';
 import { callerOf, type Gate, OPEN_CALL, type Peer } from '../gate.ts';
 import type { ListenOptions } from '../listen.ts';
@@ -34,9 +37,12 @@ import { connectError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { health } from './health.ts';
 import { encodeMessage, mendMessage } from './message.ts';
+import { ACCEPTED, GZIP, isGrpc, MIN_PACKED_BYTES, packingOf } from './packing.ts';
 import { watchOver } from './pings.ts';
 import { reflection } from './reflection.ts';
 import { checkedBody } from './request-body.ts';
+import { roomFirst } from './room-first.ts';
+import { Rounds } from './rounds.ts';
 
 export interface GrpcOptions {
   readonly services: readonly Served[];
@@ -48,6 +54,7 @@ export interface GrpcOptions {
   readonly clock: Clock;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
+  readonly flow: Flow;
   /** Ends the calls that are under way; aborted with a ConnectError. */
   readonly stopped: AbortSignal;
   /** How long a connection may take to say that it speaks HTTP/2, and then to greet; 10 s and 30 s by default. */
@@ -56,14 +63,26 @@ export interface GrpcOptions {
 
 /** Also the limit of grpc's own libraries. */
 const MAX_MESSAGE_BYTES = 4 << 20;
-/** Of one connection at a time. A caller that does not know it (gRPC libraries do) is told REFUSED_STREAM. */
-const MAX_STREAMS = 1_000;
+/**
+ * Of one connection, in MiB, by Node's account of it: beyond it Node refuses
+ * calls by ENHANCE_YOUR_CALM. What waits there is bounded before, by a piece
+ * of each call; its own 10 MiB would be met by a dozen lists.
+ */
+const SESSION_MIB = 128;
+/** Of one call, bytes: as HTTP/1. */
+const MAX_HEADERS = 16 << 10;
 /** As for HTTP: from the connection to the first that it says. */
 const GREETING_MS = 30_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
-type Handle = (request: Http2ServerRequest, response: Http2ServerResponse, peer: Peer) => void;
+type Handle = (request: Http2ServerRequest, response: Http2ServerResponse, peer: Peer, connection: Connection) => void;
+
+/** What the calls of a connection share. */
+interface Connection {
+  readonly session: Http2Session;
+  readonly turns: Rounds;
+}
 
 /** gRPC, gRPC-web and Connect over HTTP/2, with health and reflection. */
 export class GrpcServer {
@@ -96,15 +115,21 @@ export class GrpcServer {
   #taker(): (socket: Socket, peer: Peer) => void {
     const { log } = this.#options;
     const peers = new WeakMap<object, Peer>(); // by session
-    const server: Http2Server = createServer(
-      { settings: { maxConcurrentStreams: MAX_STREAMS } },
-      (request, response) => {
-        const { session } = request.stream;
-        const peer = session && peers.get(session);
-        if (peer) this.#handle(request, response, peer);
-        else request.stream.destroy(); // the connection is gone
-      },
-    );
+    const connections = new WeakMap<object, Connection>();
+    // Beyond these streams a caller that does not know of them (gRPC libraries do, and wait) is told REFUSED_STREAM.
+    const settings = {
+      maxConcurrentStreams: this.#options.flow.limits.calls.connection,
+      maxHeaderListSize: MAX_HEADERS,
+    };
+    const server: Http2Server = createServer({ settings, maxSessionMemory: SESSION_MIB }, (request, response) => {
+      const { session } = request.stream;
+      const peer = session && peers.get(session);
+      if (peer) {
+        const connection = connections.get(session) ?? { session, turns: new Rounds(session) };
+        connections.set(session, connection);
+        this.#handle(request, response, peer, connection);
+      } else request.stream.destroy(); // the connection is gone
+    });
     let arriving: Peer | undefined;
     server.on('session', (session) => {
       if (arriving) peers.set(session, arriving);
@@ -150,15 +175,16 @@ interface Outcome {
 const OUTCOME = createContextKey<Outcome>({}, { description: 'how the call went' });
 
 /** connect's adapter for Node, but a request that it cannot even read does not end the daemon, and its log is ours. */
-function handler({ services, log, gate, caller, calls, clock, stopped }: GrpcOptions): Handle {
+function handler({ services, log, gate, caller, calls, clock, stopped, flow }: GrpcOptions): Handle {
   const router = createConnectRouter({
-    // Compression costs more than it saves on a host: 2.5k messages a second with it, 20k without.
-    acceptCompression: [],
+    // Of requests it only names what is read: checkedBody has unpacked them.
+    acceptCompression: [GZIP],
+    compressMinBytes: MIN_PACKED_BYTES,
     readMaxBytes: MAX_MESSAGE_BYTES,
     maxTimeoutMs: MAX_DEADLINE_MS,
     shutdownSignal: stopped,
     jsonOptions: { ignoreUnknownFields: false, alwaysEmitImplicit: true },
-    interceptors: [faults(log)],
+    interceptors: [faults(log), roomFirst],
     // Before the body is read.
     requestGate: ({ values }) => {
       const refused = values.get(REFUSED);
@@ -174,35 +200,49 @@ function handler({ services, log, gate, caller, calls, clock, stopped }: GrpcOpt
     request: Http2ServerRequest,
     response: Http2ServerResponse,
     peer: Peer,
+    { session, turns }: Connection,
     outcome: Outcome,
   ): Promise<void> => {
     const path = pathOf(request);
     const values = createContextValues().set(OUTCOME, outcome);
     const id = requestIdOf(request.headers[REQUEST_ID]);
     response.setHeader(REQUEST_ID, id);
+    const handle = paths.get(path);
+    const isStream = handle !== undefined && handle.method.methodKind !== 'unary';
     let allowed = callerOf(peer);
+    let held: CallFlow | undefined;
     try {
-      if (path !== OPEN_CALL) allowed = gate({ peer, authorization: request.headers.authorization });
+      if (path !== OPEN_CALL) {
+        allowed = gate({ peer, authorization: request.headers.authorization });
+        held = flow.enter(allowed, session, isStream, () => response.stream.close(constants.NGHTTP2_ENHANCE_YOUR_CALM));
+        response.stream.once('close', () => held?.end());
+        values.set(FLOW, held);
+      }
     } catch (error) {
       const refused = connectError(error, log);
       outcome.code = refused.code;
       values.set(REFUSED, refused);
     }
     allowed = { ...allowed, request: id };
-    const handle = paths.get(path);
     if (!handle) return unknownMethod(path, values.get(REFUSED), request, response);
     const universal = universalRequestFromNodeRequest(request, response, undefined, values);
     boundDeadline(universal.header);
     const type = request.headers['content-type'] ?? '';
-    const body = checkedBody(bytesOf(universal.body), type, handle.method, MAX_MESSAGE_BYTES);
+    const packing = packingOf(universal.header, type);
+    const body = checkedBody(bytesOf(universal.body), {
+      ...{ contentType: type, packing, method: handle.method, maxBytes: MAX_MESSAGE_BYTES },
+      ...(held && { room: held, signal: universal.signal }),
+    });
     const answered = await caller.run(allowed, () => handle({ ...universal, body }));
     if (answered.trailer) {
       mendMessage(answered.trailer);
       outcome.trailer = answered.trailer;
     }
-    await caller.run(allowed, () => universalResponseToNodeResponse(answered, response));
+    if (isGrpc(type)) answered.header?.set('grpc-accept-encoding', ACCEPTED);
+    const pieces = held && answered.body && { body: inPieces(answered.body, held, { isStream, turns }) };
+    await caller.run(allowed, () => universalResponseToNodeResponse({ ...answered, ...pieces }, response));
   };
-  return (request, response, peer) => {
+  return (request, response, peer, connection) => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.
     response.stream.on('error', (error) => log.debug('a gRPC stream failed', { error: error.message }));
     response.stream.once('finish', () => discardRest(response.stream));
@@ -214,7 +254,7 @@ function handler({ services, log, gate, caller, calls, clock, stopped }: GrpcOpt
       const code = method ? codeOf(outcome, response) : codeName(outcome.code ?? Code.Unimplemented);
       calls({ surface: 'grpc', method: name, code, ms: clock.elapsed() - began });
     });
-    answer(request, response, peer, outcome).catch((error: unknown) => {
+    answer(request, response, peer, connection, outcome).catch((error: unknown) => {
       log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });
       if (!response.stream.destroyed) response.stream.close();
     });
@@ -291,8 +331,7 @@ function unknownMethod(
   { headers }: Http2ServerRequest,
   response: Http2ServerResponse,
 ): void {
-  const isGrpc = headers['content-type']?.startsWith('application/grpc');
-  if (!isGrpc) {
+  if (!isGrpc(headers['content-type'] ?? '')) {
     response.writeHead(refused ? 401 : 404);
     response.end();
     return;

@@ -1,5 +1,26 @@
+import type { ServerResponse } from 'node:http';
 import type { FastifyReply } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
+import type { CallFlow } from '../flow/flow.ts';
+
+/** A call that goes on: its signal, and where what it reads has room. */
+export const callOf = (reply: FastifyReply, { stopped, flows }: CallOptions): Call => {
+  const room = flows.get(reply.raw);
+  return { signal: callSignal(reply, stopped), ...(room && { room }) };
+};
+
+export interface CallOptions {
+  readonly stopped: AbortSignal;
+  /** What each answer that is under way holds. */
+  readonly flows: Flows;
+}
+
+export interface Call {
+  readonly signal: AbortSignal;
+  readonly room?: CallFlow;
+}
+
+export type Flows = WeakMap<ServerResponse, CallFlow>;
 
 /** Aborts when the caller goes away before its answer is whole, or the daemon ends. */
 export function callSignal(reply: FastifyReply, stopped: AbortSignal): AbortSignal {

@@ -15,7 +15,7 @@ import { MicroVMSpecSchema } from '../../gen/dropin/types/microvm_pb.ts';
 import type { Dropin } from '../dropin/services.ts';
 import { messageOf, sendMessage } from './json.ts';
 import { Query } from './query.ts';
-import type { Routes } from './server.ts';
+import { LIST, type Routes } from './server.ts';
 
 const ALL = '/v1alpha1/microvm';
 /** A uid, or a namespace: the two patterns are one as published. */
@@ -43,12 +43,12 @@ export const dropinRoutes =
         const found = await microvms.listMicroVMs(create(ListMicroVMsRequestSchema, { namespace, name }));
         return sendMessage(reply, ListMicroVMsResponseSchema, found);
       };
-      own.get(ALL, async (request, reply) => {
+      own.get(ALL, LIST, async (request, reply) => {
         const query = new Query(request.query, ['namespace', 'name']);
         return list(reply, query.text('namespace'), query.text('name'));
       });
 
-      own.get(ONE, async (request, reply) => {
+      own.get(ONE, LIST, async (request, reply) => {
         const id = new Query(request.query, ['name']).text('name');
         const name = nameOf(request);
         if (id !== '' || !(UID.test(name) || name.includes('/'))) return list(reply, name, id);

@@ -13,11 +13,11 @@ import {
   RemoveImageResponseSchema,
 } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import { wireError } from '../status.ts';
-import { callSignal } from './call-signal.ts';
+import { callOf } from './call-signal.ts';
 import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
 import { Query } from './query.ts';
 import type { RouteOptions } from './routes.ts';
-import type { Routes } from './server.ts';
+import { LIST, type Routes, STREAM } from './server.ts';
 import { sendStream } from './stream.ts';
 
 const ALL = '/v1/images';
@@ -28,20 +28,20 @@ const ALL = '/v1/images';
  * reference has slashes, so an image to remove is named by the query.
  */
 export const imageRoutes =
-  ({ native: { images }, log, stopped }: RouteOptions): Routes =>
+  ({ native: { images }, log, stopped, flows }: RouteOptions): Routes =>
   (app) => {
-    app.get(ALL, async (request, reply) => {
+    app.get(ALL, LIST, async (request, reply) => {
       new Query(request.query, []);
       return sendMessage(reply, ListImagesResponseSchema, await images.listImages(create(ListImagesRequestSchema)));
     });
 
-    app.post(ALL, async (request, reply) => {
+    app.post(ALL, STREAM, async (request, reply) => {
       new Query(request.query, []);
       const wanted = messageOf(PullImageRequestSchema, request.body);
-      const signal = callSignal(reply, stopped);
-      const news = images.pullImage(wanted, { signal });
-      const farewell = (error: unknown): string => `{"error":${errorJson(wireError(error, log, signal))}}\n`;
-      await sendStream(reply, lines(news), { contentType: 'application/x-ndjson', signal, farewell });
+      const call = callOf(reply, { stopped, flows });
+      const news = images.pullImage(wanted, call);
+      const farewell = (error: unknown): string => `{"error":${errorJson(wireError(error, log, call.signal))}}\n`;
+      await sendStream(reply, lines(news), { contentType: 'application/x-ndjson', ...call, farewell });
       return reply;
     });
 

@@ -5,6 +5,7 @@ import { memoryLog } from '../../../test/support/memory-log.ts';
 import { clock } from '../../host/clock.ts';
 import { CurrentCaller } from '../current-caller.ts';
 import { formatEndpoint } from '../endpoint.ts';
+import { Flow } from '../flow/flow.ts';
 import { openGate } from '../gate.ts';
 import { opsRoutes } from '../ops/routes.ts';
 import { RareLog } from '../rare-log.ts';
@@ -17,6 +18,9 @@ test('a request whose headers never end is answered 408 and hung up on; one that
     ops: opsRoutes(() => undefined),
     log,
     rare: new RareLog(log, clock),
+    flow: new Flow(new RareLog(log, clock)),
+    flows: new WeakMap(),
+    stopped: new AbortController().signal,
     gate: openGate,
     caller: new CurrentCaller(),
     calls: () => undefined,

@@ -25,11 +25,11 @@ import { MicroVMSchema, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/ty
 import type { Log } from '../../ports/log.ts';
 import type { Native } from '../native/services.ts';
 import { wireError } from '../status.ts';
-import { callSignal } from './call-signal.ts';
+import { type CallOptions, callOf, callSignal } from './call-signal.ts';
 import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
 import { mergePatchOf, pathsOf } from './merge-patch.ts';
 import { Query } from './query.ts';
-import type { Routes } from './server.ts';
+import { LIST, type Routes, STREAM } from './server.ts';
 import { sendStream } from './stream.ts';
 
 const ALL = '/v1/microvms';
@@ -56,11 +56,9 @@ const paramsOf = <T>(request: FastifyRequest): T => request.params as T;
 /** Proxies cut what is quiet for a minute; the standard recommends about 15 s. */
 const KEEP_ALIVE_MS = 15_000;
 
-export interface RouteOptions {
+export interface RouteOptions extends CallOptions {
   readonly native: Native;
   readonly log: Log;
-  /** Ends the streams. */
-  readonly stopped: AbortSignal;
   /** A quiet stream of events says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
 }
@@ -70,7 +68,7 @@ export interface RouteOptions {
  * A create answers 201 with the record, a delete 200 with `{}` at once.
  */
 export const nativeRoutes =
-  ({ native: { microvms }, log, stopped, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
+  ({ native: { microvms }, log, stopped, flows, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
   (app) => {
     app.post(IN_NAMESPACE, async (request, reply) => {
       const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
@@ -97,8 +95,10 @@ export const nativeRoutes =
       });
       return sendMessage(reply, ListMicroVMsResponseSchema, await microvms.listMicroVMs(wanted));
     };
-    app.get(ALL, (request, reply) => list(request, reply, undefined));
-    app.get(IN_NAMESPACE, (request, reply) => list(request, reply, paramsOf<{ namespace: string }>(request).namespace));
+    app.get(ALL, LIST, (request, reply) => list(request, reply, undefined));
+    app.get(IN_NAMESPACE, LIST, (request, reply) =>
+      list(request, reply, paramsOf<{ namespace: string }>(request).namespace),
+    );
 
     for (const path of [BY_UID, BY_ID]) {
       app.get(path, async (request, reply) => {
@@ -144,15 +144,15 @@ export const nativeRoutes =
         const { microvm } = await microvms[POWER[verb]](wanted, { signal: callSignal(reply, stopped) });
         return sendMessage(reply, MicroVMSchema, microvm);
       });
-      app.get(`${path}/console`, async (request, reply) => {
+      app.get(`${path}/console`, STREAM, async (request, reply) => {
         const query = new Query(request.query, ['follow', 'tailBytes']);
         const follow = query.flag('follow');
         const tailBytes = BigInt(query.count('tailBytes'));
         const uid = await uidOf(paramsOf<Named>(request));
-        const signal = callSignal(reply, stopped);
-        const pieces = microvms.readConsole(create(ReadConsoleRequestSchema, { uid, follow, tailBytes }), { signal });
+        const call = callOf(reply, { stopped, flows });
+        const pieces = microvms.readConsole(create(ReadConsoleRequestSchema, { uid, follow, tailBytes }), call);
         const contentType = 'application/octet-stream';
-        await sendStream(reply, bytesOf(pieces), { contentType, signal, farewell: () => undefined });
+        await sendStream(reply, bytesOf(pieces), { contentType, ...call, farewell: () => undefined });
         return reply;
       });
     }
@@ -163,7 +163,7 @@ export const nativeRoutes =
       return microvm.spec?.uid ?? '';
     };
 
-    app.get('/v1/watch', async (request, reply) => {
+    app.get('/v1/watch', STREAM, async (request, reply) => {
       const query = new Query(request.query, ['namespace', 'labelSelector', 'cursor']);
       const wanted = create(WatchMicroVMsRequestSchema, {
         namespace: query.text('namespace'),
@@ -171,13 +171,13 @@ export const nativeRoutes =
         // A browser that comes back names the last event that it saw; its address is still the first one.
         cursor: String(request.headers['last-event-id'] || query.text('cursor')),
       });
-      const signal = callSignal(reply, stopped);
-      const events = microvms.watchMicroVMs(wanted, { signal });
+      const call = callOf(reply, { stopped, flows });
+      const events = microvms.watchMicroVMs(wanted, call);
       const farewell = (error: unknown): string =>
-        `event: error\ndata: ${errorJson(wireError(error, log, signal))}\n\n`;
+        `event: error\ndata: ${errorJson(wireError(error, log, call.signal))}\n\n`;
       const contentType = 'text/event-stream';
       const idle = { ms: keepAliveMs, text: ': still there\n\n' };
-      await sendStream(reply, serverSentEvents(events), { contentType, signal, idle, farewell });
+      await sendStream(reply, serverSentEvents(events), { contentType, ...call, idle, farewell });
       return reply;
     });
   };

@@ -1,5 +1,6 @@
 import { createServer, type IncomingMessage, type Server } from 'node:http';
 import type { Socket } from 'node:net';
+import { Readable } from 'node:stream';
 import { Code } from '@connectrpc/connect';
 import { type FastifyInstance, type FastifyReply, type FastifyRequest, fastify } from 'fastify';
 import type { Caller } from '../../domain/caller.ts';
@@ -10,6 +11,8 @@ import type { Log } from '../../ports/log.ts';
 import { type CallMeter, UNKNOWN } from '../call-meter.ts';
 import type { CurrentCaller } from '../current-caller.ts';
 import type { Endpoint } from '../endpoint.ts';
+import { type Flow, inPieces } from '../flow/flow.ts';
+import { ANSWER_BYTES } from '../flow/limits.ts';
 import { Front } from '../front.ts';
 import type { Gate, Peer } from '../gate.ts';
 import type { ListenOptions } from '../listen.ts';
@@ -17,10 +20,16 @@ import type { RareLog } from '../rare-log.ts';
 import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import { type WireError, wireError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
+import { callSignal, type Flows } from './call-signal.ts';
 import { sendError } from './json.ts';
+import { packed, UnknownPacking, unpacked } from './packing.ts';
 
 /** Adds a surface's routes. */
 export type Routes = (app: FastifyInstance) => void;
+
+/** Of a route whose answer may be as large as one may be, and of one that goes on: for what callers may take. */
+export const LIST = { config: { holds: 'list' } } as const;
+export const STREAM = { config: { holds: 'stream' } } as const;
 
 export interface HttpOptions {
   /** Behind the gate. */
@@ -33,6 +42,11 @@ export interface HttpOptions {
   readonly caller: CurrentCaller;
   readonly calls: CallMeter;
   readonly clock: Clock;
+  readonly flow: Flow;
+  /** What each answer that is under way holds: the routes look here. */
+  readonly flows: Flows;
+  /** Ends the calls that are under way. */
+  readonly stopped: AbortSignal;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
   readonly patience?: Patience;
@@ -126,7 +140,10 @@ interface Known {
   readonly ids: WeakMap<IncomingMessage, string>;
 }
 
-function application({ surfaces, ops, log, gate, caller }: HttpOptions, known: Known): FastifyInstance {
+function application(
+  { surfaces, ops, log, gate, caller, flow, flows, stopped }: HttpOptions,
+  known: Known,
+): FastifyInstance {
   const app = fastify({
     bodyLimit: MAX_BODY_BYTES,
     exposeHeadRoutes: false,
@@ -153,10 +170,38 @@ function application({ surfaces, ops, log, gate, caller }: HttpOptions, known: K
       try {
         const who = gate({ peer, authorization: request.headers.authorization });
         allowed.set(request, { ...who, request: known.ids.get(request.raw) ?? '' });
+        const { socket } = request.raw;
+        const held = flow.enter(who, socket, holdsOf(request) === 'stream', () => void socket.destroy());
+        flows.set(reply.raw, held);
+        if (reply.raw.destroyed) held.end();
+        else reply.raw.once('close', () => held.end());
       } catch (error) {
         if (error instanceof Fault && error.kind === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
         throw error;
       }
+    });
+    guarded.addHook('preParsing', async (request, reply, payload) => {
+      const length = Number(request.headers['content-length']);
+      // How long it gets is said by its length alone, and by that only where it is not packed.
+      const isSaid = Number.isInteger(length) && request.headers['content-encoding'] === undefined;
+      const most = isSaid ? Math.min(length, MAX_BODY_BYTES) : MAX_BODY_BYTES;
+      const hasBody = length > 0 || request.headers['transfer-encoding'] !== undefined;
+      if (hasBody) await flows.get(reply.raw)?.request(most, callSignal(reply, stopped));
+      return hasBody ? unpacked(request, reply, request.raw) : payload;
+    });
+    guarded.addHook('preHandler', async (request, reply) => {
+      const held = flows.get(reply.raw);
+      held?.requestRead();
+      const holds = holdsOf(request);
+      if (holds !== 'stream') await held?.answer(holds === 'list' ? ANSWER_BYTES : 0, callSignal(reply, stopped));
+    });
+    guarded.addHook<string>('onSend', async (request, reply, payload) => {
+      const held = flows.get(reply.raw);
+      if (!held || typeof payload !== 'string') return payload;
+      const bytes = await packed(request, reply, payload);
+      held.made(bytes.length);
+      reply.header('content-length', bytes.length);
+      return Readable.from(inPieces(one(bytes), held, { isStream: false }), { objectMode: false, highWaterMark: 1 });
     });
     // After the body: what reads it goes on in a context of its own.
     guarded.addHook('preHandler', (request, _reply, next) => {
@@ -167,6 +212,13 @@ function application({ surfaces, ops, log, gate, caller }: HttpOptions, known: K
     for (const routes of surfaces) routes(guarded);
   });
   return app;
+}
+
+const holdsOf = ({ routeOptions }: FastifyRequest): 'list' | 'stream' | undefined =>
+  (routeOptions.config as { readonly holds?: 'list' | 'stream' }).holds;
+
+async function* one(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
 }
 
 /** RFC 9110 section 11.6.1; Basic would make browsers ask for a user. */
@@ -191,6 +243,8 @@ function errorOf(error: unknown, log: Log): WireError {
       message: 'The caller went away before its request was whole',
       details: [],
     };
+  if (error instanceof UnknownPacking)
+    return { code: Code.Unimplemented, http: 415, message: error.message, details: [] };
   if (!isFastifyRefusal(error)) return wireError(error, log);
   const { statusCode: http, message } = error;
   if (http === 413)

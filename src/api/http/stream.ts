@@ -1,16 +1,25 @@
 import { once } from 'node:events';
 import type { FastifyReply } from 'fastify';
 import { eachUntil } from '../each-until.ts';
+import { type CallFlow, PIECE_BYTES } from '../flow/flow.ts';
 
 export interface StreamOptions {
   readonly contentType: string;
   /** Aborts when the caller goes away or the daemon ends. */
   readonly signal: AbortSignal;
+  /** Whose caller has so long to take a piece; absent: as long as it likes. */
+  readonly room?: Pick<CallFlow, 'sends' | 'sent'>;
   /** Written when nothing came for so long, so that nobody on the way takes the connection for dead. */
   readonly idle?: { readonly ms: number; readonly text: string };
   /** What to write when the stream fails after its beginning; undefined: the connection is cut, so that the caller sees it. */
   readonly farewell: (error: unknown) => string | undefined;
 }
+
+/**
+ * Proxies collect what they pass on, nginx 4 KiB of it as it is shipped, and
+ * pack it where they are told to: a reader would see events late, and in lumps.
+ */
+const UNBUFFERED = { 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no' };
 
 /** A refusal comes at once: so long the status line waits for one, then a quiet stream begins. */
 const PATIENCE_MS = 100;
@@ -24,13 +33,13 @@ const PATIENCE_MS = 100;
 export async function sendStream(
   reply: FastifyReply,
   source: AsyncIterable<string | Uint8Array>,
-  { contentType, signal, idle, farewell }: StreamOptions,
+  { contentType, signal, room, idle, farewell }: StreamOptions,
 ): Promise<void> {
   const pieces = eachUntil(signal, source);
   let next = pieces.next();
   await settledOrLate(next);
   const { raw } = reply.hijack();
-  raw.writeHead(200, { 'content-type': contentType, 'cache-control': 'no-store' });
+  raw.writeHead(200, { 'content-type': contentType, ...UNBUFFERED });
   raw.flushHeaders();
   let isWaiting = true;
   // A caller that does not read gets none: they would pile up.
@@ -39,7 +48,12 @@ export async function sendStream(
   try {
     for (let piece = await next; !piece.done; piece = await next) {
       isWaiting = false;
-      if (!raw.write(piece.value)) await once(raw, 'drain', { signal });
+      const bytes = Buffer.from(piece.value);
+      for (let at = 0; at < bytes.length; at += PIECE_BYTES) {
+        room?.sends();
+        if (!raw.write(bytes.subarray(at, at + PIECE_BYTES))) await once(raw, 'drain', { signal });
+        room?.sent();
+      }
       heart?.refresh();
       isWaiting = true;
       next = pieces.next();

@@ -17,8 +17,11 @@ import {
   type WatchMicroVMsRequest,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
+import type { Room } from '../../service/room.ts';
 import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
+import { ANSWER_BYTES } from '../flow/limits.ts';
+import { listed } from '../flow/listed.ts';
 import { specToDraft } from './from-wire.ts';
 import { eventToWire, plannedToWire, vmToWire } from './to-wire.ts';
 
@@ -26,6 +29,8 @@ import { eventToWire, plannedToWire, vmToWire } from './to-wire.ts';
 export interface Call {
   /** Aborts when the caller goes away, its deadline passes or the daemon ends. */
   readonly signal: AbortSignal;
+  /** Where what a stream reads has room; absent: it is taken at once. */
+  readonly room?: Room;
 }
 
 /** The answer of every verb that ends with one record. */
@@ -42,8 +47,6 @@ interface Mutated extends Answer {
 const DEFAULT_WAIT_MS = 60_000;
 /** A timer of Node holds at most 2^31 - 1 ms, which is 24 days. */
 const MAX_WAIT_MS = 24 * 3_600_000;
-/** How many records ListMicroVMsStream holds at once. */
-const STREAM_PAGE = 200;
 
 const UNTIL = new Map<number, Until>([
   [WaitMicroVMRequest_Until.CREATED, 'CREATED'],
@@ -100,28 +103,22 @@ export class MicroVms {
   }
 
   async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[]; nextPageToken: string }> {
-    const { vms, nextPageToken } = await this.#services.list(request);
+    const { vms, nextPageToken } = await this.#services.list({ ...request, maxBytes: ANSWER_BYTES });
     return { microvm: vms.map(vmToWire), nextPageToken };
   }
 
   /** Reads page by page, so that a long list takes no more memory than a short one. */
-  async *listMicroVMsStream(request: ListMicroVMsRequest, { signal }: Call): AsyncGenerator<Answer> {
-    const pageSize = request.pageSize === 0 ? STREAM_PAGE : request.pageSize;
-    let pageToken = request.pageToken;
-    do {
-      signal.throwIfAborted();
-      const { namespace, labelSelector, showDeleted } = request;
-      const page = await this.#services.list({ namespace, labelSelector, showDeleted, pageSize, pageToken });
-      for (const vm of page.vms) yield { microvm: vmToWire(vm) };
-      pageToken = page.nextPageToken;
-    } while (pageToken !== '' && request.pageSize === 0);
+  async *listMicroVMsStream(request: ListMicroVMsRequest, call: Call): AsyncGenerator<Answer> {
+    const { namespace, labelSelector, showDeleted, pageToken, pageSize } = request;
+    const wanted = { namespace, labelSelector, showDeleted, pageToken };
+    for await (const vm of listed(this.#services, wanted, pageSize, call)) yield { microvm: vmToWire(vm) };
   }
 
   async *watchMicroVMs(
     { namespace, labelSelector, cursor }: WatchMicroVMsRequest,
-    { signal }: Call,
+    { signal, room }: Call,
   ): AsyncGenerator<MicroVMEvent> {
-    const events = this.#services.watch({ namespace, labelSelector, cursor }, signal);
+    const events = this.#services.watch({ namespace, labelSelector, cursor }, signal, room);
     for await (const event of eachUntil(signal, events)) yield eventToWire(event);
   }
 

@@ -35,10 +35,14 @@ async function list(context: Context, options: Options): Promise<number> {
   const namespace = namespaceOf(options);
   const labelSelector = options.selector ?? '';
   const { vms } = await context.clients();
-  const { microvm: found } = await vms.listMicroVMs(
-    { namespace, labelSelector, showDeleted: options.deleted ?? false },
-    quick(io.interrupt),
-  );
+  const found: MicroVM[] = [];
+  let pageToken = '';
+  do {
+    const wanted = { namespace, labelSelector, showDeleted: options.deleted ?? false, pageToken };
+    const page = await vms.listMicroVMs(wanted, quick(io.interrupt));
+    found.push(...page.microvm);
+    pageToken = page.nextPageToken;
+  } while (pageToken !== '');
   const wide = options.output === 'wide';
   const table = [headOf(wide), ...found.map((vm) => rowOf(vm, wide, io.now()))];
 

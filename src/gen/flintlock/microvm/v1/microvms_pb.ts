@@ -210,7 +210,7 @@ export type ListMicroVMsRequest = Message<"flintlock.microvm.v1.ListMicroVMsRequ
   labelSelector: string;
 
   /**
-   * At most this many; 0 means all.
+   * At most this many; 0 means as many as fit into an answer (of the stream: all).
    *
    * @generated from field: int32 page_size = 21;
    */
@@ -252,7 +252,8 @@ export type ListMicroVMsResponse = Message<"flintlock.microvm.v1.ListMicroVMsRes
   microvm: MicroVM[];
 
   /**
-   * Given when there are more.
+   * Given when there are more: also where the page ended before page_size
+   * because its records are long.
    *
    * @generated from field: string next_page_token = 20;
    */
@@ -816,7 +817,9 @@ export const MicroVMService: GenService<{
     output: typeof EmptySchema;
   },
   /**
-   * ListMicroVMs lists microvms, oldest first.
+   * ListMicroVMs lists microvms, oldest first: as many as fit into an answer
+   * of 4 MiB, which is what gRPC clients take. Who wants all reads on while
+   * there is a next_page_token, or calls ListMicroVMsStream.
    *
    * @generated from rpc flintlock.microvm.v1.MicroVMService.ListMicroVMs
    */

@@ -1,0 +1,13 @@
+import type { Interceptor } from '@connectrpc/connect';
+import { FLOW } from '../flow/flow.ts';
+import { ANSWER_BYTES } from '../flow/limits.ts';
+
+/** Their answers may be as large as an answer may be. */
+const LISTS: ReadonlySet<string> = new Set(['ListMicroVMs', 'ListImages']);
+
+/** An answer is made when there is room for it; until then its call waits. Streams ask for themselves, page by page. */
+export const roomFirst: Interceptor = (next) => async (request) => {
+  if (!request.stream)
+    await request.contextValues.get(FLOW)?.answer(LISTS.has(request.method.name) ? ANSWER_BYTES : 0, request.signal);
+  return next(request);
+};
