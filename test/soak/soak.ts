@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import type { MicroVMSpecSchema as DropinSpecSchema } from '../../src/gen/dropin/types/microvm_pb.ts';
 import { MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type SpecInit, type StateName } from '../support/daemon.ts';
 import { patiently } from '../support/patiently.ts';
@@ -228,14 +229,39 @@ export class Soak {
     } as SpecInit;
     // A key, so that it may be sent again when the answer was lost.
     const request = { microvm: create(MicroVMSpecSchema, spec), idempotencyKey: `${id}-${this.#plan.seed}` };
-    const answer = await patiently(`create ${id}`, PATIENCE_MS, () => this.#host.at.vms.createMicroVM(request));
-    const uid = answer?.microvm?.spec?.uid;
+    const uid =
+      policy === 'ON_FAILURE' && this.#random() < 0.5
+        ? await this.#createByMac(id, image)
+        : (await patiently(`create ${id}`, PATIENCE_MS, () => this.#host.at.vms.createMicroVM(request)))?.microvm?.spec
+            ?.uid;
     if (uid === undefined) return this.#count('creates refused');
     this.#count('creates');
     this.#known.set(id, {
       ...{ id, uid, policy, kills: 0, mayBePaused: false, deleting: false },
       wanted: new Set(['running']),
     });
+  }
+
+  /** As the Cluster API provider: no key, the MAC address in its place; and the answer of one in two is lost. */
+  async #createByMac(id: string, image: string): Promise<string | undefined> {
+    const serial = this.#serial.toString(16).padStart(4, '0');
+    const spec: MessageInitShape<typeof DropinSpecSchema> = {
+      ...{ id, namespace: 'default', vcpu: 1, memoryInMb: 32, kernel: { image } },
+      rootVolume: { id: 'root', source: { containerSource: image } },
+      interfaces: [{ deviceId: 'eth0', type: 1, guestMac: `2a:00:00:00:${serial.slice(-4, -2)}:${serial.slice(-2)}` }],
+    };
+    const ask = async (): Promise<string | undefined> => {
+      const answer = await patiently(`create ${id}`, PATIENCE_MS, () =>
+        this.#host.at.dropin.createMicroVM({ microvm: spec }),
+      );
+      return answer?.microvm?.spec?.uid;
+    };
+    const uid = await ask();
+    if (uid === undefined || this.#random() < 0.5) return uid;
+    this.#count('answers lost');
+    const again = await ask();
+    if (again !== uid) this.#wrong.push(`${id}: ${uid} was created, and ${again} when the request came again`);
+    return uid;
   }
 
   async #delete(vm: Known): Promise<void> {

@@ -9,6 +9,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import type { TestContext } from 'vitest';
+import { MicroVM as DropinService } from '../../src/gen/dropin/services/microvms_pb.ts';
 import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import { ImageService } from '../../src/gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
@@ -48,6 +49,8 @@ export interface HostOptions {
 export class TestHost {
   readonly directory: string;
   readonly vms: Client<typeof MicroVMService>;
+  /** The API of flintlock in Go. */
+  readonly dropin: Client<typeof DropinService>;
   readonly host: Client<typeof HostService>;
   /** Its answers, not its directory: see `images`. */
   readonly imageService: Client<typeof ImageService>;
@@ -68,6 +71,7 @@ export class TestHost {
       nodeOptions: { createConnection: () => connect(this.socket) },
     });
     this.vms = createClient(MicroVMService, transport);
+    this.dropin = createClient(DropinService, transport);
     this.host = createClient(HostService, transport);
     this.imageService = createClient(ImageService, transport);
   }
