@@ -1,3 +1,4 @@
+import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { GuardIntent, GuardsIntent, PortGuards } from '../ports/network.ts';
 import { guard, plain } from './failure.ts';
@@ -8,9 +9,11 @@ import { type Nft, removal } from './nft.ts';
  * transaction for each tap.
  */
 export function createGuards(nft: Nft): PortGuards {
+  // What is read of the elements is written again: no guard may go in between, or a part of it would come back.
+  const turns = new Semaphore(1);
   return {
     addGuards: ({ table, prefix }, signal) =>
-      guard(`set firewall table bridge ${table}`, async () => {
+      inTurn(turns, `set firewall table bridge ${table}`, signal, async () => {
         const rules = guardsRules({ table: plain('table', table), prefix: plain('prefix', prefix) });
         // Guards of an earlier version said nothing of DHCP: their guests would be heard no more.
         const held = await nft.elements({ table: `bridge ${table}`, name: 'macs' }, signal);
@@ -21,16 +24,16 @@ export function createGuards(nft: Nft): PortGuards {
       }),
 
     removeGuards: ({ table }, signal) =>
-      guard(`remove firewall table bridge ${table}`, () =>
+      inTurn(turns, `remove firewall table bridge ${table}`, signal, () =>
         nft.apply(removal(`bridge ${plain('table', table)}`), signal),
       ),
 
     addGuard: (intent, signal) =>
-      guard(`guard ${intent.device}`, () => nft.apply(guardElements('add', intent).join('\n'), signal)),
+      inTurn(turns, `guard ${intent.device}`, signal, () => nft.apply(guardElements('add', intent).join('\n'), signal)),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeGuard: (intent, signal) =>
-      guard(`remove the guard of ${intent.device}`, async () => {
+      inTurn(turns, `remove the guard of ${intent.device}`, signal, async () => {
         try {
           await nft.apply([...guardElements('add', intent), ...guardElements('delete', intent)].join('\n'), signal);
         } catch (error) {
@@ -38,6 +41,10 @@ export function createGuards(nft: Nft): PortGuards {
         }
       }),
   };
+}
+
+function inTurn(turns: Semaphore, what: string, signal: AbortSignal, work: () => Promise<void>): Promise<void> {
+  return guard(what, () => turns.run(signal, work));
 }
 
 /** As commands of nft. */
