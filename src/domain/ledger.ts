@@ -63,6 +63,7 @@ export const SHARED_KINDS = [
   'dhcp',
   'image-tree',
   'golden',
+  'fitted-kernel',
 ] as const;
 export type SharedKind = (typeof SHARED_KINDS)[number];
 export type LedgerKind = VmStepKind | SharedKind;

@@ -18,6 +18,7 @@ export const REASONS = [
   'ImagePullFailed',
   'RegistryUnreachable',
   'KernelNotFound',
+  'InitrdNotFound',
   'VolumeTooSmall',
   'NetworkFailed',
   'NetworkBlocked',

@@ -147,16 +147,18 @@ function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerE
   const [type, kinds] = row;
   const left = planMake(vm, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
   if (left) return undefined;
-  const remarks = entries.flatMap((entry) => (entry.kind === 'image' && type === 'ImagesReady' ? remarkOf(entry) : []));
-  return remarks.length > 0
-    ? condition(type, true, 'RegistryUnreachable', remarks.join(' '), now)
-    : condition(type, true, 'Preparing', 'Made', now);
+  const images = type === 'ImagesReady' ? entries.flatMap(imageOf) : [];
+  const notes = images.flatMap((image) => image.notes ?? []);
+  const remarks = images.flatMap((image) => image.remark ?? []);
+  if (remarks.length > 0) return condition(type, true, 'RegistryUnreachable', [...remarks, ...notes].join(' '), now);
+  return condition(type, true, 'Preparing', ['Made', ...notes].join('. '), now);
 }
 
-/** What an image was used for want of an answer: the user should know. */
-function remarkOf({ result }: LedgerEntry): string | [] {
-  const remark = (result as Partial<StepResults['image']> | null)?.remark;
-  return typeof remark === 'string' ? remark : [];
+/** What was found out of an image: the user should know what was used for want of an answer, and what was chosen. */
+function imageOf({ kind, result }: LedgerEntry): Partial<StepResults['image']> | [] {
+  return kind === 'image' && typeof result === 'object' && result !== null
+    ? (result as Partial<StepResults['image']>)
+    : [];
 }
 
 function kindOf({ kind, owner }: LedgerEntry): VmStepKind {

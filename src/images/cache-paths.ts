@@ -16,6 +16,10 @@ export class CachePaths {
     return `${this.directory}/golden`;
   }
 
+  get fittedKernels(): string {
+    return `${this.directory}/kernels`;
+  }
+
   /** For what is on its way: layouts, and what tools lay out. Nothing in it outlives a start. */
   get scratch(): string {
     return `${this.directory}/scratch`;
@@ -31,6 +35,12 @@ export class CachePaths {
       partial: `${home}.partial`,
       work: `${this.scratch}/${name}`,
     };
+  }
+
+  /** @param name - of a kernel among those of one image */
+  fitted(digest: string, name: string): { path: string; partial: string } {
+    const path = `${this.fittedKernels}/${folder(digest)}-${name}`;
+    return { path, partial: `${path}.partial` };
   }
 
   golden(digest: string, shape: GoldenShape): { path: string; partial: string } {

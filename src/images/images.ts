@@ -6,6 +6,9 @@ import type { Clock } from '../ports/clock.ts';
 import { type FaultPoints, NO_FAULTS } from '../ports/fault-points.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type {
+  BootFile,
+  BootFilesFound,
+  BootWants,
   CachedImage,
   Golden,
   GoldenShape,
@@ -20,10 +23,11 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import { type Meter, NO_METER } from '../ports/meter.ts';
 import { allow } from './allowed.ts';
-import { findBootFile } from './boot-files.ts';
+import { BootFiles, type SearchDeps } from './boot/boot-files.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
+import { checkFit, FittedKernels } from './fitted.ts';
 import { makeGolden } from './golden.ts';
 import { Inventory } from './inventory.ts';
 import { Keeper } from './keeper.ts';
@@ -99,6 +103,8 @@ class ImageCache implements ImageStore {
   readonly #lookups = new SharedWork<Resolved>();
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
+  readonly #fitted: FittedKernels;
+  readonly #search: SearchDeps;
   readonly #keeper: Keeper;
   readonly #lending = new Lending();
   /** The clean-up after the start: nothing new is made while it runs. */
@@ -124,6 +130,8 @@ class ImageCache implements ImageStore {
       pullTimeoutMs: options.pullTimeoutMs ?? 1_800_000,
     });
     const keepFreeBytes = options.keepFreeBytes ?? 256 << 20;
+    const reservations = new DiskReservations(files, directory, keepFreeBytes);
+    this.#fitted = new FittedKernels({ files, ledgered: this.#ledgered, paths: this.#paths, reservations });
     this.#work = {
       ...{ run, files, clock, paths: this.#paths, skopeo },
       lookup: new Lookup(files, skopeo, this.#paths, clock),
@@ -132,8 +140,13 @@ class ImageCache implements ImageStore {
       unpackTimeoutMs: options.diskTimeoutMs ?? 1_800_000,
       stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
       keepFreeBytes,
-      reservations: new DiskReservations(files, directory, keepFreeBytes),
+      reservations,
       bounds: options.bounds ?? DEFAULT_BOUNDS,
+    };
+    let looks = 0;
+    this.#search = {
+      ...{ files, run, known: new Map() },
+      scratch: () => `${this.#paths.scratch}/${this.#work.lookup.scratchPrefix}kernel-${++looks}`,
     };
   }
 
@@ -174,8 +187,42 @@ class ImageCache implements ImageStore {
     return { image, ...(remark !== undefined && { remark }) };
   }
 
-  file(image: LocalImage, role: 'kernel' | 'initrd', filename: string | undefined): ReturnType<Images['file']> {
-    return findBootFile(this.#options.files, image.tree, role, filename);
+  async cached(text: string, signal: AbortSignal): Promise<LocalImage | undefined> {
+    await unlessAborted(signal, this.#recovery);
+    const reference = await this.#allowed(text);
+    if ('wrong' in reference) return undefined;
+    const { given, real } = reference;
+    // An archive would be unpacked for it.
+    const digest =
+      real.from === 'oci'
+        ? (await this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop))).digest
+        : ((given.from === 'registry' ? given.digest : undefined) ?? (await this.#lastSeen(nameOf(given))));
+    if (digest === undefined || !(await this.#isHere(digest))) return undefined;
+    return { digest, tree: this.#paths.tree(digest).rootfs };
+  }
+
+  async bootFiles(
+    image: LocalImage,
+    wants: BootWants,
+    { signal, dry }: Parameters<Images['bootFiles']>[2],
+  ): Promise<BootFilesFound> {
+    await unlessAborted(signal, this.#recovery);
+    using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
+    const { kernel, initrd } = await new BootFiles(image.tree, this.#search, signal).find(wants);
+    if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
+    const isFitted = checkFit(kernel);
+    const fitted = dry
+      ? undefined
+      : await this.#fitted.of(image, kernel, signal, () => this.#lending.grew(image.digest));
+    const { filename, path, release, facts } = kernel;
+    return {
+      kernel: {
+        ...{ filename, path: fitted ?? path, facts },
+        ...(release !== undefined && { release }),
+        ...(isFitted && { fitted: true as const }),
+      },
+      ...(initrd && { initrd: bootFile(initrd) }),
+    };
   }
 
   async golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden> {
@@ -215,7 +262,7 @@ class ImageCache implements ImageStore {
   }
 
   async settled(): Promise<void> {
-    const work = [this.#lookups, this.#pulls, this.#goldens, this.#keeper].map((one) => one.settled());
+    const work = [this.#lookups, this.#pulls, this.#goldens, this.#fitted, this.#keeper].map((one) => one.settled());
     await Promise.allSettled([...work, this.#recovery]);
   }
 
@@ -354,7 +401,7 @@ class ImageCache implements ImageStore {
   }
 
   #isUnderWay({ key }: LedgerEntry): boolean {
-    return this.#pulls.isUnderWay(key) || this.#goldens.isUnderWay(key);
+    return [this.#pulls, this.#goldens, this.#fitted].some((work) => work.isUnderWay(key));
   }
 
   async #cleanUp(signal: AbortSignal): Promise<void> {
@@ -374,6 +421,12 @@ class ImageCache implements ImageStore {
         await files.remove(`${this.#paths.scratch}/${name}`);
   }
 }
+
+const bootFile = ({ filename, path, release }: BootFile): BootFile => ({
+  filename,
+  path,
+  ...(release !== undefined && { release }),
+});
 
 const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${shapeName(shape)}`;
 

@@ -5,7 +5,7 @@ import type { CachePaths } from './cache-paths.ts';
 import type { Ledgered } from './ledgered.ts';
 import type { UseNotes } from './uses.ts';
 
-/** Whether an entry of the cache belongs to an image: its tree, or a disk image of it. */
+/** Whether an entry of the cache belongs to an image: its tree, or what was made of it. */
 export const isOfDigest = (entry: LedgerEntry, digest: string): boolean =>
   entry.key === digest || entry.key.startsWith(`${digest}/`);
 
@@ -42,12 +42,15 @@ export class Inventory {
           return { path, sizeInMb: numberIn(entry.result, 'sizeInMb'), bytes };
         }),
     );
+    const kernels = entries
+      .filter((entry) => entry.kind === 'fitted-kernel' && isOfDigest(entry, digest))
+      .map((entry) => numberIn(entry.result, 'bytes'));
     const pulledAt = numberIn(tree.result, 'pulledAt');
     const uses = await this.#uses.read(this.#paths.tree(digest).uses);
     return {
       digest,
       references: uses.references,
-      bytes: numberIn(tree.result, 'bytes') + goldens.reduce((sum, golden) => sum + golden.bytes, 0),
+      bytes: [numberIn(tree.result, 'bytes'), ...goldens.map(({ bytes }) => bytes), ...kernels].reduce((a, b) => a + b),
       goldens,
       pulledAt,
       lastUsedAt: Math.max(uses.lastUsedAt, pulledAt),

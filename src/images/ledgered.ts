@@ -4,7 +4,7 @@ import type { Files } from '../ports/host.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 
-export type CacheKind = 'image-tree' | 'golden';
+export type CacheKind = 'image-tree' | 'golden' | 'fitted-kernel';
 
 export interface LedgeredOptions {
   readonly files: Files;

@@ -105,7 +105,9 @@ test('a device node is a node in the tree and the disk image, and nobody but roo
   expect((await files.stat(join(directory, 'trees')))?.mode).toBe(0o700);
   const golden = await open().golden(local, { signal });
   expect(await run(['debugfs', '-R', 'stat /disk', golden.path], limits)).toMatch(/Type: block special/);
-  await expect(open().file(local, 'kernel', 'disk')).rejects.toMatchObject({ reason: 'KernelNotFound' });
+  await expect(open().bootFiles(local, { kernel: { filename: 'disk' } }, { signal })).rejects.toMatchObject({
+    reason: 'KernelNotFound',
+  });
 });
 
 describe('a disk that is full', () => {

@@ -145,7 +145,7 @@ export interface Files {
   /** Whole or not at all: a temporary file beside it, then a rename. `durable` syncs file and directory. */
   write(
     path: string,
-    data: string | Uint8Array,
+    data: string | Uint8Array | AsyncIterable<Uint8Array>,
     options?: { readonly mode?: number; readonly durable?: boolean },
   ): Promise<void>;
   /** At most `maxBytes`, from `offset`; undefined when there is no such file. */

@@ -1,3 +1,5 @@
+import type { KernelFacts } from '../domain/kernel-facts.ts';
+
 /** What a caller is told while bytes move. `total` is 0 where it is not known. */
 export type OnBytes = (done: number, total: number) => void;
 
@@ -19,6 +21,33 @@ export interface GoldenShape {
   readonly partitionUuid?: string;
 }
 
+/** What a spec asks of an image. A filename absent or empty: the best of what is there is taken. */
+export interface BootWants {
+  readonly kernel?: { readonly filename?: string };
+  /** `releases`: what the kernel may be called, where it is in another image. */
+  readonly initrd?: { readonly filename?: string; readonly releases?: readonly string[] };
+}
+
+export interface BootFile {
+  /** Its name in the image, without a leading `/`. */
+  readonly filename: string;
+  /** On the host. */
+  readonly path: string;
+  /** By its name, or its bytes; absent where neither says. */
+  readonly release?: string;
+}
+
+export interface KernelFile extends BootFile {
+  readonly facts: KernelFacts;
+  /** It had no PVH entry point: at `path` is what is loaded of it, with one put before. */
+  readonly fitted?: true;
+}
+
+export interface BootFilesFound {
+  readonly kernel?: KernelFile;
+  readonly initrd?: BootFile;
+}
+
 export interface Golden {
   /** A raw disk image with the image's files in an ext4 file system, never written to. */
   readonly path: string;
@@ -33,7 +62,7 @@ export interface Golden {
  *
  * Faults carry their reason: `not_found` ImageNotFound; `invalid`
  * ImageInvalid (another CPU, corrupt); `tool` or `timeout` ImagePullFailed
- * (transient); `full` StorageFull; `not_found` KernelNotFound.
+ * (transient); `full` StorageFull; `not_found` KernelNotFound, InitrdNotFound.
  */
 export interface Images {
   /**
@@ -45,15 +74,24 @@ export interface Images {
   /** The image of a reference, pulled and unpacked if it is not there yet. */
   ensure(reference: string, options: { readonly signal: AbortSignal; readonly onBytes?: OnBytes }): Promise<LocalImage>;
   /**
-   * Finds a file in an unpacked image. Symlinks are followed inside the image only.
-   * @param filename - as in the spec; absent: the well-known names of the role are tried
-   * @returns its name in the image and its path on the host
+   * The image of a reference, if it is here already: nothing is pulled and no
+   * registry is asked. A registry's tag counts as leading to where it led last.
+   * @throws Fault `not_found` ImageNotFound where a local layout has no such image
    */
-  file(
+  cached(reference: string, signal: AbortSignal): Promise<LocalImage | undefined>;
+  /**
+   * Finds kernel and initrd in an unpacked image, by what the files are; a
+   * kernel that no VMM of ours could enter is made one that can be. Symlinks
+   * are followed inside the image only.
+   *
+   * @param options - `dry`: nothing is made
+   * @throws Fault `not_found` KernelNotFound, InitrdNotFound; `invalid` for a name that leaves the image
+   */
+  bootFiles(
     image: LocalImage,
-    role: 'kernel' | 'initrd',
-    filename: string | undefined,
-  ): Promise<{ readonly filename: string; readonly path: string }>;
+    wants: BootWants,
+    options: { readonly signal: AbortSignal; readonly dry?: true },
+  ): Promise<BootFilesFound>;
   /** The disk image of an unpacked image. Fault `refused` VolumeTooSmall. */
   golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden>;
   /** Ends what was cut off by a crash: half pulls and half disk images. */

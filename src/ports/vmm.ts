@@ -1,4 +1,5 @@
 import type { Violation } from '../domain/fault.ts';
+import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
 import type { CgroupLimits } from './cgroups.ts';
@@ -16,6 +17,8 @@ export interface VmmConfig {
   readonly vcpu: number;
   readonly memoryInMb: number;
   readonly kernel: string;
+  /** What the kernel can do. A record of an earlier version has none. */
+  readonly kernelFacts?: KernelFacts;
   readonly initrd?: string;
   /** The user's arguments, to be merged with the provider's defaults: the same key given by the user wins. */
   readonly cmdline: string;
@@ -122,6 +125,13 @@ export interface VmmInfo {
   readonly capabilities: readonly string[];
 }
 
+export interface MachineRemarks {
+  /** How the machine is another than the usual one, and why. */
+  readonly chosen: readonly string[];
+  /** What may keep the guest from its disks and interfaces. */
+  readonly warnings: readonly string[];
+}
+
 /** One virtual machine monitor. Faults: `tool`/`refused` ProviderRefused, `refused` ProviderUnavailable, `timeout` Timeout. */
 export interface Vmm {
   readonly name: string;
@@ -129,8 +139,11 @@ export interface Vmm {
   /**
    * What of a spec this VMM cannot do, in API field names.
    * @param guestWords - as in {@link VmmConfig}, each as long as it will be
+   * @param kernel - absent: it is not known yet
    */
-  check(spec: Spec, guestWords: readonly string[]): readonly Violation[];
+  check(spec: Spec, guestWords: readonly string[], kernel?: KernelFacts): readonly Violation[];
+  /** What a user should know of the machine that this kernel gets, and of what it may not find on it: a sentence each. */
+  remarks(spec: Spec, kernel: KernelFacts): MachineRemarks;
   /** The most that it may need in all, guest and monitor. */
   needs(config: Pick<VmmConfig, 'vcpu' | 'memoryInMb'>): CgroupLimits;
   /**

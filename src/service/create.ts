@@ -3,7 +3,6 @@ import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { guestName } from '../domain/guest-name.ts';
-import { guestWords } from '../domain/guest-words.ts';
 import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
@@ -11,13 +10,14 @@ import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/mi
 import { wantedSteps } from '../domain/plan.ts';
 import { stepText } from '../domain/plan-text.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
-import { guestNics, parseStatic } from '../domain/static-address.ts';
+import { parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import type { ToolNeed } from '../ports/tools.ts';
 import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view } from './context.ts';
 import { cordonOf } from './cordon.ts';
 import { Once } from './once.ts';
+import { likelyWords, planBoot } from './plan-boot.ts';
 import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
 
@@ -72,6 +72,7 @@ export async function planCreate(
   if (answered) return { vm: answered, plan: ['nothing: this idempotency key has its answer already'] };
   const uid = context.newUid();
   const checked = await check(context, draft, uid);
+  const boot = await planBoot(context, checked.spec);
   try {
     return context.transactions.transact(() => {
       throw new Rehearsed(admit(context, uid, checked, { ...options, request: requestDigest(context, draft) }));
@@ -79,7 +80,7 @@ export async function planCreate(
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
-    const plan = wantedSteps(vm).map((step) => stepText(step, vm));
+    const plan = [...wantedSteps(vm).map((step) => stepText(step, vm)), ...boot];
     return { vm: { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } }, plan };
   }
 }
@@ -155,12 +156,7 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
       throw new Fault('refused', `Cannot run microVMs with ${info.name}: ${info.unavailableReason}`, {
         reason: 'ProviderUnavailable',
       });
-    wrong.push(
-      ...vmm.check(
-        spec,
-        guestWords(spec, guestNics(spec.interfaces.map(withMac), { interfaces: {} }, context.network)),
-      ),
-    );
+    wrong.push(...vmm.check(spec, likelyWords(context, spec)));
   } else
     wrong.push({
       field: 'provider',
@@ -195,9 +191,6 @@ function toolNeeds({ network, volumes }: ServiceContext, spec: Spec): ReadonlySe
     needs.add('managed');
   return needs;
 }
-
-/** As long as what its guest will be told of it. */
-const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
 
 /** Volumes by the index that was sent: the spec has the root first. */
 function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: string, reference: string])[] {

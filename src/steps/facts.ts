@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
 import type { ProcessIdentity } from '../ports/host.ts';
 import type { Disk } from '../ports/volumes.ts';
@@ -10,8 +11,17 @@ export interface StepResults {
     readonly tree: string;
     /** That its registry did not answer, and what was used instead. */
     readonly remark?: string;
-    readonly kernel?: { readonly filename: string; readonly path: string };
+    /** A record of an earlier version has no facts. */
+    readonly kernel?: {
+      readonly filename: string;
+      readonly path: string;
+      readonly release?: string;
+      readonly fitted?: true;
+      readonly facts?: KernelFacts;
+    };
     readonly initrd?: { readonly filename: string; readonly path: string };
+    /** What the user should know of the files that were chosen, and the machine that they get. */
+    readonly notes?: readonly string[];
   };
   directory: null;
   volume: Disk & { readonly digest: string };

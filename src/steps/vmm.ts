@@ -82,6 +82,7 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
     vcpu: spec.vcpu,
     memoryInMb: spec.memoryInMb,
     kernel: kernel.path,
+    ...(kernel.facts && { kernelFacts: kernel.facts }),
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
     guestWords: guestWords(spec, nicsOf(ports, vm)),

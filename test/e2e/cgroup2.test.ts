@@ -2,6 +2,7 @@ import { join } from 'node:path';
 import { expect, test } from 'vitest';
 import { heardOn } from '../conformance/report.ts';
 import { idleKernel } from '../faults/idle-kernel.ts';
+import { newc } from '../support/boot-bytes.ts';
 import { poll, ROOT, startHost } from '../support/daemon.ts';
 import { makeHostInGuest } from '../support/host-in-guest.ts';
 import { writeLayout } from '../support/oci-layout.ts';
@@ -23,7 +24,7 @@ test('of version 2 a VMM has a cgroup of its own, and OutOfMemory at its limit: 
   const idle = join(host.directory, 'idle');
   const layer = [
     { name: 'vmlinux', data: idleKernel() },
-    { name: 'initrd', data: 'nothing reads it\n' },
+    { name: 'initrd', data: newc() },
   ];
   await writeLayout(idle, { v1: { layers: [layer] } });
   const image = makeHostInGuest({

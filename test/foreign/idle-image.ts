@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { idleKernel } from '../faults/idle-kernel.ts';
+import { newc } from '../support/boot-bytes.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 import type { Wire } from '../support/wire-bytes.ts';
 
@@ -12,7 +13,7 @@ export async function idleImage(directory: string): Promise<string> {
   const layer = [
     ...['boot', 'etc'].map((name) => ({ name, type: 'directory' as const, mode: 0o755 })),
     ...KERNELS.map((name) => ({ name, data: idleKernel() })),
-    ...INITRDS.map((name) => ({ name, data: 'an initrd that nothing reads\n' })),
+    ...INITRDS.map((name) => ({ name, data: newc() })),
     { name: 'etc/hostname', data: 'idle\n' },
   ];
   await writeLayout(join(directory, 'idle'), { v1: { layers: [layer] } });

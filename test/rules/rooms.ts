@@ -28,7 +28,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts'], node: [] },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
-  images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // zlib: kernels and initrds are looked at as they are packed.
+  images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // yaml: meta-data is written in it.

@@ -1,7 +1,7 @@
 import type { FileInfo, Files } from '../../src/ports/host.ts';
 
-/** A file's text, a symlink, another kind, or a directory (which need not be listed when something is in it). */
-export type FakeEntry = string | { readonly link: string } | { readonly kind: FileInfo['kind'] };
+/** A file's text or bytes, a symlink, another kind, or a directory (which need not be listed when something is in it). */
+export type FakeEntry = string | Uint8Array | { readonly link: string } | { readonly kind: FileInfo['kind'] };
 
 /** A file system in memory, as far as reading goes; what else is called fails the test. */
 export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
@@ -17,8 +17,10 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     async stat(path) {
       const entry = entryOf(path);
       if (entry === undefined) return undefined;
-      const kind = typeof entry === 'string' ? 'file' : 'link' in entry ? 'symlink' : entry.kind;
-      const sizeBytes = typeof entry === 'string' ? entry.length : 0;
+      const data = bytesOf(entry);
+      const kind =
+        typeof entry === 'string' || entry instanceof Uint8Array ? 'file' : 'link' in entry ? 'symlink' : entry.kind;
+      const sizeBytes = data?.length ?? 0;
       return { kind, sizeBytes, diskBytes: sizeBytes, mode: 0o644 };
     },
     async readLink(path) {
@@ -26,9 +28,8 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
       if (typeof entry !== 'object' || !('link' in entry)) throw new Error(`no symlink: ${path}`);
       return entry.link;
     },
-    async read(path) {
-      const entry = entryOf(path);
-      return typeof entry === 'string' ? new TextEncoder().encode(entry) : undefined;
+    async read(path, { offset = 0, maxBytes = Number.MAX_SAFE_INTEGER } = {}) {
+      return bytesOf(entryOf(path))?.subarray(offset, offset + maxBytes);
     },
     async list(path) {
       const names = [...Object.keys(entries), ...directories]
@@ -49,3 +50,6 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     removeDirectory: unexpected('removeDirectory'),
   };
 }
+
+const bytesOf = (entry: FakeEntry | undefined): Uint8Array | undefined =>
+  typeof entry === 'string' ? new TextEncoder().encode(entry) : entry instanceof Uint8Array ? entry : undefined;

@@ -126,6 +126,7 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
     info: async () =>
       world.available ? info : { ...info, available: false, unavailableReason: 'it is not installed; install it' },
     check: () => world.violations,
+    remarks: () => ({ chosen: [], warnings: [] }),
     needs: ({ vcpu, memoryInMb }) => ({ memoryInMb: memoryInMb + 100, tasks: vcpu + 10 }),
     start: (config, signal) =>
       world.act(caller, 'vmm', signal, () => {

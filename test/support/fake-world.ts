@@ -1,5 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Fault } from '../../src/domain/fault.ts';
+import type { KernelFacts } from '../../src/domain/kernel-facts.ts';
 import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
@@ -73,6 +74,8 @@ export class FakeWorld {
   readonly badImages = new Map<string, string>();
   /** What the VMM cannot do, for {@link Vmm.check}. */
   violations: ReturnType<Vmm['check']> = [];
+  /** Of every kernel. */
+  kernelFacts: KernelFacts = {};
   available = true;
   forwards = false;
   /** For {@link Surroundings.overlaps}. */
@@ -253,7 +256,14 @@ export function fakeImages(world: FakeWorld, caller: Caller): Images {
         const digest = `sha256:${Buffer.from(reference).toString('hex').padEnd(64, '0').slice(0, 64)}`;
         return { digest, tree: `/state/images/trees/${digest}` };
       }),
-    file: async (image, role, filename = role) => ({ filename, path: `${image.tree}/${filename}` }),
+    cached: async () => undefined,
+    bootFiles: async (image, { kernel, initrd }) => {
+      const at = (filename: string) => ({ filename, path: `${image.tree}/${filename}` });
+      return {
+        ...(kernel && { kernel: { ...at(kernel.filename ?? 'kernel'), facts: world.kernelFacts } }),
+        ...(initrd && { initrd: at(initrd.filename ?? 'initrd') }),
+      };
+    },
     golden: (image, { signal }) =>
       world.act(caller, 'golden', signal, () => ({ path: `/state/images/golden/${image.digest}`, sizeInMb: 64 })),
     recover: async () => undefined,

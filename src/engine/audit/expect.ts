@@ -54,7 +54,7 @@ export function expect(
   const fixed = new Set([
     ...['', '-wal', '-shm', '-journal'].flatMap((end) => [databasePath(names) + end, lockPath(names) + end]),
     ...[vmStateRoot(names), vmRunRoot(names), imagesDirectory(names), networkDirectory(names)],
-    ...['trees', 'golden', 'scratch'].map((name) => `${imagesDirectory(names)}/${name}`),
+    ...['trees', 'golden', 'kernels', 'scratch'].map((name) => `${imagesDirectory(names)}/${name}`),
     socketPath(names),
     ...sockets,
   ]);
@@ -154,7 +154,8 @@ export function expect(
         break;
       }
       case 'image-tree':
-      case 'golden': {
+      case 'golden':
+      case 'fitted-kernel': {
         const { paths } = entry.intent as { paths: readonly string[] };
         paths.forEach((path, i) => {
           add('file', path, made && i === 0);

@@ -1,5 +1,7 @@
+import { type AcpiChoice, acpiFor } from '../../domain/acpi.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
 
 type Options = Readonly<Record<string, string>>;
 
@@ -18,8 +20,11 @@ export function checkOptions(options: Options): readonly Violation[] {
   });
 }
 
-/** Whether one microVM has ACPI. @param byDefault - the daemon's own setting */
-export function acpiOf(options: Options | undefined, byDefault: boolean): boolean {
+/** Whether one microVM's machine has ACPI. @param byDefault - the daemon's own setting */
+export function acpiOf(
+  { options, cmdline, kernelFacts }: Pick<VmmConfig, 'options' | 'cmdline' | 'kernelFacts'>,
+  byDefault: boolean,
+): AcpiChoice {
   const value = options?.['qemu.acpi'];
-  return value === undefined ? byDefault : value === 'on';
+  return acpiFor(value === 'on' || value === 'off' ? value : undefined, cmdline, kernelFacts, byDefault);
 }

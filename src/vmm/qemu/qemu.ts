@@ -1,4 +1,6 @@
 import { Fault } from '../../domain/fault.ts';
+import type { KernelFacts } from '../../domain/kernel-facts.ts';
+import type { Spec } from '../../domain/spec.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, Processes, ProcessIdentity, Run } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
@@ -15,6 +17,7 @@ import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from '.
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
+import { remarksOf } from './remarks.ts';
 import type { Running } from './running.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
 
@@ -24,7 +27,7 @@ export interface QemuOptions {
   /** Directories in which a program that is only named is looked for, separated by colons. */
   readonly path: string;
   readonly accel: AccelChoice;
-  /** Off for kernels without ACPI: fewer devices, and the guest cannot power itself off. A spec's `qemu.acpi` wins. */
+  /** The default. Off: fewer devices, and the guest cannot power itself off. See `domain/acpi.ts` for what wins over it. */
   readonly acpi: boolean;
   readonly run: Run;
   readonly files: Files;
@@ -40,6 +43,13 @@ const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 const DOUBT_MS = 5_000;
 /** So long a question waits for the first trial; who starts a guest waits for its end. */
 const FIRST_ANSWER_MS = 5_000;
+
+/** What of a spec decides on the machine. */
+const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
+  options: spec.providerOptions,
+  cmdline: spec.kernel.cmdline,
+  ...(kernelFacts && { kernelFacts }),
+});
 
 /**
  * QEMU with the machine `microvm`. It is tried when this is made, when its file
@@ -77,9 +87,11 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
         usable: true,
       },
     };
-  const machine = (own: Readonly<Record<string, string>> | undefined): Machine & { readonly tscKhz?: number } => {
+  const machine = (
+    config: Pick<VmmConfig, 'options' | 'cmdline' | 'kernelFacts'>,
+  ): Machine & { readonly tscKhz?: number } => {
     const { accelerator } = known().acceleration;
-    const hasAcpi = acpiOf(own, acpi);
+    const hasAcpi = acpiOf(config, acpi).acpi;
     // With ACPI the emulated machine has no timer left to measure the rate by: without a word a kernel may hang.
     const rate = hasAcpi && accelerator === 'tcg' && tscKhz !== undefined ? { tscKhz } : {};
     const userSwitch = trial.last?.works ? trial.last.userSwitch : USER_SWITCHES[0];
@@ -127,7 +139,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       return keep(await takeOver(config, info, deps, signal));
     }
     await orAborted(requireWorking(trial.verdict()), signal);
-    const chosen = machine(config.options);
+    const chosen = machine(config);
     const line = commandLine({ ...config, ...chosen });
     try {
       return keep(await launch(config, qemuArgv(config, chosen, line), chosen, deps, signal));
@@ -157,7 +169,9 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       };
     },
 
-    check: (spec, words) => violationsOf(spec, machine(spec.providerOptions), words),
+    check: (spec, words, kernel) => violationsOf(spec, machine(asked(spec, kernel)), words),
+
+    remarks: (spec, kernel) => remarksOf(spec, kernel, acpiOf(asked(spec, kernel), acpi)),
 
     needs: (config) => needsOf(config, known().acceleration.accelerator),
 

@@ -1,0 +1,32 @@
+/**
+ * What a kernel can do, as far as its bytes tell: an option of its
+ * configuration, built in. Modules are not seen.
+ *
+ * `acpi`, `pci`: finds the devices that a machine describes so.
+ * `virtio-mmio`: disks and interfaces of the microVM's machine;
+ * `virtio-mmio on the command line`: also where only the command line names
+ * them, as on a machine without ACPI.
+ * `virtio-blk`, `virtio-net`: the drivers.
+ */
+export type KernelPart =
+  | 'acpi'
+  | 'pci'
+  | 'virtio-mmio'
+  | 'virtio-mmio on the command line'
+  | 'virtio-blk'
+  | 'virtio-net'
+  | 'unpacks gzip'
+  | 'unpacks zstd'
+  | 'unpacks xz';
+
+export interface KernelFacts {
+  /** As `uname -r` says it; absent where the bytes do not. */
+  readonly release?: string;
+  /** Absent: it was not looked at, for a reason in `unseen`. */
+  readonly parts?: readonly KernelPart[];
+  /** A sentence. */
+  readonly unseen?: string;
+}
+
+/** Undefined where the bytes do not tell. */
+export const kernelHas = ({ parts }: KernelFacts, part: KernelPart): boolean | undefined => parts?.includes(part);

@@ -1,0 +1,57 @@
+import type { KernelFacts, KernelPart } from '../../domain/kernel-facts.ts';
+
+/**
+ * Words that a part of Linux, built in, has among its bytes and nothing else
+ * has: looked for in the unpacked kernel. Seen in Linux 5.10, 6.1 and 6.12.
+ */
+const WORDS: readonly (readonly [KernelPart, string])[] = [
+  ['acpi', 'RSD PTR '], // the mark of ACPI's first table: drivers/acpi/acpica/tbxfroot.c
+  ['pci', 'PCI: CLS '], // drivers/pci/quirks.c
+  ['virtio-mmio', 'virtio-mmio'], // the driver's name: drivers/virtio/virtio_mmio.c
+  ['virtio-mmio on the command line', 'virtio-mmio-cmdline'], // the devices' parent, there
+  ['virtio-blk', 'virtio_blk'],
+  ['virtio-net', 'virtio_net'],
+  ['unpacks gzip', 'Not a gzip file'], // lib/decompress_*.c
+  ['unpacks zstd', 'Input is not in the ZSTD format'],
+  ['unpacks xz', 'Input is not in the XZ format'],
+];
+const BANNER = 'Linux version ';
+const RELEASE = /^Linux version ([\x21-\x7e]{1,128}) /;
+/** What a word, or the banner with its release, may span of two pieces. */
+const OVERLAP = 192;
+
+/** Looks at an unpacked kernel as it goes by. */
+export class PartsSeen {
+  readonly #found = new Set<KernelPart>();
+  #release: string | undefined;
+  #isLinux = false;
+  #before: Buffer = Buffer.alloc(0);
+
+  look(piece: Uint8Array): void {
+    const bytes = Buffer.concat([this.#before, piece]);
+    for (const [part, word] of WORDS)
+      if (!this.#found.has(part) && bytes.includes(word, 0, 'latin1')) this.#found.add(part);
+    if (this.#release === undefined) this.#lookForBanner(bytes);
+    this.#before = bytes.subarray(-OVERLAP);
+  }
+
+  /** Whether it has what every Linux has. */
+  get isLinux(): boolean {
+    return this.#isLinux;
+  }
+
+  get facts(): KernelFacts {
+    return {
+      ...(this.#release !== undefined && { release: this.#release }),
+      parts: WORDS.flatMap(([part]) => (this.#found.has(part) ? part : [])),
+    };
+  }
+
+  #lookForBanner(bytes: Buffer): void {
+    for (let at = bytes.indexOf(BANNER); at >= 0; at = bytes.indexOf(BANNER, at + 1)) {
+      this.#isLinux = true;
+      this.#release = RELEASE.exec(bytes.toString('latin1', at, at + OVERLAP))?.[1];
+      if (this.#release !== undefined) return;
+    }
+  }
+}

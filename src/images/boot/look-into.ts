@@ -1,0 +1,111 @@
+import { Readable } from 'node:stream';
+import type { KernelFacts } from '../../domain/kernel-facts.ts';
+import type { Files, Run } from '../../ports/host.ts';
+import { type Bytes, bytesOf, piecesOf, rangeOf } from './bytes.ts';
+import type { BzImage } from './bzimage.ts';
+import type { Elf } from './elf.ts';
+import { PartsSeen } from './kernel-parts.ts';
+import { type Packing, packingOf, unpacker } from './packing.ts';
+
+export interface LookDeps {
+  readonly files: Files;
+  readonly run: Run;
+  /** A path for what is unpacked, and for what is to be: not there yet; the caller removes it. */
+  readonly scratch: string;
+}
+
+/** A kernel with everything built in has some 100 MB. */
+const MAX_UNPACKED_BYTES = 2 ** 30;
+const TOOL_MS = 120_000;
+/** Behind what is packed stands how long it was, as 32 bits; gzip has that in itself. @see scripts/Makefile.lib in Linux: size_append */
+const SIZE_BYTES = 4;
+
+/** What a vmlinux is: undefined when it is no Linux. */
+export async function lookIntoElf(bytes: Bytes, elf: Elf, signal: AbortSignal): Promise<KernelFacts | undefined> {
+  const seen = new PartsSeen();
+  for (const { offset, fileBytes } of elf.segments)
+    for await (const piece of piecesOf(rangeOf(bytes, offset, fileBytes), signal)) seen.look(piece);
+  return seen.isLinux ? seen.facts : undefined;
+}
+
+/** What a bzImage has packed in it. What cannot be unpacked here is no fault of the kernel's: it says so in `unseen`. */
+export async function lookIntoBzImage(
+  bytes: Bytes,
+  { payload, release }: BzImage,
+  deps: LookDeps,
+  signal: AbortSignal,
+): Promise<KernelFacts> {
+  const known: KernelFacts = release === undefined ? {} : { release };
+  if (!payload) return { ...known, unseen: 'its header does not say where the kernel itself is' };
+  const packing = packingOf(await bytes.read(payload.offset, 16));
+  if (!packing) return { ...known, unseen: 'it is packed in a way that is not known' };
+  const packed = rangeOf(bytes, payload.offset, payload.bytes - (packing === 'gzip' ? 0 : SIZE_BYTES));
+  try {
+    const seen = unpacker(packing)
+      ? await lookAtStream(packed, packing, signal)
+      : await lookByTool(packed, packing, deps, signal);
+    return seen.isLinux ? { ...seen.facts, ...known } : { ...known, unseen: 'what is packed in it is not known' };
+  } catch (error) {
+    if (signal.aborted) throw error;
+    const why = error instanceof Error ? error.message : String(error);
+    return { ...known, unseen: `it could not be unpacked: ${why}` };
+  }
+}
+
+async function lookAtStream(packed: Bytes, packing: Packing, signal: AbortSignal): Promise<PartsSeen> {
+  const unpack = unpacker(packing);
+  if (!unpack) throw new Error(`no way to unpack ${packing}`);
+  const input = Readable.from(piecesOf(packed, signal), { objectMode: false });
+  input.on('error', (error) => unpack.destroy(error));
+  input.pipe(unpack);
+  try {
+    return await lookAt(unpack);
+  } finally {
+    input.destroy();
+    unpack.destroy();
+  }
+}
+
+async function lookAt(pieces: AsyncIterable<unknown>): Promise<PartsSeen> {
+  const seen = new PartsSeen();
+  let bytes = 0;
+  for await (const piece of pieces) {
+    if (!(piece instanceof Uint8Array)) continue;
+    bytes += piece.length;
+    if (bytes > MAX_UNPACKED_BYTES) throw new Error(`it unpacks to more than ${MAX_UNPACKED_BYTES} bytes`);
+    seen.look(piece);
+  }
+  return seen;
+}
+
+/** The distribution's own tools: each makes KERNEL of KERNEL.SUFFIX, however it was named before. */
+const TOOLS: Readonly<Partial<Record<Packing, { readonly suffix: string; readonly argv: readonly string[] }>>> = {
+  // Behind the one stream there may be zeros.
+  xz: { suffix: '.xz', argv: ['xz', '--decompress', '--single-stream', '--force', '--quiet', '--'] },
+  lzma: { suffix: '.lzma', argv: ['xz', '--format=lzma', '--decompress', '--force', '--quiet', '--'] },
+  bzip2: { suffix: '.bz2', argv: ['bzip2', '--decompress', '--force', '--quiet', '--'] },
+  lz4: { suffix: '.lz4', argv: ['lz4', '-d', '-m', '-q', '-f', '--'] },
+  lzo: { suffix: '.lzo', argv: ['lzop', '-d', '-q', '-f', '--'] },
+};
+
+async function lookByTool(
+  packed: Bytes,
+  packing: Packing,
+  { files, run, scratch }: LookDeps,
+  signal: AbortSignal,
+): Promise<PartsSeen> {
+  const tool = TOOLS[packing];
+  if (!tool) throw new Error(`no tool unpacks ${packing}`);
+  const kernel = `${scratch}/kernel`;
+  const [program = '', ...args] = [...tool.argv, `${kernel}${tool.suffix}`];
+  await files.makeDirectory(scratch, 0o700);
+  try {
+    await files.write(`${kernel}${tool.suffix}`, piecesOf(packed, signal));
+    // What it writes is bounded: a small file may unpack to a full disk.
+    await run(['prlimit', `--fsize=${MAX_UNPACKED_BYTES}`, '--', program, ...args], { signal, timeoutMs: TOOL_MS });
+    const size = (await files.stat(kernel))?.sizeBytes ?? 0;
+    return await lookAt(piecesOf(bytesOf(files, kernel, size), signal));
+  } finally {
+    await files.remove(scratch);
+  }
+}

@@ -1,0 +1,66 @@
+import { TimeLimit } from '../base/time-limit.ts';
+import { bootNotes, releasesOf } from '../domain/boot-notes.ts';
+import { Fault } from '../domain/fault.ts';
+import { guestWords } from '../domain/guest-words.ts';
+import { shorten } from '../domain/labels.ts';
+import type { InterfaceSpec, Spec } from '../domain/spec.ts';
+import { guestNics } from '../domain/static-address.ts';
+import type { BootFilesFound, BootWants } from '../ports/images.ts';
+import type { ServiceContext } from './context.ts';
+
+/** It reads files of this host, and unpacks a kernel at most. */
+const LOOK_MS = 60_000;
+
+type Context = Pick<ServiceContext, 'images' | 'vmms' | 'defaultVmm' | 'network'>;
+
+/** As long as what its guest will be told of it. */
+const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
+
+/** The words that a guest of a spec will be given, as far as their length goes. */
+export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): readonly string[] =>
+  guestWords(spec, guestNics(spec.interfaces.map(withMac), { interfaces: {} }, network));
+
+/**
+ * Which kernel and initrd a spec would boot, and what a user should know of
+ * them and of the machine: as far as their images are here. Nothing is made.
+ *
+ * @returns one line each
+ * @throws Fault `not_found` KernelNotFound, InitrdNotFound, ImageNotFound; `invalid` for what the kernel's machine cannot do
+ */
+export async function planBoot(context: Context, spec: Spec): Promise<readonly string[]> {
+  using time = new TimeLimit(undefined, LOOK_MS);
+  const { kernel, initrd } = await find(context, spec, time.signal);
+  const lines = [
+    ...(kernel ? [`kernel: ${shown(kernel)} of ${spec.kernel.image}`] : []),
+    ...(initrd && spec.initrd ? [`initrd: ${shown(initrd)} of ${spec.initrd.image}`] : []),
+    ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }).map((text) => `note: ${text}`),
+  ];
+  if (!kernel) return lines;
+  const vmm = spec.provider === '' ? context.defaultVmm : context.vmms.find(({ name }) => name === spec.provider);
+  const wrong = vmm?.check(spec, likelyWords(context, spec), kernel.facts) ?? [];
+  if (wrong.length > 0) throw Fault.invalid(wrong);
+  const { chosen = [], warnings = [] } = vmm?.remarks(spec, kernel.facts) ?? {};
+  return [...lines, ...chosen.map((text) => `note: ${text}`), ...warnings.map((text) => `warning: ${text}`)];
+}
+
+async function find({ images }: Context, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {
+  const wanted = ({ filename }: { readonly filename?: string }) => (filename === undefined ? {} : { filename });
+  const look = async (reference: string, wants: BootWants): Promise<BootFilesFound> => {
+    const image = await images.cached(reference, signal);
+    return image ? images.bootFiles(image, wants, { signal, dry: true }) : {};
+  };
+  const isSame = spec.initrd?.image === spec.kernel.image;
+  const first = await look(spec.kernel.image, {
+    kernel: wanted(spec.kernel),
+    ...(spec.initrd && isSame && { initrd: wanted(spec.initrd) }),
+  });
+  if (!spec.initrd || isSame) return first;
+  const releases = first.kernel && releasesOf(first.kernel);
+  return {
+    ...first,
+    ...(await look(spec.initrd.image, { initrd: { ...wanted(spec.initrd), ...(releases && { releases }) } })),
+  };
+}
+
+const shown = ({ filename, release }: { readonly filename: string; readonly release?: string }): string =>
+  release === undefined || filename.includes(release) ? shorten(filename) : `${shorten(filename)} (${release})`;

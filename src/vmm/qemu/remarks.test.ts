@@ -1,0 +1,42 @@
+import { expect, test } from 'vitest';
+import type { KernelPart } from '../../domain/kernel-facts.ts';
+import type { Spec } from '../../domain/spec.ts';
+import { remarksOf } from './remarks.ts';
+
+const spec = { volumes: [{}], interfaces: [] } as unknown as Spec;
+const withInitrd = { ...spec, initrd: { image: 'x' } };
+const ALL: readonly KernelPart[] = ['acpi', 'virtio-mmio', 'virtio-mmio on the command line', 'virtio-blk'];
+const but = (...parts: readonly KernelPart[]) => ({ parts: ALL.filter((part) => !parts.includes(part)) });
+
+test('of the usual machine and a kernel that has everything nothing is said', () => {
+  const nothing = { chosen: [], warnings: [] };
+  expect(remarksOf(spec, { parts: ALL }, { acpi: true, because: 'default' })).toEqual(nothing);
+  expect(remarksOf(withInitrd, { parts: ['acpi'] }, { acpi: true, because: 'default' })).toEqual(nothing);
+  expect(remarksOf({ ...spec, volumes: [] }, { parts: ['acpi'] }, { acpi: true, because: 'default' })).toEqual(nothing);
+});
+
+test('why the machine has no ACPI is said, where it was not the default', () => {
+  expect(remarksOf(spec, but('acpi'), { acpi: false, because: 'kernel' }).chosen[0]).toMatch(
+    /its kernel has no ACPI code/,
+  );
+  expect(remarksOf(spec, { parts: ALL }, { acpi: false, because: 'words' }).chosen[0]).toMatch(
+    /words in kernel.cmdline/,
+  );
+  expect(remarksOf(spec, { parts: ALL }, { acpi: false, because: 'default' }).chosen).toEqual([]);
+});
+
+test.each([
+  ['no devices on the command line', spec, but('acpi', 'virtio-mmio on the command line'), false, /CMDLINE_DEVICES/],
+  ['ACPI forced on a kernel without', spec, but('acpi'), true, /leave qemu.acpi out/],
+  [
+    'no virtio-mmio and no initrd',
+    spec,
+    but('virtio-mmio', 'virtio-mmio on the command line'),
+    true,
+    /CONFIG_VIRTIO_MMIO\)/,
+  ],
+  ['no driver for disks and no initrd', spec, but('virtio-blk'), true, /CONFIG_VIRTIO_BLK/],
+  ['what was not seen', spec, { unseen: 'lz4 is not installed' }, true, /was not seen: lz4 is not installed/],
+])('%s is a warning', (_, of, kernel, acpi, text) => {
+  expect(remarksOf(of, kernel, { acpi, because: 'kernel' }).warnings.join(' ')).toMatch(text);
+});

@@ -1,0 +1,43 @@
+import type { AcpiChoice } from '../../domain/acpi.ts';
+import { type KernelFacts, kernelHas } from '../../domain/kernel-facts.ts';
+import type { Spec } from '../../domain/spec.ts';
+import type { MachineRemarks } from '../../ports/vmm.ts';
+
+const WHY: Readonly<Record<Exclude<AcpiChoice['because'], 'default'>, string>> = {
+  option: 'as provider_options say',
+  words: 'because of the words in kernel.cmdline',
+  kernel: 'because its kernel has no ACPI code',
+};
+
+/**
+ * What a user should know of the machine `microvm`. Its disks and interfaces
+ * are virtio over MMIO: described by ACPI, or without it on the command line.
+ * What is a module of the kernel's is not seen, and an initrd may bring it.
+ */
+export function remarksOf(spec: Spec, kernel: KernelFacts, { acpi, because }: AcpiChoice): MachineRemarks {
+  const chosen: string[] = [];
+  const warnings: string[] = [];
+  const devices = spec.volumes.length + spec.interfaces.length > 0;
+  if (!acpi && because !== 'default')
+    chosen.push(`The machine has no ACPI, ${WHY[because]}: no power button, seven devices at most.`);
+  if (kernel.parts === undefined) {
+    if (kernel.unseen !== undefined) warnings.push(`What the kernel can do was not seen: ${kernel.unseen}.`);
+    return { chosen, warnings };
+  }
+  if (acpi && kernelHas(kernel, 'acpi') === false)
+    warnings.push('The machine has ACPI and the kernel has no ACPI code: it may find no devices; leave qemu.acpi out.');
+  const hasMmio = kernelHas(kernel, 'virtio-mmio') ?? false;
+  if (devices && hasMmio && !acpi && !kernelHas(kernel, 'virtio-mmio on the command line'))
+    warnings.push(
+      'The machine has no ACPI, and the kernel does not take devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES): it may find no disk and no interface.',
+    );
+  if (devices && !spec.initrd && !hasMmio)
+    warnings.push(
+      'The kernel has no virtio-mmio built in (CONFIG_VIRTIO_MMIO), and there is no initrd that could bring it as a module: it may find no disk and no interface.',
+    );
+  if (!spec.initrd && spec.volumes.length > 0 && hasMmio && kernelHas(kernel, 'virtio-blk') === false)
+    warnings.push(
+      'The kernel has no driver for disks built in (CONFIG_VIRTIO_BLK), and there is no initrd that could bring it as a module.',
+    );
+  return { chosen, warnings };
+}
