@@ -17,7 +17,10 @@ const machineOf = (host: TestHost, uid: string): string | undefined => {
 const conditionOf = async (host: TestHost, uid: string): Promise<string | undefined> =>
   (await host.get(uid)).status?.conditions.find(({ type }) => type === 'ImagesReady')?.message;
 
-describe('a kernel as Firecracker has them', () => {
+/** Of a guest under software emulation, on a machine with much else to do. */
+const BOOT_MS = 200_000;
+
+describe('a kernel as Firecracker has them', { timeout: 500_000 }, () => {
   let small: Buffer;
   beforeAll(() => {
     // Made by `npm run images kernel`; "npm test" sees to it.
@@ -36,7 +39,7 @@ describe('a kernel as Firecracker has them', () => {
     expect(plan.plan.filter((line) => line.startsWith('note'))).toEqual([]); // it is not in the cache yet
     const { spec: made } = await host.create(spec('fc', image));
     const uid = made?.uid ?? '';
-    await host.untilConsole(uid, /flintlock-guest: up .*volumes=vda:rw,vdb:ro/);
+    await host.untilConsole(uid, /flintlock-guest: up .*volumes=vda:rw,vdb:ro/, BOOT_MS);
     const { status } = await host.get(uid);
     expect(status?.kernelFilename).toBe('boot/vmlinux');
     expect(status?.kernelMount?.source).toMatch(/\/images\/kernels\/sha256-/);
@@ -50,7 +53,7 @@ describe('a kernel as Firecracker has them', () => {
 
     // A machine without ACPI is reset in place: the entry point finds memory as the last run left it.
     await host.vms.rebootMicroVM({ uid });
-    await poll('it is up again', 90_000, async () => {
+    await poll('it is up again', BOOT_MS, async () => {
       const ups = (await host.console(uid)).match(/flintlock-guest: up /g)?.length ?? 0;
       return ups > 1 ? { is: true } : { not: `up ${ups} times` };
     });
@@ -72,19 +75,19 @@ describe('a kernel as Firecracker has them', () => {
       demoSpec('debian', { vcpu: 2, memoryInMb: 160, kernel: { image, cmdline: 'quiet' } }),
     );
     const uid = made?.uid ?? '';
-    await host.untilConsole(uid, /flintlock-guest: up .*cpus=2/);
+    await host.untilConsole(uid, /flintlock-guest: up .*cpus=2/, BOOT_MS);
     expect(machineOf(host, uid)).toBe('microvm,acpi=on');
     expect(await conditionOf(host, uid)).toMatch(/^Made. Kernel vmlinux has no PVH entry point.*put before it.$/);
   });
 });
 
-test('words on the command line choose the machine', async (t) => {
+test('words on the command line choose the machine', { timeout: 300_000 }, async (t) => {
   const host = await startHost(t);
   const image = fileOfImage(SMALL, 'boot/vmlinux');
   const kernel = makeImage({ layout: `${host.images}/k`, tag: 'v1', files: { '/vmlinux': image } });
   const { spec: made } = await host.create(spec('word', kernel, 'quiet acpi=off'));
   const uid = made?.uid ?? '';
-  await host.untilConsole(uid, /flintlock-guest: up /);
+  await host.untilConsole(uid, /flintlock-guest: up /, BOOT_MS);
   expect(machineOf(host, uid)).toBe('microvm,acpi=off');
 });
 
