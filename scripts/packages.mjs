@@ -19,6 +19,7 @@ export const NEEDED = [
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],
   ['dnsmasq-utils', 'frees an address when its microVM is gone', '/usr/bin/dhcp_release'],
   ['xz-utils', 'unpacks kernels and their modules', '/usr/bin/xz'],
+  ['lz4', 'unpacks kernels too', '/usr/bin/lz4'],
   ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
 ];
 
@@ -47,7 +48,6 @@ export const NEEDED_BY_IMAGES = {
     ['bison', 'makes its parsers', '/usr/bin/bison'],
     ['flex', 'makes its scanners', '/usr/bin/flex'],
     ['bc', 'calculates its time constants', '/usr/bin/bc'],
-    ['lz4', 'packs it', '/usr/bin/lz4'],
   ],
   debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
 };

@@ -6,6 +6,7 @@ import { sfdisk } from './sfdisk.ts';
 import { skopeo } from './skopeo.ts';
 import type { Tool } from './tool.ts';
 import { umoci } from './umoci.ts';
+import { lz4, xz } from './unpackers.ts';
 import { utilLinux } from './util-linux.ts';
 import { mcopy, mkfsVfat } from './vfat.ts';
 
@@ -26,4 +27,6 @@ export const TOOLS: readonly Tool[] = [
   dhcpRelease,
   utilLinux,
   coreutils,
+  xz,
+  lz4,
 ];

@@ -17,6 +17,7 @@ const PARTS: Readonly<Record<string, string>> = {
   cat: 'cp',
   debugfs: 'mke2fs',
   fallocate: 'setpriv',
+  prlimit: 'setpriv',
 };
 
 const sources = ROOMS.flatMap((room) =>

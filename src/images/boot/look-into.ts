@@ -83,9 +83,7 @@ const TOOLS: Readonly<Partial<Record<Packing, { readonly suffix: string; readonl
   // Behind the one stream there may be zeros.
   xz: { suffix: '.xz', argv: ['xz', '--decompress', '--single-stream', '--force', '--quiet', '--'] },
   lzma: { suffix: '.lzma', argv: ['xz', '--format=lzma', '--decompress', '--force', '--quiet', '--'] },
-  bzip2: { suffix: '.bz2', argv: ['bzip2', '--decompress', '--force', '--quiet', '--'] },
   lz4: { suffix: '.lz4', argv: ['lz4', '-d', '-m', '-q', '-f', '--'] },
-  lzo: { suffix: '.lzo', argv: ['lzop', '-d', '-q', '-f', '--'] },
 };
 
 async function lookByTool(
@@ -95,7 +93,7 @@ async function lookByTool(
   signal: AbortSignal,
 ): Promise<PartsSeen> {
   const tool = TOOLS[packing];
-  if (!tool) throw new Error(`no tool unpacks ${packing}`);
+  if (!tool) throw new Error(`it is packed with ${packing}`);
   const kernel = `${scratch}/kernel`;
   const [program = '', ...args] = [...tool.argv, `${kernel}${tool.suffix}`];
   await files.makeDirectory(scratch, 0o700);
