@@ -1,0 +1,72 @@
+import { createHash, type Hash } from 'node:crypto';
+import { constants } from 'node:fs';
+import { open } from 'node:fs/promises';
+import type { Blob } from './job.ts';
+import { MAGIC_BYTES, packingOf, unpacked } from './packing.ts';
+import { invalid } from './refusal.ts';
+
+const CHUNK_BYTES = 1 << 20;
+
+/** The bytes of a blob. @throws Refusal at their end when they are not what its digest says */
+async function* bytesOf({ path, offset, size, digest }: Blob): AsyncGenerator<Buffer> {
+  // Not through a symlink, and not waiting for a FIFO's other end.
+  const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error) => {
+    throw invalid(`its part ${digest} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+  });
+  try {
+    const info = await file.stat();
+    if (!info.isFile()) throw invalid(`its part ${digest} is no regular file`);
+    if (info.size < offset + size)
+      throw invalid(`its part ${digest} is of ${Math.max(0, info.size - offset)} bytes, and said to be of ${size}`);
+    const hash = createHash('sha256');
+    for (let done = 0; done < size; ) {
+      const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - done));
+      const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + done);
+      if (bytesRead === 0) throw invalid(`its part ${digest} is cut off`);
+      const chunk = buffer.subarray(0, bytesRead);
+      hash.update(chunk);
+      done += bytesRead;
+      yield chunk;
+    }
+    if (`sha256:${hash.digest('hex')}` !== digest)
+      throw invalid(`a part of it is not what its digest says: it is corrupt, or has changed (${digest})`);
+  } finally {
+    await file.close();
+  }
+}
+
+/** The bytes of an artifact's file, as they are. */
+export const rawBytes = (blob: Blob): AsyncIterable<Buffer> => bytesOf(blob);
+
+/**
+ * What a layer unpacks to, whatever it is packed by.
+ * @param count - called with bytes as they come, before anybody gets them
+ * @param diffId - what all of it must hash to, looked at when all has been read; absent: no look
+ */
+export async function* layerBytes(
+  blob: Blob,
+  count: (bytes: number) => void,
+  diffId: string | undefined,
+): AsyncGenerator<Buffer> {
+  const source = bytesOf(blob);
+  const head = await peek(source);
+  const hash: Hash | undefined = diffId === undefined ? undefined : createHash('sha256');
+  for await (const chunk of unpacked(head.all, packingOf(head.bytes))) {
+    count(chunk.length);
+    hash?.update(chunk);
+    yield chunk;
+  }
+  const found = hash && `sha256:${hash.digest('hex')}`;
+  if (found !== undefined && found !== diffId)
+    throw invalid(`its layer ${blob.digest} unpacks to ${found}, and its configuration has ${diffId} in that place`);
+}
+
+async function peek(source: AsyncGenerator<Buffer>): Promise<{ bytes: Buffer; all: AsyncIterable<Buffer> }> {
+  const first = await source.next();
+  const bytes = first.done ? Buffer.alloc(0) : first.value;
+  async function* all(): AsyncGenerator<Buffer> {
+    if (!first.done) yield bytes;
+    yield* source;
+  }
+  return { bytes: bytes.subarray(0, MAGIC_BYTES), all: all() };
+}

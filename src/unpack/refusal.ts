@@ -1,0 +1,28 @@
+/**
+ * Why the work ends. `invalid`: the image is at fault, for good; `full`: the
+ * disk is; `tool`: a program of the host is.
+ */
+export type RefusalKind = 'invalid' | 'full' | 'tool';
+
+/** What ends the work with a sentence for the user: the message is a clause that follows the image's name. */
+export class Refusal extends Error {
+  readonly kind: RefusalKind;
+
+  constructor(kind: RefusalKind, why: string) {
+    super(why);
+    this.name = 'Refusal';
+    this.kind = kind;
+  }
+}
+
+export const invalid = (why: string): Refusal => new Refusal('invalid', why);
+
+const MAX_SHOWN = 160;
+
+/** A name of an image for people: bytes, one a character, as text in one short line. */
+export function show(bytes: string): string {
+  const text = Buffer.from(bytes, 'latin1')
+    .toString()
+    .replace(/[\p{Cc}\p{Cf}\u2028\u2029"]/gu, '?');
+  return `"${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN / 2)}…${text.slice(-MAX_SHOWN / 2)}` : text}"`;
+}
