@@ -1,7 +1,7 @@
 import { dirname } from 'node:path';
 import { shorten } from '../domain/labels.ts';
 import type { Files } from '../ports/host.ts';
-import type { LocalReference } from './reference.ts';
+import { type LocalReference, nameOf } from './reference.ts';
 
 /**
  * Whether a local reference lies under an allowed directory, symlinks
@@ -15,7 +15,7 @@ export async function allow(
   roots: readonly string[],
   reference: LocalReference,
 ): Promise<{ readonly path: string } | { readonly wrong: string }> {
-  const shown = shorten(`${reference.from}:${reference.path}:${reference.tag}`);
+  const shown = shorten(nameOf(reference));
   if (roots.length === 0)
     return { wrong: `image "${shown}" is a local one, and the daemon allows none; start it with --image-root DIR` };
   const wrong = `image "${shown}" must lie under ${roots.join(' or ')} (--image-root)`;
@@ -23,7 +23,8 @@ export async function allow(
   if (path === undefined || path.includes(':')) return { wrong };
   for (const root of roots) {
     const real = await files.realPath(root);
-    if (real !== undefined && path.startsWith(real === '/' ? real : `${real}/`)) return { path };
+    // The directory itself may be a layout.
+    if (real !== undefined && (path === real || path.startsWith(real === '/' ? real : `${real}/`))) return { path };
   }
   return { wrong };
 }

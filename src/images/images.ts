@@ -56,6 +56,8 @@ export interface ImagesOptions {
   readonly insecureRegistries: readonly string[];
   /** Credentials, in the format that Docker and Podman share. */
   readonly authFile?: string;
+  /** What skopeo gets of the operator's environment. Default: nothing. */
+  readonly registryEnvironment?: Readonly<Record<string, string>>;
   /** Of this host, as the OCI calls it. Default: from `process`. */
   readonly platform?: Platform;
   /** From the first to the last byte. Default: 30 minutes. */
@@ -126,18 +128,21 @@ class ImageCache implements ImageStore {
     const { insecureRegistries, authFile } = options;
     const skopeo = new Skopeo({
       ...{ run, files, insecureRegistries, ...(authFile !== undefined && { authFile }) },
+      env: options.registryEnvironment ?? {},
       lookupTimeoutMs: options.lookupTimeoutMs ?? 30_000,
       pullTimeoutMs: options.pullTimeoutMs ?? 1_800_000,
     });
     const keepFreeBytes = options.keepFreeBytes ?? 256 << 20;
     const reservations = new DiskReservations(files, directory, keepFreeBytes);
     this.#fitted = new FittedKernels({ files, ledgered: this.#ledgered, paths: this.#paths, reservations });
+    const platform = options.platform ?? hostPlatform();
+    const timeoutMs = options.diskTimeoutMs ?? 1_800_000;
+    const lookup = { files, run, skopeo, paths: this.#paths, clock, platform, keepFreeBytes, timeoutMs };
     this.#work = {
-      ...{ run, files, clock, paths: this.#paths, skopeo },
-      lookup: new Lookup(files, skopeo, this.#paths, clock),
-      platform: options.platform ?? hostPlatform(),
+      ...{ run, files, clock, paths: this.#paths, skopeo, platform },
+      lookup: new Lookup(lookup),
       diskWork: new Semaphore(DISK_WORK),
-      unpackTimeoutMs: options.diskTimeoutMs ?? 1_800_000,
+      unpackTimeoutMs: timeoutMs,
       stallTimeoutMs: options.stallTimeoutMs ?? 60_000,
       keepFreeBytes,
       reservations,
@@ -229,6 +234,7 @@ class ImageCache implements ImageStore {
     const { signal, ...shape } = options;
     await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
+    this.#requireFileSystem(image.digest);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const key = goldenKey(image.digest, shape);
     return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, shape, stop));
@@ -314,6 +320,17 @@ class ImageCache implements ImageStore {
       this.#meter.imageLookup(signal.aborted ? 'cancelled' : 'failed');
       throw error;
     }
+  }
+
+  /** @throws Fault ImageInvalid for an artifact */
+  #requireFileSystem(digest: string): void {
+    const artifact = artifactIn(this.#ledgered.find('image-tree', digest)?.result);
+    if (artifact === undefined) return;
+    throw new Fault(
+      'invalid',
+      `Cannot make a disk of image ${digest}: it is ${artifact}, and no file system; its files can be a kernel or an initrd`,
+      { reason: 'ImageInvalid' },
+    );
   }
 
   /** What a reference led to when it was looked up last, if that is here. */
@@ -433,6 +450,11 @@ const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${s
 function sizeOf(result: unknown): number | undefined {
   if (typeof result !== 'object' || result === null || !('sizeInMb' in result)) return undefined;
   return typeof result.sizeInMb === 'number' ? result.sizeInMb : undefined;
+}
+
+function artifactIn(result: unknown): string | undefined {
+  if (typeof result !== 'object' || result === null || !('artifact' in result)) return undefined;
+  return typeof result.artifact === 'string' ? result.artifact : undefined;
 }
 
 /** This host in the OCI's words. @see https://go.dev/doc/install/source#environment */

@@ -1,6 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { Files } from '../ports/host.ts';
-import { type Descriptor, type Manifest, parseManifest } from './manifest.ts';
+import { type Descriptor, parseManifest } from './manifest.ts';
 
 /** More than any manifest may have: registries take 4 MiB. */
 export const MAX_MANIFEST_BYTES = 4 << 20;
@@ -12,33 +11,18 @@ export const MAX_MANIFEST_BYTES = 4 << 20;
  */
 export async function readIndex(files: Files, directory: string): Promise<readonly Descriptor[] | undefined> {
   const data = await readRegular(files, `${directory}/index.json`);
-  if (data === undefined) return undefined;
-  const index = parseManifest(new TextDecoder().decode(data));
+  return data === undefined ? undefined : parseIndex(new TextDecoder().decode(data));
+}
+
+/** @throws Error as {@link readIndex} */
+export function parseIndex(text: string): readonly Descriptor[] {
+  const index = parseManifest(text);
   if (index.is !== 'index') throw new Error('its index.json is no index');
   return index.manifests;
 }
 
-/** The manifest or index of a digest; undefined where the layout has it not. @throws Error as {@link readIndex} */
-export async function readManifest(files: Files, directory: string, digest: string): Promise<Manifest | undefined> {
-  const text = await readBlob(files, directory, digest);
-  return text === undefined ? undefined : parseManifest(text);
-}
-
-/**
- * A small blob, as text. It must be what its digest says: under that digest
- * what it leads to is kept, for whoever asks for the same one elsewhere.
- * @throws Error as {@link readIndex}
- */
-export async function readBlob(files: Files, directory: string, digest: string): Promise<string | undefined> {
-  const data = await readRegular(files, `${directory}/blobs/${digest.replace(':', '/')}`);
-  if (data === undefined) return undefined;
-  if (`sha256:${createHash('sha256').update(data).digest('hex')}` !== digest)
-    throw new Error(`a part of it is not what its digest says (${digest})`);
-  return new TextDecoder().decode(data);
-}
-
 /** A symlink is not followed: it could lead out of the allowed directories. A FIFO would never end. */
-async function readRegular(files: Files, path: string): Promise<Uint8Array | undefined> {
+export async function readRegular(files: Files, path: string): Promise<Uint8Array | undefined> {
   const info = await files.stat(path);
   if (!info) return undefined;
   if (info.kind !== 'file') throw new Error('a part of its layout is no regular file');

@@ -14,6 +14,7 @@ import { run } from '../host/run.ts';
 import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import { DEFAULT_BOUNDS } from './bounds.ts';
+import { UNPACK } from '../unpack/program.ts';
 import { createImages, type ImagesOptions } from './images.ts';
 
 const signal = new AbortController().signal;
@@ -115,7 +116,7 @@ describe('a disk that is full', () => {
   const onDisk = async (sizeInMb: number): Promise<ImageStore> => {
     await run(['mount', '-t', 'tmpfs', '-o', `size=${sizeInMb}m,mode=0700`, 'tmpfs', directory], limits);
     mounts.push(directory);
-    return open({ files: { ...files, freeBytes: async () => 2 ** 40 } });
+    return open({ files: { ...files, freeBytes: async () => 2 ** 40 }, keepFreeBytes: MB });
   };
   const full = (message: RegExp) => ({
     ...{ kind: 'full', reason: 'StorageFull', terminal: false },
@@ -154,8 +155,8 @@ describe('a disk that is full', () => {
 
   test('is told with what others have been promised, before anything is pulled', async () => {
     await writeLayout(join(top, 'layout'), {
-      a: { layers: [[{ name: 'a', data: randomBytes(30 * MB) }]] },
-      b: { layers: [[{ name: 'b', data: randomBytes(30 * MB) }]] },
+      a: { layers: [[{ name: 'a', data: randomBytes(60 * MB) }]] },
+      b: { layers: [[{ name: 'b', data: randomBytes(60 * MB) }]] },
     });
     const { promise: copying, resolve } = Promise.withResolvers<void>();
     const stop = new AbortController();
@@ -163,7 +164,7 @@ describe('a disk that is full', () => {
       files: { ...files, freeBytes: async () => 100 * MB },
       keepFreeBytes: 10 * MB,
       run: async (argv, more) => {
-        if (!argv.includes('copy')) return run(argv, more);
+        if (!argv.includes(UNPACK.at(-1) ?? '')) return run(argv, more);
         resolve();
         return run(['sleep', '60'], more);
       },
@@ -172,7 +173,7 @@ describe('a disk that is full', () => {
     await copying;
     await expect(images.ensure(`oci:${top}/layout:b`, { signal })).rejects.toMatchObject(
       full(
-        /needs at least 61 MB \(layers of 31 MB.*\) and 10 MB must stay free; .* has 100 MB free, of which 61 MB are/,
+        /needs at least 61 MB \(layers of 61 MB.*\) and 10 MB must stay free; .* has 100 MB free, of which 61 MB are/,
       ),
     );
     stop.abort(new Error('enough'));

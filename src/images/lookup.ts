@@ -1,13 +1,25 @@
-import { createHash } from 'node:crypto';
 import { Fault } from '../domain/fault.ts';
-import { shorten } from '../domain/labels.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Files } from '../ports/host.ts';
+import type { Files, Run } from '../ports/host.ts';
+import { MAGIC_BYTES, packingOf } from '../unpack/packing.ts';
+import { archiveStore } from './archive.ts';
+import { type BlobStore, digestOf, layoutStore } from './blob-store.ts';
 import type { CachePaths } from './cache-paths.ts';
+import { expand } from './expand.ts';
 import { explain, PullFault } from './failures.ts';
-import { readIndex, readManifest } from './layout.ts';
-import { type Manifest, type Platform, parseManifest } from './manifest.ts';
-import { type LocalReference, nameOf, type Reference } from './reference.ts';
+import { asInvalid, asInvalidAsync, invalid, otherPlatform } from './image-faults.ts';
+import { MAX_MANIFEST_BYTES } from './layout.ts';
+import {
+  type Descriptor,
+  type ImageManifest,
+  MAX_INDEX_DEPTH,
+  type Manifest,
+  type Platform,
+  parseConfig,
+  parseManifest,
+} from './manifest.ts';
+import { chooseEntry } from './names.ts';
+import { type LocalReference, nameOf, type Reference, type RegistryReference } from './reference.ts';
 import type { Skopeo } from './skopeo.ts';
 
 /** What a reference led to. */
@@ -16,34 +28,46 @@ export interface Resolved {
   readonly manifest: Manifest;
 }
 
-const MAX_TAGS_SHOWN = 10;
+/** The image for a platform: the one that a reference led to, or one of its index. */
+export interface Chosen {
+  readonly digest: string;
+  readonly manifest: ImageManifest;
+}
+
+/** Of an index that does not say for whom its images are, so many are looked at. */
+const MAX_ASKED = 16;
+
+export interface LookupOptions {
+  readonly files: Files;
+  readonly run: Run;
+  readonly skopeo: Skopeo;
+  readonly paths: CachePaths;
+  readonly clock: Clock;
+  /** Of this host. */
+  readonly platform: Platform;
+  readonly keepFreeBytes: number;
+  readonly timeoutMs: number;
+}
 
 /** Finds out what references lead to. Faults: ImageNotFound, ImageInvalid, ImagePullFailed. */
 export class Lookup {
-  readonly #files: Files;
-  readonly #skopeo: Skopeo;
-  readonly #paths: CachePaths;
+  readonly #options: LookupOptions;
   /** What the names of this daemon's scratch directories begin with. */
   readonly scratchPrefix: string;
   #count = 0;
 
-  constructor(files: Files, skopeo: Skopeo, paths: CachePaths, clock: Clock) {
-    this.scratchPrefix = `lookup-${clock.now()}-`;
-    this.#files = files;
-    this.#skopeo = skopeo;
-    this.#paths = paths;
+  constructor(options: LookupOptions) {
+    this.scratchPrefix = `lookup-${options.clock.now()}-`;
+    this.#options = options;
   }
 
   /** @param reference - a local one with its real path */
   async resolve(reference: Reference, signal: AbortSignal): Promise<Resolved> {
     const name = nameOf(reference);
-    if (reference.from === 'oci') return this.#inLayout(reference, name);
-    const text =
-      reference.from === 'registry'
-        ? await this.#ask(reference, this.#paths.scratch, name, signal)
-        : await this.#inArchive(reference, name, signal);
-    const digest = `sha256:${createHash('sha256').update(text).digest('hex')}`;
-    if (reference.from === 'registry' && reference.digest !== undefined && reference.digest !== digest)
+    if (reference.from !== 'registry') return this.#withScratch((at) => this.#local(reference, name, at, signal));
+    const text = await this.#ask(reference, name, signal);
+    const digest = digestOf(text);
+    if (reference.digest !== undefined && reference.digest !== digest)
       throw new PullFault(
         'tool',
         `Cannot pull image "${name}": the registry sent a manifest whose digest is ${digest}`,
@@ -53,117 +77,152 @@ export class Lookup {
   }
 
   /**
-   * The manifest of the image for a platform, where the reference led to an
-   * index; undefined where it cannot be told without a pull.
-   * @throws Fault ImageInvalid when an index names platforms, and not this one
+   * The image for this host.
+   * @param store - of a local reference; absent: the registry is asked
+   * @throws Fault ImageInvalid when there is none for it
    */
-  async forPlatform(
+  async choose(
     reference: Reference,
-    { manifest }: Resolved,
-    wanted: Platform,
+    { digest, manifest }: Resolved,
+    store: BlobStore | undefined,
     signal: AbortSignal,
-  ): Promise<Extract<Manifest, { is: 'image' }> | undefined> {
-    if (manifest.is === 'image') return manifest;
+  ): Promise<Chosen> {
+    if (manifest.is === 'image') return { digest, manifest };
+    const seen: Platform[] = [];
+    const chosen = await this.#inIndex(reference, manifest.manifests, store, 1, seen, signal);
+    if (chosen) return chosen;
+    throw otherPlatform(nameOf(reference), seen, this.#options.platform);
+  }
+
+  /**
+   * The parts of a local image.
+   * @param scratch - takes what must be laid out for it; it need not be there
+   */
+  async open(reference: LocalReference, scratch: string, signal: AbortSignal): Promise<BlobStore> {
+    const { files } = this.#options;
+    const { from, path } = reference;
     const name = nameOf(reference);
-    const isWanted = (p: Platform | undefined): boolean =>
-      p?.os === wanted.os && p.architecture === wanted.architecture;
-    const chosen = manifest.manifests.find((m) => isWanted(m.platform));
-    if (!chosen) {
-      if (manifest.manifests.some((m) => !m.platform)) return undefined;
-      throw otherPlatform(
-        name,
-        manifest.manifests.flatMap((m) => m.platform ?? []),
-        wanted,
-      );
+    const info = await files.stat(path);
+    const missing = (state: string): Fault =>
+      new Fault('not_found', `Cannot find image "${name}": ${state}`, { reason: 'ImageNotFound' });
+    if (from === 'oci') {
+      if (info?.kind === 'file')
+        throw missing(`there is no OCI layout at ${path}, but a file; write oci-archive:${path}`);
+      if (!info || !(await files.stat(`${path}/index.json`)))
+        throw missing(`there is no OCI layout at ${path} (no index.json)`);
+      return layoutStore(files, path);
     }
-    const found = await this.#child(reference, chosen.digest, name, signal);
-    return found?.is === 'image' ? found : undefined;
+    if (info?.kind === 'directory') throw missing(`${path} is a directory; write oci:${path}`);
+    if (info?.kind !== 'file') throw missing(`${path} ${info ? 'is no regular file' : 'does not exist'}`);
+    const packing = packingOf(Buffer.from((await files.read(path, { maxBytes: MAGIC_BYTES })) ?? []));
+    const plain = packing === 'none' ? path : `${scratch}/archive.tar`;
+    if (plain !== path) {
+      await files.makeDirectory(scratch, 0o700);
+      await expand(path, plain, name, { ...this.#options, directory: this.#options.paths.directory }, signal);
+    }
+    return asInvalidAsync(name, () => archiveStore(files, plain));
   }
 
-  /** Of an index; not looked for in an archive, which would be laid out for it. */
-  async #child(reference: Reference, digest: string, name: string, signal: AbortSignal): Promise<Manifest | undefined> {
+  async #local(reference: LocalReference, name: string, scratch: string, signal: AbortSignal): Promise<Resolved> {
+    const store = await this.open(reference, scratch, signal);
+    const entries = await asInvalidAsync(name, () => store.entries());
+    const found = chooseEntry(entries, reference, this.#options.platform);
+    const digest = 'wrong' in found ? reference.digest : found.digest;
+    const text = digest === undefined ? undefined : await asInvalidAsync(name, () => store.text(digest));
+    if (digest !== undefined && text !== undefined)
+      return { digest, manifest: asInvalid(name, () => parseManifest(text)) };
+    if ('wrong' in found)
+      throw new Fault('not_found', `Cannot find image "${name}" in ${store.what}: ${found.wrong}`, {
+        reason: 'ImageNotFound',
+      });
+    throw invalid(name, `its manifest ${found.digest} is missing from ${store.what}`);
+  }
+
+  async #inIndex(
+    reference: Reference,
+    manifests: readonly Descriptor[],
+    store: BlobStore | undefined,
+    depth: number,
+    seen: Platform[],
+    signal: AbortSignal,
+  ): Promise<Chosen | undefined> {
+    const name = nameOf(reference);
+    if (depth > MAX_INDEX_DEPTH) throw invalid(name, `its indexes are more than ${MAX_INDEX_DEPTH} deep`);
+    const images = manifests.filter((one) => !one.isBeside);
+    if (images.length === 0 && manifests.length > 0)
+      throw invalid(name, 'it has signatures or attestations alone, and no image: name the image that they are of');
+    seen.push(...images.flatMap(({ platform }) => platform ?? []));
+    const ours = images.filter(({ platform }) => platform && this.#isOurs(platform)).sort(plainFirst);
+    const unsaid = images.filter(({ platform }) => !platform).slice(0, MAX_ASKED);
+    for (const one of [...ours.slice(0, 1), ...(ours.length > 0 ? [] : unsaid)]) {
+      const text = await this.#text(reference, one.digest, store, signal);
+      const manifest = asInvalid(name, () => parseManifest(text));
+      if (manifest.is === 'index') {
+        const found = await this.#inIndex(reference, manifest.manifests, store, depth + 1, seen, signal);
+        if (found) return found;
+        continue;
+      }
+      if (one.platform) return { digest: one.digest, manifest };
+      const config = await this.#text(reference, manifest.config.digest, store, signal, one.digest);
+      const { platform } = asInvalid(name, () => parseConfig(config));
+      if (this.#isOurs(platform)) return { digest: one.digest, manifest };
+      seen.push(platform);
+    }
+    return undefined;
+  }
+
+  #isOurs({ os, architecture }: Platform): boolean {
+    const { platform } = this.#options;
+    return os === platform.os && architecture === platform.architecture;
+  }
+
+  /** A manifest; with `configOf` the configuration of that one. */
+  async #text(
+    reference: Reference,
+    digest: string,
+    store: BlobStore | undefined,
+    signal: AbortSignal,
+    configOf?: string,
+  ): Promise<string> {
+    const name = nameOf(reference);
     if (reference.from === 'registry') {
-      const text = await this.#ask({ ...reference, digest }, this.#paths.scratch, name, signal);
-      return asInvalid(name, () => parseManifest(text));
-    }
-    if (reference.from === 'oci-archive') return undefined;
-    return asInvalidAsync(name, () => readManifest(this.#files, reference.path, digest));
-  }
-
-  async #inLayout(reference: LocalReference, name: string): Promise<Resolved> {
-    const { path, tag } = reference;
-    const entries = await asInvalidAsync(name, () => readIndex(this.#files, path));
-    if (!entries)
-      throw new Fault('not_found', `Cannot find image "${name}": there is no OCI layout at ${path} (no index.json)`, {
-        reason: 'ImageNotFound',
-      });
-    const entry = entries.find((e) => e.name === tag);
-    if (!entry)
-      throw new Fault('not_found', `Cannot find image "${name}": the layout has no tag "${tag}"; ${tagsOf(entries)}`, {
-        reason: 'ImageNotFound',
-      });
-    const manifest = await asInvalidAsync(name, () => readManifest(this.#files, path, entry.digest));
-    if (!manifest) throw invalid(name, `its manifest ${entry.digest} is missing from the layout`);
-    return { digest: entry.digest, manifest };
-  }
-
-  /** skopeo unpacks the archive for that: in a directory of its own, which goes again. */
-  async #inArchive(reference: LocalReference, name: string, signal: AbortSignal): Promise<string> {
-    const info = await this.#files.stat(reference.path);
-    if (info?.kind !== 'file') {
-      const state = info ? 'is no regular file' : 'does not exist';
-      throw new Fault('not_found', `Cannot find image "${name}": ${reference.path} ${state}`, {
-        reason: 'ImageNotFound',
+      const text = await this.#ask({ ...reference, digest: configOf ?? digest }, name, signal, configOf !== undefined);
+      if (digestOf(text) === digest) return text;
+      throw new PullFault('tool', `Cannot pull image "${name}": the registry sent something else than ${digest}`, {
+        soon: true,
       });
     }
-    const scratch = `${this.#paths.scratch}/${this.scratchPrefix}${++this.#count}`;
-    await this.#files.makeDirectory(scratch, 0o700);
+    const text = await asInvalidAsync(name, async () => store?.text(digest));
+    if (text === undefined) throw invalid(name, `its part ${digest} is missing from ${store?.what ?? 'it'}`);
+    return text;
+  }
+
+  async #ask(reference: RegistryReference, name: string, signal: AbortSignal, config = false): Promise<string> {
+    const { skopeo, paths } = this.#options;
     try {
-      return await this.#ask(reference, scratch, name, signal);
-    } finally {
-      await this.#files.remove(scratch);
-    }
-  }
-
-  async #ask(reference: Reference, scratch: string, name: string, signal: AbortSignal): Promise<string> {
-    try {
-      return await this.#skopeo.manifest(reference, scratch, signal);
+      const text = await skopeo.manifest(reference, paths.scratch, signal, config);
+      if (text.length > MAX_MANIFEST_BYTES) throw invalid(name, 'its manifest is larger than 4 MiB');
+      return text;
     } catch (error) {
-      throw explain(error, name, reference.from === 'registry' ? 'registry' : 'local', 'skopeo');
+      throw explain(error, name);
+    }
+  }
+
+  /** A directory of its own, which goes again. */
+  async #withScratch<T>(work: (scratch: string) => Promise<T>): Promise<T> {
+    const { files, paths } = this.#options;
+    const scratch = `${paths.scratch}/${this.scratchPrefix}${++this.#count}`;
+    try {
+      return await work(scratch);
+    } finally {
+      await files.remove(scratch);
     }
   }
 }
 
-export function otherPlatform(name: string, has: readonly Platform[], wanted: Platform): Fault {
-  const words = [...new Set(has.map((p) => `${p.os}/${p.architecture}`))].slice(0, MAX_TAGS_SHOWN).join(', ');
-  return invalid(name, `it is for ${words || 'no platform'}, and this host is ${wanted.os}/${wanted.architecture}`);
-}
-
-export const invalid = (name: string, why: string, cause?: unknown): Fault =>
-  new Fault('invalid', `Cannot use image "${name}": ${why}`, { reason: 'ImageInvalid', cause });
-
-/** The errors of the parsers, which are no Faults, become ImageInvalid. */
-export function asInvalid<T>(name: string, read: () => T): T {
-  try {
-    return read();
-  } catch (error) {
-    throw error instanceof Fault ? error : invalid(name, error instanceof Error ? error.message : String(error), error);
-  }
-}
-
-export async function asInvalidAsync<T>(name: string, read: () => Promise<T>): Promise<T> {
-  try {
-    return await read();
-  } catch (error) {
-    return asInvalid(name, () => {
-      throw error;
-    });
-  }
-}
-
-function tagsOf(entries: readonly { readonly name?: string }[]): string {
-  const tags = entries.flatMap((entry) => entry.name ?? []);
-  if (tags.length === 0) return 'it names none';
-  const more = tags.length > MAX_TAGS_SHOWN ? ` and ${tags.length - MAX_TAGS_SHOWN} more` : '';
-  return `it has ${tags.slice(0, MAX_TAGS_SHOWN).map(shorten).join(', ')}${more}`;
-}
+/** Of several for one CPU, the one that runs on all of its kind. */
+const plainFirst = (a: Descriptor, b: Descriptor): number => rank(a) - rank(b);
+const rank = ({ platform }: Descriptor): number => {
+  const variant = platform?.variant ?? '';
+  return variant === '' ? 0 : Number(/^v(\d+)$/.exec(variant)?.[1] ?? 99);
+};

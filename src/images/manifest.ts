@@ -4,24 +4,53 @@ import { DIGEST } from './reference.ts';
 export interface Descriptor {
   readonly mediaType: string;
   readonly digest: string;
-  /** Bytes, as claimed. */
+  /** Bytes, as claimed; 0: nothing is claimed. */
   readonly size: number;
-  /** Name in a layout's `index.json`. */
-  readonly name?: string;
+  /** Names in a layout's `index.json`. */
+  readonly names: readonly string[];
+  /** Name of an artifact's file. */
+  readonly title?: string;
   readonly platform?: Platform;
+  /** Says something of an image, and is none: an attestation or a signature beside it. */
+  readonly isBeside: boolean;
+  /** The bytes may be had elsewhere, and perhaps only there. */
+  readonly isElsewhere: boolean;
 }
 
 export interface Platform {
   readonly os: string;
   readonly architecture: string;
+  /** Of the CPU, where there are several. */
+  readonly variant?: string;
 }
 
-export type Manifest =
-  | { readonly is: 'index'; readonly manifests: readonly Descriptor[] }
-  | { readonly is: 'image'; readonly config: Descriptor; readonly layers: readonly Descriptor[] };
+/** Of one image, or of anything else that is stored as one: see `artifact.ts`. */
+export interface ImageManifest {
+  readonly is: 'image';
+  readonly config: Descriptor;
+  readonly layers: readonly Descriptor[];
+  readonly artifactType: string;
+}
 
-/** The annotation that names an entry of `index.json`. @see https://specs.opencontainers.org/image-spec/annotations/ */
-const REF_NAME = 'org.opencontainers.image.ref.name';
+export type Manifest = { readonly is: 'index'; readonly manifests: readonly Descriptor[] } | ImageManifest;
+
+/** What a configuration says, as far as it is of use here. */
+export interface ImageConfig {
+  /** For whom the image is; empty where it says nothing. */
+  readonly platform: Platform;
+  /** `sha256:…` of each layer, unpacked. */
+  readonly diffIds: readonly string[];
+}
+
+/** Annotations that name an entry of `index.json`. @see https://specs.opencontainers.org/image-spec/annotations/ */
+const NAMES = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
+const TITLE = 'org.opencontainers.image.title';
+/** BuildKit's. @see https://docs.docker.com/build/metadata/attestations/attestation-storage/ */
+const REFERENCE_TYPE = 'vnd.docker.reference.type';
+/** What cosign calls the things that it puts beside an image. */
+const COSIGN = /sha256-[a-f0-9]{64}\.(sig|att|sbom)$/;
+/** An index in an index is some way to say things; more of it is none. */
+export const MAX_INDEX_DEPTH = 4;
 
 /**
  * Reads a manifest or an index, the OCI's or Docker's.
@@ -30,9 +59,13 @@ const REF_NAME = 'org.opencontainers.image.ref.name';
  */
 export function parseManifest(text: string): Manifest {
   const json = object(parse(text), 'manifest');
+  const artifactType = typeof json.artifactType === 'string' ? json.artifactType : '';
   if (Array.isArray(json.manifests)) return { is: 'index', manifests: json.manifests.map(descriptor) };
   if (json.config !== undefined && Array.isArray(json.layers))
-    return { is: 'image', config: descriptor(json.config), layers: json.layers.map(descriptor) };
+    return { is: 'image', config: descriptor(json.config), layers: json.layers.map(descriptor), artifactType };
+  // Of artifacts, before they were stored as images.
+  if (Array.isArray(json.blobs) && artifactType !== '')
+    return { is: 'image', config: NO_CONFIG, layers: json.blobs.map(descriptor), artifactType };
   throw new Error(
     json.schemaVersion === 1
       ? "it has Docker's manifest of version 1, which is no longer read: push it again with a newer tool"
@@ -40,9 +73,19 @@ export function parseManifest(text: string): Manifest {
   );
 }
 
-/** For whom an image is, as its configuration says; empty where it says nothing. @throws Error */
-export function parsePlatform(text: string): Platform {
-  return platform(object(parse(text), 'configuration'));
+const NO_CONFIG: Descriptor = {
+  ...{ mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 0 },
+  ...{ names: [], isBeside: false, isElsewhere: false },
+};
+
+/** Reads the configuration of an image, the OCI's or Docker's. @throws Error; its message is a clause */
+export function parseConfig(text: string): ImageConfig {
+  const json = object(parse(text), 'configuration');
+  const rootfs = json.rootfs === undefined ? {} : object(json.rootfs, 'configuration');
+  const diffIds: unknown = rootfs.diff_ids ?? [];
+  if (!Array.isArray(diffIds) || !diffIds.every((id): id is string => typeof id === 'string' && DIGEST.test(id)))
+    throw new Error('its configuration has diff_ids that are no sha256');
+  return { platform: platform(json), diffIds };
 }
 
 /** Bytes that a pull of the image moves, as far as the manifest claims them. */
@@ -66,19 +109,40 @@ function descriptor(value: unknown): Descriptor {
   const { mediaType, digest, size } = json;
   if (typeof digest !== 'string' || !DIGEST.test(digest))
     throw new Error('its manifest has a digest that is no sha256');
-  const annotations = json.annotations === undefined ? {} : object(json.annotations, 'manifest');
-  const name = annotations[REF_NAME];
+  const annotations =
+    json.annotations === undefined || json.annotations === null ? {} : object(json.annotations, 'manifest');
+  const names = NAMES.flatMap((key) => {
+    const name = annotations[key];
+    return typeof name === 'string' && name !== '' ? [name] : [];
+  });
+  const title = annotations[TITLE];
+  const of =
+    json.platform === undefined || json.platform === null ? undefined : platform(object(json.platform, 'manifest'));
+  const type = typeof mediaType === 'string' ? mediaType : '';
   return {
-    mediaType: typeof mediaType === 'string' ? mediaType : '',
+    mediaType: type,
     digest,
-    size: typeof size === 'number' && Number.isSafeInteger(size) && size >= 0 ? size : 0,
-    ...(typeof name === 'string' && { name }),
-    ...(json.platform !== undefined && { platform: platform(object(json.platform, 'manifest')) }),
+    size: claimed(size),
+    names,
+    ...(typeof title === 'string' && title !== '' && { title }),
+    ...(of && { platform: of }),
+    isBeside:
+      annotations[REFERENCE_TYPE] !== undefined ||
+      (of?.os === 'unknown' && of.architecture === 'unknown') ||
+      names.some((name) => COSIGN.test(name)),
+    isElsewhere: Array.isArray(json.urls) && json.urls.length > 0,
   };
+}
+
+function claimed(size: unknown): number {
+  if (size === undefined || size === null) return 0;
+  if (typeof size === 'number' && Number.isSafeInteger(size) && size >= 0) return size;
+  throw new Error('its manifest has a size that is none');
 }
 
 function platform(json: Readonly<Record<string, unknown>>): Platform {
   const word = (value: unknown): string =>
     typeof value === 'string' && /^[a-z0-9_.-]{1,32}$/i.test(value) ? value : '';
-  return { os: word(json.os), architecture: word(json.architecture) };
+  const variant = word(json.variant);
+  return { os: word(json.os), architecture: word(json.architecture), ...(variant !== '' && { variant }) };
 }

@@ -2,15 +2,18 @@ import type { Semaphore } from '../base/semaphore.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { OnBytes } from '../ports/images.ts';
-import { type Bounds, requireFewLayers, requireSpread, treeWatch } from './bounds.ts';
+import { toInput, UNPACK } from '../unpack/program.ts';
+import { type BlobStore, copiedStore } from './blob-store.ts';
+import { type Bounds, beyond, maxBytesOf, requireFewLayers } from './bounds.ts';
 import type { CachePaths } from './cache-paths.ts';
 import { explain, PullFault } from './failures.ts';
-import { readBlob, readIndex, readManifest } from './layout.ts';
-import { asInvalidAsync, invalid, type Lookup, otherPlatform, type Resolved } from './lookup.ts';
-import { layerBytes, type Platform, parsePlatform } from './manifest.ts';
-import { nameOf, type Reference } from './reference.ts';
-import type { DiskReservations, Reservation } from './reservations.ts';
-import { PULLED_TAG, type Skopeo } from './skopeo.ts';
+import type { Chosen, Lookup, Resolved } from './lookup.ts';
+import { layerBytes, type Platform } from './manifest.ts';
+import { type Content, contentOf, requireHere, requireUsable } from './parts.ts';
+import { nameOf, type Reference, type RegistryReference } from './reference.ts';
+import type { DiskReservations } from './reservations.ts';
+import type { Skopeo } from './skopeo.ts';
+import { settle } from './unpacking.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 
 export interface PullOptions {
@@ -40,6 +43,8 @@ export type Pulled = Readonly<{
   inodes: number;
   os: string;
   architecture: string;
+  /** What it is, where it is an OCI artifact: some files, and no file system. */
+  artifact?: string;
   /** Milliseconds since 1970. */
   pulledAt: number;
 }>;
@@ -48,10 +53,10 @@ export type Pulled = Readonly<{
 const LOOK_EVERY_MS = 200;
 
 /**
- * Fetches an image into a layout of its own, checks that it is for this host,
- * unpacks it, and moves the whole tree to its place. The caller has the paths
- * in the ledger, removes what is left when this fails, and lets no second pull
- * of the digest run.
+ * Finds the parts of an image for this host, fetched where they are in a
+ * registry; unpacks them, and moves the whole tree to its place. The caller
+ * has the paths in the ledger, removes what is left when this fails, and lets
+ * no second pull of the digest run.
  */
 export async function pull(
   reference: Reference,
@@ -60,59 +65,67 @@ export async function pull(
   signal: AbortSignal,
   report: OnBytes,
 ): Promise<Pulled> {
-  const { files, paths, clock } = options;
+  const { files, paths, clock, lookup } = options;
   const name = nameOf(reference);
   const place = paths.tree(resolved.digest);
-  const layout = `${place.work}/layout`;
-  const image = await options.lookup.forPlatform(reference, resolved, options.platform, signal);
-  if (image) requireFewLayers(image.layers.length, name, options.bounds);
-  const total = image ? layerBytes(image.layers) : 0;
   await files.makeDirectory(paths.trees, 0o700);
-  await files.makeDirectory(layout, 0o700);
+  await files.makeDirectory(place.work, 0o700);
   await files.makeDirectory(place.partial, 0o700);
-  // The layers come packed, and are on the disk together with what they unpack to: at least as much again.
-  const why = `layers of ${Math.ceil(total / 2 ** 20)} MB, and at least as much again unpacked`;
-  using reservation = await options.reservations.reserve(total * 2, `pull image "${name}"`, why);
-  await fetchInto(layout, reference, resolved, total, options, signal, tell(report, reservation));
-  const platform = await checkPlatform(layout, name, options);
-  const size = await options.diskWork.run(signal, () => unpack(layout, place.partial, name, options, signal));
+  const local = reference.from === 'registry' ? undefined : await lookup.open(reference, place.work, signal);
+  const image = await lookup.choose(reference, resolved, local, signal);
+  const artifact = requireUsable(image.manifest, name);
+  requireFewLayers(image.manifest.layers.length, name, options.bounds);
+  const total = layerBytes(image.manifest.layers);
+  // The layers of a registry come packed, and are on the disk together with what they unpack to: at least as much again.
+  const why = local
+    ? `layers of ${Math.ceil(total / 2 ** 20)} MB, unpacked to at least as much`
+    : `layers of ${Math.ceil(total / 2 ** 20)} MB, and at least as much again unpacked`;
+  using reservation = await options.reservations.reserve(total * (local ? 1 : 2), `pull image "${name}"`, why);
+  const tell: OnBytes = (done, all) => {
+    // What has come is no longer promised.
+    if (!local) reservation.used(done);
+    report(done, all);
+  };
+  const store =
+    reference.from === 'registry' ? await fetch(place.work, reference, image, total, options, signal, tell) : local;
+  if (!store) throw new Error('a local image without its parts');
+  const content = await contentOf(store, image.manifest, name, options.platform);
+  const size = await options.diskWork.run(signal, () => unpack(content, place.partial, name, options, signal));
+  if (total > 0) tell(total, total);
   await files.remove(place.work);
   signal.throwIfAborted();
   await files.rename(place.partial, place.home);
-  return { ...size, os: platform.os, architecture: platform.architecture, pulledAt: clock.now() };
+  const { os, architecture } = content.platform;
+  return { ...size, os, architecture, pulledAt: clock.now(), ...(artifact !== undefined && { artifact }) };
 }
 
-/** What has come is no longer promised. */
-const tell =
-  (report: OnBytes, reservation: Reservation): OnBytes =>
-  (done, total) => {
-    reservation.used(done);
-    report(done, total);
-  };
-
-async function fetchInto(
-  layout: string,
-  reference: Reference,
-  resolved: Resolved,
+/** What the registry has of an image, in a directory. */
+async function fetch(
+  work: string,
+  reference: RegistryReference,
+  { digest, manifest }: Chosen,
   total: number,
   options: PullOptions,
   signal: AbortSignal,
   report: OnBytes,
-): Promise<void> {
+): Promise<BlobStore> {
   const { files, clock, skopeo, stallTimeoutMs, paths } = options;
   const name = nameOf(reference);
-  const scratch = `${layout}.tmp`; // beside it, in the directory that is removed
+  requireHere(manifest, name);
+  const directory = `${work}/copied`;
+  const scratch = `${work}/tmp`;
+  await files.makeDirectory(directory, 0o700);
   await files.makeDirectory(scratch, 0o700);
   let seen = -1;
   let grewAt = clock.now();
   const look = async (): Promise<void> => {
-    const done = await sizeOf(files, layout);
+    const done = await sizeOf(files, directory);
     const now = clock.now();
     if (done !== seen) {
       seen = done;
       grewAt = now;
       report(total > 0 ? Math.min(done, total) : done, total);
-    } else if (reference.from === 'registry' && now - grewAt > stallTimeoutMs) {
+    } else if (now - grewAt > stallTimeoutMs) {
       throw new PullFault(
         'timeout',
         `Cannot pull image "${name}": no byte came for ${stallTimeoutMs} ms, after ${done}`,
@@ -121,97 +134,50 @@ async function fetchInto(
     }
     await keepFree(files, paths.directory, options.keepFreeBytes, `pull image "${name}"`);
   };
-  // A registry's image by its digest: a tag may move, and what comes is checked against it.
-  const exact = reference.from === 'registry' ? { ...reference, digest: resolved.digest } : reference;
   try {
-    await underWatch(clock, signal, LOOK_EVERY_MS, look, (watched) => skopeo.copy(exact, layout, scratch, watched));
+    // By its digest: a tag may move, and what comes is checked against it.
+    await underWatch(clock, signal, LOOK_EVERY_MS, look, (watched) =>
+      skopeo.copy({ ...reference, digest }, directory, scratch, watched),
+    );
   } catch (error) {
-    throw explain(error, name, reference.from === 'registry' ? 'registry' : 'local', 'skopeo');
+    throw explain(error, name);
   }
-  if (reference.from !== 'registry') await requireUnmoved(layout, reference, resolved, options, signal);
   if (total > 0) report(total, total);
-}
-
-/** A local tag may have moved between the look at it and the copy. */
-async function requireUnmoved(
-  layout: string,
-  reference: Reference,
-  { digest, manifest }: Resolved,
-  { files, lookup }: PullOptions,
-  signal: AbortSignal,
-): Promise<void> {
-  const name = nameOf(reference);
-  const copied = (await asInvalidAsync(name, () => readIndex(files, layout)))?.[0]?.digest;
-  const expected = manifest.is === 'index' ? manifest.manifests.map((m) => m.digest) : [digest];
-  if (copied !== undefined && expected.includes(copied)) return;
-  const now = await lookup.resolve(reference, signal); // Docker's manifests are rewritten, and so is their digest
-  if (now.digest !== digest)
-    throw new PullFault('tool', `Cannot pull image "${name}": it was ${digest}, and became ${now.digest} meanwhile`, {
-      soon: true,
-    });
-}
-
-async function checkPlatform(
-  layout: string,
-  name: string,
-  { files, platform, bounds }: PullOptions,
-): Promise<Platform> {
-  const found = await asInvalidAsync(name, async () => {
-    const digest = (await readIndex(files, layout))?.find((entry) => entry.name === PULLED_TAG)?.digest;
-    const manifest = digest === undefined ? undefined : await readManifest(files, layout, digest);
-    if (manifest?.is !== 'image') throw new Error('what was copied has no manifest');
-    requireFewLayers(manifest.layers.length, name, bounds);
-    const config = await readBlob(files, layout, manifest.config.digest);
-    if (config === undefined) throw new Error('what was copied has no configuration');
-    return parsePlatform(config);
-  });
-  if (found.os === '' && found.architecture === '')
-    throw invalid(name, 'its configuration does not say for which system and CPU it is');
-  if (found.os !== platform.os || found.architecture !== platform.architecture)
-    throw otherPlatform(name, [found], platform);
-  return found;
+  return copiedStore(files, directory);
 }
 
 async function unpack(
-  layout: string,
+  { parts }: Content,
   partial: string,
   name: string,
   options: PullOptions,
   signal: AbortSignal,
 ): Promise<{ bytes: number; inodes: number }> {
-  const { run, clock, files, paths, unpackTimeoutMs: timeoutMs } = options;
+  const { run, clock, files, paths, bounds, keepFreeBytes, unpackTimeoutMs: timeoutMs } = options;
   const rootfs = `${partial}/rootfs`;
-  const packedBytes = await sizeOf(files, layout);
-  const bounded = treeWatch(rootfs, packedBytes, name, options.bounds, { run, clock, timeoutMs });
-  const look = async (watched: AbortSignal): Promise<void> => {
-    await keepFree(files, paths.directory, options.keepFreeBytes, `unpack image "${name}"`);
-    await bounded.look(watched);
-  };
-  try {
-    await underWatch(clock, signal, LOOK_EVERY_MS, look, async (watched) => {
-      const argv = ['umoci', 'raw', 'unpack', '--image', `${layout}:${PULLED_TAG}`, rootfs] as const;
-      // What no layer has an entry for (the root, a parent) is made by the umask, and is the guest's to enter.
-      await run(argv, { signal: watched, timeoutMs, umask: '022' });
-      // A layer may put a symlink in the place of its root: what follows would read the host's files through it.
-      if ((await files.stat(rootfs))?.kind !== 'directory') throw invalid(name, 'its root is no directory');
-    });
-    const size = await bounded.measure(signal);
-    await requireSpread(rootfs, name, options.bounds, { run, signal, timeoutMs });
-    // The ledger will say for ever that all of it is there: it must be, also after a power cut.
-    await run(['sync', '--file-system', rootfs], { signal, timeoutMs });
-    return size;
-  } catch (error) {
-    throw explain(error, name, 'local', 'umoci');
-  }
+  await files.makeDirectory(rootfs, 0o755);
+  const packedBytes = parts.reduce((sum, { blob }) => sum + blob.size, 0);
+  const { maxInodes, maxInDirectory } = bounds;
+  const limits = { maxBytes: maxBytesOf(packedBytes, bounds), maxInodes, maxInDirectory, keepFreeBytes };
+  const input = toInput({ is: 'unpack', target: rootfs, parts, limits });
+  const look = (): Promise<void> => keepFree(files, paths.directory, keepFreeBytes, `unpack image "${name}"`);
+  const { bytes, inodes } = await settle(
+    name,
+    paths.directory,
+    () =>
+      underWatch(clock, signal, LOOK_EVERY_MS, look, (watched) => run(UNPACK, { signal: watched, timeoutMs, input })),
+    (outcome) => beyond(outcome, packedBytes, name, bounds),
+  );
+  // The ledger will say for ever that all of it is there: it must be, also after a power cut.
+  await run(['sync', '--file-system', rootfs], { signal, timeoutMs });
+  return { bytes, inodes };
 }
 
-/** Bytes that have come: skopeo writes each layer to `oci-put-blob*` and then moves it to `blobs/`. */
-async function sizeOf(files: Files, layout: string): Promise<number> {
-  const blobs = `${layout}/blobs/sha256`;
-  const paths = [
-    ...(await files.list(layout)).filter((n) => n.startsWith('oci-put-blob')).map((n) => `${layout}/${n}`),
-    ...(await files.list(blobs)).map((n) => `${blobs}/${n}`),
-  ];
-  const sizes = await Promise.all(paths.map(async (path) => (await files.stat(path))?.sizeBytes ?? 0));
+/** Bytes that have come. */
+async function sizeOf(files: Files, directory: string): Promise<number> {
+  const names = await files.list(directory);
+  const sizes = await Promise.all(
+    names.map(async (name) => (await files.stat(`${directory}/${name}`))?.sizeBytes ?? 0),
+  );
   return sizes.reduce((sum, size) => sum + size, 0);
 }

@@ -1,12 +1,15 @@
 import { isAbsolute, normalize } from 'node:path';
 import { shorten } from '../domain/labels.ts';
 
-/** An image in a directory of OCI layout, or in such a directory as one tar file. */
+/** An image in a directory of OCI layout, or in an archive: such a directory, or what `docker save` writes, as one tar file. */
 export interface LocalReference {
-  readonly from: 'oci' | 'oci-archive';
+  readonly from: 'oci' | 'oci-archive' | 'docker-archive';
   /** Absolute, without `.` and `..`; symlinks are not resolved yet. */
   readonly path: string;
-  readonly tag: string;
+  /** As the layout names it, or the end of that; absent: the only one. */
+  readonly tag?: string;
+  /** Of its manifest or index: the tag is not looked at. */
+  readonly digest?: string;
 }
 
 /** An image in a registry, with the defaults filled in. */
@@ -31,37 +34,44 @@ const HOST =
 const COMPONENT = /^[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*$/;
 const TAG = /^[A-Za-z0-9_][A-Za-z0-9._-]{0,127}$/;
 const MAX_NAME = 255;
-// What skopeo takes for a name within a layout, less ":" and "/", which would make the path's end unclear.
-const LAYOUT_TAG = /^[A-Za-z0-9]+(?:(?:[-._@+]|--)[A-Za-z0-9]+)*$/;
-const MAX_LAYOUT_TAG = 255;
+// Of https://specs.opencontainers.org/image-spec/annotations/ (ref.name), and whole references, as podman and containerd write them.
+const LAYOUT_TAG = /^[A-Za-z0-9_](?:[A-Za-z0-9._@+:/-]*[A-Za-z0-9_])?$/;
+const MAX_LAYOUT_TAG = 512;
 const MAX_PATH = 4096;
 
 /** `USER:PASSWORD@HOST/…`: what goes into errors and logs must not have it. A digest has no `/`. */
 const CREDENTIALS = /^([a-z-]+:\/\/)?.*@(?=[^@]*\/)/s;
-const FORMS = 'write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], oci:/DIR:TAG or oci-archive:/FILE:TAG';
+const FORMS = 'write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], oci:/DIR[:TAG] or oci-archive:/FILE[:TAG]';
 
 /** @returns the reference, or what is wrong with it as a sentence */
 export function parseReference(text: string): Reference | { readonly wrong: string } {
-  const local = /^(oci|oci-archive):(.*)$/s.exec(text);
-  if (local) return parseLocal(local[1] === 'oci' ? 'oci' : 'oci-archive', local[2] ?? '', text);
+  const [, scheme, rest = ''] = /^(oci|oci-archive|docker-archive):(.*)$/s.exec(text) ?? [];
+  if (scheme === 'oci' || scheme === 'oci-archive' || scheme === 'docker-archive')
+    return parseLocal(scheme, rest, text);
   return parseRegistry(text);
 }
 
 function parseLocal(from: LocalReference['from'], rest: string, text: string): Reference | { readonly wrong: string } {
   const wrong = (why: string) => ({ wrong: `image "${shorten(text)}" ${why}` });
-  const colon = rest.lastIndexOf(':');
-  if (colon < 0 || rest.slice(colon + 1).includes('/')) return wrong(`has no tag; write ${from}:/PATH:TAG`);
-  const path = rest.slice(0, colon);
-  const tag = rest.slice(colon + 1);
-  if (!isAbsolute(path)) return wrong(`must name an absolute path; write ${from}:/PATH:TAG`);
+  const at = rest.lastIndexOf('@');
+  const behind = at < 0 ? '' : rest.slice(at + 1);
+  const named = DIGEST.test(behind) ? rest.slice(0, at) : rest;
+  // No path has one: what is behind the first is the tag, whatever is in it.
+  const colon = named.indexOf(':');
+  const path = colon < 0 ? named : named.slice(0, colon);
+  const tag = colon < 0 ? undefined : named.slice(colon + 1);
+  const digest = DIGEST.test(behind) ? behind : tag !== undefined && DIGEST.test(tag) ? tag : undefined;
+  if (!isAbsolute(path)) return wrong(`must name an absolute path; write ${from}:/PATH[:TAG]`);
   if (/\p{Cc}/u.test(path) || path.length > MAX_PATH)
     return wrong('has a path with control characters, or a very long one');
-  if (normalize(path) !== path || path.endsWith('/'))
+  if (normalize(path) !== path || (path.endsWith('/') && path !== '/'))
     return wrong('must name its path without ".", "..", double or trailing "/"');
-  // skopeo and umoci take the first colon for the end of the path.
-  if (path.includes(':')) return wrong('has a ":" in its path, which image tools cannot read; move or rename it');
+  if (digest !== undefined) return { from, path, digest };
+  if (tag === undefined) return { from, path };
   if (!LAYOUT_TAG.test(tag) || tag.length > MAX_LAYOUT_TAG)
-    return wrong('has a tag that is none: letters and digits, between them "-", ".", "_", "@" or "+"');
+    return wrong(
+      'has a tag that is none: letters and digits, between them "-", ".", "_", "@", "+", ":" or "/" (a ":" ends the path)',
+    );
   return { from, path, tag };
 }
 
@@ -94,7 +104,10 @@ function parseRegistry(text: string): Reference | { readonly wrong: string } {
 
 /** The reference in full, the same for all ways to write it. */
 export function nameOf(reference: Reference): string {
-  if (reference.from !== 'registry') return `${reference.from}:${reference.path}:${reference.tag}`;
+  if (reference.from !== 'registry') {
+    const { from, path, tag, digest } = reference;
+    return digest !== undefined ? `${from}:${path}@${digest}` : `${from}:${path}${tag === undefined ? '' : `:${tag}`}`;
+  }
   const { host, repository, tag, digest } = reference;
   return digest === undefined ? `${host}/${repository}:${tag}` : `${host}/${repository}@${digest}`;
 }

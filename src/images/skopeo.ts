@@ -1,5 +1,5 @@
 import type { Files, Run } from '../ports/host.ts';
-import { nameOf, type Reference } from './reference.ts';
+import { nameOf, type RegistryReference } from './reference.ts';
 
 export interface SkopeoOptions {
   readonly run: Run;
@@ -8,6 +8,8 @@ export interface SkopeoOptions {
   readonly authFile?: string;
   /** `HOST` or `HOST:PORT` of registries that may speak plain HTTP, or have any certificate. */
   readonly insecureRegistries: readonly string[];
+  /** What the operator's environment has for it: proxies, certificates. */
+  readonly env: Readonly<Record<string, string>>;
   readonly lookupTimeoutMs: number;
   readonly pullTimeoutMs: number;
 }
@@ -15,10 +17,7 @@ export interface SkopeoOptions {
 /** Where skopeo looks for what may be pulled at all. @see containers-policy.json(5) */
 const POLICY = '/etc/containers/policy.json';
 
-/** The tag of an image in the layouts that we make. */
-export const PULLED_TAG = 'image';
-
-/** The transport: registries, layouts and archives, by skopeo. Throws what `Run` throws. */
+/** The transport: registries, by skopeo. Throws what `Run` throws. */
 export class Skopeo {
   readonly #options: SkopeoOptions;
 
@@ -26,21 +25,28 @@ export class Skopeo {
     this.#options = options;
   }
 
-  /** The manifest or index that a reference leads to, byte by byte. `scratch` takes what must be laid out for it. */
-  async manifest(reference: Reference, scratch: string, signal: AbortSignal): Promise<string> {
-    const { run, lookupTimeoutMs } = this.#options;
-    const flags = [...this.#auth(reference), ...(this.#isInsecure(reference) ? ['--tls-verify=false'] : [])];
+  /**
+   * The manifest or index that a reference leads to, byte by byte; or the configuration of the image.
+   * `scratch` takes what must be laid out for it.
+   */
+  async manifest(reference: RegistryReference, scratch: string, signal: AbortSignal, config = false): Promise<string> {
+    const { run, lookupTimeoutMs, env } = this.#options;
+    const flags = [
+      ...(config ? ['--config'] : []),
+      ...this.#auth(),
+      ...(this.#isInsecure(reference) ? ['--tls-verify=false'] : []),
+    ];
     const argv = [...(await this.#program(scratch)), 'inspect', '--raw', ...flags, address(reference)] as const;
-    return run(argv, { signal, timeoutMs: lookupTimeoutMs });
+    return run(argv, { signal, timeoutMs: lookupTimeoutMs, env });
   }
 
-  /** Copies the image for this host's CPU into a layout, as {@link PULLED_TAG}. */
-  async copy(reference: Reference, layout: string, scratch: string, signal: AbortSignal): Promise<void> {
-    const { run, pullTimeoutMs } = this.#options;
-    const flags = [...this.#auth(reference), ...(this.#isInsecure(reference) ? ['--src-tls-verify=false'] : [])];
-    const to = `oci:${layout}:${PULLED_TAG}`;
-    const argv = [...(await this.#program(scratch)), 'copy', '--quiet', ...flags, address(reference), to] as const;
-    await run(argv, { signal, timeoutMs: pullTimeoutMs });
+  /** Copies one image, of a digest, into a directory, just as the registry has it. */
+  async copy(reference: RegistryReference, directory: string, scratch: string, signal: AbortSignal): Promise<void> {
+    const { run, pullTimeoutMs, env } = this.#options;
+    const flags = [...this.#auth(), ...(this.#isInsecure(reference) ? ['--src-tls-verify=false'] : [])];
+    const program = await this.#program(scratch);
+    const argv = [...program, 'copy', '--quiet', ...flags, address(reference), `dir:${directory}`] as const;
+    await run(argv, { signal, timeoutMs: pullTimeoutMs, env });
   }
 
   async #program(scratch: string): Promise<readonly [string, ...string[]]> {
@@ -49,15 +55,14 @@ export class Skopeo {
     return ['skopeo', '--tmpdir', scratch, ...(hasPolicy ? [] : ['--insecure-policy'])];
   }
 
-  #auth(reference: Reference): readonly string[] {
+  #auth(): readonly string[] {
     const { authFile } = this.#options;
-    return reference.from === 'registry' && authFile !== undefined ? ['--authfile', authFile] : [];
+    return authFile === undefined ? [] : ['--authfile', authFile];
   }
 
-  #isInsecure(reference: Reference): boolean {
-    return reference.from === 'registry' && this.#options.insecureRegistries.includes(reference.host);
+  #isInsecure({ host }: RegistryReference): boolean {
+    return this.#options.insecureRegistries.includes(host);
   }
 }
 
-const address = (reference: Reference): string =>
-  reference.from === 'registry' ? `docker://${nameOf(reference)}` : nameOf(reference);
+const address = (reference: RegistryReference): string => `docker://${nameOf(reference)}`;

@@ -9,26 +9,27 @@ const CHUNK_BYTES = 1 << 20;
 
 /** The bytes of a blob. @throws Refusal at their end when they are not what its digest says */
 async function* bytesOf({ path, offset, size, digest }: Blob): AsyncGenerator<Buffer> {
+  const part = digest === undefined ? `a layer` : `its part ${digest}`;
   // Not through a symlink, and not waiting for a FIFO's other end.
   const file = await open(path, constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK).catch((error) => {
-    throw invalid(`its part ${digest} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
+    throw invalid(`${part} cannot be read: ${error instanceof Error ? error.message : String(error)}`);
   });
   try {
     const info = await file.stat();
-    if (!info.isFile()) throw invalid(`its part ${digest} is no regular file`);
+    if (!info.isFile()) throw invalid(`${part} is no regular file`);
     if (info.size < offset + size)
-      throw invalid(`its part ${digest} is of ${Math.max(0, info.size - offset)} bytes, and said to be of ${size}`);
+      throw invalid(`${part} is of ${Math.max(0, info.size - offset)} bytes, and said to be of ${size}`);
     const hash = createHash('sha256');
     for (let done = 0; done < size; ) {
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - done));
       const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + done);
-      if (bytesRead === 0) throw invalid(`its part ${digest} is cut off`);
+      if (bytesRead === 0) throw invalid(`${part} is cut off`);
       const chunk = buffer.subarray(0, bytesRead);
       hash.update(chunk);
       done += bytesRead;
       yield chunk;
     }
-    if (`sha256:${hash.digest('hex')}` !== digest)
+    if (digest !== undefined && `sha256:${hash.digest('hex')}` !== digest)
       throw invalid(`a part of it is not what its digest says: it is corrupt, or has changed (${digest})`);
   } finally {
     await file.close();
@@ -58,7 +59,9 @@ export async function* layerBytes(
   }
   const found = hash && `sha256:${hash.digest('hex')}`;
   if (found !== undefined && found !== diffId)
-    throw invalid(`its layer ${blob.digest} unpacks to ${found}, and its configuration has ${diffId} in that place`);
+    throw invalid(
+      `its layer ${blob.digest ?? ''} unpacks to ${found}, and its configuration has ${diffId} in that place: one of them is not of this image`,
+    );
 }
 
 async function peek(source: AsyncGenerator<Buffer>): Promise<{ bytes: Buffer; all: AsyncIterable<Buffer> }> {

@@ -1,5 +1,7 @@
+import type { ByteSource } from './tar-reader.ts';
+
 /** Reads a stream of chunks in pieces of any size; holds no more than a chunk beyond what is asked for. */
-export class ByteReader {
+export class ByteReader implements ByteSource {
   readonly #source: AsyncIterator<Buffer>;
   #left: Buffer = Buffer.alloc(0);
 
@@ -7,7 +9,6 @@ export class ByteReader {
     this.#source = source[Symbol.asyncIterator]();
   }
 
-  /** What is there, at most `max` bytes; undefined at the end. */
   async some(max: number): Promise<Buffer | undefined> {
     while (this.#left.length === 0) {
       const next = await this.#source.next();
@@ -19,7 +20,6 @@ export class ByteReader {
     return taken;
   }
 
-  /** Just so many bytes; fewer only at the end. */
   async exactly(count: number): Promise<Buffer> {
     if (this.#left.length >= count) {
       const taken = this.#left.subarray(0, count);
@@ -37,7 +37,6 @@ export class ByteReader {
     return Buffer.concat(parts);
   }
 
-  /** @returns how many there were to skip */
   async skip(count: number): Promise<number> {
     let left = count;
     while (left > 0) {

@@ -3,8 +3,8 @@ export interface Blob {
   readonly path: string;
   readonly offset: number;
   readonly size: number;
-  /** `sha256:…` of the bytes. */
-  readonly digest: string;
+  /** `sha256:…` of the bytes; absent: only what they unpack to is known. */
+  readonly digest?: string;
 }
 
 /** What the tree is made of, from the lowest to the highest. */
@@ -28,13 +28,26 @@ export interface Limits {
   readonly keepFreeBytes: number;
 }
 
-/** What the program gets on standard input, as JSON. */
-export interface Job {
+/** Makes the tree of an image. */
+export interface UnpackJob {
+  readonly is: 'unpack';
   /** An empty directory. */
   readonly target: string;
   readonly parts: readonly Part[];
   readonly limits: Limits;
 }
+
+/** Decompresses a file. */
+export interface ExpandJob {
+  readonly is: 'expand';
+  readonly from: string;
+  /** Not there. */
+  readonly to: string;
+  readonly maxBytes: number;
+}
+
+/** What the program gets on standard input, as JSON. */
+export type Job = UnpackJob | ExpandJob;
 
 /** What it answers on standard output, as JSON. */
 export type Outcome =

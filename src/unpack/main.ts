@@ -1,10 +1,13 @@
 /**
- * The unpacker: reads a Job from standard input, makes the tree, prints an
+ * The unpacker: reads a Job from standard input, does it, prints an
  * Outcome. What is no outcome (a bug, a broken host) goes to standard error,
  * with exit status 1.
  */
 import { json } from 'node:stream/consumers';
+import { expand } from './expand.ts';
 import type { Job } from './job.ts';
 import { unpack } from './unpack.ts';
 
-process.stdout.write(`${JSON.stringify(await unpack((await json(process.stdin)) as Job))}\n`);
+const job = (await json(process.stdin)) as Job;
+const outcome = await (job.is === 'unpack' ? unpack(job) : expand(job));
+process.stdout.write(`${JSON.stringify(outcome)}\n`);

@@ -1,4 +1,3 @@
-import type { ByteReader } from './byte-reader.ts';
 import { invalid, show } from './refusal.ts';
 import { readSparseMap, sparseFromHeader, sparseFromRecords } from './sparse.ts';
 import type { Bytes, EntryType, Sparse, TarEntry } from './tar-entry.ts';
@@ -16,18 +15,28 @@ const TYPES: Readonly<Record<string, EntryType>> = {
 /** Of a pax header; a key that is given twice counts the last time, but in the oldest form of sparse files. */
 type Records = readonly (readonly [key: Bytes, value: Bytes])[];
 
+/** Where a tar archive is read from. */
+export interface ByteSource {
+  /** What is there, at most `max` bytes; undefined at the end. */
+  some(max: number): Promise<Buffer | undefined>;
+  /** Just so many bytes; fewer only at the end. */
+  exactly(count: number): Promise<Buffer>;
+  /** @returns how many there were to skip */
+  skip(count: number): Promise<number>;
+}
+
 /**
  * Reads a tar archive as Docker and containerd read it: V7, ustar, pax and
  * GNU's forms; pax global headers are passed over; the end may be missing.
  * @see https://www.gnu.org/software/tar/manual/html_node/Standard.html
  */
 export class TarReader {
-  readonly #bytes: ByteReader;
+  readonly #bytes: ByteSource;
   /** Of the current entry: data not read yet, and what fills its last block. */
   #left = 0;
   #padding = 0;
 
-  constructor(bytes: ByteReader) {
+  constructor(bytes: ByteSource) {
     this.#bytes = bytes;
   }
 

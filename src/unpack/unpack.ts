@@ -3,7 +3,7 @@ import { layerBytes, rawBytes } from './blob-reader.ts';
 import { ByteReader } from './byte-reader.ts';
 import { keptXattrs, MAX_NAMES, requireFits } from './ext4-limits.ts';
 import { Extraction, ToolError } from './extract.ts';
-import type { Job, Outcome, Part } from './job.ts';
+import type { Outcome, Part, UnpackJob } from './job.ts';
 import { type Budget, type Directory, directory, type Inode, LayerTree, lay } from './layer-tree.ts';
 import { invalid, Refusal, show } from './refusal.ts';
 import type { Bytes, TarEntry } from './tar-entry.ts';
@@ -39,7 +39,7 @@ interface Place {
  * and judged before anything is written; then each file of the tree is written
  * once, by the layer that has it.
  */
-export async function unpack(job: Job): Promise<Outcome> {
+export async function unpack(job: UnpackJob): Promise<Outcome> {
   try {
     const tree = await readAll(job);
     const plan = planOf(tree, job);
@@ -55,7 +55,7 @@ export async function unpack(job: Job): Promise<Outcome> {
 }
 
 /** The first look at all of it: digests, limits, and what the tree comes to. */
-async function readAll({ parts, limits }: Job): Promise<Directory> {
+async function readAll({ parts, limits }: UnpackJob): Promise<Directory> {
   const tree = directory(NO_TIME);
   let text = 0;
   let read = 0;
@@ -146,7 +146,7 @@ interface Plan {
   readonly inodes: number;
 }
 
-function planOf(tree: Directory, { parts, limits, target }: Job): Plan {
+function planOf(tree: Directory, { parts, limits, target }: UnpackJob): Plan {
   const longest = MAX_PATH_BYTES - target.length - 1;
   const root: Place = { parent: undefined, name: '' };
   const directories: { node: Directory; place: Place; length: number }[] = [{ node: tree, place: root, length: 0 }];
@@ -195,7 +195,7 @@ function pathOf(place: Place): Bytes {
   return names.reverse().join('/');
 }
 
-async function requireRoom({ bytes, inodes }: Plan, { target, limits }: Job): Promise<void> {
+async function requireRoom({ bytes, inodes }: Plan, { target, limits }: UnpackJob): Promise<void> {
   const room = await roomOf(target);
   const mb = (count: number): number => Math.ceil(count / 2 ** 20);
   if (room.bytes < bytes + limits.keepFreeBytes)
@@ -216,7 +216,7 @@ async function roomOf(path: string): Promise<{ bytes: number; inodes: number }> 
   return { bytes: bavail * bsize, inodes: files === 0 ? Number.POSITIVE_INFINITY : ffree };
 }
 
-async function write(plan: Plan, job: Job): Promise<void> {
+async function write(plan: Plan, job: UnpackJob): Promise<void> {
   const out = new Extraction(job.target);
   try {
     for (const { node, place } of plan.directories) {
@@ -246,7 +246,8 @@ async function writePart(part: Part, files: ReadonlyMap<number, readonly Place[]
   await eachEntry(
     part,
     () => undefined,
-    undefined,
+    // It was looked at before; now only that it is still the same.
+    part.blob.digest === undefined ? part.diffId : undefined,
     (entry, index, archive) => {
       const places = files.get(index);
       return places && writeFile(entry, places, archive, out);

@@ -28,8 +28,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts'], node: [] },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
-  // zlib: kernels and initrds are looked at as they are packed.
-  images: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
+  // zlib: kernels and initrds are looked at as they are packed. unpack: the program, and its reader of tar for archives.
+  images: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
+  // A program of its own, which the daemon runs to unpack images: hostile bytes are read nowhere else.
+  unpack: { rooms: [], node: 'any' },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // yaml: meta-data is written in it.

@@ -207,7 +207,7 @@ export const corpus = (bait: string): readonly Hostile[] => [
   { tag: 'layer-missing', verdict: /./, make: claiming({ digest: nowhere }) },
   { tag: 'layer-smaller-than-said', verdict: /./, make: claiming({ size: 1 << 20 }) },
   { tag: 'layer-larger-than-said', verdict: /./, make: claiming({ size: 5 }) },
-  { tag: 'layer-of-negative-size', verdict: 'contained', make: claiming({ size: -1 }) },
+  { tag: 'layer-of-negative-size', verdict: /a size that is none/, make: claiming({ size: -1 }) },
   { tag: 'layer-of-2-to-the-63', verdict: /./, make: claiming({ size: 2 ** 63 }) },
   { tag: 'layer-digest-of-another-kind', verdict: /sha256/, make: claiming({ digest: 'md5:00' }) },
   { tag: 'layer-digest-is-a-path', verdict: /sha256/, make: claiming({ digest: 'sha256:../../../../etc/shadow' }) },
