@@ -7,7 +7,8 @@ export const NEEDED = [
   ['qemu-system-x86', 'runs the microVMs', '/usr/bin/qemu-system-x86_64'],
   ['qemu-utils', "makes a microVM's own copy of a disk", '/usr/bin/qemu-img'],
   ['skopeo', 'fetches OCI images', '/usr/bin/skopeo'],
-  ['umoci', 'unpacks and makes OCI images', '/usr/bin/umoci'],
+  ['umoci', 'makes OCI images', '/usr/bin/umoci'],
+  ['bzip2', 'unpacks layers that are packed so', '/bin/bzip2'],
   ['ca-certificates', 'proves who a registry is', '/usr/sbin/update-ca-certificates'],
   ['e2fsprogs', 'makes the disk images', '/sbin/mke2fs'],
   ['fdisk', 'makes the partition of a disk that has one', '/sbin/sfdisk'],
@@ -18,7 +19,7 @@ export const NEEDED = [
   ['conntrack', 'ends connections when a published port leads elsewhere', '/usr/sbin/conntrack'],
   ['dnsmasq-base', 'gives the microVMs their addresses', '/usr/sbin/dnsmasq'],
   ['dnsmasq-utils', 'frees an address when its microVM is gone', '/usr/bin/dhcp_release'],
-  ['xz-utils', 'unpacks kernels and their modules', '/usr/bin/xz'],
+  ['xz-utils', 'unpacks kernels, their modules and layers of images', '/usr/bin/xz'],
   ['lz4', 'unpacks kernels too', '/usr/bin/lz4'],
   ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
 ];

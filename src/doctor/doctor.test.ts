@@ -100,14 +100,14 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: { files: { '/proc/cpuinfo': 'flags\t: svm', '/dev/kvm': '' } },
     says: /^warn .*this user may not open/,
   },
-  { check: tools, fake: {}, says: /fail umoci: is not installed/ },
+  { check: tools, fake: {}, says: /fail tar: is not installed/ },
   {
     check: tools,
     fake: {
-      files: { '/proc/self/status': USER, '/usr/bin/umoci': '' },
-      tools: { '/usr/bin/umoci --version': 'umoci version 0.4.7+ds\nmore' },
+      files: { '/proc/self/status': USER, '/usr/bin/tar': '' },
+      tools: { '/usr/bin/tar --version': 'tar (GNU tar) 1.34\nmore' },
     },
-    says: /ok umoci: \/usr\/bin\/umoci 0\.4\.7\+ds; only root can try it/,
+    says: /ok tar: \/usr\/bin\/tar 1\.34; only root can try it/,
   },
   {
     check: tools,
@@ -121,11 +121,11 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       daemon: {
         tools: [
           { name: 'mke2fs', path: '/opt/mke2fs', is: 'works', found: '', remedy: '' },
-          { name: 'umoci', path: '/opt/umoci', is: 'slow', found: '/opt/umoci took 23 s', remedy: 'less load' },
+          { name: 'tar', path: '/opt/tar', is: 'slow', found: '/opt/tar took 23 s', remedy: 'less load' },
         ],
       },
     },
-    says: /warn umoci: \/opt\/umoci took 23 s, as the daemon finds it\nok mke2fs: \/opt\/mke2fs, package 1\.47\.0-2, as the daemon/,
+    says: /warn tar: \/opt\/tar took 23 s, as the daemon finds it\nok mke2fs: \/opt\/mke2fs, package 1\.47\.0-2, as the daemon/,
   },
   {
     check: qemu,

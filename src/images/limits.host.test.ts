@@ -13,8 +13,8 @@ import { files } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import { DEFAULT_BOUNDS } from './bounds.ts';
 import { UNPACK } from '../unpack/program.ts';
+import { DEFAULT_BOUNDS } from './bounds.ts';
 import { createImages, type ImagesOptions } from './images.ts';
 
 const signal = new AbortController().signal;

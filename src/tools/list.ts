@@ -4,9 +4,9 @@ import { conntrack, dhcpRelease, dnsmasq, ip, nft, ss } from './network.ts';
 import { qemuImg } from './qemu-img.ts';
 import { sfdisk } from './sfdisk.ts';
 import { skopeo } from './skopeo.ts';
+import { tar } from './tar.ts';
 import type { Tool } from './tool.ts';
-import { umoci } from './umoci.ts';
-import { lz4, xz } from './unpackers.ts';
+import { bzip2, lz4, xz } from './unpackers.ts';
 import { utilLinux } from './util-linux.ts';
 import { mcopy, mkfsVfat } from './vfat.ts';
 
@@ -14,7 +14,7 @@ import { mcopy, mkfsVfat } from './vfat.ts';
 export const TOOLS: readonly Tool[] = [
   qemuImg,
   skopeo,
-  umoci,
+  tar,
   e2fsprogs,
   sfdisk,
   mkfsVfat,
@@ -29,4 +29,5 @@ export const TOOLS: readonly Tool[] = [
   coreutils,
   xz,
   lz4,
+  bzip2,
 ];

@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { TINY_TAG, writeTinyImage } from './tiny-image.ts';
 import { expected, type Tool } from './tool.ts';
 
-/** Brings images: registries, layouts and archives. */
+/** Brings images from registries. */
 export const skopeo: Tool = {
   program: 'skopeo',
   package: 'skopeo',
@@ -15,7 +15,7 @@ export const skopeo: Tool = {
     const program = ['skopeo', '--tmpdir', directory, '--insecure-policy'] as const;
     const manifest = await run([...program, 'inspect', '--raw', `oci:${from}:${TINY_TAG}`], limits);
     expected('skopeo does not tell the manifest of an image as it is', manifest.includes('"schemaVersion":2'));
-    await run([...program, 'copy', '--quiet', `oci:${from}:${TINY_TAG}`, `oci:${to}:image`], limits);
-    expected('skopeo copied an image to nowhere', (await files.stat(join(to, 'index.json'))) !== undefined);
+    await run([...program, 'copy', '--quiet', `oci:${from}:${TINY_TAG}`, `dir:${to}`], limits);
+    expected('skopeo copied an image to nowhere', (await files.stat(join(to, 'manifest.json'))) !== undefined);
   },
 };

@@ -2,6 +2,7 @@ import { createHash } from 'node:crypto';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
 import type { Files } from '../ports/host.ts';
+import type { Part } from '../unpack/job.ts';
 
 /** The tag of the image that {@link writeTinyImage} makes. */
 export const TINY_TAG = 'trial';
@@ -10,9 +11,13 @@ export const TINY_FILE = { path: 'etc/flintlock-trial', text: 'flintlock trial o
 
 /**
  * Makes an OCI layout with one image of one file.
+ * @returns its layer
  * @see https://github.com/opencontainers/image-spec/blob/main/image-layout.md
  */
-export async function writeTinyImage(files: Files, directory: string): Promise<void> {
+export async function writeTinyImage(
+  files: Files,
+  directory: string,
+): Promise<Omit<Extract<Part, { is: 'layer' }>, 'is'>> {
   const blobs = join(directory, 'blobs/sha256');
   await files.makeDirectory(blobs, 0o755);
   const add = async (type: string, bytes: Buffer) => {
@@ -31,6 +36,8 @@ export async function writeTinyImage(files: Files, directory: string): Promise<v
   const named = { ...manifest, annotations: { 'org.opencontainers.image.ref.name': TINY_TAG } };
   await files.write(join(directory, 'index.json'), json({ schemaVersion: 2, manifests: [named] }));
   await files.write(join(directory, 'oci-layout'), json({ imageLayoutVersion: '1.0.0' }));
+  const { digest, size } = layer;
+  return { blob: { path: join(directory, 'blobs', digest.replace(':', '/')), offset: 0, size, digest }, diffId };
 }
 
 /** An archive of one file of root's. @see pax(1), "ustar Interchange Format" */

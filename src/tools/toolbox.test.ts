@@ -17,8 +17,8 @@ function makeBox() {
     need,
     trial: async () => wrong.get(program)?.(),
   });
-  const tools = [tool('nft', 'networks'), tool('umoci', 'each')];
-  const files = { ...fakeFiles({ '/bin/nft': '', '/bin/umoci': '' }), remove: async () => undefined };
+  const tools = [tool('nft', 'networks'), tool('tar', 'each')];
+  const files = { ...fakeFiles({ '/bin/nft': '', '/bin/tar': '' }), remove: async () => undefined };
   const run = async (): Promise<string> => '/tmp/x\n';
   const make = () =>
     createToolbox(tools, { run, files, clock, log, path: '/bin', signal: new AbortController().signal });
@@ -37,11 +37,11 @@ test('what a microVM does not need is not in its way', async () => {
 
 test('a tool that breaks is told once, is in the way, and is tried again until it works', async () => {
   const { clock, log, wrong, make } = makeBox();
-  wrong.set('umoci', breaks('no zstd'));
+  wrong.set('tar', breaks('no zstd'));
   const box = make();
   expect(await box.obstacle(NONE)).toMatch(/no zstd/);
   clock.advance(5_000);
-  expect((await box.states()).find(({ name }) => name === 'umoci')).toMatchObject({ is: 'broken' });
+  expect((await box.states()).find(({ name }) => name === 'tar')).toMatchObject({ is: 'broken' });
   expect(log.lines.filter(({ message }) => message === 'a tool does not work')).toHaveLength(1);
   wrong.clear();
   clock.advance(5_000);
@@ -52,7 +52,7 @@ test('a tool that breaks is told once, is in the way, and is tried again until i
 test('a trial that takes its time holds nobody up, and slow is called slow', async () => {
   const { clock, wrong, make } = makeBox();
   let end = (): void => undefined;
-  wrong.set('umoci', () => new Promise((resolve) => (end = resolve)));
+  wrong.set('tar', () => new Promise((resolve) => (end = resolve)));
   const box = make();
   const asked = box.obstacle(NONE);
   await turn();
@@ -62,7 +62,7 @@ test('a trial that takes its time holds nobody up, and slow is called slow', asy
   end();
   await turn();
   const states = await box.states();
-  expect(states.find(({ name }) => name === 'umoci')).toMatchObject({
+  expect(states.find(({ name }) => name === 'tar')).toMatchObject({
     is: 'slow',
     found: expect.stringContaining('25 s'),
   });

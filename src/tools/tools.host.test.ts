@@ -65,7 +65,7 @@ test.each([
   ['cp', 'du', 'echo "du: unrecognized option: inodes" >&2; exit 1', /unrecognized option: inodes/],
   ['dnsmasq', 'dnsmasq', 'echo "dnsmasq: bad command line options: dhcp-hostsdir" >&2; exit 1', /dhcp-hostsdir/],
   ['nft', 'nft', '[ "$1" = -j ] && { echo "JSON support not compiled-in" >&2; exit 1; }', /not compiled-in/],
-  ['umoci', 'umoci', 'kill -SEGV $$', /ended by SIGSEGV/],
+  ['tar', 'tar', 'kill -SEGV $$', /ended by SIGSEGV/],
   ['dhcp_release', 'dhcp_release', 'echo "cannot open shared object file" >&2; exit 127', /shared object/],
 ])('%s: what %s says goes into the verdict', async (tool, program, body, words) => {
   expect(await verdictOn(tool, { [program]: body })).toMatchObject({ is: 'broken', why: expect.stringMatching(words) });

@@ -41,8 +41,8 @@ export class Extraction {
       this.#isBroken = true;
     });
     this.#ended = (async () => {
-      const [code] = await once(child, 'close');
-      if (code !== 0) throw new ToolError(said);
+      const [code, signal] = await once(child, 'close');
+      if (code !== 0) throw new ToolError(said === '' && signal !== null ? `ended by ${signal}` : said);
       return said;
     })();
     this.#ended.catch(() => undefined);

@@ -37,7 +37,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // yaml: meta-data is written in it.
   metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'], packages: ['yaml'] },
   // The programs of the host, one a file: what they are needed for, and how to see that they do it.
-  tools: { rooms: PORTS, node: ['path', 'crypto', 'zlib'] },
+  // The unpacker is tried with tar.
+  tools: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'zlib'] },
   // The registry: the one place that knows all providers.
   vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
   'vmm/qemu': { rooms: [...PORTS, 'tools'], node: ['path', 'crypto', 'stream', 'http', 'net'] },

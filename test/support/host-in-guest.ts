@@ -6,7 +6,7 @@ import { makeImage } from '../../guest/make-image.ts';
 import { ROOT } from './daemon.ts';
 
 /** What the daemon runs for a microVM without disks and network. Of busybox's own there some know too little. */
-const PROGRAMS = ['qemu-system-x86_64', 'setpriv', 'skopeo', 'umoci', 'du', 'sync'];
+const PROGRAMS = ['qemu-system-x86_64', 'setpriv', 'skopeo', 'tar', 'du', 'sync'];
 /** Busybox's shell would take busybox's programs before those. */
 const SHELL = ['sh', 'unshare'];
 /** What QEMU loads and reads for a guest in software emulation: where it is differs with its version. */

@@ -45,6 +45,10 @@ export class Blobs {
     return { blob: this.add(LAYER, gzipSync(unpacked, { level: 1 })), diffId: sha256(unpacked) };
   }
 
+  packedLayer(unpacked: Buffer, packed: Buffer, mediaType: string) {
+    return { blob: this.add(mediaType, packed), diffId: sha256(unpacked) };
+  }
+
   /** @param change - what is wrong with it: replaces parts of the manifest */
   image(
     layers: readonly { readonly blob: Descriptor; readonly diffId: string }[],
@@ -309,7 +313,7 @@ export const corpus = (bait: string): readonly Hostile[] => [
 ];
 
 /** Writes all of them into one directory of OCI layout. */
-export async function writeCorpus(directory: string, images: readonly Hostile[]): Promise<void> {
+export async function writeCorpus(directory: string, images: readonly Pick<Hostile, 'tag' | 'make'>[]): Promise<void> {
   const blobs = new Blobs();
   const manifests = images.map(({ tag, make }) => ({
     ...make(blobs),

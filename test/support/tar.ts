@@ -6,6 +6,10 @@ export interface TarEntry {
   readonly mode?: number;
   readonly uid?: number;
   readonly gid?: number;
+  /** Seconds since 1970; default: 1600000000. */
+  readonly mtime?: number;
+  /** The type's character, in place of `type`. */
+  readonly flag?: string;
   /** Where a link leads. */
   readonly link?: string;
   /** Major and minor number. */
@@ -35,7 +39,7 @@ export function tar(entries: readonly TarEntry[]): Buffer {
 
 function blocks(entry: TarEntry): Buffer[] {
   const data = Buffer.from(entry.data ?? '');
-  const own = [header(entry, TYPES[entry.type ?? 'file'], data.length), padded(data)];
+  const own = [header(entry, entry.flag ?? TYPES[entry.type ?? 'file'], data.length), padded(data)];
   const xattrs = Object.entries(entry.xattrs ?? {}).map(([name, value]) => [`SCHILY.xattr.${name}`, value] as const);
   const records = [...xattrs, ...Object.entries(entry.pax ?? {})];
   if (records.length === 0) return own;
@@ -61,6 +65,13 @@ export const fileHeader = (name: string, size: number): Buffer => header({ name 
 function header(entry: TarEntry, type: string, size: number): Buffer {
   const block = Buffer.alloc(BLOCK);
   const octal = (value: number, at: number, length: number): void => {
+    if (value < 0 || value >= 8 ** (length - 1)) {
+      // Base 256, as GNU tar writes what octal cannot hold.
+      const bits = BigInt.asUintN(8 * length, BigInt(value));
+      for (let i = 0; i < length; i++) block.writeUInt8(Number((bits >> BigInt(8 * (length - 1 - i))) & 0xffn), at + i);
+      block.writeUInt8(block.readUInt8(at) | 0x80, at);
+      return;
+    }
     block.write(`${value.toString(8).padStart(length - 1, '0')}\0`, at, 'latin1');
   };
   if (entry.nameBytes) block.set(entry.nameBytes.subarray(0, 100));
@@ -73,7 +84,7 @@ function header(entry: TarEntry, type: string, size: number): Buffer {
     block.writeUInt8(0x80, 124);
     block.writeBigUInt64BE(BigInt(size), 128);
   }
-  octal(1_600_000_000, 136, 12);
+  octal(entry.mtime ?? 1_600_000_000, 136, 12);
   block.write('        ', 148, 'latin1'); // the checksum counts itself as spaces
   block.write(type, 156, 'latin1');
   block.write(entry.link ?? '', 157, 100);
