@@ -272,14 +272,17 @@ export const corpus = (bait: string): readonly Hostile[] => [
   },
 
   // Images of images.
-  {
-    tag: 'index-of-index-of-index',
-    verdict: /./,
-    make: (b) => {
-      const inner = b.index([{ ...b.image([b.layer([hello])]), ...here }]);
-      return b.index([{ ...b.index([{ ...b.index([{ ...inner, ...here }]), ...here }]), ...here }]);
-    },
-  },
+  ...[3, 9].map(
+    (levels): Hostile => ({
+      tag: `index-${levels}-deep`,
+      verdict: levels === 3 ? 'contained' : /deep/,
+      make: (b) => {
+        let inner = b.image([b.layer([hello])]);
+        for (let i = 0; i < levels; i++) inner = b.index([{ ...inner, ...here }]);
+        return inner;
+      },
+    }),
+  ),
   {
     tag: 'index-that-lists-itself',
     verdict: /./,
