@@ -6,7 +6,7 @@
  *     npm run conformance -- --help
  */
 import { join } from 'node:path';
-import { asRoot, attended, main, NODE, ROOT, Stop } from './steps.mjs';
+import { asRoot, attended, guarded, main, NODE, ROOT, Stop } from './steps.mjs';
 
 /** A kernel that needs no initrd, and a root with cloud-init. */
 const IMAGES = ['kernel', 'debian'];
@@ -21,5 +21,5 @@ if (process.argv[1] === import.meta.filename)
     const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests', ...IMAGES.map((name) => `--image=${name}`)];
     const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
     if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
-    return attended(asRoot(conformance(args)));
+    return attended(asRoot(guarded(conformance(args), { contained: true })));
   });

@@ -5,7 +5,7 @@
  *     npm run faults -- --help
  */
 import { join } from 'node:path';
-import { asRoot, attended, main, NODE, ROOT, Stop } from './steps.mjs';
+import { asRoot, attended, guarded, main, NODE, ROOT, Stop } from './steps.mjs';
 
 /** The walk's own command; its exit status is 0, 1 or 2, see its --help. */
 const faults = (args) => [NODE, join(ROOT, 'test/faults/main.ts'), ...args];
@@ -16,5 +16,5 @@ await main('faults', async () => {
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests'];
   const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
-  return attended(asRoot(faults(args)));
+  return attended(asRoot(guarded(faults(args), { contained: true })));
 });

@@ -4,7 +4,7 @@
  *     npm run fuzz -- --help
  */
 import { join } from 'node:path';
-import { asRoot, attended, main, NODE, ROOT, Stop } from './steps.mjs';
+import { asRoot, attended, guarded, main, NODE, ROOT, Stop } from './steps.mjs';
 
 if (process.argv[1] === import.meta.filename)
   await main('fuzz', async () => {
@@ -15,5 +15,5 @@ if (process.argv[1] === import.meta.filename)
       stdio: ['inherit', 2, 2],
     });
     if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
-    return attended(asRoot(argv));
+    return attended(asRoot(guarded(argv, { contained: true })));
   });

@@ -13,18 +13,24 @@ import { chmodSync, closeSync, mkdtempSync, openSync, readdirSync, readFileSync,
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { IMAGES, setup } from './setup.mjs';
-import { attended, isRoot, main, ROOT, Stop } from './steps.mjs';
+import { asRoot, attended, guarded, isRoot, MORE_PATIENCE, main, PATIENCE, ROOT, Stop } from './steps.mjs';
 
 const VM = 'quickstart';
 const UP = /^flintlock-guest: up ip=(\S+) volumes=(\S+)/m;
-/** A guest under software emulation on a busy machine takes ten times its usual 2.5 s. */
-const GUEST_TIMEOUT_MS = 120_000;
-const READY_TIMEOUT_MS = 30_000;
-const COMMAND_TIMEOUT_MS = 120_000;
+/** Under software emulation it takes 2.5 s; a machine that is a hundred times slower is let live. */
+const GUEST_TIMEOUT_MS = 300_000 * PATIENCE;
+/** It takes half a second. */
+const READY_TIMEOUT_MS = 180_000 * PATIENCE;
+const COMMAND_TIMEOUT_MS = 180_000 * PATIENCE;
+/** How often is said that something is still waited for. */
+const TELL_MS = 10_000;
 /** The exit status of flintlock for a microVM that is not there. */
 const NOT_FOUND = 3;
-/** What flintlockd promises on SIGTERM. */
-const STOP_TIMEOUT_MS = 5_000;
+/** flintlockd promises 5 s on SIGTERM, of a machine that is not slow. */
+const STOP_TIMEOUT_MS = 30_000 * PATIENCE;
+
+/** From the signal to the last trace, the worst case: a delete, a stop, a tear-down. */
+const END_S = 300 * PATIENCE;
 
 const interrupted = new AbortController();
 
@@ -316,12 +322,18 @@ function sleep(ms) {
 /** Waits for a promise, within a time limit and until Ctrl-C. */
 function within(ms, what, promise) {
   return new Promise((resolve, reject) => {
-    const late = setTimeout(() => reject(new Stop(`${what}: nothing within ${ms / 1000} s`)), ms);
+    const begin = Date.now();
+    const tell = setInterval(
+      () => console.log(`  … ${what}, for ${((Date.now() - begin) / 1000).toFixed(0)} s`),
+      TELL_MS,
+    );
+    const late = setTimeout(() => reject(new Stop(`${what}: nothing within ${ms / 1000} s; ${MORE_PATIENCE}`)), ms);
     const stop = () => reject(interrupted.signal.reason);
     if (interrupted.signal.aborted) stop();
     interrupted.signal.addEventListener('abort', stop, { once: true });
     promise.then(resolve, reject).finally(() => {
       clearTimeout(late);
+      clearInterval(tell);
       interrupted.signal.removeEventListener('abort', stop);
     });
   });
@@ -360,9 +372,8 @@ if (process.argv.includes('--ready')) process.exitCode = await quickstart().catc
 else
   await main('quickstart', async () => {
     await setup();
-    if (isRoot) return await attended([process.execPath, import.meta.filename, '--ready']);
-    console.log('The daemon makes network devices, which needs root: sudo may ask for your password.');
-    return await attended(['sudo', process.execPath, import.meta.filename, '--ready']);
+    if (!isRoot) console.log('The daemon makes network devices, which needs root: sudo may ask for your password.');
+    return await attended(asRoot(guarded([process.execPath, import.meta.filename, '--ready'], { gently: END_S })));
   });
 
 function report(cause) {

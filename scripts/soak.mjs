@@ -4,7 +4,7 @@
  *     npm run soak -- --help
  */
 import { join } from 'node:path';
-import { asRoot, attended, main, NODE, ROOT, Stop } from './steps.mjs';
+import { asRoot, attended, guarded, main, NODE, ROOT, Stop } from './steps.mjs';
 
 await main('soak', async () => {
   const args = process.argv.slice(2);
@@ -13,5 +13,5 @@ await main('soak', async () => {
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests'];
   const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
-  return attended(asRoot(argv));
+  return attended(asRoot(guarded(argv, { contained: true })));
 });

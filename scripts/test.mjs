@@ -9,7 +9,7 @@
 import { check, describe } from './check.mjs';
 import { conformance } from './conformance.mjs';
 import { setup, TOOLS_PATH } from './setup.mjs';
-import { asRoot, attended, isRoot, main } from './steps.mjs';
+import { asRoot, attended, guarded, isRoot, main } from './steps.mjs';
 import { counted, vitest } from './vitest.mjs';
 
 /** They need root: bridges, taps, mounts of their own network namespaces. */
@@ -33,7 +33,7 @@ await main('test', async () => {
       const kept = ['FLINTLOCK_COUNTS', 'NO_COLOR', 'PATH', 'CI'].flatMap((key) =>
         key in env ? `${key}=${env[key]}` : [],
       );
-      const code = await attended(asRoot(['env', ...kept, ...argv]), { env });
+      const code = await attended(asRoot(['env', ...kept, ...guarded(argv, { contained: true })]), { env });
       add(counts(code));
     }
   } catch (cause) {

@@ -32,7 +32,7 @@ import { join } from 'node:path';
 import { giveNode, inChroot, makeSystem, suiteOf } from './clean-debian.mjs';
 import { NEEDED } from './packages.mjs';
 import { IMAGES, setup } from './setup.mjs';
-import { attempt, isRoot, main, ROOT, Stop, step } from './steps.mjs';
+import { attempt, isRoot, MORE_PATIENCE, main, PATIENCE, ROOT, Stop, step } from './steps.mjs';
 
 const SYSTEMS = join(ROOT, '.cache/systems');
 /** Of the machine itself; what Flintlock needs comes by apt-get, as on any. */
@@ -70,7 +70,7 @@ await main('try-install', async () => {
     return 0;
   } finally {
     await machine?.end();
-    await attempt('unmounting', ['umount', '-l', join(scratch, 'root')]);
+    await attempt('unmounting', ['umount', '-l', join(scratch, 'root')], { anyway: true });
     if (isKept) console.log(`kept: ${scratch}`);
     else rmSync(scratch, { recursive: true, force: true });
   }
@@ -191,12 +191,12 @@ async function boot(root, scratch) {
     child.kill('SIGKILL'); // unshare's --kill-child takes init with it, and init everything
     await gone;
     const named = ['find', '/sys/fs/cgroup', '-depth', '-type', 'd', '-path', `*/${cgroup}*`];
-    const left = async () => (await attempt('looking for its cgroups', named)).output.trim();
+    const left = async () => (await attempt('looking for its cgroups', named, { anyway: true })).output.trim();
     // The last of its processes leave them a moment after its end.
     await until(
       'its cgroups are gone',
       async () => {
-        await attempt('removing its cgroups', [...named, '-exec', 'rmdir', '{}', ';']);
+        await attempt('removing its cgroups', [...named, '-exec', 'rmdir', '{}', ';'], { anyway: true });
         return (await left()) === '';
       },
       left,
@@ -231,10 +231,10 @@ async function initOf(pid) {
   return Number(children.split(' ')[0]);
 }
 
-async function until(what, holds, evidence, seconds = 60) {
+async function until(what, holds, evidence, seconds = 300 * PATIENCE) {
   const end = Date.now() + seconds * 1_000;
   while (!(await holds())) {
-    if (Date.now() > end) throw new Stop(`waited ${seconds} s in vain: ${what}\n${await evidence()}`);
+    if (Date.now() > end) throw new Stop(`waited ${seconds} s in vain: ${what}; ${MORE_PATIENCE}\n${await evidence()}`);
     await new Promise((resolve) => setTimeout(resolve, 200));
   }
 }

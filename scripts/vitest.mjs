@@ -1,8 +1,9 @@
 /** How the scripts run vitest, and count. */
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { NODE, ROOT } from './steps.mjs';
+
+const CACHE = join(ROOT, '.cache');
 
 /**
  * Where a run is to leave its counts; see count-reporter.mjs.
@@ -10,7 +11,9 @@ import { NODE, ROOT } from './steps.mjs';
  * @returns the environment; `counts(code)` to be called once when it has ended
  */
 export function counted() {
-  const scratch = mkdtempSync(join(tmpdir(), 'flintlock-counts-'));
+  // Not with what is temporary: those who write have a directory of their own for that.
+  mkdirSync(CACHE, { recursive: true });
+  const scratch = mkdtempSync(join(CACHE, '.counts-'));
   const file = join(scratch, 'counts.json');
   return {
     // Colours would be mixed into what is shown later.
@@ -25,6 +28,9 @@ export function counted() {
   };
 }
 
+/** The pinned Node's: vitest's own first line takes whatever Node is in PATH. */
+export const vitestArgv = (project) => [NODE, 'node_modules/vitest/vitest.mjs', 'run', '--project', project];
+
 /**
  * Prepares a run of one of the projects of vitest.config.ts.
  *
@@ -33,7 +39,7 @@ export function counted() {
 export function vitest(project) {
   const reporters = ['--reporter=default', `--reporter=${join(ROOT, 'scripts/count-reporter.mjs')}`];
   return {
-    argv: [NODE, 'node_modules/vitest/vitest.mjs', 'run', '--project', project, '--passWithNoTests', ...reporters],
+    argv: [...vitestArgv(project), '--passWithNoTests', ...reporters],
     ...counted(),
   };
 }

@@ -40,12 +40,6 @@ async function run(works: readonly Work[], { parallel, provider }: Options): Pro
   const seconds = (): string => ((performance.now() - began) / 1_000).toFixed(1);
   const scratch = mkdtempSync(join(tmpdir(), 'flintlock-suite-'));
   const labs: Lab[] = [];
-  const close = async (): Promise<void> => {
-    await Promise.all(labs.map((lab) => lab.close()));
-    rmSync(scratch, { recursive: true, force: true });
-  };
-  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const)
-    process.once(signal, () => void close().finally(() => process.exit(130)));
   try {
     const images = await makeImages(scratch);
     say(`the suite's images are made (${seconds()} s)`);
@@ -62,7 +56,8 @@ async function run(works: readonly Work[], { parallel, provider }: Options): Pro
     const again = ({ name }: Work, late: string): void => say(`AGAIN  ${name}, once: ${late}`);
     return await doAll(works, images, parallel, open, done, process.env.CI ? again : undefined);
   } finally {
-    await close();
+    await Promise.all(labs.map((lab) => lab.close()));
+    rmSync(scratch, { recursive: true, force: true });
     say(`done in ${seconds()} s`);
   }
 }

@@ -38,11 +38,6 @@ const numberOf = (name: 'requests' | 'seconds' | 'seed' | 'from', standard: numb
 };
 const seed = numberOf('seed', Math.floor(Math.random() * 2 ** 31));
 const target = new FuzzTarget();
-const stop = (): void => {
-  target.host.close().finally(() => process.exit(130));
-};
-process.once('SIGINT', stop);
-process.once('SIGTERM', stop);
 let code = 1;
 try {
   console.log(`fuzz: seed ${seed}`);

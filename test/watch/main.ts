@@ -3,12 +3,16 @@
  * the daemon, and readers that stop reading; as root also the real daemon,
  * killed twenty times while it makes, changes and deletes microVMs.
  *
- *     npm run watch-proof [-- SEED]
+ *     npm run watch-proof [-- [--small] [SEED]]
+ *
+ * --small does a tenth of it.
  */
 import { proveKills } from './kills.ts';
 import { type ProofReport, proveSleepers, proveWatch } from './proof.ts';
 
-const seed = Number(process.argv[2] ?? 1);
+const words = process.argv.slice(2);
+const part = words.includes('--small') ? 0.1 : 1;
+const seed = Number(words.find((word) => word !== '--small') ?? 1);
 if (!Number.isSafeInteger(seed)) throw new Error('The seed must be a whole number');
 
 /** @returns the figures in words, once what is wrong is told */
@@ -22,13 +26,14 @@ function told({ changes, comings, told, faults }: ProofReport, began: number): s
 }
 
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
-say('200 watchers of a daemon within this process: up to two minutes');
+const watchers = 200 * part;
+say(`${watchers} watchers of a daemon within this process: up to two minutes`);
 let began = performance.now();
 const report = await proveWatch({
-  ...{ watchers: 200, overEach: 20, changes: 2_000, restarts: 2 },
+  ...{ watchers, overEach: Math.ceil(20 * part), changes: 2_000 * part, restarts: 2 },
   ...{ seed, timeoutMs: 120_000 },
 });
-console.log(`watch: 200 watchers, ${report.rolledBack} transactions rolled back, ${told(report, began)}`);
+console.log(`watch: ${watchers} watchers, ${report.rolledBack} transactions rolled back, ${told(report, began)}`);
 const sleepers = await proveSleepers(['grpc', 'http'], AbortSignal.timeout(60_000));
 const mib = (bytes: number): string => `${(bytes / 1_048_576).toFixed(1)} MiB`;
 for (const { way, heldBytes, writtenBytes, isTold, hasGap } of sleepers)
@@ -38,14 +43,16 @@ for (const { way, heldBytes, writtenBytes, isTold, hasGap } of sleepers)
   );
 let killedFaults = 0;
 if (process.getuid?.() === 0) {
-  say('60 watchers of the real daemon, which is killed 20 times: up to four minutes');
+  const few = 60 * part;
+  const kills = 20 * part;
+  say(`${few} watchers of the real daemon, which is killed ${kills} times: up to four minutes`);
   began = performance.now();
   const killed = await proveKills({
-    ...{ watchers: 60, changes: 2_000, callers: 4, kills: 20 },
+    ...{ watchers: few, changes: 2_000 * part, callers: 4, kills },
     ...{ seed, timeoutMs: 240_000 },
   });
   killedFaults = killed.faults.length;
-  console.log(`watch: 60 watchers of the real daemon, ${killed.kills} times kill -9, ${told(killed, began)}`);
+  console.log(`watch: ${few} watchers of the real daemon, ${killed.kills} times kill -9, ${told(killed, began)}`);
 } else console.log('The real daemon was not killed: that needs root');
 const isWrong =
   report.faults.length + killedFaults > 0 ||
