@@ -106,7 +106,8 @@ describe('a registry', () => {
     ['wrong/x:v1', 'tool', 'ImagePullFailed', 'digest'],
     ['cut/x:v1', 'tool', 'ImagePullFailed', ''],
     ['ill/x:v1', 'tool', 'ImagePullFailed', '500'],
-    ['more/x:v1', 'tool', 'ImagePullFailed', ''],
+    // Some versions of skopeo wait for what was announced, others do not.
+    ['more/x:v1', 'tool|timeout', 'ImagePullFailed', ''],
     ['fewer/x:v1', 'tool', 'ImagePullFailed', ''],
     ['round/x:v1', 'tool', 'ImagePullFailed', ''],
     ['elsewhere/x:v1', 'tool', 'ImagePullFailed', ''],
@@ -117,9 +118,12 @@ describe('a registry', () => {
     ['silent/x:v1', 'timeout', 'ImagePullFailed', 'did not end in 1500 ms'],
   ])('%s fails as %s %s', async (name, kind, reason, text) => {
     const ledger = memoryLedger();
-    const images = open({ ledger, stallTimeoutMs: 1_500, lookupTimeoutMs: 1_500 });
+    // The others end by themselves, on a busy machine later.
+    const isSlow = ['more/x:v1', 'endless/x:v1', 'hang/x:v1', 'silent/x:v1'].includes(name);
+    const limitMs = isSlow ? 1_500 : 60_000;
+    const images = open({ ledger, stallTimeoutMs: limitMs, lookupTimeoutMs: limitMs });
     await expect(images.ensure(`${STAND_IN}/${name}`, { signal })).rejects.toMatchObject({
-      ...{ kind, reason, terminal: kind === 'not_found' || kind === 'invalid' },
+      ...{ kind: expect.stringMatching(`^(${kind})$`), reason, terminal: kind === 'not_found' || kind === 'invalid' },
       message: expect.stringContaining(text),
     });
     expect(ledger.all()).toEqual([]);
@@ -294,7 +298,8 @@ describe('docker-registry, with a login', () => {
       ['silent', 'timeout', 'did not end in 1000 ms'],
     ])('%s: fails as %s, transiently, and nothing is left', async (how, kind, text) => {
       const ledger = memoryLedger();
-      const images = loggedIn({ ledger, stallTimeoutMs: 1_000, lookupTimeoutMs: how === 'silent' ? 1_000 : 10_000 });
+      const limitOf = (slow: string): number => (how === slow ? 1_000 : 60_000);
+      const images = loggedIn({ ledger, stallTimeoutMs: limitOf('hang'), lookupTimeoutMs: limitOf('silent') });
       await expect(images.ensure(`${PROXY}/${how}/lab/x:v1`, { signal })).rejects.toMatchObject({
         ...{ kind, reason: 'ImagePullFailed', terminal: false },
         message: expect.stringContaining(text),

@@ -14,6 +14,8 @@ type Misbehave = (bytes: Buffer, answer: ServerResponse) => void;
 const half = (bytes: Buffer): Buffer => bytes.subarray(0, Math.floor(bytes.length / 2));
 const cut: Misbehave = (bytes, answer) => void answer.write(half(bytes), () => answer.socket?.destroy());
 let tries = 0;
+/** Paths of layers: told by their first bytes, and known when somebody asks for the rest of one. */
+const layers = new Set<string>();
 
 /** What becomes of a layer's bytes. */
 const LAYERS: Readonly<Record<string, Misbehave>> = {
@@ -40,20 +42,20 @@ const proxy: RequestListener = (asked, answer) => {
   const path = rest === undefined ? (asked.url ?? '') : `/v2/${rest}`;
   const { method, headers } = asked;
   const passed = request({ host: '127.0.0.1', port: Number(registry), method, path, headers }, (given) =>
-    pass(given, answer, /\/blobs\//.test(path) ? LAYERS[how] : undefined),
+    pass(given, answer, path, LAYERS[how]),
   );
   passed.on('error', () => answer.destroy());
   asked.pipe(passed);
 };
 
-function pass(given: IncomingMessage, answer: ServerResponse, misbehave: Misbehave | undefined): void {
+function pass(given: IncomingMessage, answer: ServerResponse, path: string, misbehave: Misbehave | undefined): void {
   const parts: Buffer[] = [];
   given.on('data', (part: Buffer) => parts.push(part));
   given.on('end', () => {
     const bytes = Buffer.concat(parts);
     answer.writeHead(given.statusCode ?? 502, given.headers);
-    const isLayer = bytes[0] === 0x1f; // gzip
-    if (misbehave && isLayer) misbehave(bytes, answer);
+    if (path.includes('/blobs/') && bytes[0] === 0x1f) layers.add(path); // gzip
+    if (misbehave && layers.has(path)) misbehave(bytes, answer);
     else answer.end(bytes);
   });
 }

@@ -38,13 +38,35 @@ export class Authority {
     const [keyFile, certFile] = [`${base}.key`, `${base}.pem`];
     writeFileSync(`${base}.ext`, `basicConstraints=CA:FALSE\nsubjectAltName=${names}\n`);
     openssl('req', '-new', ...NEW_KEY, '-keyout', keyFile, '-out', `${base}.csr`, '-subj', `/CN=${name}`);
-    openssl(
-      ...['x509', '-req', '-in', `${base}.csr`, '-days', `${days}`, '-extfile', `${base}.ext`, '-out', certFile],
-      ...['-CA', this.own.certFile, '-CAkey', this.own.keyFile],
-    );
+    const files = ['-in', `${base}.csr`, '-extfile', `${base}.ext`, '-out', certFile];
+    if (days < 0) this.#issueInThePast(files, days);
+    else openssl('x509', '-req', ...files, '-days', `${days}`, '-CA', this.own.certFile, '-CAkey', this.own.keyFile);
     return read(certFile, keyFile);
   }
+
+  /** x509(1) makes none that has run out since OpenSSL 3.4; ca(1) makes what it is told. */
+  #issueInThePast(files: readonly string[], days: number): void {
+    const config = join(this.directory, 'ca.cnf');
+    const database = join(this.directory, 'ca.txt');
+    const serial = join(this.directory, 'ca.serial');
+    const own = [`database = ${database}`, `serial = ${serial}`, 'policy = any', 'default_md = sha256'];
+    const sections = ['[ca]', 'default_ca = own', '[own]', ...own, '[any]', 'commonName = supplied', ''];
+    writeFileSync(config, sections.join('\n'));
+    writeFileSync(database, '');
+    writeFileSync(serial, `10${this.#count}0\n`);
+    const end = Date.now() + days * DAY_MS;
+    openssl(
+      ...['ca', '-batch', '-notext', '-config', config, '-outdir', this.directory, ...files],
+      ...['-startdate', asn1(end - DAY_MS), '-enddate', asn1(end)],
+      ...['-cert', this.own.certFile, '-keyfile', this.own.keyFile],
+    );
+  }
 }
+
+const DAY_MS = 86_400_000;
+
+/** As ASN.1 writes times: YYYYMMDDHHMMSSZ. */
+const asn1 = (time: number): string => `${new Date(time).toISOString().replaceAll(/[-:T]|\..*/g, '')}Z`;
 
 const NEW_KEY = ['-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes'];
 
