@@ -1,5 +1,15 @@
 import { defineConfig } from 'vitest/config';
 
+// Not by the system's Node: it runs what it can and loses the rest, failures among it.
+const OLDEST = 26;
+if (Number(process.versions.node.split('.')[0]) < OLDEST)
+  throw new Error(
+    `The tests run on the Node of the lockfile, not on ${process.version}: npm run unit|host|e2e -- [FILE …]`,
+  );
+
+/** As in scripts/steps.mjs. */
+const patience = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
+
 export default defineConfig({
   test: {
     projects: [
@@ -17,7 +27,7 @@ export default defineConfig({
           ],
           exclude: ['**/*.host.test.ts'],
           isolate: false,
-          testTimeout: 10_000,
+          testTimeout: 30_000 * patience,
         },
       },
       {
@@ -27,8 +37,8 @@ export default defineConfig({
           retry: process.env.CI ? 1 : 0,
           include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts'],
           isolate: false,
-          testTimeout: 120_000,
-          hookTimeout: 120_000,
+          testTimeout: 180_000 * patience,
+          hookTimeout: 180_000 * patience,
           maxWorkers: 2,
         },
       },
@@ -40,8 +50,8 @@ export default defineConfig({
           retry: process.env.CI ? 1 : 0,
           include: ['test/e2e/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/foreign/**/*.test.ts'],
           isolate: false,
-          testTimeout: 180_000,
-          hookTimeout: 180_000,
+          testTimeout: 300_000 * patience,
+          hookTimeout: 300_000 * patience,
           maxWorkers: 2,
         },
       },

@@ -4,6 +4,7 @@ import { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
 import { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { Connection } from './connection.ts';
+import { patienceOf } from './patience.ts';
 import type { Reach } from './reach.ts';
 
 /** A daemon's services over one connection, which is made by the first call. */
@@ -15,7 +16,7 @@ export interface Clients {
 }
 
 /** How long a call that answers at once may take, in milliseconds. */
-const CALL_TIMEOUT_MS = 30_000;
+const CALL_TIMEOUT_MS = 60_000 * patienceOf(process.env);
 export function openClients(reach: Reach): Clients {
   const connection = new Connection(reach);
   const transport = createGrpcTransport({

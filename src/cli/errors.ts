@@ -45,7 +45,13 @@ function answered(error: ConnectError, address: Address, what: string | undefine
   // The violations are its message over again, one a line.
   if (details.length > 0) return new Problem(exit, `${what ?? 'Cannot do that'}: the daemon refuses it`, options);
   if (error.code === Code.DeadlineExceeded && said === 'the operation timed out')
-    return new Problem(exit, `${what ?? 'Cannot do that'}: no answer in time from ${addressText(address)}`, options);
+    return new Problem(exit, `${what ?? 'Cannot do that'}: no answer in time from ${addressText(address)}`, {
+      ...options,
+      hints: [
+        ...options.hints,
+        'Where the host is slow, FLINTLOCK_PATIENCE=3 makes the command wait three times as long.',
+      ],
+    });
   return new Problem(exit, `${before}${said || Code[error.code]}`, options);
 }
 

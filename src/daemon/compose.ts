@@ -46,7 +46,7 @@ import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
 import { createProcesses } from '../host/processes.ts';
-import { run } from '../host/run.ts';
+import { patientRun } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
 import { createCidataDisks } from '../metadata/cidata.ts';
 import { createSeeds } from '../metadata/seeds.ts';
@@ -76,6 +76,7 @@ import { requireAuthFile } from './auth-file.ts';
 import { capacityOf } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import { Metrics } from './metrics/metrics.ts';
+import { patient } from './patience.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
@@ -84,6 +85,8 @@ import { tokensFor } from './tokens.ts';
 const EVENTS_MS = 86_400_000;
 const PURGE_MS = 600_000;
 /** A VMM's socket on this host takes a connection at once. */
+/** What a daemon looks at on the host before it serves. */
+const LOOK_MS = 120_000;
 const CONSOLE_OPEN_MS = 5_000;
 
 /** Everything that needs the state directory: opened by one process at a time. */
@@ -110,6 +113,7 @@ export async function open(config: Config, log: Log, faults: FaultPoints): Promi
     const database = new Database(databasePath(names));
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database);
+    const run = patientRun(config.patience);
     const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log });
     const close = (): void => {
       database.close();
@@ -151,7 +155,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const log = withRequest(plainLog, caller.get);
   const { names, store, ledger, database, network } = opened;
   const metrics = new Metrics({ version, clock, log });
-  const faults = metrics.acts(opened.faults);
+  const faults = metrics.acts(patient(opened.faults, config.patience));
+  const run = patientRun(config.patience);
   const processes = createProcesses();
   const stopping = new AbortController();
   const sockets: string[] = [];
@@ -255,7 +260,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const cidata = createCidataDisks({ run, files });
   const parentName = config['parent-iface'];
-  await requireParent(parentName, network);
+  await requireParent(parentName, network, config.patience);
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
@@ -433,8 +438,8 @@ function tokenKey(store: Store): Uint8Array {
 }
 
 /** @throws Fault `refused` where no macvtap can be made on it */
-async function requireParent(parent: string, network: Surroundings): Promise<void> {
-  const wrong = parent === '' ? undefined : await network.parentUnfit(parent, AbortSignal.timeout(20_000));
+async function requireParent(parent: string, network: Surroundings, patience: number): Promise<void> {
+  const wrong = parent === '' ? undefined : await network.parentUnfit(parent, AbortSignal.timeout(LOOK_MS * patience));
   if (wrong !== undefined) throw new Fault('refused', `Cannot use --parent-iface ${parent}: ${wrong}`);
 }
 
@@ -449,7 +454,7 @@ async function networkOf(
   const wanted = config['bridge-name'] === '' ? config['managed-network'] : 'none';
   if (wanted === 'none') return undefined;
   const bridge = bridgeName(names);
-  const signal = AbortSignal.timeout(20_000);
+  const signal = AbortSignal.timeout(LOOK_MS * config.patience);
   const isMade = ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
   const before = isMade ? store.recall(REMEMBERED_NETWORK) : undefined;
   const text = wanted !== 'auto' ? wanted : (before ?? (await network.freeCidr(bridge, signal)));

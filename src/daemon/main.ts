@@ -92,7 +92,7 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   const log = createLog(config['log-format'], config.verbosity);
   const opened = await open(config, log, faultPoints(log));
   try {
-    const count = await teardown(opened, AbortSignal.timeout(60_000));
+    const count = await teardown(opened, AbortSignal.timeout(600_000 * config.patience));
     process.stdout.write(count === 0 ? 'nothing to remove\n' : `removed the network: ${count} things\n`);
   } finally {
     opened.close();

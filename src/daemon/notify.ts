@@ -2,7 +2,7 @@ import type { Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 
 /** It sends one datagram and waits until it was read. */
-const NOTIFY_MS = 5_000;
+const NOTIFY_MS = 60_000;
 
 /**
  * Tells the service manager that started us that we are ready, if it asked to

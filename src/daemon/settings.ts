@@ -258,6 +258,12 @@ export const SETTINGS = {
     default: 10,
     help: 'attempts to create a microVM before it is FAILED',
   },
+  patience: {
+    schema: z.coerce.number('must be a number').min(1).max(100),
+    value: 'N',
+    default: 1,
+    help: 'multiplies the limits of time that tools and steps have, on a slow host',
+  },
   'retain-deleted': {
     schema: duration,
     value: 'TIME',

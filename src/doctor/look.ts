@@ -2,7 +2,7 @@ import { Fault } from '../domain/fault.ts';
 import type { CheckHost } from './check.ts';
 
 /** How long a tool may take to answer a question, in milliseconds. */
-const ASK_MS = 20_000;
+const ASK_MS = 60_000;
 
 /** The text of a small file, trimmed; undefined when it is not there. */
 export async function textOf({ files }: CheckHost, path: string): Promise<string | undefined> {

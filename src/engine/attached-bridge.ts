@@ -31,7 +31,7 @@ export interface AttachedBridgeDeps {
 
 /** Taps hang on the bridge again within this time after it came back, where the kernel does not tell of it. */
 const LOOK_MS = { told: 5_000, untold: 2_000 };
-const LOOK_LIMIT_MS = 30_000;
+const LOOK_LIMIT_MS = 120_000;
 
 /**
  * A bridge that somebody else made: taps are plugged into it, and nothing on

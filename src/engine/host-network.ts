@@ -44,7 +44,7 @@ export interface HostNetworkDeps {
 
 /** A DHCP server that died is brought back within this time, and all that the kernel does not tell of. */
 const LOOK_MS = { told: 5_000, untold: 2_000 };
-const LOOK_LIMIT_MS = 20_000;
+const LOOK_LIMIT_MS = 120_000;
 const FORWARDING = 'setting net/ipv4/ip_forward';
 /** What is compared with the host, and what of it others look after: see `parent-device.ts`. */
 const OTHERS: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];

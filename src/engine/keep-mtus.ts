@@ -6,7 +6,7 @@ import type { Network, TapIntent } from '../ports/network.ts';
 
 /** How often is looked: an administrator's change, or that of a VPN that comes up. */
 const LOOK_MS = 10_000;
-const LOOK_LIMIT_MS = 20_000;
+const LOOK_LIMIT_MS = 120_000;
 
 export interface KeepMtusDeps {
   readonly network: Pick<Network, 'fitMtus'>;

@@ -38,7 +38,7 @@ export interface ParentDeviceDeps {
 
 /** A parent that vanished, and guards that were swept away, are seen within this time where the kernel does not tell. */
 const LOOK_MS = { told: 5_000, untold: 2_000 };
-const LOOK_LIMIT_MS = 30_000;
+const LOOK_LIMIT_MS = 120_000;
 
 /**
  * A device of the host's that macvtaps are made on; nothing of it is changed.

@@ -134,10 +134,14 @@ async function withLimit<T>(
   } catch (cause) {
     if (signal.aborted) throw signal.reason;
     if (!limit.isLate) throw cause;
-    throw new Fault('timeout', `Step ${kind} did not end in ${timeoutMs / 1000} s`, {
-      cause,
-      reason: steps[kind].onTimeout,
-    });
+    throw new Fault(
+      'timeout',
+      `Step ${kind} did not end in ${timeoutMs / 1000} s; if this host is slow, give the daemon a larger --patience`,
+      {
+        cause,
+        reason: steps[kind].onTimeout,
+      },
+    );
   }
 }
 

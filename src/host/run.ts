@@ -5,6 +5,8 @@ import type { Run } from '../ports/host.ts';
 /** Tools are asked for small answers; more than this is cut, so that none can fill our memory. */
 const MAX_OUTPUT_BYTES = 32 << 20;
 const MAX_ERROR_BYTES = 16 << 10;
+/** Of setTimeout; a longer one would be over at once. */
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
 export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
@@ -74,6 +76,24 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
       reject(new Fault('tool', message));
     });
   });
+
+/**
+ * The same with longer limits, for a slow host.
+ *
+ * @param patience - what each limit is multiplied by; 1 and above
+ */
+export const patientRun =
+  (patience: number): Run =>
+  async (argv, limits) => {
+    try {
+      return await run(argv, { ...limits, timeoutMs: Math.min(limits.timeoutMs * patience, MAX_TIMER_MS) });
+    } catch (error) {
+      if (!(error instanceof Fault) || error.kind !== 'timeout') throw error;
+      throw new Fault('timeout', `${error.message}; if this host is slow, give the daemon a larger --patience`, {
+        cause: error,
+      });
+    }
+  };
 
 export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;

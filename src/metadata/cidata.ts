@@ -6,7 +6,7 @@ import { sourceOf } from './source.ts';
 /** The file systems that cloud-init looks at have this label (DataSourceNoCloud). */
 const LABEL = 'CIDATA';
 /** Each of two tools takes some 10 ms. */
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 const KIB = 1024;
 
 /** Disks with a FAT file system: any guest can read one, and it needs no root's help to make. */

@@ -10,7 +10,7 @@ import type { Ip } from './ip.ts';
 import { waitFor } from './wait.ts';
 
 /** It serves within 0.1 s on an idle host. */
-const START_MS = 10_000;
+const START_MS = 60_000;
 /** It ends at once; then it is killed. */
 const TERM_MS = 3_000;
 /** A guest can make the server complain without end: of a log that takes more on the disk only the end is kept. */
@@ -132,7 +132,7 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
   let namespace: Promise<string> | undefined;
   /** A server of the same directory may live in another network namespace, where nobody of ours hears it. */
   const isHere = async ({ pid }: ProcessInfo): Promise<boolean> => {
-    namespace ??= run(['readlink', '/proc/self/ns/net'], { signal: forever, timeoutMs: 10_000 });
+    namespace ??= run(['readlink', '/proc/self/ns/net'], { signal: forever, timeoutMs: 60_000 });
     return (await files.readLink(`/proc/${pid}/ns/net`)) === (await namespace).trim();
   };
 

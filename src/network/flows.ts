@@ -7,7 +7,7 @@ import { plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 
 /** It walks through every flow of the host, of which there may be some 262,144 (nf_conntrack_max). */
-const TIMEOUT_MS = 20_000;
+const TIMEOUT_MS = 60_000;
 
 /** A flow that the kernel knows (conntrack(8)): from whom to whom as it came in, and who answers. */
 export interface Flow {

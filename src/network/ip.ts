@@ -4,7 +4,7 @@ import type { HostInterface, HostRule } from '../ports/network.ts';
 import { failed } from './failure.ts';
 
 /** It waits for the kernel's network lock only: milliseconds, some 20 for a removal. */
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 
 export interface Link extends HostInterface {
   /** `10.77.0.1/24`, … where addresses were asked for. */

@@ -10,7 +10,7 @@ import { waitFor } from './wait.ts';
 
 /** The server writes its file within milliseconds of a release. */
 const RELEASE_MS = 1_000;
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 60_000;
 
 type Leases = Pick<Network, 'addLease' | 'removeLease' | 'taken' | 'onTaken'>;
 

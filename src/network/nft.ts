@@ -3,7 +3,7 @@ import type { Run } from '../ports/host.ts';
 import { failed } from './failure.ts';
 
 /** It waits for the kernel's netfilter lock only: milliseconds. */
-const TIMEOUT_MS = 10_000;
+const TIMEOUT_MS = 60_000;
 
 /** The `nft` of nftables. */
 export interface Nft {

@@ -9,7 +9,7 @@ import type { Nft } from './nft.ts';
 /** Wider than this is a way out (0.0.0.0/0, or the two halves of it that VPNs set), not somebody's network. */
 const WIDEST = 8;
 /** It looks through the sockets of the namespace, and for names through all processes. */
-const LISTENERS_MS = 10_000;
+const LISTENERS_MS = 60_000;
 
 /** Looks at what of the host is in our way. It changes nothing. */
 export function createSurroundings({ ip, nft, run }: { ip: Ip; nft: Nft; run: Run }): Surroundings {

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
 
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 60_000;
 
 /**
  * The kernel's settings. Read and written by a tool: a file below /proc/sys

@@ -1,7 +1,7 @@
 import type { Files, Run } from '../ports/host.ts';
 import { failed } from './failure.ts';
 
-const TIMEOUT_MS = 5_000;
+const TIMEOUT_MS = 60_000;
 /** Every character device, by its number: links to where it is among the devices. */
 const DEVICES = '/sys/dev/char';
 

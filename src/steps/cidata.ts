@@ -4,7 +4,7 @@ import type { StepDef } from './step.ts';
 
 /** The disk with the metadata of a microVM none of whose interfaces may ask for it. The guest reads it only. */
 export const cidata: StepDef<'cidata', { path: string }, { path: string }> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'disks',
   onTimeout: 'Timeout',
   intent: (_step, { vm, ports: { names } }) => ({ path: `${vmStateDirectory(names, vm.uid)}/cidata.img` }),

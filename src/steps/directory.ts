@@ -3,7 +3,7 @@ import type { StepDef } from './step.ts';
 
 /** The microVM's own directories: disks, console and log; and its sockets. */
 export const directory: StepDef<'directory', { state: string; run: string }, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'disks',
   onTimeout: 'Timeout',
   intent: (_step, { vm, ports: { names } }) => ({

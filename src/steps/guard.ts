@@ -6,7 +6,7 @@ import type { StepDef } from './step.ts';
 
 /** One interface's guard in the firewall: the guest can take nobody else's MAC, and on the managed network nobody else's IPv4 address. */
 export const guard: StepDef<'guard', GuardIntent, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -39,49 +39,49 @@ interface HostStepDef<I> {
 
 export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepIntents[K]> } = {
   forwarding: {
-    timeoutMs: 10_000,
+    timeoutMs: 120_000,
     make: (_intent, network) => network.setForwarding(true),
     unmake: async ({ was }, network) => {
       if (!was) await network.setForwarding(false);
     },
   },
   bridge: {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addBridge(intent, signal),
     unmake: (intent, network, signal) => network.removeBridge(intent, signal),
   },
   firewall: {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addFirewall(intent, signal),
     unmake: (intent, network, signal) => network.removeFirewall(intent, signal),
   },
   guards: {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addGuards(intent, signal),
     unmake: (intent, network, signal) => network.removeGuards(intent, signal),
   },
   publishing: {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addPublishing(intent, signal),
     unmake: (intent, network, signal) => network.removePublishing(intent, signal),
   },
   'metadata-path': {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addMetadataPath(intent, signal),
     unmake: (intent, network, signal) => network.removeMetadataPath(intent, signal),
   },
   dhcp: {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.startDhcp(intent, signal),
     unmake: (intent, network, signal) => network.stopDhcp(intent, signal),
   },
   'macvtap-guards': {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addMacvtapGuards(intent, signal),
     unmake: (intent, network, signal) => network.removeMacvtapGuards(intent, signal),
   },
   'macvtap-path': {
-    timeoutMs: 20_000,
+    timeoutMs: 120_000,
     make: (intent, network, signal) => network.addMacvtapPath(intent, signal),
     unmake: (intent, network, signal) => network.removeMacvtapPath(intent, signal),
   },

@@ -6,7 +6,7 @@ import type { StepDef } from './step.ts';
 
 /** The DHCP server's reservation: this MAC address gets this address. */
 export const lease: StepDef<'lease', LeaseIntent, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -6,7 +6,7 @@ import type { StepDef } from './step.ts';
 
 /** The microVM's own port of the metadata service, and the way there from its macvtap that may ask. */
 export const macvtapMetadata: StepDef<'macvtap-metadata', MacvtapPortIntent, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -9,7 +9,7 @@ import type { StepDef } from './step.ts';
 
 /** The host's side of one interface: a macvtap on the parent, guarded before anything passes. */
 export const macvtap: StepDef<'macvtap', MacvtapIntent, StepResults['macvtap']> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -7,7 +7,7 @@ import type { StepDef } from './step.ts';
 
 /** The microVM's own port of the metadata service, and the way there from the interfaces that may ask. */
 export const metadata: StepDef<'metadata', MetadataPortIntent, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -6,7 +6,7 @@ import type { StepDef } from './step.ts';
 
 /** The host's ports that lead to one interface: all of them in one transaction. */
 export const publish: StepDef<'publish', PublishIntent, null> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -6,7 +6,7 @@ import type { StepDef } from './step.ts';
 
 /** The host's side of one interface: a tap on the network's bridge. */
 export const tap: StepDef<'tap', TapIntent, StepResults['tap']> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
 

@@ -19,7 +19,7 @@ export interface VmmIntent {
 
 /** The VMM's process, with its cgroups, sockets, console and log. */
 export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
-  timeoutMs: 60_000,
+  timeoutMs: 180_000,
   lane: 'vmm',
   onTimeout: 'Timeout',
 

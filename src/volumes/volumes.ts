@@ -38,7 +38,7 @@ async function cheapest(options: VolumesOptions): Promise<CopyKind> {
   if (await hasReflinks(options)) return 'reflink';
   if (!options.allowQcow2) return 'sparse';
   try {
-    await options.run(['qemu-img', '--version'], { signal: options.signal, timeoutMs: 10_000 });
+    await options.run(['qemu-img', '--version'], { signal: options.signal, timeoutMs: 60_000 });
     return 'qcow2';
   } catch (error) {
     options.signal.throwIfAborted();

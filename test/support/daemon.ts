@@ -121,7 +121,7 @@ export class TestHost {
     await this.hold();
     const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, ...this.#options.env, ...this.env },
+      env: { ...process.env, FLINTLOCKD_PATIENCE: String(PATIENCE), ...this.#options.env, ...this.env },
     });
     this.#daemon = daemon;
     daemon.stderr?.on('data', (data: Buffer) => {
@@ -364,17 +364,24 @@ export async function startHost(
 /** What was waited for has not come in time. */
 export class TooLate extends Error {}
 
+/** As in scripts/steps.mjs: what limits of time are multiplied by, on a slow machine. */
+const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
+
+/** Nothing hangs so seldom that a shorter wait is worth a test that fails on a busy machine. */
+const LEAST_MS = 60_000;
+
 /** Looks again and again, every 20 ms at first and slower later, until it is so or the time is up. */
 export async function poll<T>(
   what: string,
   timeoutMs: number,
   look: () => Promise<{ readonly is: T } | { readonly not: string }>,
 ): Promise<T> {
-  const end = Date.now() + timeoutMs;
+  const patientMs = Math.max(timeoutMs, LEAST_MS) * PATIENCE;
+  const end = Date.now() + patientMs;
   for (let pause = 20; ; pause = Math.min(250, pause * 1.3)) {
     const found = await look();
     if ('is' in found) return found.is;
-    if (Date.now() > end) throw new TooLate(`After ${timeoutMs} ms it is not so that ${what}: ${found.not}`);
+    if (Date.now() > end) throw new TooLate(`After ${patientMs} ms it is not so that ${what}: ${found.not}`);
     await sleep(pause);
   }
 }

@@ -12,7 +12,7 @@ export interface Acceleration {
 }
 
 /** QEMU answers in 30 ms; so long only on a host that is hardly alive. */
-const PROBE_MS = 10_000;
+const PROBE_MS = 60_000;
 
 /**
  * Chooses between the CPU's own virtualisation and software emulation. KVM is

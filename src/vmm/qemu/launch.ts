@@ -15,7 +15,7 @@ export interface LaunchDeps extends RunningDeps {
 const FIRST_RETRY_MS = 4;
 const MAX_RETRY_MS = 50;
 /** From spawn to a running guest; 0.1 s on an idle host. The caller's signal may be shorter. */
-const START_MS = 60_000;
+const START_MS = 150_000;
 /** How long an adopted QEMU may take for its first answer before it counts as unreachable. */
 const ADOPT_MS = 2_000;
 /** SIGKILL works at once, except on a process in a system call that does not end. */
