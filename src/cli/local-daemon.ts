@@ -24,12 +24,13 @@ export async function askLocalDaemon(runDirectory: string, signal: AbortSignal):
   }
 }
 
-function findingsOf({ tools, providers }: ServerInfoResponse): DaemonFindings {
+function findingsOf({ tools, providers, capacity, capacityNotes }: ServerInfoResponse): DaemonFindings {
   const qemu = providers.find(({ name }) => name === 'qemu');
   return {
     tools: tools.flatMap(({ state, name, path, found, remedy }) =>
       isState(state) ? [{ is: state, name, path, found, remedy }] : [],
     ),
+    ...(capacity && { capacity: { memoryInMb: Number(capacity.memoryInMb), notes: capacityNotes } }),
     ...(qemu?.program && {
       qemu: {
         program: qemu.program,

@@ -18,6 +18,7 @@ export const UNTIL = {
   gone: Until.GONE,
   address: Until.ADDRESS,
   configured: Until.CONFIGURED,
+  alive: Until.ALIVE,
 } as const;
 export type UntilName = keyof typeof UNTIL;
 
@@ -136,9 +137,14 @@ async function look(context: Context, uid: string, signal: AbortSignal): Promise
 
 /** For "is …", "to be …" and "will not be …". */
 export const wanted = (until: UntilName): string =>
-  ({ created: 'CREATED', stopped: 'STOPPED', gone: 'gone', address: 'given an address', configured: 'configured' })[
-    until
-  ];
+  ({
+    created: 'CREATED',
+    stopped: 'STOPPED',
+    gone: 'gone',
+    address: 'given an address',
+    configured: 'configured',
+    alive: 'seen alive',
+  })[until];
 
 async function timedOut(context: Context, last: MicroVM, until: UntilName, timeoutMs: number): Promise<Problem> {
   const vm = (await look(context, uidOf(last), context.io.interrupt).catch(() => undefined)) ?? last;

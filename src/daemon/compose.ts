@@ -1,5 +1,6 @@
 import { createHash, randomBytes } from 'node:crypto';
 import { hostname } from 'node:os';
+import { dirname } from 'node:path';
 import { createApi } from '../api/api.ts';
 import { CurrentCaller } from '../api/current-caller.ts';
 import type { Endpoint } from '../api/endpoint.ts';
@@ -27,6 +28,7 @@ import { audit } from '../engine/audit/audit.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
 import { Bridges } from '../engine/bridges.ts';
 import { keepConsoles } from '../engine/console-keeper.ts';
+import { GuestLives } from '../engine/guest-lives.ts';
 import { GuestReports } from '../engine/guest-reports.ts';
 import { WatchedGuests } from '../engine/guests.ts';
 import { HostNetwork } from '../engine/host-network.ts';
@@ -45,6 +47,7 @@ import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
+import { limitsInForce } from '../host/limits-in-force.ts';
 import { createProcesses } from '../host/processes.ts';
 import { patientRun } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
@@ -73,7 +76,7 @@ import { createToolbox } from '../tools/toolbox.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
 import { requireAuthFile } from './auth-file.ts';
-import { capacityOf } from './capacity.ts';
+import { capacityOf, isInMemory } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { patient } from './patience.ts';
@@ -188,6 +191,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     files,
     log,
     allowQcow2: true,
+    inMemory: await isInMemory(imagesDirectory(names)),
     signal: stopping.signal,
   });
   const qemu = await VMMS.qemu({
@@ -241,7 +245,11 @@ export async function compose(config: Config, version: string, opened: Opened, p
   };
   const maximumRetry = config['maximum-retry'];
   const reports = new GuestReports({ store, files, clock, log, consolePath });
-  const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter: metrics });
+  const lives = new GuestLives({ store, clock, log });
+  const guests = new WatchedGuests({
+    ...{ store, clock, log, wake, reports, lives },
+    ...{ consoleTail, maximumRetry, meter: metrics },
+  });
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const health = new NetworkHealth({ store, clock });
   const watched = { names, ledger, network, news, health, clock, log, faults };
@@ -288,7 +296,12 @@ export async function compose(config: Config, version: string, opened: Opened, p
     maxDisk: config['max-disk'],
     maxMicrovms: config['max-microvms'],
   };
-  const capacity = () => capacityOf(names.stateDirectory);
+  // Of version 2 a VMM is put elsewhere, where the daemon's own limits are not its.
+  const [below] = cgroups.of('', { memoryInMb: 0, tasks: 0 });
+  const vmmsBelow = below !== undefined && below.enable.length > 0 ? dirname(below.parent) : undefined;
+  const capacity = async () =>
+    capacityOf(names.stateDirectory, await limitsInForce({ files, ...(vmmsBelow !== undefined && { vmmsBelow }) }));
+  for (const note of (await capacity()).notes) log.warn('microVMs can have less than this host has', { note });
 
   let isReconciling = true;
   const newUid = createUlids(clock.now, clock.random);

@@ -232,7 +232,7 @@ export const SETTINGS = {
     schema: limitSize,
     value: 'SIZE|auto|none',
     default: 'auto',
-    help: 'memory that may be promised to microVMs together, by the memory_in_mb of those that run or will, e.g. 12G; auto: all that the host has but 512 MiB',
+    help: 'memory that may be promised to microVMs together, by the memory_in_mb of those that run or will, e.g. 12G; auto: all that the host, or the smallest cgroup that VMMs are in, has but 512 MiB',
   },
   'max-vcpu': {
     schema: countOrNone,

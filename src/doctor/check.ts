@@ -31,6 +31,8 @@ export interface CheckHost {
 
 /** What a daemon that runs has found out, in its own environment. */
 export interface DaemonFindings {
+  /** MiB that it may have beside what it keeps for the host, and where that is less than the host's, why. */
+  readonly capacity?: { readonly memoryInMb: number; readonly notes: readonly string[] };
   readonly tools: readonly ToolState[];
   readonly qemu?: {
     readonly program: string;

@@ -181,6 +181,14 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: { files: { '/proc/meminfo': 'MemTotal: 4194304 kB\nMemAvailable: 102400 kB\n' } },
     says: /^warn memory: 4096 MiB, 100 MiB available now; 3584 MiB can be promised/,
   },
+  {
+    check: memory,
+    fake: {
+      files: { '/proc/meminfo': 'MemTotal: 4194304 kB\nMemAvailable: 3102400 kB\n' },
+      daemon: { tools: [], capacity: { memoryInMb: 1_024, notes: ['memory: the limit of cgroup /x'] } },
+    },
+    says: /^ok memory: 4096 MiB, .*; 512 MiB can be promised to VMs; memory: the limit of cgroup \/x$/,
+  },
   { check: cgroups, fake: { files: V2 }, says: /^ok cgroups: version 2 with cpu, memory, pids/ },
   {
     check: cgroups,

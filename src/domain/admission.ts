@@ -11,6 +11,17 @@ export interface Resources {
   readonly diskInMb: number;
 }
 
+/** What microVMs can have on a host. */
+export interface Capacity {
+  readonly capacity: Resources;
+  /** By whomever. */
+  readonly used: Resources;
+  /** Volumes lie in memory: what they may grow to is memory too. */
+  readonly diskIsMemory: boolean;
+  /** Where less is in force than the host has: a sentence for each. */
+  readonly notes: readonly string[];
+}
+
 /** What all microVMs together are promised. */
 export interface Promised extends Resources {
   readonly microvms: number;
@@ -60,6 +71,10 @@ export function promisedTo(spec: Spec, made: Partial<Pick<MicroVm['made'], 'volu
     .map(({ id, sizeInMb }) => made.volumes?.[id]?.sizeInMb ?? sizeInMb ?? 0);
   return { vcpu: spec.vcpu, memoryInMb: spec.memoryInMb, diskInMb: sizes.reduce((sum, size) => sum + size, 0) };
 }
+
+/** Where volumes lie in memory: what they may grow to counts there too. */
+export const withDisksAsMemory = <T extends Resources>(promised: T, diskIsMemory: boolean): T =>
+  diskIsMemory ? { ...promised, memoryInMb: promised.memoryInMb + promised.diskInMb } : promised;
 
 /**
  * Whether its CPUs and memory are promised whatever the ledger says: it runs,

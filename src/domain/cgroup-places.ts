@@ -22,7 +22,7 @@ export const CGROUP_CONTROLLERS = ['memory', 'pids'] as const satisfies readonly
  * @see cgroups(7), proc_pid_mountinfo(5)
  */
 export function cgroupPlaces(mountinfo: string, own: string): readonly CgroupPlace[] {
-  const mounts = mountinfo.split('\n').flatMap(mountOf);
+  const mounts = cgroupMounts(mountinfo);
   const paths = own.split('\n').flatMap((line) => {
     const [, controllers = '', path = ''] = /^\d+:([^:]*):(\/.*)$/.exec(line) ?? [];
     return path === '' ? [] : [{ controllers: controllers.split(','), path }];
@@ -34,7 +34,7 @@ export function cgroupPlaces(mountinfo: string, own: string): readonly CgroupPla
       const path = paths.find((one) => controllers.some((name) => one.controllers.includes(name)))?.path ?? '/';
       const isFirst = old.findIndex((one) => controllers.some((name) => one.options.includes(name)));
       if (controllers.length === 0 || old[isFirst]?.point !== point) return []; // mounted twice
-      return [{ version: 1, directory: `${point}${below(root, path)}`, controllers }];
+      return [{ version: 1, directory: `${point}${shownPath(root, path)}`, controllers }];
     });
   const unified = mounts.find(({ type }) => type === 'cgroup2');
   return unified ? [{ version: 2, directory: unified.point, controllers: CGROUP_CONTROLLERS }] : [];
@@ -51,7 +51,10 @@ export const cgroupRoots = (mountinfo: string): readonly string[] => [
   ),
 ];
 
-interface Mount {
+/** Every hierarchy that is mounted, in order. */
+export const cgroupMounts = (mountinfo: string): readonly CgroupMount[] => mountinfo.split('\n').flatMap(mountOf);
+
+interface CgroupMount {
   readonly type: 'cgroup' | 'cgroup2';
   /** Which part of the hierarchy is shown. */
   readonly root: string;
@@ -59,7 +62,7 @@ interface Mount {
   readonly options: readonly string[];
 }
 
-function mountOf(line: string): readonly Mount[] {
+function mountOf(line: string): readonly CgroupMount[] {
   const [before = '', after = ''] = line.split(' - ');
   const [, , , root = '/', point = ''] = before.split(' ');
   const [type, , options = ''] = after.split(' ');
@@ -68,7 +71,7 @@ function mountOf(line: string): readonly Mount[] {
 }
 
 /** A path of the hierarchy as this mount shows it; the mount itself where it does not. */
-function below(root: string, path: string): string {
+export function shownPath(root: string, path: string): string {
   const shown = root === '/' ? path : path === root ? '' : path.startsWith(`${root}/`) ? path.slice(root.length) : '';
   return shown === '/' || shown.startsWith('/../') || shown === '/..' ? '' : shown;
 }

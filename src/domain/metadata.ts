@@ -9,6 +9,9 @@ export const MAX_METADATA_BYTES = 1_048_576;
 /** `meta-data` is taken apart as YAML, for each guest that asks: bytes. */
 export const MAX_META_DATA_BYTES = 16_384;
 
+/** What the disk with metadata is called beside the volumes. */
+export const CIDATA_DISK = 'cidata';
+
 /** A key is a part of a path, and a file's name on a FAT disk. */
 const KEY = /^[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,126}[A-Za-z0-9_-])?$/;
 export const isMetadataKey = (key: string): boolean => KEY.test(key);

@@ -85,7 +85,13 @@ export interface AllocatedInterface {
   readonly hostname?: string;
 }
 
-export type ConditionType = 'ImagesReady' | 'DisksReady' | 'NetworkReady' | 'Running' | 'GuestConfigured';
+export type ConditionType =
+  | 'ImagesReady'
+  | 'DisksReady'
+  | 'NetworkReady'
+  | 'Running'
+  | 'GuestAlive'
+  | 'GuestConfigured';
 export interface Condition {
   readonly type: ConditionType;
   readonly status: 'True' | 'False' | 'Unknown';
@@ -130,6 +136,8 @@ export interface MicroVm {
   readonly hasRun?: true;
   /** Since when the guest of this run runs. */
   readonly runningSince?: Millis;
+  /** How far the guest's clock is behind, for the times in this boot when its CPU stood still. */
+  readonly clockBehindMs?: Millis;
   readonly lastEnd?: LastEnd;
   readonly asked?: Asked;
   readonly createdAt: Millis;

@@ -36,6 +36,8 @@ export const REASONS = [
   'ConfigurationFailed',
   'NotReported',
   'NothingToConfigure',
+  'Alive',
+  'NoSignOfLife',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

@@ -3,7 +3,17 @@ import { describe, expect, test } from 'vitest';
 import { sampleVm } from '../../test/support/fake-services.ts';
 import { Fault } from './fault.ts';
 import type { MicroVm, StateName } from './microvm.ts';
-import { addressed, deleting, ended, failed, guestSays, type Judged, preparing, willRetry } from './transitions.ts';
+import {
+  addressed,
+  bootedAnew,
+  deleting,
+  ended,
+  failed,
+  guestSays,
+  type Judged,
+  preparing,
+  willRetry,
+} from './transitions.ts';
 
 const fault = new Fault('tool', 'it failed', { reason: 'NetworkFailed' });
 const pending: MicroVm = sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: '' }, conditions: [] });
@@ -107,5 +117,33 @@ describe('conditions', () => {
   test('unknown is never shown as running', () => {
     const vm = guestSays(sampleVm(), 'unreachable', 1);
     expect(vm?.state).toMatchObject({ is: 'PENDING', reason: 'VmmUnreachable' });
+  });
+});
+
+describe('the clock of a guest', () => {
+  const runs = (vm: MicroVm, now: number): MicroVm => guestSays(vm, 'running', now) ?? vm;
+  const stops = (vm: MicroVm, how: 'paused' | 'held', now: number): MicroVm => guestSays(vm, how, now) ?? vm;
+
+  test('is behind by how long its CPU stood still, and that is told until it boots anew', () => {
+    const first = runs(stops(runs(pending, 1_000), 'paused', 10_000), 154_000);
+    expect(first.state.message).toMatch(/^The guest runs; its clock is 144 s behind/);
+    const both = runs(stops(first, 'held', 200_000), 206_000);
+    expect(both.state.message).toMatch(/clock is 150 s behind/);
+    expect(stops(both, 'paused', 300_000).state.message).toBe('The guest is paused, and its clock stands still');
+    expect(bootedAnew(both)?.state.message).toBe('The guest runs');
+    expect(bootedAnew(pending)).toBeUndefined();
+  });
+
+  test('is not while its monitor did not answer, and not in the next run', () => {
+    const away = guestSays(runs(pending, 1_000), 'unreachable', 2_000) ?? pending;
+    expect(runs(away, 90_000).state.message).toBe('The guest runs');
+    const behind = runs(stops(runs(pending, 1_000), 'paused', 10_000), 154_000);
+    const over = ended(behind, { reason: 'GuestPanic', message: 'panic' }, judged(160_000));
+    expect(over).toBeDefined();
+    expect(over?.clockBehindMs).toBeUndefined();
+  });
+
+  test('a moment is not worth a word', () => {
+    expect(runs(stops(runs(pending, 1_000), 'paused', 10_000), 10_400).state.message).toBe('The guest runs');
   });
 });

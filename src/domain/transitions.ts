@@ -1,5 +1,6 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Fault } from './fault.ts';
+import type { LifeReport } from './guest-life.ts';
 import type { GuestReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import type { Reason } from './reason.ts';
@@ -45,21 +46,30 @@ export function guestSays(
 ): MicroVm | undefined {
   if (vm.state.is !== 'PENDING' && vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;
   if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // of the run before
-  const state = stateOfGuest(guest, vm.lastEnd);
+  const clockBehindMs = (vm.clockBehindMs ?? 0) + (guest === 'running' ? stoodStill(vm, now) : 0);
+  const state = stateOfGuest(guest, { ...vm, clockBehindMs });
   if (vm.state.is === state.is && vm.state.reason === state.reason) return undefined;
   const running = condition('Running', guest === 'running', state.reason, state.message, now, guest === 'unreachable');
-  const next = { ...vm, state, conditions: withCondition(vm.conditions, running) };
+  const next: MicroVm = {
+    ...vm,
+    state,
+    conditions: withCondition(vm.conditions, running),
+    ...(clockBehindMs > 0 && { clockBehindMs }),
+  };
   if (guest !== 'running') return next;
   // The attempts to create are over; deaths are counted until it has run for a while.
   return { ...next, retry: hasRun(vm) ? vm.retry : 0, hasRun: true, runningSince: vm.runningSince ?? now };
 }
 
-function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable', lastEnd: LastEnd | undefined): State {
+function stateOfGuest(
+  guest: 'running' | 'paused' | 'held' | 'unreachable',
+  vm: Pick<MicroVm, 'lastEnd' | 'conditions' | 'clockBehindMs'>,
+): State {
   switch (guest) {
     case 'running':
-      return { is: 'CREATED', reason: 'Running', message: `The guest runs${againAfter(lastEnd)}` };
+      return { is: 'CREATED', reason: 'Running', message: runningText(vm) };
     case 'paused':
-      return { is: 'PAUSED', reason: 'Paused', message: 'The guest is paused' };
+      return { is: 'PAUSED', reason: 'Paused', message: 'The guest is paused, and its clock stands still' };
     case 'held':
       return {
         is: 'PENDING',
@@ -77,6 +87,37 @@ function stateOfGuest(guest: 'running' | 'paused' | 'held' | 'unreachable', last
   }
 }
 
+/** For how long the CPU of a guest that runs again has stood still: it was paused, or held for want of disk. */
+function stoodStill({ state, conditions }: MicroVm, now: Millis): Millis {
+  const isStill = state.is === 'PAUSED' || (state.is === 'PENDING' && state.reason === 'StorageFull');
+  const running = conditions.find(({ type }) => type === 'Running');
+  return isStill && running?.status === 'False' ? Math.max(0, now - running.lastTransitionAt) : 0;
+}
+
+/** Of less a user need not be told: a guest's own clock is no better. */
+const CLOCK_TOLD_MS = 1_000;
+
+function runningText({
+  lastEnd,
+  conditions,
+  clockBehindMs = 0,
+}: Pick<MicroVm, 'lastEnd' | 'conditions' | 'clockBehindMs'>): string {
+  const life = conditions.find(({ type }) => type === 'GuestAlive');
+  if (life?.status === 'False') return `No sign of life of the guest${againAfter(lastEnd)}: ${life.message}`;
+  const clock =
+    clockBehindMs < CLOCK_TOLD_MS
+      ? ''
+      : `; its clock is ${Math.round(clockBehindMs / 1000)} s behind, which is how long its CPU stood still: only the guest can set it, by NTP, date -s or a reboot`;
+  return `The guest runs${againAfter(lastEnd)}${clock}`;
+}
+
+/** The guest boots anew in place: its kernel reads the time anew. */
+export function bootedAnew(vm: MicroVm): MicroVm | undefined {
+  if (vm.clockBehindMs === undefined) return undefined;
+  const { clockBehindMs: _, ...rest } = vm;
+  return { ...rest, ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', rest) }) };
+}
+
 /** For "The guest runs …" and "The VMM is being started …". */
 const againAfter = (lastEnd: LastEnd | undefined): string =>
   lastEnd ? ` again, after ${lastEnd.reason}: ${lastEnd.message}` : '';
@@ -90,12 +131,27 @@ export function guestReports(vm: MicroVm, { status, reason, message }: GuestRepo
   return { ...vm, conditions: withCondition(vm.conditions, next) };
 }
 
+/** What was seen of the guest from outside. Where nothing is, the state's message says so too. */
+export function guestLives(vm: MicroVm, { status, reason, message }: LifeReport, now: Millis): MicroVm | undefined {
+  if (vm.state.is === 'DELETING') return undefined;
+  const before = vm.conditions.find(({ type }) => type === 'GuestAlive');
+  if (before?.status === status && before.message === message) return undefined;
+  const next: Condition = { type: 'GuestAlive', status, reason, message, lastTransitionAt: now };
+  const conditions = withCondition(vm.conditions, next);
+  const isToldInState = vm.state.is === 'CREATED' && (status === 'False' || before?.status === 'False');
+  return { ...vm, conditions, ...(isToldInState && { state: stateOfGuest('running', { ...vm, conditions }) }) };
+}
+
 /** It has run for long enough: what came before is over. */
 export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {
   const at = steadyAt(vm);
   if (at === undefined || now < at) return undefined;
   const { lastEnd: _, ...rest } = vm;
-  return { ...rest, retry: 0, ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', undefined) }) };
+  return {
+    ...rest,
+    retry: 0,
+    ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', rest) }),
+  };
 }
 
 /** What is needed to judge the end of a run. */
@@ -115,7 +171,7 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
   if (is === 'DELETING' || is === 'FAILED' || is === 'STOPPED') return undefined;
   if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // told already
   const { reason, message } = end;
-  const { runningSince: _, asked, ...rest } = steady(vm, now) ?? vm;
+  const { runningSince: _, clockBehindMs: _behind, asked, ...rest } = steady(vm, now) ?? vm;
   const after = (state: State, retry = rest.retry): MicroVm => ({
     ...rest,
     retry,

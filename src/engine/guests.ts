@@ -1,5 +1,5 @@
 import type { Uid } from '../domain/microvm.ts';
-import { ended, guestSays } from '../domain/transitions.ts';
+import { bootedAnew, ended, guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';
@@ -8,6 +8,7 @@ import type { Store } from '../ports/store.ts';
 import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
 import { tailOrNothing } from './console-tail.ts';
+import type { GuestLives } from './guest-lives.ts';
 import type { GuestReports } from './guest-reports.ts';
 
 export interface GuestsDeps {
@@ -16,6 +17,7 @@ export interface GuestsDeps {
   readonly log: Log;
   readonly wake: Wake;
   readonly reports: GuestReports;
+  readonly lives: Pick<GuestLives, 'follow' | 'leave'>;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -44,8 +46,10 @@ export class WatchedGuests implements Guests {
     this.detach(uid);
     this.#running.set(uid, running);
     running.onGuest(() => this.#heard(uid));
+    running.onBoot(() => this.#bootedAnew(uid));
     void running.ended.then((end) => this.#ended(uid, running, end));
     this.#deps.reports.follow(uid, running, began);
+    this.#deps.lives.follow(uid, running, began);
     for (const listener of this.#listeners) listener();
   }
 
@@ -68,6 +72,7 @@ export class WatchedGuests implements Guests {
     this.#running.delete(uid);
     this.#cancelAgain(uid);
     this.#deps.reports.leave(uid);
+    this.#deps.lives.leave(uid);
     running?.release();
   }
 
@@ -103,6 +108,7 @@ export class WatchedGuests implements Guests {
     if (this.#running.get(uid) !== running) return; // let go of, or replaced
     this.#running.delete(uid);
     running.release();
+    this.#deps.lives.leave(uid);
     await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }
@@ -113,6 +119,15 @@ export class WatchedGuests implements Guests {
       await this.recordEnd(uid, end);
     } catch (error) {
       this.#tryAgain(uid, error, () => void this.#recordAtLast(uid, end));
+    }
+  }
+
+  /** Only what is said of its clock: where it cannot be stored it is said a while longer. */
+  #bootedAnew(uid: Uid): void {
+    try {
+      this.#deps.store.update(uid, (vm) => bootedAnew(vm));
+    } catch (error) {
+      this.#deps.log.error('the state of a microVM could not be stored', { uid, error: String(error) });
     }
   }
 

@@ -2,8 +2,11 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { expect, type TestContext, test } from 'vitest';
+import { cgroupPath } from '../domain/cgroup-limits.ts';
+import type { Files } from '../ports/host.ts';
 import { createCgroups } from './cgroups.ts';
 import { files } from './files.ts';
+import { limitsInForce } from './limits-in-force.ts';
 import { createProcesses } from './processes.ts';
 
 const soon = (): AbortSignal => AbortSignal.timeout(20_000);
@@ -51,7 +54,54 @@ test('a process is started in its cgroups, which hold it to its limits, and go w
   await expect
     .poll(async () => (await counter?.again()) ?? 0, { timeout: 10_000 })
     .toBeGreaterThan(counter?.kills ?? 0);
+  expect(await counter?.full()).toEqual({
+    cgroup: expect.stringMatching(/flintlock-test-\d+\/VM$/),
+    limitBytes: 64 << 20,
+  });
   expect(readFileSync(`${directory}/log`, 'utf8')).not.toMatch(/survived/);
+});
+
+test('where a cgroup above has the smaller limit, that one is named', async (t) => {
+  const { cgroups, intents, directory } = await bed(t);
+  await cgroups.make(intents, soon());
+  for (const { parent, set } of intents) {
+    const [file] = Object.keys(set).filter((name) => name.startsWith('memory.'));
+    if (file !== undefined) await files.overwrite(`${parent}/${file}`, String(32 << 20));
+  }
+  const processes = createProcesses();
+  const at = intents.map((one) => one.directory);
+  const script = 'sleep 0.2; x=$(head -c 200m /dev/zero | tr "\\0" x); sleep 60';
+  const started = await processes.start(['sh', '-c', script], { log: `${directory}/log`, cgroups: at });
+  const counter = await processes.oomCounter(started.identity.pid);
+  await processes.ended(started.identity, soon());
+  await expect
+    .poll(() => counter?.full(), { timeout: 10_000 })
+    .toEqual({ cgroup: expect.stringMatching(/flintlock-test-\d+$/), limitBytes: 32 << 20 });
+});
+
+test('the smallest limit on the way up is the one in force', async (t) => {
+  const { cgroups, intents } = await bed(t);
+  await cgroups.make(intents, soon());
+  const [own] = intents.filter(({ set }) => Object.keys(set).some((name) => name.startsWith('memory.')));
+  if (!own) return t.skip('no hierarchy here limits memory');
+  const isOld = own.enable.length === 0;
+  const mountinfo = readFileSync('/proc/self/mountinfo', 'utf8');
+  const point = cgroupPath(mountinfo, readFileSync('/proc/self/cgroup', 'utf8'), 'memory')?.point ?? '';
+  /** As a process in there reads it. */
+  const inside: Pick<Files, 'read'> = {
+    read: async (path, options) =>
+      path === '/proc/self/cgroup'
+        ? Buffer.from(`${isOld ? '4:memory:' : '0::'}${own.directory.slice(point.length)}\n`)
+        : files.read(path, options),
+  };
+  expect(await limitsInForce({ files: inside })).toMatchObject({
+    memory: { limitBytes: 64 << 20, cgroup: own.directory },
+  });
+  const [file = ''] = Object.keys(own.set).filter((name) => name.startsWith('memory.'));
+  await files.overwrite(`${own.parent}/${file}`, String(48 << 20));
+  expect(await limitsInForce({ files: inside })).toMatchObject({
+    memory: { limitBytes: 48 << 20, cgroup: own.parent },
+  });
 });
 
 test('one that runs already is moved, and what cannot be moved is ended', async (t) => {

@@ -1,4 +1,5 @@
 import { readFile } from 'node:fs/promises';
+import { memoryLimit, upwards } from '../domain/cgroup-limits.ts';
 import type { OomCounter } from '../ports/host.ts';
 
 const FS = '/sys/fs/cgroup';
@@ -35,7 +36,45 @@ export async function oomCounter(pid: number): Promise<OomCounter | undefined> {
   };
   for (const { file, cgroup } of oomFiles(await read(`/proc/${pid}/cgroup`))) {
     const kills = await count(file);
-    if (kills !== undefined) return { cgroup, kills, again: async () => (await count(file)) ?? kills };
+    if (kills === undefined) continue;
+    const path = cgroup === '' ? [] : aboveOf(file);
+    const before = await Promise.all(path.map((directory) => timesFull(directory, read)));
+    return {
+      cgroup,
+      kills,
+      again: async () => (await count(file)) ?? kills,
+      async full() {
+        for (const [i, directory] of path.entries()) {
+          if ((await timesFull(directory, read)) <= (before[i] ?? 0)) continue;
+          const limits = await Promise.all(LIMITS.map(async (name) => memoryLimit(await read(`${directory}/${name}`))));
+          const limitBytes = limits.find((limit) => limit !== undefined);
+          if (limitBytes !== undefined) return { cgroup: directory.slice(rootOf(directory).length) || '/', limitBytes };
+        }
+        return undefined;
+      },
+    };
   }
   return undefined;
+}
+
+const LIMITS = ['memory.limit_in_bytes', 'memory.max'] as const;
+
+/** Where a hierarchy with the memory controller begins. */
+const rootOf = (directory: string): string =>
+  [`${FS}/memory`, `${FS}/unified`].find((root) => directory === root || directory.startsWith(`${root}/`)) ?? FS;
+
+/** The cgroup of a file, and those above it, nearest first. */
+const aboveOf = (file: string): readonly string[] => {
+  const directory = file.slice(0, file.lastIndexOf('/'));
+  return upwards({ point: rootOf(directory), directory });
+};
+
+/**
+ * How often a cgroup has met its own limit: not that of one above it or below.
+ * @see memory.rst of version 1 (`failcnt`), cgroup-v2.rst (`memory.events.local`: `oom`)
+ */
+async function timesFull(directory: string, read: (path: string) => Promise<string>): Promise<number> {
+  const old = Number((await read(`${directory}/memory.failcnt`)).trim());
+  if (Number.isFinite(old) && old > 0) return old;
+  return Number(/^oom (\d+)$/m.exec(await read(`${directory}/memory.events.local`))?.[1] ?? 0);
 }

@@ -88,6 +88,11 @@ export interface OomCounter {
   readonly kills: number;
   /** The count now, also when the process is gone. */
   again(): Promise<number>;
+  /**
+   * The cgroup, that one or the nearest above it, that has met its limit since this was made; undefined: none, it was the
+   * host's memory that ran out.
+   */
+  full(): Promise<{ readonly cgroup: string; readonly limitBytes: number } | undefined>;
 }
 
 export interface Processes {

@@ -1,4 +1,5 @@
 import type { Violation } from '../domain/fault.ts';
+import type { Signs } from '../domain/guest-life.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
@@ -76,6 +77,10 @@ export interface RunningVmm {
   readonly bootedAt: number;
   /** Called when the guest has reset itself and boots anew, once `bootedAt` says where. */
   onBoot(begun: () => void): void;
+  /** What was seen of the guest so far. Never rejects: what cannot be asked is left out. */
+  signs(): Promise<Signs>;
+  /** What to try where nothing is seen of it: a sentence. */
+  readonly advice: string;
   /** Resolves when the run has ended: within a second of it. Never rejects. */
   readonly ended: Promise<VmmEnd>;
   /** Lets go of it: it runs on. */

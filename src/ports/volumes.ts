@@ -12,6 +12,8 @@ export interface Disk {
 /** Chosen once, at start. */
 export interface Volumes {
   readonly kind: CopyKind;
+  /** They lie in memory (tmpfs): what a guest writes to them is its monitor's memory. */
+  readonly inMemory: boolean;
   /** The file that `make` makes in a directory: so the intent can name it before. */
   pathFor(directory: string, index: number): string;
   /** Makes a writable copy of a disk image at `path`. Twice is the same as once: what is half there is made anew. */

@@ -1,4 +1,4 @@
-import type { LimitSettings, Resources } from '../domain/admission.ts';
+import type { Capacity, LimitSettings } from '../domain/admission.ts';
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
 import { parseStatic } from '../domain/static-address.ts';
@@ -49,7 +49,7 @@ export interface ServiceContext {
   /** A digest of a text that no two texts share. */
   digest(text: string): string;
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;
-  capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;
+  capacity(): Promise<Capacity>;
   progress(uid: Uid): Progress | undefined;
   /** The VMM, if this daemon watches it. */
   running(uid: Uid): RunningVmm | undefined;

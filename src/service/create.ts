@@ -1,4 +1,4 @@
-import { admission, limitsOf, promisedTo } from '../domain/admission.ts';
+import { admission, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
@@ -89,6 +89,7 @@ export async function planCreate(
 interface Checked {
   readonly spec: Spec;
   readonly limits: ReturnType<typeof limitsOf>;
+  readonly diskIsMemory: boolean;
 }
 
 async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
@@ -96,17 +97,18 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const cordon = cordonOf(context.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
   await checkAgainstHost(context, spec, draft);
-  return { spec, limits: limitsOf(context.limits, (await context.capacity()).capacity) };
+  const { capacity, diskIsMemory } = await context.capacity();
+  return { spec, limits: limitsOf(context.limits, capacity), diskIsMemory };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
   context: ServiceContext,
   uid: Uid,
-  { spec, limits }: Checked,
+  { spec, limits, diskIsMemory }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
-  const others = context.store.promised();
+  const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
   const now = context.clock.now();
   const vm: MicroVm = {
     uid,
@@ -129,7 +131,7 @@ function admit(
   };
   context.store.create({ vm, uniqueId, ...(knows !== '' && { knows }) });
   // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
-  const asked = { microvms: 1, ...promisedTo(spec) };
+  const asked = withDisksAsMemory({ microvms: 1, ...promisedTo(spec) }, diskIsMemory);
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
   if (refused) throw refused;
   return vm;
@@ -165,12 +167,12 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
   const obstacle = await context.tools.obstacle(toolNeeds(context, spec));
   if (obstacle !== undefined)
     throw new Fault('refused', `Cannot make microVMs on this host: ${obstacle}`, { reason: 'ProviderUnavailable' });
-  const { capacity } = await context.capacity();
+  const { capacity, notes } = await context.capacity();
   // No other microVM's end can mend that: it is the request that is wrong. What they leave of it: admission.
   if (spec.memoryInMb > capacity.memoryInMb)
     wrong.push({
       field: 'memory_in_mb',
-      description: `${spec.memoryInMb} MiB is more than this host has: at most ${capacity.memoryInMb}`,
+      description: `${spec.memoryInMb} MiB is more than this host has: at most ${capacity.memoryInMb}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`,
     });
   for (const [field, reference] of references(spec, draft)) {
     const description = await images.check(reference);

@@ -9,7 +9,7 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
   const { store, network } = context;
   const { microvms, ...promised } = store.promised();
   const cordon = cordonOf(store);
-  const { capacity, used } = await context.capacity();
+  const { capacity, used, notes } = await context.capacity();
   return {
     version: context.version,
     instance: context.instance,
@@ -17,6 +17,7 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
     providers: await Promise.all(context.vmms.map((vmm) => context.vmmInfo(vmm))),
     defaultProvider: context.defaultVmm.name,
     capacity,
+    capacityNotes: notes,
     promised,
     used,
     limits: limitsOf(context.limits, capacity),

@@ -88,7 +88,7 @@ describe('a create with an idempotency key', () => {
         capacity: async () => {
           if (++checks === 1) await held;
           const capacity = { vcpu: 2, memoryInMb: checks > 1 && host.life.store.count() > 0 ? 0 : 4_096, diskInMb: 1 };
-          return { capacity, used: capacity };
+          return { capacity, used: capacity, diskIsMemory: false, notes: [] };
         },
       },
     });

@@ -1,5 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
-import { admission, type Limits, limitsOf, promisedTo } from '../domain/admission.ts';
+import { admission, type Limits, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { mayTurn, type PowerVerb, rebooting, starting, stopping } from '../domain/power.ts';
@@ -46,10 +46,11 @@ export async function power(
 }
 
 async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  const limits = limitsOf(context.limits, (await context.capacity()).capacity);
+  const { capacity, diskIsMemory } = await context.capacity();
+  const limits = limitsOf(context.limits, capacity);
   const vm = change(context, uid, (old) => {
     const next = starting(old);
-    if (next) requireRoom(context, old, limits);
+    if (next) requireRoom(context, old, limits, diskIsMemory);
     return next;
   });
   if (timeoutMs === 0) return view(vm, context);
@@ -57,11 +58,12 @@ async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, 
 }
 
 /** In the transaction that starts it: what it gave up when it ended may be promised to others by now. Its disks are its own. */
-function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Limits): void {
+function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Limits, diskIsMemory: boolean): void {
   const holds = vm.state.is === 'PENDING' || ledger.find(vm.uid, 'vmm', '') !== undefined;
   if (holds) return;
   const asked = { ...promisedTo(vm.spec), microvms: 0, diskInMb: 0 };
-  const refused = admission(`microVM ${vm.spec.namespace}/${vm.spec.id}`, asked, store.promised(), limits);
+  const others = withDisksAsMemory(store.promised(), diskIsMemory);
+  const refused = admission(`microVM ${vm.spec.namespace}/${vm.spec.id}`, asked, others, limits);
   if (refused) throw refused;
 }
 

@@ -68,7 +68,7 @@ export interface WatchedEvent {
   readonly at: number;
 }
 
-export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED';
+export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED' | 'ALIVE';
 
 export interface ServerInfo {
   readonly version: string;
@@ -78,6 +78,8 @@ export interface ServerInfo {
   readonly tools: readonly ToolState[];
   readonly defaultProvider: string;
   readonly capacity: Resources;
+  /** Where less is in force than the host has: a sentence for each. */
+  readonly capacityNotes: readonly string[];
   /** Absent where the caller may not know what others have. */
   readonly promised?: Resources;
   readonly used?: Resources;

@@ -1,6 +1,6 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import type { MicroVmView } from '../domain/microvm.ts';
+import type { Condition, ConditionType, MicroVmView } from '../domain/microvm.ts';
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
@@ -52,12 +52,18 @@ function judge(vm: MicroVmView, until: Until): 'yes' | 'not yet' | (string & {})
       if (state.is === 'STOPPED') return `will not have an ADDRESS: ${state.message}`;
       return Object.values(vm.addresses).some((a) => a.length > 0) ? 'yes' : 'not yet';
     case 'CONFIGURED': {
-      const { status, message } = vm.conditions.find(({ type }) => type === 'GuestConfigured') ?? {};
+      const { status, message } = conditionOf(vm, 'GuestConfigured') ?? {};
       if (state.is === 'STOPPED') return `will not be CONFIGURED: ${state.message}`;
       if (status === 'False') return `will not be CONFIGURED: ${message}`;
       return status === 'True' && state.is !== 'PENDING' ? 'yes' : 'not yet';
     }
+    case 'ALIVE':
+      if (state.is === 'STOPPED') return `will not be ALIVE: ${state.message}`;
+      return state.is !== 'PENDING' && conditionOf(vm, 'GuestAlive')?.status === 'True' ? 'yes' : 'not yet';
     default:
       return until satisfies never;
   }
 }
+
+const conditionOf = ({ conditions }: MicroVmView, type: ConditionType): Condition | undefined =>
+  conditions.find((one) => one.type === type);

@@ -1,9 +1,9 @@
 import { Fault } from '../domain/fault.ts';
 import { guestWords } from '../domain/guest-words.ts';
-import { metadataBy } from '../domain/metadata.ts';
+import { CIDATA_DISK, metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
-import type { CgroupIntent } from '../ports/cgroups.ts';
+import type { CgroupIntent, CgroupLimits } from '../ports/cgroups.ts';
 import type { MacvtapIntent, MadeMacvtap } from '../ports/network.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../ports/vmm.ts';
 import { factOf, type StepResults } from './facts.ts';
@@ -26,7 +26,7 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
   intent: (_step, context) => {
     const provider = context.ports.vmm(context.vm.spec.provider);
     const config = configOf(context);
-    const cgroups = context.ports.cgroups.of(config.uid, provider.needs(config));
+    const cgroups = context.ports.cgroups.of(config.uid, withDisks(provider.needs(config), context));
     return {
       provider: provider.name,
       config: { ...config, cgroups: cgroups.map(({ directory }) => directory) },
@@ -67,6 +67,24 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
       return { ...made, provider, accelerator, interfaces: Object.fromEntries(interfaces) };
     },
 };
+
+/** A qcow2 file is that much larger than what it holds: its tables. */
+const TABLES = 1 / 64;
+
+/**
+ * Where volumes lie in memory, what the guest writes to them counts as its monitor's: without room for it a guest that
+ * fills its disk, as it may, would be killed.
+ */
+function withDisks(
+  limits: CgroupLimits,
+  { vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | 'ports'>,
+): CgroupLimits {
+  if (!ports.volumes.inMemory) return limits;
+  const disks = vm.spec.volumes
+    .filter(({ isReadOnly }) => !isReadOnly)
+    .reduce((sum, { id }) => sum + factOf(entries, 'volume', id).sizeInMb, 0);
+  return { ...limits, memoryInMb: limits.memoryInMb + Math.ceil(disks * (1 + TABLES)) };
+}
 
 function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
   const { spec } = vm;
@@ -123,7 +141,7 @@ async function openable({ entries, ports, signal }: StepContext): Promise<Readon
   return found;
 }
 
-const cidataDisk = (path: string): VmmDisk => ({ id: 'cidata', path, format: 'raw', readOnly: true, isRoot: false });
+const cidataDisk = (path: string): VmmDisk => ({ id: CIDATA_DISK, path, format: 'raw', readOnly: true, isRoot: false });
 
 function macOf(vm: MicroVm, nic: string): string {
   const allocated = vm.allocation.interfaces[nic];

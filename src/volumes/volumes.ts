@@ -12,6 +12,8 @@ export interface VolumesOptions {
   readonly log: Log;
   /** Whether every VMM here can attach qcow2. */
   readonly allowQcow2: boolean;
+  /** Whether the directory lies in memory. Default: no. */
+  readonly inMemory?: boolean;
   readonly signal: AbortSignal;
   /** For one copy. Default: 10 minutes. */
   readonly timeoutMs?: number;
@@ -72,11 +74,13 @@ async function hasReflinks({ directory, files, log, signal }: VolumesOptions): P
 
 class CopiedVolumes implements Volumes {
   readonly kind: CopyKind;
+  readonly inMemory: boolean;
   readonly #options: VolumesOptions;
   readonly #copy: MakeCopy;
 
   constructor(kind: CopyKind, options: VolumesOptions) {
     this.kind = kind;
+    this.inMemory = options.inMemory ?? false;
     this.#options = options;
     const { files } = options;
     this.#copy =

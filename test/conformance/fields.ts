@@ -77,6 +77,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'VolumeStatus.mount': /^machine\/status\.volumes/,
   'VolumeStatus.image_digest': /^volumes\/copy-on-write/,
   'VolumeStatus.size_in_mb': /^(machine\/status\.volumes|volumes\/size_in_mb-(root|data|with))/,
+  'VolumeStatus.serial': /^volumes\/status\.serial/,
   'Mount.type': /^machine\/status\.(volumes|kernel_mount|initrd_mount)/,
   'Mount.source': /^machine\/status\.(volumes|kernel_mount|initrd_mount)/,
   'NetworkInterfaceStatus.host_device_name': /^machine\/status\.network_interfaces/,

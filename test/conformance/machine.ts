@@ -167,10 +167,10 @@ export const machine: Group = {
         {
           row: 'machine/status.conditions',
           expected:
-            'DisksReady GuestConfigured ImagesReady NetworkReady Running: True, each with reason, sentence and time',
+            'DisksReady GuestAlive GuestConfigured ImagesReady NetworkReady Running: True, each with reason, sentence and time',
           guest: booted,
           host: ({ record: { status } }) => {
-            const wanted = ['DisksReady', 'GuestConfigured', 'ImagesReady', 'NetworkReady', 'Running'];
+            const wanted = ['DisksReady', 'GuestAlive', 'GuestConfigured', 'ImagesReady', 'NetworkReady', 'Running'];
             const found = wanted.flatMap((type) => status?.conditions.filter((c) => c.type === type) ?? []);
             const isWhole = found.every((c) => c.status === 'True' && c.reason && c.message && c.lastTransitionTime);
             const text = status?.conditions.map((c) => `${c.type} ${c.status} ${c.reason}`).join(', ') ?? '';

@@ -170,6 +170,16 @@ export const volumes: Group = {
             judged(record.spec?.volumes.length === 4, `${record.spec?.volumes.map(({ id }) => id).join(' ')}`),
         },
         {
+          row: 'volumes/status.serial',
+          expected: 'root z-data a-read-only m-other',
+          guest: ({ report }) =>
+            ['vda', 'vdb', 'vdc', 'vdd'].map((name) => report.value('disk', name, 'serial')).join(' '),
+          host: ({ record }) => {
+            const told = record.spec?.volumes.map(({ id }) => record.status?.volumes[id]?.serial).join(' ');
+            return judged(told === 'root z-data a-read-only m-other', `${told}`);
+          },
+        },
+        {
           row: 'volumes/no-disk-that-the-spec-does-not-name',
           expected: 'vda vdb vdc vdd',
           guest: ({ report }) =>

@@ -299,7 +299,8 @@ export class FakeHost {
     const maximumRetry = this.#options.maximumRetry ?? 3;
     const { faults = NO_FAULTS, meter = NO_METER, look = (same) => same } = this.#options;
     noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
-    const guests = new WatchedGuests({ store, clock, log, wake, reports, consoleTail, maximumRetry, meter });
+    const lives = { follow: () => undefined, leave: () => undefined };
+    const guests = new WatchedGuests({ store, clock, log, wake, reports, lives, consoleTail, maximumRetry, meter });
     const health = new NetworkHealth({ store, clock });
     const news: NetworkNews = { onNews: () => () => undefined, isTold: () => false };
     const network = new HostNetwork({
@@ -398,6 +399,8 @@ export class FakeHost {
       capacity: async () => ({
         capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },
         used: { vcpu: 0, memoryInMb: 0, diskInMb: 0 },
+        diskIsMemory: false,
+        notes: [],
       }),
       progress: (uid) => progress.of(uid),
       running: (uid) => guests.of(uid),

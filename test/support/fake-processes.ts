@@ -94,6 +94,8 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
           if (!released && !caller.dead) begun();
         });
       },
+      signs: async () => ({ consoleBytes: 1 }),
+      advice: 'Try another kernel',
       ended: process.ended.then((end) => (caller.dead || released ? never() : end)),
       release() {
         released = true;

@@ -66,6 +66,7 @@ export const sampleInfo: ServerInfo = {
       capabilities: ['initrd'],
     },
   ],
+  capacityNotes: [],
   tools: [{ name: 'nft', path: '/usr/sbin/nft', is: 'works', found: '', remedy: '' }],
   defaultProvider: 'qemu',
   capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },

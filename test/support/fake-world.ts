@@ -273,6 +273,7 @@ export function fakeImages(world: FakeWorld, caller: Caller): Images {
 export function fakeVolumes(world: FakeWorld, caller: Caller): Volumes {
   return {
     kind: 'sparse',
+    inMemory: false,
     pathFor: (directory, index) => `${directory}/disk${index}`,
     make: ({ sizeInMb }, path, signal) =>
       world.act(caller, 'volume', signal, () => {

@@ -96,6 +96,8 @@ async function start(context: ConstructorParameters<typeof FakeHost>[0] = {}): P
       capacity: async () => ({
         capacity: { vcpu: 64, memoryInMb: 65_536, diskInMb: 100_000 },
         used: { vcpu: 0, memoryInMb: 0, diskInMb: 0 },
+        diskIsMemory: false,
+        notes: [],
       }),
     },
   });

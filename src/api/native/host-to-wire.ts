@@ -21,6 +21,7 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     tools: info.tools.map(({ name, path, is, found, remedy }) => ({ name, path, state: is, found, remedy })),
     defaultProvider: info.defaultProvider,
     capacity: resourcesToWire(info.capacity),
+    capacityNotes: [...info.capacityNotes],
     ...(info.promised && { promised: resourcesToWire(info.promised) }),
     ...(info.used && { used: resourcesToWire(info.used) }),
     limits: resourcesToWire({ vcpu: 0, memoryInMb: 0, diskInMb: 0, ...info.limits }),

@@ -54,6 +54,7 @@ const UNTIL = new Map<number, Until>([
   [WaitMicroVMRequest_Until.GONE, 'GONE'],
   [WaitMicroVMRequest_Until.ADDRESS, 'ADDRESS'],
   [WaitMicroVMRequest_Until.CONFIGURED, 'CONFIGURED'],
+  [WaitMicroVMRequest_Until.ALIVE, 'ALIVE'],
 ]);
 
 /** The verbs of MicroVMService, for gRPC and HTTP alike: wire in, wire out, and Fault. */
@@ -127,7 +128,9 @@ export class MicroVms {
     const timeoutMs = waitMs(timeout);
     const violations = [
       ...(uid === '' ? [{ field: 'uid', description: 'must name the microvm to wait for' }] : []),
-      ...(wanted ? [] : [{ field: 'until', description: 'must be CREATED, STOPPED, GONE, ADDRESS or CONFIGURED' }]),
+      ...(wanted
+        ? []
+        : [{ field: 'until', description: 'must be CREATED, STOPPED, GONE, ADDRESS, CONFIGURED or ALIVE' }]),
       ...(timeoutMs === undefined ? [{ field: 'timeout', description: 'must be from 0 s to 24 h' }] : []),
     ];
     if (!wanted || timeoutMs === undefined || violations.length > 0) throw Fault.invalid(violations);

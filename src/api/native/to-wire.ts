@@ -1,6 +1,8 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
+import { CIDATA_DISK, metadataBy } from '../../domain/metadata.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import type { FileInImage, InterfaceSpec, RestartPolicy, VolumeSpec } from '../../domain/spec.ts';
 import {
@@ -171,12 +173,16 @@ const mountOf = ({ path }: Pick<MadeFile, 'path'>): { type: Mount_MountType; sou
   source: path,
 });
 
-function volumesToWire({ made }: MicroVmView): Record<string, VolumeStatus> {
-  return mapValues(made.volumes, (volume) =>
+function volumesToWire({ made, spec }: MicroVmView): Record<string, VolumeStatus> {
+  // The metadata's disk is the last.
+  const ids = [...spec.volumes.map(({ id }) => id), ...(metadataBy(spec).disk ? [CIDATA_DISK] : [])];
+  const serials = diskSerials(ids);
+  return mapValues(made.volumes, (volume, id) =>
     create(VolumeStatusSchema, {
       mount: mountOf(volume),
       imageDigest: volume.digest,
       sizeInMb: int32(volume.sizeInMb),
+      serial: serials[ids.indexOf(id)] ?? '',
     }),
   );
 }

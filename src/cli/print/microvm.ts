@@ -64,6 +64,12 @@ export function unconfiguredText({ status }: MicroVM): string {
   return !found || found.status === 'True' ? '' : `GuestConfigured is ${found.status}: ${found.message}`;
 }
 
+/** Where nothing was seen of the guest: that, and what to try; empty where all is well or nothing is known yet. */
+export function lifelessText({ status }: MicroVM): string {
+  const found = status?.conditions.find(({ type }) => type === 'GuestAlive');
+  return found?.status === 'False' ? `GuestAlive is False: ${found.message}` : '';
+}
+
 /** Why a microVM is in its state, in one line: `PENDING (Preparing): image 12 MiB of 45 MiB, 3.1 s`. */
 export function situationText(vm: MicroVM, now: number): string {
   const { status } = vm;

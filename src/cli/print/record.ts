@@ -94,6 +94,7 @@ function volumes({ spec, status }: MicroVM): Cell[][] {
       image,
       made?.imageDigest ?? '',
       made?.mount?.source ?? '',
+      made?.serial && made.serial !== volume.id ? `serial ${made.serial}` : '',
     ];
   });
 }

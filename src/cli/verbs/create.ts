@@ -8,7 +8,7 @@ import type { Configure, Context } from '../context.ts';
 import { parseSpecs, type SpecDocument } from '../documents.ts';
 import { EXIT, Problem } from '../exit.ts';
 import { outputOption, timeoutOption } from '../options.ts';
-import { addressesOf, nameOf, stateOf, uidOf, unconfiguredText } from '../print/microvm.ts';
+import { addressesOf, lifelessText, nameOf, stateOf, uidOf, unconfiguredText } from '../print/microvm.ts';
 import { jsonOf, type Structured, structuredText } from '../print/structured.ts';
 import { printable } from '../print/style.ts';
 import { secondsText } from '../print/units.ts';
@@ -214,7 +214,9 @@ function runningText(vm: MicroVM, ms: number): string {
   const addresses = addressesOf(vm);
   const where = addresses.length > 0 ? `, address ${addresses.join(', ')}` : '';
   const unconfigured = unconfiguredText(vm);
-  const more = unconfigured === '' ? '' : `  ${printable(unconfigured)}\n`;
+  const more = [lifelessText(vm), unconfigured]
+    .flatMap((text) => (text === '' ? [] : [`  ${printable(text)}\n`]))
+    .join('');
   return `${printable(nameOf(vm))} is ${stateOf(vm.status)} after ${secondsText(ms)}${printable(where)}\n${more}`;
 }
 

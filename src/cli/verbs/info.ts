@@ -41,6 +41,7 @@ function infoText(info: ServerInfoResponse, colour: boolean): string {
       ['microVMs', `${info.microvms}${info.reconciling ? ' (not all have been looked at since the start)' : ''}`],
       ...(info.cordon ? [['cordoned', cordonText(info.cordon)]] : []),
       ['capacity', resourcesText(info.capacity)],
+      ...info.capacityNotes.map((note) => ['', note]),
       ['promised', resourcesText(info.promised)],
       ['at most', limitsText(info)],
       ['used', resourcesText(info.used)],

@@ -20,6 +20,8 @@ interface Verb {
   readonly done: string;
   readonly timeout: string;
   readonly help: string;
+  /** Whether what the state's message says beyond the usual is shown. */
+  readonly tellsMessage?: true;
 }
 
 /** How much longer than it was told the daemon may take: it ends what does not obey. */
@@ -66,9 +68,12 @@ async function power(context: Context, verb: Verb, names: readonly string[], opt
 
 async function print(context: Context, verb: Verb, vm: MicroVM, output: Options['output']): Promise<void> {
   const name = printable(nameOf(vm));
+  const message = vm.status?.message ?? '';
+  // What a guest's clock has missed only the guest can mend: it is told where it happens.
+  const said = verb.tellsMessage && message !== 'The guest runs' ? `: ${printable(message)}` : '';
   if (output === 'name') await context.out(`${name}\n`);
   else if (output) await context.out(await structuredText(jsonOf(MicroVMSchema, vm), output));
-  else await context.out(`${name} ${verb.done}\n`);
+  else await context.out(`${name} ${verb.done}${said}\n`);
 }
 
 export const start = configureFor({
@@ -122,10 +127,12 @@ Examples:
 export const pause = configureFor({
   name: 'pause',
   method: 'pauseMicroVM',
+  tellsMessage: true,
   done: 'is PAUSED',
   timeout: 'how long its monitor may take to answer: 500ms, 60s, 2m, 1h',
   help: `
-It stops the guest's CPUs where they are; memory and disks are kept, and its clock falls behind.
+It stops the guest's CPUs where they are; memory and disks are kept. Its clock stands still, and falls behind for good:
+nothing in a guest sets it unless it has NTP (chrony, systemd-timesyncd), somebody does by "date -s", or it is rebooted.
 
 Examples:
   flintlock pause web
@@ -136,9 +143,12 @@ Examples:
 export const resume = configureFor({
   name: 'resume',
   method: 'resumeMicroVM',
+  tellsMessage: true,
   done: 'runs',
   timeout: 'how long its monitor may take to answer: 500ms, 60s, 2m, 1h',
   help: `
+It says how far the guest's clock is behind. Nothing sets it but NTP in the guest, "date -s", or a reboot.
+
 Examples:
   flintlock resume web
   flintlock resume web -o name

@@ -14,9 +14,16 @@ export const memory: Check = {
       Math.floor(Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024);
     const total = mib('MemTotal');
     const available = mib('MemAvailable');
-    const promised = Math.max(0, total - HOST_MIB);
-    const found = `${total} MiB, ${available} MiB available now; ${promised} MiB can be promised to VMs`;
-    if (promised < SMALL_VM_MIB) return [{ name: 'memory', status: 'fail', found, fix: 'Give the host more memory' }];
+    // The daemon may be in a cgroup that has less; who runs the doctor is in another.
+    const daemon = host.daemon?.capacity;
+    const promised = Math.max(0, (daemon?.memoryInMb ?? total) - HOST_MIB);
+    const why = daemon?.notes.map((note) => `; ${note}`).join('') ?? '';
+    const found = `${total} MiB, ${available} MiB available now; ${promised} MiB can be promised to VMs${why}`;
+    if (promised < SMALL_VM_MIB) {
+      const fix =
+        why === '' ? 'Give the host more memory' : 'Raise the limit that is named, or give the host more memory';
+      return [{ name: 'memory', status: 'fail', found, fix }];
+    }
     if (available < HOST_MIB)
       return [{ name: 'memory', status: 'warn', found, fix: 'End what takes it, or give the host more memory' }];
     return [{ name: 'memory', status: 'ok', found, fix: '' }];

@@ -1,3 +1,4 @@
+import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
 import { consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
 
@@ -15,9 +16,6 @@ export interface Machine {
  */
 export const USER_SWITCHES = ['run-with', 'runas'] as const;
 export type UserSwitch = (typeof USER_SWITCHES)[number];
-
-/** A disk's serial number has room for so many bytes (virtio 1.2, 5.2.6.1: VIRTIO_BLK_ID_BYTES). */
-const SERIAL_BYTES = 20;
 
 /**
  * What QEMU can have of root's capabilities before it becomes another user, and loses those too: to plug itself into
@@ -37,6 +35,7 @@ const CAPABILITIES = '-all,+net_admin,+dac_override,+setuid,+setgid';
 export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): [string, ...string[]] {
   const { name, qmp } = identifyingArguments(config);
   const { binary, accelerator, acpi, userSwitch } = machine;
+  const serials = diskSerials(config.disks.map(({ id }) => id));
   return [
     'setpriv',
     '--no-new-privs',
@@ -63,7 +62,7 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     ...['-device', 'virtio-rng-device'],
     // Without ACPI the guest cannot find it.
     ...(acpi ? ['-device', 'pvpanic'] : []),
-    ...config.disks.flatMap(diskArguments),
+    ...config.disks.flatMap((disk, i) => diskArguments(disk, i, serials[i] ?? disk.id)),
     ...config.nics.flatMap((nic, i) => nicArguments(nic, i, openNodes(config))),
   ];
 }
@@ -74,10 +73,23 @@ const userArguments = (how: UserSwitch, user: number): readonly string[] =>
 /** Whether a machine that was started so has a power button. */
 export const hasAcpi = (argv: readonly string[]): boolean => argv.includes('microvm,acpi=on');
 
+/** Where packets of a guest are counted: of a tap, what the host has received; of a macvtap, what it has sent. */
+export interface PacketCounter {
+  readonly device: string;
+  readonly counts: 'received' | 'sent';
+}
+
+/** @param argv - that it was started with */
+export const packetCounters = ({ nics }: Pick<VmmConfig, 'nics'>, argv: readonly string[]): readonly PacketCounter[] =>
+  nics.map(({ device }, i) => ({
+    device,
+    counts: argv.some((word) => word.startsWith(`tap,id=net${i},fd=`)) ? 'sent' : 'received',
+  }));
+
 const logTo = (config: VmmConfig): string => `,logfile=${optionValue(consoleLog(config))},logappend=on`;
 
 /** Every format is written out and every layer named, so that QEMU never reads what a file says it is. */
-function diskArguments(disk: VmmDisk, index: number): readonly string[] {
+function diskArguments(disk: VmmDisk, index: number, serial: string): readonly string[] {
   const file = (node: string, path: string, readOnly: boolean): readonly string[] => [
     '-blockdev',
     JSON.stringify({
@@ -114,7 +126,7 @@ function diskArguments(disk: VmmDisk, index: number): readonly string[] {
       ...(disk.format === 'qcow2' ? { backing: backing === undefined ? null : `backing${index}` } : {}),
     }),
     '-device',
-    JSON.stringify({ driver: 'virtio-blk-device', drive: `disk${index}`, serial: cutToBytes(disk.id, SERIAL_BYTES) }),
+    JSON.stringify({ driver: 'virtio-blk-device', drive: `disk${index}`, serial }),
   ];
 }
 
@@ -141,14 +153,4 @@ function nicArguments(nic: VmmNic, index: number, open: readonly string[]): read
       ...(nic.mtu !== undefined && nic.mtu !== 1_500 && { host_mtu: nic.mtu }),
     }),
   ];
-}
-
-/** The longest beginning that fits, with no character cut in two. */
-function cutToBytes(text: string, bytes: number): string {
-  let cut = '';
-  for (const char of text) {
-    if (Buffer.byteLength(cut + char) > bytes) break;
-    cut += char;
-  }
-  return cut;
 }

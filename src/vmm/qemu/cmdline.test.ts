@@ -11,7 +11,7 @@ describe('the defaults', () => {
 
   test('a guest under software emulation is told the rate of its clock', () => {
     expect(commandLine({ cmdline: '', disks: [], tscKhz: 2596132 })).toBe(
-      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=2596132',
+      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=2596132 tsc=reliable',
     );
   });
 
@@ -50,7 +50,7 @@ describe("the user's words", () => {
 
   test('stand after ours, as written', () => {
     expect(withRoot(' quiet  loglevel=3 ')).toBe(
-      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 root=/dev/vda rw quiet  loglevel=3',
+      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 tsc=reliable root=/dev/vda rw quiet  loglevel=3',
     );
   });
 
@@ -59,6 +59,7 @@ describe("the user's words", () => {
     ['panic=10', 'panic=-1'],
     ['reboot=k', 'reboot=t'],
     ['tsc_early_khz=5', 'tsc_early_khz=1'],
+    ['tsc=unstable', 'tsc=reliable'],
     ['tsc-early-khz=5', 'tsc_early_khz=1'],
     ['root=PARTUUID=aa-bb', 'root=/dev/vda'],
     ['"root=LABEL=my disk"', 'root=/dev/vda'],
@@ -82,13 +83,13 @@ describe("the user's words", () => {
 
   test('what stands after -- belongs to init', () => {
     expect(withRoot('quiet -- ro panic=3')).toBe(
-      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 root=/dev/vda rw quiet -- ro panic=3',
+      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 tsc=reliable root=/dev/vda rw quiet -- ro panic=3',
     );
   });
 
   test('a key that only begins like ours does not count', () => {
     expect(withRoot('consoleblank=0 rootwait panic_on_oops=1')).toContain(
-      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 root=/dev/vda rw',
+      'console=ttyS0 reboot=t panic=-1 tsc_early_khz=1 tsc=reliable root=/dev/vda rw',
     );
   });
 });

@@ -22,11 +22,12 @@ export interface CommandLineFacts {
  * - `reboot=t`: a triple fault, which every machine understands.
  * - `panic=-1`: reboot at once, so that a panic is seen and not waited for.
  * - `tsc_early_khz`: under software emulation the kernel else measures it and may hang.
+ * - `tsc=reliable`: on a busy host it else gives the counter up, which is the host's own and right, for one that loses time.
  * @see Documentation/admin-guide/kernel-parameters.txt
  */
 export function commandLine({ cmdline, disks, guestWords = [], tscKhz }: CommandLineFacts): string {
   const defaults = ['console=ttyS0', 'reboot=t', 'panic=-1'];
-  if (tscKhz !== undefined) defaults.push(`tsc_early_khz=${tscKhz}`);
+  if (tscKhz !== undefined) defaults.push(`tsc_early_khz=${tscKhz}`, 'tsc=reliable');
   const root = disks.findIndex((disk) => disk.isRoot);
   const uuid = disks[root]?.partitionUuid;
   const device = uuid === undefined ? `/dev/${diskName(root)}` : `PARTUUID=${uuid}`;

@@ -15,6 +15,42 @@ describe('the end of a run', () => {
       'GuestPanic',
       /panicked: VFS: no root/,
     ],
+    [
+      'panic for want of a root',
+      {
+        ...quiet,
+        panicked: true,
+        acpi: true,
+        panic: 'VFS: Unable to mount root fs on unknown-block(0,0)',
+        exit: child,
+      },
+      'GuestPanic',
+      /initrd of its version.*acpi=off in kernel\.cmdline/,
+    ],
+    [
+      'the same without ACPI',
+      {
+        ...quiet,
+        panicked: true,
+        acpi: false,
+        panic: 'VFS: Unable to mount root fs on "" or unknown-block(0,0)',
+        exit: child,
+      },
+      'GuestPanic',
+      /"qemu\.acpi": "on"/,
+    ],
+    [
+      'a root that cannot be read',
+      {
+        ...quiet,
+        panicked: true,
+        acpi: true,
+        panic: 'VFS: Unable to mount root fs on unknown-block(254,0)',
+        exit: child,
+      },
+      'GuestPanic',
+      /sees a disk.*no driver built in for the file system/,
+    ],
     ['panic without a word', { ...quiet, panicked: true, exit: stranger }, 'GuestPanic', /panicked$/],
     ['reset', { ...quiet, shutdown: 'guest-reset', exit: child }, 'GuestReset', /reset itself/],
     ['SIGTERM', { ...quiet, shutdown: 'host-signal', exit: child }, 'VmmKilled', /signal from the host/],
@@ -73,4 +109,17 @@ test('the last panic of a console is found, with or without time stamps', () => 
   expect(panicLine('Kernel panic - not syncing: bare')).toBe('bare');
   expect(panicLine('echo Kernel panic - not syncing: typed')).toBeUndefined();
   expect(panicLine('[    1.3] all is well\n')).toBeUndefined();
+});
+
+test.each([
+  ['SIGABRT', 'refused'],
+  ['SIGSEGV', 'refused'],
+  ['SIGSYS', 'refused'],
+  ['SIGKILL', 'tool'],
+  ['SIGTERM', 'tool'],
+])('a start that ends by %s is a fault of the kind %s', (signal, kind) => {
+  expect(refusalOf('qemu', { code: null, signal, seen: true }, '')).toMatchObject({
+    kind,
+    terminal: kind === 'refused',
+  });
 });

@@ -7,11 +7,15 @@ export interface EndFacts {
   /** The reason in QEMU's SHUTDOWN event; absent when none was heard. */
   readonly shutdown?: string;
   readonly panicked: boolean;
+  /** Whether the machine had ACPI; absent: that is not known. */
+  readonly acpi?: boolean;
   /** What the kernel said of its panic, from the console. */
   readonly panic?: string;
   readonly exit: ProcessExit;
-  /** The cgroup, or empty for the host, in which the kernel killed for want of memory just then. */
+  /** The cgroup whose limit was met, or empty for the host, when the kernel killed for want of memory just then. */
   readonly oomIn?: string;
+  /** Bytes. */
+  readonly oomLimit?: number;
   /** The end of what QEMU wrote to its standard error. */
   readonly errors: string;
 }
@@ -20,8 +24,8 @@ export interface EndFacts {
 export const NO_EXIT = { panicked: false, exit: { code: null, signal: null, seen: false }, errors: '' } as const;
 
 /** Why a run ended, from what was seen of it: the guest's own deeds count before the process's. */
-export function endOf({ shutdown, panicked, panic, exit, errors, oomIn }: EndFacts): VmmEnd {
-  if (panicked || shutdown === 'guest-panic') return panicEnd(panic);
+export function endOf({ shutdown, panicked, panic, acpi, exit, errors, oomIn, oomLimit }: EndFacts): VmmEnd {
+  if (panicked || shutdown === 'guest-panic') return panicEnd(panic, acpi);
   switch (shutdown) {
     case 'guest-shutdown':
       return { reason: 'GuestShutdown', message: 'The guest powered itself off' };
@@ -35,28 +39,46 @@ export function endOf({ shutdown, panicked, panic, exit, errors, oomIn }: EndFac
     case 'host-qmp-quit':
       return { reason: 'VmmExited', message: 'QEMU was told to quit over its control socket' };
     case undefined:
-      return oomIn === undefined ? endOfProcess(exit, errors) : outOfMemory(oomIn);
+      return oomIn === undefined ? endOfProcess(exit, errors) : outOfMemory(oomIn, oomLimit);
     default:
       return { reason: 'VmmExited', message: `QEMU ended: ${shutdown.slice(0, 100)}${said(errors)}` };
   }
 }
 
-export const panicEnd = (panic: string | undefined): VmmEnd => ({
+/** @param acpi - whether the machine has ACPI; absent: that is not known */
+export const panicEnd = (panic: string | undefined, acpi?: boolean): VmmEnd => ({
   reason: 'GuestPanic',
-  message: panic ? `The guest's kernel panicked: ${panic}` : "The guest's kernel panicked",
+  message: panic ? `The guest's kernel panicked: ${panic}${rootAdvice(panic, acpi)}` : "The guest's kernel panicked",
 });
+
+/** What to try for a kernel that may see nothing of this machine. */
+export const bootAdvice = (acpi: boolean): string =>
+  acpi
+    ? 'A kernel without ACPI sees no device of this machine: try acpi=off in kernel.cmdline, or "qemu.acpi": "off" in provider_options'
+    : 'A kernel that takes no devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES) sees none of a machine without ACPI: try "qemu.acpi": "on" in provider_options';
+
+/**
+ * What to try where the kernel found no root.
+ * @see init/do_mounts.c, mount_root_generic(): `unknown-block(0,0)` where there is no such device
+ */
+function rootAdvice(panic: string, acpi: boolean | undefined): string {
+  if (!/^VFS: (?:Unable to mount|Cannot open) root/.test(panic)) return '';
+  if (!panic.includes('unknown-block(0,0)'))
+    return '. It sees a disk, and has no driver built in for the file system on it (volumes are ext4): give it the initrd of its version, or look whether root= in kernel.cmdline names another disk';
+  return `. It sees no such disk: a kernel whose virtio drivers are modules needs the initrd of its version${acpi === undefined ? '' : `. ${bootAdvice(acpi)}`}`;
+}
 
 export const resetLoopEnd = (times: number): VmmEnd => ({
   reason: 'GuestReset',
   message: `The guest reset itself ${times} times within a minute, which is a loop: it was ended`,
 });
 
-const outOfMemory = (cgroup: string): VmmEnd => ({
+const outOfMemory = (cgroup: string, limitBytes: number | undefined): VmmEnd => ({
   reason: 'OutOfMemory',
   message:
     cgroup === ''
       ? 'The kernel killed QEMU for want of memory on the host: give the host more, or microVMs less'
-      : `The kernel killed QEMU for want of memory: cgroup ${cgroup} has reached its limit; raise that, or give the microVM less`,
+      : `The kernel killed QEMU for want of memory: cgroup ${cgroup} has reached its limit${limitBytes === undefined ? '' : ` of ${Math.floor(limitBytes / 2 ** 20)} MiB`}; raise that, or give the microVM less`,
 });
 
 function endOfProcess(exit: ProcessExit, errors: string): VmmEnd {

@@ -1,7 +1,7 @@
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, ProcessIdentity, ProcessInfo, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { hasAcpi, openNodes } from './argv.ts';
+import { hasAcpi, openNodes, packetCounters } from './argv.ts';
 import { refusalOf } from './ends.ts';
 import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { Running, type RunningDeps } from './running.ts';
@@ -51,6 +51,7 @@ export async function launch(
     errorsFrom,
     bootedAt,
     acpi: hasAcpi(argv),
+    counters: packetCounters(config, argv),
   });
   try {
     let gone: ProcessExit | undefined;
@@ -84,6 +85,7 @@ async function runningOf(config: VmmConfig, info: ProcessInfo, deps: LaunchDeps)
   return new Running(config, { pid, startTime, bootId }, accelerator, deps, {
     errorsFrom,
     acpi: hasAcpi(argv),
+    counters: packetCounters(config, argv),
   });
 }
 

@@ -14,6 +14,7 @@ import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
 import { isOf } from './layout.ts';
 import { createQemu, type QemuOptions } from './qemu.ts';
+import { trialKernel } from './trial-kernel.ts';
 
 const silent = (): void => undefined;
 const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
@@ -124,6 +125,8 @@ describe('a guest', () => {
       const gold = join(directory, 'gold');
       const overlay = join(directory, 'overlay');
       const plain = join(directory, 'plain,1');
+      const other = join(directory, 'other');
+      writeFileSync(other, Buffer.alloc(1 << 20));
       writeFileSync(gold, Buffer.alloc(1 << 20, 7));
       writeFileSync(plain, Buffer.alloc(2 << 20));
       const create = ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', gold, overlay] as const;
@@ -132,13 +135,22 @@ describe('a guest', () => {
         disks: [
           { id: 'root', path: overlay, format: 'qcow2', backing: gold, readOnly: false, isRoot: true },
           { id: 'a-data-disk-with-a-long-name', path: plain, format: 'raw', readOnly: true, isRoot: false },
+          { id: 'a-data-disk-with-a-longer-one', path: other, format: 'raw', readOnly: true, isRoot: false },
         ],
       });
       const qemu = await bed.qemu();
       const running = await qemu.start(bed.config, soon());
+      await expect.poll(async () => (await running.signs()).diskOperations, { timeout: 60_000 }).toBeGreaterThan(0);
+      expect((await running.signs()).consoleBytes).toBeGreaterThan(0);
       expect((await running.ended).reason).toBe('GuestShutdown');
       expect(bed.console()).toMatch(/disk vda serial=root ro=0 sectors=2048 wrote=yes/);
-      expect(bed.console()).toMatch(/disk vdb serial=a-data-disk-with-a-l ro=1 sectors=4096 wrote=no/);
+      // The first twenty bytes of both ids are the same.
+      const [, second = '', third = ''] = [...bed.console().matchAll(/disk vd. serial=(\S+)/g)].map(
+        ([, serial]) => serial,
+      );
+      expect(bed.console()).toMatch(/disk vdb serial=a-data-disk-w-[0-9a-z]{6} ro=1 sectors=4096 wrote=no/);
+      expect(second.length).toBe(20);
+      expect(third).not.toBe(second);
       expect(readFileSync(gold).every((byte) => byte === 7)).toBe(true);
       expect(readFileSync(plain).every((byte) => byte === 0)).toBe(true);
     } finally {
@@ -241,6 +253,36 @@ describe('the end of a run', () => {
     const running = await (await bed.qemu()).start(bed.config, soon());
     process.kill(running.process.pid, 'SIGTERM');
     expect(await running.ended).toMatchObject({ reason: 'VmmKilled', message: expect.stringContaining('SIGTERM') });
+  });
+});
+
+describe('a kernel that sees nothing of its machine', () => {
+  test('shows no sign of life while its CPU runs', async () => {
+    await using bed = makeBed('');
+    const silent = join(bed.directory, 'silent');
+    const kernel = Buffer.from(trialKernel());
+    const entry = Number(kernel.readBigUInt64LE(24)) - Number(kernel.readBigUInt64LE(64 + 24));
+    kernel.write('fa f4 eb fd'.replaceAll(' ', ''), entry, 'hex'); // cli; hlt; jmp to itself
+    const disk = join(bed.directory, 'disk');
+    writeFileSync(silent, kernel);
+    writeFileSync(disk, Buffer.alloc(4096));
+    const { initrd: _, ...config } = bed.config;
+    const disks = [{ id: 'd', path: disk, format: 'raw', readOnly: false, isRoot: true } as const];
+    const qemu = await bed.qemu();
+    const running = await qemu.start({ ...config, kernel: silent, disks }, soon());
+    await expect.poll(() => running.guest).toBe('running');
+    expect(await running.signs()).toEqual({ consoleBytes: 0, diskOperations: 0 });
+    expect(running.advice).toMatch(/acpi=off in kernel\.cmdline/);
+    await qemu.stop(bed.config, running.process, soon());
+  });
+
+  test('that panics for want of a root is told what to try', async () => {
+    await using bed = makeBed('root=/dev/vda');
+    const { initrd: _, ...config } = bed.config;
+    const running = await (await bed.qemu()).start(config, soon());
+    const end = await running.ended;
+    expect(end.reason).toBe('GuestPanic');
+    expect(end.message).toMatch(/Unable to mount root fs.*sees no such disk.*initrd of its version.*acpi=off/s);
   });
 });
 

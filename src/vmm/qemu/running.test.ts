@@ -22,6 +22,7 @@ let alive: boolean;
 let freeBytes: number;
 /** What the kernel has counted when QEMU has ended. */
 let oomKills: number;
+let oomFull: { cgroup: string; limitBytes: number } | undefined;
 let signals: string[];
 let timers: { readonly ms: number; readonly callback: () => void }[];
 let running: Running | undefined;
@@ -44,6 +45,7 @@ beforeEach(async () => {
   alive = true;
   freeBytes = 1 << 30;
   oomKills = 2;
+  oomFull = { cgroup: '/vms/a', limitBytes: 64 << 20 };
   signals = [];
   timers = [];
 });
@@ -98,7 +100,7 @@ const processes: Processes = {
   },
   ended: async () => undefined,
   bootId: async () => 'boot',
-  oomCounter: async () => ({ cgroup: '/vms/a', kills: 2, again: async () => oomKills }),
+  oomCounter: async () => ({ cgroup: '/vms/a', kills: 2, again: async () => oomKills, full: async () => oomFull }),
 };
 
 async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<Running> {
@@ -230,7 +232,17 @@ test.each([
   await server.close();
   const end = await one.ended;
   expect(end.reason).toBe(reason);
-  if (reason === 'OutOfMemory') expect(end.message).toMatch(/cgroup \/vms\/a has reached its limit/);
+  if (reason === 'OutOfMemory') expect(end.message).toMatch(/cgroup \/vms\/a has reached its limit of 64 MiB/);
+});
+
+test('where no cgroup has met its limit it is the host that has no memory', async () => {
+  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
+  const one = await watched(exited);
+  oomKills = 3;
+  oomFull = undefined;
+  resolve({ code: null, signal: 'SIGKILL', seen: true });
+  await server.close();
+  expect(await one.ended).toMatchObject({ reason: 'OutOfMemory', message: expect.stringContaining('on the host') });
 });
 
 test('a reset right after a panic ends the run, another does not', async () => {

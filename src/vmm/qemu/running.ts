@@ -1,12 +1,15 @@
 import { dirname } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
+import type { Signs } from '../../domain/guest-life.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, OomCounter, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
-import { endOf, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
+import type { PacketCounter } from './argv.ts';
+import { bootAdvice, endOf, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
 import { consoleLog, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
+import { operationsIn, packetsOf } from './signs.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
 
 export interface RunningDeps {
@@ -57,6 +60,7 @@ export class Running implements RunningVmm {
   readonly #resolve: (end: VmmEnd) => void;
   readonly #isChild: boolean;
   readonly #hasAcpi: boolean;
+  readonly #counters: readonly PacketCounter[];
   readonly #waiting = new Map<string, () => void>();
   /** As of the last look. */
   #ooms: OomCounter | undefined;
@@ -96,6 +100,7 @@ export class Running implements RunningVmm {
       readonly errorsFrom?: number;
       readonly bootedAt?: number;
       readonly acpi?: boolean;
+      readonly counters?: readonly PacketCounter[];
     } = {},
   ) {
     this.#config = config;
@@ -108,6 +113,7 @@ export class Running implements RunningVmm {
     this.ended = promise;
     this.#resolve = resolve;
     this.#hasAcpi = options.acpi ?? false;
+    this.#counters = options.counters ?? [];
     this.#isChild = options.exited !== undefined;
     void options.exited?.then((exit) => this.#finish(exit));
   }
@@ -118,6 +124,31 @@ export class Running implements RunningVmm {
 
   get bootedAt(): number {
     return this.#bootedAt;
+  }
+
+  get advice(): string {
+    return bootAdvice(this.#hasAcpi);
+  }
+
+  async signs(): Promise<Signs> {
+    const { files } = this.#deps;
+    const [consoleBytes, diskOperations, packets] = await Promise.all([
+      lengthOf(files, consoleLog(this.#config)).catch(() => 0),
+      this.#config.disks.length === 0 ? undefined : this.#diskOperations().catch(() => undefined),
+      this.#counters.length === 0 ? undefined : packetsOf(files, this.#counters).catch(() => undefined),
+    ]);
+    return {
+      consoleBytes,
+      ...(diskOperations !== undefined && { diskOperations }),
+      ...(packets !== undefined && { packets }),
+    };
+  }
+
+  /** @see https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html `query-blockstats` */
+  async #diskOperations(): Promise<number | undefined> {
+    const told = await this.#qmp?.execute('query-blockstats');
+    if (!Array.isArray(told)) return undefined;
+    return told.reduce<number>((sum, device: unknown) => sum + operationsIn(device), 0);
   }
 
   get isOver(): boolean {
@@ -370,7 +401,7 @@ export class Running implements RunningVmm {
       this.#bootedAt = this.#consoleFrom;
       for (const begun of this.#bootListeners) begun();
       const panic = panicLine(await tailOf(this.#deps.files, path, from, CONSOLE_TAIL));
-      if (panic !== undefined) await this.#endIt(panicEnd(panic));
+      if (panic !== undefined) await this.#endIt(panicEnd(panic, this.#hasAcpi));
       else if (this.#resets.length >= RESET_LOOP.times) await this.#endIt(resetLoopEnd(this.#resets.length));
     } catch (error) {
       this.#complain('Cannot tell whether the guest reset itself for a panic', error);
@@ -428,11 +459,14 @@ export class Running implements RunningVmm {
     // Of a child the signal is known; of another nothing is.
     const mayBeOom = exit.signal === 'SIGKILL' || !exit.seen;
     const isOom = mayBeOom && this.#ooms !== undefined && (await this.#ooms.again()) > this.#ooms.kills;
+    const full = isOom ? await this.#ooms?.full() : undefined;
     return endOf({
       panicked,
+      acpi: this.#hasAcpi,
       exit,
       errors,
-      ...(isOom && { oomIn: this.#ooms?.cgroup ?? '' }),
+      ...(isOom && { oomIn: full?.cgroup ?? '' }),
+      ...(full && { oomLimit: full.limitBytes }),
       ...(this.#shutdown === undefined ? {} : { shutdown: this.#shutdown }),
       ...(panic === undefined ? {} : { panic }),
     });

@@ -1,0 +1,105 @@
+import {
+  alive,
+  type LifeReport,
+  notSeenYet,
+  type Signs,
+  seenBetween,
+  UNSEEN_MS,
+  unseen,
+} from '../domain/guest-life.ts';
+import type { Uid } from '../domain/microvm.ts';
+import { guestLives } from '../domain/transitions.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Log } from '../ports/log.ts';
+import type { Store } from '../ports/store.ts';
+import type { RunningVmm } from '../ports/vmm.ts';
+
+export interface GuestLivesDeps {
+  readonly store: Store;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/** Between looks, until the guest is seen: most say a word within the first second. */
+const LOOKS_MS = [300, 700, 1_000, 2_000, 5_000] as const;
+
+/** Looks for the first sign of life of each guest that boots, and stores it as the condition `GuestAlive`. */
+export class GuestLives {
+  readonly #deps: GuestLivesDeps;
+  readonly #looking = new Map<Uid, AbortController>();
+
+  constructor(deps: GuestLivesDeps) {
+    this.#deps = deps;
+  }
+
+  /** @param began - `earlier`: one that was seen already is not looked for again */
+  follow(uid: Uid, running: RunningVmm, began: 'now' | 'earlier'): void {
+    this.leave(uid);
+    running.onBoot(() => this.#look(uid, running, 'again'));
+    const before = this.#deps.store.get(uid)?.conditions.find(({ type }) => type === 'GuestAlive');
+    if (began === 'earlier' && before?.status === 'True') return;
+    // That one was another run's.
+    if (began === 'now' && before) this.#say(uid, notSeenYet);
+    this.#look(uid, running, began);
+  }
+
+  leave(uid: Uid): void {
+    this.#looking.get(uid)?.abort();
+    this.#looking.delete(uid);
+  }
+
+  #look(uid: Uid, running: RunningVmm, began: 'now' | 'earlier' | 'again'): void {
+    this.leave(uid);
+    const looking = new AbortController();
+    this.#looking.set(uid, looking);
+    if (began === 'again') this.#say(uid, notSeenYet);
+    void this.#untilSeen(uid, running, began, looking.signal).catch(() => undefined); // it is left
+  }
+
+  async #untilSeen(
+    uid: Uid,
+    running: RunningVmm,
+    began: 'now' | 'earlier' | 'again',
+    signal: AbortSignal,
+  ): Promise<void> {
+    const { clock } = this.#deps;
+    const first = await running.signs();
+    // A console's file and a tap outlive a run, the monitor's counts do not.
+    const base: Signs = {
+      ...first,
+      ...(began === 'now' && { consoleBytes: running.bootedAt }),
+      ...(began !== 'again' && { diskOperations: 0 }),
+    };
+    const start = clock.elapsed();
+    let last = start;
+    let ranMs = 0;
+    let told: LifeReport['status'] | undefined;
+    for (let look = 0; ; look++) {
+      await clock.sleep(LOOKS_MS[Math.min(look, LOOKS_MS.length - 1)] ?? 5_000, signal);
+      const signs = await running.signs();
+      signal.throwIfAborted();
+      const now = clock.elapsed();
+      if (running.guest === 'running') ranMs += now - last;
+      last = now;
+      const seen = seenBetween(base, signs);
+      if (seen !== undefined) {
+        if (this.#say(uid, alive(seen, began === 'earlier' ? undefined : now - start))) return;
+      } else if (ranMs >= UNSEEN_MS) {
+        if (told !== 'False' && this.#say(uid, unseen(ranMs, signs, running.advice))) told = 'False';
+      } else if (told === undefined && this.#say(uid, notSeenYet)) told = 'Unknown';
+    }
+  }
+
+  /** @returns whether it could be stored: else it is tried at the next look */
+  #say(uid: Uid, report: LifeReport): boolean {
+    const { store, clock, log } = this.#deps;
+    try {
+      store.update(uid, (vm) => guestLives(vm, report, clock.now()));
+      if (report.status === 'False') log.warn('a guest shows no sign of life', { uid, message: report.message });
+      return true;
+    } catch (error) {
+      log.warn('whether a guest lives could not be stored', { uid, error: String(error) });
+      return false;
+    }
+  }
+}
