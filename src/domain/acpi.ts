@@ -4,7 +4,7 @@ import { wordsOf } from './kernel-words.ts';
 /** Whether a machine has ACPI, and who said so. */
 export interface AcpiChoice {
   readonly acpi: boolean;
-  readonly because: 'option' | 'words' | 'kernel' | 'default';
+  readonly because: 'option' | 'words' | 'no ACPI code' | 'no PCI code' | 'default';
 }
 
 /**
@@ -31,8 +31,21 @@ export function acpiFor(
   if (option !== undefined) return { acpi: option === 'on', because: 'option' };
   const said = acpiIn(cmdline);
   if (said !== undefined) return { acpi: said, because: 'words' };
-  if (byDefault && facts && kernelHas(facts, 'acpi') === false) return { acpi: false, because: 'kernel' };
-  return { acpi: byDefault, because: 'default' };
+  const without = byDefault && facts ? whyWithout(facts) : undefined;
+  return without === undefined ? { acpi: byDefault, because: 'default' } : { acpi: false, because: without };
+}
+
+/**
+ * Linux with ACPI and without PCI loads no table at all, and finds nothing:
+ * the handler of PCI's registers is missing ("Unable to load the System
+ * Description Tables"). Kernels for Firecracker are so, and are told of their
+ * devices on the command line; those that take none there have been patched.
+ * @see acpi_ev_install_region_handlers() in drivers/acpi/acpica/evhandler.c
+ */
+function whyWithout(facts: KernelFacts): 'no ACPI code' | 'no PCI code' | undefined {
+  if (kernelHas(facts, 'acpi') === false) return 'no ACPI code';
+  const isBlind = kernelHas(facts, 'pci') === false && kernelHas(facts, 'virtio-mmio on the command line') === true;
+  return isBlind ? 'no PCI code' : undefined;
 }
 
 /** What a command line says of it; undefined: nothing. */

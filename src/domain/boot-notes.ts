@@ -1,4 +1,4 @@
-import type { KernelFacts } from './kernel-facts.ts';
+import { type KernelFacts, type KernelPart, kernelHas } from './kernel-facts.ts';
 
 /** What was found for a boot. */
 export interface BootFound {
@@ -8,18 +8,34 @@ export interface BootFound {
     readonly facts: KernelFacts;
     readonly fitted?: true;
   };
-  readonly initrd?: { readonly filename: string; readonly release?: string };
+  readonly initrd?: { readonly filename: string; readonly release?: string; readonly packed?: string };
 }
 
-/** What a user should know of the files that were chosen: a sentence each. @param kernelReleases - where the kernel is of another image */
-export function bootNotes({ kernel, initrd }: BootFound, kernelReleases: readonly string[] = []): readonly string[] {
+/** What Linux unpacks by code that is seen in its bytes, with the option that it comes by. */
+const UNPACKED: Readonly<Record<string, readonly [KernelPart, option: string]>> = {
+  gzip: ['unpacks gzip', 'CONFIG_RD_GZIP'],
+  zstd: ['unpacks zstd', 'CONFIG_RD_ZSTD'],
+  xz: ['unpacks xz', 'CONFIG_RD_XZ'],
+};
+
+/**
+ * What a user should know of the files that were chosen: a sentence each.
+ * @param other - the kernel, where it is of another image and told of before
+ */
+export function bootNotes({ kernel, initrd }: BootFound, other?: BootFound['kernel']): readonly string[] {
   const notes: string[] = [];
   if (kernel?.fitted)
     notes.push(`Kernel ${kernel.filename} has no PVH entry point: it is started through one that was put before it.`);
-  const releases = kernel ? releasesOf(kernel) : kernelReleases;
+  const judged = kernel ?? other;
+  const releases = judged ? releasesOf(judged) : [];
   if (initrd?.release !== undefined && releases.length > 0 && !releases.includes(initrd.release))
     notes.push(
       `Initrd ${initrd.filename} is of another release than the kernel, ${releases[0]}: its modules may not fit.`,
+    );
+  const [part, option] = (initrd?.packed === undefined ? undefined : UNPACKED[initrd.packed]) ?? [];
+  if (initrd && judged && part !== undefined && kernelHas(judged.facts, part) === false)
+    notes.push(
+      `Initrd ${initrd.filename} is packed with ${initrd.packed}, and the kernel does not unpack that (${option}).`,
     );
   return notes;
 }

@@ -6,7 +6,7 @@
  * `virtio-mmio`: disks and interfaces of the microVM's machine;
  * `virtio-mmio on the command line`: also where only the command line names
  * them, as on a machine without ACPI.
- * `virtio-blk`, `virtio-net`: the drivers.
+ * `virtio-blk`: the driver of disks.
  */
 export type KernelPart =
   | 'acpi'
@@ -14,7 +14,6 @@ export type KernelPart =
   | 'virtio-mmio'
   | 'virtio-mmio on the command line'
   | 'virtio-blk'
-  | 'virtio-net'
   | 'unpacks gzip'
   | 'unpacks zstd'
   | 'unpacks xz';

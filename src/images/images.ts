@@ -23,7 +23,7 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import { type Meter, NO_METER } from '../ports/meter.ts';
 import { allow } from './allowed.ts';
-import { BootFiles, type SearchDeps } from './boot/boot-files.ts';
+import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
@@ -150,7 +150,7 @@ class ImageCache implements ImageStore {
     };
     let looks = 0;
     this.#search = {
-      ...{ files, run, known: new Map() },
+      ...{ files, run, known: { kinds: new Map(), facts: new Map() } },
       scratch: () => `${this.#paths.scratch}/${this.#work.lookup.scratchPrefix}kernel-${++looks}`,
     };
   }
@@ -439,10 +439,11 @@ class ImageCache implements ImageStore {
   }
 }
 
-const bootFile = ({ filename, path, release }: BootFile): BootFile => ({
+const bootFile = ({ filename, path, release, kind }: FoundFile): BootFile => ({
   filename,
   path,
   ...(release !== undefined && { release }),
+  ...('packed' in kind && kind.packed !== undefined && { packed: kind.packed }),
 });
 
 const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${shapeName(shape)}`;

@@ -35,6 +35,8 @@ export interface BootFile {
   readonly path: string;
   /** By its name, or its bytes; absent where neither says. */
   readonly release?: string;
+  /** Of an initrd: how, in Linux's words; absent: plain. */
+  readonly packed?: string;
 }
 
 export interface KernelFile extends BootFile {

@@ -1,4 +1,4 @@
-import { bootNotes, releasesOf } from '../domain/boot-notes.ts';
+import { type BootFound, bootNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
 import { guestWords } from '../domain/guest-words.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
@@ -24,7 +24,9 @@ export const image: StepDef<'image', { reference: string; wants: readonly string
     const of = kernelOf(context);
     const boot: BootWants = {
       ...(wants.includes('kernel') && { kernel: named(vm.spec.kernel.filename) }),
-      ...(wants.includes('initrd') && { initrd: { ...named(vm.spec.initrd?.filename), ...(of && { releases: of }) } }),
+      ...(wants.includes('initrd') && {
+        initrd: { ...named(vm.spec.initrd?.filename), ...(of && { releases: releasesOf(of) }) },
+      }),
     };
     const { kernel, initrd } = boot.kernel || boot.initrd ? await ports.images.bootFiles(local, boot, { signal }) : {};
     if (kernel) refuseUnfit(kernel.facts, context);
@@ -53,12 +55,12 @@ export const image: StepDef<'image', { reference: string; wants: readonly string
 
 const named = (filename: string | undefined) => (filename === undefined ? {} : { filename });
 
-/** What the kernel may be called, where it was found in another image before. */
-function kernelOf({ entries }: StepContext): readonly string[] | undefined {
+/** The kernel, where it was found in another image before. */
+function kernelOf({ entries }: StepContext): BootFound['kernel'] {
   for (const { kind, made, result } of entries) {
     if (kind !== 'image' || !made) continue;
     const { kernel } = result as unknown as StepResults['image'];
-    if (kernel?.facts) return releasesOf({ ...kernel, facts: kernel.facts });
+    if (kernel?.facts) return { ...kernel, facts: kernel.facts };
   }
   return undefined;
 }

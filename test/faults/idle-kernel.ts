@@ -6,15 +6,19 @@ const HEADER = 64;
 const PROGRAM_HEADER = 56;
 const CODE = 0x1000;
 
+/** `pvh`: entered in 32-bit mode, as its note says; `linux`: taken for a Linux without one, and entered in 64-bit mode. */
+export type IdleKind = 'pvh' | 'linux';
+
 /**
  * A kernel that halts, for good: a guest of it is there and runs, costs no
- * processor time and says nothing. An ELF file of 4 KiB with a note that says
- * where it is entered in 32-bit mode.
+ * processor time and says nothing. An ELF file of 4 KiB.
  * @see https://xenbits.xen.org/docs/unstable/misc/pvh.html, elf(5)
  */
-export function idleKernel(): Buffer {
-  // cli; again: hlt; jmp again
-  const code = Buffer.from([0xfa, 0xf4, 0xeb, 0xfd]);
+export function idleKernel(kind: IdleKind = 'pvh'): Buffer {
+  // cli; again: hlt; jmp again: the same in either mode
+  const halt = Buffer.from([0xfa, 0xf4, 0xeb, 0xfd]);
+  // RSD PTR: with ACPI, as the lab's machine has it.
+  const code = kind === 'pvh' ? halt : Buffer.concat([halt, Buffer.from('Linux version 0 (idle) RSD PTR ')]);
   const note = Buffer.alloc(20);
   note.writeUInt32LE(4, 0); // the length of the name
   note.writeUInt32LE(4, 4); // of what follows it
@@ -34,15 +38,15 @@ export function idleKernel(): Buffer {
   file.writeUInt16LE(PROGRAM_HEADER, 54);
   file.writeUInt16LE(2, 56);
   segment(file, 0, { type: 1, at: CODE, address: ADDRESS, bytes: code.length });
-  segment(file, 1, { type: 4, at: noteAt, address: 0, bytes: note.length });
+  segment(file, 1, { type: kind === 'pvh' ? 4 : 0, at: noteAt, address: 0, bytes: note.length });
   file.set(note, noteAt);
   file.set(code, CODE);
   return file;
 }
 
 interface Segment {
-  /** 1: is loaded; 4: notes. */
-  readonly type: 1 | 4;
+  /** 0: is passed over; 1: is loaded; 4: notes. */
+  readonly type: 0 | 1 | 4;
   readonly at: number;
   readonly address: number;
   readonly bytes: number;
@@ -64,8 +68,8 @@ function segment(file: Buffer, index: number, { type, at, address, bytes }: Segm
 }
 
 /** The one layer of an image that is kernel and root of a guest which does nothing. */
-export const idleLayer = (): readonly TarEntry[] => [
-  { name: 'vmlinux', data: idleKernel() },
+export const idleLayer = (kind: IdleKind = 'pvh'): readonly TarEntry[] => [
+  { name: 'vmlinux', data: idleKernel(kind) },
   { name: 'etc', type: 'directory', mode: 0o755 },
   { name: 'etc/hostname', data: 'idle\n' },
 ];

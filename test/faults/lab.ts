@@ -49,7 +49,7 @@ export class Lab {
 
   /** Makes the image, and network and image cache as they are between two points. */
   async open(): Promise<void> {
-    await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [idleLayer()] } });
+    await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [idleLayer('linux')] } });
     await this.start();
     this.#aliases = { [(await this.host.host.serverInfo({})).instance]: 'INSTANCE' };
     await this.create('service');

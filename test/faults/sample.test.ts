@@ -8,6 +8,7 @@ import { explore, isRight, walk } from './walk.ts';
 const SAMPLE = [
   'create: dhcp make after: kill',
   'create: golden make marked: kill',
+  'create: fitted-kernel make after: kill',
   'create: vmm make after: kill',
   'delete: vmm unmake before: kill',
   'delete during create: tap unmake after: kill',
@@ -32,5 +33,5 @@ test('killed, hung or done twice at a step, the daemon keeps its word and leaves
   expect(points.map(nameOf)).toEqual(SAMPLE);
   const rows = await walk(points, explored, 2, () => undefined);
   expect(rows.filter((row) => !isRight(row))).toEqual([]);
-  expect(rows.filter(({ crashes }) => crashes > 0)).toHaveLength(6);
+  expect(rows.filter(({ crashes }) => crashes > 0)).toHaveLength(7);
 });

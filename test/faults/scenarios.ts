@@ -29,7 +29,7 @@ const HOST_KINDS = [
   ...['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'dhcp'],
   ...['macvtap-guards', 'macvtap-path'],
 ];
-export const IMAGE_KINDS = ['image-tree', 'golden'];
+export const IMAGE_KINDS = ['image-tree', 'golden', 'fitted-kernel'];
 
 const variantFor = ({ kind }: Aim): Variant => (kind === 'cidata' ? 'disk' : 'service');
 
@@ -160,7 +160,7 @@ const pull: Scenario = {
   act: (lab) => lab.pull(),
   settle: async (lab) => {
     await lab.pull();
-    return 'gone';
+    return 'pulled'; // the kernel is fitted for the first who boots it
   },
 };
 

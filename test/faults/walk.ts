@@ -80,11 +80,7 @@ function metIn(told: string, { name, ways, kinds }: Scenario): Met[] {
 
 /** What is deleted while it is created is all that creates make for one microVM, and images on their way. */
 function heldIn(met: readonly Met[]): Met[] {
-  const kinds = [
-    ...met.filter(({ scenario }) => scenario === 'delete').map(({ kind }) => kind),
-    'image-tree',
-    'golden',
-  ];
+  const kinds = [...met.filter(({ scenario }) => scenario === 'delete').map(({ kind }) => kind), ...IMAGE_KINDS];
   return kinds.map((kind) => ({ scenario: 'delete during create', kind, way: 'unmake' }));
 }
 

@@ -13,7 +13,11 @@ function search(tree: Tree): BootFiles {
   const run = async (): Promise<string> => {
     throw new Error('no tool is run');
   };
-  return new BootFiles('/t', { files, run, scratch: () => '/scratch', known: new Map() }, signal);
+  return new BootFiles(
+    '/t',
+    { files, run, scratch: () => '/scratch', known: { kinds: new Map(), facts: new Map() } },
+    signal,
+  );
 }
 const find = (tree: Tree, wants: BootWants) => search(tree).find(wants);
 const kernelOf = async (tree: Tree, filename?: string): Promise<string | undefined> =>

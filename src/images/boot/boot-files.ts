@@ -7,7 +7,7 @@ import type { BootWants } from '../../ports/images.ts';
 import { findInTree } from '../tree-path.ts';
 import { bytesOf } from './bytes.ts';
 import { type Candidate, candidatesOf, listIn, releaseIn, WELL_KNOWN } from './candidates.ts';
-import { lookIntoBzImage, lookIntoElf } from './look-into.ts';
+import { lookIntoBzImage, lookIntoElf, NOT_INSTALLED } from './look-into.ts';
 import { compareReleases } from './releases.ts';
 import { BOOTABLE, type Role, type Worth, worthAs } from './roles.ts';
 import { type FileKind, whatFile } from './what-file.ts';
@@ -36,8 +36,24 @@ export interface SearchDeps {
   readonly run: Run;
   /** A new path each time, for what must be unpacked to be looked at. */
   scratch(): string;
-  /** What was looked into before, by path: a tree does not change. `undefined` is no Linux. */
-  readonly known: Map<string, KernelFacts | undefined>;
+  /** What was looked at before. */
+  readonly known: Known;
+}
+
+/** By path: a tree does not change, and is under its digest's name. */
+export interface Known {
+  readonly kinds: Map<string, FileKind>;
+  /** `undefined` is no Linux. */
+  readonly facts: Map<string, KernelFacts | undefined>;
+}
+
+/** Files that are remembered; then it begins anew. */
+const MAX_KNOWN = 2_000;
+
+function remember<T>(known: Map<string, T>, path: string, what: T): T {
+  if (known.size >= MAX_KNOWN) known.clear();
+  known.set(path, what);
+  return what;
 }
 
 const REASONS = { kernel: 'KernelNotFound', initrd: 'InitrdNotFound' } as const;
@@ -166,8 +182,12 @@ export class BootFiles {
     return usable;
   }
 
-  #kindOf({ path, sizeBytes }: Pick<Candidate, 'path' | 'sizeBytes'>): Promise<FileKind> {
-    return whatFile(bytesOf(this.#deps.files, path, sizeBytes), this.#signal);
+  async #kindOf({ path, sizeBytes }: Pick<Candidate, 'path' | 'sizeBytes'>): Promise<FileKind> {
+    const { files, known } = this.#deps;
+    return (
+      known.kinds.get(path) ??
+      remember(known.kinds, path, await whatFile(bytesOf(files, path, sizeBytes), this.#signal))
+    );
   }
 
   async #lookInto(one: FoundFile): Promise<FoundKernel | Extract<Worth, { wrong: string }>> {
@@ -182,7 +202,7 @@ export class BootFiles {
 
   async #factsOf({ path, sizeBytes, kind }: FoundFile): Promise<KernelFacts | undefined> {
     const { files, run, known } = this.#deps;
-    if (known.has(path)) return known.get(path);
+    if (known.facts.has(path)) return known.facts.get(path);
     const bytes = bytesOf(files, path, sizeBytes);
     const facts =
       kind.is === 'elf'
@@ -191,8 +211,7 @@ export class BootFiles {
           ? await lookIntoBzImage(bytes, kind.setup, { files, run, scratch: this.#deps.scratch() }, this.#signal)
           : undefined;
     // A tool that is missing may be there the next time.
-    if (facts?.unseen === undefined) known.set(path, facts);
-    return facts;
+    return facts?.unseen?.endsWith(NOT_INSTALLED) ? facts : remember(known.facts, path, facts);
   }
 
   #unfit(

@@ -15,6 +15,8 @@ export type BzImageOr = BzImage | { readonly wrong: string };
 /** As much of the beginning as has the whole setup header. */
 export const SETUP_BYTES = 0x280;
 const SECTOR = 512;
+/** What the header counts the kernel in. */
+const UNIT = 16;
 const XLF_KERNEL_64 = 1;
 
 export const isBzImage = (head: Uint8Array): boolean => hasAt(head, 0x202, 'HdrS') && hasAt(head, 0x1fe, [0x55, 0xaa]);
@@ -26,10 +28,11 @@ export async function readBzImage(bytes: Bytes): Promise<BzImageOr> {
   const view = viewOf(head);
   const protocol = view.getUint16(0x206, true);
   const setup = ((head[0x1f1] || 4) + 1) * SECTOR;
-  const needed = setup + view.getUint32(0x1f4, true) * 16;
+  // The last unit need not be whole.
+  const needed = setup + view.getUint32(0x1f4, true) * UNIT - (UNIT - 1);
   // The word is 16 bits before 2.04.
   if (protocol >= 0x204 && needed > bytes.size)
-    return { wrong: `is a bzImage that was cut off: it should have ${needed} bytes, and has ${bytes.size}` };
+    return { wrong: `is a bzImage that was cut off: it should have at least ${needed} bytes, and has ${bytes.size}` };
   if (protocol < 0x204 && setup >= bytes.size) return { wrong: 'is a bzImage that was cut off behind its header' };
   // Linux below 3.8 does not say.
   if (protocol >= 0x20c && (view.getUint16(0x236, true) & XLF_KERNEL_64) === 0)

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import { type Bytes, bytesOf, piecesOf, rangeOf } from './bytes.ts';
@@ -17,6 +18,8 @@ export interface LookDeps {
 /** A kernel with everything built in has some 100 MB. */
 const MAX_UNPACKED_BYTES = 2 ** 30;
 const TOOL_MS = 120_000;
+/** How what was not seen ends, for want of a tool: it may be there the next time. */
+export const NOT_INSTALLED = 'is not installed';
 /** Behind what is packed stands how long it was, as 32 bits; gzip has that in itself. @see scripts/Makefile.lib in Linux: size_append */
 const SIZE_BYTES = 4;
 
@@ -100,7 +103,13 @@ async function lookByTool(
   try {
     await files.write(`${kernel}${tool.suffix}`, piecesOf(packed, signal));
     // What it writes is bounded: a small file may unpack to a full disk.
-    await run(['prlimit', `--fsize=${MAX_UNPACKED_BYTES}`, '--', program, ...args], { signal, timeoutMs: TOOL_MS });
+    try {
+      await run(['prlimit', `--fsize=${MAX_UNPACKED_BYTES}`, '--', program, ...args], { signal, timeoutMs: TOOL_MS });
+    } catch (error) {
+      if (!(error instanceof Fault && error.message.includes(`failed to execute ${program}: No such file`)))
+        throw error;
+      throw new Error(`${program} ${NOT_INSTALLED}`);
+    }
     const size = (await files.stat(kernel))?.sizeBytes ?? 0;
     return await lookAt(piecesOf(bytesOf(files, kernel, size), signal));
   } finally {

@@ -69,7 +69,11 @@ describe('a kernel', () => {
       /beyond all files/,
     ],
     ['a bzImage for 32-bit x86', bzImage({ flags: 0 }), /32-bit x86/],
-    ['a bzImage that was cut off', bzImage({ cutTo: 1100 }), /cut off: it should have \d+ bytes, and has 1100/],
+    [
+      'a bzImage that was cut off',
+      bzImage({ cutTo: 1100 }),
+      /cut off: it should have at least \d+ bytes, and has 1100/,
+    ],
     ['a bzImage that was cut off in its header', bzImage({ cutTo: 0x240 }), /cut off in its header/],
     ['an arm64 kernel', marked('ARM\x64', 0x38), /for arm64/],
     ['an arm64 kernel with an EFI stub', marked('ARM\x64', 0x38).fill('MZ', 0, 2), /for arm64/],

@@ -16,7 +16,7 @@ test('of the usual machine and a kernel that has everything nothing is said', ()
 });
 
 test('why the machine has no ACPI is said, where it was not the default', () => {
-  expect(remarksOf(spec, but('acpi'), { acpi: false, because: 'kernel' }).chosen[0]).toMatch(
+  expect(remarksOf(spec, but('acpi'), { acpi: false, because: 'no ACPI code' }).chosen[0]).toMatch(
     /its kernel has no ACPI code/,
   );
   expect(remarksOf(spec, { parts: ALL }, { acpi: false, because: 'words' }).chosen[0]).toMatch(
@@ -38,5 +38,5 @@ test.each([
   ['no driver for disks and no initrd', spec, but('virtio-blk'), true, /CONFIG_VIRTIO_BLK/],
   ['what was not seen', spec, { unseen: 'lz4 is not installed' }, true, /was not seen: lz4 is not installed/],
 ])('%s is a warning', (_, of, kernel, acpi, text) => {
-  expect(remarksOf(of, kernel, { acpi, because: 'kernel' }).warnings.join(' ')).toMatch(text);
+  expect(remarksOf(of, kernel, { acpi, because: 'no ACPI code' }).warnings.join(' ')).toMatch(text);
 });

@@ -6,7 +6,8 @@ import type { MachineRemarks } from '../../ports/vmm.ts';
 const WHY: Readonly<Record<Exclude<AcpiChoice['because'], 'default'>, string>> = {
   option: 'as provider_options say',
   words: 'because of the words in kernel.cmdline',
-  kernel: 'because its kernel has no ACPI code',
+  'no ACPI code': 'because its kernel has no ACPI code',
+  'no PCI code': 'because its kernel has ACPI code but none for PCI, without which Linux reads nothing of ACPI',
 };
 
 /**
