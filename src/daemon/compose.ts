@@ -31,6 +31,7 @@ import { keepConsoles } from '../engine/console-keeper.ts';
 import { GuestLives } from '../engine/guest-lives.ts';
 import { GuestReports } from '../engine/guest-reports.ts';
 import { WatchedGuests } from '../engine/guests.ts';
+import { hearServer } from '../engine/hear-server.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
 import { keepMtus } from '../engine/keep-mtus.ts';
@@ -43,6 +44,7 @@ import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
 import { SharedConsoles } from '../engine/shared-consoles.ts';
 import { StepRunner } from '../engine/step-runner.ts';
+import { watchShares } from '../engine/watch-shares.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
@@ -60,7 +62,7 @@ import { KernelNews } from '../network/news.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { FirewallElements, Surroundings } from '../ports/network.ts';
+import type { FirewallElements, Shares, Surroundings } from '../ports/network.ts';
 import type { Wholeness } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
@@ -98,7 +100,7 @@ export interface Opened {
   readonly store: Store;
   readonly ledger: Ledger;
   readonly database: Database;
-  readonly network: HostStepPorts & Surroundings & FirewallElements & Wholeness;
+  readonly network: HostStepPorts & Surroundings & Shares & FirewallElements & Wholeness;
   readonly faults: FaultPoints;
   close(): void;
 }
@@ -384,6 +386,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     },
   });
   const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log });
+  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log });
+  const stopHearing = hearServer({ network, ledger, meter: metrics, clock, log });
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
   let cancelPurge = (): void => undefined;
   const purge = (): void => {
@@ -425,6 +429,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
       stopConsoles();
       stopMtus();
       news.release();
+      stopShares();
+      stopHearing();
       managed?.release();
       bridges.release();
       parent?.release();

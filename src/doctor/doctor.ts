@@ -5,6 +5,7 @@ import { copies } from './checks/copies.ts';
 import { directories } from './checks/directories.ts';
 import { disk } from './checks/disk.ts';
 import { forwarding } from './checks/forwarding.ts';
+import { guestDns } from './checks/guest-dns.ts';
 import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
 import { network } from './checks/network.ts';
@@ -22,6 +23,7 @@ const CHECKS: readonly Check[] = [
   kernelFeatures,
   ports,
   network,
+  guestDns,
   directories,
   disk,
   copies,

@@ -38,6 +38,7 @@ export const REASONS = [
   'NothingToConfigure',
   'Alive',
   'NoSignOfLife',
+  'ShareExceeded',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

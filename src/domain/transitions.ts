@@ -273,6 +273,22 @@ export function networkWell(vm: MicroVm, now: Millis): MicroVm | undefined {
   return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
 }
 
+/** A guest asks for more than its share of something: what is over it is dropped, the rest goes on. */
+export function shareExceeded(vm: MicroVm, message: string, now: Millis): MicroVm | undefined {
+  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
+  if (ready?.status !== 'True' || ready.message === message) return undefined;
+  return {
+    ...vm,
+    conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'ShareExceeded', message, now)),
+  };
+}
+
+/** It keeps within its shares again. */
+export function sharesKept(vm: MicroVm, now: Millis): MicroVm | undefined {
+  if (!vm.conditions.some((c) => c.type === 'NetworkReady' && c.reason === 'ShareExceeded')) return undefined;
+  return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
+}
+
 export function condition(
   type: ConditionType,
   isTrue: boolean,

@@ -1,5 +1,6 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { TimeLimit } from '../base/time-limit.ts';
+import { troublesIn } from '../domain/server-words.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, ProcessIdentity, ProcessInfo, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
@@ -7,6 +8,7 @@ import type { DhcpIntent, Network } from '../ports/network.ts';
 import { CONFINED, dhcpPaths, dnsmasqArgv, readStartLog, type ServerUser, servesDirectory } from './dnsmasq.ts';
 import { failed, guard } from './failure.ts';
 import type { Ip } from './ip.ts';
+import type { FollowsResolvers } from './resolvers.ts';
 import { waitFor } from './wait.ts';
 
 /** It serves within 0.1 s on an idle host. */
@@ -15,8 +17,10 @@ const START_MS = 60_000;
 const TERM_MS = 3_000;
 /** A guest can make the server complain without end: of a log that takes more on the disk only the end is kept. */
 const LOG_BYTES = 1 << 20;
+/** More than this at once says the same again and again. */
+const HEARD_BYTES = 65_536;
 
-export type Dhcp = Pick<Network, 'startDhcp' | 'stopDhcp' | 'dhcpRuns'> & {
+export type Dhcp = Pick<Network, 'startDhcp' | 'stopDhcp' | 'dhcpRuns' | 'serverNews'> & {
   /** The server of a directory, if it runs. */
   find(directory: string): Promise<ProcessInfo | undefined>;
   /** Ends the server of a directory, runs `work` while none is there, and leaves it ended. */
@@ -30,14 +34,18 @@ export interface DhcpHands {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  readonly resolvers: FollowsResolvers;
 }
 
 /** The DHCP and DNS server of a managed network: a process that outlives the daemon. */
-export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands): Dhcp {
+export function createDhcp({ run, ip, files, processes, clock, log, resolvers }: DhcpHands): Dhcp {
   /** Starts and ends of one directory's server do not overlap. */
   const gates = new Map<string, Semaphore>();
   /** Spares a walk through all processes. */
   const known = new Map<string, ProcessIdentity>();
+
+  /** How much of a log was looked through. */
+  const heard = new Map<string, number>();
 
   const alone = <T>(directory: string, signal: AbortSignal, work: () => Promise<T>): Promise<T> => {
     const gate = gates.get(directory) ?? new Semaphore(1);
@@ -79,6 +87,8 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
     await files.makeDirectory(dhcp.directory, 0o755);
     await files.makeDirectory(paths.hosts, 0o755);
     await files.makeDirectory(paths.logs, 0o755);
+    await resolvers.follow(dhcp.directory);
+    heard.set(dhcp.directory, 0);
     if (await files.stat(paths.log)) await files.rename(paths.log, paths.oldLog);
     await files.write(paths.log, '', { mode: 0o644 });
     for (const name of await files.list(dhcp.directory))
@@ -184,6 +194,29 @@ export function createDhcp({ run, ip, files, processes, clock, log }: DhcpHands)
           await files.remove(dhcp.directory);
         }),
       ),
+
+    async serverNews({ directory }) {
+      const followed = (await files.stat(directory))
+        ? await resolvers.follow(directory)
+        : { servers: [], isChanged: false };
+      // The first time too: a daemon before us may have been ended before it could tell.
+      if (followed.isChanged || !heard.has(directory)) {
+        const server = await find(directory);
+        if (server) await processes.signal(server, servesDirectory(directory), 'SIGHUP');
+      }
+      const { log: path } = dhcpPaths(directory);
+      const sizeBytes = (await files.stat(path))?.sizeBytes ?? 0;
+      // What it said to a daemon before us is told.
+      const before = heard.get(directory) ?? sizeBytes;
+      // One that is shorter is another; of a long one the end will do.
+      const offset = Math.max(before <= sizeBytes ? before : 0, sizeBytes - HEARD_BYTES);
+      const text = new TextDecoder().decode(await files.read(path, { offset, maxBytes: HEARD_BYTES }));
+      // A line that is being written is read when it is whole.
+      const whole = text.slice(0, text.lastIndexOf('\n') + 1);
+      heard.set(directory, offset + Buffer.byteLength(whole));
+      const { servers, isChanged, ...wrong } = followed;
+      return { troubles: troublesIn(whole), resolvers: servers, isChanged, ...wrong };
+    },
 
     async dhcpRuns(dhcp) {
       const server = await find(dhcp.directory);

@@ -2,6 +2,7 @@ import { basename } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import { GUEST_DOMAIN } from '../domain/guest-name.ts';
 import { netmaskOf, parseCidr } from '../domain/ipv4.ts';
+import { DNS_OPEN } from '../domain/shares.ts';
 import type { DhcpIntent } from '../ports/network.ts';
 import { plain } from './failure.ts';
 
@@ -9,6 +10,7 @@ import { plain } from './failure.ts';
 export const dhcpPaths = (directory: string) => ({
   hosts: `${directory}/hosts`,
   leases: `${directory}/leases`,
+  resolvers: `${directory}/resolv.conf`,
   logs: `${directory}/log`,
   log: `${directory}/log/dnsmasq.log`,
   oldLog: `${directory}/log/dnsmasq.log.1`,
@@ -82,6 +84,11 @@ export function dnsmasqArgv(
     '--quiet-dhcp',
     // DNS: guests by name, the rest from the host's resolvers. A guest does not choose its own name.
     '--no-hosts',
+    // Of our own, as are all its inputs: the host's may be for the host's users alone.
+    `--resolv-file=${paths.resolvers}`,
+    // It is told by SIGHUP when that has changed: what it sees by itself has whole seconds, and of two changes in one it misses one.
+    '--no-poll',
+    `--dns-forward-max=${DNS_OPEN}`,
     '--dhcp-ignore-names',
     `--domain=${GUEST_DOMAIN}`,
     `--local=/${GUEST_DOMAIN}/`,

@@ -7,6 +7,7 @@ import { macvtapElements } from './macvtap-path.ts';
 import { metadataElements } from './metadata.ts';
 import type { Nft, NftRow } from './nft.ts';
 import { publishElements } from './published.ts';
+import { isOfShares } from './shares.ts';
 
 /** Of the tables of macvtaps, what is there for all of them. */
 const SHARED_CHAINS: readonly string[] = ['metadata', 'service-in', 'service-out'];
@@ -63,8 +64,8 @@ export function elementsIn({ kind, row }: NftRow): FirewallElement[] {
     const chain = `${family} ${table} ${name}`;
     return [{ name: `${family} ${table} chain ${name}`, removal: `flush chain ${chain}\ndelete chain ${chain}` }];
   }
-  // What the kernel puts there itself, for a time.
-  if ((kind !== 'set' && kind !== 'map') || 'timeout' in row) return [];
+  // What the kernel puts there itself.
+  if ((kind !== 'set' && kind !== 'map') || 'timeout' in row || isOfShares(name)) return [];
   return list(row.elem).map((element) => {
     const [key, value] = kind === 'map' && Array.isArray(element) ? element : [element, undefined];
     const quoted = written(key, typesOf(row.type));

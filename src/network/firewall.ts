@@ -1,6 +1,7 @@
 import type { FirewallIntent, Network } from '../ports/network.ts';
 import { guard, plain } from './failure.ts';
 import { type Nft, removal } from './nft.ts';
+import { overCount, overRate, shareSets } from './shares.ts';
 
 type Firewall = Pick<Network, 'addFirewall' | 'removeFirewall' | 'tables'> & {
   /** `inet name`, as `tables` names it. */
@@ -8,7 +9,7 @@ type Firewall = Pick<Network, 'addFirewall' | 'removeFirewall' | 'tables'> & {
 };
 
 /** The managed network's own table, replaced as a whole in one transaction. */
-export function createFirewall(nft: Nft): Firewall {
+export function createFirewall(nft: Nft, connections?: number): Firewall {
   const removeTable = (table: string, signal: AbortSignal): Promise<void> =>
     guard(`remove firewall table ${table}`, () => {
       const [family = '', name = ''] = table.split(' ');
@@ -18,7 +19,7 @@ export function createFirewall(nft: Nft): Firewall {
   return {
     removeTable,
     addFirewall: (intent, signal) =>
-      guard(`set firewall table inet ${intent.table}`, () => nft.apply(firewallRules(intent), signal)),
+      guard(`set firewall table inet ${intent.table}`, () => nft.apply(firewallRules(intent, connections), signal)),
     removeFirewall: ({ table }, signal) => removeTable(`inet ${table}`, signal),
     tables: (signal) =>
       guard('list the firewall tables', async () =>
@@ -39,11 +40,16 @@ export function createFirewall(nft: Nft): Firewall {
  * `iptables -I DOCKER-USER -i BRIDGE -j ACCEPT` and
  * `iptables -I DOCKER-USER -o BRIDGE -j ACCEPT` let guests through there.
  */
-export function firewallRules(intent: FirewallIntent): string {
+export function firewallRules(intent: FirewallIntent, connections?: number): string {
   const table = plain('table', intent.table);
   const bridge = `"${plain('bridge', intent.bridge)}"`;
   const cidr = plain('CIDR', intent.cidr);
   return `${removal(`inet ${table}`)}table inet ${table} {
+${shareSets('dns', 'ipv4_addr')}${shareSets('dnsConnections', 'ipv4_addr')}${shareSets('connections', 'ipv4_addr')}  chain shares {
+    type filter hook prerouting priority mangle; policy accept;
+    # Whose address it is, the guard of the tap has proved.
+    iifname ${bridge} ip saddr ${cidr} ${overCount('connections', 'ipv4_addr', connections)} drop
+  }
   chain postrouting {
     type nat hook postrouting priority srcnat; policy accept;
     ip saddr ${cidr} ip daddr != ${cidr} oifname != ${bridge} masquerade
@@ -63,6 +69,8 @@ export function firewallRules(intent: FirewallIntent): string {
   chain input {
     type filter hook input priority filter; policy accept;
     iifname ${bridge} meta nfproto ipv6 drop
+    iifname ${bridge} ip saddr ${cidr} udp dport 53 ${overRate('dns', 'ipv4_addr')} drop
+    iifname ${bridge} ip saddr ${cidr} tcp dport 53 ${overCount('dnsConnections', 'ipv4_addr')} reject with tcp reset
     # The host answers for its address on the bridge to guests and itself, not to who routes packets there from outside.
     iifname != { ${bridge}, "lo" } ip daddr ${cidr} drop
   }

@@ -3,6 +3,7 @@ import { Fault } from '../domain/fault.ts';
 import type { GuardIntent, GuardsIntent, PortGuards } from '../ports/network.ts';
 import { guard, plain } from './failure.ts';
 import { type Nft, removal } from './nft.ts';
+import { overRate, shareSets } from './shares.ts';
 
 /**
  * Guards as elements of sets: one rule set for any number of taps, one
@@ -109,7 +110,7 @@ export function guardsRules({ table, prefix }: GuardsIntent): string {
   set clients { typeof iifname . ${DHCP.client}; }
   set addresses { type ifname . ipv4_addr; }
   set unaddressed { type ifname; }
-  chain dhcp-clients { }
+${shareSets('dhcp', 'ifname')}${shareSets('broadcast', 'ifname')}  chain dhcp-clients { }
   chain arp-senders { }
   chain prerouting { type filter hook prerouting priority -300; policy accept; }
   chain input { type filter hook input priority -300; policy accept; }
@@ -131,9 +132,11 @@ export function guardsRules({ table, prefix }: GuardsIntent): string {
     # A tag would lead it past the rules below, into another network.
     ether type { 8021q, 8021ad } drop
     ether type arp iifname . arp saddr ether != @macs drop
+    udp dport 67 ${overRate('dhcp', 'ifname')} drop
     udp dport 67 jump dhcp-clients
     # On a bridge that is not ours: who may have which address, and who serves DHCP, is its owner's business.
     iifname @unaddressed accept
+    ether daddr & 01:00:00:00:00:00 == 01:00:00:00:00:00 ${overRate('broadcast', 'ifname')} drop
     ether type arp arp htype 1 arp ptype ip arp hlen 6 arp plen 4 arp operation { request, reply } jump arp-senders
     ether type != ip drop
     udp sport 67 drop

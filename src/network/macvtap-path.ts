@@ -5,8 +5,9 @@ import { failed, guard, plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { bridgeMac } from './links.ts';
 import { ARP_MARK } from './macvtaps.ts';
-import { number, RATE, RULE_PRIORITY, removeRoutes, SERVICE } from './metadata.ts';
+import { number, RULE_PRIORITY, removeRoutes, SERVICE } from './metadata.ts';
 import { type Nft, removal } from './nft.ts';
+import { overRate, shareSets } from './shares.ts';
 import type { Sysctl } from './sysctl.ts';
 
 type Path = Pick<Macvtaps, 'addMacvtapPath' | 'removeMacvtapPath' | 'addMacvtapPort' | 'removeMacvtapPort'>;
@@ -168,8 +169,7 @@ table inet ${table} {
   map zones-out { typeof tcp sport : ct zone; }
   set served { type mark . inet_service; }
   set ports { type inet_service; }
-  set rates { type mark; size 65535; flags dynamic,timeout; timeout 1m; }
-}
+${shareSets('metadata', 'mark')}}
 ${chains('netdev', netdev)}${chains('inet', inet)}table netdev ${table} {
   chain service-in {
     # What a guest of ours sent has a mark, what comes from the wire has none.
@@ -193,7 +193,7 @@ table inet ${table} {
   }
   chain input {
     # One guest that opens connections without end takes no time from the others.
-    iifname "${device}" ip daddr ${address} meta mark . tcp dport @served ct state new update @rates { meta mark limit rate over ${RATE.each}/second burst ${RATE.burst} packets } drop
+    iifname "${device}" ip daddr ${address} meta mark . tcp dport @served ct state new ${overRate('metadata', 'mark')} drop
     iifname "${device}" ip daddr ${address} meta mark . tcp dport @served accept
     iifname "${device}" drop
     # Nor a user of the host.

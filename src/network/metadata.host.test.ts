@@ -150,7 +150,7 @@ test('two interfaces of one are one, and who opens connections without end waits
   expect(await ask(b)).toBe('data-of-A');
   const flood = 'for i in $(seq 200); do busybox nc -w 1 169.254.169.254 80 </dev/null & done; wait; true';
   await sh(a, 'sh', '-c', flood);
-  const counted = JSON.stringify(await sh(host, 'nft', 'list', 'set', 'inet', table, 'rates'));
+  const counted = JSON.stringify(await sh(host, 'nft', 'list', 'set', 'inet', table, 'rates-metadata'));
   expect(counted).toContain('limit rate over 50/second');
 });
 

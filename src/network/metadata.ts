@@ -3,13 +3,12 @@ import type { HostRule, MetadataPathIntent, MetadataPaths, MetadataPortIntent } 
 import { failed, guard, plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { type Nft, removal } from './nft.ts';
+import { overRate, shareSets } from './shares.ts';
 
 /** Where all clouds have it, and so all guests look (RFC 3927). */
 export const SERVICE = '169.254.169.254';
 /** Before the host's own routes (32766), and before what VPNs put there (Tailscale: 5210 on). */
 export const RULE_PRIORITY = 1_500;
-/** New connections of one microVM, a second and at once. cloud-init makes some ten. */
-export const RATE = { each: 50, burst: 100 };
 
 /**
  * The tap that a packet came in on decides where it is led. Its mark is set in
@@ -118,8 +117,7 @@ table inet ${table} {
   map targets { type mark : ipv4_addr . inet_service; }
   set served { type mark . inet_service; }
   set ports { type inet_service; }
-  set rates { type mark; size 65535; flags dynamic,timeout; timeout 1m; }
-}
+${shareSets('metadata', 'mark')}}
 ${chains.map(([family, name, head]) => `table ${family} ${table} {\n  chain ${name} { ${head} }\n}\nflush chain ${family} ${table} ${name}`).join('\n')}
 `;
   return `${declared}table bridge ${table} {
@@ -133,7 +131,7 @@ table inet ${table} {
   }
   chain input {
     # One guest that opens connections without end takes no time from the others.
-    iifname ${bridge} ip daddr ${address} meta mark . tcp dport @served ct state new update @rates { meta mark limit rate over ${RATE.each}/second burst ${RATE.burst} packets } drop
+    iifname ${bridge} ip daddr ${address} meta mark . tcp dport @served ct state new ${overRate('metadata', 'mark')} drop
     iifname ${bridge} ip daddr ${address} meta mark . tcp dport @served accept
     # Neither another guest nor a user of the host.
     ip daddr ${address} tcp dport @ports drop

@@ -8,6 +8,7 @@ import type {
   Network,
   PortGuards,
   Publisher,
+  Shares,
   Surroundings,
 } from '../ports/network.ts';
 import type { Wholeness } from '../ports/network-watch.ts';
@@ -26,6 +27,8 @@ import { createMetadataPaths } from './metadata.ts';
 import { createMtus } from './mtu.ts';
 import { createNft } from './nft.ts';
 import { createPublisher } from './published.ts';
+import { createResolvers } from './resolvers.ts';
+import { createShares } from './shares.ts';
 import { createSurroundings } from './surroundings.ts';
 import { createSysctl } from './sysctl.ts';
 import { createWholeness } from './whole.ts';
@@ -40,24 +43,30 @@ export interface NetworkHands {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** The host's own resolv.conf(5). */
+  readonly resolvConf?: string;
+  /** How many connections a guest may have, where that is not the usual share. */
+  readonly connections?: number;
 }
 
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
 export function createNetwork(
   hands: NetworkHands,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements & Wholeness {
-  const { run, follow, files, processes, clock, log } = hands;
+): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & Shares & FirewallElements & Wholeness {
+  const { run, follow, files, processes, clock, log, resolvConf = '/etc/resolv.conf' } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
   const sysctl = createSysctl(run);
-  const firewall = createFirewall(nft);
-  const dhcp = createDhcp({ run, ip, files, processes, clock, log });
+  const firewall = createFirewall(nft, hands.connections);
+  const resolvers = createResolvers({ files, source: resolvConf });
+  const dhcp = createDhcp({ run, ip, files, processes, clock, log, resolvers });
   const elements = createElements({ nft, ip });
   const forever = new AbortController().signal;
 
   return {
     ...createLinks({ ip, sysctl, log }),
     ...createMtus(ip),
+    ...createShares(nft),
     ...createLeases({ run, files, processes, clock, log, dhcp }),
     ...elements,
     ...createGuards(nft),
@@ -73,6 +82,7 @@ export function createNetwork(
     startDhcp: dhcp.startDhcp,
     stopDhcp: dhcp.stopDhcp,
     dhcpRuns: dhcp.dhcpRuns,
+    serverNews: dhcp.serverNews,
 
     forwarding: () =>
       guard('read whether IPv4 is forwarded', async () => (await sysctl.read(FORWARDING, forever)) === '1'),

@@ -1,5 +1,7 @@
 import type { StateName } from '../domain/microvm.ts';
 import type { Reason } from '../domain/reason.ts';
+import type { TroubleKind } from '../domain/server-words.ts';
+import type { Share } from '../domain/shares.ts';
 
 /** What operators count, told where it happens. Takes next to no time and never throws. */
 export interface Meter {
@@ -9,6 +11,12 @@ export interface Meter {
   pulledBytes(bytes: number): void;
   /** A run has ended by itself, and what the microVM is now. */
   runEnded(reason: Reason, now: StateName): void;
+  /** How many guests ask for more than their share, of each. */
+  overShare(guests: Readonly<Record<Share, number>>): void;
+  /** The DHCP and DNS server has said so. */
+  serverTrouble(kind: TroubleKind): void;
+  /** How many DNS servers of the host's guests' questions are passed on to. */
+  resolvers(count: number): void;
 }
 
 /** Nobody counts. */
@@ -16,4 +24,7 @@ export const NO_METER: Meter = {
   imageLookup: () => undefined,
   pulledBytes: () => undefined,
   runEnded: () => undefined,
+  overShare: () => undefined,
+  serverTrouble: () => undefined,
+  resolvers: () => undefined,
 };

@@ -1,3 +1,5 @@
+import type { ServerTrouble } from '../domain/server-words.ts';
+import type { Share } from '../domain/shares.ts';
 import type { PublishedPort } from '../domain/spec.ts';
 
 /** The host's side of one interface. Names derive from the instance. */
@@ -45,6 +47,17 @@ export interface DhcpIntent {
   readonly gateway: string;
 }
 
+/** How the server fares, since it was looked at last. */
+export interface ServerNews {
+  readonly troubles: readonly ServerTrouble[];
+  /** The DNS servers that it asks for what guests ask it. */
+  readonly resolvers: readonly string[];
+  /** They are others than before. */
+  readonly isChanged: boolean;
+  /** Why there are none: a sentence about the host's own file. */
+  readonly wrong?: string;
+}
+
 /** An address that a guest has taken. */
 export interface TakenLease {
   readonly mac: string;
@@ -85,6 +98,11 @@ export interface Network {
   stopDhcp(dhcp: DhcpIntent, signal: AbortSignal): Promise<void>;
   /** Whether the DHCP server runs: looked at from time to time, it is started again if not. */
   dhcpRuns(dhcp: DhcpIntent): Promise<boolean>;
+  /**
+   * Keeps the server's inputs in step with the host's, and reads what it has said since the last time. Only files are
+   * looked at.
+   */
+  serverNews(dhcp: DhcpIntent): Promise<ServerNews>;
   /** Turns IPv4 forwarding on. @returns what it was */
   forwarding(): Promise<boolean>;
   setForwarding(on: boolean): Promise<void>;
@@ -311,6 +329,19 @@ export interface Listener {
   readonly port: number;
   /** `nginx (pid 7)`, or empty where it is not known. */
   readonly program: string;
+}
+
+/** Who asked for more than its share within the last minute: by the tap, the address, or the port of the metadata service. */
+export type OverShare = { readonly share: Share } & (
+  | { readonly device: string }
+  | { readonly address: string }
+  | { readonly port: number }
+);
+
+/** What one guest may have of what all share is held to in the firewall: see `domain/shares.ts`. Faults as for {@link Network}. */
+export interface Shares {
+  /** @param tables - our tables, by family and name; what is not there is passed over */
+  overShares(tables: readonly string[], signal: AbortSignal): Promise<readonly OverShare[]>;
 }
 
 /** What of the host's own network is in the way of ours. Faults as for {@link Network}. */

@@ -211,6 +211,7 @@ export function fakeNetwork(
       }),
     dhcpRuns: ({ directory }) =>
       world.act(caller, 'look at dhcp', signal, () => dhcpOf(directory) !== undefined && world.tables.size > 0),
+    serverNews: async () => ({ troubles: [], resolvers: ['192.0.2.53'], isChanged: false }),
     forwarding: async () => world.forwards,
     setForwarding: (on) =>
       world.act(caller, on ? 'forwarding' : 'undo forwarding', signal, () => {

@@ -2,6 +2,8 @@ import type { CallMeter } from '../../api/call-meter.ts';
 import { Registry } from '../../base/prometheus.ts';
 import type { StateName, Uid } from '../../domain/microvm.ts';
 import type { Reason } from '../../domain/reason.ts';
+import { TROUBLE_TEXT, type TroubleKind } from '../../domain/server-words.ts';
+import { SHARES, type Share } from '../../domain/shares.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { FaultPoints } from '../../ports/fault-points.ts';
 import type { Log } from '../../ports/log.ts';
@@ -112,6 +114,18 @@ export class Metrics implements Meter {
     this.#families.ends.add(1, { reason, state: now });
   }
 
+  overShare(guests: Readonly<Record<Share, number>>): void {
+    for (const [share, count] of Object.entries(guests)) this.#families.overShare.set(count, { share });
+  }
+
+  serverTrouble(kind: TroubleKind): void {
+    this.#families.troubles.add(1, { kind });
+  }
+
+  resolvers(count: number): void {
+    this.#families.resolvers.set(count);
+  }
+
   /** In Prometheus' text format. Whoever asks while others do gets the same. */
   async text(): Promise<string> {
     this.#collecting ??= this.#collect().finally(() => {
@@ -177,6 +191,18 @@ function families(registry: Registry) {
     ),
     leaks: registry.gauge('flintlock_audit_leaks', 'What the last audit found on the host and no record names.'),
     missing: registry.gauge('flintlock_audit_missing', 'What is recorded and the last audit did not find on the host.'),
+    overShare: registry.gauge(
+      'flintlock_guests_over_share',
+      'Guests that asked for more than their share within the last minute, by what: the excess was dropped.',
+    ),
+    troubles: registry.counter(
+      'flintlock_dhcp_server_troubles_total',
+      "Lines in which the managed network's DHCP and DNS server complained, by what they mean.",
+    ),
+    resolvers: registry.gauge(
+      'flintlock_dns_servers',
+      "DNS servers of the host's that guests' questions are passed on to; absent before the network is made.",
+    ),
     failures: registry.counter(
       'flintlock_metrics_failures_total',
       'Figures that could not be had when these metrics were asked for.',
@@ -185,6 +211,8 @@ function families(registry: Registry) {
   for (const result of ['done', 'failed']) made.audits.add(0, { result });
   for (const result of ['done', 'failed', 'cancelled']) made.lookups.add(0, { result });
   made.pulled.add(0);
+  for (const share of Object.keys(SHARES)) made.overShare.set(0, { share });
+  for (const kind of Object.keys(TROUBLE_TEXT)) made.troubles.add(0, { kind });
   made.failures.add(0);
   return made;
 }

@@ -1,0 +1,108 @@
+import { TimeLimit } from '../base/time-limit.ts';
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { Uid } from '../domain/microvm.ts';
+import { macvtapTableName, metadataTableName, type Names, tableName } from '../domain/names.ts';
+import { SHARE_TEXT, SHARES, type Share } from '../domain/shares.ts';
+import { shareExceeded, sharesKept } from '../domain/transitions.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { Ledger } from '../ports/ledger.ts';
+import type { Log } from '../ports/log.ts';
+import type { Meter } from '../ports/meter.ts';
+import type { GuardIntent, LeaseIntent, MetadataPortIntent, OverShare, Shares } from '../ports/network.ts';
+import type { Store } from '../ports/store.ts';
+
+/** The firewall knows for a minute who asked for more. */
+const LOOK_MS = 15_000;
+const LOOK_LIMIT_MS = 20_000;
+
+export interface WatchSharesDeps {
+  readonly network: Shares;
+  readonly names: Names;
+  readonly ledger: Ledger;
+  readonly store: Pick<Store, 'get' | 'update'>;
+  readonly meter: Pick<Meter, 'overShare'>;
+  readonly clock: Clock;
+  readonly log: Log;
+}
+
+/**
+ * Tells whose guest asks for more than its share of what all share: once in
+ * the log, in its record while it does so, and how many do. What is over a
+ * share is dropped by the firewall, whether we look or not.
+ *
+ * @returns how to stop
+ */
+export function watchShares({ network, names, ledger, store, meter, clock, log }: WatchSharesDeps): () => void {
+  const stop = new AbortController();
+  let cancel = (): void => undefined;
+  let isFailing = false;
+  let before: ReadonlyMap<string, ReadonlySet<Share>> = new Map();
+  const tables = [
+    ...['bridge', 'inet'].map((family) => `${family} ${tableName(names)}`),
+    ...[metadataTableName(names), macvtapTableName(names)].map((name) => `inet ${name}`),
+  ];
+
+  const look = async (): Promise<void> => {
+    if (ledger.ofKind('guard').length + ledger.ofKind('macvtap-metadata').length > 0 || before.size > 0) await tell();
+    later();
+  };
+  const tell = async (): Promise<void> => {
+    try {
+      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS);
+      const now = byOwner(ledger, await network.overShares(tables, time.signal));
+      for (const [uid, shares] of now) {
+        const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;
+        const vm = store.update(uid as Uid, (old) => shareExceeded(old, text, clock.now()));
+        const fresh = [...shares].filter((share) => !before.get(uid)?.has(share));
+        const { namespace, id } = (vm ?? store.get(uid as Uid))?.spec ?? {};
+        if (fresh.length > 0)
+          log.warn('a guest asks for more than its share: what is over it is dropped, the others are not touched', {
+            ...{ uid, namespace, id },
+            shares: fresh.map((share) => SHARE_TEXT[share]),
+          });
+      }
+      for (const [uid] of before)
+        if (!now.has(uid)) {
+          store.update(uid as Uid, (old) => sharesKept(old, clock.now()));
+          log.info('a guest keeps within its shares again', { uid });
+        }
+      const counts = SHARE_NAMES.map((share) => [share, [...now.values()].filter((set) => set.has(share)).length]);
+      meter.overShare(Object.fromEntries(counts) as Record<Share, number>);
+      before = now;
+      isFailing = false;
+    } catch (error) {
+      if (!stop.signal.aborted && !isFailing)
+        log.warn('who asks for more than its share could not be read', { error: String(error) });
+      isFailing = true;
+    }
+  };
+  const later = (): void => {
+    if (!stop.signal.aborted) cancel = clock.after(LOOK_MS, () => void look());
+  };
+  later();
+  return () => {
+    stop.abort();
+    cancel();
+  };
+}
+
+const SHARE_NAMES = Object.keys(SHARES) as readonly Share[];
+
+/** Whose tap, address or port it is, the ledger says. */
+function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<string, ReadonlySet<Share>> {
+  const owners = new Map<string, Set<Share>>();
+  const ownerOf = (kind: 'guard' | 'lease' | 'metadata' | 'macvtap-metadata', is: (entry: LedgerEntry) => boolean) =>
+    ledger.ofKind(kind).find(is)?.owner;
+  for (const one of found) {
+    const owner =
+      'device' in one
+        ? ownerOf('guard', ({ intent }) => (intent as unknown as GuardIntent).device === one.device)
+        : 'address' in one
+          ? ownerOf('lease', ({ intent }) => (intent as unknown as LeaseIntent).address === one.address)
+          : (ownerOf('metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port) ??
+            ownerOf('macvtap-metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port));
+    if (owner === undefined) continue; // deleted meanwhile
+    owners.set(owner, (owners.get(owner) ?? new Set()).add(one.share));
+  }
+  return owners;
+}
