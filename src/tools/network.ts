@@ -37,11 +37,21 @@ export const ss: Tool = {
 /** Words of each kind that our rules are made of. Nothing of it is applied. */
 const RULES = `table inet flintlock_trial {
   map ports { type inet_proto . inet_service : ipv4_addr . inet_service; }
+  set counts { type ipv4_addr; size 65535; flags dynamic; }
+  chain counted { ct state new add @counts { ip saddr ct count over 8192 } drop; }
   chain nat { type nat hook postrouting priority 100; ip saddr 198.51.100.0/24 masquerade; }
 }
 table bridge flintlock_trial {
   set guests { type ifname . ether_addr; }
-  chain forward { type filter hook forward priority 0; iifname . ether saddr @guests accept; }
+  set clients { typeof iifname . @th,288,48; }
+  set rates { type ifname; size 65535; flags dynamic,timeout; timeout 1m; }
+  chain forward {
+    type filter hook forward priority 0;
+    iifname . ether saddr @guests accept
+    udp dport 67 iifname . @th,288,48 @clients accept
+    ip option lsrr exists drop
+    udp dport 67 update @rates { iifname limit rate over 5/second burst 30 packets } drop
+  }
 }
 `;
 
@@ -91,7 +101,8 @@ export const dnsmasq: Tool = {
           '--dhcp-ignore-clid',
           '--domain=flintlock.internal',
         ],
-        ...['--local=/flintlock.internal/', '--domain-needed', '--bogus-priv'],
+        ...[`--resolv-file=${directory}/resolv.conf`, '--no-poll', '--dns-forward-max=10000'],
+        ...['--dhcp-option=option:mtu,1400', '--local=/flintlock.internal/', '--domain-needed', '--bogus-priv'],
       ],
       limits,
     );
