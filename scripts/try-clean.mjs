@@ -16,7 +16,7 @@
 import { chmodSync, existsSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { environment, giveNode, inChroot, inside, makeSystem, suiteOf } from './clean-debian.mjs';
-import { attended, isRoot, main, ROOT, Stop, step } from './steps.mjs';
+import { attended, guarded, isRoot, main, ROOT, Stop, step } from './steps.mjs';
 
 await main('try-clean', async () => {
   const { suite, distroNode, rest } = suiteOf(process.argv.slice(2));
@@ -45,7 +45,8 @@ await main('try-clean', async () => {
     for (const command of commands) {
       console.log(`\n--- ${command}`);
       const begin = Date.now();
-      const code = await attended(inside(system, [...as(system, asUser), `cd /srv/flintlock && ${command}`]));
+      const shell = [...as(system, asUser), `cd /srv/flintlock && ${command}`];
+      const code = await attended(guarded(inside(system, shell)));
       console.log(`--- ${command}: status ${code} after ${((Date.now() - begin) / 1000).toFixed(0)} s`);
       if (code !== 0) return code;
     }

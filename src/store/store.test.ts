@@ -486,7 +486,8 @@ describe('the database', () => {
 describe('the lock of a state directory', () => {
   const HOLD = `
     const { holdLock } = await import(process.argv[1]);
-    try { holdLock(process.argv[2]); console.log('held'); setInterval(() => {}, 1000); }
+    // An object that nobody names is collected, and the lock with it.
+    try { globalThis.lock = holdLock(process.argv[2]); console.log('held'); setInterval(() => {}, 1000); }
     catch (error) { console.log(error.kind + ': ' + error.message); }`;
 
   async function inAnotherProcess(path: string) {

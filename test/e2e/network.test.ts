@@ -144,7 +144,7 @@ test('a port that is taken, and an address that is not the host’s, are refused
   // Loopback's port is another's; the bridge's own address is free.
   const first = await host.create(spec('first', to(7777, { hostIp: '10.77.0.1' }), to(8080)));
   const second = await refusal(host, spec('second', to(8080, { hostIp: '127.0.0.1' })));
-  expect(second.wrong[at(0, 'host_port')]).toContain('published by microVM default/first already');
+  expect(second.wrong[at(0, 'host_port')]).toMatch(/published by microVM default\/first \(\w+\) already/);
   const uid = first.spec?.uid ?? '';
   await host.until(uid, 'CREATED');
   await host.kill9();
