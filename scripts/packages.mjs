@@ -52,3 +52,82 @@ export const NEEDED_BY_IMAGES = {
   ],
   debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
 };
+
+/**
+ * The same under the names of distributions on which the set-up does not
+ * install by itself, because nobody has tried it there: by ID of
+ * os-release(5). A package that is not named has Debian's name.
+ */
+export const ELSEWHERE = {
+  ubuntu: { title: 'Ubuntu', install: 'sudo apt-get install --no-install-recommends', names: {} },
+  fedora: {
+    title: 'Fedora',
+    install: 'sudo dnf install',
+    names: {
+      libatomic1: 'libatomic',
+      'qemu-utils': 'qemu-img',
+      fdisk: 'util-linux',
+      iproute2: 'iproute',
+      conntrack: 'conntrack-tools',
+      'dnsmasq-base': 'dnsmasq',
+      'xz-utils': 'xz',
+      'busybox-static': 'busybox',
+      'iputils-ping': 'iputils',
+    },
+  },
+  arch: {
+    title: 'Arch Linux',
+    install: 'sudo pacman -S --needed',
+    names: {
+      libatomic1: 'gcc-libs',
+      'qemu-utils': 'qemu-img',
+      fdisk: 'util-linux',
+      conntrack: 'conntrack-tools',
+      'dnsmasq-base': 'dnsmasq',
+      // dhcp_release is in the sources of dnsmasq, below contrib/lease-tools.
+      'dnsmasq-utils': 'dnsmasq',
+      'xz-utils': 'xz',
+      'busybox-static': 'busybox',
+      'iputils-ping': 'iputils',
+      'python3-grpcio': 'python-grpcio',
+      'python3-protobuf': 'python-protobuf',
+    },
+    other: { umoci: 'the AUR' },
+  },
+};
+
+/** The distribution's row: its own, or that of what it is like. */
+export function elsewhere({ ID = '', ID_LIKE = '' }) {
+  const id = [ID, ...ID_LIKE.split(' ')].find((name) => Object.hasOwn(ELSEWHERE, name));
+  return id === undefined ? undefined : ELSEWHERE[id];
+}
+
+/**
+ * What to install on a machine whose distribution the set-up does not know,
+ * in lines, by that distribution's names where it is one of the above.
+ *
+ * @param os - of os-release(5)
+ * @param packages - those that are missing, rows as above
+ */
+export function describeElsewhere(os, packages) {
+  const width = Math.max(0, ...packages.map(([name]) => name.length));
+  const known = elsewhere(os);
+  const rows = packages.map(([name, why]) => `  ${name.padEnd(width)}  ${why}`);
+  const lines = [`the set-up installs on Debian 12 and 13; this is ${os.PRETTY_NAME ?? 'an unknown system'}.`];
+  if (packages.length === 0) lines.push('The programs that are needed are there.');
+  else if (known === undefined) lines.push('Install what these Debian packages hold:', ...rows);
+  else {
+    const taken = packages.map(([name]) => name).filter((name) => known.other?.[name] === undefined);
+    const names = [...new Set(taken.map((name) => known.names[name] ?? name))];
+    lines.push(`On ${known.title} this installs what is missing; it has not been tried there:`);
+    lines.push(`  ${known.install} ${names.join(' ')}`);
+    for (const [name, from] of Object.entries(known.other ?? {}))
+      if (packages.some(([other]) => other === name)) lines.push(`  and ${name} from ${from}`);
+    lines.push("What each is for, by Debian's names:", ...rows);
+  }
+  lines.push(
+    "The demo images are made of Debian's packages: make them on a Debian by npm run setup, and copy .cache/images here.",
+    'With all of that in place the set-up has nothing left to do but the npm packages.',
+  );
+  return lines;
+}

@@ -17,8 +17,8 @@ import {
   rmSync,
   writeFileSync,
 } from 'node:fs';
-import { join } from 'node:path';
-import { NEEDED, NEEDED_BY_IMAGES, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
+import { basename, join } from 'node:path';
+import { describeElsewhere, NEEDED, NEEDED_BY_IMAGES, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
 import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
 
 const CACHE = join(ROOT, '.cache');
@@ -47,6 +47,7 @@ export async function setup({ tests = false, images = [] } = {}) {
     npmInStep() &&
     ['demo', ...images].every(imageInStep);
   if (isReady()) return;
+  checkDistribution(tests, images);
   mkdirSync(CACHE, { recursive: true });
   // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
   const flags = ['--locked', ...(tests ? ['--tests'] : []), ...images.map((name) => `--image=${name}`)];
@@ -82,15 +83,18 @@ function checkMachine() {
     throw new Stop(`Node ${process.versions.node} is too old: Node ${OLDEST_NODE} or later is needed`);
   if (process.platform !== 'linux' || process.arch !== 'x64')
     throw new Stop(`Flintlock needs Linux on x86_64; this is ${process.platform} on ${process.arch}`);
+}
+
+const isDebian = () => osRelease().ID === 'debian';
+
+/** Elsewhere it goes on as long as nothing is to be installed or made that only Debian has. */
+function checkDistribution(tests, images) {
   const os = osRelease();
-  if (os.ID === 'debian' && !(Number(os.VERSION_ID) < OLDEST_DEBIAN)) return;
-  throw new Stop(
-    [
-      `the set-up knows Debian ${OLDEST_DEBIAN} and later; this is ${os.PRETTY_NAME ?? 'an unknown system'}.`,
-      'Install what these Debian packages hold, and make the demo images on a Debian machine:',
-      ...describe([...NEEDED, ...NEEDED_BY_TESTS]),
-    ].join('\n'),
-  );
+  if (isDebian() && !(Number(os.VERSION_ID) < OLDEST_DEBIAN)) return;
+  const packages = missing(wanted(tests, images));
+  const unmade = ['demo', ...images].filter((name) => !existsSync(join(IMAGES, name, 'index.json')));
+  if (packages.length + unmade.length === 0) return;
+  throw new Stop(describeElsewhere(os, packages).join('\n'));
 }
 
 /** @see os-release(5) */
@@ -106,7 +110,14 @@ function wanted(tests, images) {
 }
 
 function missing(packages) {
-  return packages.filter(([, , probe]) => !existsSync(probe));
+  return packages.filter(([, , probe]) => !existsSync(probe) && (isDebian() || !isElsewhere(probe)));
+}
+
+/** Other distributions have the same programs in other directories. */
+function isElsewhere(probe) {
+  const name = basename(probe).replace(/^busybox-static\.list$/, 'busybox');
+  const directories = ['/usr/bin', '/usr/sbin', '/bin', '/sbin', '/usr/local/bin', '/usr/lib64', '/usr/lib'];
+  return directories.some((directory) => existsSync(join(directory, name)));
 }
 
 function describe(packages) {
@@ -215,7 +226,9 @@ function imageStamp(name) {
   return hash.digest('hex');
 }
 
+/** Elsewhere than on Debian an image is made nowhere: one that was copied there will do. */
 function imageInStep(name) {
+  if (!isDebian() && existsSync(join(IMAGES, name, 'index.json'))) return true;
   return read(join(IMAGES, name, 'stamp')) === imageStamp(name);
 }
 

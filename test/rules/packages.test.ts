@@ -1,0 +1,42 @@
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { expect, test } from 'vitest';
+
+const ROOT = join(import.meta.dirname, '../..');
+type Row = readonly [name: string, why: string, probe: string];
+interface Packages {
+  readonly NEEDED: readonly Row[];
+  readonly ELSEWHERE: Readonly<Record<string, { readonly names: Readonly<Record<string, string>> }>>;
+  describeElsewhere(os: Readonly<Record<string, string>>, packages: readonly Row[]): readonly string[];
+}
+const path = join(ROOT, 'scripts/packages.mjs');
+const { NEEDED, ELSEWHERE, describeElsewhere } = (await import(path)) as Packages;
+
+test('docs/installing.md names the packages that the set-up installs', () => {
+  const text = readFileSync(join(ROOT, 'docs/installing.md'), 'utf8');
+  const [, named = ''] = /apt-get install -y ((?:[^\n]*\\\n)*[^\n]*)/.exec(text) ?? [];
+  expect(named.split(/[\s\\]+/).toSorted()).toEqual(NEEDED.map(([name]) => name).toSorted());
+});
+
+test('other distributions are told what to install by their own names', () => {
+  const fedora = describeElsewhere({ ID: 'fedora', PRETTY_NAME: 'Fedora Linux 43' }, NEEDED).join('\n');
+  expect(fedora).toContain('this is Fedora Linux 43');
+  expect(fedora).toMatch(/sudo dnf install libatomic qemu-system-x86 qemu-img .*\biproute\b.*\bxz\b.*\bbusybox$/m);
+  const arch = describeElsewhere({ ID: 'manjaro', ID_LIKE: 'arch' }, NEEDED).join('\n');
+  expect(arch).toMatch(/sudo pacman -S --needed gcc-libs .*\bxz\b.*\bbusybox$/m);
+  expect(arch).toContain('and umoci from the AUR');
+  const ubuntu = describeElsewhere({ ID: 'ubuntu' }, NEEDED).join('\n');
+  expect(ubuntu).toMatch(/sudo apt-get install .*\bdnsmasq-utils\b.*\bbusybox-static$/m);
+  const unknown = describeElsewhere({ ID: 'plan9' }, NEEDED).join('\n');
+  expect(unknown).toContain('what these Debian packages hold');
+  for (const text of [fedora, arch, ubuntu, unknown]) {
+    for (const [name] of NEEDED) expect(text).toContain(name);
+    expect(text).toContain('.cache/images');
+  }
+});
+
+test('a name elsewhere is that of a package that is needed', () => {
+  const needed = readFileSync(path, 'utf8').split('export const ELSEWHERE')[0] ?? '';
+  for (const { names } of Object.values(ELSEWHERE))
+    for (const name of Object.keys(names)) expect(needed).toContain(`'${name}'`);
+});
