@@ -37,7 +37,10 @@ export const NEEDED_BY_TESTS = [
  * Programs for tests that are unpacked below .cache/tools and not installed,
  * because installing them starts a service: [package, what for, program].
  */
-export const UNPACKED_FOR_TESTS = [['docker-registry', 'is a real registry to pull from', 'usr/bin/docker-registry']];
+export const UNPACKED_FOR_TESTS = [
+  ['docker-registry', 'is a real registry to pull from', 'usr/bin/docker-registry'],
+  ['nginx', 'is a proxy that people put before the daemon', 'usr/sbin/nginx'],
+];
 
 /** What `npm run images` needs beside them, by image. The kernel's source is fetched and not installed. */
 export const NEEDED_BY_IMAGES = {
