@@ -73,6 +73,7 @@ test('images over HTTP', async () => {
     volumeCopy: 'qcow2',
     sizeBytes: '3000000',
     maxBytes: '0',
+    nextPageToken: '',
   });
   const pulled = await fetch('/v1/images', { ...POST, body: '{"reference":"x:v1"}' });
   expect(pulled.status).toBe(200);

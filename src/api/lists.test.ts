@@ -3,10 +3,17 @@ import * as grpc from '@grpc/grpc-js';
 import { expect, onTestFinished, test } from 'vitest';
 import { startApi, type TestApi } from '../../test/support/api.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { SAMPLE_UID, sampleImage } from '../../test/support/fake-services.ts';
 import {
   ListMicroVMsResponseSchema as TodayResponseSchema,
   MicroVM as TodayService,
 } from '../gen/dropin/services/microvms_pb.ts';
+import { AuditResponseSchema } from '../gen/flintlock/microvm/v1/host_pb.ts';
+import {
+  ListImagesRequestSchema,
+  ListImagesResponseSchema,
+  PruneImagesResponseSchema,
+} from '../gen/flintlock/microvm/v1/images_pb.ts';
 import {
   ListMicroVMsRequestSchema,
   ListMicroVMsResponseSchema,
@@ -103,4 +110,63 @@ test('the list that has no pages says by which call there are all of them', asyn
   const few = await apiOver(20, 75_000);
   const fitting = fromBinary(TodayResponseSchema, await caller(few)(list, new Uint8Array()));
   expect(idsOf(fitting.microvm)).toEqual(named(20));
+});
+
+test('images and what an audit found end before it, too; what is wrong is told first', async () => {
+  const image = (i: number) => ({
+    ...sampleImage,
+    digest: `sha256:${String(i).padStart(64, '0')}`,
+    references: Array.from({ length: 40 }, (_, k) => `registry.test/lab/image-${i}:${'v'.repeat(50)}${k}`),
+  });
+  const images = Array.from({ length: 2_000 }, (_, i) => image(i));
+  const item = (kind: string, i: number) => ({
+    kind,
+    name: `${kind}-${i}`,
+    owner: SAMPLE_UID,
+    detail: 'x'.repeat(100),
+  });
+  const items = (kind: string, count: number) => Array.from({ length: count }, (_, i) => item(kind, i));
+  const api = await startApi({
+    listImages: async () => ({ images, volumeCopy: 'qcow2', bytes: 7, maxBytes: 0 }),
+    pruneImages: async () => ({ removed: images, freedBytes: 7 }),
+    audit: async () => ({
+      known: items('known', 30_000),
+      leaked: items('leaked', 10),
+      missing: items('missing', 10),
+      fixed: [],
+    }),
+  });
+  const call = caller(api);
+  const digests: string[] = [];
+  let pageToken = '';
+  do {
+    const request = toBinary(ListImagesRequestSchema, create(ListImagesRequestSchema, { pageToken }));
+    const answer = await call('/flintlock.microvm.v1.ImageService/ListImages', request);
+    const listed = fromBinary(ListImagesResponseSchema, answer);
+    expect(listed.sizeBytes).toBe(7n);
+    digests.push(...listed.images.map(({ digest }) => digest));
+    pageToken = listed.nextPageToken;
+  } while (pageToken !== '');
+  expect(digests).toEqual(images.map(({ digest }) => digest));
+  const pruned = fromBinary(
+    PruneImagesResponseSchema,
+    await call('/flintlock.microvm.v1.ImageService/PruneImages', new Uint8Array()),
+  );
+  expect([pruned.removed.length + pruned.omitted, pruned.removed.length > 900]).toEqual([2_000, true]);
+  const report = fromBinary(
+    AuditResponseSchema,
+    await call('/flintlock.microvm.v1.HostService/Audit', new Uint8Array()),
+  );
+  expect([report.leaked.length, report.missing.length]).toEqual([10, 10]);
+  expect([report.known.length + report.omitted, report.omitted > 0]).toEqual([30_000, true]);
+  const page = await api.fetch('/v1/images?pageSize=3');
+  expect(await page.json()).toMatchObject({
+    images: images.slice(0, 3).map(({ digest }) => ({ digest })),
+    nextPageToken: image(2).digest,
+  });
+  const gone = await api.fetch('/v1/images?pageToken=sha256:gone');
+  expect([gone.status, await gone.json()]).toMatchObject([
+    400,
+    { code: 11, message: expect.stringContaining('list again') },
+  ]);
 });

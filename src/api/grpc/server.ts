@@ -36,13 +36,14 @@ import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { health } from './health.ts';
-import { encodeMessage, mendMessage } from './message.ts';
+import { encodeMessage } from './message.ts';
 import { ACCEPTED, GZIP, isGrpc, MIN_PACKED_BYTES, packingOf } from './packing.ts';
 import { watchOver } from './pings.ts';
 import { reflection } from './reflection.ts';
 import { checkedBody } from './request-body.ts';
 import { roomFirst } from './room-first.ts';
 import { Rounds } from './rounds.ts';
+import { trailersOnly } from './trailers-only.ts';
 
 export interface GrpcOptions {
   readonly services: readonly Served[];
@@ -234,13 +235,12 @@ function handler({ services, log, gate, caller, calls, clock, stopped, flow }: G
       ...(held && { room: held, signal: universal.signal }),
     });
     const answered = await caller.run(allowed, () => handle({ ...universal, body }));
-    if (answered.trailer) {
-      mendMessage(answered.trailer);
-      outcome.trailer = answered.trailer;
-    }
+    if (answered.trailer) outcome.trailer = answered.trailer;
     if (isGrpc(type)) answered.header?.set('grpc-accept-encoding', ACCEPTED);
-    const pieces = held && answered.body && { body: inPieces(answered.body, held, { isStream, turns }) };
-    await caller.run(allowed, () => universalResponseToNodeResponse({ ...answered, ...pieces }, response));
+    const left = await caller.run(allowed, () => trailersOnly(answered, response));
+    if (!left) return;
+    const pieces = held && left.body && { body: inPieces(left.body, held, { isStream, turns }) };
+    await caller.run(allowed, () => universalResponseToNodeResponse({ ...left, ...pieces }, response));
   };
   return (request, response, peer, connection) => {
     // The stream's end reaches the handler as an abort; as an event nobody listened to it would end the daemon.

@@ -31,8 +31,13 @@ export const imageRoutes =
   ({ native: { images }, log, stopped, flows }: RouteOptions): Routes =>
   (app) => {
     app.get(ALL, LIST, async (request, reply) => {
-      new Query(request.query, []);
-      return sendMessage(reply, ListImagesResponseSchema, await images.listImages(create(ListImagesRequestSchema)));
+      const query = new Query(request.query, ['pageSize', 'pageToken']);
+      const page = { pageSize: query.count('pageSize'), pageToken: query.text('pageToken') };
+      return sendMessage(
+        reply,
+        ListImagesResponseSchema,
+        await images.listImages(create(ListImagesRequestSchema, page)),
+      );
     });
 
     app.post(ALL, STREAM, async (request, reply) => {

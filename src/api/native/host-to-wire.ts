@@ -3,6 +3,7 @@ import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Resources } from '../../domain/admission.ts';
 import type { Cordon } from '../../domain/cordon.ts';
 import {
+  AuditItemSchema,
   type AuditResponse,
   AuditResponseSchema,
   type CordonHostResponse,
@@ -10,7 +11,8 @@ import {
   type ServerInfoResponse,
   ServerInfoResponseSchema,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
-import type { AuditReport, ServerInfo } from '../../service/services.ts';
+import type { AuditItem, AuditReport, ServerInfo } from '../../service/services.ts';
+import { AnswerRoom } from '../flow/fitting.ts';
 import { int32, int64 } from '../numbers.ts';
 
 export function infoToWire(info: ServerInfo): ServerInfoResponse {
@@ -46,11 +48,18 @@ const resourcesToWire = ({ vcpu, memoryInMb, diskInMb }: Resources) => ({
   diskInMb: int64(diskInMb),
 });
 
+/** Where not all fits into an answer, what is wrong is told before what is right. */
 export function auditToWire({ known, leaked, missing, fixed }: AuditReport): AuditResponse {
-  return create(AuditResponseSchema, {
-    known: [...known],
-    leaked: leaked.map(({ isUnclear = false, ...item }) => ({ ...item, unclear: isUnclear })),
-    missing: [...missing],
-    fixed: [...fixed],
-  });
+  const room = new AnswerRoom();
+  let omitted = 0;
+  const told = (items: readonly AuditItem[]) => {
+    const messages = items.map(({ isUnclear = false, ...item }) =>
+      create(AuditItemSchema, { ...item, unclear: isUnclear }),
+    );
+    const fitting = room.fitting(AuditItemSchema, messages);
+    omitted += items.length - fitting.length;
+    return fitting;
+  };
+  const wrong = { leaked: told(leaked), missing: told(missing), fixed: told(fixed) };
+  return create(AuditResponseSchema, { ...wrong, known: told(known), omitted: int32(omitted) });
 }

@@ -1,5 +1,6 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { Fault } from '../../domain/fault.ts';
 import {
   type Image,
   ImageSchema,
@@ -11,6 +12,7 @@ import {
   PullImageResponseSchema,
 } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import type { ImageList, ImageView, PrunedImages, PullNews } from '../../service/services.ts';
+import { AnswerRoom } from '../flow/fitting.ts';
 import { int32, int64 } from '../numbers.ts';
 
 export const imageToWire = (image: ImageView): Image =>
@@ -24,13 +26,29 @@ export const imageToWire = (image: ImageView): Image =>
     goldens: image.goldens.map(({ sizeInMb, bytes }) => ({ sizeInMb: int32(sizeInMb), sizeBytes: int64(bytes) })),
   });
 
-export const imagesToWire = ({ images, volumeCopy, bytes, maxBytes }: ImageList): ListImagesResponse =>
-  create(ListImagesResponseSchema, {
-    images: images.map(imageToWire),
+/**
+ * A page of them. The token of the next is the digest of the last.
+ * @throws Fault `expired` when that image has gone meanwhile
+ */
+export function imagesToWire(
+  { images, volumeCopy, bytes, maxBytes }: ImageList,
+  { pageSize, pageToken }: { readonly pageSize: number; readonly pageToken: string },
+): ListImagesResponse {
+  if (pageSize < 0) throw Fault.invalid([{ field: 'page_size', description: 'must be 0 (as many as fit) or more' }]);
+  const before = images.findIndex(({ digest }) => digest === pageToken);
+  if (pageToken !== '' && before < 0)
+    throw new Fault('expired', 'The image that the page before ended with is not there any more: list again');
+  const left = images.slice(before + 1);
+  const wanted = pageSize > 0 ? left.slice(0, pageSize) : left;
+  const page = new AnswerRoom().fitting(ImageSchema, wanted.map(imageToWire));
+  return create(ListImagesResponseSchema, {
+    images: page,
     volumeCopy,
     sizeBytes: int64(bytes),
     maxBytes: int64(maxBytes),
+    nextPageToken: page.length < left.length ? (page.at(-1)?.digest ?? '') : '',
   });
+}
 
 export const pullNewsToWire = ({ step, doneBytes, totalBytes, image, remark = '' }: PullNews): PullImageResponse =>
   create(PullImageResponseSchema, {
@@ -41,5 +59,8 @@ export const pullNewsToWire = ({ step, doneBytes, totalBytes, image, remark = ''
     ...(image && { image: imageToWire(image) }),
   });
 
-export const prunedToWire = ({ removed, freedBytes }: PrunedImages): PruneImagesResponse =>
-  create(PruneImagesResponseSchema, { removed: removed.map(imageToWire), freedBytes: int64(freedBytes) });
+export function prunedToWire({ removed, freedBytes }: PrunedImages): PruneImagesResponse {
+  const told = new AnswerRoom().fitting(ImageSchema, removed.map(imageToWire));
+  const omitted = int32(removed.length - told.length);
+  return create(PruneImagesResponseSchema, { removed: told, freedBytes: int64(freedBytes), omitted });
+}

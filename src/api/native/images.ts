@@ -22,8 +22,8 @@ export class Images {
     this.#services = services;
   }
 
-  async listImages(_request: ListImagesRequest): Promise<ListImagesResponse> {
-    return imagesToWire(await this.#services.listImages());
+  async listImages(request: ListImagesRequest): Promise<ListImagesResponse> {
+    return imagesToWire(await this.#services.listImages(), request);
   }
 
   async *pullImage(

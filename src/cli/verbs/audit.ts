@@ -44,7 +44,11 @@ function remaining({ leaked, fixed }: AuditResponse): AuditItem[] {
   return leaked.filter((item) => !undone.has(key(item)));
 }
 
-function auditText({ known, missing, fixed }: AuditResponse, left: readonly AuditItem[], colour: boolean): string {
+function auditText(
+  { known, missing, fixed, omitted }: AuditResponse,
+  left: readonly AuditItem[],
+  colour: boolean,
+): string {
   const section = (title: string, items: readonly AuditItem[]): string => {
     const rows = items.map(({ kind, name, owner, detail }) => [kind, name, owner || '-', detail]);
     return `${paint(`${title}: ${items.length}`, 'bold', colour)}\n${tableText(rows, { colour, indent: '  ' })}`;
@@ -60,6 +64,7 @@ function auditText({ known, missing, fixed }: AuditResponse, left: readonly Audi
     unclear.length > 0 ? section('cannot tell (left alone)', unclear) : '',
     section('missing (in the ledger, and not on the host)', missing),
     fixed.length > 0 ? section('fixed (leaked, and undone now)', fixed) : '',
+    omitted > 0 ? `and ${omitted} more, which did not fit into the answer\n` : '',
     `${paint(verdict, clean ? 'green' : 'red', colour)}\n`,
   ].join('');
 }

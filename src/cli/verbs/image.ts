@@ -65,6 +65,11 @@ function verb(
 async function list(context: Context, { output, quiet }: Options): Promise<number> {
   const { images } = await context.clients();
   const answer = await images.listImages({}, quick(context.io.interrupt));
+  while (answer.nextPageToken !== '') {
+    const next = await images.listImages({ pageToken: answer.nextPageToken }, quick(context.io.interrupt));
+    answer.images.push(...next.images);
+    answer.nextPageToken = next.nextPageToken;
+  }
   if (output) await context.out(await structuredText(jsonOf(ListImagesResponseSchema, answer), output));
   else if (quiet) await context.out(answer.images.map(({ digest }) => `${digest}\n`).join(''));
   else await context.out(listText(answer, context.io.now(), context.colour.stdout));

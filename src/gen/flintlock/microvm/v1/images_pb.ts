@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/images.proto.
  */
 export const file_flintlock_microvm_v1_images: GenFile = /*@__PURE__*/
-  fileDesc("CiFmbGludGxvY2svbWljcm92bS92MS9pbWFnZXMucHJvdG8SFGZsaW50bG9jay5taWNyb3ZtLnYxIuUBCgVJbWFnZRIOCgZkaWdlc3QYASABKAkSEgoKcmVmZXJlbmNlcxgCIAMoCRISCgpzaXplX2J5dGVzGAMgASgDEg8KB3VzZWRfYnkYBCADKAkSMAoMbGFzdF91c2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCgdnb2xkZW5zGAYgAygLMiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuR29sZGVuSW1hZ2USLQoJcHVsbGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI1CgtHb2xkZW5JbWFnZRISCgpzaXplX2luX21iGAEgASgFEhIKCnNpemVfYnl0ZXMYAiABKAMiEwoRTGlzdEltYWdlc1JlcXVlc3QifQoSTGlzdEltYWdlc1Jlc3BvbnNlEisKBmltYWdlcxgBIAMoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlEhMKC3ZvbHVtZV9jb3B5GAIgASgJEhIKCnNpemVfYnl0ZXMYAyABKAMSEQoJbWF4X2J5dGVzGAQgASgDIlsKEFB1bGxJbWFnZVJlcXVlc3QSEQoJcmVmZXJlbmNlGAEgASgJEh4KEWdvbGRlbl9zaXplX2luX21iGAIgASgFSACIAQFCFAoSX2dvbGRlbl9zaXplX2luX21iIoYBChFQdWxsSW1hZ2VSZXNwb25zZRISCgpkb25lX2J5dGVzGAEgASgDEhMKC3RvdGFsX2J5dGVzGAIgASgDEioKBWltYWdlGAMgASgLMhsuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW1hZ2USDAoEc3RlcBgEIAEoCRIOCgZyZW1hcmsYBSABKAkiIwoSUmVtb3ZlSW1hZ2VSZXF1ZXN0Eg0KBWltYWdlGAEgASgJIlgKE1JlbW92ZUltYWdlUmVzcG9uc2USEwoLZnJlZWRfYnl0ZXMYASABKAMSLAoHcmVtb3ZlZBgCIAEoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlIhQKElBydW5lSW1hZ2VzUmVxdWVzdCJYChNQcnVuZUltYWdlc1Jlc3BvbnNlEiwKB3JlbW92ZWQYASADKAsyGy5mbGludGxvY2subWljcm92bS52MS5JbWFnZRITCgtmcmVlZF9ieXRlcxgCIAEoAzKXAwoMSW1hZ2VTZXJ2aWNlEl8KCkxpc3RJbWFnZXMSJy5mbGludGxvY2subWljcm92bS52MS5MaXN0SW1hZ2VzUmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkxpc3RJbWFnZXNSZXNwb25zZRJeCglQdWxsSW1hZ2USJi5mbGludGxvY2subWljcm92bS52MS5QdWxsSW1hZ2VSZXF1ZXN0GicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHVsbEltYWdlUmVzcG9uc2UwARJiCgtSZW1vdmVJbWFnZRIoLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVxdWVzdBopLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUltYWdlUmVzcG9uc2USYgoLUHJ1bmVJbWFnZXMSKC5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1JlcXVlc3QaKS5mbGludGxvY2subWljcm92bS52MS5QcnVuZUltYWdlc1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiFmbGludGxvY2svbWljcm92bS92MS9pbWFnZXMucHJvdG8SFGZsaW50bG9jay5taWNyb3ZtLnYxIuUBCgVJbWFnZRIOCgZkaWdlc3QYASABKAkSEgoKcmVmZXJlbmNlcxgCIAMoCRISCgpzaXplX2J5dGVzGAMgASgDEg8KB3VzZWRfYnkYBCADKAkSMAoMbGFzdF91c2VkX2F0GAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIyCgdnb2xkZW5zGAYgAygLMiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuR29sZGVuSW1hZ2USLQoJcHVsbGVkX2F0GAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCI1CgtHb2xkZW5JbWFnZRISCgpzaXplX2luX21iGAEgASgFEhIKCnNpemVfYnl0ZXMYAiABKAMiOgoRTGlzdEltYWdlc1JlcXVlc3QSEQoJcGFnZV9zaXplGBUgASgFEhIKCnBhZ2VfdG9rZW4YFiABKAkilgEKEkxpc3RJbWFnZXNSZXNwb25zZRIrCgZpbWFnZXMYASADKAsyGy5mbGludGxvY2subWljcm92bS52MS5JbWFnZRITCgt2b2x1bWVfY29weRgCIAEoCRISCgpzaXplX2J5dGVzGAMgASgDEhEKCW1heF9ieXRlcxgEIAEoAxIXCg9uZXh0X3BhZ2VfdG9rZW4YFCABKAkiWwoQUHVsbEltYWdlUmVxdWVzdBIRCglyZWZlcmVuY2UYASABKAkSHgoRZ29sZGVuX3NpemVfaW5fbWIYAiABKAVIAIgBAUIUChJfZ29sZGVuX3NpemVfaW5fbWIihgEKEVB1bGxJbWFnZVJlc3BvbnNlEhIKCmRvbmVfYnl0ZXMYASABKAMSEwoLdG90YWxfYnl0ZXMYAiABKAMSKgoFaW1hZ2UYAyABKAsyGy5mbGludGxvY2subWljcm92bS52MS5JbWFnZRIMCgRzdGVwGAQgASgJEg4KBnJlbWFyaxgFIAEoCSIjChJSZW1vdmVJbWFnZVJlcXVlc3QSDQoFaW1hZ2UYASABKAkiWAoTUmVtb3ZlSW1hZ2VSZXNwb25zZRITCgtmcmVlZF9ieXRlcxgBIAEoAxIsCgdyZW1vdmVkGAIgASgLMhsuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW1hZ2UiFAoSUHJ1bmVJbWFnZXNSZXF1ZXN0ImkKE1BydW5lSW1hZ2VzUmVzcG9uc2USLAoHcmVtb3ZlZBgBIAMoCzIbLmZsaW50bG9jay5taWNyb3ZtLnYxLkltYWdlEhMKC2ZyZWVkX2J5dGVzGAIgASgDEg8KB29taXR0ZWQYFCABKAUylwMKDEltYWdlU2VydmljZRJfCgpMaXN0SW1hZ2VzEicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuTGlzdEltYWdlc1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5MaXN0SW1hZ2VzUmVzcG9uc2USXgoJUHVsbEltYWdlEiYuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHVsbEltYWdlUmVxdWVzdBonLmZsaW50bG9jay5taWNyb3ZtLnYxLlB1bGxJbWFnZVJlc3BvbnNlMAESYgoLUmVtb3ZlSW1hZ2USKC5mbGludGxvY2subWljcm92bS52MS5SZW1vdmVJbWFnZVJlcXVlc3QaKS5mbGludGxvY2subWljcm92bS52MS5SZW1vdmVJbWFnZVJlc3BvbnNlEmIKC1BydW5lSW1hZ2VzEiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJ1bmVJbWFnZXNSZXF1ZXN0GikuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJ1bmVJbWFnZXNSZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_timestamp]);
 
 /**
  * Image is one image on the host.
@@ -111,6 +111,19 @@ export const GoldenImageSchema: GenMessage<GoldenImage> = /*@__PURE__*/
  * @generated from message flintlock.microvm.v1.ListImagesRequest
  */
 export type ListImagesRequest = Message<"flintlock.microvm.v1.ListImagesRequest"> & {
+  /**
+   * At most this many; 0 means as many as fit into an answer.
+   *
+   * @generated from field: int32 page_size = 21;
+   */
+  pageSize: number;
+
+  /**
+   * The next_page_token of the page before.
+   *
+   * @generated from field: string page_token = 22;
+   */
+  pageToken: string;
 };
 
 /**
@@ -153,6 +166,13 @@ export type ListImagesResponse = Message<"flintlock.microvm.v1.ListImagesRespons
    * @generated from field: int64 max_bytes = 4;
    */
   maxBytes: bigint;
+
+  /**
+   * Given when there are more.
+   *
+   * @generated from field: string next_page_token = 20;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -322,6 +342,13 @@ export type PruneImagesResponse = Message<"flintlock.microvm.v1.PruneImagesRespo
    * @generated from field: int64 freed_bytes = 2;
    */
   freedBytes: bigint;
+
+  /**
+   * How many of the removed did not fit into the answer.
+   *
+   * @generated from field: int32 omitted = 20;
+   */
+  omitted: number;
 };
 
 /**
@@ -338,7 +365,8 @@ export const PruneImagesResponseSchema: GenMessage<PruneImagesResponse> = /*@__P
  */
 export const ImageService: GenService<{
   /**
-   * ListImages lists the images that are on the host.
+   * ListImages lists the images that are on the host: as many as fit into an
+   * answer of 4 MiB.
    *
    * @generated from rpc flintlock.microvm.v1.ImageService.ListImages
    */
