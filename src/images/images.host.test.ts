@@ -76,6 +76,24 @@ describe('an image in a layout', () => {
     expect(await open().ensure(reference(), { signal })).toEqual(image);
   });
 
+  test('is told whether it is here, without being pulled', async () => {
+    await layout({ v1: simple, v2: { layers: [[{ name: 'other' }]] } });
+    const images = open();
+    const known = (text: string) => images.cached(text, signal);
+    expect(await known(reference())).toBeUndefined();
+    expect(ledger.all()).toEqual([]);
+    const image = await images.ensure(reference(), { signal });
+    expect(await known(reference())).toEqual(image);
+    await expect(known(reference('v3'))).rejects.toMatchObject({ reason: 'ImageNotFound' });
+    for (const text of [
+      'localhost:1/x:v1',
+      `localhost:1/x@${image.digest}`,
+      'oci:/etc:v1',
+      `oci-archive:${root}/a.tar:v1`,
+    ])
+      expect(await known(text), text).toEqual(text.includes('@') ? image : undefined);
+  });
+
   test('of several CPUs is the one for this host, under the digest of the index', async () => {
     const other = { ...simple, architecture: 's390x' };
     const digests = await layout({ v1: [other, { layers: [[{ name: 'mine' }]] }] });

@@ -1,0 +1,78 @@
+import { expect, test } from 'vitest';
+import { Fault, type Violation } from '../domain/fault.ts';
+import type { Spec } from '../domain/spec.ts';
+import type { BootFilesFound, BootWants } from '../ports/images.ts';
+import { planBoot } from './plan-boot.ts';
+
+const spec = (change: Partial<Spec> = {}): Spec =>
+  ({
+    kernel: { image: 'k', cmdline: '', addNetworkConfig: false },
+    initrd: { image: 'i', filename: 'initrd' },
+    provider: '',
+    volumes: [],
+    interfaces: [],
+    metadata: {},
+    ...change,
+  }) as unknown as Spec;
+
+const FOUND: Readonly<Record<string, BootFilesFound>> = {
+  k: { kernel: { filename: 'vmlinuz', path: '/k', release: '6.1', facts: { release: '6.1', parts: [] } } },
+  i: { initrd: { filename: 'initrd', path: '/i', packed: 'xz' } },
+};
+
+function stage(cached: readonly string[], wrong: readonly Violation[] = [], fault?: Fault) {
+  const asked: [image: string, wants: BootWants][] = [];
+  const vmm = {
+    name: 'qemu',
+    check: () => wrong,
+    remarks: () => ({ chosen: ['No ACPI.'], warnings: ['No disk.'] }),
+  };
+  const context = {
+    images: {
+      cached: async (reference: string) => (cached.includes(reference) ? { digest: reference, tree: '/' } : undefined),
+      bootFiles: async ({ digest }: { digest: string }, wants: BootWants, options: { dry?: true }) => {
+        expect(options.dry).toBe(true);
+        asked.push([digest, wants]);
+        if (fault) throw fault;
+        return FOUND[digest] ?? {};
+      },
+    },
+    vmms: [vmm],
+    defaultVmm: vmm,
+    network: undefined,
+  } as unknown as Parameters<typeof planBoot>[0];
+  return { plan: (of = spec()) => planBoot(context, of), asked };
+}
+
+test('of images that are here a dry run says what would be booted, and on what', async () => {
+  const { plan, asked } = stage(['k', 'i']);
+  expect(await plan()).toEqual([
+    'kernel: vmlinuz (6.1) of k',
+    'initrd: initrd of i',
+    'note: Initrd initrd is packed with xz, and the kernel does not unpack that (CONFIG_RD_XZ).',
+    'note: No ACPI.',
+    'warning: No disk.',
+  ]);
+  expect(asked).toEqual([
+    ['k', { kernel: {} }],
+    ['i', { initrd: { filename: 'initrd', releases: ['6.1'] } }],
+  ]);
+});
+
+test('of one image both are found together', async () => {
+  const { plan, asked } = stage(['k']);
+  await plan(spec({ initrd: { image: 'k' } }));
+  expect(asked).toEqual([['k', { kernel: {}, initrd: {} }]]);
+});
+
+test('of images that are not here nothing is said', async () => {
+  expect(await stage([]).plan()).toEqual([]);
+  expect(await stage(['i']).plan()).toEqual(['initrd: initrd of i']);
+});
+
+test('what cannot be is refused', async () => {
+  const wrong = [{ field: 'volumes', description: 'are too many' }];
+  await expect(stage(['k'], wrong).plan()).rejects.toMatchObject({ kind: 'invalid', violations: wrong });
+  const fault = new Fault('not_found', 'none', { reason: 'KernelNotFound' });
+  await expect(stage(['k'], [], fault).plan()).rejects.toBe(fault);
+});

@@ -1,0 +1,101 @@
+import { describe, expect, test } from 'vitest';
+import type { Violation } from '../domain/fault.ts';
+import type { KernelFacts } from '../domain/kernel-facts.ts';
+import type { LedgerEntry } from '../domain/ledger.ts';
+import type { BootFilesFound, BootWants } from '../ports/images.ts';
+import { image } from './image.ts';
+import type { StepContext } from './step.ts';
+
+const FACTS: KernelFacts = { release: '6.1.0', parts: [] };
+const KERNEL = { filename: 'vmlinux', path: '/t/vmlinux', facts: FACTS };
+const signal = new AbortController().signal;
+
+/** What the step asked the images for, with what it found. */
+function stage(
+  found: BootFilesFound,
+  more: { entries?: readonly Partial<LedgerEntry>[]; wrong?: readonly Violation[] } = {},
+) {
+  const asked: BootWants[] = [];
+  const checked: (KernelFacts | undefined)[] = [];
+  const spec = {
+    kernel: { image: 'k', cmdline: '', addNetworkConfig: false, filename: 'vmlinux' },
+    initrd: { image: 'i' },
+    provider: '',
+    volumes: [],
+    interfaces: [],
+    metadata: {},
+  };
+  const context = {
+    vm: { spec, allocation: { interfaces: {} } },
+    entries: more.entries ?? [],
+    signal,
+    onBytes: () => undefined,
+    ports: {
+      images: {
+        ensure: async () => ({ digest: 'sha256:1', tree: '/t' }),
+        bootFiles: async (_: unknown, wants: BootWants) => {
+          asked.push(wants);
+          return found;
+        },
+      },
+      vmm: () => ({
+        check: (_spec: unknown, _words: unknown, kernel?: KernelFacts) => {
+          checked.push(kernel);
+          return more.wrong ?? [];
+        },
+        remarks: () => ({ chosen: ['The machine has no ACPI.'], warnings: ['It may find nothing.'] }),
+      }),
+    },
+  } as unknown as StepContext;
+  const make = (...wants: string[]) => image.make({ reference: 'k', wants }, context);
+  return { make, asked, checked };
+}
+
+describe('the hold on an image', () => {
+  test('of a kernel has what was found, and what the user should know', async () => {
+    const { make, asked, checked } = stage({ kernel: { ...KERNEL, fitted: true } });
+    expect(await make('kernel')).toEqual({
+      digest: 'sha256:1',
+      tree: '/t',
+      kernel: { ...KERNEL, fitted: true },
+      notes: [
+        'Kernel vmlinux has no PVH entry point: it is started through one that was put before it.',
+        'The machine has no ACPI.',
+      ],
+    });
+    expect(asked).toEqual([{ kernel: { filename: 'vmlinux' } }]);
+    expect(checked).toEqual([FACTS]);
+  });
+
+  test('of a kernel whose machine cannot do what the spec asks for is refused, before a disk is made', async () => {
+    const wrong = [{ field: 'volumes', description: 'there are 9 volumes' }];
+    await expect(stage({ kernel: KERNEL }, { wrong }).make('kernel')).rejects.toMatchObject({
+      reason: 'ProviderRefused',
+      terminal: true,
+      message: "The kernel's machine cannot do what the spec asks for: volumes: there are 9 volumes",
+    });
+  });
+
+  test('of an initrd in another image knows the kernel that was found before', async () => {
+    const result = { digest: 'sha256:0', tree: '/k', kernel: { ...KERNEL, release: '6.1' } };
+    const entries = [{ kind: 'image', key: 'k', made: true, result }] as unknown as readonly LedgerEntry[];
+    const { make, asked, checked } = stage(
+      { initrd: { filename: 'initrd.img-6.2', path: '/t/i', release: '6.2' } },
+      { entries },
+    );
+    expect(await make('initrd')).toEqual({
+      digest: 'sha256:1',
+      tree: '/t',
+      initrd: { filename: 'initrd.img-6.2', path: '/t/i' },
+      notes: ['Initrd initrd.img-6.2 is of another release than the kernel, 6.1: its modules may not fit.'],
+    });
+    expect(asked).toEqual([{ initrd: { releases: ['6.1', '6.1.0'] } }]);
+    expect(checked).toEqual([]);
+  });
+
+  test('of a volume asks for no file', async () => {
+    const { make, asked } = stage({});
+    expect(await make('volume')).toEqual({ digest: 'sha256:1', tree: '/t' });
+    expect(asked).toEqual([]);
+  });
+});
