@@ -74,6 +74,7 @@ import { Database, holdLock } from '../store/database.ts';
 import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
 import { TOOLS } from '../tools/list.ts';
+import { removeOldTrials } from '../tools/scratch.ts';
 import { createToolbox } from '../tools/toolbox.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
@@ -196,7 +197,9 @@ export async function compose(config: Config, version: string, opened: Opened, p
     inMemory: await isInMemory(imagesDirectory(names)),
     signal: stopping.signal,
   });
+  await removeOldTrials(files, names.instance);
   const qemu = await VMMS.qemu({
+    whose: names.instance,
     binary: config['qemu-bin'],
     path: process.env.PATH ?? '',
     accel: config['qemu-accel'],
@@ -209,7 +212,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const vmms: readonly Vmm[] = [qemu];
   const path = process.env.PATH ?? '';
-  const tools = createToolbox(TOOLS, { run, files, clock, log, path, signal: stopping.signal });
+  const tools = createToolbox(TOOLS, { run, files, clock, log, path, whose: names.instance, signal: stopping.signal });
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });

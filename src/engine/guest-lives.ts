@@ -20,8 +20,11 @@ export interface GuestLivesDeps {
   readonly log: Log;
 }
 
-/** Between looks, until the guest is seen: most say a word within the first second. */
-const LOOKS_MS = [300, 700, 1_000, 2_000, 5_000] as const;
+/** The first look: most say a word within half a second. */
+const FIRST_LOOK_MS = 300;
+/** Between looks, until the guest is seen, or that nothing is was told. */
+const LOOK_MS = 1_000;
+const LATE_LOOK_MS = 5_000;
 
 /** Looks for the first sign of life of each guest that boots, and stores it as the condition `GuestAlive`. */
 export class GuestLives {
@@ -74,8 +77,8 @@ export class GuestLives {
     let last = start;
     let ranMs = 0;
     let told: LifeReport['status'] | undefined;
-    for (let look = 0; ; look++) {
-      await clock.sleep(LOOKS_MS[Math.min(look, LOOKS_MS.length - 1)] ?? 5_000, signal);
+    for (let pause = FIRST_LOOK_MS; ; pause = told === 'False' ? LATE_LOOK_MS : LOOK_MS) {
+      await clock.sleep(pause, signal);
       const signs = await running.signs();
       signal.throwIfAborted();
       const now = clock.elapsed();

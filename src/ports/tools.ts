@@ -1,6 +1,7 @@
 /** Which microVMs cannot be made without a tool. */
 export type ToolNeed =
   | 'each'
+  | 'volumes' // with any
   | 'overlays' // where volumes are copied as qcow2
   | 'networks' // with an interface
   | 'managed' // with an interface on the managed network

@@ -1,11 +1,12 @@
 import { join } from 'node:path';
+import { Fault } from '../domain/fault.ts';
 import { expected, type Tool } from './tool.ts';
 
-/** Copies, sizes and counts: `cp` and its siblings. Those of busybox lack some of these flags. */
+/** Sparse copies of disks, with what else of its package disks need. Busybox's lacks some of these flags. */
 export const coreutils: Tool = {
   program: 'cp',
   package: 'coreutils',
-  need: 'each',
+  need: 'volumes',
   version: ['--version'],
   async trial({ run, files, directory, limits }) {
     const from = join(directory, 'from');
@@ -16,14 +17,44 @@ export const coreutils: Tool = {
     await run(['cp', '--sparse=always', '--reflink=auto', '--', from, to], limits);
     const copied = Buffer.from((await files.read(to)) ?? []);
     expected('cp made another file than it was given', copied.length === 1 << 20 && copied.indexOf('trial') === 0);
-    const count = await run(['du', '--summarize', '--inodes', '--', directory], limits);
-    expected(`du counted ${count.trim()} where there are 3`, /^3\s/.test(count));
-    await run(['du', '--inodes', '--separate-dirs', '--null', '--threshold=2', '--', directory], limits);
     const owner = await run(['stat', '--format=%u:%g', '--', directory], limits);
     expected(`stat said ${owner.trim()} for an owner`, /^\d+:\d+\s*$/.test(owner));
-    await run(['sync', to], limits);
-    await run(['sync', '--file-system', '/proc'], limits); // not the disk's: that may take minutes
     await run(['readlink', '/proc/self/ns/net'], limits);
     await run(['cat', '/proc/sys/kernel/ostype'], limits);
+  },
+};
+
+/** Counts what an image unpacks to, and sees to it that it is on the disk. */
+export const du: Tool = {
+  program: 'du',
+  package: 'coreutils',
+  need: 'each',
+  version: ['--version'],
+  async trial({ run, files, directory, limits }) {
+    const file = join(directory, 'file');
+    await files.write(file, 'trial');
+    const count = await run(['du', '--summarize', '--inodes', '--', directory], limits);
+    expected(`du counted ${count.trim()} where there are 2`, /^2\s/.test(count));
+    await run(['du', '--inodes', '--separate-dirs', '--null', '--threshold=2', '--', directory], limits);
+    await run(['sync', file], limits);
+    await run(['sync', '--file-system', '/proc'], limits); // not the disk's: that may take minutes
+  },
+};
+
+/** Frees the beginning of a console's file: without it that grows on the disk. */
+export const fallocate: Tool = {
+  program: 'fallocate',
+  package: 'util-linux',
+  need: 'none',
+  version: ['--version'],
+  async trial({ run, files, directory, limits }) {
+    const file = join(directory, 'file');
+    await files.write(file, new Uint8Array(64 << 10));
+    try {
+      await run(['fallocate', '--punch-hole', '--offset', '0', '--length', '4096', '--', file], limits);
+    } catch (error) {
+      // The file system of /tmp may not be able to; that of the state directory may.
+      if (!(error instanceof Fault) || !/not supported/i.test(error.message)) throw error;
+    }
   },
 };

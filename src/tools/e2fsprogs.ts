@@ -6,7 +6,7 @@ import { expected, type Tool } from './tool.ts';
 export const e2fsprogs: Tool = {
   program: 'mke2fs',
   package: 'e2fsprogs',
-  need: 'each',
+  need: 'volumes',
   async trial({ run, files, directory, limits }) {
     const tree = join(directory, 'tree');
     const disk = join(directory, 'disk');

@@ -1,4 +1,4 @@
-import { coreutils } from './coreutils.ts';
+import { coreutils, du, fallocate } from './coreutils.ts';
 import { e2fsprogs } from './e2fsprogs.ts';
 import { conntrack, dhcpRelease, dnsmasq, ip, nft, ss } from './network.ts';
 import { qemuImg } from './qemu-img.ts';
@@ -7,7 +7,7 @@ import { skopeo } from './skopeo.ts';
 import { tar } from './tar.ts';
 import type { Tool } from './tool.ts';
 import { bzip2, lz4, xz } from './unpackers.ts';
-import { utilLinux } from './util-linux.ts';
+import { setpriv } from './util-linux.ts';
 import { mcopy, mkfsVfat } from './vfat.ts';
 
 /** The programs that the daemon runs, in the order in which they are shown. A monitor's own is its provider's. */
@@ -25,8 +25,10 @@ export const TOOLS: readonly Tool[] = [
   conntrack,
   dnsmasq,
   dhcpRelease,
-  utilLinux,
+  setpriv,
+  du,
   coreutils,
+  fallocate,
   xz,
   lz4,
   bzip2,

@@ -3,6 +3,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { ToolNeed } from '../ports/tools.ts';
 import { findProgram } from './programs.ts';
+import { withScratch } from './scratch.ts';
 
 /** What a tool's trial may use. */
 export interface TrialHands {
@@ -56,6 +57,8 @@ export interface TryOptions {
   readonly clock: Pick<Clock, 'elapsed'>;
   /** Where programs are looked for, separated by colons. */
   readonly path: string;
+  /** Whose trials they are: see `scratch.ts`. */
+  readonly whose: string;
   readonly signal: AbortSignal;
 }
 
@@ -69,18 +72,13 @@ export async function tryTool(tool: Tool, options: TryOptions): Promise<Verdict>
   const limits = { signal, timeoutMs: TRIAL_MS };
   const started = clock.elapsed();
   try {
-    const directory = (await run(['mktemp', '--directory', '/tmp/flintlock-trial-XXXXXXXX'], limits)).trim();
-    try {
-      await tool.trial({ run, files, directory, limits });
-    } finally {
-      await files.remove(directory);
-    }
+    await withScratch(options, limits, (directory) => tool.trial({ run, files, directory, limits }));
     return { tool: program, is: 'works', path, tookMs: clock.elapsed() - started };
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault)) throw error;
     if (error.kind !== 'timeout') return { tool: program, is: 'broken', path, why: error.message };
-    const why = `${path} did not end within ${TRIAL_MS / 1000} s: it hangs, or this host is far too slow`;
+    const why = `${path} hangs, or this host is far too slow: ${error.message}`;
     return { tool: program, is: 'late', path, why };
   }
 }

@@ -21,7 +21,7 @@ function makeBox() {
   const files = { ...fakeFiles({ '/bin/nft': '', '/bin/tar': '' }), remove: async () => undefined };
   const run = async (): Promise<string> => '/tmp/x\n';
   const make = () =>
-    createToolbox(tools, { run, files, clock, log, path: '/bin', signal: new AbortController().signal });
+    createToolbox(tools, { run, files, clock, log, path: '/bin', whose: 'test', signal: new AbortController().signal });
   return { clock, log, wrong, make };
 }
 const breaks = (message: string) => () => Promise.reject(new Fault('tool', message));

@@ -14,6 +14,8 @@ export interface ToolboxOptions {
   readonly log: Log;
   /** Where programs are looked for, separated by colons. */
   readonly path: string;
+  /** The daemon's instance. */
+  readonly whose: string;
   /** Aborted when the daemon ends. */
   readonly signal: AbortSignal;
 }

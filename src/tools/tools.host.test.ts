@@ -7,7 +7,11 @@ import { files } from '../host/files.ts';
 import { run } from '../host/run.ts';
 import type { Run } from '../ports/host.ts';
 import { TOOLS } from './list.ts';
+import { removeOldTrials } from './scratch.ts';
 import { tryTool, type Verdict } from './tool.ts';
+
+/** This test's alone. */
+const WHOSE = `test${process.pid}`;
 
 let directory: string;
 beforeEach(() => {
@@ -30,10 +34,11 @@ async function verdictOn(
     run(argv, { ...limits, ...(timeoutMs !== undefined && argv[0] in stead && { timeoutMs }), env: { PATH: path } });
   const tool = TOOLS.find(({ program }) => program === name);
   if (!tool) throw new Error(`no tool ${name}`);
-  return tryTool(tool, { run: ours, files, clock, path, signal: AbortSignal.timeout(120_000) });
+  return tryTool(tool, { run: ours, files, clock, path, whose: WHOSE, signal: AbortSignal.timeout(120_000) });
 }
 
-const trials = (): readonly string[] => readdirSync('/tmp').filter((name) => name.startsWith('flintlock-trial-'));
+const trials = (): readonly string[] =>
+  readdirSync('/tmp').filter((name) => name.startsWith(`flintlock-trial-${WHOSE}-`));
 
 test.each(TOOLS.map(({ program }) => program))("this host's %s does what is needed", async (program) => {
   expect(await verdictOn(program)).toMatchObject({ is: 'works', path: expect.stringContaining(program) });
@@ -41,7 +46,7 @@ test.each(TOOLS.map(({ program }) => program))("this host's %s does what is need
 
 // setpriv runs all the others; ss, dnsmasq, conntrack and dhcp_release are asked for nothing that could be looked at.
 const LOOKED_AT = TOOLS.filter(
-  ({ program }) => !['setpriv', 'ss', 'dnsmasq', 'dhcp_release', 'conntrack'].includes(program),
+  ({ program }) => !['setpriv', 'ss', 'dnsmasq', 'dhcp_release', 'conntrack', 'fallocate'].includes(program),
 );
 
 test.each(LOOKED_AT.map(({ program }) => program))(
@@ -62,7 +67,7 @@ test.each([
     /invalid option/,
   ],
   ['mke2fs', 'debugfs', 'exit 0', /debugfs did not set/],
-  ['cp', 'du', 'echo "du: unrecognized option: inodes" >&2; exit 1', /unrecognized option: inodes/],
+  ['du', 'du', 'echo "du: unrecognized option: inodes" >&2; exit 1', /unrecognized option: inodes/],
   ['dnsmasq', 'dnsmasq', 'echo "dnsmasq: bad command line options: dhcp-hostsdir" >&2; exit 1', /dhcp-hostsdir/],
   ['nft', 'nft', '[ "$1" = -j ] && { echo "JSON support not compiled-in" >&2; exit 1; }', /not compiled-in/],
   ['tar', 'tar', 'kill -SEGV $$', /ended by SIGSEGV/],
@@ -74,7 +79,10 @@ test.each([
 test('one that hangs is late, which is not missing; nothing of a trial stays', async () => {
   const before = trials();
   const late = await verdictOn('skopeo', { skopeo: 'while :; do sleep 0.1; done' }, 200);
-  expect(late).toMatchObject({ is: 'late', why: expect.stringMatching(/skopeo did not end within .* far too slow$/) });
+  expect(late).toMatchObject({
+    is: 'late',
+    why: expect.stringMatching(/skopeo hangs, or this host is far too slow: skopeo did not end in 200 ms/),
+  });
   expect(trials().filter((name) => !before.includes(name))).toEqual([]);
 });
 
@@ -82,6 +90,19 @@ test('one that is nowhere is missing', async () => {
   const [tool] = TOOLS;
   if (!tool) throw new Error('no tools');
   const other = { ...tool, program: 'flintlock-no-such-program' };
-  const options = { run, files, clock, path: '/usr/bin', signal: AbortSignal.timeout(60_000) };
+  const options = { run, files, clock, path: '/usr/bin', whose: WHOSE, signal: AbortSignal.timeout(60_000) };
   expect(await tryTool(other, options)).toMatchObject({ is: 'missing' });
+});
+
+test('what a daemon that was killed left of its trials goes, and nobody else\u2019s', async () => {
+  const left = mkdtempSync(`/tmp/flintlock-trial-${WHOSE}-`);
+  const other = mkdtempSync(`/tmp/flintlock-trial-${WHOSE}b-`);
+  try {
+    writeFileSync(join(left, 'disk'), '');
+    await removeOldTrials(files, WHOSE);
+    expect(trials()).toEqual([]);
+    expect(readdirSync(other)).toEqual([]);
+  } finally {
+    rmSync(other, { recursive: true });
+  }
 });

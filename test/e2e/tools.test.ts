@@ -32,7 +32,7 @@ test('a host whose tools do not do what is needed refuses creates and says why, 
   };
   const doctor = async (): Promise<{ name: string; status: string; found: string; fix: string }[]> => {
     const { stdout } = await runCli(['doctor', '--run-dir', host.run, '--state-dir', host.state, '-o', 'json']);
-    return JSON.parse(stdout).checks.filter(({ name }: { name: string }) => /^(qemu-system|mke2fs|umoci)/.test(name));
+    return JSON.parse(stdout).checks.filter(({ name }: { name: string }) => /^(qemu-system|mke2fs|skopeo)/.test(name));
   };
   expect(await refusal()).toMatch(/bios-microvm\.bin.*--qemu-bin/s);
   expect(host.log).toMatch(/QEMU does not work.*bios-microvm\.bin/);
@@ -40,7 +40,7 @@ test('a host whose tools do not do what is needed refuses creates and says why, 
   // The daemon's QEMU and its PATH, not those of who asks.
   expect(await doctor()).toMatchObject([
     { status: 'fail', found: expect.stringContaining('bios-microvm.bin'), fix: expect.stringContaining(qemu) },
-    { name: 'umoci', status: 'ok', found: expect.stringContaining('as the daemon finds it') },
+    { name: 'skopeo', status: 'ok', found: expect.stringContaining('as the daemon finds it') },
     { name: 'mke2fs', status: 'fail', found: expect.stringContaining('not in this build') },
   ]);
   const info = await runCli(['--host', `unix://${host.socket}`, 'info']);

@@ -11,12 +11,10 @@ const OTHERS = ['sh', 'setpriv', 'mknod', 'tee', 'stat', 'modprobe', 'unshare', 
 /** Of tools that are several programs. */
 const PARTS: Readonly<Record<string, string>> = {
   truncate: 'cp',
-  du: 'cp',
-  sync: 'cp',
+  sync: 'du',
   readlink: 'cp',
   cat: 'cp',
   debugfs: 'mke2fs',
-  fallocate: 'setpriv',
   prlimit: 'setpriv',
 };
 

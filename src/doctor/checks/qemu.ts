@@ -29,7 +29,7 @@ export const qemu: Check = {
         : row('fail', `${found.path} does not run: ${text}`, INSTALL);
     }
     const { run, files, clock } = host;
-    const verdict = await tryQemu({ binary, accel: 'auto', acpi: true, run, files, clock });
+    const verdict = await tryQemu({ binary, accel: 'auto', acpi: true, whose: 'doctor', run, files, clock });
     if (!verdict.works) return row('fail', verdict.why, INSTALL);
     const { version, acceleration, tookMs } = verdict;
     const found = `${binary} ${version} runs a guest with ${acceleration.accelerator}`;

@@ -7,6 +7,9 @@ import { stateOf } from '../../tools/toolbox.ts';
 import type { Check, CheckHost, Result } from '../check.ts';
 import { ask, whoAmI } from '../look.ts';
 
+/** Whose trials they are. */
+const WHOSE = 'doctor';
+
 const STATUS: Readonly<Record<ToolState['is'], Result['status']>> = {
   works: 'ok',
   slow: 'warn',
@@ -40,7 +43,7 @@ async function examineTool(host: CheckHost, tool: Tool, root: boolean): Promise<
       return { name: tool.program, status: 'ok', found, fix: '' };
     }
   }
-  const state = stateOf(tool, await tryTool(tool, host));
+  const state = stateOf(tool, await tryTool(tool, { ...host, whose: WHOSE }));
   return resultOf(tool, state, await versionOf(host, tool, state.path), '');
 }
 

@@ -10,6 +10,7 @@ import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createProcesses } from '../../host/processes.ts';
 import { run } from '../../host/run.ts';
+import type { Run } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
 import { isOf } from './layout.ts';
@@ -68,6 +69,7 @@ function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
       createQemu({
         binary: 'qemu-system-x86_64',
         path: process.env.PATH ?? '',
+        whose: 'test',
         accel: 'auto',
         acpi: true,
         run,
@@ -494,6 +496,15 @@ describe('a QEMU that does not do what is needed is found before a guest needs i
     const running = await qemu.start(bed.config, soon());
     expect(statusOf(running)).toMatch(/^Uid:\t77001\t77001\t77001\t77001$/m);
     await qemu.stop(bed.config, running.process, soon());
+  });
+
+  test('one that hangs holds nobody up, and is told as that', async () => {
+    const hangs: Run = (argv, limits) => run(argv, { ...limits, timeoutMs: Math.min(limits.timeoutMs, 500) });
+    const qemu = await bed.qemu({ binary: makeProgram('while :; do sleep 0.1; done'), run: hangs });
+    expect(await qemu.info()).toMatchObject({
+      available: false,
+      unavailableReason: expect.stringMatching(/hangs, or this host is far too slow.*--qemu-bin/s),
+    });
   });
 
   test('firmware that goes after the trial: the microVM is refused at once, not tried again', async () => {

@@ -26,6 +26,8 @@ export interface QemuOptions {
   readonly binary: string;
   /** Directories in which a program that is only named is looked for, separated by colons. */
   readonly path: string;
+  /** The daemon's instance. */
+  readonly whose: string;
   readonly accel: AccelChoice;
   /** The default. Off: fewer devices, and the guest cannot power itself off. See `domain/acpi.ts` for what wins over it. */
   readonly acpi: boolean;
@@ -115,7 +117,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       late.abort();
     }
   };
-  await soon();
+  void trial.verdict().catch(() => undefined); // whoever asks next is told
 
   const keep = (running: Running): Running => {
     watched.set(running.uid, running);

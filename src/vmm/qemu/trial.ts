@@ -3,6 +3,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
+import { withScratch } from '../../tools/scratch.ts';
 import { type AccelChoice, type Acceleration, chooseAcceleration } from './accel.ts';
 import { type Machine, qemuArgv, USER_SWITCHES, type UserSwitch } from './argv.ts';
 import { unavailable } from './ends.ts';
@@ -14,6 +15,8 @@ export interface TrialOptions {
   readonly binary: string;
   readonly accel: AccelChoice;
   readonly acpi: boolean;
+  /** Whose trials they are: see `tools/scratch.ts`. */
+  readonly whose: string;
   readonly run: Run;
   readonly files: Files;
   readonly clock: Pick<Clock, 'elapsed'>;
@@ -107,10 +110,8 @@ async function boot(options: TrialOptions, { accelerator }: Acceleration): Promi
 }
 
 /** @throws Fault `tool` or `timeout` where the guest does not say its word */
-async function bootWith({ run, files }: TrialOptions, machine: Machine): Promise<void> {
-  const made = await run(['mktemp', '--directory', '/tmp/flintlock-trial-XXXXXXXX'], limits());
-  const directory = made.trim();
-  try {
+async function bootWith({ run, files, whose }: TrialOptions, machine: Machine): Promise<void> {
+  await withScratch({ run, files, whose }, limits(), async (directory) => {
     const kernel = join(directory, 'kernel');
     const disk = join(directory, 'disk');
     await files.write(kernel, trialKernel());
@@ -127,17 +128,14 @@ async function bootWith({ run, files }: TrialOptions, machine: Machine): Promise
     const console = await files.read(consoleLog(config), { maxBytes: 4096 });
     if (!console || !Buffer.from(console).toString('latin1').includes(TRIAL_WORDS))
       throw new Fault('tool', `${machine.binary} ended in order, but the guest that it ran never said a word`);
-  } finally {
-    await files.remove(directory);
-  }
+  });
 }
 
 const limits = () => ({ timeoutMs: TRIAL_MS, signal: never() });
 
 /** What QEMU, and not setpriv before it, said. */
 function wordsOf(error: Fault, binary: string): string {
-  if (error.kind === 'timeout')
-    return `${binary} ran for ${TRIAL_MS / 1000} s without coming to an end: it hangs, or this host is far too slow`;
+  if (error.kind === 'timeout') return `${binary} hangs, or this host is far too slow: ${error.message}`;
   const missing = /setpriv: failed to execute \S+: (.*)/.exec(error.message)?.[1];
   if (missing !== undefined) return missing;
   const absent = /: (it is not installed or not in PATH)$/.exec(error.message)?.[1];
