@@ -139,6 +139,19 @@ describe('what is packed in a bzImage is looked at by the tool for it', () => {
     expect(await readdir(join(top, 'state/scratch'))).toEqual([]);
   });
 
+  test('where there is no room for it that is no fault of the kernel either', async () => {
+    const image = await imageWith({
+      vmlinuz: bzImage({ payload: Buffer.concat([Buffer.from([0x02, 0x21, 0x4c, 0x18]), Buffer.alloc(40)]) }),
+    });
+    images = createImages({
+      ...{ directory: join(top, 'state'), imageRoots: [join(top, 'root')], run, ledger, clock, log: memoryLog() },
+      ...{ insecureRegistries: [], files: { ...files, freeBytes: async () => 2 ** 20 } },
+    });
+    expect((await kernel(image))?.facts.unseen).toMatch(
+      /Cannot look into a kernel: it needs at least .*looked at again/,
+    );
+  });
+
   test('where there is none that is no fault of the kernel, and it is asked again the next time', async () => {
     let isThere = false;
     images = createImages({
@@ -156,7 +169,9 @@ describe('what is packed in a bzImage is looked at by the tool for it', () => {
     });
     const payload = Buffer.concat([Buffer.from([0x02, 0x21, 0x4c, 0x18]), Buffer.alloc(40)]);
     const image = await imageWith({ vmlinuz: bzImage({ payload }) });
-    expect((await kernel(image))?.facts.unseen).toBe('it could not be unpacked: lz4 is not installed');
+    expect((await kernel(image))?.facts.unseen).toBe(
+      'it could not be unpacked: lz4 is not installed (it is looked at again with the next microVM)',
+    );
     isThere = true;
     expect((await kernel(image))?.facts.unseen).not.toContain('not installed');
     expect(await readdir(join(top, 'state/scratch'))).toEqual([]);

@@ -1,6 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
+import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import { type FaultPoints, NO_FAULTS } from '../ports/fault-points.ts';
@@ -106,6 +107,7 @@ class ImageCache implements ImageStore {
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
   readonly #fitted: FittedKernels;
+  readonly #looks = new SharedWork<KernelFacts | undefined>();
   readonly #search: SearchDeps;
   readonly #keeper: Keeper;
   readonly #lending = new Lending();
@@ -150,8 +152,13 @@ class ImageCache implements ImageStore {
     };
     let looks = 0;
     this.#search = {
-      ...{ files, run, known: { kinds: new Map(), facts: new Map() } },
-      scratch: () => `${this.#paths.scratch}/${this.#work.lookup.scratchPrefix}kernel-${++looks}`,
+      ...{ files, run },
+      known: { kinds: new Map(), facts: new Map(), looks: this.#looks },
+      room: async (bytes) => {
+        const reservation = await reservations.reserve(bytes, 'look into a kernel', 'what it unpacks to');
+        const path = `${this.#paths.scratch}/${this.#work.lookup.scratchPrefix}kernel-${++looks}`;
+        return { path, [Symbol.dispose]: () => reservation[Symbol.dispose]() };
+      },
     };
   }
 
@@ -268,7 +275,9 @@ class ImageCache implements ImageStore {
   }
 
   async settled(): Promise<void> {
-    const work = [this.#lookups, this.#pulls, this.#goldens, this.#fitted, this.#keeper].map((one) => one.settled());
+    const work = [this.#lookups, this.#pulls, this.#goldens, this.#fitted, this.#looks, this.#keeper].map((one) =>
+      one.settled(),
+    );
     await Promise.allSettled([...work, this.#recovery]);
   }
 

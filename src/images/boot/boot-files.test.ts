@@ -2,7 +2,9 @@ import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
 import { bareElf, bzImage, elf, marked, newc, pvhElf } from '../../../test/support/boot-bytes.ts';
 import { type FakeEntry, fakeFiles } from '../../../test/support/fake-files.ts';
+import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { BootWants } from '../../ports/images.ts';
+import { SharedWork } from '../shared-work.ts';
 import { BootFiles } from './boot-files.ts';
 
 const signal = new AbortController().signal;
@@ -13,9 +15,15 @@ function search(tree: Tree): BootFiles {
   const run = async (): Promise<string> => {
     throw new Error('no tool is run');
   };
+  const room = run as () => Promise<never>;
   return new BootFiles(
     '/t',
-    { files, run, scratch: () => '/scratch', known: { kinds: new Map(), facts: new Map() } },
+    {
+      files,
+      run,
+      room,
+      known: { kinds: new Map(), facts: new Map(), looks: new SharedWork<KernelFacts | undefined>() },
+    },
     signal,
   );
 }

@@ -4,10 +4,11 @@ import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import { shorten } from '../../domain/labels.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { BootWants } from '../../ports/images.ts';
+import type { SharedWork } from '../shared-work.ts';
 import { findInTree } from '../tree-path.ts';
 import { bytesOf } from './bytes.ts';
 import { type Candidate, candidatesOf, listIn, releaseIn, WELL_KNOWN } from './candidates.ts';
-import { lookIntoBzImage, lookIntoElf, NOT_INSTALLED } from './look-into.ts';
+import { lookIntoBzImage, lookIntoElf, NOT_YET, type Room } from './look-into.ts';
 import { compareReleases } from './releases.ts';
 import { BOOTABLE, type Role, type Worth, worthAs } from './roles.ts';
 import { type FileKind, whatFile } from './what-file.ts';
@@ -34,8 +35,8 @@ export interface FoundBootFiles {
 export interface SearchDeps {
   readonly files: Files;
   readonly run: Run;
-  /** A new path each time, for what must be unpacked to be looked at. */
-  scratch(): string;
+  /** Room on the disk, and a new path each time, for what must be unpacked to be looked at. */
+  room(bytes: number): Promise<Room>;
   /** What was looked at before. */
   readonly known: Known;
 }
@@ -45,6 +46,8 @@ export interface Known {
   readonly kinds: Map<string, FileKind>;
   /** `undefined` is no Linux. */
   readonly facts: Map<string, KernelFacts | undefined>;
+  /** However many want to know it at once, one looks. */
+  readonly looks: SharedWork<KernelFacts | undefined>;
 }
 
 /** Files that are remembered; then it begins anew. */
@@ -200,18 +203,21 @@ export class BootFiles {
     return { ...one, facts, ...(release !== undefined && { release }) };
   }
 
-  async #factsOf({ path, sizeBytes, kind }: FoundFile): Promise<KernelFacts | undefined> {
-    const { files, run, known } = this.#deps;
-    if (known.facts.has(path)) return known.facts.get(path);
+  async #factsOf(one: FoundFile): Promise<KernelFacts | undefined> {
+    const { facts, looks } = this.#deps.known;
+    const { path } = one;
+    if (facts.has(path)) return facts.get(path);
+    return await looks.run(path, this.#signal, async (signal) => {
+      const found = await this.#look(one, signal);
+      return found?.unseen?.endsWith(NOT_YET) ? found : remember(facts, path, found);
+    });
+  }
+
+  async #look({ path, sizeBytes, kind }: FoundFile, signal: AbortSignal): Promise<KernelFacts | undefined> {
+    const { files } = this.#deps;
     const bytes = bytesOf(files, path, sizeBytes);
-    const facts =
-      kind.is === 'elf'
-        ? await lookIntoElf(bytes, kind.elf, this.#signal)
-        : kind.is === 'bzImage'
-          ? await lookIntoBzImage(bytes, kind.setup, { files, run, scratch: this.#deps.scratch() }, this.#signal)
-          : undefined;
-    // A tool that is missing may be there the next time.
-    return facts?.unseen?.endsWith(NOT_INSTALLED) ? facts : remember(known.facts, path, facts);
+    if (kind.is === 'elf') return lookIntoElf(bytes, kind.elf, signal);
+    return kind.is === 'bzImage' ? lookIntoBzImage(bytes, kind.setup, this.#deps, signal) : undefined;
   }
 
   #unfit(

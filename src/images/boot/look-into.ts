@@ -11,17 +11,28 @@ import { type Packing, packingOf, unpacker } from './packing.ts';
 export interface LookDeps {
   readonly files: Files;
   readonly run: Run;
-  /** A path for what is unpacked, and for what is to be: not there yet; the caller removes it. */
-  readonly scratch: string;
+  /** Where what is packed and what is unpacked may lie, of so many bytes together. Fault `full` where there is none. */
+  room(bytes: number): Promise<Room>;
+}
+
+/** For one look: given back by its disposal. */
+export interface Room extends Disposable {
+  /** A directory that is not there yet. */
+  readonly path: string;
 }
 
 /** A kernel with everything built in has some 100 MB. */
-const MAX_UNPACKED_BYTES = 2 ** 30;
+const MAX_UNPACKED_BYTES = 2 ** 29;
+/** No kernel is packed so well: xz makes a fifth of it. */
+const MOST_PACKED = 16;
 const TOOL_MS = 120_000;
-/** How what was not seen ends, for want of a tool: it may be there the next time. */
-export const NOT_INSTALLED = 'is not installed';
+const PAGE = 4096;
+/** How what was not seen ends, where the host is in the way: it may be out of it the next time. */
+export const NOT_YET = '(it is looked at again with the next microVM)';
 /** Behind what is packed stands how long it was, as 32 bits; gzip has that in itself. @see scripts/Makefile.lib in Linux: size_append */
 const SIZE_BYTES = 4;
+
+class NotInstalled extends Error {}
 
 /** What a vmlinux is: undefined when it is no Linux. */
 export async function lookIntoElf(bytes: Bytes, elf: Elf, signal: AbortSignal): Promise<KernelFacts | undefined> {
@@ -51,7 +62,8 @@ export async function lookIntoBzImage(
   } catch (error) {
     if (signal.aborted) throw error;
     const why = error instanceof Error ? error.message : String(error);
-    return { ...known, unseen: `it could not be unpacked: ${why}` };
+    const isPassing = error instanceof NotInstalled || (error instanceof Fault && error.kind === 'full');
+    return { ...known, unseen: `it could not be unpacked: ${why}${isPassing ? ` ${NOT_YET}` : ''}` };
   }
 }
 
@@ -92,27 +104,29 @@ const TOOLS: Readonly<Partial<Record<Packing, { readonly suffix: string; readonl
 async function lookByTool(
   packed: Bytes,
   packing: Packing,
-  { files, run, scratch }: LookDeps,
+  { files, run, room }: LookDeps,
   signal: AbortSignal,
 ): Promise<PartsSeen> {
   const tool = TOOLS[packing];
   if (!tool) throw new Error(`it is packed with ${packing}`);
-  const kernel = `${scratch}/kernel`;
+  const most = Math.min(MAX_UNPACKED_BYTES, Math.max(PAGE, packed.size) * MOST_PACKED);
+  using place = await room(most + packed.size);
+  const kernel = `${place.path}/kernel`;
   const [program = '', ...args] = [...tool.argv, `${kernel}${tool.suffix}`];
-  await files.makeDirectory(scratch, 0o700);
+  await files.makeDirectory(place.path, 0o700);
   try {
     await files.write(`${kernel}${tool.suffix}`, piecesOf(packed, signal));
     // What it writes is bounded: a small file may unpack to a full disk.
     try {
-      await run(['prlimit', `--fsize=${MAX_UNPACKED_BYTES}`, '--', program, ...args], { signal, timeoutMs: TOOL_MS });
+      await run(['prlimit', `--fsize=${most}`, '--', program, ...args], { signal, timeoutMs: TOOL_MS });
     } catch (error) {
       if (!(error instanceof Fault && error.message.includes(`failed to execute ${program}: No such file`)))
         throw error;
-      throw new Error(`${program} ${NOT_INSTALLED}`);
+      throw new NotInstalled(`${program} is not installed`);
     }
     const size = (await files.stat(kernel))?.sizeBytes ?? 0;
     return await lookAt(piecesOf(bytesOf(files, kernel, size), signal));
   } finally {
-    await files.remove(scratch);
+    await files.remove(place.path);
   }
 }
