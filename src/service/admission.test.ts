@@ -106,3 +106,21 @@ test('a daemon with a smaller limit keeps what runs and refuses what is new', as
   ).rejects.toThrow(/512 of at most 256 are promised/);
   expect(host.vm(uid).state.is).toBe('CREATED');
 });
+
+test('where volumes lie in memory, what they may grow to is promised of that too, and the monitor has room for it', async () => {
+  const capacity = { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 };
+  const inMemory = { capacity, used: capacity, diskIsMemory: true, notes: [] };
+  const host = new FakeHost({
+    context: { limits: { ...unlimited, maxMemory: 1_000 * MIB }, capacity: async () => inMemory },
+  });
+  await create(host, { id: 'a', memoryInMb: 128, volumes: rootOf(300) });
+  const more = create(host, { id: 'b', memoryInMb: 300, volumes: rootOf(300) });
+  await expect(more).rejects.toMatchObject({
+    message: expect.stringContaining('asks for 600 MiB of memory, 428 of at most'),
+  });
+  await create(host, {
+    id: 'c',
+    memoryInMb: 128,
+    volumes: rootOf(300).map((volume) => ({ ...volume, isReadOnly: true })),
+  });
+});
