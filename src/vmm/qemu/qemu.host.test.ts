@@ -2,7 +2,7 @@ import { spawnSync } from 'node:child_process';
 import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { afterAll, beforeAll, beforeEach, describe, expect, test } from 'vitest';
+import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vitest';
 import { createNetns } from '../../../test/support/netns.ts';
 import { makeTinyGuest, type TinyGuest } from '../../../test/support/tiny-guest.ts';
 import type { Fault } from '../../domain/fault.ts';
@@ -80,7 +80,7 @@ function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
         ...options,
       }),
     console,
-    until: (line) => expect.poll(console, { timeout: 60_000, interval: 20 }).toMatch(line) as unknown as Promise<void>,
+    until: (line) => expect.poll(console, { timeout: 200_000, interval: 20 }).toMatch(line) as unknown as Promise<void>,
     async [Symbol.asyncDispose]() {
       for (const { pid } of await createProcesses().find(isOf(config))) process.kill(pid, 'SIGKILL');
       rmSync(directory, { recursive: true, force: true });
@@ -88,7 +88,9 @@ function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
   };
 }
 
-const soon = (): AbortSignal => AbortSignal.timeout(60_000);
+// A guest takes 4 s here, and 40 where the machine has twenty things to do at once.
+vi.setConfig({ testTimeout: 300_000 });
+const soon = (): AbortSignal => AbortSignal.timeout(120_000);
 const runs = (config: VmmConfig) => createProcesses().find(isOf(config));
 const statusOf = (running: RunningVmm): string => readFileSync(`/proc/${running.process.pid}/status`, 'utf8');
 
@@ -142,7 +144,7 @@ describe('a guest', () => {
       });
       const qemu = await bed.qemu();
       const running = await qemu.start(bed.config, soon());
-      await expect.poll(async () => (await running.signs()).diskOperations, { timeout: 60_000 }).toBeGreaterThan(0);
+      await expect.poll(async () => (await running.signs()).diskOperations, { timeout: 200_000 }).toBeGreaterThan(0);
       expect((await running.signs()).consoleBytes).toBeGreaterThan(0);
       expect((await running.ended).reason).toBe('GuestShutdown');
       expect(bed.console()).toMatch(/disk vda serial=root ro=0 sectors=2048 wrote=yes/);
@@ -192,7 +194,7 @@ test('a guest is held while its disk is full on the host, and goes on when there
     disks: [{ id: 'small', path: disk, format: 'raw', readOnly: false, isRoot: false } as const],
   };
   const running = await qemu.start(config, soon());
-  await expect.poll(() => running.guest, { timeout: 60_000 }).toBe('held');
+  await expect.poll(() => running.guest, { timeout: 200_000 }).toBe('held');
   const pid = String(running.process.pid);
   const grow = ['nsenter', '--target', pid, '--mount', '--', 'mount', '-o', 'remount,size=16m', small] as const;
   await run([...grow], { signal: soon(), timeoutMs: 10_000 });
