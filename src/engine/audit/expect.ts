@@ -149,7 +149,7 @@ export function expect(
         add('directory', directory);
         fixed.add(`${directory}/hosts`);
         within.push(`${directory}/log/`);
-        for (const name of ['leases', 'log']) add('file', `${directory}/${name}`, false);
+        for (const name of ['leases', 'log', 'resolv.conf']) add('file', `${directory}/${name}`, false);
         within.push(`${directory}/dnsmasq-`); // the server's pid file, by the bridge's index
         break;
       }
