@@ -25,10 +25,11 @@ import type { Log } from '../ports/log.ts';
 import { type Meter, NO_METER } from '../ports/meter.ts';
 import { allow } from './allowed.ts';
 import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
+import { needsFit } from './boot/fit.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
-import { checkFit, FittedKernels } from './fitted.ts';
+import { FittedKernels } from './fitted.ts';
 import { makeGolden } from './golden.ts';
 import { Inventory } from './inventory.ts';
 import { Keeper } from './keeper.ts';
@@ -222,7 +223,6 @@ class ImageCache implements ImageStore {
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const { kernel, initrd } = await new BootFiles(image.tree, this.#search, signal).find(wants);
     if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
-    const isFitted = checkFit(kernel);
     const fitted = dry
       ? undefined
       : await this.#fitted.of(image, kernel, signal, () => this.#lending.grew(image.digest));
@@ -231,7 +231,7 @@ class ImageCache implements ImageStore {
       kernel: {
         ...{ filename, path: fitted ?? path, facts },
         ...(release !== undefined && { release }),
-        ...(isFitted && { fitted: true as const }),
+        ...(needsFit(kernel.kind) && { fitted: true as const }),
       },
       ...(initrd && { initrd: bootFile(initrd) }),
     };

@@ -113,6 +113,17 @@ describe('what does not boot is passed over', () => {
       'boot/vmlinuz-6.1',
     ],
     ['but not where it has a PVH note', { vmlinux: pvhElf('something'), 'boot/vmlinuz-6.1': bzImage() }, 'vmlinux'],
+    [
+      'one that leaves no room for an entry point',
+      {
+        'boot/vmlinux-6.2': elf({
+          entry: 2 ** 20,
+          segments: [{ address: 2 ** 20, memoryBytes: 3 * 2 ** 30 - 2 ** 20, data: 'Linux version 6.2 (me)' }],
+        }),
+        'boot/vmlinuz-6.1': bzImage(),
+      },
+      'boot/vmlinuz-6.1',
+    ],
     ['an empty one', { 'boot/vmlinuz-6.2': '', 'boot/vmlinuz-6.1': bzImage() }, 'boot/vmlinuz-6.1'],
     [
       'one that was cut off',

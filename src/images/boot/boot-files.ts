@@ -8,6 +8,7 @@ import type { SharedWork } from '../shared-work.ts';
 import { findInTree } from '../tree-path.ts';
 import { bytesOf } from './bytes.ts';
 import { type Candidate, candidatesOf, listIn, releaseIn, WELL_KNOWN } from './candidates.ts';
+import { needsFit, planFit } from './fit.ts';
 import { lookIntoBzImage, lookIntoElf, NOT_YET, type Room } from './look-into.ts';
 import { compareReleases } from './releases.ts';
 import { BOOTABLE, type Role, type Worth, worthAs } from './roles.ts';
@@ -198,6 +199,10 @@ export class BootFiles {
     const found = await this.#factsOf(one);
     if (!found && kind.is === 'elf' && kind.elf.pvhEntry === undefined)
       return { wrong: 'is a 64-bit ELF file without a PVH entry point, and no Linux kernel' };
+    if (needsFit(kind)) {
+      const fit = planFit(kind.elf);
+      if ('wrong' in fit) return { wrong: `has no PVH entry point, and ${fit.wrong}` };
+    }
     const facts = found ?? { unseen: 'it is no Linux' };
     const release = one.release ?? facts.release;
     return { ...one, facts, ...(release !== undefined && { release }) };
@@ -226,9 +231,9 @@ export class BootFiles {
     { wrong, remedy }: { readonly wrong: string; readonly remedy?: string },
     has: readonly string[],
   ): Fault {
-    const isThere = wrong.startsWith('there is');
-    const state = isThere ? wrong : `it ${wrong}`;
-    const would = isThere || wrong.startsWith('is no regular') ? '' : `; ${remedy ?? BOOTABLE[role]}`;
+    const isMissing = wrong.startsWith('there is');
+    const state = isMissing ? wrong : `it ${wrong}`;
+    const would = isMissing || wrong.startsWith('is no regular') ? '' : `; ${remedy ?? BOOTABLE[role]}`;
     return missing(role, `Cannot take "${shorten(filename)}" as ${role}: ${state}${would}`, has);
   }
 

@@ -1,6 +1,7 @@
 import { type Bytes, piecesOf, rangeOf, viewOf } from './bytes.ts';
 import { ELF_HEADER_BYTES, type Elf, PROGRAM_HEADER_BYTES, PVH_NOTE, type Segment } from './elf.ts';
 import { STUB_ALIGN, STUB_MEMORY_BYTES, stubAt } from './pvh-stub.ts';
+import type { FileKind } from './what-file.ts';
 
 /** How a kernel without a PVH entry point is written with one: what is loaded as it was, and the stub. */
 export interface Fit {
@@ -22,6 +23,10 @@ const MAX_LOADED_BYTES = 2 ** 29;
 const PAGE = 4096;
 const [PT_LOAD, PT_NOTE] = [1, 4];
 const [READ, READ_WRITE_EXECUTE] = [4, 7];
+
+/** Whether a kernel can be entered by the 64-bit boot protocol alone. */
+export const needsFit = (kind: FileKind): kind is Extract<FileKind, { is: 'elf' }> =>
+  kind.is === 'elf' && kind.elf.pvhEntry === undefined;
 
 /** @returns what stands against it, as the end of a sentence that begins with the file */
 export function planFit({ header, entry, segments }: Elf): Fit | { readonly wrong: string } {
