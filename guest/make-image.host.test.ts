@@ -2,8 +2,29 @@ import { execFileSync } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { gunzipSync } from 'node:zlib';
 import { expect, onTestFinished, test } from 'vitest';
 import { makeImage } from './make-image.ts';
+
+test('layers are archives that others take: whole ones, that belong to root', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'flintlock-image-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const layout = join(directory, 'layout');
+  makeImage({ layout, tag: 'one', demo: true, files: { '/etc/hostname': 'mine\n' } });
+  const blob = (digest: string): string => join(layout, 'blobs', digest.replace(':', '/'));
+  const [{ digest }] = JSON.parse(readFileSync(join(layout, 'index.json'), 'utf8')).manifests;
+  const { layers } = JSON.parse(readFileSync(blob(digest), 'utf8')) as { layers: readonly { digest: string }[] };
+  expect(layers).toHaveLength(2);
+  for (const layer of layers) {
+    const archive = gunzipSync(readFileSync(blob(layer.digest)));
+    expect(archive.subarray(-1024).every((byte) => byte === 0)).toBe(true);
+    const listed = execFileSync('tar', ['--list', '--verbose', '--numeric-owner', '--file=-'], { input: archive });
+    expect(listed.toString()).toMatch(/ 0\/0 /);
+    execFileSync('python3', ['-c', LIST], { input: archive });
+  }
+});
+
+const LIST = 'import sys, tarfile; assert len(list(tarfile.open(fileobj=sys.stdin.buffer, mode="r|"))) > 0';
 
 test('the demo system with files over it, unpacked again by umoci', () => {
   const directory = mkdtempSync(join(tmpdir(), 'flintlock-image-'));

@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { writeDemoTree } from './demo-tree.ts';
 
@@ -33,21 +33,28 @@ export interface ImageContent {
  * ```
  *
  * @returns the reference, `oci:LAYOUT:TAG`
- * @throws Error with umoci's own words
+ * @throws Error with the words of umoci or tar
  */
 export function makeImage({ layout, tag, archive, tree, demo, files }: ImageContent): string {
   const image = `${layout}:${tag}`;
   mkdirSync(dirname(layout), { recursive: true });
   if (!existsSync(join(layout, 'index.json'))) umoci(['init', '--layout', layout]);
   umoci(['new', '--image', image]);
-  const insert = (directory: string): void => {
-    const rootless = process.getuid?.() === 0 ? [] : ['--rootless'];
-    umoci(['insert', ...rootless, '--image', image, directory, '/']);
-  };
   if (archive !== undefined) umoci(['raw', 'add-layer', '--image', image, archive]);
-  if (tree !== undefined) insert(tree);
   const scratch = mkdtempSync(join(dirname(layout), '.image-'));
+  const insert = (directory: string): void => {
+    // By tar, and not by "umoci insert": the archive that this makes has no end, and others refuse it.
+    const layer = join(scratch, 'layer.tar');
+    const owner = process.getuid?.() === 0 ? [] : ['--owner=0', '--group=0'];
+    const names = readdirSync(directory).map((name) => `./${name}`);
+    if (names.length === 0) return;
+    const form = ['--create', '--format=posix', '--numeric-owner', '--sort=name', '--xattrs', '--xattrs-include=*'];
+    run('tar', [...form, ...owner, '--file', layer, '--directory', directory, '--', ...names.sort()]);
+    umoci(['raw', 'add-layer', '--image', image, layer]);
+    rmSync(layer);
+  };
   try {
+    if (tree !== undefined) insert(tree);
     if (demo) {
       writeDemoTree(join(scratch, 'demo'));
       insert(join(scratch, 'demo'));
@@ -66,6 +73,8 @@ export function makeImage({ layout, tag, archive, tree, demo, files }: ImageCont
   return `oci:${image}`;
 }
 
-function umoci(args: readonly string[]): void {
-  execFileSync('umoci', args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 });
+const umoci = (args: readonly string[]): void => run('umoci', args);
+
+function run(program: string, args: readonly string[]): void {
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 300_000 });
 }

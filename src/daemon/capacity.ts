@@ -50,5 +50,7 @@ export async function capacityOf(stateDirectory: string, limits: LimitsInForce):
     },
     diskIsMemory,
     notes,
+    // 0 of 0 where they are made as they are needed.
+    freeInodes: disk.files === 0 ? Number.POSITIVE_INFINITY : disk.ffree,
   };
 }

@@ -47,6 +47,7 @@ import { StepRunner } from '../engine/step-runner.ts';
 import { watchShares } from '../engine/watch-shares.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
+import { registryEnvironment } from '../host/environment.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
 import { limitsInForce } from '../host/limits-in-force.ts';
@@ -176,6 +177,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   if (authFile !== '') await requireAuthFile(files, authFile);
   const images = createImages({
     directory: imagesDirectory(names),
+    registryEnvironment: registryEnvironment(process.env),
     imageRoots: config['image-root'],
     insecureRegistries: config['insecure-registry'],
     ...(authFile !== '' && { authFile }),

@@ -32,10 +32,11 @@ interface Fake {
   /** What tools print, by the beginning of their command line; all others fail. */
   readonly tools?: Readonly<Record<string, string>>;
   readonly free?: number;
+  readonly inodes?: number;
   readonly daemon?: DaemonFindings;
 }
 
-function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, daemon }: Fake): CheckHost {
+function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, inodes = 2 ** 20, daemon }: Fake): CheckHost {
   const info = (path: string): FileInfo | undefined => {
     const kind = Object.hasOwn(files, `${path}/`) ? 'directory' : Object.hasOwn(files, path) ? 'file' : undefined;
     return kind && { kind, sizeBytes: 1, diskBytes: 1, mode: 0o755 };
@@ -49,6 +50,7 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, daemon }: F
     },
     list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
     freeBytes: async () => free,
+    freeInodes: async () => inodes,
   };
   return {
     files: used as Files,
@@ -169,9 +171,16 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: { files: { '/proc/self/status': ROOT, '/var/lib/flintlock': '', '/run/': '' } },
     says: /^fail state directory: \/var\/lib\/flintlock is no directory\nfail run directory: \/run is not writable/,
   },
-  { check: disk, fake: { files: { '/var/': '' }, free: 2 ** 20 }, says: /^fail disk: 0\.0 GiB free below \/var$/ },
+  {
+    check: disk,
+    fake: { files: { '/var/': '' }, free: 2 ** 20 },
+    says: /^fail disk: 0\.0 GiB and 1048576 inodes free below \/var$/,
+  },
   { check: disk, fake: { free: 2 ** 30 }, says: /^warn disk: 1\.0 GiB/ },
   { check: disk, fake: {}, says: /^ok disk/ },
+  { check: disk, fake: { inodes: 3 }, says: /^fail disk: 1024\.0 GiB and 3 inodes/ },
+  { check: disk, fake: { inodes: 3_000 }, says: /^warn disk/ },
+  { check: disk, fake: { inodes: Number.POSITIVE_INFINITY }, says: /^ok disk: 1024\.0 GiB free/ },
   { check: copies, fake: { tools: { stat: 'btrfs\n' } }, says: /^ok .*reflink/ },
   { check: copies, fake: { tools: { stat: 'ext2/ext3\n' } }, says: /^ok .*qcow2 overlay/ },
   { check: copies, fake: { tools: { stat: 'tmpfs\n' } }, says: /^warn .*in memory/ },

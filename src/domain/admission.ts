@@ -18,6 +18,8 @@ export interface Capacity {
   readonly used: Resources;
   /** Volumes lie in memory: what they may grow to is memory too. */
   readonly diskIsMemory: boolean;
+  /** Files that the file system of the state directory can still have; absent: not known. */
+  readonly freeInodes?: number;
   /** Where less is in force than the host has: a sentence for each. */
   readonly notes: readonly string[];
 }
@@ -44,6 +46,19 @@ export interface LimitSettings {
 export const HOST_MEMORY_MB = 512;
 
 const MIB = 2 ** 20;
+
+/** A microVM has about 20 files of its own, and the daemon's database wants some: with fewer left none is admitted. */
+export const LEAST_FREE_INODES = 100;
+
+/** Whether a microVM's own files can still be made. @returns Fault `full` Admission */
+export function inodeAdmission(what: string, freeInodes: number): Fault | undefined {
+  if (freeInodes >= LEAST_FREE_INODES) return undefined;
+  return new Fault(
+    'full',
+    `Cannot admit ${what}: the file system of the state directory has ${freeInodes} inodes left (df -i), and ${LEAST_FREE_INODES} must be free; remove files, or put the state on one with more`,
+    { reason: 'Admission' },
+  );
+}
 
 /** @param capacity - what the host has */
 export function limitsOf(settings: LimitSettings, capacity: Resources): Limits {

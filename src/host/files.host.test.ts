@@ -92,8 +92,28 @@ describe('write', () => {
     expect(readdirSync(at)).toEqual(['f']);
   });
 
-  test('on a device without room is full', async () => {
-    await expect(files.write('/dev/full/x', 'x')).rejects.toMatchObject({ kind: 'tool' });
+  test.each([
+    ['size=64k', /\d KiB and \d+ inodes left/],
+    ['size=64m,nr_inodes=1', /no inodes left/],
+  ])('on a disk of %s is full, with what is left, and leaves nothing', async (size, words) => {
+    const disk = directory();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', size, 'tmpfs', disk]);
+    onTestFinished(() => void execFileSync('umount', [disk]));
+    await expect(files.write(`${disk}/x`, new Uint8Array(1 << 20))).rejects.toMatchObject({
+      ...{ kind: 'full', reason: 'StorageFull' },
+      message: expect.stringMatching(words),
+    });
+    expect(readdirSync(disk)).toEqual([]);
+    expect(await files.freeInodes(disk)).toEqual(size.includes('nr_inodes') ? 0 : expect.any(Number));
+  });
+
+  test('on a disk that is mounted read-only says so', async () => {
+    const disk = directory();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'ro', 'tmpfs', disk]);
+    onTestFinished(() => void execFileSync('umount', [disk]));
+    await expect(files.write(`${disk}/x`, 'x')).rejects.toMatchObject({
+      ...{ kind: 'tool', message: expect.stringMatching(/EROFS.*remount it for writing/) },
+    });
   });
 });
 

@@ -3,6 +3,7 @@ import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
+import { fullDisk, roomAt } from './room.ts';
 import { isErrno, run } from './run.ts';
 
 /**
@@ -61,26 +62,30 @@ export const files: Files = {
     }),
 
   write: (path, data, { mode = 0o600, durable = false } = {}) =>
-    guard(`write ${path}`, () =>
-      inTurn(path, async () => {
-        const partial = partialOf(path);
-        await fs.rm(partial, { force: true });
-        try {
-          const file = await fs.open(partial, 'wx', mode);
-          try {
-            await file.writeFile(data);
-            await file.chmod(mode);
-            if (durable) await file.sync();
-          } finally {
-            await file.close();
-          }
-          await fs.rename(partial, path);
-        } catch (error) {
+    guard(
+      `write ${path}`,
+      () =>
+        inTurn(path, async () => {
+          const partial = partialOf(path);
           await fs.rm(partial, { force: true });
-          throw error;
-        }
-        if (durable) await syncDirectory(dirname(path));
-      }),
+          try {
+            const file = await fs.open(partial, 'wx', mode);
+            try {
+              await file.writeFile(data);
+              await file.chmod(mode);
+              if (durable) await file.sync();
+            } finally {
+              await file.close();
+            }
+            await fs.rename(partial, path);
+          } catch (error) {
+            await fs.rm(partial, { force: true });
+            throw error;
+          }
+          if (durable) await syncDirectory(dirname(path));
+        }),
+      path,
+      typeof data === 'string' || data instanceof Uint8Array ? data.length : 0,
     ),
 
   read: (path, { offset = 0, maxBytes } = {}) =>
@@ -146,11 +151,9 @@ export const files: Files = {
 
   realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),
 
-  freeBytes: (path) =>
-    guard(`ask for the free space of ${path}`, async () => {
-      const s = await fs.statfs(path);
-      return s.bavail * s.bsize;
-    }),
+  freeBytes: (path) => guard(`ask for the free space of ${path}`, async () => (await roomAt(path)).bytes),
+
+  freeInodes: (path) => guard(`ask for the free inodes of ${path}`, async () => (await roomAt(path)).inodes),
 
   copy: (from, to, how, signal) =>
     guard(`copy ${from} to ${to}`, async () => {
@@ -220,17 +223,36 @@ async function orUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
   }
 }
 
-/** Node's errors become Faults here and nowhere else. */
-async function guard<T>(what: string, act: () => Promise<T>): Promise<T> {
+/**
+ * Node's errors become Faults here and nowhere else.
+ * @param where - a path on the disk in question
+ * @param needed - bytes that there was to be room for, where that is known: what was half made is gone again
+ */
+async function guard<T>(what: string, act: () => Promise<T>, where?: string, needed = 0): Promise<T> {
   try {
     return await act();
   } catch (cause) {
     if (cause instanceof Fault || !(cause instanceof Error) || !('code' in cause)) throw cause;
-    if (isErrno(cause, 'ENOSPC', 'EDQUOT'))
-      throw new Fault('full', `Cannot ${what}: no space left on the disk`, { cause, reason: 'StorageFull' });
-    throw new Fault('tool', `Cannot ${what}: ${cause.message}`, { cause });
+    const fault = (kind: 'full' | 'tool', why: string): Fault =>
+      new Fault(kind, `Cannot ${what}: ${why}`, { cause, ...(kind === 'full' && { reason: 'StorageFull' }) });
+    if (isErrno(cause, 'EDQUOT')) throw fault('full', 'no space left in the quota of the disk');
+    if (isErrno(cause, 'ENOSPC')) {
+      const room = await fullDisk(where === undefined ? pathsOf(cause) : [where], needed);
+      if (room !== undefined) throw fault('full', `no space left on the disk: ${room}`);
+      throw fault('tool', `${cause.message}, although the disk has room: its file system cannot hold this`);
+    }
+    if (isErrno(cause, 'EROFS')) throw fault('tool', `${cause.message}: remount it for writing`);
+    if (isErrno(cause, 'EIO')) throw fault('tool', `${cause.message}: the disk may be damaged, dmesg says more`);
+    throw fault('tool', cause.message);
   }
 }
+
+/** Those that Node's error names. */
+const pathsOf = (error: Error): readonly string[] =>
+  ['path', 'dest'].flatMap((key) => {
+    const path: unknown = Object.entries(error).find(([name]) => name === key)?.[1];
+    return typeof path === 'string' ? [path] : [];
+  });
 
 /** As Linux packs the two numbers of a device into one (makedev(3)). */
 function deviceNumber(rdev: number): string {

@@ -1,6 +1,7 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Follow } from '../ports/host.ts';
-import { DIES_WITH_US, killGroup, toolEnvironment } from './run.ts';
+import { toolEnvironment } from './environment.ts';
+import { DIES_WITH_US, killGroup } from './run.ts';
 
 /** A line that is longer is nobody's: it is cut. */
 const MAX_LINE_BYTES = 1 << 20;

@@ -42,13 +42,13 @@ describe('a tool', () => {
     expect(await run(['true'], { ...limits, input: 'x'.repeat(300_000) })).toBe('');
   });
 
-  test('sees no environment but PATH, language, home and what it is given', async () => {
+  test('sees no environment but PATH, language, what keeps configuration of others away, and what it is given', async () => {
     process.env.FLINTLOCK_SECRET = 'x';
     onTestFinished(() => void delete process.env.FLINTLOCK_SECRET);
     const names = (await run(['env'], { ...limits, env: { GIVEN: '1' } }))
       .split('\n')
       .map((line) => line.split('=')[0]);
-    expect(names.filter(Boolean).toSorted()).toEqual(['GIVEN', 'HOME', 'LANG', 'PATH']);
+    expect(names.filter(Boolean).toSorted()).toEqual(['GIVEN', 'HOME', 'LANG', 'MKE2FS_CONFIG', 'MTOOLSRC', 'PATH']);
   });
 
   test('that fails is told with its status and the end of what it said', async () => {
@@ -66,12 +66,26 @@ describe('a tool', () => {
     expect(failed).toContain('the end');
   });
 
-  test.each(['No space left on device', 'Disk quota exceeded'])('that says "%s" is full', async (text) => {
-    await expect(run(sh('echo "cp: x: $1" >&2; exit 1', text), limits)).rejects.toMatchObject({
-      kind: 'full',
-      reason: 'StorageFull',
-      terminal: false,
-    });
+  const FULL = { kind: 'full', reason: 'StorageFull', terminal: false };
+
+  test('that has no quota left is full', async () => {
+    await expect(run(sh('echo "cp: x: Disk quota exceeded" >&2; exit 1'), limits)).rejects.toMatchObject(FULL);
+  });
+
+  test.each([
+    ['size=64k', /\d KiB and \d+ inodes left/],
+    ['size=64m,nr_inodes=2', /no inodes left/],
+  ])('that says "no space" of a disk of %s is full, with what is left', async (size, words) => {
+    const disk = directory();
+    await run(['mount', '-t', 'tmpfs', '-o', size, 'tmpfs', disk], limits);
+    onTestFinished(async () => void (await run(['umount', disk], limits)));
+    const copy = run(['cp', '-r', '/usr/share/doc/bash', `--target-directory=${disk}`], limits);
+    await expect(copy).rejects.toMatchObject({ ...FULL, message: expect.stringMatching(words) });
+  });
+
+  test('that says it of something else has failed', async () => {
+    const script = sh('echo "setfattr: $1: No space left on device" >&2; exit 1', directory());
+    await expect(run(script, limits)).rejects.toMatchObject({ kind: 'tool', reason: undefined });
   });
 
   test('that is not installed says so', async () => {

@@ -1,6 +1,8 @@
 import { spawn } from 'node:child_process';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
+import { toolEnvironment } from './environment.ts';
+import { fullDisk } from './room.ts';
 
 /** Tools are asked for small answers; more than this is cut, so that none can fill our memory. */
 const MAX_OUTPUT_BYTES = 32 << 20;
@@ -12,13 +14,6 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
 /** Nothing but a shell can set it; what is run comes as arguments. */
 const WITH_UMASK = ['sh', '-c', 'umask "$0" && exec "$@"'] as const;
-
-/** All that a tool sees of the daemon's environment. */
-export const toolEnvironment = (): Readonly<Record<string, string>> => ({
-  PATH: process.env.PATH ?? '',
-  LANG: 'C.UTF-8',
-  HOME: '/root',
-});
 
 /** Adapter of {@link Run}; it decides nothing. */
 export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, umask }) =>
@@ -71,9 +66,18 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
         return reject(new Fault('tool', `Cannot run ${program}: it is not installed or not in PATH`));
       const how = code === null ? `ended by ${byeSignal}` : `exit status ${code}`;
       const message = `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`;
-      if (/No space left on device|Disk quota exceeded/.test(err))
-        return reject(new Fault('full', message, { reason: 'StorageFull' }));
-      reject(new Fault('tool', message));
+      if (/Disk quota exceeded/i.test(err)) return reject(new Fault('full', message, { reason: 'StorageFull' }));
+      if (!/No space left on device/i.test(err)) return reject(new Fault('tool', message));
+      // The kernel says so of many things that are no disk, too.
+      fullDisk([program, ...args].flatMap(pathsIn)).then(
+        (room) =>
+          reject(
+            room === undefined
+              ? new Fault('tool', message)
+              : new Fault('full', `${message} (${room})`, { reason: 'StorageFull' }),
+          ),
+        reject,
+      );
     });
   });
 
@@ -94,6 +98,9 @@ export const patientRun =
       });
     }
   };
+
+/** Absolute paths in an argument: by itself, behind an option or a transport (`--x=/y`, `dir:/y`). */
+const pathsIn = (argument: string): readonly string[] => argument.match(/(?<=^|[=:])\/[^:=,]*/g) ?? [];
 
 export function killGroup(pid: number | undefined): void {
   if (pid === undefined) return;

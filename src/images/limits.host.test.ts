@@ -111,6 +111,65 @@ test('a device node is a node in the tree and the disk image, and nobody but roo
   });
 });
 
+describe('what a disk cannot hold is told at once, by name and size, whatever room there is', () => {
+  test.each<[string, TestImage['layers'][number], RegExp]>([
+    [
+      'an attribute',
+      [{ name: 'd/noted', xattrs: { 'user.big': 'x'.repeat(5_000) } }],
+      /"d\/noted" has the attribute "user.big" of 5000 bytes/,
+    ],
+    [
+      'many attributes',
+      [
+        {
+          name: 'noted',
+          xattrs: Object.fromEntries(Array.from({ length: 50 }, (_, i) => [`user.${i}`, 'x'.repeat(90)])),
+        },
+      ],
+      /"noted" has the attribute "user.\d+" of 90 bytes/,
+    ],
+    ['a name', [{ name: 'x', pax: { path: `d/${'n'.repeat(256)}` } }], /a name of 256 bytes, and 255/],
+    [
+      'a path',
+      [{ name: 'x', pax: { path: 'dir/'.repeat(1_010) } }],
+      /its path "dir.*" is of \d{4} bytes, and \d{4} are the most/,
+    ],
+    ['a target', [{ name: 'x', type: 'symlink', pax: { linkpath: 't'.repeat(4_096) } }], /target of 4096 bytes/],
+    ['a device', [{ name: 'x', type: 'block device', device: [5_000, 1] }], /the device 5000:1/],
+    ['an owner', [{ name: 'x', pax: { uid: '4294967296' } }], /the owner 4294967296/],
+    [
+      'names of one file',
+      [
+        { name: 'd0/x' },
+        ...Array.from({ length: 65_001 }, (_, i) => ({
+          name: `d${i % 10}/${i}`,
+          type: 'hard link' as const,
+          link: 'd0/x',
+        })),
+      ],
+      /more than 65000 names/,
+    ],
+  ])('%s', async (_, layer, words) => {
+    await expect(open().ensure(await image([layer]), { signal })).rejects.toMatchObject(invalid(words));
+    await expectNothingLeft();
+  });
+
+  test('what just fits is held, by the tree and by the disk image', async () => {
+    const xattrs = { 'user.a': 'x'.repeat(40), 'user.b': 'y'.repeat(4_030) };
+    const local = await open().ensure(
+      await image([
+        [
+          { name: 'noted', xattrs },
+          { name: 'n'.repeat(100), pax: { path: 'n'.repeat(255) } },
+        ],
+      ]),
+      { signal },
+    );
+    const golden = await open().golden(local, { signal });
+    expect(await run(['debugfs', '-R', 'ea_list /noted', golden.path], limits)).toMatch(/user\.b \(4030\)/);
+  });
+});
+
 describe('a disk that is full', () => {
   /** A small disk of its own, whose free space nobody looks at beforehand. */
   const onDisk = async (sizeInMb: number): Promise<ImageStore> => {
@@ -135,6 +194,16 @@ describe('a disk that is full', () => {
     const reference = await image([[{ name: 'data', data: packs }]]);
     const images = await onDisk(20);
     await expect(images.ensure(reference, { signal })).rejects.toMatchObject(full(/no space left on the disk/));
+    await expectNothingLeft();
+  });
+
+  test('ends it with inodes counted, too, before anything is written', async () => {
+    const reference = await image([Array.from({ length: 300 }, (_, i) => ({ name: `d${i % 10}/f${i}` }))]);
+    await run(['mount', '-t', 'tmpfs', '-o', 'size=50m,nr_inodes=200,mode=0700', 'tmpfs', directory], limits);
+    mounts.push(directory);
+    await expect(open({ keepFreeBytes: MB }).ensure(reference, { signal })).rejects.toMatchObject(
+      full(/its files need 311 inodes, and the file system has 1\d\d left/),
+    );
     await expectNothingLeft();
   });
 

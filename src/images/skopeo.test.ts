@@ -1,5 +1,6 @@
 import { expect, test } from 'vitest';
 import { fakeFiles } from '../../test/support/fake-files.ts';
+import { Fault } from '../domain/fault.ts';
 import { parseReference, type RegistryReference } from './reference.ts';
 import { Skopeo, type SkopeoOptions } from './skopeo.ts';
 
@@ -40,4 +41,17 @@ test('a registry is asked as it is configured', async () => {
   expect(more).toEqual([
     'skopeo --tmpdir /tmp/s --insecure-policy copy --quiet docker://ghcr.io/a/b:latest dir:/l (2)',
   ]);
+});
+
+test("a proxy's password is in no error", async () => {
+  const env = { HTTPS_PROXY: 'http://me:s%40cret@proxy.example:3128', NO_PROXY: '10.0.0.0/8' };
+  const run: SkopeoOptions['run'] = async () => {
+    throw new Fault('tool', 'skopeo failed: invalid proxy "http://me:s%40cret@proxy.example:3128" (s@cret), not me');
+  };
+  const error = await skopeo({ env, run })
+    .tool.manifest(reference('ghcr.io/a/b'), '/tmp/s', signal)
+    .catch((thrown: unknown) => thrown);
+  expect(error).toMatchObject({ kind: 'tool', message: expect.stringContaining('***@proxy.example:3128') });
+  expect(String(error)).not.toMatch(/cret/);
+  expect((error as Error).cause).toBeUndefined();
 });

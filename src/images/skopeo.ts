@@ -1,3 +1,4 @@
+import { Fault } from '../domain/fault.ts';
 import type { Files, Run } from '../ports/host.ts';
 import { nameOf, type RegistryReference } from './reference.ts';
 
@@ -37,7 +38,7 @@ export class Skopeo {
       ...(this.#isInsecure(reference) ? ['--tls-verify=false'] : []),
     ];
     const argv = [...(await this.#program(scratch)), 'inspect', '--raw', ...flags, address(reference)] as const;
-    return run(argv, { signal, timeoutMs: lookupTimeoutMs, env });
+    return this.#discreet(run(argv, { signal, timeoutMs: lookupTimeoutMs, env }));
   }
 
   /** Copies one image, of a digest, into a directory, just as the registry has it. */
@@ -46,7 +47,21 @@ export class Skopeo {
     const flags = [...this.#auth(), ...(this.#isInsecure(reference) ? ['--src-tls-verify=false'] : [])];
     const program = await this.#program(scratch);
     const argv = [...program, 'copy', '--quiet', ...flags, address(reference), `dir:${directory}`] as const;
-    await run(argv, { signal, timeoutMs: pullTimeoutMs, env });
+    await this.#discreet(run(argv, { signal, timeoutMs: pullTimeoutMs, env }));
+  }
+
+  /** What goes wrong, told without what is secret in a proxy's address. */
+  async #discreet<T>(work: Promise<T>): Promise<T> {
+    try {
+      return await work;
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+      const secrets = Object.values(this.#options.env).flatMap(secretsIn);
+      const message = secrets.reduce((text, secret) => text.replaceAll(secret, '***'), error.message);
+      if (message === error.message) throw error;
+      // Without the cause: it has the secret.
+      throw new Fault(error.kind, message, { terminal: error.terminal, ...(error.reason && { reason: error.reason }) });
+    }
   }
 
   async #program(scratch: string): Promise<readonly [string, ...string[]]> {
@@ -63,6 +78,21 @@ export class Skopeo {
   #isInsecure({ host }: RegistryReference): boolean {
     return this.#options.insecureRegistries.includes(host);
   }
+}
+
+/** `USER:PASSWORD` of a URL, as a whole and its password alone, as written and decoded. */
+function secretsIn(url: string): readonly string[] {
+  const credentials = /^(?:[a-z][a-z0-9+.-]*:\/\/)?(.+)@[^@]*$/is.exec(url)?.[1];
+  if (credentials === undefined) return [];
+  const password = credentials.slice(credentials.indexOf(':') + 1);
+  const decoded = [credentials, password].flatMap((text) => {
+    try {
+      return [decodeURIComponent(text)];
+    } catch {
+      return [];
+    }
+  });
+  return [credentials, ...decoded.slice(0, 1), password, ...decoded.slice(1)].filter((text) => text.length > 2);
 }
 
 const address = (reference: RegistryReference): string => `docker://${nameOf(reference)}`;

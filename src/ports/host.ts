@@ -9,7 +9,7 @@ export interface RunLimits {
   readonly timeoutMs: number;
   /** Given to the tool's standard input. */
   readonly input?: string;
-  /** Added to the environment, which is else only PATH and LANG=C. */
+  /** Added to the environment, which else has PATH, LANG and what keeps the host's configuration from tools. */
   readonly env?: Readonly<Record<string, string>>;
   /** umask(2) of the tool, octal; else the daemon's own, which keeps everything to root. */
   readonly umask?: '022';
@@ -21,7 +21,8 @@ export interface RunLimits {
  *
  * @param argv - program, then arguments, each passed on whole
  * @throws Fault `timeout`; Fault `tool` with the end of standard error in
- * `message`; the signal's reason
+ * `message`; Fault `full` where it says that there is no space, and a disk that its arguments name has none; the
+ * signal's reason
  * @see execve(2)
  */
 export type Run = (argv: readonly [string, ...string[]], limits: RunLimits) => Promise<string>;
@@ -141,7 +142,8 @@ export interface FileInfo {
   readonly stamp?: string;
 }
 
-/** Files and directories. Paths are absolute. Faults: `full` for ENOSPC and EDQUOT, else `tool`. */
+/** Files and directories. Paths are absolute. Faults: `full` for
+ * EDQUOT, and for ENOSPC where the disk has no room; else `tool`. */
 export interface Files {
   /** With its parents; there already is success. `mode` is set on the last one. */
   makeDirectory(path: string, mode: number): Promise<void>;
@@ -171,6 +173,8 @@ export interface Files {
   /** Symlinks resolved; undefined when there is nothing. */
   realPath(path: string): Promise<string | undefined>;
   freeBytes(path: string): Promise<number>;
+  /** Files and directories that can still be made there; infinite where there is no such limit. */
+  freeInodes(path: string): Promise<number>;
   /**
    * Copies a file as cheaply as `how` says: a reflink, or only the parts that hold data.
    * @throws Fault `refused` when the file system has no reflinks

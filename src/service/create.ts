@@ -1,4 +1,4 @@
-import { admission, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
+import { admission, inodeAdmission, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
@@ -97,7 +97,9 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const cordon = cordonOf(context.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
   await checkAgainstHost(context, spec, draft);
-  const { capacity, diskIsMemory } = await context.capacity();
+  const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
+  const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
+  if (full) throw full;
   return { spec, limits: limitsOf(context.limits, capacity), diskIsMemory };
 }
 

@@ -38,6 +38,7 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
       return [...new Set(names)].sort();
     },
     freeBytes: async () => 2 ** 40,
+    freeInodes: async () => 2 ** 30,
     realPath: async (path) => (entryOf(path) === undefined ? undefined : path),
     makeDirectory: unexpected('makeDirectory'),
     remove: unexpected('remove'),

@@ -239,6 +239,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     readLink: unexpected('readLink'),
     realPath: async (path) => path,
     freeBytes: async () => 2 ** 40,
+    freeInodes: async () => 2 ** 30,
     copy: unexpected('copy'),
     watch: unexpected('watch'),
     punch: unexpected('punch'),

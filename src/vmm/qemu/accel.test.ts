@@ -17,6 +17,7 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     readLink: none,
     realPath: none,
     freeBytes: none,
+    freeInodes: none,
     copy: none,
     watch: none,
     punch: none,
