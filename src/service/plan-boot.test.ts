@@ -73,6 +73,22 @@ test('of images that are not here nothing is said', async () => {
 test('what cannot be is refused', async () => {
   const wrong = [{ field: 'volumes', description: 'are too many' }];
   await expect(stage(['k'], wrong).plan()).rejects.toMatchObject({ kind: 'invalid', violations: wrong });
-  const fault = new Fault('not_found', 'none', { reason: 'KernelNotFound' });
-  await expect(stage(['k'], [], fault).plan()).rejects.toBe(fault);
+  const notFound = async (
+    reason: 'KernelNotFound' | 'InitrdNotFound' | 'ImageNotFound',
+    cached: string[],
+    of = spec(),
+  ) =>
+    stage(cached, [], new Fault('not_found', 'none', { reason }))
+      .plan(of)
+      .catch((error: Fault) => [error.kind, error.violations[0]?.field, error.violations[0]?.description]);
+  expect(await notFound('KernelNotFound', ['k'])).toEqual(['invalid', 'kernel.image', 'none']);
+  expect(await notFound('InitrdNotFound', ['i'])).toEqual(['invalid', 'initrd.filename', 'none']);
+  expect(await notFound('InitrdNotFound', ['k'], spec({ initrd: { image: 'k' } }))).toEqual([
+    'invalid',
+    'initrd.image',
+    'none',
+  ]);
+  expect(await notFound('ImageNotFound', ['i'])).toEqual(['invalid', 'initrd.image', 'none']);
+  const full = new Fault('full', 'no room');
+  await expect(stage(['k'], [], full).plan()).rejects.toBe(full);
 });

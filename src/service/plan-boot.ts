@@ -25,7 +25,7 @@ export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): 
  * them and of the machine: as far as their images are here. Nothing is made.
  *
  * @returns one line each
- * @throws Fault `not_found` KernelNotFound, InitrdNotFound, ImageNotFound; `invalid` for what the kernel's machine cannot do
+ * @throws Fault `invalid` for what is not found, or does not boot, and what the kernel's machine cannot do
  */
 export async function planBoot(context: Context, spec: Spec): Promise<readonly string[]> {
   using time = new TimeLimit(undefined, LOOK_MS);
@@ -46,8 +46,12 @@ export async function planBoot(context: Context, spec: Spec): Promise<readonly s
 async function find({ images }: Context, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {
   const wanted = ({ filename }: { readonly filename?: string }) => (filename === undefined ? {} : { filename });
   const look = async (reference: string, wants: BootWants): Promise<BootFilesFound> => {
-    const image = await images.cached(reference, signal);
-    return image ? images.bootFiles(image, wants, { signal, dry: true }) : {};
+    try {
+      const image = await images.cached(reference, signal);
+      return image ? await images.bootFiles(image, wants, { signal, dry: true }) : {};
+    } catch (error) {
+      throw asViolation(error, spec, wants);
+    }
   };
   const isSame = spec.initrd?.image === spec.kernel.image;
   const first = await look(spec.kernel.image, {
@@ -60,6 +64,14 @@ async function find({ images }: Context, spec: Spec, signal: AbortSignal): Promi
     ...first,
     ...(await look(spec.initrd.image, { initrd: { ...wanted(spec.initrd), ...(releases && { releases }) } })),
   };
+}
+
+/** What is not found is a field of the request that is wrong: nothing else was asked for. */
+function asViolation(error: unknown, spec: Spec, wants: BootWants): unknown {
+  if (!(error instanceof Fault) || error.kind !== 'not_found') return error;
+  const role = error.reason === 'InitrdNotFound' || !wants.kernel ? 'initrd' : 'kernel';
+  const isNamed = error.reason !== 'ImageNotFound' && (spec[role]?.filename ?? '') !== '';
+  return Fault.invalid([{ field: `${role}.${isNamed ? 'filename' : 'image'}`, description: error.message }]);
 }
 
 const shown = ({ filename, release }: { readonly filename: string; readonly release?: string }): string =>

@@ -5,7 +5,8 @@ import type { KernelFacts, KernelPart } from '../../domain/kernel-facts.ts';
  * has, one of them at least: looked for in the unpacked kernel.
  */
 const WORDS: readonly (readonly [KernelPart, readonly string[]])[] = [
-  ['acpi', ['RSD PTR ']], // the mark of ACPI's first table: drivers/acpi/acpica/tbxfroot.c
+  // The mark of ACPI's first table (acpica/tbxfroot.c); what is said when all is well, and when nothing is (bus.c).
+  ['acpi', ['RSD PTR ', 'ACPI: Interpreter enabled', 'Unable to load the System Description Tables']],
   ['pci', ['PCI: CLS ', 'pci_bus\0']], // drivers/pci/quirks.c, which may be left out, and probe.c
   ['virtio-mmio', ['virtio-mmio']], // the driver's name: drivers/virtio/virtio_mmio.c
   ['virtio-mmio on the command line', ['virtio-mmio-cmdline']], // the devices' parent, there
@@ -14,6 +15,9 @@ const WORDS: readonly (readonly [KernelPart, readonly string[]])[] = [
   ['unpacks zstd', ['Input is not in the ZSTD format']],
   ['unpacks xz', ['Input is not in the XZ format']],
 ];
+/** What stands for a part. */
+export const marksOf = (wanted: KernelPart): readonly string[] => WORDS.find(([part]) => part === wanted)?.[1] ?? [];
+
 const BANNER = 'Linux version ';
 const RELEASE = /^Linux version ([\x21-\x7e]{1,128}) /;
 /** What a word, or the banner with its release, may span of two pieces. */
