@@ -42,7 +42,7 @@ function findingsOf({ tools, providers, capacity, capacityNotes }: ServerInfoRes
   };
 }
 
-const STATES = ['works', 'slow', 'late', 'broken', 'missing'] as const;
+const STATES = ['works', 'slow', 'late', 'broken', 'missing', 'untried'] as const;
 const isState = (state: HostTool['state']): state is (typeof STATES)[number] => STATES.some((one) => one === state);
 
 /** Where the systemd unit reads its settings from. */

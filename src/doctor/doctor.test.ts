@@ -51,6 +51,7 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, inodes = 2 
     list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
     freeBytes: async () => free,
     freeInodes: async () => inodes,
+    remove: async () => undefined,
   };
   return {
     files: used as Files,
@@ -113,8 +114,13 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   },
   {
     check: tools,
-    fake: { files: { '/proc/self/status': ROOT, '/usr/bin/nft': '' } },
+    fake: { files: { '/proc/self/status': ROOT, '/usr/bin/nft': '' }, tools: { mktemp: '/tmp/x' } },
     says: /fail nft: \/usr\/bin\/nft does not do what is needed/,
+  },
+  {
+    check: tools,
+    fake: { files: { '/proc/self/status': ROOT, '/usr/bin/nft': '' } },
+    says: /warn nft: \/usr\/bin\/nft could not be tried: there is no room/,
   },
   {
     check: tools,

@@ -14,8 +14,8 @@ export interface ToolState {
   readonly name: string;
   /** Its file; empty where it is not installed. */
   readonly path: string;
-  /** `slow`: it works, after a time that is told; `late`: it did not end in its time. */
-  readonly is: 'works' | 'slow' | 'late' | 'broken' | 'missing';
+  /** `slow`: it works, after a time that is told; `late`: it did not end in its time; `untried`: the host had no room for it. */
+  readonly is: 'works' | 'slow' | 'late' | 'broken' | 'missing' | 'untried';
   /** A sentence; empty where it works. */
   readonly found: string;
   /** What to do; empty where it works. */

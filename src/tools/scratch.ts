@@ -1,28 +1,55 @@
+import { Fault } from '../domain/fault.ts';
 import type { Files, Run, RunLimits } from '../ports/host.ts';
 
-const DIRECTORY = '/tmp';
+/** Where it is tried, in order: the second where the first is full or cannot be written to. */
+const PLACES = ['/tmp', '/run'] as const;
 const prefixOf = (whose: string): string => `flintlock-trial-${whose}-`;
+
+export interface ScratchOptions {
+  readonly run: Run;
+  readonly files: Pick<Files, 'remove'>;
+  /** The daemon's instance, or another word: see {@link removeOldTrials}. */
+  readonly whose: string;
+}
 
 /**
  * A directory for one trial, gone after it. Its name cannot be foreseen: in `/tmp` somebody could stand in its place.
- * @param whose - the daemon's instance, or another word: see {@link removeOldTrials}
+ * @throws Fault `full` where there is no room for it; what `work` throws
  */
 export async function withScratch<T>(
-  { run, files, whose }: { readonly run: Run; readonly files: Pick<Files, 'remove'>; readonly whose: string },
+  { run, files, whose }: ScratchOptions,
   limits: RunLimits,
   work: (directory: string) => Promise<T>,
 ): Promise<T> {
-  const directory = (await run(['mktemp', '-d', `${DIRECTORY}/${prefixOf(whose)}XXXXXXXX`], limits)).trim();
-  try {
-    return await work(directory);
-  } finally {
-    await files.remove(directory);
+  let noRoom: unknown;
+  for (const place of PLACES) {
+    let directory: string;
+    try {
+      directory = (await run(['mktemp', '-d', `${place}/${prefixOf(whose)}XXXXXXXX`], limits)).trim();
+    } catch (error) {
+      if (!(error instanceof Fault) || error.kind === 'timeout') throw error;
+      noRoom = error;
+      continue;
+    }
+    try {
+      return await work(directory);
+    } catch (error) {
+      if (!(error instanceof Fault) || error.kind !== 'full') throw error;
+      noRoom = error;
+    } finally {
+      await files.remove(directory);
+    }
   }
+  const why = noRoom instanceof Error ? noRoom.message : String(noRoom);
+  throw new Fault('full', `there is no room below ${PLACES.join(' and ')} to try it: ${why}`, {
+    reason: 'StorageFull',
+    cause: noRoom,
+  });
 }
 
 /** What a daemon that was killed left of its trials. Called where none of that daemon's can run. */
 export async function removeOldTrials(files: Pick<Files, 'list' | 'remove'>, whose: string): Promise<void> {
-  const prefix = prefixOf(whose);
-  for (const name of await files.list(DIRECTORY))
-    if (name.startsWith(prefix)) await files.remove(`${DIRECTORY}/${name}`);
+  for (const place of PLACES)
+    for (const name of await files.list(place))
+      if (name.startsWith(prefixOf(whose))) await files.remove(`${place}/${name}`);
 }

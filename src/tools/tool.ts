@@ -43,6 +43,8 @@ export type Verdict = Readonly<
     | { is: 'late'; path: string; why: string }
     | { is: 'broken'; path: string; why: string }
     | { is: 'missing'; why: string }
+    /** The host had no room for it: nothing is known. */
+    | { is: 'untried'; path: string; why: string }
   )
 >;
 
@@ -77,6 +79,7 @@ export async function tryTool(tool: Tool, options: TryOptions): Promise<Verdict>
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault)) throw error;
+    if (error.kind === 'full') return { tool: program, is: 'untried', path, why: error.message };
     if (error.kind !== 'timeout') return { tool: program, is: 'broken', path, why: error.message };
     const why = `${path} hangs, or this host is far too slow: ${error.message}`;
     return { tool: program, is: 'late', path, why };
@@ -88,6 +91,8 @@ export function remedyOf(tool: Tool, verdict: Verdict): string {
   switch (verdict.is) {
     case 'works':
       return '';
+    case 'untried':
+      return 'Free some disk';
     case 'late':
       return "Look at the host's load (uptime, top); the program is tried again by itself";
     case 'broken':

@@ -38,8 +38,8 @@ export function createToolbox(tools: readonly Tool[], options: ToolboxOptions): 
         const verdict = await turns.run(signal, () => tryTool(tool, options));
         const { is, found, remedy } = stateOf(tool, verdict);
         if (found !== '' && found !== told) {
-          const tell = is === 'slow' || tool.need === 'none' ? log.warn : log.error;
-          tell.call(log, is === 'slow' ? 'a tool is slow' : 'a tool does not work', {
+          const tell = is === 'slow' || is === 'untried' || tool.need === 'none' ? log.warn : log.error;
+          tell.call(log, WORDS[is], {
             tool: tool.program,
             found,
             remedy,
@@ -81,12 +81,24 @@ export function createToolbox(tools: readonly Tool[], options: ToolboxOptions): 
     async obstacle(needs) {
       const wanted = entries.filter(({ tool }) => tool.need === 'each' || needs.has(tool.need));
       const wrong = (await known(wanted)).flatMap(([tool, verdict]) =>
-        verdict === undefined || verdict.is === 'works' ? [] : [`${verdict.why}. ${remedyOf(tool, verdict)}`],
+        verdict === undefined || verdict.is === 'works' || verdict.is === 'untried'
+          ? []
+          : [`${verdict.why}. ${remedyOf(tool, verdict)}`],
       );
       return wrong.length === 0 ? undefined : wrong.join('; ');
     },
   };
 }
+
+/** For the log. */
+const WORDS: Readonly<Record<ToolState['is'], string>> = {
+  works: 'a tool works',
+  slow: 'a tool is slow',
+  untried: 'a tool could not be tried',
+  late: 'a tool does not work',
+  broken: 'a tool does not work',
+  missing: 'a tool does not work',
+};
 
 /** A verdict in words. */
 export function stateOf(tool: Tool, verdict: Verdict): ToolState {
@@ -102,6 +114,8 @@ export function stateOf(tool: Tool, verdict: Verdict): ToolState {
     }
     case 'late':
       return { name, path, is: 'late', found: verdict.why, remedy };
+    case 'untried':
+      return { name, path, is: 'untried', found: `${path} could not be tried: ${verdict.why}`, remedy };
     case 'broken':
       return { name, path, is: 'broken', found: `${path} does not do what is needed: ${verdict.why}`, remedy };
     default:

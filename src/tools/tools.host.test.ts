@@ -86,6 +86,16 @@ test('one that hangs is late, which is not missing; nothing of a trial stays', a
   expect(trials().filter((name) => !before.includes(name))).toEqual([]);
 });
 
+test('where there is no room to try it, nothing is said of the tool', async () => {
+  const full = 'echo "mktemp: No space left on device" >&2; exit 1';
+  expect(await verdictOn('sfdisk', { mktemp: full })).toMatchObject({
+    ...{ is: 'untried', why: expect.stringMatching(/no room below \/tmp and \/run/) },
+  });
+  // What is written may find the first place full.
+  const half = 'case "$*" in *run/*) exec /bin/mktemp "$@" ;; esac; echo "mktemp: Read-only file system" >&2; exit 1';
+  expect(await verdictOn('sfdisk', { mktemp: half })).toMatchObject({ is: 'works' });
+});
+
 test('one that is nowhere is missing', async () => {
   const [tool] = TOOLS;
   if (!tool) throw new Error('no tools');

@@ -28,9 +28,10 @@ export const qemu: Check = {
         ? row('ok', `${found.path} ${/version (\S+)/.exec(text)?.[1] ?? ''}; only root can try it with a guest`)
         : row('fail', `${found.path} does not run: ${text}`, INSTALL);
     }
-    const { run, files, clock } = host;
-    const verdict = await tryQemu({ binary, accel: 'auto', acpi: true, whose: 'doctor', run, files, clock });
-    if (!verdict.works) return row('fail', verdict.why, INSTALL);
+    const { run, files, clock, signal } = host;
+    const verdict = await tryQemu({ binary, accel: 'auto', acpi: true, whose: 'doctor', run, files, clock, signal });
+    if (!verdict.works)
+      return verdict.untried ? row('warn', verdict.why, 'Free some disk') : row('fail', verdict.why, INSTALL);
     const { version, acceleration, tookMs } = verdict;
     const found = `${binary} ${version} runs a guest with ${acceleration.accelerator}`;
     if (tookMs < SLOW_MS) return row('ok', found);

@@ -13,6 +13,7 @@ const WHOSE = 'doctor';
 const STATUS: Readonly<Record<ToolState['is'], Result['status']>> = {
   works: 'ok',
   slow: 'warn',
+  untried: 'warn',
   late: 'fail',
   broken: 'fail',
   missing: 'fail',

@@ -102,7 +102,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
   };
   const requireWorking = async (verdict: Promise<QemuVerdict>): Promise<void> => {
     const found = await verdict;
-    if (!found.works) throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
+    if (found.works) return;
+    throw found.untried ?? new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
   };
   /** What is known after a moment: a QEMU that hangs must not hold up who only asks. */
   const soon = async (): Promise<QemuVerdict | undefined> => {
@@ -159,7 +160,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     async info(): Promise<VmmInfo> {
       const verdict = await soon();
       const { version, acceleration } = verdict ?? known();
-      const unavailableReason = verdict?.works === false ? verdict.why : '';
+      // Of one that could not be tried for want of room nothing is known: a start waits for it.
+      const unavailableReason = verdict?.works === false && !verdict.untried ? verdict.why : '';
       return {
         name: 'qemu',
         version,

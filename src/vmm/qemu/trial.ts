@@ -20,6 +20,8 @@ export interface TrialOptions {
   readonly run: Run;
   readonly files: Files;
   readonly clock: Pick<Clock, 'elapsed'>;
+  /** Absent: it is tried to the end. */
+  readonly signal?: AbortSignal;
 }
 
 /** What came of booting the smallest guest there is, with all our arguments. */
@@ -40,8 +42,8 @@ export type QemuVerdict =
       readonly acceleration: Acceleration;
       /** A sentence, with the remedy. */
       readonly why: string;
-      /** It was still running when its time was up: it may hang, or the host be slow. */
-      readonly isLate: boolean;
+      /** Nothing is known of it: the host had no room to try it. */
+      readonly untried?: Fault;
     };
 
 /** The guest says its word after 0.1 s on an idle host; a host that is a hundred times slower is let live. */
@@ -58,6 +60,7 @@ const NOBODY = 65_534;
  */
 export async function tryQemu(options: TrialOptions): Promise<QemuVerdict> {
   const { binary, accel, run } = options;
+  const limits = limitsOf(options);
   let version = '';
   let acceleration: Acceleration = {
     accelerator: accel === 'kvm' ? 'kvm' : 'tcg',
@@ -65,29 +68,30 @@ export async function tryQemu(options: TrialOptions): Promise<QemuVerdict> {
     usable: true,
   };
   try {
-    const text = await run([binary, '--version'], { timeoutMs: TRIAL_MS, signal: never() });
+    const text = await run([binary, '--version'], limits);
     version = VERSION.exec(text)?.[1] ?? text.split('\n')[0]?.slice(0, 80) ?? '';
     acceleration = await chooseAcceleration(accel, options);
     if (!acceleration.usable) {
       const why = `${acceleration.reason}. Use --qemu-accel auto or tcg`;
-      return { works: false, version, acceleration, why, isLate: false };
+      return { works: false, version, acceleration, why };
     }
     try {
       return { works: true, version, acceleration, ...(await boot(options, acceleration)) };
     } catch (error) {
-      if (!(error instanceof Fault) || acceleration.accelerator === 'tcg' || accel === 'kvm') throw error;
+      const isItsOwn = error instanceof Fault && error.kind !== 'full';
+      if (!isItsOwn || acceleration.accelerator === 'tcg' || accel === 'kvm') throw error;
       const reason = `software emulation, because no guest boots with KVM: ${wordsOf(error, binary)}`;
       acceleration = { accelerator: 'tcg', reason, usable: true };
       return { works: true, version, acceleration, ...(await boot(options, acceleration)) };
     }
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    const isLate = error.kind === 'timeout';
-    return { works: false, version, acceleration, why: remedy(binary, error), isLate };
+    const why = remedy(binary, error);
+    return { works: false, version, acceleration, why, ...(error.kind === 'full' && { untried: error }) };
   }
 }
 
-const never = (): AbortSignal => new AbortController().signal;
+const limitsOf = ({ signal = new AbortController().signal }: TrialOptions) => ({ timeoutMs: TRIAL_MS, signal });
 
 type Booted = Pick<Extract<QemuVerdict, { works: true }>, 'userSwitch' | 'tookMs'>;
 
@@ -101,7 +105,7 @@ async function boot(options: TrialOptions, { accelerator }: Acceleration): Promi
       await bootWith(options, { binary, accelerator, acpi, userSwitch });
       return { userSwitch, tookMs: options.clock.elapsed() - started };
     } catch (error) {
-      if (!(error instanceof Fault) || error.kind === 'timeout') throw error;
+      if (!(error instanceof Fault) || error.kind !== 'tool') throw error;
       // What the program says of an option that it does not have is not why it fails.
       if (failure === undefined || !error.message.includes(`-${userSwitch}: `)) failure = error;
     }
@@ -110,8 +114,10 @@ async function boot(options: TrialOptions, { accelerator }: Acceleration): Promi
 }
 
 /** @throws Fault `tool` or `timeout` where the guest does not say its word */
-async function bootWith({ run, files, whose }: TrialOptions, machine: Machine): Promise<void> {
-  await withScratch({ run, files, whose }, limits(), async (directory) => {
+async function bootWith(options: TrialOptions, machine: Machine): Promise<void> {
+  const { run, files } = options;
+  const limits = limitsOf(options);
+  await withScratch(options, limits, async (directory) => {
     const kernel = join(directory, 'kernel');
     const disk = join(directory, 'disk');
     await files.write(kernel, trialKernel());
@@ -124,14 +130,12 @@ async function bootWith({ run, files, whose }: TrialOptions, machine: Machine): 
     // The guest's reset ends it: the later word counts.
     const argv = [...qemuArgv(config, machine, 'trial'), '-action', 'reboot=shutdown'] as const;
     const [program, ...args] = argv;
-    await run([program ?? machine.binary, ...args], limits());
+    await run([program ?? machine.binary, ...args], limits);
     const console = await files.read(consoleLog(config), { maxBytes: 4096 });
     if (!console || !Buffer.from(console).toString('latin1').includes(TRIAL_WORDS))
       throw new Fault('tool', `${machine.binary} ended in order, but the guest that it ran never said a word`);
   });
 }
-
-const limits = () => ({ timeoutMs: TRIAL_MS, signal: never() });
 
 /** What QEMU, and not setpriv before it, said. */
 function wordsOf(error: Fault, binary: string): string {
@@ -145,6 +149,7 @@ function wordsOf(error: Fault, binary: string): string {
 
 function remedy(binary: string, error: Fault): string {
   const words = wordsOf(error, binary);
+  if (error.kind === 'full') return `Cannot try ${binary}: ${words}`;
   if (error.kind === 'timeout')
     return `Cannot use QEMU: ${words}. Look at the host's load, or name another with --qemu-bin`;
   if (/^it is not installed or not in PATH$|^No such file or directory$/.test(words)) return unavailable(binary, words);

@@ -287,8 +287,8 @@ export type HostTool = Message<"flintlock.microvm.v1.HostTool"> & {
   path: string;
 
   /**
-   * "works", "slow", "late" (it did not end in its time), "broken" or
-   * "missing".
+   * "works", "slow", "late" (it did not end in its time), "broken",
+   * "missing", or "untried" (the host had no room for it).
    *
    * @generated from field: string state = 3;
    */
