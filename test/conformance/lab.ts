@@ -149,14 +149,23 @@ export class Lab {
 
   /** Waits until `GuestConfigured` is True or cannot be, of a guest that has reported. @returns what it is then */
   async configured(uid: string): Promise<string> {
-    const until = WaitMicroVMRequest_Until.CONFIGURED;
+    await this.#wait(uid, WaitMicroVMRequest_Until.CONFIGURED);
+    return configuredOf(await this.get(uid));
+  }
+
+  /** The record once the daemon, too, has seen that the guest lives, or it cannot any more. */
+  async seenAlive(uid: string): Promise<MicroVM> {
+    await this.#wait(uid, WaitMicroVMRequest_Until.ALIVE);
+    return this.get(uid);
+  }
+
+  async #wait(uid: string, until: WaitMicroVMRequest_Until): Promise<void> {
     try {
       await this.#host.vms.waitMicroVM({ uid, until, timeout: { seconds: CONFIGURED_S } });
     } catch (error) {
       const { code } = ConnectError.from(error);
       if (code !== Code.FailedPrecondition && code !== Code.DeadlineExceeded) throw error;
     }
-    return configuredOf(await this.get(uid));
   }
 
   /** Marks it as deleted, and waits until nothing is left. */

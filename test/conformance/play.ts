@@ -51,7 +51,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
   }
   for (const [guest] of specs) {
     await next(guest);
-    const record = await lab.get(uid(guest));
+    const record = await lab.seenAlive(uid(guest));
     first[guest] = { record, host: await lab.facts(record) };
   }
   const known = (guest: string) => first[guest] ?? missing(scene, guest);
