@@ -35,6 +35,7 @@ import { hearServer } from '../engine/hear-server.ts';
 import { HostNetwork } from '../engine/host-network.ts';
 import { limitImages } from '../engine/image-limit.ts';
 import { keepMtus } from '../engine/keep-mtus.ts';
+import { MetadataPorts } from '../engine/metadata-ports.ts';
 import { NetworkHealth } from '../engine/network-health.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
@@ -280,8 +281,9 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
+  const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
-    ...{ store, ledger, runner, guests, clock, log },
+    ...{ store, ledger, runner, guests, metadataPorts, clock, log },
     vmm: vmmOf,
     consoleTail,
     maximumRetry,
@@ -419,7 +421,13 @@ export async function compose(config: Config, version: string, opened: Opened, p
       managed?.start();
       bridges.start(managed?.bridge);
       parent?.start();
-      await recover({ store, ledger, images, scheduler, network: managed, metadata, clock, log }, stopping.signal);
+      await recover(
+        {
+          ...{ store, ledger, images, scheduler, network: managed },
+          ...{ metadata, metadataPorts, health, clock, log },
+        },
+        stopping.signal,
+      );
       isReconciling = false;
       stopAudits = auditPeriodically({
         audit: (signal) => auditHost({ fix: false }, signal),

@@ -15,6 +15,7 @@ import type { StepResults } from '../steps/facts.ts';
 import type { VmmIntent } from '../steps/vmm.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
+import type { MetadataPorts } from './metadata-ports.ts';
 import { createPower } from './power.ts';
 import type { Look } from './scheduler.ts';
 import type { StepRunner } from './step-runner.ts';
@@ -24,6 +25,7 @@ export interface ReconcilerDeps {
   readonly ledger: Ledger;
   readonly runner: StepRunner;
   readonly guests: WatchedGuests;
+  readonly metadataPorts: MetadataPorts;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the host's boot. */
@@ -43,7 +45,7 @@ const LOOK_AGAIN_MS = 10_000;
 
 /** Makes what is there into what should be there, for one microVM. */
 export function createReconciler(deps: ReconcilerDeps): Look {
-  const { store, ledger, runner, guests, clock, log } = deps;
+  const { store, ledger, runner, guests, metadataPorts, clock, log } = deps;
   const consoleTail = tailOrNothing(deps.consoleTail, log);
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
@@ -78,13 +80,14 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const makeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const vmmEntry = ledger.find(vm.uid, 'vmm', '');
     if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
+    await metadataPorts.leave(vm, signal);
     for (;;) {
       signal.throwIfAborted();
       const now = store.get(vm.uid);
       const [step] = now ? planMake(now, ledger.of(vm.uid)) : [];
       if (now?.state.is !== 'PENDING' || !step) break;
       if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
-      await runner.make(step, now, signal);
+      await metadataPorts.make(step, now, signal);
     }
     guests.say(vm.uid);
   };
@@ -120,6 +123,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
         else if (!entry?.made)
           await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
         else if (!(await adopt(vm, entry, signal))) return undefined;
+        await metadataPorts.mend(vm, signal);
         if (asked) return asked.for === 'stop' ? power.stop(vm, asked, signal) : power.reboot(vm, asked, signal);
         return untilSteady(vm.uid);
       }

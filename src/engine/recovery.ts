@@ -6,6 +6,8 @@ import type { Log } from '../ports/log.ts';
 import type { MetadataServer } from '../ports/metadata.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostNetwork } from './host-network.ts';
+import type { MetadataPorts } from './metadata-ports.ts';
+import type { NetworkHealth } from './network-health.ts';
 import type { Scheduler } from './scheduler.ts';
 import { serveMetadata } from './serve-metadata.ts';
 
@@ -16,6 +18,8 @@ export interface RecoveryDeps {
   readonly scheduler: Scheduler;
   readonly network: HostNetwork | undefined;
   readonly metadata: MetadataServer;
+  readonly metadataPorts: Pick<MetadataPorts, 'lose'>;
+  readonly health: Pick<NetworkHealth, 'tell'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -29,8 +33,14 @@ const ADOPT_MS = 3_000;
  * should run have been looked at; the rest goes on.
  */
 export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<void> {
-  const { store, ledger, images, scheduler, network, metadata, clock, log } = deps;
-  void attempt(log, 'serve metadata', () => serveMetadata({ ledger, server: metadata, clock, log }, signal));
+  const { store, ledger, images, scheduler, network, metadata, metadataPorts, health, clock, log } = deps;
+  const onTaken = (uid: Uid): void => {
+    metadataPorts.lose(uid);
+    scheduler.wake(uid);
+  };
+  void attempt(log, 'serve metadata', () =>
+    serveMetadata({ ledger, server: metadata, health, clock, log, onTaken }, signal),
+  );
   const vms = store.list({});
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
   for (const uid of running) scheduler.wake(uid);

@@ -1,40 +1,76 @@
+import { Fault } from '../domain/fault.ts';
+import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { MetadataServer, ServedAt } from '../ports/metadata.ts';
+import type { NetworkHealth, Trouble } from './network-health.ts';
 
 export interface ServeMetadataDeps {
   readonly ledger: Ledger;
   readonly server: MetadataServer;
+  readonly health: Pick<NetworkHealth, 'tell'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** Another program has a microVM's port: it goes on to the next. */
+  readonly onTaken: (uid: Uid) => void;
 }
 
 /** After a boot of the host there is no address to listen on until the network is made. */
 const RETRY_MS = 2_000;
+/** Tried so often, it is no longer a matter of the order in which things start. */
+const PATIENCE = 5;
 
 /**
  * Listens again for every microVM that an earlier daemon served: the way there
  * outlived it. What cannot be had yet is tried again until it can, or the
- * signal. Resolves when each was tried once.
+ * signal; it is told once, and in the record while it lasts. Resolves when each was tried once.
  */
 export async function serveMetadata(deps: ServeMetadataDeps, signal: AbortSignal): Promise<void> {
-  const { ledger, server, clock, log } = deps;
-  let isFailing = false;
-  for (const { owner, kind, key, intent } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
-    const isMade = (): boolean => ledger.find(owner, kind, key)?.made === true;
+  await attempt(deps, signal, { tries: 1, told: new Map() });
+}
+
+/** What was tried how often before, and said of whom. */
+interface Before {
+  readonly tries: number;
+  readonly told: ReadonlyMap<string, string>;
+}
+
+async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, told }: Before): Promise<void> {
+  const { ledger, server, health, clock, log, onTaken } = deps;
+  const failed = new Map<Uid, string>();
+  const all = new Set<Uid>();
+  for (const { owner, kind, key } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
+    const made = (): ServedAt | undefined => {
+      const entry = ledger.find(owner, kind, key);
+      return entry?.made === true ? (entry.intent as unknown as ServedAt) : undefined;
+    };
     if (signal.aborted) return;
-    if (!isMade()) continue;
+    const at = made(); // it may have another port since
+    if (!at) continue;
+    all.add(owner as Uid);
     try {
-      const at = intent as unknown as ServedAt;
       await server.serve(owner, at);
-      if (!isMade()) await server.unserve(owner, at.address); // deleted meanwhile
+      if (!made()) await server.unserve(owner, at.address); // deleted meanwhile
     } catch (error) {
-      isFailing = true;
-      log.warn('metadata cannot be served yet', { uid: owner, error: String(error) });
+      const message = error instanceof Fault ? error.message : String(error);
+      failed.set(owner as Uid, message);
+      if (error instanceof Fault && error.kind === 'conflict') onTaken(owner as Uid);
     }
   }
-  if (!isFailing || signal.aborted) return;
-  const cancel = clock.after(RETRY_MS, () => void serveMetadata(deps, signal));
+  if (signal.aborted) return;
+  const isOverdue = tries >= PATIENCE;
+  const troubles = new Map<Uid, Trouble>();
+  for (const [uid, message] of failed) {
+    if (!isOverdue) continue;
+    troubles.set(uid, { reason: 'NetworkFailed', message });
+    if (told.get(uid) !== message) log.warn('the metadata of a microVM is not served', { uid, why: message });
+  }
+  for (const uid of told.keys())
+    if (!failed.has(uid as Uid)) log.info('the metadata of a microVM is served again', { uid });
+  if (isOverdue || told.size > 0) health.tell('metadata', all, troubles);
+  if (failed.size === 0) return;
+  const next = { tries: tries + 1, told: isOverdue ? failed : told };
+  const cancel = clock.after(RETRY_MS, () => void attempt(deps, signal, next));
   signal.addEventListener('abort', cancel, { once: true });
 }

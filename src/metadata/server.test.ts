@@ -189,7 +189,7 @@ describe('listening', () => {
   test('a port of others is told as such', async () => {
     const { server, a } = await served();
     await expect(server.serve('C', { address: ADDRESS, port: a })).rejects.toMatchObject({
-      kind: 'tool',
+      kind: 'conflict',
       reason: 'NetworkFailed',
       message: expect.stringContaining('another program listens there'),
     });

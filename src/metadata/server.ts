@@ -168,12 +168,13 @@ const keyOf = (uid: string, address: string): string => `${uid} ${address}`;
 function listen(server: Server, { address, port }: ServedAt): Promise<void> {
   return new Promise((done, fail) => {
     const failed = (cause: Error): void => {
-      const why =
-        (cause as NodeJS.ErrnoException).code === 'EADDRINUSE'
-          ? 'another program listens there (`ss -lntp` shows it): end it, or delete and create the microVM'
-          : cause.message;
+      const isTaken = (cause as NodeJS.ErrnoException).code === 'EADDRINUSE';
+      const why = isTaken ? 'another program listens there (`ss -lntp` shows it)' : cause.message;
       fail(
-        new Fault('tool', `Cannot serve metadata on ${address}:${port}: ${why}`, { cause, reason: 'NetworkFailed' }),
+        new Fault(isTaken ? 'conflict' : 'tool', `Cannot serve metadata on ${address}:${port}: ${why}`, {
+          cause,
+          reason: 'NetworkFailed',
+        }),
       );
     };
     server.once('error', failed);

@@ -13,7 +13,7 @@ export interface ServedAt {
 export interface MetadataServer {
   /**
    * Listens for one microVM at an address; twice is the same as once, another port moves it.
-   * @throws Fault `tool` NetworkFailed where the port cannot be had
+   * @throws Fault `conflict` NetworkFailed where another program has the port, `tool` where it cannot be had else
    */
   serve(uid: string, at: ServedAt): Promise<void>;
   /** Not there is success. Whoever is connected is cut off. */

@@ -77,6 +77,11 @@ export interface Store {
   answer(key: string, first: FirstAnswer): void;
   /** Forgets records that were gone before this time, and old events and answers. */
   purge(goneBefore: number, eventsBefore: number): void;
+  /**
+   * Gives a microVM the next port of the metadata service, for its own cannot be had: the record says so from then on.
+   * @throws Fault `full` when there is none
+   */
+  nextMetadataPort(uid: Uid): MicroVm | undefined;
   /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
   allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;
   /** The living microVM that has this address. */

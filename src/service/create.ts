@@ -7,6 +7,7 @@ import { formatCidr, nextAddress } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
+import { METADATA_PORTS, type NumberRange, nextNumber } from '../domain/next-number.ts';
 import { wantedSteps } from '../domain/plan.ts';
 import { stepText } from '../domain/plan-text.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
@@ -215,33 +216,16 @@ function takeUser({ store, vmmUsers }: ServiceContext): number {
   );
 }
 
-/** Round and round through the range, so that a number rests before it is used again. */
 function takeNext(
   store: ServiceContext['store'],
   kind: 'vmm-user' | 'metadata-port',
-  { first, last }: { readonly first: number; readonly last: number },
+  range: NumberRange,
 ): number | undefined {
-  const taken = store.allocated(kind);
-  const size = last - first + 1;
-  const before = Number(store.recall(`last-${kind}`) ?? first - 1);
-  // The range may have been another.
-  const start = before >= first && before <= last ? before + 1 - first : 0;
-  for (let i = 0; i < size; i++) {
-    const number = first + ((start + i) % size);
-    if (taken.has(String(number))) continue;
-    store.remember(`last-${kind}`, String(number));
-    return number;
-  }
-  return undefined;
+  const before = store.recall(`last-${kind}`);
+  const number = nextNumber(range, store.allocated(kind), before === undefined ? undefined : Number(before));
+  if (number !== undefined) store.remember(`last-${kind}`, String(number));
+  return number;
 }
-
-/**
- * Ports of the host's address on the managed network. Below those that Linux
- * gives out by itself (32768, ip(7)) and Kubernetes for its services (30000);
- * as marks they have none of the bits above 0x7fff, by which other programs
- * of a host drop packets.
- */
-const METADATA_PORTS = { first: 20_000, last: 29_999 };
 
 function takeMetadataPort({ store }: ServiceContext): number {
   const port = takeNext(store, 'metadata-port', METADATA_PORTS);

@@ -2,6 +2,7 @@ import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
+import { METADATA_PORTS, nextNumber } from '../domain/next-number.ts';
 import { publishedKey, publishedText } from '../domain/published.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { gone } from '../domain/transitions.ts';
@@ -40,6 +41,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
   const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
+  const giveBack = db.sql.prepare('DELETE FROM allocations WHERE kind = ? AND value = ? AND uid = ?');
   const allocations = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
   const holderOf = db.sql.prepare(
     'SELECT record FROM allocations JOIN vms USING (uid) WHERE kind = ? AND value = ? AND gone_at IS NULL',
@@ -148,6 +150,21 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     if (wrong.length > 0) throw Fault.invalid(wrong);
   };
 
+  const update: Store['update'] = (uid, change) =>
+    db.transact(() => {
+      const row = readVm.get(uid);
+      const old = row && parse(row)[0];
+      if (!old || old.goneAt !== undefined) return old;
+      const changed = change(old);
+      if (!changed) return old;
+      const next = { ...changed, version: old.version + 1 };
+      write(next);
+      const hasNewLabels = next.spec.labels !== old.spec.labels;
+      if (hasNewLabels) writeLabels(next);
+      event('MODIFIED', next, hasNewLabels ? old.spec.labels : undefined);
+      return next;
+    });
+
   db.transact(() => {
     for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
   });
@@ -235,19 +252,21 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return firstOf(db.sql.prepare(text).iterate(...values), parse, limit, maxBytes);
     },
 
-    update: (uid, change) =>
+    update,
+
+    nextMetadataPort: (uid) =>
       db.transact(() => {
-        const row = readVm.get(uid);
-        const old = row && parse(row)[0];
-        if (!old || old.goneAt !== undefined) return old;
-        const changed = change(old);
-        if (!changed) return old;
-        const next = { ...changed, version: old.version + 1 };
-        write(next);
-        const hasNewLabels = next.spec.labels !== old.spec.labels;
-        if (hasNewLabels) writeLabels(next);
-        event('MODIFIED', next, hasNewLabels ? old.spec.labels : undefined);
-        return next;
+        const before = recall('last-metadata-port');
+        const taken = new Set(allocations.all('metadata-port').map((row) => String(row.value)));
+        const next = nextNumber(METADATA_PORTS, taken, before === undefined ? undefined : Number(before));
+        if (next === undefined) throw new Fault('full', 'Every port of the metadata service is taken: delete microVMs');
+        return update(uid, (vm) => {
+          if (vm.allocation.metadataPort === undefined) return undefined;
+          giveBack.run('metadata-port', String(vm.allocation.metadataPort), uid);
+          if (!take('metadata-port', String(next), uid)) throw new Error(`port ${next} is taken`);
+          setMeta.run('last-metadata-port', String(next));
+          return { ...vm, allocation: { ...vm.allocation, metadataPort: next } };
+        });
       }),
 
     gone: (uid, consoleTail = '') =>

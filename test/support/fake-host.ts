@@ -8,6 +8,7 @@ import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
 import { GuestReports } from '../../src/engine/guest-reports.ts';
 import { WatchedGuests } from '../../src/engine/guests.ts';
 import { HostNetwork } from '../../src/engine/host-network.ts';
+import { MetadataPorts } from '../../src/engine/metadata-ports.ts';
 import { NetworkHealth } from '../../src/engine/network-health.ts';
 import { noticeNewBoot } from '../../src/engine/new-boot.ts';
 import { ParentDevice } from '../../src/engine/parent-device.ts';
@@ -87,6 +88,8 @@ export interface Life extends Caller {
   readonly auditDeps: AuditDeps;
   /** The ports of the metadata service that it listens on, by uid. */
   readonly served: Map<string, number>;
+  readonly metadataPorts: MetadataPorts;
+  readonly health: NetworkHealth;
 }
 
 export interface FakeHostOptions {
@@ -192,11 +195,12 @@ export class FakeHost {
   async restart(): Promise<void> {
     this.life.dead = true;
     this.life = this.#begin();
-    const { store, ledger, scheduler, network, served } = this.life;
+    const { store, ledger, scheduler, network, served, metadataPorts, health } = this.life;
     const images = fakeImages(this.world, this.life);
     const signal = new AbortController().signal;
-    const metadata = fakeMetadata(served);
-    await recover({ store, ledger, images, scheduler, network, metadata, clock: this.clock, log: this.log }, signal);
+    const metadata = fakeMetadata(this.world, served);
+    const { clock, log } = this;
+    await recover({ store, ledger, images, scheduler, network, metadata, metadataPorts, health, clock, log }, signal);
   }
 
   async audit(fix = false) {
@@ -336,12 +340,13 @@ export class FakeHost {
       attached: undefined,
       parent,
       bridgeAt: (bridge: string) => ({ bridge, ensure: async () => undefined }),
-      metadata: fakeMetadata(served),
+      metadata: fakeMetadata(world, served),
       cidata: fakeCidata(world, life),
       guests,
       vmm: () => vmm,
     };
     const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports, faults });
+    const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
     const scheduler = new Scheduler(
       look(
         createReconciler({
@@ -349,6 +354,7 @@ export class FakeHost {
           ledger,
           runner,
           guests,
+          metadataPorts,
           clock,
           log,
           vmm: () => vmm,
@@ -428,6 +434,8 @@ export class FakeHost {
       context,
       auditDeps,
       served,
+      metadataPorts,
+      health,
       services: createServices(context),
     });
   }

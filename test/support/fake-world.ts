@@ -1,5 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
-import type { Fault } from '../../src/domain/fault.ts';
+import { Fault } from '../../src/domain/fault.ts';
 import type { KernelFacts } from '../../src/domain/kernel-facts.ts';
 import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
@@ -50,6 +50,8 @@ export const VMM_PROGRAM = 'fake-vmm';
 export class FakeWorld {
   readonly paths = new Map<string, FileInfo['kind']>();
   readonly interfaces = new Map<string, HostInterface>();
+  /** Where other programs of the host listen. */
+  readonly takenPorts = new Set<number>();
   readonly tables = new Set<string>();
   /** Why they cannot be listed. */
   tablesFault: Fault | undefined;
@@ -299,9 +301,14 @@ export function fakeCidata(world: FakeWorld, caller: Caller): CidataDisks {
 }
 
 /** Its sockets are the daemon's: they end with its life. */
-export function fakeMetadata(served: Map<string, number>): MetadataServer {
+export function fakeMetadata(world: FakeWorld, served: Map<string, number>): MetadataServer {
   return {
     async serve(uid, { port }) {
+      if (served.get(uid) === port) return;
+      if (world.takenPorts.has(port))
+        throw new Fault('conflict', `Cannot serve metadata on port ${port}: another program listens there`, {
+          reason: 'NetworkFailed',
+        });
       served.set(uid, port);
     },
     async unserve(uid, _address) {
