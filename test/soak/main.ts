@@ -8,8 +8,8 @@ import { type Figures, Soak } from './soak.ts';
 const HELP = `Usage: npm run soak -- [options]
 
 Creates, deletes, stops, starts, reboots, pauses and resumes microVMs at random,
-kills their VMMs and the daemon, fills the disk, slows the registry, and lets
-the clock jump. A model says at every moment which states each microVM may be
+kills their VMMs and the daemon, fills the disk, slows the registry, lets the
+clock jump, and has callers that read nothing of what they ask for. A model says at every moment which states each microVM may be
 in. In the end all are deleted, the audit must be clean, and the daemon must
 hold no more than it did at the start.
 

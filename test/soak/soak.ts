@@ -7,6 +7,7 @@ import { poll, type SpecInit, type StateName } from '../support/daemon.ts';
 import { patiently } from '../support/patiently.ts';
 import { SoakHost, type Usage } from './host.ts';
 import { type Known, missingWhenCalm, type Policy, type Shown, wrongAtAnyTime } from './model.ts';
+import { stalledReaders } from './stalled.ts';
 
 export interface Plan {
   readonly minutes: number;
@@ -34,6 +35,8 @@ const PATIENCE_MS = 120_000;
 /** In which everything comes to where it should, undisturbed. */
 const CALM_MS = 120_000;
 const AT_ONCE = 4;
+/** Connections of callers that ask for everything and read nothing. */
+const STALLED = 8;
 const SETTLE_MS = 20_000;
 /** Shorter than any caller's patience. */
 const FULL_MS = 4_000;
@@ -62,6 +65,7 @@ export class Soak {
   readonly #done: Record<string, number> = {};
   readonly #wrong: string[] = [];
   readonly #waits: number[] = [];
+  #readers: ReturnType<typeof stalledReaders> | undefined;
   #checks = 0;
   #serial = 0;
 
@@ -77,6 +81,7 @@ export class Soak {
       await host.open();
       await this.#warmUp();
       const before = await host.usage();
+      this.#readers = stalledReaders(host.at.socket, STALLED);
       const begin = Date.now();
       const end = begin + minutes * 60_000;
       /** From here on one daemon lives to the end: what it holds then is its own growth. */
@@ -94,6 +99,8 @@ export class Soak {
       }
       await this.#calm();
       await this.#deleteAll();
+      this.#count('stalled readers let go', this.#readers.letGo());
+      this.#readers.end();
       await host.untilAuditIsClean().catch((error: Error) => this.#wrong.push(error.message));
       const after = await this.#usageWhenSettled(before);
       return {
@@ -109,6 +116,7 @@ export class Soak {
         after,
       };
     } finally {
+      this.#readers?.end();
       if (this.#wrong.length > 0) say(`what the daemon said of it:\n${this.#saidOf(this.#wrong)}`);
       await host.close();
     }
@@ -144,8 +152,8 @@ export class Soak {
       .join(', ');
   }
 
-  #count(what: string): void {
-    this.#done[what] = (this.#done[what] ?? 0) + 1;
+  #count(what: string, more = 1): void {
+    this.#done[what] = (this.#done[what] ?? 0) + more;
   }
 
   #pick<T>(from: readonly T[]): T {

@@ -43,7 +43,7 @@ export async function startApiProcess(
   };
   const ask = <T>(question: 'memory' | 'log'): Promise<T> => {
     const told = answer<T>();
-    child.send(question);
+    child.send(question, () => undefined); // of one that has ended `told` tells
     return told;
   };
   return {

@@ -303,6 +303,30 @@ test.each([
   expect(warnings).toEqual([]);
 });
 
+test('a request that never gets whole is told so, and its stream ends', async () => {
+  const log = memoryLog();
+  const rare = new RareLog(log, clock);
+  const door = { log, clock, rare, flow: new Flow(rare), gate: openGate, caller: new CurrentCaller(), calls: () => {} };
+  const server = new GrpcServer({ ...door, services: [], stopped: new AbortController().signal, requestMs: 50 });
+  onTestFinished(() => server.destroy());
+  const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
+  onTestFinished(() => session.destroy());
+  const ask = async (method: string, sent: Buffer): Promise<unknown[]> => {
+    const headers = { ':method': 'POST', ':path': method, 'content-type': 'application/grpc', te: 'trailers' };
+    const stream = session.request(headers);
+    const responded = once(stream, 'response');
+    stream.resume().write(sent);
+    const [told] = (await responded) as [IncomingHttpHeaders];
+    await once(stream, 'close'); // it has not ended its part
+    return [told['grpc-status'], stream.rstCode];
+  };
+  const LATE = [String(Code.DeadlineExceeded), 0];
+  expect(await ask('/grpc.health.v1.Health/Check', Buffer.alloc(3))).toEqual(LATE);
+  expect(await ask('/grpc.health.v1.Health/Watch', Buffer.alloc(5))).toEqual(LATE); // a message, and no end
+  expect(await ask('/grpc.reflection.v1.ServerReflection/ServerReflectionInfo', Buffer.alloc(1))).toEqual(LATE);
+});
+
 test('an answer without a message is one frame of headers, as proxies expect it', async () => {
   const { grpc: endpoint } = await startApi();
   const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);

@@ -36,6 +36,7 @@ import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { health } from './health.ts';
+import { inTime } from './in-time.ts';
 import { encodeMessage } from './message.ts';
 import { ACCEPTED, GZIP, isGrpc, MIN_PACKED_BYTES, packingOf } from './packing.ts';
 import { watchOver } from './pings.ts';
@@ -60,6 +61,8 @@ export interface GrpcOptions {
   readonly stopped: AbortSignal;
   /** How long a connection may take to say that it speaks HTTP/2, and then to greet; 10 s and 30 s by default. */
   readonly greetingMs?: number;
+  /** How long a request may take to come; 30 s by default. */
+  readonly requestMs?: number;
 }
 
 /** Also the limit of grpc's own libraries. */
@@ -72,6 +75,10 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 const SESSION_MIB = 128;
 /** Of one call, bytes: as HTTP/1. */
 const MAX_HEADERS = 16 << 10;
+/** As for HTTP: from a request's first byte to its last. */
+const REQUEST_MS = 30_000;
+/** So long the rest of a request may come whose answer is whole. */
+const REST_MS = 2_000;
 /** As for HTTP: from the connection to the first that it says. */
 const GREETING_MS = 30_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
@@ -176,7 +183,8 @@ interface Outcome {
 const OUTCOME = createContextKey<Outcome>({}, { description: 'how the call went' });
 
 /** connect's adapter for Node, but a request that it cannot even read does not end the daemon, and its log is ours. */
-function handler({ services, log, gate, caller, calls, clock, stopped, flow }: GrpcOptions): Handle {
+function handler({ services, log, gate, caller, calls, clock, stopped, flow, ...options }: GrpcOptions): Handle {
+  const requestMs = options.requestMs ?? REQUEST_MS;
   const router = createConnectRouter({
     // Of requests it only names what is read: checkedBody has unpacked them.
     acceptCompression: [GZIP],
@@ -230,10 +238,12 @@ function handler({ services, log, gate, caller, calls, clock, stopped, flow }: G
     boundDeadline(universal.header);
     const type = request.headers['content-type'] ?? '';
     const packing = packingOf(universal.header, type);
-    const body = checkedBody(bytesOf(universal.body), {
+    const checked = checkedBody(bytesOf(universal.body), {
       ...{ contentType: type, packing, method: handle.method, maxBytes: MAX_MESSAGE_BYTES },
       ...(held && { room: held, signal: universal.signal }),
     });
+    const { methodKind } = handle.method;
+    const body = inTime(checked, requestMs, methodKind === 'bidi_streaming' || methodKind === 'client_streaming');
     const answered = await caller.run(allowed, () => handle({ ...universal, body }));
     if (answered.trailer) outcome.trailer = answered.trailer;
     if (isGrpc(type)) answered.header?.set('grpc-accept-encoding', ACCEPTED);
@@ -277,6 +287,9 @@ function discardRest(stream: ServerHttp2Stream): void {
   if (stream.readableEnded) return;
   stream.removeAllListeners('data'); // the adapter's, which pauses the stream
   stream.resume();
+  // A caller that never ends its request would hold the stream: RFC 9113 section 8.1.
+  const late = setTimeout(() => stream.close(constants.NGHTTP2_NO_ERROR), REST_MS);
+  stream.once('close', () => clearTimeout(late));
 }
 
 /** A deadline in so many hours is none: the library would refuse it, and set a timer that passes at once. */
