@@ -20,6 +20,16 @@ const HINTS: ReadonlyMap<Code, string> = new Map([
   [Code.Internal, 'This is a fault of flintlockd: its log (standard error of flintlockd) says more.'],
 ]);
 
+/** What is not found may be an image. */
+const OF_IMAGES = [
+  '"flintlock image ls" shows the images that are on the host. What a layout or an archive has is in the message; of a registry, "skopeo list-tags docker://HOST/NAME" tells the tags.',
+];
+
+const hintsFor = (code: Code, said: string): readonly string[] =>
+  code === Code.NotFound && /^Cannot (find|use|pull|remove) image\b/.test(said)
+    ? OF_IMAGES
+    : [HINTS.get(code) ?? []].flat();
+
 /**
  * Makes of anything thrown what the user is told.
  *
@@ -40,7 +50,7 @@ function answered(error: ConnectError, address: Address, what: string | undefine
   const said = printable(error.rawMessage, true);
   // What the daemon says often begins with it already.
   const before = what === undefined || said.startsWith('Cannot ') ? '' : `${what}: `;
-  const options = { details, hints: [HINTS.get(error.code) ?? []].flat(), cause: error };
+  const options = { details, hints: hintsFor(error.code, said), cause: error };
   const exit = EXITS.get(error.code) ?? EXIT.failed;
   // The violations are its message over again, one a line.
   if (details.length > 0) return new Problem(exit, `${what ?? 'Cannot do that'}: the daemon refuses it`, options);

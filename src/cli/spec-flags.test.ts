@@ -111,6 +111,11 @@ test('sizes and local images', () => {
   expect(['512', '512M', '512MiB', '2G', '1T'].map(parseMemory)).toEqual([512, 512, 512, 2048, 1 << 20]);
   expect(imageOf('oci:/a/b:c')).toBe('oci:/a/b:c');
   expect(imageOf('oci:b:c')).toBe(`oci:${process.cwd()}/b:c`);
+  expect(imageOf('oci:b')).toBe(`oci:${process.cwd()}/b`);
+  expect(imageOf('oci:b:localhost/c:v1')).toBe(`oci:${process.cwd()}/b:localhost/c:v1`);
+  expect(imageOf(`docker-archive:b@sha256:${'0'.repeat(64)}`)).toBe(
+    `docker-archive:${process.cwd()}/b@sha256:${'0'.repeat(64)}`,
+  );
   expect(imageOf('oci-archive:../x.tar:c')).toMatch(/^oci-archive:\/.*x\.tar:c$/);
   expect(imageOf('docker.io/library/x:1')).toBe('docker.io/library/x:1');
 });

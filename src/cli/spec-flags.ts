@@ -119,7 +119,9 @@ function many<T>(parse: (text: string) => T): (text: string, before: readonly T[
 
 /** An image as the daemon takes it: a local one by its absolute path. */
 export function imageOf(text: string): string {
-  const [, scheme, path, tag] = /^(oci|oci-archive):(.+?)(:[^/:]*)?$/.exec(text) ?? [];
+  // No path has a ":" (src/images/reference.ts), and a digest stands behind an "@".
+  const [, scheme, path, tag] =
+    /^(oci|oci-archive|docker-archive):([^:]+?)(:.*|@sha256:[a-f0-9]{64})?$/s.exec(text) ?? [];
   return scheme === undefined || path === undefined ? text : `${scheme}:${resolve(path)}${tag ?? ''}`;
 }
 

@@ -1,5 +1,5 @@
-/** How tools write a control character: `\n`, `\x0a`, `\u000a`, `\012`. */
-const ESCAPED = /\\(?:[abefnrtv]|x[01][0-9a-f]|x7f|u00[01][0-9a-f]|u007f|0[0-3][0-7]|177)/gi;
+/** How tools write a control character: `\n`, `\x0a`, `\u000a`, `\012`. A letter behind `\n` makes it part of a name. */
+const ESCAPED = /\\(?:[nrt](?![a-z])|x[01][0-9a-f]|x7f|u00[01][0-9a-f]|u007f|0[0-3][0-7]|177)/gi;
 const MAX_CHARACTERS = 2_000;
 
 /**

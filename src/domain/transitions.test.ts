@@ -147,3 +147,9 @@ describe('the clock of a guest', () => {
     expect(runs(stops(runs(pending, 1_000), 'paused', 10_000), 10_400).state.message).toBe('The guest runs');
   });
 });
+
+test('whatever a tool said, the message of a state is one line', () => {
+  const told = new Fault('tool', 'x failed: a\\x0a\n  b');
+  expect(willRetry(pending, told, 1)?.state).toMatchObject({ message: 'x failed: a b' });
+  expect(failed(pending, told, '')?.state).toMatchObject({ message: 'x failed: a b' });
+});

@@ -3,6 +3,7 @@ import type { Fault } from './fault.ts';
 import type { LifeReport } from './guest-life.ts';
 import type { GuestReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
+import { oneLine } from './one-line.ts';
 import type { Reason } from './reason.ts';
 import { afterEnd, type End, hasRun, RESTART_BACKOFF, steadyAt, waitingAfter } from './restart.ts';
 
@@ -170,7 +171,8 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
   const { is } = vm.state;
   if (is === 'DELETING' || is === 'FAILED' || is === 'STOPPED') return undefined;
   if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // told already
-  const { reason, message } = end;
+  const { reason } = end;
+  const message = oneLine(end.message);
   const { runningSince: _, clockBehindMs: _behind, asked, ...rest } = steady(vm, now) ?? vm;
   const after = (state: State, retry = rest.retry): MicroVm => ({
     ...rest,
@@ -213,7 +215,7 @@ export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): Micro
       state: {
         is: 'PENDING',
         reason,
-        message: fault.message,
+        message: oneLine(fault.message),
         nextRetryAt,
         ...(vm.state.ended && { ended: true as const }),
       },
@@ -222,7 +224,7 @@ export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): Micro
     return {
       ...vm,
       retry: vm.retry + 1,
-      state: { ...vm.state, reason: 'DeleteBlocked', message: fault.message, nextRetryAt },
+      state: { ...vm.state, reason: 'DeleteBlocked', message: oneLine(fault.message), nextRetryAt },
     };
   return undefined;
 }
@@ -231,7 +233,7 @@ export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): Micro
 export function failed(vm: MicroVm, fault: Fault, consoleTail: string): MicroVm | undefined {
   if (vm.state.is !== 'PENDING') return undefined;
   const reason = fault.reason ?? 'ProviderRefused';
-  return { ...vm, retry: vm.retry + 1, state: { is: 'FAILED', reason, message: fault.message, consoleTail } };
+  return { ...vm, retry: vm.retry + 1, state: { is: 'FAILED', reason, message: oneLine(fault.message), consoleTail } };
 }
 
 /** Nothing is left of it. What it was stays to be told. */

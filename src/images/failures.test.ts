@@ -56,7 +56,7 @@ test('an abort, a bug and a Fault with its reason pass through', () => {
 });
 
 test('a page of text becomes a line', () => {
-  const { message } = from(`a\nb\u001b[31m\\x0ac\\nd${'x'.repeat(5_000)}`) as Fault;
+  const { message } = from(`a\nb\u001b[31m\\x0ac\\n ${'x'.repeat(5_000)}`) as Fault;
   expect(message).not.toMatch(/\p{Cc}|\\x0a|\\n/u);
   expect(message.length).toBeLessThan(600);
 });

@@ -203,7 +203,8 @@ function requireChecksum(block: Buffer): void {
     unsigned += byte;
     signed += byte < 128 ? byte : byte - 256;
   }
-  const told = headerNumber(block.subarray(148, 156));
+  const field = block.toString('latin1', 148, 156).replace(/^[ \0]+|[ \0]+$/g, '');
+  const told = /^[0-7]+$/.test(field) ? Number.parseInt(field, 8) : -1;
   if (told !== unsigned && told !== signed)
     throw invalid('a layer is no tar archive, or a damaged one: the checksum of a header does not match');
 }

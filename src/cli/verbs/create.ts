@@ -236,7 +236,8 @@ or camel case, for instance:
   volumes: [{ id: root, is_root: true, source: { container_source: "oci:/srv/images/root:demo" } }]
   interfaces: [{ guest_device_name: eth0, type: TAP }]
 
-Images are oci:DIR:TAG, oci-archive:FILE:TAG (below an --image-root of the daemon) or REGISTRY/NAME:TAG.
+Images are oci:DIR:TAG, oci-archive:FILE:TAG or docker-archive:FILE:TAG (below an --image-root of the daemon), or
+REGISTRY/NAME:TAG.
 
 --dry-run has the daemon check all that a create checks, and prints the steps that would run; nothing is stored, taken or
 pulled, and whether an image is there shows only when it is pulled. --print-spec prints the spec as it would be sent, in

@@ -213,7 +213,8 @@ Examples:
   flintlock image ls -o json | jq -r '.images[] | select(.usedBy == []) | .digest'
 `;
 const PULL_EXAMPLES = `
-An image is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], or oci:/DIR:TAG or oci-archive:/FILE:TAG below an --image-root
+An image is [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], or oci:/DIR:TAG, oci-archive:/FILE:TAG or
+docker-archive:/FILE:TAG below an --image-root
 of the daemon. The image stays until "image rm", "image prune" or the daemon's --image-cache-max removes it.
 Ctrl-C ends the pull, unless a microVM waits for the same image.
 
