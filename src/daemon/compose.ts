@@ -46,6 +46,7 @@ import { Scheduler } from '../engine/scheduler.ts';
 import { SharedConsoles } from '../engine/shared-consoles.ts';
 import { StepRunner } from '../engine/step-runner.ts';
 import { watchShares } from '../engine/watch-shares.ts';
+import { Ways } from '../engine/ways.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
 import { registryEnvironment } from '../host/environment.ts';
@@ -274,6 +275,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     clock,
     log,
   });
+  const everyMs = config['network-probe-period'];
+  const ways = cidr && everyMs > 0 ? new Ways({ ...watched, everyMs, meter: metrics, metadata, files }) : undefined;
   const cidata = createCidataDisks({ run, files });
   const parentName = config['parent-iface'];
   await requireParent(parentName, network, config.patience);
@@ -419,6 +422,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       purge();
       news.start();
       managed?.start();
+      ways?.start();
       bridges.start(managed?.bridge);
       parent?.start();
       await recover(
@@ -444,6 +448,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       news.release();
       stopShares();
       stopHearing();
+      ways?.release();
       managed?.release();
       bridges.release();
       parent?.release();

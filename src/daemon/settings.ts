@@ -276,6 +276,12 @@ export const SETTINGS = {
     default: '15m',
     help: 'how often the host is compared with the ledger; what is found is told in the log and in the metrics, and nothing is changed; 0: never',
   },
+  'network-probe-period': {
+    schema: duration,
+    value: 'TIME',
+    default: '1m',
+    help: 'how often, at the most, the ways of guests on the managed network are tried (DHCP, DNS, metadata, ports, the outside), beside soon after each change; 0: never',
+  },
   verbosity: {
     schema: z.coerce.number('must be a whole number').int().min(0).max(9),
     value: 'N',

@@ -22,7 +22,7 @@ export interface CheckHost {
   readonly path: string;
   readonly stateDirectory: string;
   readonly runDirectory: string;
-  readonly clock: Pick<Clock, 'elapsed'>;
+  readonly clock: Pick<Clock, 'elapsed' | 'now'>;
   /** QEMU's program, by name or path. */
   readonly qemu: string;
   /** Absent where no daemon answers. */

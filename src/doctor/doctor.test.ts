@@ -15,6 +15,7 @@ import { ports } from './checks/ports.ts';
 import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
+import { ways } from './checks/ways.ts';
 import { examine } from './doctor.ts';
 
 const V2 = {
@@ -25,6 +26,8 @@ const V2 = {
 const ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t000001ffffffffff';
 const USER = 'Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000';
 const CAGED_ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb'; // a container's usual set: no CAP_NET_ADMIN
+
+const WAYS = '/run/flintlock/network/ways.json';
 
 interface Fake {
   /** Files by path; a directory ends with `/`. */
@@ -65,7 +68,7 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, inodes = 2 
     path: '/secret/bin:/usr/bin',
     stateDirectory: '/var/lib/flintlock',
     runDirectory: '/run/flintlock',
-    clock: { elapsed: () => 0 },
+    clock: { elapsed: () => 0, now: () => 1_000_000 },
     qemu: 'qemu-system-x86_64',
     ...(daemon && { daemon }),
   };
@@ -75,6 +78,24 @@ const verdicts = async (check: Check, fake: Fake): Promise<string[]> =>
   (await check.examine(fakeHost(fake))).map(({ name, status, found }) => `${status} ${name}: ${found}`);
 
 test.for<{ check: Check; fake: Fake; says: RegExp }>([
+  { check: ways, fake: {}, says: /^ok ways of guests: not tried yet/ },
+  {
+    check: ways,
+    fake: {
+      files: {
+        [WAYS]:
+          '{"at":990000,"found":[{"way":"dhcp","is":"open"},{"way":"dns","is":"blocked","why":"the chain x","remedy":"y"}]}',
+      },
+    },
+    says: /^ok ways of guests: open: dhcp \(tried 10 s ago\)\nfail way: dns: guests are cut off: the chain x/,
+  },
+  {
+    check: ways,
+    fake: { files: { [WAYS]: '{"at":990000,"found":[{"way":"out","is":"absent","why":"no route"}]}' } },
+    says: /warn way: out: no route \(tried 10 s ago\)/,
+  },
+  { check: ways, fake: { files: { [WAYS]: '{"at":1,"found":[]}' } }, says: /^ok .*no daemon has tried them since/ },
+  { check: ways, fake: { files: { [WAYS]: '{"at":' } }, says: /^warn .*cannot be read/ },
   { check: rights, fake: { files: { '/proc/self/status': ROOT, '/dev/net/tun': '' } }, says: /^ok rights/ },
   {
     check: rights,

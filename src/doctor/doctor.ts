@@ -13,6 +13,7 @@ import { ports } from './checks/ports.ts';
 import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
+import { ways } from './checks/ways.ts';
 
 /** In the order in which they are shown. */
 const CHECKS: readonly Check[] = [
@@ -24,6 +25,7 @@ const CHECKS: readonly Check[] = [
   ports,
   network,
   guestDns,
+  ways,
   directories,
   disk,
   copies,

@@ -61,6 +61,13 @@ export function contains(cidr: Cidr, address: string): boolean {
   return value !== undefined && value >= cidr.network && value <= lastOf(cidr);
 }
 
+/**
+ * Kept for who tries the network's ways as a guest would: the last that a guest could have. A network that has but
+ * five keeps none.
+ */
+export const probeAddressOf = (cidr: Cidr): string | undefined =>
+  cidr.prefix >= MAX_PREFIX ? undefined : formatAddress(lastOf(cidr) - 1);
+
 /** Whether any address lies in both. */
 export const overlap = (a: Cidr, b: Cidr): boolean => a.network <= lastOf(b) && b.network <= lastOf(a);
 

@@ -61,6 +61,7 @@ export const SHARED_KINDS = [
   'macvtap-guards',
   'macvtap-path',
   'dhcp',
+  'probe',
   'image-tree',
   'golden',
   'fitted-kernel',

@@ -24,6 +24,11 @@ export const aliasOf = (names: Names, owner: string): string => `${aliasPrefix(n
 /** The firewall's table, of family inet. */
 export const tableName = (names: Names): string => `flintlock_${names.instance}`;
 
+/** Two tables that are there while the ways of guests are tried. */
+export const probeTableName = (names: Names): string => `${tableName(names)}_probe`;
+/** The host's side of what tries them. */
+export const probeName = (names: Names): string => `${interfacePrefix(names)}probe`;
+
 /** Two more tables, of the families bridge and inet. */
 export const metadataTableName = (names: Names): string => `${tableName(names)}_metadata`;
 /** A routing table of the instance's own, above what administrators and others number. */
@@ -56,6 +61,8 @@ export const vmStateDirectory = (names: Names, uid: Uid): string => `${vmStateRo
 export const vmRunDirectory = (names: Names, uid: Uid): string => `${vmRunRoot(names)}/${uid}`;
 export const imagesDirectory = (names: Names): string => `${names.stateDirectory}/images`;
 export const networkDirectory = (names: Names): string => `${names.runDirectory}/network`;
+/** What was found of the ways of guests, for `flintlock doctor`. */
+export const waysPath = (names: Names): string => `${networkDirectory(names)}/ways.json`;
 export const databasePath = (names: Names): string => `${names.stateDirectory}/flintlock.db`;
 export const lockPath = (names: Names): string => `${names.stateDirectory}/lock.db`;
 export const socketPath = (names: Names): string => `${names.runDirectory}/api.sock`;

@@ -27,6 +27,7 @@ import { makeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
 import type { NetworkHealth, Trouble } from './network-health.ts';
+import { probeIntent } from './probe-intent.ts';
 import { restorePorts } from './restore-ports.ts';
 
 export interface HostNetworkDeps {
@@ -49,7 +50,7 @@ const FORWARDING = 'setting net/ipv4/ip_forward';
 /** What is compared with the host, and what of it others look after: see `parent-device.ts`. */
 const OTHERS: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];
 const LOOKED_AT: readonly LedgerKind[] = [
-  ...(['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path'] as const),
+  ...(['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'probe'] as const),
   ...(['lease', 'guard', 'tap', 'publish', 'metadata', 'macvtap-metadata'] as const),
 ];
 /** Some 20 ms for each microVM, of which a host may have hundreds. */
@@ -166,6 +167,8 @@ export class HostNetwork implements ManagedNetwork {
       routes: routingTable(this.#deps.names),
     });
     await this.#step('dhcp', this.#dhcp());
+    const probe = ledger.find(HOST_OWNER, 'probe', '') ? undefined : probeIntent(this.#deps);
+    if (probe || ledger.find(HOST_OWNER, 'probe', '')) await this.#step('probe', probe);
     using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
     await network.remember(this.#tables(), time.signal);
   }

@@ -11,6 +11,7 @@ import type {
   Shares,
   Surroundings,
 } from '../ports/network.ts';
+import type { NetworkProbe } from '../ports/network-probe.ts';
 import type { Wholeness } from '../ports/network-watch.ts';
 import { createDhcp } from './dhcp.ts';
 import { createElements } from './elements.ts';
@@ -26,6 +27,7 @@ import { createMacvtaps } from './macvtaps.ts';
 import { createMetadataPaths } from './metadata.ts';
 import { createMtus } from './mtu.ts';
 import { createNft } from './nft.ts';
+import { createProbe } from './probe.ts';
 import { createPublisher } from './published.ts';
 import { createResolvers } from './resolvers.ts';
 import { createShares } from './shares.ts';
@@ -52,7 +54,16 @@ export interface NetworkHands {
 /** Bridges, taps, NAT and DHCP by iproute2, nftables and dnsmasq. */
 export function createNetwork(
   hands: NetworkHands,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & Shares & FirewallElements & Wholeness {
+): Network &
+  PortGuards &
+  Publisher &
+  MetadataPaths &
+  Macvtaps &
+  Surroundings &
+  Shares &
+  FirewallElements &
+  Wholeness &
+  NetworkProbe {
   const { run, follow, files, processes, clock, log, resolvConf = '/etc/resolv.conf' } = hands;
   const ip = createIp(run);
   const nft = createNft(run);
@@ -63,15 +74,19 @@ export function createNetwork(
   const elements = createElements({ nft, ip });
   const forever = new AbortController().signal;
 
+  const leases = createLeases({ run, files, processes, clock, log, dhcp });
+  const guards = createGuards(nft);
+  const publisher = createPublisher({ nft, ip, sysctl, flows: createFlows({ run, ip, log }) });
+  const paths = createMetadataPaths({ nft, ip });
+  const ports = { ...leases, ...guards, ...publisher, ...paths };
+
   return {
     ...createLinks({ ip, sysctl, log }),
     ...createMtus(ip),
     ...createShares(nft),
-    ...createLeases({ run, files, processes, clock, log, dhcp }),
+    ...ports,
     ...elements,
-    ...createGuards(nft),
-    ...createPublisher({ nft, ip, sysctl, flows: createFlows({ run, ip, log }) }),
-    ...createMetadataPaths({ nft, ip }),
+    ...createProbe({ run, follow, ip, nft, sysctl, ports }),
     ...createMacvtaps({ ip, nft, run, files }),
     ...createMacvtapPath({ ip, nft, sysctl, log }),
     ...createSurroundings({ ip, nft, run }),

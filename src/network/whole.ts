@@ -12,6 +12,7 @@ import type {
   PublishingIntent,
   TapIntent,
 } from '../ports/network.ts';
+import type { ProbeIntent } from '../ports/network-probe.ts';
 import type { Flaw, Wholeness } from '../ports/network-watch.ts';
 import { dhcpPaths, hostLine } from './dnsmasq.ts';
 import { type createElements, elementsIn } from './elements.ts';
@@ -87,6 +88,15 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
     }
   };
 
+  const probeNames = ({ intent }: LedgerEntry): readonly string[] => {
+    const { guard: guarded, metadata, publish } = intent as unknown as ProbeIntent;
+    return [
+      ...elements.elementsOf({ kind: 'guard', intent: guarded }),
+      ...elements.elementsOf({ kind: 'metadata', intent: metadata }),
+      ...elements.elementsOf({ kind: 'publish', intent: publish }),
+    ];
+  };
+
   const elementFlaws = (
     rows: readonly NftRow[],
     tables: readonly string[],
@@ -95,16 +105,18 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
     const there = rows.flatMap(elementsIn).filter(({ name }) => !isChain(name));
     const names = new Set(there.map(({ name }) => name));
     const namesOf = (entry: LedgerEntry): readonly string[] =>
-      ELEMENT_KINDS.includes(entry.kind)
-        ? elements
-            .elementsOf({ kind: entry.kind, intent: entry.intent } as unknown as ElementStep)
-            // One with its table is told of as the table.
-            .filter((name) => tables.some((table) => name.startsWith(`${table} `)))
-        : [];
+      entry.kind === 'probe'
+        ? probeNames(entry)
+        : ELEMENT_KINDS.includes(entry.kind)
+          ? elements
+              .elementsOf({ kind: entry.kind, intent: entry.intent } as unknown as ElementStep)
+              // One with its table is told of as the table.
+              .filter((name) => tables.some((table) => name.startsWith(`${table} `)))
+          : [];
     const missing = still.flatMap((entry) =>
       namesOf(entry)
         .filter((name) => !names.has(name))
-        .map((name): Flaw => ({ thing: `element ${name}`, what: `${name} is gone`, owner: entry.owner })),
+        .map((name): Flaw => ({ thing: `element ${name}`, what: `${name} is gone`, ...ownerOf(entry) })),
     );
     const named = new Set(all.flatMap(namesOf));
     const foreign = there
@@ -169,8 +181,11 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
   const leaseFlaws = async (entries: readonly LedgerEntry[]): Promise<Flaw[]> => {
     const flaws: Flaw[] = [];
     for (const entry of entries) {
-      if (entry.kind !== 'lease') continue;
-      const intent = entry.intent as unknown as LeaseIntent;
+      if (entry.kind !== 'lease' && entry.kind !== 'probe') continue;
+      const intent =
+        entry.kind === 'probe'
+          ? (entry.intent as unknown as ProbeIntent).lease
+          : (entry.intent as unknown as LeaseIntent);
       const path = `${dhcpPaths(intent.directory).hosts}/${intent.file}`;
       const bytes = await files.read(path);
       const found = bytes && new TextDecoder().decode(bytes);
@@ -178,7 +193,7 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
         flaws.push({
           thing: `file ${path}`,
           what: `the reservation of ${intent.address}, ${path}, ${found === undefined ? 'is gone' : 'was changed'}`,
-          owner: entry.owner,
+          ...ownerOf(entry),
         });
     }
     return flaws;
@@ -276,6 +291,9 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
       }),
   };
 }
+
+/** What is the host's is everybody's. */
+const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } => (owner === HOST_OWNER ? {} : { owner });
 
 /** Of macvtaps' tables: see `macvtap-path.ts`. */
 const SHARED_CHAINS: ReadonlySet<string> = new Set(['metadata', 'service-in', 'service-out']);

@@ -2,6 +2,7 @@ import type { StateName } from '../domain/microvm.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { TroubleKind } from '../domain/server-words.ts';
 import type { Share } from '../domain/shares.ts';
+import type { Way, WayFound } from './network-probe.ts';
 
 /** What operators count, told where it happens. Takes next to no time and never throws. */
 export interface Meter {
@@ -17,6 +18,8 @@ export interface Meter {
   serverTrouble(kind: TroubleKind): void;
   /** How many DNS servers of the host's guests' questions are passed on to. */
   resolvers(count: number): void;
+  /** What came of trying one of the ways of guests on the managed network. */
+  wayTried(way: Way, is: WayFound['is']): void;
 }
 
 /** Nobody counts. */
@@ -27,4 +30,5 @@ export const NO_METER: Meter = {
   overShare: () => undefined,
   serverTrouble: () => undefined,
   resolvers: () => undefined,
+  wayTried: () => undefined,
 };

@@ -3,7 +3,7 @@ import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { guestName } from '../domain/guest-name.ts';
-import { formatCidr, nextAddress } from '../domain/ipv4.ts';
+import { formatCidr, nextAddress, probeAddressOf } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
@@ -256,7 +256,9 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       continue;
     }
     const own = fixed.get(nic.name);
-    const address = own ?? nextAddress(network, taken, store.recall(LAST_ADDRESS));
+    const probe = probeAddressOf(network);
+    const kept = probe === undefined ? taken : new Set([...taken, probe]);
+    const address = own ?? nextAddress(network, kept, store.recall(LAST_ADDRESS));
     if (address === undefined)
       throw new Fault(
         'full',

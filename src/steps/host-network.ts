@@ -14,6 +14,7 @@ import type {
   Publisher,
   PublishingIntent,
 } from '../ports/network.ts';
+import type { NetworkProbe, ProbeIntent } from '../ports/network-probe.ts';
 
 /** What is made once for the host, by the managed network and for a parent, and how each is unmade. */
 export interface HostStepIntents {
@@ -25,11 +26,13 @@ export interface HostStepIntents {
   publishing: PublishingIntent;
   'metadata-path': MetadataPathIntent;
   dhcp: DhcpIntent;
+  /** What tries the ways of guests, as one of them. */
+  probe: ProbeIntent;
   'macvtap-guards': MacvtapGuardsIntent;
   'macvtap-path': MacvtapPathIntent;
 }
 export type HostStepKind = keyof HostStepIntents & SharedKind;
-export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths & Macvtaps;
+export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths & Macvtaps & NetworkProbe;
 
 interface HostStepDef<I> {
   readonly timeoutMs: number;
@@ -74,6 +77,11 @@ export const hostSteps: { readonly [K in HostStepKind]: HostStepDef<HostStepInte
     timeoutMs: 120_000,
     make: (intent, network, signal) => network.startDhcp(intent, signal),
     unmake: (intent, network, signal) => network.stopDhcp(intent, signal),
+  },
+  probe: {
+    timeoutMs: 30_000,
+    make: (intent, network, signal) => network.addProbe(intent, signal),
+    unmake: (intent, network, signal) => network.removeProbe(intent, signal),
   },
   'macvtap-guards': {
     timeoutMs: 120_000,

@@ -26,7 +26,7 @@ export interface Scenario {
 }
 
 const HOST_KINDS = [
-  ...['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'dhcp'],
+  ...['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'dhcp', 'probe'],
   ...['macvtap-guards', 'macvtap-path'],
 ];
 export const IMAGE_KINDS = ['image-tree', 'golden', 'fitted-kernel'];

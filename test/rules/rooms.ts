@@ -33,7 +33,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // A program of its own, which the daemon runs to unpack images: hostile bytes are read nowhere else.
   unpack: { rooms: [], node: 'any' },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
-  network: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // What the probe is told and tells.
+  network: { rooms: [...PORTS, 'probe/order.ts'], node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // A program of its own, in a network namespace: a guest that is none.
+  probe: { rooms: [], node: 'any' },
   // yaml: meta-data is written in it.
   metadata: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'], packages: ['yaml'] },
   // The programs of the host, one a file: what they are needed for, and how to see that they do it.

@@ -7,7 +7,7 @@ const ROOT = join(import.meta.dirname, '../..');
 /** Rooms that run the host's programs for microVMs. */
 const ROOMS = ['images', 'volumes', 'metadata', 'network', 'host'];
 /** What each host has, or what is a comfort. */
-const OTHERS = ['sh', 'setpriv', 'mknod', 'tee', 'stat', 'modprobe', 'unshare', 'nsenter'];
+const OTHERS = ['sh', 'setpriv', 'mknod', 'tee', 'stat', 'modprobe', 'unshare', 'nsenter', 'iptables-legacy-save'];
 /** Of tools that are several programs. */
 const PARTS: Readonly<Record<string, string>> = {
   truncate: 'cp',

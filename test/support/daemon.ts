@@ -121,7 +121,14 @@ export class TestHost {
     await this.hold();
     const daemon = spawn('nsenter', [...this.inside, `${ROOT}/bin/flintlockd`, 'run', ...this.flags, ...flags], {
       stdio: ['ignore', 'pipe', 'pipe'],
-      env: { ...process.env, FLINTLOCKD_PATIENCE: String(PATIENCE), ...this.#options.env, ...this.env },
+      // What is tried comes and goes by itself: a test that compares the host says when.
+      env: {
+        ...process.env,
+        FLINTLOCKD_PATIENCE: String(PATIENCE),
+        FLINTLOCKD_NETWORK_PROBE_PERIOD: '0',
+        ...this.#options.env,
+        ...this.env,
+      },
     });
     this.#daemon = daemon;
     daemon.stderr?.on('data', (data: Buffer) => {
@@ -168,13 +175,13 @@ export class TestHost {
   }
 
   /** Runs a program there to its end, whatever that is. */
-  async tryInside(...argv: readonly string[]): Promise<{ code: number; stderr: string }> {
+  async tryInside(...argv: readonly string[]): Promise<{ code: number; stdout: string; stderr: string }> {
     try {
-      await exec('nsenter', [...this.inside, ...argv], { timeout: 20_000 });
-      return { code: 0, stderr: '' };
+      const { stdout } = await exec('nsenter', [...this.inside, ...argv], { timeout: 60_000 });
+      return { code: 0, stdout, stderr: '' };
     } catch (error) {
-      const { code, stderr } = error as { code?: number; stderr?: string };
-      return { code: code ?? -1, stderr: stderr ?? '' };
+      const { code, stdout, stderr } = error as { code?: number; stdout?: string; stderr?: string };
+      return { code: code ?? -1, stdout: stdout ?? '', stderr: stderr ?? '' };
     }
   }
 

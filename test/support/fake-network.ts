@@ -15,6 +15,7 @@ import type {
   PublishIntent,
   Surroundings,
 } from '../../src/ports/network.ts';
+import type { NetworkProbe } from '../../src/ports/network-probe.ts';
 import type { Flaw, Wholeness } from '../../src/ports/network-watch.ts';
 import type { Caller, FakeProcess, FakeWorld } from './fake-world.ts';
 
@@ -24,7 +25,15 @@ export const FAKE_CIDR: Cidr = parseCidr('10.77.0.0/24') ?? { network: 0, prefix
 export function fakeNetwork(
   world: FakeWorld,
   caller: Caller,
-): Network & PortGuards & Publisher & MetadataPaths & Macvtaps & Surroundings & FirewallElements & Wholeness {
+): Network &
+  PortGuards &
+  Publisher &
+  MetadataPaths &
+  Macvtaps &
+  Surroundings &
+  FirewallElements &
+  Wholeness &
+  NetworkProbe {
   const signal = new AbortController().signal;
   const addInterface = (device: string, alias: string, kind: string, master: string): HostInterface => {
     const there = world.interfaces.get(device);
@@ -160,6 +169,14 @@ export function fakeNetwork(
       world.act(caller, `fix ${name}`, limited, () => {
         for (const set of [world.guards, world.ports, world.ways]) set.delete(name);
       }),
+    addProbe: ({ device }, limited) =>
+      world.act(caller, 'probe', limited, () => {
+        if (!world.probes.has(device)) world.come(caller, 'probe', device);
+        world.probes.add(device);
+      }),
+    removeProbe: ({ device }, limited) =>
+      world.act(caller, 'undo probe', limited, () => void world.probes.delete(device)),
+    tryWays: async () => world.waysFound,
     remember: async () => undefined,
     async flaws({ entries, isAsked }) {
       await turn();

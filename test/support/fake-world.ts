@@ -5,6 +5,7 @@ import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
 import type { Images } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type { HostInterface, Surroundings, TakenLease } from '../../src/ports/network.ts';
+import type { WayFound } from '../../src/ports/network-probe.ts';
 import type { Flaw } from '../../src/ports/network-watch.ts';
 import type { GuestState, Vmm, VmmEnd } from '../../src/ports/vmm.ts';
 import type { Volumes } from '../../src/ports/volumes.ts';
@@ -62,6 +63,10 @@ export class FakeWorld {
   readonly ways = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();
   readonly cgroups = new Set<string>();
+  /** What tries the ways of guests, by device. */
+  readonly probes = new Set<string>();
+  /** For `NetworkProbe.tryWays`. */
+  waysFound: readonly WayFound[] = [];
   /** For `Wholeness.flaws`, beside what is not there. */
   flaws: readonly Flaw[] = [];
   /** Every call, in order: `tap`, `undo tap`, … */
@@ -160,6 +165,7 @@ export class FakeWorld {
       this.ports,
       this.rules,
       this.ways,
+      this.probes,
     ])
       one.clear();
     this.leaseListeners.clear();

@@ -8,6 +8,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { FaultPoints } from '../../ports/fault-points.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Meter } from '../../ports/meter.ts';
+import type { Way, WayFound } from '../../ports/network-probe.ts';
 import { actMetrics, observe } from './acts.ts';
 import { callMetrics } from './calls.ts';
 import { ProcessMetrics } from './process.ts';
@@ -126,6 +127,10 @@ export class Metrics implements Meter {
     this.#families.resolvers.set(count);
   }
 
+  wayTried(way: Way, is: WayFound['is']): void {
+    this.#families.ways.set(is === 'open' ? 1 : is === 'blocked' ? 0 : -1, { way });
+  }
+
   /** In Prometheus' text format. Whoever asks while others do gets the same. */
   async text(): Promise<string> {
     this.#collecting ??= this.#collect().finally(() => {
@@ -202,6 +207,10 @@ function families(registry: Registry) {
     resolvers: registry.gauge(
       'flintlock_dns_servers',
       "DNS servers of the host's that guests' questions are passed on to; absent before the network is made.",
+    ),
+    ways: registry.gauge(
+      'flintlock_network_way_open',
+      'Whether guests of the managed network reach what they need: 1 yes, 0 something refuses it, -1 the host itself does not.',
     ),
     failures: registry.counter(
       'flintlock_metrics_failures_total',

@@ -27,6 +27,7 @@ import type {
   PublishingIntent,
   TapIntent,
 } from '../../ports/network.ts';
+import type { ProbeIntent } from '../../ports/network-probe.ts';
 import type { Vmm } from '../../ports/vmm.ts';
 import type { StepResults } from '../../steps/facts.ts';
 import type { VmmIntent } from '../../steps/vmm.ts';
@@ -149,8 +150,24 @@ export function expect(
         add('directory', directory);
         fixed.add(`${directory}/hosts`);
         within.push(`${directory}/log/`);
-        for (const name of ['leases', 'log', 'resolv.conf']) add('file', `${directory}/${name}`, false);
+        for (const name of ['leases', 'log', 'resolv.conf', 'ways.json']) add('file', `${directory}/${name}`, false);
         within.push(`${directory}/dnsmasq-`); // the server's pid file, by the bridge's index
+        break;
+      }
+      case 'probe': {
+        const { device, bridge, table, lease, guard, metadata, publish } = entry.intent as unknown as ProbeIntent;
+        // Whether it is whole is looked at all the time, and mended: see `host-network.ts`.
+        add('file', `${lease.directory}/hosts/${lease.file}`, false);
+        const parts = [
+          { kind: 'guard', intent: guard },
+          { kind: 'metadata', intent: metadata },
+          { kind: 'publish', intent: publish },
+        ] as const;
+        for (const name of parts.flatMap((part) => firewall.elementsOf(part))) add('firewall-element', name, false);
+        // There only while it is at work.
+        add('interface', device, false);
+        add('bridge-port', `${device} on ${bridge}`, false);
+        for (const family of ['inet', 'bridge']) add('firewall-table', `${family} ${table}`, false);
         break;
       }
       case 'image-tree':
