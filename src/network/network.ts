@@ -90,7 +90,10 @@ export function createNetwork(
     ...createMacvtaps({ ip, nft, run, files }),
     ...createMacvtapPath({ ip, nft, sysctl, log }),
     ...createSurroundings({ ip, nft, run }),
-    ...createWholeness({ ip, nft, sysctl, files, elements, scratch: follow && { run, follow, files, clock }, log }),
+    ...createWholeness({
+      ...{ ip, nft, sysctl, files, elements, log, connections: hands.connections },
+      scratch: follow && { run, follow, files, clock },
+    }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
     tables: firewall.tables,

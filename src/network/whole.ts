@@ -44,6 +44,8 @@ export interface WholenessHands {
   /** For a namespace in which rules are read as they should be; absent: as they were seen first. */
   readonly scratch?: ScratchHands | undefined;
   readonly log: Log;
+  /** As the firewall was given it. */
+  readonly connections?: number | undefined;
 }
 
 /** What single microVMs have in the tables. */
@@ -56,7 +58,16 @@ const ELEMENT_KINDS: readonly string[] = [
 ] satisfies ElementStep['kind'][];
 
 /** Compares in content; what is found is mended by who asked. */
-export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log }: WholenessHands): Wholeness {
+export function createWholeness({
+  ip,
+  nft,
+  sysctl,
+  files,
+  elements,
+  scratch,
+  log,
+  connections,
+}: WholenessHands): Wholeness {
   const memory = createTableMemory(nft, (table, chain) => table.startsWith('netdev ') && !SHARED_CHAINS.has(chain));
 
   /** The rules whose listing is known. */
@@ -243,7 +254,7 @@ export function createWholeness({ ip, nft, sysctl, files, elements, scratch, log
         ];
         await learn(
           [
-            ...(firewall ? ([[firewallRules(firewall), [`inet ${firewall.table}`]]] as const) : []),
+            ...(firewall ? ([[firewallRules(firewall, connections), [`inet ${firewall.table}`]]] as const) : []),
             ...(guards ? ([[guardsRules(guards), [`bridge ${guards.table}`]]] as const) : []),
             ...(publishing ? ([[publishingRules(publishing), [`ip ${publishing.table}`]]] as const) : []),
             ...(path ? ([[metadataRules(path), [`bridge ${path.table}`, `inet ${path.table}`]]] as const) : []),
