@@ -42,12 +42,13 @@ export async function readSparseMap(
       lines = lines.concat(text.slice(0, end).split('\n'));
       text = text.slice(end + 1);
     }
-    if (text.length > 64) throw bad();
     if (wanted === 1 && lines[0] !== undefined) {
       const count = paxNumber('GNU.sparse', lines[0]);
       requireFew(count);
       wanted = 1 + 2 * count;
     }
+    // What fills the last block is behind the last line.
+    if (lines.length < wanted && text.length > 64) throw bad();
   }
   const numbers = lines.slice(1, wanted).map((line) => paxNumber('GNU.sparse', line));
   return checked(paxNumber('GNU.sparse.realsize', pax.get('GNU.sparse.realsize') ?? ''), numbers, dataBytes());
