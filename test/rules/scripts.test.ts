@@ -13,7 +13,9 @@ test('each script of package.json is run by somebody', () => {
 test('whoever runs one is there, and names it', () => {
   for (const [name, { by, args }] of Object.entries(SCRIPT_FORMS)) {
     if (by === 'scripts') expect(args, name).toBeDefined();
-    const file = /^scripts\/\S+\.mjs/.exec(by)?.[0];
+    for (const word of args ?? [])
+      if (word.endsWith('.test.ts')) expect(existsSync(join(ROOT, word)), `${name}: ${word}`).toBe(true);
+    const file = /^(?:scripts|test)\/[\w./-]+\.(?:mjs|test\.ts)/.exec(by)?.[0];
     if (file === undefined) continue;
     expect(existsSync(join(ROOT, file)), `${name}: ${file}`).toBe(true);
     if (!by.endsWith('the same command')) continue;

@@ -25,7 +25,7 @@ export const SCRIPT_FORMS: Readonly<Record<string, ScriptForm>> = {
   quickstart: { args: [], by: 'scripts', spanMs: 12_000 },
   test: { args: [], by: 'whoever reads this: it runs the tests', spanMs: 10_000 },
   check: { args: [], by: 'scripts/test.mjs', spanMs: 8_000 },
-  unit: { args: ['src/base/backoff.test.ts'], by: 'scripts', spanMs: 3_000 },
+  unit: { args: ['src/base/time-limit.test.ts'], by: 'scripts', spanMs: 3_000 },
   host: { args: ['src/host/processes.host.test.ts'], by: 'scripts', spanMs: 5_000 },
   e2e: { args: ['test/e2e/life.test.ts'], by: 'scripts/test.mjs, the same command', spanMs: 10_000 },
   format: { args: ['package.json'], by: 'scripts' },
@@ -39,7 +39,11 @@ export const SCRIPT_FORMS: Readonly<Record<string, ScriptForm>> = {
   'try-clean': { by: 'a person before a release: it needs debootstrap and a mirror, and an hour' },
   'try-install': { by: 'a person before a release: it needs debootstrap and a mirror' },
   fuzz: { args: ['--requests', '50', '--seconds', '5', '--seed', '7'], by: 'scripts', spanMs: 6_000 },
-  faults: { args: ['--only', 'create: tap', '--sample', '1'], by: 'scripts', spanMs: 12_000 },
+  faults: {
+    args: ['--only', 'create: tap', '--sample', '1'],
+    by: 'test/faults/sample.test.ts, a part of the walk; to learn its points takes minutes',
+    spanMs: 12_000,
+  },
   soak: { args: ['--minutes', '0.1', '--vms', '2', '--seed', '7'], by: 'scripts', spanMs: 12_000 },
   bench: { args: ['1'], by: 'scripts', spanMs: 8_000 },
 };
