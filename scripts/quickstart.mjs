@@ -30,7 +30,7 @@ const NOT_FOUND = 3;
 const STOP_TIMEOUT_MS = 30_000 * PATIENCE;
 
 /** From the signal to the last trace, the worst case: a delete, a stop, a tear-down. */
-const END_S = 300 * PATIENCE;
+const HOW = { contained: 'where possible', gently: 300 * PATIENCE };
 
 const interrupted = new AbortController();
 
@@ -373,7 +373,7 @@ else
   await main('quickstart', async () => {
     await setup();
     if (!isRoot) console.log('The daemon makes network devices, which needs root: sudo may ask for your password.');
-    return await attended(asRoot(guarded([process.execPath, import.meta.filename, '--ready'], { gently: END_S })));
+    return await attended(asRoot(guarded([process.execPath, import.meta.filename, '--ready'], HOW)));
   });
 
 function report(cause) {

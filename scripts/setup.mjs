@@ -125,6 +125,12 @@ function describe(packages) {
   return packages.map(([name, why]) => `  ${name.padEnd(width)}  ${why}`);
 }
 
+/**
+ * What dpkg has begun it ends: cut off, the machine would be left with packages that are half there. In a session of its
+ * own a signal to our group does not reach it; sudo needs the terminal and stays.
+ */
+const WHOLE = { anyway: true, detached: isRoot };
+
 async function installPackages(packages) {
   if (packages.length === 0) return;
   console.log(`These Debian packages are missing:\n${describe(packages).join('\n')}`);
@@ -135,9 +141,9 @@ async function installPackages(packages) {
   const title = `installing ${names.join(', ')}`;
   const argv = asRoot(['env', 'DEBIAN_FRONTEND=noninteractive', ...install]);
   // Lists that know the packages are good enough, unless what they name is gone from the mirror.
-  if ((await attempt(title, argv, { env })).code !== 0) {
+  if ((await attempt(title, argv, { env, ...WHOLE })).code !== 0) {
     await updateLists();
-    await step(title, argv, { env });
+    await step(title, argv, { env, ...WHOLE });
   } else console.log(`${title}: done`);
   const still = missing(packages);
   if (still.length > 0)

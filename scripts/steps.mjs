@@ -89,10 +89,12 @@ function track(child) {
 /**
  * The command that runs another so that nothing is left of it, see warden.mjs.
  *
- * @param contained - in namespaces of its own, as root; @param gently - seconds to its own end
+ * @param contained - in namespaces of its own, as root: true, or `where possible`
+ * @param gently - seconds to its own end
  */
 export function guarded(argv, { contained = false, gently = 0 } = {}) {
-  const options = [...(contained ? ['--contained'] : []), ...(gently > 0 ? ['--gently', String(gently)] : []), HELD];
+  const how = { true: ['--contained'], 'where possible': ['--contained-where-possible'] }[String(contained)] ?? [];
+  const options = [...how, ...(gently > 0 ? ['--gently', String(gently)] : []), HELD];
   return [process.execPath, join(ROOT, 'scripts/warden.mjs'), ...options, '--', ...argv];
 }
 

@@ -15,12 +15,15 @@ export function counted() {
   mkdirSync(CACHE, { recursive: true });
   const scratch = mkdtempSync(join(CACHE, '.counts-'));
   const file = join(scratch, 'counts.json');
+  // Also where nobody comes to count.
+  const remove = () => rmSync(scratch, { recursive: true, force: true });
+  process.once('exit', remove);
   return {
     // Colours would be mixed into what is shown later.
     env: { ...process.env, FLINTLOCK_COUNTS: file, NO_COLOR: '1' },
     counts(code) {
       const counts = { passed: 0, failed: 0, skipped: 0, ...parse(file) };
-      rmSync(scratch, { recursive: true, force: true });
+      remove();
       // It died, or failed for a reason of its own.
       if (code !== 0 && counts.failed === 0) counts.failed = 1;
       return counts;

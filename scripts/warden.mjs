@@ -1,7 +1,7 @@
 /**
  * Runs a program so that nothing of it is left, however it ends:
  *
- *     node scripts/warden.mjs [--contained] [--gently SECONDS] [--held] -- PROGRAM [ARGUMENT …]
+ *     node scripts/warden.mjs [--contained[-where-possible]] [--gently SECONDS] [--held] -- PROGRAM [ARGUMENT …]
  *
  * The program gets a directory of its own for what is temporary. With
  * --contained (needs root) it runs in a process and a mount namespace of its
@@ -35,10 +35,16 @@ const words = process.argv.slice(2);
 const split = words.indexOf('--');
 const options = split < 0 ? [] : words.slice(0, split);
 const argv = split < 0 ? [] : words.slice(split + 1);
-const isContained = options.includes('--contained');
+const namespaces = ['--mount', '--propagation', 'private', '--pid', '--mount-proc', '--fork'];
+const isContained =
+  options.includes('--contained') ||
+  // Some containers let nobody mount.
+  (options.includes('--contained-where-possible') && spawnSync('unshare', [...namespaces, 'true']).status === 0);
 const gently = options.includes('--gently') ? Number(options[options.indexOf('--gently') + 1]) : 0;
 if (argv.length === 0 || Number.isNaN(gently)) {
-  console.error('usage: node scripts/warden.mjs [--contained] [--gently SECONDS] [--held] -- PROGRAM [ARGUMENT …]');
+  console.error(
+    'usage: node scripts/warden.mjs [--contained[-where-possible]] [--gently SECONDS] [--held] -- PROGRAM [ARGUMENT …]',
+  );
   process.exit(USAGE);
 }
 
@@ -124,8 +130,8 @@ function startContained() {
   return spawn(
     'setpriv',
     [
-      ...['--pdeathsig', 'KILL', '--', 'unshare', '--mount', '--propagation', 'private', '--pid', '--mount-proc'],
-      ...['--fork', '--kill-child', 'sh', '-c', script, 'sh', ...argv],
+      ...['--pdeathsig', 'KILL', '--', 'unshare', ...namespaces, '--kill-child'],
+      ...['sh', '-c', script, 'sh', ...argv],
     ],
     {
       detached: true,

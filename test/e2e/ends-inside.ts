@@ -2,25 +2,31 @@
  * Runs one command of package.json in the namespaces that it is itself in,
  * ends it by a signal, and prints what is left there, as JSON:
  *
- *     node ends-inside.ts '{"name":"soak","args":[],"signal":"SIGTERM","to":"group","afterMs":4000}'
+ *     node ends-inside.ts '{"mark":"m1","name":"soak","args":[],"signal":"SIGTERM","to":"group","beside":"qemu","afterMs":400}'
  */
 import { execFileSync, spawn } from 'node:child_process';
-import { mkdirSync, readdirSync, readFileSync, rmdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 export interface Ending {
+  /** The name of its cgroups, which the caller removes. */
+  readonly mark: string;
   /** Of package.json. */
   readonly name: string;
   readonly args: readonly string[];
   readonly signal: 'SIGINT' | 'SIGTERM' | 'SIGHUP';
   /** The command alone, as a service manager may; or its whole process group, as a terminal does and timeout(1). */
   readonly to: 'itself' | 'group';
-  /** From its start. */
+  /** What it must have started first: a word of a living process's command line. */
+  readonly beside: string;
+  /** From then on. */
   readonly afterMs: number;
 }
 
 export interface Ended {
+  /** Whether what it was to start was there. */
+  readonly wasThere: boolean;
   /** Whether it has ended in time. */
   readonly isOver: boolean;
   /** What was not there before. */
@@ -30,7 +36,7 @@ export interface Ended {
 }
 
 const ROOT = resolve(import.meta.dirname, '../..');
-const OVER_MS = 120_000;
+const OVER_MS = 200_000;
 /** The kernel takes processes, mounts and namespaces away a moment after they have ended. */
 const SETTLE_MS = 20_000;
 
@@ -51,7 +57,7 @@ function processes(): readonly string[] {
   return readdirSync('/proc').flatMap((pid) => {
     if (!/^\d+$/.test(pid) || Number(pid) === process.pid) return [];
     try {
-      const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 6).join(' ');
+      const argv = readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, 8).join(' ');
       return argv === '' ? [] : [`process ${pid} ${argv}`];
     } catch {
       return []; // ended meanwhile
@@ -64,19 +70,23 @@ function processes(): readonly string[] {
  * that we are in, where cgroups are version 1: daemons make theirs there. Of
  * version 2 they make them at the root, which is everybody's: not looked at.
  */
-function ownCgroups(): readonly { readonly parent: string; readonly own: string }[] {
+function ownCgroups(mark: string): readonly string[] {
   return readFileSync('/proc/self/cgroup', 'utf8')
     .split('\n')
     .flatMap((line) => {
       const [, controller = '', path = ''] = line.split(':');
       if (!['memory', 'pids'].includes(controller)) return [];
-      const parent = join('/sys/fs/cgroup', controller, path);
-      const own = join(parent, `flt-ends-${process.hrtime.bigint()}`);
+      const own = join('/sys/fs/cgroup', controller, path, mark);
       mkdirSync(own);
       writeFileSync(join(own, 'cgroup.procs'), String(process.pid));
-      return [{ parent, own }];
+      return [own];
     });
 }
+
+const directoriesBelow = (path: string): readonly string[] =>
+  readdirSync(path, { withFileTypes: true, recursive: true })
+    .filter((entry) => entry.isDirectory())
+    .map((entry) => join(entry.parentPath, entry.name));
 
 /** Everything that is to be as it was. */
 function look(): readonly string[] {
@@ -90,8 +100,8 @@ function look(): readonly string[] {
   ];
 }
 
-const { name, args, signal, to, afterMs } = JSON.parse(process.argv[2] ?? '{}') as Ending;
-const cgroups = ownCgroups();
+const { mark, name, args, signal, to, beside, afterMs } = JSON.parse(process.argv[2] ?? '{}') as Ending;
+const cgroups = ownCgroups(mark);
 const before = new Set(look());
 const command = spawn('npm', ['run', name, ...(args.length > 0 ? ['--', ...args] : [])], {
   cwd: ROOT,
@@ -106,6 +116,14 @@ for (const stream of [command.stdout, command.stderr])
   });
 /** Whoever holds its output has not ended. */
 const over = new Promise<boolean>((done) => command.once('close', () => done(true)));
+let isRunning = true;
+void over.then(() => {
+  isRunning = false;
+});
+const end = Date.now() + OVER_MS;
+const isThere = (): boolean => processes().some((line) => !before.has(line) && line.includes(beside));
+while (isRunning && !isThere() && Date.now() < end) await sleep(20);
+const wasThere = isThere();
 await Promise.race([over, sleep(afterMs)]);
 try {
   process.kill((to === 'group' ? -1 : 1) * (command.pid ?? 0), signal);
@@ -116,12 +134,6 @@ const isOver = await Promise.race([over, sleep(OVER_MS, false)]);
 const since = (): readonly string[] => look().filter((thing) => !before.has(thing));
 let left = since();
 for (const end = Date.now() + SETTLE_MS; left.length > 0 && Date.now() < end; left = since()) await sleep(50);
-for (const { parent } of cgroups) writeFileSync(join(parent, 'cgroup.procs'), String(process.pid));
-for (const { own } of cgroups) {
-  const below = readdirSync(own, { withFileTypes: true, recursive: true }).filter((entry) => entry.isDirectory());
-  left = [...left, ...below.map((entry) => `cgroup ${join(entry.parentPath, entry.name)}`)];
-  for (const entry of below.toReversed()) rmdirSync(join(entry.parentPath, entry.name));
-  rmdirSync(own);
-}
-process.stdout.write(JSON.stringify({ isOver, left, said } satisfies Ended));
+left = [...left, ...cgroups.flatMap(directoriesBelow).map((path) => `cgroup ${path}`)];
+process.stdout.write(JSON.stringify({ wasThere, isOver, left, said } satisfies Ended));
 process.exit();
