@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Boot, BootedGuest, makeDisk, unpackImage } from '../test/support/boot.ts';
+import { type Boot, BootedGuest, BOOTS, makeDisk, unpackImage } from '../test/support/boot.ts';
 import { writeDemoTree } from './demo-tree.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'flintlock-guests-'));
@@ -81,7 +81,7 @@ function expectConfigured(said: string): void {
 }
 const dataDisks = () => [disk({ second: 'the second\n' }), disk({ first: 'the first\n', 'in side/x': '' })];
 
-describe('the small kernel', () => {
+describe('the small kernel', BOOTS, () => {
   test('boots the demo root without an initrd, in 64 MB, with all that was asked for', async () => {
     await using guest = new BootedGuest({
       kernel: small.kernel,
@@ -108,7 +108,7 @@ describe('the small kernel', () => {
   });
 });
 
-describe('an image without an init', () => {
+describe('an image without an init', BOOTS, () => {
   test('gets all that was asked for, and runs the words after --', async () => {
     await using guest = new BootedGuest({
       ...demo,
@@ -187,7 +187,7 @@ while :; do sleep 1; done
   });
 });
 
-test('an image with an init of its own, but no cloud-init, is configured before that begins', async () => {
+test('an image with an init of its own, but no cloud-init, is configured before that begins', BOOTS, async () => {
   await using guest = new BootedGuest({
     ...demo,
     cmdline: `root=/dev/vda rw ${WORDS}`,
@@ -207,7 +207,7 @@ test('an image with an init of its own, but no cloud-init, is configured before 
   expectConfigured(guest.console);
 });
 
-test('what cannot be done is said, and the guest comes up', async () => {
+test('what cannot be done is said, and the guest comes up', BOOTS, async () => {
   await using guest = new BootedGuest({
     kernel: small.kernel,
     cmdline: 'root=/dev/vda rw flintlock.nic=52:54:00:00:00:ff,gone flintlock.mount=vdb flintlock.nic=x',

@@ -68,6 +68,7 @@ export function writeKernelTree(deb: string, release: string, directory: string,
     join(scratch, 'initrd'),
     MODULES.flatMap(modules),
     SEED_MODULES.flatMap(modules),
+    modules('overlay'),
   );
 }
 

@@ -1,4 +1,4 @@
-import type { Uid } from './microvm.ts';
+import type { Allocation, MicroVm, Uid } from './microvm.ts';
 import { isReserved } from './reserved-names.ts';
 import type { Spec } from './spec.ts';
 
@@ -31,6 +31,16 @@ export function guestName(
   if (isReserved(label(plain), own)) return last;
   const candidates = [plain, `${plain}-${spec.namespace}`].map(label);
   return candidates.find((name) => isName(name) && !isReserved(name, own) && !taken.has(name)) ?? last;
+}
+
+interface Named extends Pick<MicroVm, 'spec' | 'uid'> {
+  readonly allocation: Pick<Allocation, 'interfaces'>;
+}
+
+/** What a guest is called: its first interface's name in DNS, also where there is none to ask. */
+export function hostnameOf({ spec, uid, allocation }: Named): string {
+  const first = spec.interfaces[0]?.name ?? '';
+  return allocation.interfaces[first]?.hostname ?? guestName(spec, uid, first, new Set());
 }
 
 /** What an id may have beside letters, digits and hyphens becomes a hyphen. */

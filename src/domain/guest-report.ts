@@ -20,6 +20,9 @@ const LEFT = 'flintlock-guest: configuration left to cloud-init';
 /** Our initrd and the kernel say these when a boot begins: what came before is another boot's. */
 const BEGINNINGS = ['flintlock-initrd: the root is ', '[    0.000000] Linux version '] as const;
 
+/** How the line begins on which our initrd says which program of the root becomes the first one, and why not another. */
+const INIT = 'flintlock-initrd: the init is ';
+
 /** The longest line that is looked at: the words for a guest have fewer than 2048 bytes, and it says little more of them. */
 export const MAX_LINE = 4096;
 
@@ -42,6 +45,23 @@ export function askedOfGuest({ spec, allocation }: Pick<MicroVm, 'spec' | 'alloc
   const nics = helpedNics(guestNics(spec.interfaces, allocation, undefined));
   const { service, disk } = metadataBy(spec);
   return { nics, mounts: guestMounts(spec.volumes), hasMetadata: service || disk };
+}
+
+/** What our initrd says of the root's init. */
+export type InitReport = { readonly isPlain: true } | { readonly isPlain: false; readonly message: string };
+
+/**
+ * Which init the guest has, where our initrd has said so in this text.
+ *
+ * @param text - as for {@link reportIn}
+ */
+export function initIn(text: string): InitReport | undefined {
+  const at = text.lastIndexOf(INIT);
+  if (at === -1) return undefined;
+  const [line = ''] = text.slice(at + INIT.length, at + MAX_LINE).split(/[\r\n]/, 1);
+  const [init = '', passed] = line.split(/, because (.*)$/, 2);
+  if (passed === undefined) return { isPlain: true };
+  return { isPlain: false, message: `The guest's init is ${shorten(init)}, because of ${passed}` };
 }
 
 /** What is known of a guest that has not said a word in this boot. */

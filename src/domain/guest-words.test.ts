@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { diskName, guestWords } from './guest-words.ts';
+import { diskName, guestWords, identityWords, machineId } from './guest-words.ts';
 import { networkConfig } from './network-config.ts';
 import type { Spec, VolumeSpec } from './spec.ts';
 
@@ -90,9 +90,30 @@ test('disks are named in the order of the alphabet', () => {
 test('cloud-init is told where its metadata is, where an interface may ask for it', () => {
   const may: Spec['interfaces'] = [{ name: 'eth0', type: 'TAP', allowMetadata: true, publishedPorts: [] }];
   expect(guestWords({ kernel, interfaces: may, volumes: [] }, [nic('eth0')])).toEqual([
-    'ds=nocloud-net;s=http://169.254.169.254/latest/',
+    'ds=nocloud;dsmode=net;s=http://169.254.169.254/latest/',
   ]);
   // From the disk that it has anyhow cloud-init reads by itself.
   const spec = { kernel, interfaces: may, volumes: [], metadata: { 'user-data': '' }, metadataAnyhow: true } as const;
   expect(guestWords(spec, [nic('eth0')])).toEqual([]);
+});
+
+test('every guest is told who it is', () => {
+  expect(identityWords({ uid: '01ARZ3NDEKTSV4RRFFQ69G5FAV', hostname: 'web' })).toEqual([
+    `systemd.machine_id=${machineId('01ARZ3NDEKTSV4RRFFQ69G5FAV')}`,
+    'hostname=web',
+  ]);
+});
+
+test('a machine-id is that of its microVM alone, in the form of a random UUID', () => {
+  const ids = [
+    '01ARZ3NDEKTSV4RRFFQ69G5FAV',
+    '01ARZ3NDEKTSV4RRFFQ69G5FAW',
+    '01ARZ3NDEMTSV4RRFFQ69G5FAV',
+    '7ZZZZZZZZZZZZZZZZZZZZZZZZZ',
+    '00000000000000000000000000',
+  ].map(machineId);
+  for (const id of ids) expect(id).toMatch(/^[0-9a-f]{12}4[0-9a-f]{3}[89ab][0-9a-f]{15}$/);
+  expect(new Set(ids).size).toBe(ids.length);
+  // The ULID specification's own example of the 128 bits, but for six of them.
+  expect(ids[0]).toMatch(/^01563e3ab5d3/);
 });

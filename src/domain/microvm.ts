@@ -91,7 +91,8 @@ export type ConditionType =
   | 'NetworkReady'
   | 'Running'
   | 'GuestAlive'
-  | 'GuestConfigured';
+  | 'GuestConfigured'
+  | 'GuestInit';
 export interface Condition {
   readonly type: ConditionType;
   readonly status: 'True' | 'False' | 'Unknown';

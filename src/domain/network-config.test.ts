@@ -48,6 +48,10 @@ ethernets:
 `);
 });
 
+test('a boot does not wait for one that is optional', () => {
+  expect(networkConfig([{ name: 'eth0', mac, isOptional: true }])).toContain('    dhcp4: true\n    optional: true\n');
+});
+
 test.each(['on', 'NO', 'y', 'null', 'True', 'inf'])('the name %s stays a text', (name) => {
   expect(networkConfig([{ name, mac }])).toContain(`\n  "${name}":\n`);
   expect(networkConfig([{ name, mac }])).toContain(`set-name: "${name}"`);

@@ -6,6 +6,8 @@ export interface GuestNic {
   readonly mac: string;
   /** Absent: the guest asks by DHCP. */
   readonly fixed?: FixedAddress;
+  /** A boot does not wait for it: perhaps nobody gives it an address. */
+  readonly isOptional?: true;
 }
 
 /** An address that is set without asking anybody. */
@@ -30,13 +32,14 @@ const YAML_WORD = /^(?:y|yes|n|no|on|off|true|false|null|nan|inf)$/i;
  */
 export function networkConfig(nics: readonly GuestNic[]): string {
   const lines = ['version: 2', nics.length === 0 ? 'ethernets: {}' : 'ethernets:'];
-  for (const { name, mac, fixed } of nics)
+  for (const { name, mac, fixed, isOptional } of nics)
     lines.push(
       `  ${word(name)}:`,
       '    match:',
       `      macaddress: "${mac}"`,
       `    set-name: ${word(name)}`,
       ...(fixed ? fixedLines(fixed) : ['    dhcp4: true']),
+      ...(isOptional ? ['    optional: true'] : []),
     );
   return `${lines.join('\n')}\n`;
 }

@@ -39,6 +39,7 @@ export const REASONS = [
   'Alive',
   'NoSignOfLife',
   'ShareExceeded',
+  'InitPassedOver',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

@@ -66,6 +66,19 @@ test("on somebody else's bridge only the address is known", () => {
   expect(told?.fixed).toEqual({ address: '192.168.1.5/24', dns: [] });
 });
 
+test('a boot waits for interfaces that will have an address, or else for the first one', () => {
+  const awaited = (nics: Parameters<typeof guestNics>[0], managed = true) =>
+    guestNics(nics, { interfaces: {} }, managed ? network : undefined).flatMap(({ name, isOptional }) =>
+      isOptional ? [] : [name],
+    );
+  const macvtap = { ...nic('out'), type: 'MACVTAP' } as const;
+  const elsewhere = { ...nic('elsewhere'), bridge: 'br7' };
+  expect(awaited([macvtap, nic('lan'), elsewhere, nic('other')])).toEqual(['lan', 'other']);
+  expect(awaited([macvtap, elsewhere])).toEqual(['out']);
+  expect(awaited([nic('lan'), nic('other')], false)).toEqual(['lan']);
+  expect(awaited([macvtap, { ...elsewhere, address: '192.0.2.5/24' }])).toEqual(['elsewhere']);
+});
+
 describe('a router and DNS servers of its own', () => {
   const routed = {
     ...nic('lan', '10.77.0.5/24'),

@@ -86,6 +86,10 @@ export function wrongOn(network: Cidr, { address, prefix }: StaticAddress): stri
  * static address has the network's prefix, and its gateway as router and DNS
  * server where the spec names no others.
  *
+ * A boot waits for the interfaces that are known to get an address, else for
+ * the first one: of the others nobody may give them any, and systemd would wait
+ * for two minutes.
+ *
  * @param network - undefined: the taps are on a bridge of somebody else, of whom only the address is known
  */
 export function guestNics(
@@ -93,12 +97,16 @@ export function guestNics(
   { interfaces: allocated }: Pick<Allocation, 'interfaces'>,
   network: Cidr | undefined,
 ): readonly GuestNic[] {
+  const isManaged = ({ type, bridge }: InterfaceSpec): boolean =>
+    network !== undefined && type === 'TAP' && bridge === undefined;
+  const isSure = (nic: InterfaceSpec): boolean => nic.address !== undefined || isManaged(nic);
+  const awaited = interfaces.some(isSure) ? isSure : (nic: InterfaceSpec) => nic === interfaces[0];
   return interfaces.map((nic): GuestNic => {
     const { name, address, nameservers = [] } = nic;
     const mac = allocated[name]?.mac ?? nic.mac ?? '';
     const fixed = address === undefined ? undefined : parseStatic(address);
-    if (!fixed || 'wrong' in fixed) return { name, mac };
-    const managed = nic.type === 'TAP' && nic.bridge === undefined ? network : undefined;
+    if (!fixed || 'wrong' in fixed) return { name, mac, ...(!awaited(nic) && { isOptional: true }) };
+    const managed = isManaged(nic) ? network : undefined;
     const own = managed && gatewayOf(managed);
     const gateway = routerOf(nic) ?? own;
     const dns = nameservers.length > 0 || own === undefined ? nameservers : [own];

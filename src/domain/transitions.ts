@@ -1,7 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import type { Fault } from './fault.ts';
 import type { LifeReport } from './guest-life.ts';
-import type { GuestReport } from './guest-report.ts';
+import type { GuestReport, InitReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import { oneLine } from './one-line.ts';
 import type { Reason } from './reason.ts';
@@ -141,6 +141,17 @@ export function guestLives(vm: MicroVm, { status, reason, message }: LifeReport,
   const conditions = withCondition(vm.conditions, next);
   const isToldInState = vm.state.is === 'CREATED' && (status === 'False' || before?.status === 'False');
   return { ...vm, conditions, ...(isToldInState && { state: stateOfGuest('running', { ...vm, conditions }) }) };
+}
+
+/** Another init than the first one that its root names, or no more: said at each boot. */
+export function guestInit(vm: MicroVm, init: InitReport, now: Millis): MicroVm | undefined {
+  if (vm.state.is === 'DELETING') return undefined;
+  const before = vm.conditions.find(({ type }) => type === 'GuestInit');
+  if (init.isPlain) return before && { ...vm, conditions: vm.conditions.filter((one) => one !== before) };
+  const { message } = init;
+  if (before?.message === message) return undefined;
+  const next: Condition = { type: 'GuestInit', status: 'True', reason: 'InitPassedOver', message, lastTransitionAt: now };
+  return { ...vm, conditions: withCondition(vm.conditions, next) };
 }
 
 /** It has run for long enough: what came before is over. */

@@ -69,7 +69,7 @@ const settle = async (): Promise<void> => {
   for (let i = 0; i < 30; i++) await turn();
 };
 
-test('it is Unknown until the guest says so, and then is read no more', async () => {
+test('it is Unknown until the guest says so, and is taken back where the guest takes it back', async () => {
   const { console_, now, becomes } = await setUp();
   expect(now()).toMatchObject({ status: 'Unknown', reason: 'NotReported' });
   console_.write('booting\n');
@@ -78,18 +78,44 @@ test('it is Unknown until the guest says so, and then is read no more', async ()
   expect(now()?.status).toBe('Unknown');
   console_.write(said().slice(20));
   await becomes('True', 'Configured');
-  await eventually('nobody watches', () => console_.watchers.size === 0);
-  const { reads } = console_;
   console_.write(said('failed'));
-  await settle();
-  expect(console_.reads).toBe(reads);
+  await becomes('False', 'ConfigurationFailed');
+  console_.write(said());
+  await becomes('True', 'Configured');
 });
 
-test('where the spec leaves the guest nothing to do it is True, and no console is read', async () => {
-  const { console_, now } = await setUp({});
+test('where the spec leaves the guest nothing to do it is True, and no console is read for long', async () => {
+  const { console_, host, now } = await setUp({});
   await settle();
   expect(now()).toMatchObject({ status: 'True', reason: 'NothingToConfigure' });
-  expect([console_.reads, console_.watchers.size]).toEqual([0, 0]);
+  for (let written = 0; written < 512 << 10 && console_.watchers.size > 0; written += 64 << 10) {
+    console_.write(`${'x'.repeat(1023)}\n`.repeat(64));
+    await settle();
+    host.clock.advance(1_000);
+  }
+  await eventually('nobody watches', () => console_.watchers.size === 0);
+});
+
+test('another init than the first is told, until a boot that has that', async () => {
+  const { console_, host, uid, pid } = await setUp({});
+  const init = (): Condition | undefined => host.vm(uid).conditions.find(({ type }) => type === 'GuestInit');
+  const until = async (what: string, isSo: () => boolean): Promise<void> => {
+    for (let i = 0; i < 50 && !isSo(); i++) {
+      await settle();
+      host.clock.advance(100);
+    }
+    await eventually(what, isSo);
+  };
+  console_.write('flintlock-initrd: the init is /init, because /sbin/init: it is a directory; /bin/init: it is empty\r\n');
+  await until('it is told', () => init() !== undefined);
+  expect(init()).toMatchObject({
+    status: 'True',
+    reason: 'InitPassedOver',
+    message: "The guest's init is /init, because of /sbin/init: it is a directory; /bin/init: it is empty",
+  });
+  host.world.reset(pid(), console_.data.length);
+  console_.write('flintlock-initrd: the init is /sbin/init\n');
+  await until('it is gone', () => init() === undefined);
 });
 
 test('a failure shows, and is mended by a later word', async () => {

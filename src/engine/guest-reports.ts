@@ -3,12 +3,13 @@ import {
   type AskedOfGuest,
   askedOfGuest,
   type GuestReport,
+  initIn,
   MAX_LINE,
   reportIn,
   unheard,
 } from '../domain/guest-report.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
-import { guestReports } from '../domain/transitions.ts';
+import { guestInit, guestReports } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
@@ -28,10 +29,15 @@ const PIECE_BYTES = 64 << 10;
 const PAUSE_MS = 100;
 /** So much of a boot's console is read for it. It is said early: what comes later is not believed to come. */
 const MAX_BYTES = 8 << 20;
+/** The same where only our initrd may have something to say, which comes after the kernel's own lines. */
+const MAX_INIT_BYTES = 256 << 10;
 /** What could not be stored or read is tried again after this time. */
 const AGAIN_MS = 5_000;
 
-/** Hears on the consoles what guests say that they applied, and stores it as the condition `GuestConfigured`. */
+/**
+ * Hears on the consoles what guests say that they applied, and stores it as the condition `GuestConfigured`:
+ * also where one takes it back, as long as it runs. Which init the root has is heard on the way.
+ */
 export class GuestReports {
   readonly #deps: GuestReportsDeps;
   readonly #listeners = new Map<Uid, Listener>();
@@ -65,14 +71,15 @@ export class GuestReports {
   #listen(vm: MicroVm, offset: number, isKnown: boolean): void {
     this.leave(vm.uid);
     const asked = askedOfGuest(vm);
-    const listener = new Listener(vm, asked, offset, this.#deps);
-    this.#listeners.set(vm.uid, listener);
     const report = unheard(asked);
-    listener.begin(isKnown ? undefined : report, report.status !== 'True');
+    const maxBytes = report.status === 'True' ? MAX_INIT_BYTES : MAX_BYTES;
+    const listener = new Listener(vm, asked, { offset, maxBytes }, this.#deps);
+    this.#listeners.set(vm.uid, listener);
+    listener.begin(isKnown ? undefined : report);
   }
 }
 
-/** One console, from the beginning of a boot to the word that settles it. */
+/** One console, from the beginning of a boot. */
 class Listener {
   readonly #uid: Uid;
   readonly #asked: AskedOfGuest;
@@ -88,18 +95,23 @@ class Listener {
   #onChange = (): void => undefined;
   #loop: Promise<void> = Promise.resolve();
 
-  constructor(vm: MicroVm, asked: AskedOfGuest, offset: number, deps: GuestReportsDeps) {
+  constructor(
+    vm: MicroVm,
+    asked: AskedOfGuest,
+    { offset, maxBytes }: { readonly offset: number; readonly maxBytes: number },
+    deps: GuestReportsDeps,
+  ) {
     this.#uid = vm.uid;
     this.#asked = asked;
     this.#path = deps.consolePath(vm);
     this.#deps = deps;
     this.#offset = offset;
-    this.#end = offset + MAX_BYTES;
+    this.#end = offset + maxBytes;
   }
 
   /** @param first - what is known before anything is heard */
-  begin(first: GuestReport | undefined, listens: boolean): void {
-    this.#loop = this.#run(first, listens);
+  begin(first: GuestReport | undefined): void {
+    this.#loop = this.#run(first);
   }
 
   stop(): void {
@@ -116,7 +128,7 @@ class Listener {
     }
   }
 
-  async #run(first: GuestReport | undefined, listens: boolean): Promise<void> {
+  async #run(first: GuestReport | undefined): Promise<void> {
     const { clock } = this.#deps;
     const { signal } = this.#stopping;
     let unsaid = first;
@@ -126,10 +138,9 @@ class Listener {
         try {
           if (unsaid) this.#say(unsaid);
           unsaid = undefined;
-          if (!listens) return;
           unwatch ??= this.#deps.files.watch(this.#path, () => this.#changed());
           const heard = await this.#hear(signal);
-          if (heard === 'settled' || this.#offset >= this.#end) return;
+          if (this.#offset >= this.#end) return;
           if (heard === 'nothing') await this.#change(signal);
           await clock.sleep(PAUSE_MS, signal);
         } catch (error) {
@@ -146,7 +157,7 @@ class Listener {
   }
 
   /** Reads one piece. */
-  async #hear(signal?: AbortSignal): Promise<'settled' | 'more' | 'nothing'> {
+  async #hear(signal?: AbortSignal): Promise<'more' | 'nothing'> {
     const { files } = this.#deps;
     const size = (await files.stat(this.#path))?.sizeBytes ?? 0;
     // Who fell behind the freed beginning goes on where the bytes are.
@@ -155,11 +166,13 @@ class Listener {
     if (signal?.aborted || !bytes || bytes.length === 0) return 'nothing';
     const text = this.#rest + new TextDecoder().decode(bytes);
     const whole = text.lastIndexOf('\n') + 1;
-    const report = reportIn(text.slice(0, whole), this.#asked);
+    const lines = text.slice(0, whole);
+    const init = initIn(lines);
+    if (init) this.#deps.store.update(this.#uid, (vm) => guestInit(vm, init, this.#deps.clock.now()));
+    const report = reportIn(lines, this.#asked);
     if (report) this.#say(report);
     this.#rest = text.slice(whole).slice(-MAX_LINE);
     this.#offset = offset + bytes.length;
-    if (report?.status === 'True') return 'settled';
     return this.#offset < size ? 'more' : 'nothing';
   }
 

@@ -90,7 +90,7 @@ describe('the other keys', () => {
     const made = seed({});
     expect([...made.files.keys()].toSorted()).toEqual(['meta-data', 'network-config', 'user-data', 'vendor-data']);
     expect(file(made, 'user-data')).toBe('');
-    expect(file(made, 'vendor-data')).toBe('');
+    expect(file(made, 'vendor-data')).toContain('text/cloud-boothook');
     expect(at(made, 'latest')).toBe('meta-data/\nnetwork-config\nuser-data\nvendor-data');
     expect(at(made, '/')).toBe('latest/');
   });
@@ -139,11 +139,15 @@ describe('vendor-data', () => {
     const message = file(seed({}, { nics }), 'vendor-data');
     expect(typesOf(message)).toEqual([SCRIPT]);
     expect(partsOf(message)[0]?.head).toContain('filename="flintlock-configured"');
-    expect(file(seed({}, { nics: [{ ...nics[0], name: 'eth0', mac: 'm' }] }), 'vendor-data')).toBe('');
+    expect(partsOf(message)[0]?.text).toContain("'nic' 'lan0' '02:00:00:00:00:01' ''");
   });
 
-  test('is the user’s unchanged where there is nothing to see to', () => {
-    expect(file(seed({ 'vendor-data': '#cloud-config\nx: 1\n' }), 'vendor-data')).toBe('#cloud-config\nx: 1\n');
+  test('supplies what a runtime would where nothing else is to be seen to, behind the user’s', () => {
+    const message = file(seed({ 'vendor-data': '#cloud-config\nx: 1\n' }), 'vendor-data');
+    expect(typesOf(message)).toEqual(['text/plain', SCRIPT]);
+    expect(partsOf(message)[0]?.text).toBe('#cloud-config\nx: 1\n');
+    expect(partsOf(message)[1]?.text).toContain('127.0.0.1 localhost');
+    expect(partsOf(message)[1]?.text).not.toContain('configured nics=');
   });
 
   test('keeps the user’s as a part of one message, ours behind it', () => {

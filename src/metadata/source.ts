@@ -1,3 +1,4 @@
+import { hostnameOf } from '../domain/guest-name.ts';
 import { isBase64, withoutLineEnds } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
@@ -24,8 +25,6 @@ export const decoded = (value: string): Buffer =>
 
 /** @param nics - as the guest is told of them elsewhere */
 export function sourceOf({ uid, spec, allocation }: MicroVm, nics: readonly GuestNic[]): MetadataSource {
-  // The name of its first interface in the managed network's DNS.
-  const hostname = allocation.interfaces[spec.interfaces[0]?.name ?? '']?.hostname;
   const { metadata, volumes } = spec;
-  return { uid, metadata, volumes, nics, ...(hostname !== undefined && { hostname }) };
+  return { uid, metadata, volumes, nics, hostname: hostnameOf({ uid, spec, allocation }) };
 }

@@ -8,12 +8,11 @@ import { vendorScript } from './vendor-script.ts';
 const LINE = 76;
 
 /**
- * The user's vendor-data with ours, which mounts the volumes and tells what is
- * in place. None is taken apart: cloud-init reads all from one MIME message, so
+ * The user's vendor-data with ours, which mounts the volumes, supplies what a
+ * runtime would and tells what is in place. None is taken apart: cloud-init reads all from one MIME message, so
  * that what we do not know of the user's reaches it unchanged.
  *
  * @param user - absent, or empty: none
- * @returns empty where there is nothing to say
  * @see https://cloudinit.readthedocs.io/en/22.4.2/topics/format.html
  */
 export function vendorData(
@@ -22,13 +21,11 @@ export function vendorData(
   nics: readonly GuestNic[],
 ): Uint8Array {
   const mounts = guestMounts(volumes);
-  const script = vendorScript(nics, mounts);
-  if (script === '') return user ?? Buffer.alloc(0);
   return multipart([
     ...(user === undefined || user.byteLength === 0 ? [] : [partOf(user)]),
     // Behind the user's: it says how it is merged with what came before.
     ...(mounts.length === 0 ? [] : [part('text/cloud-config', Buffer.from(cloudConfig(mounts)))]),
-    part('text/cloud-boothook', Buffer.from(script), 'flintlock-configured'),
+    part('text/cloud-boothook', Buffer.from(vendorScript(nics, mounts)), 'flintlock-configured'),
   ]);
 }
 

@@ -1,26 +1,50 @@
 import { execFileSync } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { reportIn } from '../domain/guest-report.ts';
 import { vendorScript } from './vendor-script.ts';
 
 const LO = '00:00:00:00:00:00';
 
-/** What it says on this host, whose interface `lo` and mounts it looks at. */
-function said(...args: Parameters<typeof vendorScript>): string {
+/**
+ * Runs it as cloud-init would, with a directory in the place of /etc, /run and so on.
+ * @param files - by their path there; `-> TO` is a link
+ * @returns that directory
+ */
+function ran(args: Parameters<typeof vendorScript>, files: Readonly<Record<string, string>> = {}): string {
   const at = mkdtempSync(join(tmpdir(), 'flt-script-'));
   onTestFinished(() => rmSync(at, { recursive: true }));
+  mkdirSync(join(at, 'etc'));
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(at, path)), { recursive: true });
+    if (content.startsWith('-> ')) symlinkSync(content.slice(3), join(at, path));
+    else writeFileSync(join(at, path), content);
+  }
   const script = vendorScript(...args)
     .replaceAll('/dev/console', join(at, 'console'))
     .replaceAll('sleep 1', ':')
-    .replaceAll('/var/lib/cloud', at);
+    .replaceAll('ip monitor link address', `cat ${at}/events`)
+    .replaceAll(/(?<![\w.])(?=\/(?:etc|run|proc\/cmdline|var\/lib\/cloud)\b)/g, at);
   writeFileSync(join(at, 'script'), script);
   execFileSync('/bin/sh', ['-eu', join(at, 'script')]);
-  execFileSync(join(at, 'scripts/per-boot/flintlock-configured'));
-  return readFileSync(join(at, 'console'), 'utf8');
+  execFileSync(join(at, PER_BOOT));
+  return at;
 }
+const PER_BOOT = 'var/lib/cloud/scripts/per-boot/flintlock-configured';
+
+/** What it says on this host, whose interface `lo` and mounts it looks at. */
+const said = (...args: Parameters<typeof vendorScript>): string => readFileSync(join(ran(args), 'console'), 'utf8');
 
 test('what is in place is said to be, and what is not failed', () => {
   const nics = [
@@ -58,6 +82,64 @@ test('a mount is in place where its path lies on its device', () => {
   expect(script('/proc')).toBe('flintlock-guest: configured nics=none mounts=/proc:failed\n');
 });
 
-test('where nothing is asked there is none', () => {
-  expect(vendorScript([{ name: 'eth0', mac: LO }], [])).toBe('');
+test('what no longer holds is taken back, and what has not changed is not said again', () => {
+  const at = ran([[{ name: 'lo', mac: LO, fixed: { address: '127.0.0.1/8', dns: [] } }], []]);
+  const console = join(at, 'console');
+  const now = 'flintlock-guest: configured nics=lo:127.0.0.1/8 mounts=none';
+  expect(readFileSync(console, 'utf8')).toBe(`${now}\n`);
+  writeFileSync(console, '');
+  writeFileSync(join(at, 'events'), 'one\nanother\n');
+  const watch = (before: string): string => {
+    execFileSync(join(at, PER_BOOT), ['watch', before], { timeout: 60_000 });
+    return readFileSync(console, 'utf8');
+  };
+  expect(watch(now)).toBe('');
+  expect(watch('flintlock-guest: configured nics=lo:failed mounts=none')).toBe(`${now}\n`);
+});
+
+const ID = '0123456789abcdef0123456789abcdef';
+const read = (at: string, path: string): string => readFileSync(join(at, path), 'utf8');
+const NAME = execFileSync('uname', ['-n'], { encoding: 'utf8' }).trim();
+
+test('where nothing is asked nothing is said, and what a runtime would is supplied', () => {
+  const at = ran([[{ name: 'eth0', mac: LO }], []], { '/proc/cmdline': `quiet systemd.machine_id=${ID} x` });
+  expect(existsSync(join(at, 'console'))).toBe(false);
+  expect(read(at, '/etc/machine-id')).toBe(`${ID}\n`);
+  expect(read(at, '/etc/hosts')).toMatch(/^127\.0\.0\.1 localhost$/m);
+  expect(read(at, '/etc/hosts').match(new RegExp(`^127\\.0\\.1\\.1 ${NAME}\\b`, 'gm'))).toHaveLength(1);
+  expect(existsSync(join(at, '/etc/resolv.conf'))).toBe(false);
+});
+
+test('what the image sets is left alone', () => {
+  const files = {
+    '/etc/hosts': `192.0.2.1 a ${NAME} localhost`,
+    '/etc/resolv.conf': 'nameserver 192.0.2.53\n',
+    '/etc/machine-id': 'of systemd\n',
+    '/run/systemd/system/x': '',
+    '/run/systemd/resolve/stub-resolv.conf': 'nameserver 127.0.0.53\n',
+    '/proc/cmdline': `systemd.machine_id=${ID}`,
+  };
+  const at = ran([[], []], files);
+  for (const [path, content] of Object.entries(files)) expect(read(at, path)).toBe(content);
+});
+
+test.each([
+  ['is empty', { '/etc/resolv.conf': '# by nobody\n' }],
+  ['is not there', {}],
+  ['leads nowhere', { '/etc/resolv.conf': '-> /no/where/resolv.conf' }],
+])('name servers are those of systemd-resolved, of the spec, or of DHCP, where the file %s', (_, files) => {
+  const fixed = { address: '10.0.0.2/24', dns: ['10.0.0.1', '10.0.0.3'] };
+  const nics = [
+    { name: 'a', mac: LO, fixed },
+    { name: 'b', mac: LO, fixed: { ...fixed, dns: ['10.0.0.1'] } },
+  ];
+  const resolved = ran([nics, []], { ...files, '/run/systemd/resolve/stub-resolv.conf': 'nameserver 127.0.0.53\n' });
+  expect(readlinkSync(join(resolved, '/etc/resolv.conf'))).toBe('../run/systemd/resolve/stub-resolv.conf');
+  expect(read(ran([nics, []], files), '/etc/resolv.conf')).toMatch(
+    /^(#.*\n)?nameserver 10\.0\.0\.1\nnameserver 10\.0\.0\.3\n$/,
+  );
+  const lease = { '/run/systemd/netif/leases/2': 'ADDRESS=10.0.0.9\nDNS=10.0.0.7 10.0.0.8\n' };
+  expect(read(ran([[], []], { ...files, ...lease }), '/etc/resolv.conf')).toContain(
+    'nameserver 10.0.0.7\nnameserver 10.0.0.8\n',
+  );
 });

@@ -1,8 +1,9 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { bootNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
-import { guestWords } from '../domain/guest-words.ts';
+import { wordsForGuest } from '../domain/guest-words.ts';
 import { shorten } from '../domain/labels.ts';
+import type { Uid } from '../domain/microvm.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics } from '../domain/static-address.ts';
 import type { BootFilesFound, BootWants } from '../ports/images.ts';
@@ -16,9 +17,15 @@ type Context = Pick<ServiceContext, 'images' | 'vmms' | 'defaultVmm' | 'network'
 /** As long as what its guest will be told of it. */
 const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
 
+/** Of the right length. */
+const LIKELY_UID = '00000000000000000000000000' as Uid;
+
 /** The words that a guest of a spec will be given, as far as their length goes. */
 export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): readonly string[] =>
-  guestWords(spec, guestNics(spec.interfaces.map(withMac), { interfaces: {} }, network));
+  wordsForGuest(
+    { uid: LIKELY_UID, spec, allocation: { interfaces: {} } },
+    guestNics(spec.interfaces.map(withMac), { interfaces: {} }, network),
+  );
 
 /**
  * Which kernel and initrd a spec would boot, and what a user should know of

@@ -1,6 +1,6 @@
 import { type BootFound, bootNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
-import { guestWords } from '../domain/guest-words.ts';
+import { wordsForGuest } from '../domain/guest-words.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { BootWants } from '../ports/images.ts';
 import type { StepResults } from './facts.ts';
@@ -68,7 +68,7 @@ function kernelOf({ entries }: StepContext): BootFound['kernel'] {
 /** What was well for the usual machine may be too much for the one that this kernel gets: fewer devices, a shorter line. */
 function refuseUnfit(facts: KernelFacts, { vm, ports }: StepContext): void {
   const { spec } = vm;
-  const wrong = ports.vmm(spec.provider).check(spec, guestWords(spec, nicsOf(ports, vm)), facts);
+  const wrong = ports.vmm(spec.provider).check(spec, wordsForGuest(vm, nicsOf(ports, vm)), facts);
   if (wrong.length === 0) return;
   const text = wrong.map(({ field, description }) => `${field}: ${description}`).join('; ');
   throw new Fault('refused', `The kernel's machine cannot do what the spec asks for: ${text}`, {

@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import { guestWords } from '../domain/guest-words.ts';
+import { wordsForGuest } from '../domain/guest-words.ts';
 import { CIDATA_DISK, metadataBy } from '../domain/metadata.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
@@ -103,7 +103,7 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
     ...(kernel.facts && { kernelFacts: kernel.facts }),
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
-    guestWords: guestWords(spec, nicsOf(ports, vm)),
+    guestWords: wordsForGuest(vm, nicsOf(ports, vm)),
     options: spec.providerOptions,
     disks: [
       ...spec.volumes.map(({ id, isReadOnly, isRoot, partitionId }): VmmDisk => {

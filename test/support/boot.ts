@@ -7,6 +7,11 @@ import { expect } from 'vitest';
 
 export const IMAGES = join(import.meta.dirname, '../../.cache/images');
 
+/** Nothing waits for so long that works: seen, a boot of two minutes on a host with 15 programs for each of its CPUs. */
+const PATIENCE_MS = 400_000;
+/** The same for a test that boots a few. */
+export const BOOTS = { timeout: 900_000 } as const;
+
 export interface Boot {
   readonly kernel: string;
   readonly initrd?: string;
@@ -58,7 +63,7 @@ export class BootedGuest implements AsyncDisposable {
   }
 
   /** @throws when it has not said that in time; what it said instead is in the error */
-  async says(what: RegExp, timeoutMs = 90_000): Promise<RegExpExecArray> {
+  async says(what: RegExp, timeoutMs = PATIENCE_MS): Promise<RegExpExecArray> {
     await expect.poll(() => this.console, { timeout: timeoutMs, interval: 50 }).toMatch(what);
     return what.exec(this.console) ?? expect.unreachable();
   }
@@ -71,7 +76,7 @@ export class BootedGuest implements AsyncDisposable {
   }
 
   /** Until the guest has powered itself off. */
-  async ends(timeoutMs = 90_000): Promise<void> {
+  async ends(timeoutMs = PATIENCE_MS): Promise<void> {
     const late = new Promise<never>((_, reject) => {
       setTimeout(
         () => reject(new Error(`It has not ended after ${timeoutMs} ms:\n${this.console}`)),

@@ -1,0 +1,157 @@
+/** What guest/initrd/init takes for a program that can be the init: looked at here by the same shell, without a guest. */
+import { execFileSync } from 'node:child_process';
+import { chmodSync, copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { afterAll, describe, expect, test } from 'vitest';
+
+const LIBRARY = join(import.meta.dirname, 'initrd/in-root.sh');
+const scratch = mkdtempSync(join(tmpdir(), 'flintlock-in-root-'));
+afterAll(() => rmSync(scratch, { recursive: true, force: true }));
+
+let made = 0;
+/** A root of links (`-> TO`), directories (`/`), and programs of that content. */
+function rootOf(files: Readonly<Record<string, string | Uint8Array>>): string {
+  const root = join(scratch, `root${++made}`);
+  mkdirSync(root);
+  for (const [path, content] of Object.entries(files)) {
+    const at = join(root, path);
+    mkdirSync(dirname(at), { recursive: true });
+    if (content === '/') mkdirSync(at, { recursive: true });
+    else if (typeof content === 'string' && content.startsWith('-> ')) symlinkSync(content.slice(3), at);
+    else writeFileSync(at, content, { mode: 0o755 });
+  }
+  return root;
+}
+
+/** @returns the program's path without links, or why it cannot be run */
+function judged(root: string, path: string): string {
+  const script = '. "$0"; can_run "$1" "$2" && echo "$runs" || echo "no: $why"';
+  return execFileSync('busybox', ['sh', '-c', script, LIBRARY, root, path], {
+    encoding: 'utf8',
+    timeout: 60_000,
+  }).trimEnd();
+}
+
+/** The headers of a program. */
+function elf({ bits = 64, machine = 62, loader = '', type = 2 } = {}): Buffer {
+  const is64 = bits === 64;
+  const header = Buffer.alloc(is64 ? 64 : 52);
+  header.write('\x7fELF', 0, 'latin1');
+  header.set([is64 ? 2 : 1, 1, 1], 4);
+  header.writeUInt16LE(type, 16);
+  header.writeUInt16LE(machine, 18);
+  const size = is64 ? 56 : 32;
+  const name = Buffer.from(`${loader}\0`);
+  const at = header.length + 2 * size;
+  // The second of two: PT_LOAD, PT_INTERP.
+  const table = Buffer.alloc(2 * size);
+  table.writeUInt32LE(1, 0);
+  table.writeUInt32LE(loader === '' ? 1 : 3, size);
+  if (is64) {
+    header.writeBigUInt64LE(BigInt(header.length), 32);
+    header.writeUInt16LE(size, 54);
+    header.writeUInt16LE(2, 56);
+    table.writeBigUInt64LE(BigInt(at), size + 8);
+    table.writeBigUInt64LE(BigInt(name.length), size + 32);
+  } else {
+    header.writeUInt32LE(header.length, 28);
+    header.writeUInt16LE(size, 42);
+    header.writeUInt16LE(2, 44);
+    table.writeUInt32LE(at, size + 4);
+    table.writeUInt32LE(name.length, size + 16);
+  }
+  return Buffer.concat([header, table, name]);
+}
+
+describe('a program that can be run is found inside the root', () => {
+  test.each([
+    ['as a file', { 'sbin/init': elf() }, '/sbin/init'],
+    ['by a link', { 'sbin/init': '-> ../usr/lib/x', 'usr/lib/x': elf() }, '/usr/lib/x'],
+    ['by an absolute link', { 'sbin/init': '-> /usr/lib/x', 'usr/lib/x': elf() }, '/usr/lib/x'],
+    ['in a directory that is an absolute link', { sbin: '-> /usr/sbin', 'usr/sbin/init': elf() }, '/usr/sbin/init'],
+    ['by a link that climbs above the root', { 'sbin/init': '-> ../../../../x/y', 'x/y': elf() }, '/x/y'],
+    [
+      'by many links',
+      { 'sbin/init': '-> a', 'sbin/a': '-> b', 'sbin/b': '-> /c', c: '-> ./d/.', 'd/x': '' },
+      undefined,
+    ],
+    ['as a script', { 'sbin/init': '#! /bin/sh -e\n', 'bin/sh': '-> busybox', 'bin/busybox': elf() }, '/sbin/init'],
+    ['as a script with a script as interpreter', { 'sbin/init': '#!/b', b: '#!\t/c', c: elf() }, '/sbin/init'],
+    [
+      'with its loader',
+      { 'sbin/init': elf({ loader: '/lib64/ld.so' }), lib64: '-> /lib', 'lib/ld.so': elf() },
+      '/sbin/init',
+    ],
+  ] as const)('%s', (_, files, found) => {
+    const said = judged(rootOf(files), '/sbin/init');
+    if (found === undefined) expect(said).toBe('no: it is a directory');
+    else expect(said).toBe(found);
+  });
+
+  test("this machine's own programs", () => {
+    expect(judged('/', '/bin/sh')).toMatch(/^\/usr\/bin\/|^\/bin\//);
+    expect(judged('/', process.execPath)).toBe(process.execPath);
+  });
+});
+
+describe('why one cannot be run', () => {
+  test.each([
+    ['nothing', {}, 'it is not there'],
+    ['a link to nothing', { 'sbin/init': '-> /lib/systemd/systemd' }, 'it leads to /lib, which is not there'],
+    ['nothing in a directory that is a link', { sbin: '-> /usr/sbin', 'usr/sbin': '/' }, 'it is not there'],
+    ['a link to itself', { 'sbin/init': '-> init' }, 'it leads to /sbin/init, a link that goes round in circles'],
+    ['a directory', { 'sbin/init': '/' }, 'it is a directory'],
+    ['an empty file', { 'sbin/init': '' }, 'it is empty'],
+    ['a text', { 'sbin/init': 'exec sh\n' }, 'it is neither a program nor a script'],
+    ['a script without an interpreter', { 'sbin/init': '#!\n' }, 'it is a script that names no interpreter'],
+    [
+      'a script whose interpreter is not there',
+      { 'sbin/init': '#!/usr/bin/bash\n' },
+      'it is a script for /usr/bin/bash, and that cannot be run: it is not there',
+    ],
+    [
+      'a script from another system',
+      { 'sbin/init': '#!/bin/sh\r\n', 'bin/sh': elf() },
+      'it is a script for /bin/sh, followed by a carriage return, and that cannot be run: it is not there',
+    ],
+    ['another CPU', { 'sbin/init': elf({ machine: 183 }) }, 'it is a program for another CPU (AArch64)'],
+    [
+      'one that nobody knows',
+      { 'sbin/init': elf({ machine: 0x1234 }) },
+      'it is a program for another CPU (machine 4660)',
+    ],
+    [
+      'a program whose loader is not there',
+      { 'sbin/init': elf({ loader: '/lib/ld-musl-x86_64.so.1' }) },
+      'its loader /lib/ld-musl-x86_64.so.1 is not there',
+    ],
+    ['a program that is cut off', { 'sbin/init': elf().subarray(0, 30) }, 'it is a part of a program'],
+    ['what a compiler leaves for a linker', { 'sbin/init': elf({ type: 1 }) }, 'it is a part of a program'],
+  ] as const)('%s', (_, files, why) => {
+    const said = judged(rootOf(files), '/sbin/init');
+    expect(said).toBe(`no: ${why}`);
+  });
+
+  test('a program that nobody may execute', () => {
+    const root = rootOf({ 'sbin/init': elf() });
+    chmodSync(join(root, 'sbin/init'), 0o644);
+    expect(judged(root, '/sbin/init')).toBe('no: it is not executable');
+  });
+
+  test('a pipe, which is not opened', () => {
+    const root = rootOf({});
+    execFileSync('mkfifo', [join(root, 'init')]);
+    expect(judged(root, '/init')).toBe('no: it is no regular file');
+  });
+
+  test('scripts of scripts without end', () => {
+    expect(judged(rootOf({ init: '#!/init\n' }), '/init')).toContain('and so on without end');
+  });
+
+  test('a real program whose loader was left behind', () => {
+    const root = rootOf({});
+    copyFileSync('/bin/cat', join(root, 'init'));
+    expect(judged(root, '/init')).toMatch(/^no: its loader \/lib64\/ld-linux-x86-64\.so\.2 is not there$/);
+  });
+});
