@@ -3,7 +3,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Boot, BootedGuest, BOOTS, makeDisk, unpackImage } from '../test/support/boot.ts';
+import { BOOTS, type Boot, BootedGuest, makeDisk, unpackImage } from '../test/support/boot.ts';
 import { writeDemoTree } from './demo-tree.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'flintlock-guests-'));

@@ -4,7 +4,7 @@ import { copyFileSync, mkdirSync, mkdtempSync, rmSync, symlinkSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
-import { type Boot, BootedGuest, BOOTS, makeDisk, unpackImage } from '../test/support/boot.ts';
+import { BOOTS, type Boot, BootedGuest, makeDisk, unpackImage } from '../test/support/boot.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'flintlock-supplied-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));

@@ -150,7 +150,13 @@ export function guestInit(vm: MicroVm, init: InitReport, now: Millis): MicroVm |
   if (init.isPlain) return before && { ...vm, conditions: vm.conditions.filter((one) => one !== before) };
   const { message } = init;
   if (before?.message === message) return undefined;
-  const next: Condition = { type: 'GuestInit', status: 'True', reason: 'InitPassedOver', message, lastTransitionAt: now };
+  const next: Condition = {
+    type: 'GuestInit',
+    status: 'True',
+    reason: 'InitPassedOver',
+    message,
+    lastTransitionAt: now,
+  };
   return { ...vm, conditions: withCondition(vm.conditions, next) };
 }
 

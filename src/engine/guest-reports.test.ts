@@ -106,7 +106,9 @@ test('another init than the first is told, until a boot that has that', async ()
     }
     await eventually(what, isSo);
   };
-  console_.write('flintlock-initrd: the init is /init, because /sbin/init: it is a directory; /bin/init: it is empty\r\n');
+  console_.write(
+    'flintlock-initrd: the init is /init, because /sbin/init: it is a directory; /bin/init: it is empty\r\n',
+  );
   await until('it is told', () => init() !== undefined);
   expect(init()).toMatchObject({
     status: 'True',

@@ -89,9 +89,7 @@ export const cloudInit: Group = {
       guests: (images) => ({
         // It has its metadata from a disk, because no interface may ask.
         disk: debian(images, 'i-disk', '', [tap('lan0', { address: '10.77.0.220' }), tap('alpha')]),
-        service: debian(images, 'i-service', '', [
-          tap('eth0', { allowMetadataReq: true }),
-        ]),
+        service: debian(images, 'i-service', '', [tap('eth0', { allowMetadataReq: true })]),
       }),
       next: async ({ configured }) => ({ disk: await configured('disk'), service: await configured('service') }),
       rows: [
