@@ -183,7 +183,11 @@ export class Lab {
       [uid]: 'UID',
       [uid.slice(-6).toLowerCase()]: 'TAIL',
       ...Object.fromEntries(
-        Object.entries(vm.status?.networkInterfaces ?? {}).map(([name, { guestMac }]) => [guestMac, `MAC-${name}`]),
+        Object.entries(vm.status?.networkInterfaces ?? {}).flatMap(([name, { guestMac }]) => [
+          [guestMac, `MAC-${name}`],
+          // As the firewall shows what it compares a message's bytes with.
+          [`0x${guestMac.replaceAll(':', '').replace(/^0+/, '')}`, `MAC-${name}`],
+        ]),
       ),
     };
   }
