@@ -1,13 +1,17 @@
 import { Fault } from '../domain/fault.ts';
 import { teardownNetwork } from '../engine/host-step.ts';
+import { orphanTables } from '../engine/orphans.ts';
 import type { Opened } from './compose.ts';
 
 /**
- * Removes what outlives the daemon: the managed network.
+ * Removes what outlives the daemon: the managed network, and firewall tables of one whose daemon is gone for good.
  * @returns how many things were removed
  * @throws Fault `refused` while there are microVMs
  */
-export async function teardown({ store, ledger, network, faults }: Opened, signal: AbortSignal): Promise<number> {
+export async function teardown(
+  { names, store, ledger, network, faults }: Opened,
+  signal: AbortSignal,
+): Promise<number> {
   const count = store.count();
   if (count > 0)
     throw new Fault(
@@ -16,5 +20,7 @@ export async function teardown({ store, ledger, network, faults }: Opened, signa
     );
   const before = ledger.of('host').length;
   await teardownNetwork({ ledger, network, faults }, signal);
-  return before;
+  const orphans = await orphanTables(network, names, signal);
+  for (const { table } of orphans) await network.removeInterface(table, signal);
+  return before + orphans.length;
 }

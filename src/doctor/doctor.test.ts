@@ -171,7 +171,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   {
     check: kernelFeatures,
     fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net ip': '' } },
-    says: /ok kernel: tun.*\nok kernel: bridge.*\nfail kernel: nf_tables: does not work/,
+    says: /ok kernel: tun.*\nok kernel: bridge.*\nok kernel: macvtap.*\nok kernel: veth.*\nfail kernel: nf_tables: does not work/,
   },
   {
     check: kernelFeatures,

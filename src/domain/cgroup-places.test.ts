@@ -48,4 +48,9 @@ test('without a memory controller of version 1 it is version 2; without any moun
 
 test('what was made is looked for in every hierarchy', () => {
   expect(cgroupRoots(V1)).toEqual(['/sys/fs/cgroup/unified', '/sys/fs/cgroup/memory', '/sys/fs/cgroup/pids']);
+  // A container or a chroot that binds /sys, and one that shows a part of it.
+  const twice = `${V2}\n77 20 0:27 / /srv/chroot/sys/fs/cgroup rw - cgroup2 cgroup2 rw`;
+  expect(cgroupRoots(twice)).toEqual(['/sys/fs/cgroup']);
+  const part = `76 20 0:27 /system.slice /srv/part rw - cgroup2 cgroup2 rw\n${V2}`;
+  expect(cgroupRoots(part)).toEqual(['/sys/fs/cgroup']);
 });

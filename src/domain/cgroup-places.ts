@@ -40,22 +40,29 @@ export function cgroupPlaces(mountinfo: string, own: string): readonly CgroupPla
   return unified ? [{ version: 2, directory: unified.point, controllers: CGROUP_CONTROLLERS }] : [];
 }
 
-/** Where cgroups may lie, wherever their maker was. */
-export const cgroupRoots = (mountinfo: string): readonly string[] => [
-  ...new Set(
-    mountinfo
-      .split('\n')
-      .flatMap(mountOf)
-      .filter(({ type, options }) => type === 'cgroup2' || CGROUP_CONTROLLERS.some((one) => options.includes(one)))
-      .map(({ point }) => point),
-  ),
-];
+/**
+ * Where cgroups may lie, wherever their maker was. A hierarchy that is mounted
+ * several times, as by a container or a chroot, is looked at once: where most of it is shown, else where it was first.
+ */
+export function cgroupRoots(mountinfo: string): readonly string[] {
+  const found = cgroupMounts(mountinfo).filter(
+    ({ type, options }) => type === 'cgroup2' || CGROUP_CONTROLLERS.some((one) => options.includes(one)),
+  );
+  const byDevice = new Map<string, CgroupMount>();
+  for (const mount of found) {
+    const before = byDevice.get(mount.device);
+    if (!before || mount.root.length < before.root.length) byDevice.set(mount.device, mount);
+  }
+  return [...new Set([...byDevice.values()].map(({ point }) => point))];
+}
 
 /** Every hierarchy that is mounted, in order. */
 export const cgroupMounts = (mountinfo: string): readonly CgroupMount[] => mountinfo.split('\n').flatMap(mountOf);
 
 interface CgroupMount {
   readonly type: 'cgroup' | 'cgroup2';
+  /** Of the hierarchy: the same for each of its mounts. */
+  readonly device: string;
   /** Which part of the hierarchy is shown. */
   readonly root: string;
   readonly point: string;
@@ -64,10 +71,10 @@ interface CgroupMount {
 
 function mountOf(line: string): readonly CgroupMount[] {
   const [before = '', after = ''] = line.split(' - ');
-  const [, , , root = '/', point = ''] = before.split(' ');
+  const [, , device = '', root = '/', point = ''] = before.split(' ');
   const [type, , options = ''] = after.split(' ');
   if (type !== 'cgroup' && type !== 'cgroup2') return [];
-  return [{ type, root, point, options: options.split(',') }];
+  return [{ type, device, root, point, options: options.split(',') }];
 }
 
 /** A path of the hierarchy as this mount shows it; the mount itself where it does not. */

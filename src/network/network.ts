@@ -20,6 +20,7 @@ import { createFirewall } from './firewall.ts';
 import { createFlows } from './flows.ts';
 import { createGuards } from './guards.ts';
 import { createIp } from './ip.ts';
+import { kernelExplained } from './kernel-lacks.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
 import { createMacvtapPath } from './macvtap-path.ts';
@@ -64,7 +65,8 @@ export function createNetwork(
   FirewallElements &
   Wholeness &
   NetworkProbe {
-  const { run, follow, files, processes, clock, log, resolvConf = '/etc/resolv.conf' } = hands;
+  const { follow, files, processes, clock, log, resolvConf = '/etc/resolv.conf' } = hands;
+  const run = kernelExplained(hands.run, files);
   const ip = createIp(run);
   const nft = createNft(run);
   const sysctl = createSysctl(run);

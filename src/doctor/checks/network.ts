@@ -16,7 +16,13 @@ export const network: Check = {
   name: 'network',
   async examine(host) {
     const wall = await firewall(host);
-    return [await routes(host), await bridges(host, wall.status === 'warn'), wall, await dhcp(host)];
+    return [
+      await routes(host),
+      await bridges(host, wall.status === 'warn'),
+      wall,
+      await dhcp(host),
+      ...(await left(host)),
+    ];
   },
 };
 
@@ -96,6 +102,26 @@ async function firewall(host: CheckHost): Promise<Result> {
 }
 
 /** One that is bound to a device (`0.0.0.0%eth1:67`) hears nobody else's guests: so is each of flintlockd's own. */
+/** Tables of a daemon whose bridge is gone drop what new guests of the same network are sent. */
+async function left(host: CheckHost): Promise<Result[]> {
+  const tables = await ask(host, ['nft', 'list', 'tables']);
+  const links = await ask(host, ['ip', '-j', 'link', 'show', 'type', 'bridge']);
+  if (!tables.ok || !links.ok) return [];
+  const bridges = rowsOf(links.text).map(({ ifname }) => String(ifname));
+  const found = [...tables.text.matchAll(/^table inet (flintlock_([a-z2-7]{4}))$/gm)].flatMap(([, table = '', id]) =>
+    bridges.includes(`fl${id}br`) ? [] : [table],
+  );
+  if (found.length === 0) return [];
+  return [
+    {
+      name: 'firewall tables',
+      status: 'warn',
+      found: `${found.join(', ')}: of a flintlockd whose bridge is gone; they may drop what guests are sent`,
+      fix: 'Where no flintlockd runs that they belong to: flintlock audit --fix, or sudo flintlockd teardown',
+    },
+  ];
+}
+
 async function dhcp(host: CheckHost): Promise<Result> {
   const name = 'DHCP';
   const { ok, text } = await ask(host, ['ss', '-lnuH', `sport = :${DHCP_PORT}`]);

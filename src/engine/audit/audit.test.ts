@@ -87,8 +87,21 @@ test('what is others’ is none of ours', async () => {
   world.startProcess([VMM_PROGRAM, '/elsewhere/vm/x']);
   world.startProcess(['vim', '/state/vm/x']);
   world.startProcess(['dnsmasq', '--dhcp-hostsdir=/other/hosts']);
+  world.interfaces.set('flwxyzbr', { device: 'flwxyzbr', index: 99, mac: '', alias: '', kind: 'bridge', master: '' });
   world.addPath('/elsewhere/vm/x', 'file');
   expect(await host.audit()).toMatchObject({ leaked: [], missing: [] });
+});
+
+test('tables of an instance whose bridge is gone are leaks, and undone when told', async () => {
+  const host = new FakeHost();
+  const { world } = host;
+  world.tables.add('inet flintlock_wxyz').add('bridge flintlock_wxyz').add('inet flintlock_wxyz_metadata');
+  // One that has no network of its own, and one of others.
+  world.tables.add('bridge flintlock_abc2').add('inet flintlock-like');
+  const names = ['bridge flintlock_wxyz', 'inet flintlock_wxyz', 'inet flintlock_wxyz_metadata'];
+  expect((await host.audit()).leaked.map(({ name }) => name).toSorted()).toEqual(names);
+  await host.audit(true);
+  expect([...world.tables]).toEqual(['bridge flintlock_abc2', 'inet flintlock-like']);
 });
 
 test('finds what the ledger does not name, by name, mark and place, and touches nothing', async () => {

@@ -13,6 +13,7 @@ import type { Cgroups } from '../../ports/cgroups.ts';
 import type { Files, Processes } from '../../ports/host.ts';
 import type { FirewallElements, MetadataPaths, Network } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
+import { orphanTables } from '../orphans.ts';
 import { mountsAndLoops } from './mounts.ts';
 import type { Thing } from './thing.ts';
 
@@ -111,9 +112,18 @@ async function interfaces({ names, network }: EnumerateDeps, signal: AbortSignal
 }
 
 async function tables({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {
-  return (await network.tables(signal))
-    .filter((table) => table.split(' ').some((word) => word.startsWith(tableName(names))))
-    .map((name) => ({ kind: 'firewall-table', name, detail: 'named after this instance' }));
+  const orphans = await orphanTables(network, names, signal);
+  return [
+    ...(await network.tables(signal))
+      .filter((table) => table.split(' ').some((word) => word.startsWith(tableName(names))))
+      .map((name): Thing => ({ kind: 'firewall-table', name, detail: 'named after this instance' })),
+    ...orphans.map(
+      ({ table, bridge }): Thing => ({
+        ...{ kind: 'firewall-table', name: table },
+        detail: `of an instance that is gone, with its bridge ${bridge}: it may drop what guests are sent`,
+      }),
+    ),
+  ];
 }
 
 async function elements({ names, network }: EnumerateDeps, signal: AbortSignal): Promise<Thing[]> {

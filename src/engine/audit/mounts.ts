@@ -9,7 +9,8 @@ import type { Thing } from './thing.ts';
  */
 export async function mountsAndLoops(files: Files, roots: readonly string[]): Promise<Thing[]> {
   const isBelow = (path: string): boolean => roots.some((root) => path.startsWith(`${root}/`));
-  const mounts = (await mountPoints(files))
+  // One over another at the same place is one place.
+  const mounts = [...new Set(await mountPoints(files))]
     .filter(isBelow)
     .map((name): Thing => ({ kind: 'mount', name, detail: 'in a directory of ours; we mount nothing' }));
   const loops: Thing[] = [];
