@@ -18,6 +18,8 @@ function stage(
   const asked: BootWants[] = [];
   const checked: (KernelFacts | undefined)[] = [];
   const spec = {
+    id: 'web',
+    namespace: 'default',
     kernel: { image: 'k', cmdline: '', addNetworkConfig: false, filename: 'vmlinux' },
     initrd: { image: 'i' },
     provider: '',
@@ -26,7 +28,7 @@ function stage(
     metadata: {},
   };
   const context = {
-    vm: { spec, allocation: { interfaces: {} } },
+    vm: { uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ', spec, allocation: { interfaces: {} } },
     entries: more.entries ?? [],
     signal,
     onBytes: () => undefined,
