@@ -260,7 +260,9 @@ async function tryIt(machine, { root, older, newer }) {
   await install(older, 'installing the package');
   // Where it cannot be made: without the archives of Debian.
   cpSync(join(IMAGES, 'demo'), join(root, '../disk/images/demo'), { recursive: true });
-  const unit = '/usr/lib/node_modules/flintlock/packaging/systemd/flintlockd.service';
+  // Debian's npm installs below /usr/local, others below /usr.
+  const modules = (await run('asking npm where it installs', ['npm', 'root', '--global'])).trim();
+  const unit = `${modules}/flintlock/packaging/systemd/flintlockd.service`;
   mkdirSync(join(root, 'etc/flintlock'));
   writeFileSync(join(root, 'etc/flintlock/flintlockd.env'), 'FLINTLOCKD_IMAGE_ROOT=/var/lib/flintlock-images\n');
   await run('installing the unit', ['install', '-m', '644', unit, '/etc/systemd/system/']);
@@ -305,7 +307,7 @@ async function tryIt(machine, { root, older, newer }) {
   await run('removing the unit', ['rm', '/etc/systemd/system/flintlockd.service']);
   await run('removing the package', ['npm', 'uninstall', '--global', 'flintlock']);
   // RuntimeDirectoryPreserve= keeps the directory itself.
-  const looked = ['/usr/bin', '/usr/lib/node_modules', '/run/flintlock', '/etc/systemd/system'];
+  const looked = ['/usr/bin', '/usr/local/bin', modules, '/run/flintlock', '/etc/systemd/system'];
   const left = await ask([
     'find',
     ...looked,
