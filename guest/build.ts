@@ -3,7 +3,7 @@
  *
  *     node guest/build.ts demo|kernel|debian LAYOUT CACHE STAMP
  *
- * `demo` has the tags `kernel` and `root`, the others `latest`. LAYOUT is
+ * `demo` has the tags `kernel`, `root` and `modules`, the others `latest`. LAYOUT is
  * replaced whole or not at all; STAMP is written into it, as the file `stamp`,
  * for whoever asks whether it is in step. CACHE is a directory for packages
  * and compiled kernels.
@@ -14,7 +14,7 @@ import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync }
 import { basename, dirname, join } from 'node:path';
 import { fetchPackage } from './apt.ts';
 import { writeDebian } from './debian.ts';
-import { fetchKernel, writeKernelTree } from './kernel.ts';
+import { fetchKernel, writeKernelTree, writeModulesTree } from './kernel.ts';
 import { makeImage } from './make-image.ts';
 import { writeSmallKernelTree } from './small-kernel.ts';
 
@@ -42,6 +42,8 @@ const IMAGES: Readonly<Record<string, (job: Job) => void | Promise<void>>> = {
     writeKernelTree(file, release, join(scratch, 'kernel'), join(scratch, 'between'));
     makeImage({ layout: made, tag: 'kernel', tree: join(scratch, 'kernel') });
     makeImage({ layout: made, tag: 'root', demo: true });
+    writeModulesTree(release, join(scratch, 'modules'), join(scratch, 'between'));
+    makeImage({ layout: made, tag: 'modules', tree: join(scratch, 'modules') });
   },
   async kernel({ made, scratch, cache, signal }) {
     const { file } = fetched(() => fetchPackage('linux-source', 'linux-source-', cache));

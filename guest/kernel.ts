@@ -1,6 +1,15 @@
 import { execFileSync } from 'node:child_process';
-import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import {
+  copyFileSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { dirname, join } from 'node:path';
 import { fetchPackage } from './apt.ts';
 import { type Module, writeInitrd } from './initrd.ts';
 import { unpack } from './unpack.ts';
@@ -72,12 +81,43 @@ export function writeKernelTree(deb: string, release: string, directory: string,
   );
 }
 
-/** @returns what gives a module by its name, or nothing where the kernel has it built in */
-function modulesOf(unpacked: string, release: string): (name: string) => readonly Module[] {
+/**
+ * Makes the files of the image of the kernel's modules: what belongs at
+ * `/lib/modules/RELEASE`, unpacked, with the lists that modprobe reads.
+ *
+ * @param directory - not there yet
+ * @param scratch - as `writeKernelTree` has left it
+ */
+export function writeModulesTree(release: string, directory: string, scratch: string): void {
+  const base = join(scratch, 'modules');
+  const root = join(base, 'lib/modules', release);
+  mkdirSync(dirname(root), { recursive: true });
+  renameSync(modulesRootOf(join(scratch, 'package'), release), root);
+  for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
+    const plain = /^(.*\.ko)\.(?:xz|zst|gz)$/.exec(path)?.[1];
+    if (plain === undefined) continue;
+    writeFileSync(join(root, plain), unpack(readFileSync(join(root, path)), LARGEST_MODULE));
+    rmSync(join(root, path));
+  }
+  // kmod's, where this machine has it, makes the lists in the form that kmod's modprobe wants too.
+  const depmod = ['/sbin/depmod', '/usr/sbin/depmod'].find((path) => existsSync(path));
+  const argv = depmod === undefined ? ['busybox', 'depmod'] : [depmod];
+  const [program = '', ...args] = [...argv, '-b', base, release];
+  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
+  renameSync(root, directory);
+}
+
+function modulesRootOf(unpacked: string, release: string): string {
   const root = ['lib/modules', 'usr/lib/modules']
     .map((path) => join(unpacked, path, release))
     .find((path) => existsSync(path));
   if (root === undefined) throw new Error(`No modules of ${release} in the kernel's package`);
+  return root;
+}
+
+/** @returns what gives a module by its name, or nothing where the kernel has it built in */
+function modulesOf(unpacked: string, release: string): (name: string) => readonly Module[] {
+  const root = modulesRootOf(unpacked, release);
   const found = new Map<string, string>();
   for (const path of readdirSync(root, { recursive: true, encoding: 'utf8' })) {
     const name = /([^/]+)\.ko(\.(?:xz|zst|gz))?$/.exec(path)?.[1];
