@@ -37,6 +37,8 @@ import { attempt, isRoot, MORE_PATIENCE, main, PATIENCE, ROOT, Stop, step } from
 const SYSTEMS = join(ROOT, '.cache/systems');
 /** Of the machine itself; what Flintlock needs comes by apt-get, as on any. */
 const BASE = ['systemd', 'systemd-sysv', 'dbus', 'kmod', 'procps'];
+/** A guest takes seconds without KVM; on a busy machine minutes. */
+const PATIENTLY = ['--timeout', `${Math.ceil(10 * PATIENCE)}m`];
 const NEWER = '0.1.1-newer';
 /** By systemd-analyze, of 10: 5.3 with systemd 252. */
 const MOST_EXPOSURE = 6;
@@ -281,8 +283,8 @@ async function tryIt(machine, { root, older, newer }) {
     throw new Stop(`the unit is hardened less than it was, ${MOST_EXPOSURE}:\n${exposure}`);
 
   writeFileSync(join(root, 'srv/web.yaml'), SPEC);
-  await run('creating a microVM', ['flintlock', 'create', '-f', '/srv/web.yaml', '--wait']);
-  await run('waiting for its address', ['flintlock', 'wait', 'web', '--for', 'address']);
+  await run('creating a microVM', ['flintlock', 'create', '-f', '/srv/web.yaml', '--wait', ...PATIENTLY]);
+  await run('waiting for its address', ['flintlock', 'wait', 'web', '--for', 'address', ...PATIENTLY]);
   const guest = await vmm();
   if (!/^\d+$/.test(guest)) throw new Stop(`there is not one VMM: ${guest}\n${await journal()}`);
 
@@ -299,7 +301,7 @@ async function tryIt(machine, { root, older, newer }) {
   await start('start');
   mustBe('the microVM is', await state(), 'CREATED');
 
-  await run('deleting the microVM', ['flintlock', 'delete', 'web', '--wait']);
+  await run('deleting the microVM', ['flintlock', 'delete', 'web', '--wait', ...PATIENTLY]);
   await run('the audit', ['flintlock', 'audit']);
   mustBe('VMMs left', await vmm(), '');
   await run('stopping the daemon', ['systemctl', 'stop', 'flintlockd']);
