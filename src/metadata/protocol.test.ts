@@ -38,12 +38,16 @@ describe('version 1', () => {
     ['/latest/user-data', '#cloud-config\n'],
     ['/latest/user-data/', '#cloud-config\n'],
     ['/latest/user-data?x=y', '#cloud-config\n'],
-    ['/latest/vendor-data', ''],
     ['/latest/network-config', 'version: 2\nethernets: {}\n'],
     ['http://169.254.169.254/latest/meta-data/instance-id', 'i-1'],
     ['/latest/meta%2ddata/instance-id', 'i-1'],
   ])('%s', (url, body) => {
     expect(ask(url)).toMatchObject({ status: 200, body, type: 'text/plain' });
+  });
+
+  test('vendor-data is ours where nobody gave one', () => {
+    const body = expect.stringMatching(/^Content-Type: multipart\/mixed; .*filename="flintlock-configured"/s);
+    expect(ask('/latest/vendor-data')).toMatchObject({ status: 200, body, type: 'text/plain' });
   });
 
   test('the document that NoCloud reads has no slash behind its name', () => {
