@@ -400,7 +400,7 @@ describe('a start that fails', () => {
   test('a QEMU that hangs is ended in time', async () => {
     const started = (await bed.qemu({ binary: script('while :; do sleep 0.1; done') })).start(
       bed.config,
-      AbortSignal.timeout(300),
+      AbortSignal.timeout(4_000),
     );
     await expect(started).rejects.toMatchObject({ kind: 'timeout', reason: 'Timeout' });
     await nothingLeft();
