@@ -38,7 +38,9 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     const { vm, ports, signal } = context;
     const found = await openable(context);
     // As they are at this start: bridges and parents may have come to another MTU since.
-    const mtus = new Map((await ports.network.interfaces(signal)).map(({ device, mtu }) => [device, mtu]));
+    // A host without the tools of the network runs microVMs without interfaces.
+    const links = config.nics.length === 0 ? [] : await ports.network.interfaces(signal);
+    const mtus = new Map(links.map(({ device, mtu }) => [device, mtu]));
     const nics = config.nics.map((nic): VmmNic => {
       const { node } = found.get(nic.device) ?? {};
       const mtu = mtus.get(nic.device);
