@@ -155,7 +155,7 @@ function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerE
   const notes = images.flatMap((image) => image.notes ?? []);
   const remarks = images.flatMap((image) => image.remark ?? []);
   if (remarks.length > 0) return condition(type, true, 'RegistryUnreachable', [...remarks, ...notes].join(' '), now);
-  return condition(type, true, 'Preparing', ['Made', ...notes].join('. '), now);
+  return condition(type, true, 'Preparing', ['Made', ...notes.map((note) => note.replace(/\.$/, ''))].join('. '), now);
 }
 
 /** What was found out of an image: the user should know what was used for want of an answer, and what was chosen. */
