@@ -173,7 +173,7 @@ test('beside a managed network; a parent that vanishes is told of, and the delet
   expect(seen.lan0).toContain('192.0.2.6/24');
   expect(seen.eth0).toContain('10.77.0.');
   expect(await refusal(host.create(specOf('same', { interfaces: both.slice(1) })))).toMatch(
-    /192\.0\.2\.6 is taken by another microVM/,
+    /192\.0\.2\.6 is taken by microVM default/,
   );
 
   await host.tool('ip', 'link', 'delete', 'up0');

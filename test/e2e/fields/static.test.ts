@@ -47,7 +47,7 @@ udhcpc -n -q -t 5 -i eth0 -s /bin/true 2>&1 | sed -n 's/.*lease of \\([0-9.]*\\)
   await host.untilConsole(uid, /probe: dhcp=10\.77\.0\.77/);
   const { microvm } = await host.vms.waitMicroVM({ uid, until: 4 });
   expect(microvm?.status?.networkInterfaces.eth0?.addresses).toEqual(['10.77.0.77']);
-  expect(await refusal(host, { ...nic('10.77.0.77'), id: 'second' })).toContain('taken by another microVM');
+  expect(await refusal(host, { ...nic('10.77.0.77'), id: 'second' })).toContain('is taken by microVM default/');
   await host.vms.deleteMicroVM({ uid });
   await host.untilGone(uid);
   expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });
