@@ -19,7 +19,7 @@ const base64 = (bytes: string | Buffer): string => Buffer.from(bytes).toString('
 const vmWith = (metadata: Record<string, string>): MicroVm =>
   ({
     uid: '01UID',
-    spec: { metadata, volumes: [], interfaces: [] },
+    spec: { id: 'web', namespace: 'default', metadata, volumes: [], interfaces: [] },
     allocation: { interfaces: {} },
   }) as unknown as MicroVm;
 
@@ -32,7 +32,7 @@ test('holds every key as a file, under the label that cloud-init looks for', asy
   expect(await run(['blkid', '-o', 'export', '-p', path], limits)).toMatch(/LABEL=CIDATA\n.*TYPE=vfat\n/s);
   expect(await run(['mtype', '-i', path, '::user-data'], limits)).toBe('#!/bin/sh\n');
   expect(await run(['mtype', '-i', path, '::meta-data'], limits)).toBe(
-    'a: b\ninstance-id: 01UID\ninstance_id: 01UID\n',
+    'a: b\ninstance-id: 01UID\ninstance_id: 01UID\nlocal-hostname: web\nlocal_hostname: web\n',
   );
   await run(['mcopy', '-i', path, '::Big.Key', `${directory}/out`], limits);
   expect(Buffer.from((await files.read(`${directory}/out`)) ?? []).equals(big)).toBe(true);

@@ -13,10 +13,10 @@ export interface TableMemory {
 }
 
 /**
- * @param isVariable - whether a chain of a table is a single microVM's, which comes and goes: it is remembered when it is
- * first seen, and its absence is told with its microVM's other parts
+ * @param isVariable - whether a part of a table, as `chain NAME` or `set NAME`, comes and goes: it is remembered when it is
+ * first seen, and its absence is told with what else belongs to it
  */
-export function createTableMemory(nft: Nft, isVariable: (table: string, chain: string) => boolean): TableMemory {
+export function createTableMemory(nft: Nft, isVariable: (table: string, part: string) => boolean): TableMemory {
   const known = new Map<string, Parts>();
 
   return {
@@ -37,13 +37,13 @@ export function createTableMemory(nft: Nft, isVariable: (table: string, chain: s
       for (const [part, text] of before) {
         const thing = `table ${table} ${part}`;
         const found = now.get(part);
-        if (found === undefined && isVariable(table, part.replace(/^chain /, ''))) continue;
+        if (found === undefined && isVariable(table, part)) continue;
         if (found === undefined) flaws.push({ thing, what: `${part} of the firewall table ${table} is gone` });
         else if (found !== text) flaws.push({ thing, what: `${part} of the firewall table ${table} was changed` });
       }
       for (const [part, text] of now) {
         if (before.has(part)) continue;
-        if (part.startsWith('chain ') && isVariable(table, part.slice('chain '.length))) {
+        if (isVariable(table, part)) {
           known.set(table, new Map([...(known.get(table) ?? []), [part, text]]));
           continue;
         }

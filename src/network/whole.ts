@@ -68,7 +68,7 @@ export function createWholeness({
   log,
   connections,
 }: WholenessHands): Wholeness {
-  const memory = createTableMemory(nft, (table, chain) => table.startsWith('netdev ') && !SHARED_CHAINS.has(chain));
+  const memory = createTableMemory(nft, isVariable);
 
   /** The rules whose listing is known. */
   const listed = new Set<string>();
@@ -282,6 +282,7 @@ export function createWholeness({
               )
             : []),
           ...(service ? macvtapPathFlaws(service, links) : []),
+          ...(service ? servicePartFlaws(service, rows.get(`netdev ${service.table}`)) : []),
         ];
         const after = entries();
         const madeNow = new Set(after.filter(({ made }) => made).map(({ entry }) => entry));
@@ -306,8 +307,22 @@ export function createWholeness({
 /** What is the host's is everybody's. */
 const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } => (owner === HOST_OWNER ? {} : { owner });
 
-/** Of macvtaps' tables: see `macvtap-path.ts`. */
-const SHARED_CHAINS: ReadonlySet<string> = new Set(['metadata', 'service-in', 'service-out']);
+/** Of macvtaps' table: what comes with the way to the service, and goes when that moves; see `macvtap-path.ts`. */
+const SERVICE_PARTS = ['map macs', 'set served', 'chain service-in', 'chain service-out'] as const;
+export const isVariable = (table: string, part: string): boolean =>
+  table.startsWith('netdev ') &&
+  (SERVICE_PARTS.some((one) => one === part) || (part.startsWith('chain ') && part !== 'chain metadata'));
+
+/** Nothing of it stands in the ledger by itself: it is there when the way is made. */
+function servicePartFlaws({ table }: MacvtapPathIntent, rows: readonly NftRow[] | undefined): Flaw[] {
+  if (!rows) return []; // told as the table
+  const there = new Set(rows.map(({ kind, row }) => `${kind} ${String(row.name ?? '')}`));
+  return SERVICE_PARTS.filter((part) => !there.has(part)).map((part) => ({
+    thing: `table netdev ${table} ${part}`,
+    what: `${part} of the firewall table netdev ${table} is gone`,
+  }));
+}
+
 const isChain = (name: string): boolean => name.split(' ')[2] === 'chain';
 
 /** Only of a bridge that is there: with another all of them are set anew. */
