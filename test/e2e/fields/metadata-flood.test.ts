@@ -1,3 +1,4 @@
+import { DatabaseSync } from 'node:sqlite';
 import { expect, test } from 'vitest';
 import { run } from '../../../src/host/run.ts';
 import { demoSpec, type SpecInit, startHost, type TestHost } from '../../support/daemon.ts';
@@ -37,10 +38,22 @@ async function inPlaceOf(host: TestHost, n: number, port: number): Promise<Netns
   for (const element of [
     ['add', 'element', 'bridge', table, 'ports', `{ "${device}" }`],
     ['add', 'element', 'bridge', table, 'macs', `{ "${device}" . ${mac} }`],
+    ['add', 'element', 'bridge', table, 'clients', `{ "${device}" . ${Number.parseInt(mac.replaceAll(':', ''), 16)} }`],
     ['add', 'element', 'bridge', table, 'addresses', `{ "${device}" . ${address} }`],
     ['add', 'element', 'bridge', `${table}_metadata`, 'marks', `{ "${device}" : ${port} }`],
   ])
     await host.tool('nft', ...element);
+  // In the ledger too: what stands in our tables for nobody is taken away within seconds.
+  using ledger = new DatabaseSync(`${host.state}/flintlock.db`, { timeout: 10_000 });
+  const write = ledger.prepare(
+    "INSERT INTO ledger (owner, kind, key, intent, made, result) VALUES ('host-of-test', ?, ?, ?, 1, 'null')",
+  );
+  write.run('guard', `peer${n}`, JSON.stringify({ table, device, mac, address }));
+  write.run(
+    'metadata',
+    `peer${n}`,
+    JSON.stringify({ table: `${table}_metadata`, devices: [device], address: '10.77.0.1', port }),
+  );
   const inside: Pick<Netns, 'run'> = { run: (argv, more) => run(['nsenter', ...host.inside, ...argv], more) };
   const peer = await plugPeer(inside as Netns, { bridge: bridge?.ifname ?? '', port: device, mac });
   await peer.run(['ip', 'addr', 'add', `${address}/24`, 'dev', 'eth0'], limits);
