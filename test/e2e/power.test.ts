@@ -21,9 +21,11 @@ test('a guest is stopped by its power button, started, rebooted in place, paused
   await host.untilConsole(uid, /^flintlock-guest: up /);
   const [pid] = host.vmms(uid);
 
-  expect(await cli(host, 'pause', 'web')).toBe('default/web is PAUSED\n');
+  expect(await cli(host, 'pause', 'web')).toBe(
+    'default/web is PAUSED: The guest is paused, and its clock stands still\n',
+  );
   expect((await host.get(uid)).status).toMatchObject({ state: 5, reason: 'Paused' });
-  expect(await cli(host, 'resume', 'web')).toBe('default/web runs\n');
+  expect(await cli(host, 'resume', 'web')).toMatch(/^default\/web runs(: .*clock.*)?\n$/);
 
   expect(await cli(host, 'reboot', 'web')).toBe('default/web has rebooted\n');
   expect(host.vmms(uid)).toEqual([pid]);
