@@ -17,7 +17,12 @@ const SAMPLE = [
   'create: lease make before: hang',
 ];
 
-test('killed, hung or done twice at a step, the daemon keeps its word and leaves nothing', async () => {
+/** A walk of ten daemons, two at a time, on a machine that is busy with other tests. */
+const WALK_MS = 900_000;
+
+test('killed, hung or done twice at a step, the daemon keeps its word and leaves nothing', {
+  timeout: WALK_MS,
+}, async () => {
   const explored = await explore(
     () => undefined,
     SCENARIOS.filter(({ name }) => ['create', 'delete', 'prune'].includes(name)),
