@@ -51,7 +51,14 @@ export class Lab {
   async open(): Promise<void> {
     await writeLayout(join(this.host.images, 'idle'), { v1: { layers: [idleLayer('linux')] } });
     await this.start();
-    this.#aliases = { [(await this.host.host.serverInfo({})).instance]: 'INSTANCE' };
+    const { instance } = await this.host.host.serverInfo({});
+    // What tries the ways of guests has a hardware address that is made of the instance; see `engine/probe-intent.ts`.
+    const bytes = ['02', ...[...Buffer.from(instance)].map((byte) => byte.toString(16).padStart(2, '0')), 'fe'];
+    this.#aliases = {
+      [instance]: 'INSTANCE',
+      [bytes.join(':')]: 'INSTANCE',
+      [`0x${bytes.join('').replace(/^0+/, '')}`]: 'INSTANCE',
+    };
     await this.create('service');
     await this.untilRunning('service');
     await this.remove();

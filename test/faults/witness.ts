@@ -160,6 +160,9 @@ const NUMBERS = [
   [/(map service: elements = .* : )(?:[0-9a-f]{2}:){5}[0-9a-f]{2}/g, '$1MAC'],
   [/\b0x0000[0-9a-f]{4}\b/g, 'MARK'],
   [/\b2\d{4}\b/g, 'PORT'],
+  // Which of a set's elements comes first and last is by their values.
+  [/((?:set|map) \S+: )elements = \{ /g, '$1'],
+  [/(?:,| \})$/g, ''],
 ] as const;
 
 export interface Difference {
