@@ -107,7 +107,8 @@ const command = spawn('npm', ['run', name, ...(args.length > 0 ? ['--', ...args]
   cwd: ROOT,
   detached: true,
   stdio: ['ignore', 'pipe', 'pipe'],
-  env: { ...process.env, NO_COLOR: '1' },
+  // On Node 22 and later npm itself keeps its compiled code in /tmp, for its next start.
+  env: { ...process.env, NO_COLOR: '1', NODE_DISABLE_COMPILE_CACHE: '1' },
 });
 let said = '';
 for (const stream of [command.stdout, command.stderr])
