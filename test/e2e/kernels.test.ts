@@ -82,6 +82,17 @@ describe('a kernel as Firecracker has them', { timeout: 500_000 }, () => {
   });
 });
 
+test('an initrd that ends where the memory ends is no harm', { timeout: 300_000 }, async (t) => {
+  // QEMU puts it there; and there some firmware keeps its tables.
+  const host = await startHost(t);
+  const initrd = fileOfImage(KERNEL, 'initrd');
+  const full = Buffer.alloc(Math.ceil(initrd.length / 4096) * 4096 + 4095);
+  initrd.copy(full);
+  const image = makeImage({ layout: `${host.images}/i`, tag: 'v1', files: { '/initrd': full } });
+  const { spec: made } = await host.create(demoSpec('full', { initrd: { image } }));
+  await host.untilConsole(made?.uid ?? '', /flintlock-guest: up /, BOOT_MS);
+});
+
 test('words on the command line choose the machine', { timeout: 300_000 }, async (t) => {
   const host = await startHost(t);
   const image = fileOfImage(SMALL, 'boot/vmlinux');

@@ -49,6 +49,11 @@ describe('what confines QEMU', () => {
     expect(valuesOf(qemuArgv({ ...config, initrd: '/i' }, machine, ''), '-initrd')).toEqual(['/i']);
   });
 
+  test('the firmware is the one that was found to work, or QEMU’s own choice', () => {
+    expect(argv).not.toContain('-bios');
+    expect(valuesOf(qemuArgv(config, { ...machine, firmware: 'qboot.rom' }, ''), '-bios')).toEqual(['qboot.rom']);
+  });
+
   test('without ACPI there is no panic device', () => {
     expect(valuesOf(argv, '-device')).toContain('pvpanic');
     const without = qemuArgv(config, { ...machine, acpi: false }, '');

@@ -8,6 +8,8 @@ export interface Machine {
   readonly accelerator: 'kvm' | 'tcg';
   readonly acpi: boolean;
   readonly userSwitch: UserSwitch;
+  /** Absent: QEMU's own choice. */
+  readonly firmware?: Firmware;
 }
 
 /**
@@ -16,6 +18,14 @@ export interface Machine {
  */
 export const USER_SWITCHES = ['run-with', 'runas'] as const;
 export type UserSwitch = (typeof USER_SWITCHES)[number];
+
+/**
+ * What starts the kernel. QEMU's own choice may be SeaBIOS (Debian 13's is), which puts the ACPI tables into the last page of
+ * the memory, where QEMU has put the end of the initrd: one size of initrd in five overwrites them, and that guest
+ * hangs without a word. qboot keeps them below 1 MiB.
+ */
+export const FIRMWARE = 'qboot.rom';
+export type Firmware = typeof FIRMWARE;
 
 /**
  * What QEMU can have of root's capabilities before it becomes another user, and loses those too: to plug itself into
@@ -34,7 +44,7 @@ const CAPABILITIES = '-all,+net_admin,+dac_override,+setuid,+setgid';
  */
 export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): [string, ...string[]] {
   const { name, qmp } = identifyingArguments(config);
-  const { binary, accelerator, acpi, userSwitch } = machine;
+  const { binary, accelerator, acpi, userSwitch, firmware } = machine;
   const serials = diskSerials(config.disks.map(({ id }) => id));
   return [
     'setpriv',
@@ -43,6 +53,7 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     binary,
     ...['-name', name],
     ...['-machine', `microvm,acpi=${acpi ? 'on' : 'off'}`],
+    ...(firmware === undefined ? [] : ['-bios', firmware]),
     ...['-accel', accelerator],
     ...['-cpu', accelerator === 'kvm' ? 'host' : 'max'],
     ...['-smp', String(config.vcpu)],

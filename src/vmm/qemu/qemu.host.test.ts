@@ -6,6 +6,8 @@ import { afterAll, beforeAll, beforeEach, describe, expect, test, vi } from 'vit
 import { createNetns } from '../../../test/support/netns.ts';
 import { makeTinyGuest, type TinyGuest } from '../../../test/support/tiny-guest.ts';
 import type { Fault } from '../../domain/fault.ts';
+import type { KernelFacts } from '../../domain/kernel-facts.ts';
+import type { Spec } from '../../domain/spec.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createProcesses } from '../../host/processes.ts';
@@ -497,6 +499,22 @@ describe('a QEMU that does not do what is needed is found before a guest needs i
     const qemu = await bed.qemu({ binary });
     const running = await qemu.start(bed.config, soon());
     expect(statusOf(running)).toMatch(/^Uid:\t77001\t77001\t77001\t77001$/m);
+    await qemu.stop(bed.config, running.process, soon());
+  });
+
+  test('one without qboot runs guests with its own firmware, and says what that may cost', async () => {
+    const refuse = `for word; do [ "$word" = qboot.rom ] && { echo "could not load PC BIOS 'qboot.rom'" >&2; exit 1; }; done`;
+    const qemu = await bed.qemu({ binary: makeProgram(`${refuse}\n${real} "$@"`) });
+    const running = await qemu.start(bed.config, soon());
+    const spec = {
+      volumes: [],
+      interfaces: [],
+      providerOptions: {},
+      kernel: { cmdline: '' },
+      initrd: { image: 'x' },
+    } as unknown as Spec;
+    const none = { parts: undefined } as unknown as KernelFacts;
+    expect(qemu.remarks(spec, none).warnings).toEqual([expect.stringContaining('no qboot.rom')]);
     await qemu.stop(bed.config, running.process, soon());
   });
 

@@ -8,7 +8,7 @@ import type { RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../ports/vm
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
 import { type AccelChoice, hostTscKhz } from './accel.ts';
-import { type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
+import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
 import { commandLine } from './cmdline.ts';
 import { openConsoleSocket } from './console.ts';
 import { endOf, NO_EXIT } from './ends.ts';
@@ -17,7 +17,7 @@ import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from '.
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
-import { remarksOf } from './remarks.ts';
+import { NO_QBOOT, remarksOf } from './remarks.ts';
 import type { Running } from './running.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
 
@@ -71,6 +71,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       const why = verdict.works ? '' : verdict.why;
       if (why !== '' && why !== told) log.error('QEMU does not work: no microVM can be started', { why });
       if (why === '' && told !== '') log.info('QEMU works now', { version: verdict.version });
+      if (verdict.works && verdict.firmware === undefined) log.warn(NO_QBOOT);
       told = why;
       return verdict;
     },
@@ -89,6 +90,9 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
         usable: true,
       },
     };
+  /** How this QEMU is started; before the first verdict what is likely. */
+  const way = (): Pick<Machine, 'userSwitch' | 'firmware'> =>
+    trial.last?.works ? trial.last : { userSwitch: USER_SWITCHES[0], firmware: FIRMWARE };
   const machine = (
     config: Pick<VmmConfig, 'options' | 'cmdline' | 'kernelFacts'>,
   ): Machine & { readonly tscKhz?: number } => {
@@ -97,8 +101,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     // With ACPI the emulated machine has no timer left to measure the rate by: without a word a kernel may hang. Without
     // ACPI it measures wrongly on a busy host, and gives the counter up: seen to lose 3 s in 80.
     const rate = accelerator === 'tcg' && tscKhz !== undefined ? { tscKhz } : {};
-    const userSwitch = trial.last?.works ? trial.last.userSwitch : USER_SWITCHES[0];
-    return { binary, acpi: hasAcpi, accelerator, userSwitch, ...rate };
+    const { userSwitch, firmware } = way();
+    return { binary, acpi: hasAcpi, accelerator, userSwitch, ...(firmware && { firmware }), ...rate };
   };
   const requireWorking = async (verdict: Promise<QemuVerdict>): Promise<void> => {
     const found = await verdict;
@@ -176,7 +180,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     check: (spec, words, kernel) => violationsOf(spec, machine(asked(spec, kernel)), words),
 
-    remarks: (spec, kernel) => remarksOf(spec, kernel, acpiOf(asked(spec, kernel), acpi)),
+    remarks: (spec, kernel) => remarksOf(spec, kernel, { ...acpiOf(asked(spec, kernel), acpi), ...way() }),
 
     needs: (config) => needsOf(config, known().acceleration.accelerator),
 

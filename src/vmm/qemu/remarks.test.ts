@@ -1,8 +1,11 @@
 import { expect, test } from 'vitest';
-import type { KernelPart } from '../../domain/kernel-facts.ts';
+import type { AcpiChoice } from '../../domain/acpi.ts';
+import type { KernelFacts, KernelPart } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { remarksOf } from './remarks.ts';
+import { NO_QBOOT, remarksOf as remarks } from './remarks.ts';
 
+const remarksOf = (of: Spec, kernel: KernelFacts, acpi: AcpiChoice) =>
+  remarks(of, kernel, { ...acpi, firmware: 'qboot.rom' });
 const spec = { volumes: [{}], interfaces: [] } as unknown as Spec;
 const withInitrd = { ...spec, initrd: { image: 'x' } };
 const ALL: readonly KernelPart[] = ['acpi', 'virtio-mmio', 'virtio-mmio on the command line', 'virtio-blk'];
@@ -39,4 +42,12 @@ test.each([
   ['what was not seen', spec, { unseen: 'lz4 is not installed' }, true, /was not seen: lz4 is not installed/],
 ])('%s is a warning', (_, of, kernel, acpi, text) => {
   expect(remarksOf(of, kernel, { acpi, because: 'no ACPI code' }).warnings.join(' ')).toMatch(text);
+});
+
+test('where QEMU chooses its firmware an initrd may hide the ACPI tables', () => {
+  const warnings = (of: Spec, acpi: boolean) =>
+    remarks(of, { parts: ALL }, { acpi, because: 'default' }).warnings.filter((text) => text === NO_QBOOT);
+  expect(warnings(withInitrd, true)).toHaveLength(1);
+  expect(warnings(withInitrd, false)).toEqual([]);
+  expect(warnings(spec, true)).toEqual([]);
 });

@@ -2,6 +2,7 @@ import type { AcpiChoice } from '../../domain/acpi.ts';
 import { type KernelFacts, kernelHas } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
 import type { MachineRemarks } from '../../ports/vmm.ts';
+import type { Firmware } from './argv.ts';
 
 const WHY: Readonly<Record<Exclude<AcpiChoice['because'], 'default'>, string>> = {
   option: 'as provider_options say',
@@ -10,17 +11,26 @@ const WHY: Readonly<Record<Exclude<AcpiChoice['because'], 'default'>, string>> =
   'no PCI code': 'because its kernel has ACPI code but none for PCI, without which Linux reads nothing of ACPI',
 };
 
+/** Where a QEMU chooses its firmware itself. @see ./argv.ts FIRMWARE */
+export const NO_QBOOT =
+  "This QEMU has no qboot.rom: its own firmware may keep the ACPI tables where the end of an initrd lies, and such a guest hangs with an empty console. Install it (Debian: 'apt-get install qemu-system-data'), or give the initrd another size.";
+
 /**
  * What a user should know of the machine `microvm`. Its disks and interfaces
  * are virtio over MMIO: described by ACPI, or without it on the command line.
  * What is a module of the kernel's is not seen, and an initrd may bring it.
  */
-export function remarksOf(spec: Spec, kernel: KernelFacts, { acpi, because }: AcpiChoice): MachineRemarks {
+export function remarksOf(
+  spec: Spec,
+  kernel: KernelFacts,
+  { acpi, because, firmware }: AcpiChoice & { readonly firmware?: Firmware },
+): MachineRemarks {
   const chosen: string[] = [];
   const warnings: string[] = [];
   const devices = spec.volumes.length + spec.interfaces.length > 0;
   if (!acpi && because !== 'default')
     chosen.push(`The machine has no ACPI, ${WHY[because]}: no power button, seven devices at most.`);
+  if (acpi && spec.initrd && firmware === undefined) warnings.push(NO_QBOOT);
   if (kernel.parts === undefined) {
     if (kernel.unseen !== undefined) warnings.push(`What the kernel can do was not seen: ${kernel.unseen}.`);
     return { chosen, warnings };

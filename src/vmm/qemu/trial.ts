@@ -5,7 +5,7 @@ import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { withScratch } from '../../tools/scratch.ts';
 import { type AccelChoice, type Acceleration, chooseAcceleration } from './accel.ts';
-import { type Machine, qemuArgv, USER_SWITCHES, type UserSwitch } from './argv.ts';
+import { FIRMWARE, type Firmware, type Machine, qemuArgv, USER_SWITCHES, type UserSwitch } from './argv.ts';
 import { unavailable } from './ends.ts';
 import { consoleLog } from './layout.ts';
 import { TRIAL_WORDS, trialKernel } from './trial-kernel.ts';
@@ -33,6 +33,8 @@ export type QemuVerdict =
       readonly acceleration: Acceleration;
       /** How it is told to become another user: by this version's way. */
       readonly userSwitch: UserSwitch;
+      /** Absent: it has none that we know, and its own choice works. */
+      readonly firmware?: Firmware;
       /** From start to end of the guest, in milliseconds. */
       readonly tookMs: number;
     }
@@ -93,21 +95,27 @@ export async function tryQemu(options: TrialOptions): Promise<QemuVerdict> {
 
 const limitsOf = ({ signal = new AbortController().signal }: TrialOptions) => ({ timeoutMs: TRIAL_MS, signal });
 
-type Booted = Pick<Extract<QemuVerdict, { works: true }>, 'userSwitch' | 'tookMs'>;
+type Booted = Pick<Extract<QemuVerdict, { works: true }>, 'userSwitch' | 'firmware' | 'tookMs'>;
 
-/** With the first way of changing the user that works. */
+/** The ways, the best one first. */
+const WAYS: readonly Pick<Machine, 'userSwitch' | 'firmware'>[] = [{ firmware: FIRMWARE } as const, {}].flatMap((how) =>
+  USER_SWITCHES.map((userSwitch) => ({ ...how, userSwitch })),
+);
+
+/** In the first way that works. */
 async function boot(options: TrialOptions, { accelerator }: Acceleration): Promise<Booted> {
   let failure: unknown;
-  for (const userSwitch of USER_SWITCHES) {
+  for (const way of WAYS) {
     const { binary, acpi } = options;
     const started = options.clock.elapsed();
     try {
-      await bootWith(options, { binary, accelerator, acpi, userSwitch });
-      return { userSwitch, tookMs: options.clock.elapsed() - started };
+      await bootWith(options, { binary, accelerator, acpi, ...way });
+      return { ...way, tookMs: options.clock.elapsed() - started };
     } catch (error) {
       if (!(error instanceof Fault) || error.kind !== 'tool') throw error;
-      // What the program says of an option that it does not have is not why it fails.
-      if (failure === undefined || !error.message.includes(`-${userSwitch}: `)) failure = error;
+      // What the program says of what it does not have is not why it fails.
+      const isOfTheWay = [`-${way.userSwitch}: `, FIRMWARE].some((word) => error.message.includes(word));
+      if (failure === undefined || !isOfTheWay) failure = error;
     }
   }
   throw failure;
