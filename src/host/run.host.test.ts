@@ -1,7 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
-import { run } from './run.ts';
+import { patientRun, run } from './run.ts';
 
 const never = new AbortController().signal;
 const limits = { signal: never, timeoutMs: 20_000 };
@@ -107,6 +107,16 @@ describe('a tool that takes too long', () => {
     const late = run(sh('sleep 60 & echo $! >"$1"; wait', file), { ...limits, timeoutMs: 400 });
     await expect(late).rejects.toMatchObject({ kind: 'timeout', message: 'sh did not end in 400 ms' });
     await until('its child has ended', () => !isAlive(pidIn(file)));
+  });
+
+  test('has as many times as long on a host that is said to be slow, and the words to say so', async () => {
+    const limited = { ...limits, timeoutMs: 400 };
+    const late = patientRun(2)(['sleep', '60'], limited);
+    await expect(late).rejects.toMatchObject({
+      kind: 'timeout',
+      message: 'sleep did not end in 800 ms; if this host is slow, give the daemon a larger --patience',
+    });
+    expect(await patientRun(20)(sh('sleep 0.6; echo "$1"', 'done'), limited)).toBe('done\n');
   });
 
   test('is ended by the signal, whose reason its caller gets', async () => {

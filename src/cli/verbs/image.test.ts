@@ -61,6 +61,9 @@ test('a pull that fails, or ends without an image, is a failure', async () => {
   });
   const missing = await runCli(['--host', address, 'image', 'pull', 'none:v1']);
   expect(missing).toMatchObject({ exit: 3, stderr: expect.stringContaining('Cannot find image "none:v1"') });
+  // What to do next is about images, and not about microVMs.
+  expect(missing.stderr).toContain('"flintlock image ls" shows the images');
+  expect(missing.stderr).not.toContain('flintlock list -A');
   expect(await runCli(['--host', address, 'image', 'pull', 'x'])).toMatchObject({
     exit: 1,
     stderr: expect.stringContaining('without an image'),
