@@ -1,9 +1,9 @@
 /**
  * Makes one of the images of docs/guests.md, an OCI layout:
  *
- *     node guest/build.ts demo|kernel|debian LAYOUT CACHE STAMP
+ *     node guest/build.ts demo|kernel|debian|stock LAYOUT CACHE STAMP
  *
- * `demo` has the tags `kernel`, `root` and `modules`, the others `latest`. LAYOUT is
+ * `demo` has the tags `kernel`, `root` and `modules`, `stock` has `bookworm`, `trixie` and `built`, the others `latest`. LAYOUT is
  * replaced whole or not at all; STAMP is written into it, as the file `stamp`,
  * for whoever asks whether it is in step. CACHE is a directory for packages
  * and compiled kernels.
@@ -17,6 +17,7 @@ import { writeDebian } from './debian.ts';
 import { fetchKernel, writeKernelTree, writeModulesTree } from './kernel.ts';
 import { makeImage } from './make-image.ts';
 import { writeSmallKernelTree } from './small-kernel.ts';
+import { writeBuiltOver, writeStock } from './stock.ts';
 
 /** Of sysexits.h: EX_TEMPFAIL. */
 const STALE_LISTS = 75;
@@ -55,6 +56,16 @@ const IMAGES: Readonly<Record<string, (job: Job) => void | Promise<void>>> = {
     const archive = join(scratch, 'debian.tar');
     await writeDebian(archive, join(scratch, 'over'), signal);
     makeImage({ layout: made, tag: 'latest', archive, tree: join(scratch, 'over') });
+  },
+  async stock({ made, scratch, signal }) {
+    for (const suite of ['bookworm', 'trixie'] as const) {
+      const archive = join(scratch, `${suite}.tar`);
+      await writeStock(suite, archive, signal);
+      makeImage({ layout: made, tag: suite, archive });
+      rmSync(archive);
+    }
+    writeBuiltOver(join(scratch, 'built'));
+    makeImage({ layout: made, tag: 'built', from: 'trixie', tree: join(scratch, 'built') });
   },
 };
 

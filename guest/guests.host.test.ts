@@ -207,6 +207,33 @@ test('an image with an init of its own, but no cloud-init, is configured before 
   expectConfigured(guest.console);
 });
 
+test.each([
+  '/lib/systemd/system/cloud-init.service',
+  '/usr/lib/systemd/system/cloud-init-main.service',
+  '/etc/init.d/cloud-init-local',
+])('where there is cloud-init, by %s, all is left to it', BOOTS, async (unit) => {
+  await using guest = new BootedGuest({
+    ...demo,
+    cmdline: `root=/dev/vda rw ${WORDS}`,
+    disks: [
+      disk(
+        {
+          '/sbin/init': '#!/bin/sh\nip -4 -o addr show scope global; echo "my own init is $$"; poweroff -f\n',
+          '/usr/bin/cloud-init': '#!/bin/sh\n',
+          [unit]: '',
+        },
+        ['sh', 'ip', 'poweroff'],
+      ),
+      ...dataDisks(),
+    ],
+    nics: MACS,
+  });
+  await guest.ends();
+  expect(guest.console).toContain('flintlock-guest: configuration left to cloud-init\n');
+  expect(guest.console).toContain('my own init is 1\n');
+  expect(guest.console).not.toMatch(/inet |flintlock-guest: configured/);
+});
+
 test('what cannot be done is said, and the guest comes up', BOOTS, async () => {
   await using guest = new BootedGuest({
     kernel: small.kernel,

@@ -10,6 +10,8 @@ export interface ImageContent {
   /** An OCI layout: a directory, made if it is not there. Not for two calls at once. */
   readonly layout: string;
   readonly tag: string;
+  /** A tag of the same layout, on whose layers it is put. */
+  readonly from?: string;
   /** A tar archive, not compressed, that is the first layer as it is: with its owners, device nodes and so on. */
   readonly archive?: string;
   /** A directory that becomes the image's root, or lies over the archive's. A layer of its own, as all that follow. */
@@ -35,11 +37,12 @@ export interface ImageContent {
  * @returns the reference, `oci:LAYOUT:TAG`
  * @throws Error with the words of umoci or tar
  */
-export function makeImage({ layout, tag, archive, tree, demo, files }: ImageContent): string {
+export function makeImage({ layout, tag, from, archive, tree, demo, files }: ImageContent): string {
   const image = `${layout}:${tag}`;
   mkdirSync(dirname(layout), { recursive: true });
   if (!existsSync(join(layout, 'index.json'))) umoci(['init', '--layout', layout]);
-  umoci(['new', '--image', image]);
+  if (from === undefined) umoci(['new', '--image', image]);
+  else umoci(['tag', '--image', `${layout}:${from}`, tag]);
   if (archive !== undefined) umoci(['raw', 'add-layer', '--image', image, archive]);
   const scratch = mkdtempSync(join(dirname(layout), '.image-'));
   const insert = (directory: string): void => {

@@ -8,8 +8,8 @@
 import { join } from 'node:path';
 import { asRoot, attended, guarded, main, NODE, ROOT, Stop } from './steps.mjs';
 
-/** A kernel that needs no initrd, and a root with cloud-init. */
-const IMAGES = ['kernel', 'debian'];
+/** A kernel that needs no initrd, a root with cloud-init, and roots that have nothing of ours. */
+const IMAGES = ['kernel', 'debian', 'stock'];
 
 /** The suite's own command; its exit status is 0, 1 or 2, see its --help. */
 export const conformance = (args = []) => [NODE, join(ROOT, 'test/conformance/main.ts'), ...args];

@@ -54,6 +54,7 @@ export const NEEDED_BY_IMAGES = {
     ['bc', 'calculates its time constants', '/usr/bin/bc'],
   ],
   debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
+  stock: [['mmdebstrap', "makes roots of Debian's packages", '/usr/bin/mmdebstrap']],
 };
 
 /**

@@ -206,14 +206,16 @@ function npmInStep() {
  * packages: newer ones are no reason to build again, `rm -r .cache` is.
  */
 const MADE_FROM = {
-  demo: (path) => !/^(debian|kernel)\/|^(debian|small-kernel|long-run)\.ts$/.test(path),
-  kernel: (path) => !/^debian(\/|\.ts$)|^(kernel|vmlinux|unpack|lz4)\.ts$/.test(path),
+  demo: (path) => !/^(debian|kernel)\/|^(debian|stock|small-kernel|long-run)\.ts$/.test(path),
+  kernel: (path) => !/^debian(\/|\.ts$)|^(stock|kernel|vmlinux|unpack|lz4)\.ts$/.test(path),
   debian: (path) => /^debian(\/|\.ts$)/.test(path),
+  stock: (path) => path === 'stock.ts',
 };
 /** What is said while it is made. */
 const ABOUT = {
   kernel: 'compiling the small kernel takes 5 to 15 minutes, once',
   debian: 'making the Debian root takes 2 to 5 minutes, once',
+  stock: 'making the stock roots of Debian 12 and 13 takes 2 to 5 minutes, once',
 };
 
 function imageStamp(name) {
@@ -228,7 +230,7 @@ function imageStamp(name) {
       .update(`${file}\0`)
       .update(readFileSync(join(guest, file)))
       .update('\0');
-  if (name !== 'debian') hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
+  if (!['debian', 'stock'].includes(name)) hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
   return hash.digest('hex');
 }
 

@@ -194,6 +194,23 @@ export function cleaned(path: Bytes): Bytes[] {
   return names;
 }
 
+/** What container runtimes put into a container to say that it is one. */
+const MARKS = [['.dockerenv'], ['run', '.containerenv']] as const;
+
+/**
+ * Removes the marks of a container, which `docker export` and the like leave: systemd would believe them, leave devices
+ * alone and start no cloud-init in a microVM.
+ * @see https://systemd.io/CONTAINER_INTERFACE/
+ */
+export function removeMarks(tree: Directory): void {
+  for (const [first, second] of MARKS) {
+    const node = tree.children.get(first);
+    if (second === undefined) {
+      if (node?.is === 'inode') tree.children.delete(first);
+    } else if (node?.is === 'directory' && node.children.get(second)?.is === 'inode') node.children.delete(second);
+  }
+}
+
 /**
  * Lays a layer over what lower layers came to, as overlayfs shows it. A
  * whiteout hides what is below its own layer only.

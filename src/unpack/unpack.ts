@@ -4,7 +4,7 @@ import { ByteReader } from './byte-reader.ts';
 import { keptXattrs, MAX_NAMES, requireFits } from './ext4-limits.ts';
 import { Extraction, ToolError } from './extract.ts';
 import type { Outcome, Part, UnpackJob } from './job.ts';
-import { type Budget, type Directory, directory, type Inode, LayerTree, lay } from './layer-tree.ts';
+import { type Budget, type Directory, directory, type Inode, LayerTree, lay, removeMarks } from './layer-tree.ts';
 import { invalid, Refusal, show } from './refusal.ts';
 import type { Bytes, TarEntry } from './tar-entry.ts';
 import { TarReader } from './tar-reader.ts';
@@ -99,6 +99,7 @@ async function readAll({ parts, limits }: UnpackJob): Promise<Directory> {
     inLayer = 0;
     isExact = false;
   }
+  removeMarks(tree);
   return tree;
 }
 

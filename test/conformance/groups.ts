@@ -4,6 +4,7 @@ import { kernel } from './kernel.ts';
 import { machine } from './machine.ts';
 import { metadata } from './metadata.ts';
 import type { Group } from './row.ts';
+import { stockGuests } from './stock.ts';
 import { volumes } from './volumes.ts';
 
 /** In the order of the table. A scene may prove rows of another group, too. */
@@ -14,6 +15,7 @@ export const GROUPS: Readonly<Record<string, Group>> = {
   interfaces,
   metadata,
   'cloud-init': cloudInit,
+  stock: stockGuests,
 };
 
 /** The names of all rows, group by group. */

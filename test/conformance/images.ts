@@ -26,6 +26,11 @@ export interface Images {
   readonly small: string;
   /** A root with systemd and cloud-init. */
   readonly debian: string;
+  /** Roots that have nothing of ours: the distribution's, by its name, and as others build one (`built`). */
+  stock(name: 'bookworm' | 'trixie' | 'built'): string;
+  /** The demo kernel's modules, and its release. */
+  readonly modules: string;
+  readonly release: string;
   /** Kernels and initrds that say what they are called, under names that nobody would try. */
   readonly named: string;
   /** The same in a registry: a kernel at its tag, and another by digest, whose tag has gone on to the first. */
@@ -141,6 +146,9 @@ export async function makeImages(directory: string): Promise<Images> {
     deaf,
     kernel: KERNEL,
     debian: `oci:${ROOT}/.cache/images/debian:latest`,
+    stock: (name) => `oci:${ROOT}/.cache/images/stock:${name}`,
+    modules: `oci:${DEMO}:modules`,
+    release: /Linux version (\S+) /.exec(Buffer.from(vmlinux).toString('latin1'))?.[1] ?? 'unknown',
     small: `oci:${ROOT}/.cache/images/kernel:latest`,
     named: `oci:${kernels}:named`,
     byTag: `${REGISTRY}/suite/kernels:first`,

@@ -351,6 +351,24 @@ export const foreign = (): readonly Foreign[] => [
     ['new file 0644 0:0 "n"'],
   ),
   several(
+    'exported-from-a-container',
+    [
+      [
+        hello,
+        { name: '.dockerenv' },
+        dir('run', { mode: 0o755 }),
+        { name: 'run/.containerenv', data: 'engine="podman"' },
+      ],
+      [dir('etc'), { name: 'etc/.dockerenv', data: 'elsewhere' }],
+    ],
+    [
+      'etc directory 0755 0:0',
+      'etc/.dockerenv file 0644 0:0 "elsewhere"',
+      'hello file 0644 0:0 "hello"',
+      'run directory 0755 0:0',
+    ],
+  ),
+  several(
     'aufs',
     [
       [
