@@ -4,6 +4,7 @@ import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect } from 'vitest';
+import { FIRMWARE } from '../../src/vmm/qemu/argv.ts';
 
 export const IMAGES = join(import.meta.dirname, '../../.cache/images');
 
@@ -35,7 +36,20 @@ export class BootedGuest implements AsyncDisposable {
     this.#qemu = spawn(
       'qemu-system-x86_64',
       [
-        ...['-M', 'microvm,acpi=on', '-accel', 'tcg', '-cpu', 'max', '-m', String(memoryInMb), '-device', 'pvpanic'],
+        ...[
+          '-M',
+          'microvm,acpi=on',
+          '-bios',
+          FIRMWARE,
+          '-accel',
+          'tcg',
+          '-cpu',
+          'max',
+          '-m',
+          String(memoryInMb),
+          '-device',
+          'pvpanic',
+        ],
         ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
         ...['-kernel', kernel, ...(initrd === undefined ? [] : ['-initrd', initrd]), '-append', words],
         ...['-chardev', `file,id=con,path=${join(this.#directory, 'console')}`, '-serial', 'chardev:con'],
