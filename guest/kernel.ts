@@ -99,11 +99,10 @@ export function writeModulesTree(release: string, directory: string, scratch: st
     writeFileSync(join(root, plain), unpack(readFileSync(join(root, path)), LARGEST_MODULE));
     rmSync(join(root, path));
   }
-  // kmod's, where this machine has it, makes the lists in the form that kmod's modprobe wants too.
+  // Not busybox's: its lists are not those that kmod's modprobe reads.
   const depmod = ['/sbin/depmod', '/usr/sbin/depmod'].find((path) => existsSync(path));
-  const argv = depmod === undefined ? ['busybox', 'depmod'] : [depmod];
-  const [program = '', ...args] = [...argv, '-b', base, release];
-  execFileSync(program, args, { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
+  if (depmod === undefined) throw new Error('Cannot make the lists of modules: there is no depmod; install kmod');
+  execFileSync(depmod, ['-b', base, release], { stdio: ['ignore', 'ignore', 'pipe'], timeout: 120_000 });
   renameSync(root, directory);
 }
 

@@ -6,7 +6,7 @@ import { longRun } from './long-run.ts';
 export type Suite = 'bookworm' | 'trixie';
 
 /**
- * Makes a Debian root as anybody's mmdebstrap makes it, with the distribution's own cloud-init, and nothing of ours:
+ * Makes a Debian root as anybody's mmdebstrap makes it, with the distribution's own cloud-init and SSH server, and nothing of ours:
  * ifupdown with dhclient (bookworm) or dhcpcd (trixie) and no systemd-networkd. It needs root: elsewhere through sudo.
  *
  * @param tar - where it is written
@@ -17,7 +17,7 @@ export async function writeStock(suite: Suite, tar: string, signal: AbortSignal)
     ...(become ? (['sudo', 'env'] as const) : (['env'] as const)),
     ...['LC_ALL=C', 'mmdebstrap', '--mode=root', '--variant=important', '--format=tar'],
     // A power cut would lose nothing but time.
-    ...['--include=cloud-init', '--dpkgopt=force-unsafe-io', suite, tar],
+    ...['--include=cloud-init,openssh-server', '--dpkgopt=force-unsafe-io', suite, tar],
   ];
   const onLine = (line: string): string | undefined => /^I: (.*?)(?:\.\.\.)?$/.exec(line)?.[1];
   await longRun(`making a stock root of ${suite}`, argv, { signal, onLine });

@@ -97,6 +97,33 @@ test('what no longer holds is taken back, and what has not changed is not said a
   expect(watch('flintlock-guest: configured nics=lo:failed mounts=none')).toBe(`${now}\n`);
 });
 
+test('a static address has its way out, where nobody has made one', () => {
+  const at = mkdtempSync(join(tmpdir(), 'flt-ip-'));
+  onTestFinished(() => rmSync(at, { recursive: true }));
+  const asked = (before: string): string => {
+    writeFileSync(join(at, 'default'), before);
+    writeFileSync(join(at, 'asked'), '');
+    const ip = `#!/bin/sh\n[ "$3" != show ] || exec cat ${at}/default\necho "$*" >>${at}/asked\necho there >${at}/default\n`;
+    writeFileSync(join(at, 'ip'), ip, { mode: 0o755 });
+    const fixed = { address: '10.0.0.2/24', gateway: '10.0.0.1', dns: [] };
+    const nics = [
+      { name: 'lan0', mac: LO, fixed },
+      { name: 'lan1', mac: LO, fixed: { ...fixed, gateway: '10.0.1.1' } },
+      { name: 'eth0', mac: LO },
+    ];
+    const { PATH = '' } = process.env;
+    process.env.PATH = `${at}:${PATH}`;
+    try {
+      ran([nics, []]);
+    } finally {
+      process.env.PATH = PATH;
+    }
+    return readFileSync(join(at, 'asked'), 'utf8');
+  };
+  expect(asked('')).toBe('-4 route add default via 10.0.0.1 dev lan0 metric 4096\n');
+  expect(asked('default via 10.0.0.9 dev eth0\n')).toBe('');
+});
+
 const ID = '0123456789abcdef0123456789abcdef';
 const read = (at: string, path: string): string => readFileSync(join(at, path), 'utf8');
 const NAME = execFileSync('uname', ['-n'], { encoding: 'utf8' }).trim();

@@ -12,6 +12,9 @@ import type { GuestNic } from '../domain/network-config.ts';
 export function vendorScript(nics: readonly GuestNic[], mounts: readonly GuestMount[]): string {
   const helped = helpedNics(nics);
   const servers = nics.flatMap(({ fixed }) => fixed?.dns ?? []);
+  const gateways = nics.flatMap(({ name, fixed }) =>
+    fixed?.gateway === undefined ? [] : [`${name}=${fixed.gateway}`],
+  );
   const calls = [
     ...helped.map(({ name, mac, fixed }) => ['nic', name, mac, fixed?.address ?? '']),
     ...mounts.map(({ path, device, isReadOnly }) => [
@@ -22,6 +25,7 @@ export function vendorScript(nics: readonly GuestNic[], mounts: readonly GuestMo
   return [
     HEAD,
     `servers='${[...new Set(servers)].join(' ')}'`,
+    `gateways='${gateways.join(' ')}'`,
     SUPPLY,
     ...(calls.length > 0 ? [LOOK(calls.map((words) => `  ${words.map(quoted).join(' ')}`).join('\n'))] : []),
   ].join('\n');
@@ -33,8 +37,8 @@ export function vendorScript(nics: readonly GuestNic[], mounts: readonly GuestMo
  * scripts by their frequency are obeyed in user-data alone.
  */
 const HEAD = `#!/bin/sh
-# Of flintlock. Supplies what a container's runtime would: name servers, localhost and the own name, the machine-id,
-# where the image has none. Says on the console which names, addresses and mounts of the microVM's spec are in place.
+# Of flintlock. Supplies what a container's runtime would: name servers, localhost and the own name, the machine-id, a static
+# address's way out, where the image has none. Says on the console which names, addresses and mounts of the microVM's spec are in place.
 scripts=/var/lib/cloud/scripts/per-boot`;
 
 /**
@@ -59,6 +63,11 @@ supply() {
       *) in_hosts "$own" || printf '\\n127.0.1.1 %s\\n' "$own$([ "\${own%%.*}" = "$own" ] || echo " \${own%%.*}")" >>/etc/hosts ;;
     esac
   fi
+  # cloud-init tells ifupdown of a gateway in words for route(8), which Debian no longer installs. What comes later goes before it.
+  for gateway in $gateways; do
+    [ -z "$(ip -4 route show default)" ] || break
+    ip -4 route add default via "\${gateway#*=}" dev "\${gateway%%=*}" metric 4096
+  done
   names_a_server && return
   if [ -e /run/systemd/resolve/stub-resolv.conf ]; then
     ln -sfn ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf

@@ -86,6 +86,7 @@ export function createDhcp({ run, ip, files, processes, clock, log, resolvers }:
     const paths = dhcpPaths(dhcp.directory);
     await files.makeDirectory(dhcp.directory, 0o755);
     await files.makeDirectory(paths.hosts, 0o755);
+    await files.makeDirectory(paths.names, 0o755);
     await files.makeDirectory(paths.logs, 0o755);
     await resolvers.follow(dhcp.directory);
     heard.set(dhcp.directory, 0);
@@ -174,7 +175,9 @@ export function createDhcp({ run, ip, files, processes, clock, log, resolvers }:
           const user = await userFor(dhcp.directory);
           const argv = dnsmasqArgv(dhcp, bridge.index, user, bridge.mtu);
           const server = await find(dhcp.directory);
-          const isWhole = server && same(server.argv, argv) && (await files.stat(dhcpPaths(dhcp.directory).hosts));
+          const { hosts, names } = dhcpPaths(dhcp.directory);
+          const isThere = (await files.stat(hosts)) && (await files.stat(names));
+          const isWhole = server && same(server.argv, argv) && isThere;
           if (isWhole && (await isHere(server))) return;
           if (server) {
             log.info('the DHCP server is of another configuration or place and is started anew', {

@@ -3,12 +3,14 @@ import { Fault } from '../domain/fault.ts';
 import { GUEST_DOMAIN } from '../domain/guest-name.ts';
 import { netmaskOf, parseCidr } from '../domain/ipv4.ts';
 import { DNS_OPEN } from '../domain/shares.ts';
-import type { DhcpIntent } from '../ports/network.ts';
+import type { DhcpIntent, LeaseIntent } from '../ports/network.ts';
 import { plain } from './failure.ts';
 
 /** Where everything of one server lies. The server itself writes only the leases, which it opens before it drops its rights. */
 export const dhcpPaths = (directory: string) => ({
   hosts: `${directory}/hosts`,
+  /** Names of those that never ask for an address. */
+  names: `${directory}/names`,
   leases: `${directory}/leases`,
   resolvers: `${directory}/resolv.conf`,
   logs: `${directory}/log`,
@@ -73,6 +75,7 @@ export function dnsmasqArgv(
     // DHCP: to whom an address is reserved, and to nobody else.
     `--dhcp-range=${network},static,${netmaskOf(cidr)},${LEASE}`,
     `--dhcp-hostsdir=${paths.hosts}`,
+    `--hostsdir=${paths.names}`,
     `--dhcp-leasefile=${paths.leases}`,
     `--dhcp-option=option:router,${dhcp.gateway}`,
     ...(mtu === 1_500 ? [] : [`--dhcp-option=option:mtu,${mtu}`]),
@@ -140,9 +143,28 @@ export function parseLeases(text: string): readonly LeaseLine[] {
 /** Words that mean something else to the server: a lease time, or to leave the host alone. */
 const OTHER_WORDS = /^(?:\d+[smhdw]?|ignore|infinite)$/;
 
-/** With a DNS label (RFC 1123) as name, or without any: a line with a bad name would be ignored as a whole. */
-export function hostLine(lease: { readonly mac: string; readonly address: string; readonly hostname: string }): string {
-  const name = lease.hostname.toLowerCase();
-  const isLabel = /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name) && !OTHER_WORDS.test(name);
-  return `${[lease.mac, lease.address, ...(isLabel ? [name] : [])].join(',')}\n`;
+/** A DNS label (RFC 1123) that the server takes for a name, if it is one. */
+const labelOf = ({ hostname }: { readonly hostname: string }): string | undefined => {
+  const name = hostname.toLowerCase();
+  return /^[a-z0-9](?:[a-z0-9-]{0,61}[a-z0-9])?$/.test(name) && !OTHER_WORDS.test(name) ? name : undefined;
+};
+
+/** With a name, or without any: a line with a bad name would be ignored as a whole. */
+export const hostLine = (lease: { readonly mac: string; readonly address: string; readonly hostname: string }) =>
+  `${[lease.mac, lease.address, labelOf(lease) ?? []].flat().join(',')}\n`;
+
+/** As in hosts(5); undefined where the lease tells the name, or there is none. */
+export function nameLine(lease: LeaseIntent): string | undefined {
+  const name = lease.isStatic && labelOf(lease);
+  return name ? `${lease.address} ${name}.${GUEST_DOMAIN} ${name}\n` : undefined;
 }
+
+/** The files that a reservation is made of: [path, content]. */
+export const leaseFiles = (lease: LeaseIntent): readonly (readonly [string, string])[] => {
+  const { hosts, names } = dhcpPaths(lease.directory);
+  const name = nameLine(lease);
+  return [
+    [`${hosts}/${lease.file}`, hostLine(lease)],
+    ...(name === undefined ? [] : [[`${names}/${lease.file}`, name] as const]),
+  ];
+};

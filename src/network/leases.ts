@@ -1,10 +1,11 @@
+import { dirname } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { LeaseIntent, Network } from '../ports/network.ts';
 import type { Dhcp } from './dhcp.ts';
-import { dhcpPaths, hostLine, type LeaseLine, parseLeases, servesDirectory } from './dnsmasq.ts';
+import { dhcpPaths, type LeaseLine, leaseFiles, parseLeases, servesDirectory } from './dnsmasq.ts';
 import { guard, plain } from './failure.ts';
 import { waitFor } from './wait.ts';
 
@@ -59,20 +60,20 @@ export function createLeases({ run, files, processes, clock, log, dhcp }: LeaseH
     addLease: (lease, signal) =>
       guard(`reserve ${lease.address} for ${lease.mac}`, async () => {
         signal.throwIfAborted();
-        const line = checked(lease);
-        const { hosts } = dhcpPaths(lease.directory);
-        const path = `${hosts}/${lease.file}`;
-        const before = await readText(path);
-        if (before === line) return;
-        await files.makeDirectory(hosts, 0o755);
-        await files.write(path, line, { mode: 0o644 });
-        if (before !== undefined) await reload(lease.directory);
+        let isChanged = false;
+        for (const [path, content] of checked(lease)) {
+          const before = await readText(path);
+          if (before === content) continue;
+          await files.makeDirectory(dirname(path), 0o755);
+          await files.write(path, content, { mode: 0o644 });
+          isChanged ||= before !== undefined;
+        }
+        if (isChanged) await reload(lease.directory);
       }),
 
     removeLease: (lease, signal) =>
       guard(`free ${lease.address} of ${lease.mac}`, async () => {
-        checked(lease);
-        await files.remove(`${dhcpPaths(lease.directory).hosts}/${lease.file}`);
+        for (const [path] of checked(lease)) await files.remove(path);
         await reload(lease.directory);
         if ((await stale(lease)).length === 0) return;
         if ((await dhcp.find(lease.directory)) && (await release(lease, signal))) return;
@@ -96,7 +97,7 @@ export function createLeases({ run, files, processes, clock, log, dhcp }: LeaseH
 }
 
 /** What goes into a file that the server reads, and into a file's name. */
-function checked(lease: LeaseIntent): string {
+function checked(lease: LeaseIntent): ReturnType<typeof leaseFiles> {
   if (!/^(?:[0-9a-f]{2}:){5}[0-9a-f]{2}$/.test(lease.mac))
     throw new Fault('invalid', `MAC ${JSON.stringify(lease.mac)} must be six bytes in lower-case hex with colons`);
   if (!/^\d+\.\d+\.\d+\.\d+$/.test(lease.address))
@@ -105,7 +106,7 @@ function checked(lease: LeaseIntent): string {
   // The server passes over names with a dot in front or a tilde at the end.
   if (!/^[A-Za-z0-9][A-Za-z0-9._-]{0,200}$/.test(lease.file))
     throw new Fault('invalid', `File name ${JSON.stringify(lease.file)} must have letters, digits, ".", "_", "-" only`);
-  return hostLine(lease);
+  return leaseFiles(lease);
 }
 
 const sameLease = (a: LeaseLine, b: LeaseLine): boolean => a.mac === b.mac && a.address === b.address;

@@ -242,6 +242,26 @@ describe('DHCP', () => {
     expect(await serverLog()).not.toContain('duplicate');
   });
 
+  test('the name of a guest that never asks for an address is known too, until it is gone', async () => {
+    await network.startDhcp(dhcp, signal);
+    const guest = await plugGuest(1, lease(1).mac);
+    await sh(guest, 'ip', 'address', 'add', '10.77.0.11/24', 'dev', 'eth0');
+    const asked = (name: string) =>
+      sh(guest, 'busybox', 'nslookup', name, '10.77.0.1').catch((error: Error) => error.message);
+    const fixed = { ...lease(1), isStatic: true } as const;
+    await network.addLease(fixed, signal);
+    await network.addLease(fixed, signal);
+    for (const name of ['vm-1.flintlock.internal', 'vm-1'])
+      await expect.poll(() => asked(name), { timeout: 20_000 }).toContain('10.77.0.11');
+    await expect.poll(() => asked('10.77.0.11'), { timeout: 20_000 }).toContain('vm-1.flintlock.internal');
+    await network.addLease({ ...fixed, hostname: 'other' }, signal);
+    await expect.poll(() => asked('other.flintlock.internal'), { timeout: 20_000 }).toContain('10.77.0.11');
+    await expect.poll(() => asked('vm-1.flintlock.internal'), { timeout: 20_000 }).toContain('nsenter failed');
+    await network.removeLease(fixed, signal);
+    await expect.poll(() => asked('other.flintlock.internal'), { timeout: 20_000 }).toContain('nsenter failed');
+    expect(await readdir(join(dhcp.directory, 'names'))).toEqual([]);
+  });
+
   test('an address that was given back goes to another MAC at once', async () => {
     await network.startDhcp(dhcp, signal);
     const guest = await plugGuest(1, lease(1).mac);

@@ -14,7 +14,7 @@ import type {
 } from '../ports/network.ts';
 import type { ProbeIntent } from '../ports/network-probe.ts';
 import type { Flaw, Wholeness } from '../ports/network-watch.ts';
-import { dhcpPaths, hostLine } from './dnsmasq.ts';
+import { leaseFiles } from './dnsmasq.ts';
 import { type createElements, elementsIn } from './elements.ts';
 import { guard } from './failure.ts';
 import { firewallRules } from './firewall.ts';
@@ -197,15 +197,16 @@ export function createWholeness({
         entry.kind === 'probe'
           ? (entry.intent as unknown as ProbeIntent).lease
           : (entry.intent as unknown as LeaseIntent);
-      const path = `${dhcpPaths(intent.directory).hosts}/${intent.file}`;
-      const bytes = await files.read(path);
-      const found = bytes && new TextDecoder().decode(bytes);
-      if (found !== hostLine(intent))
-        flaws.push({
-          thing: `file ${path}`,
-          what: `the reservation of ${intent.address}, ${path}, ${found === undefined ? 'is gone' : 'was changed'}`,
-          ...ownerOf(entry),
-        });
+      for (const [path, content] of leaseFiles(intent)) {
+        const bytes = await files.read(path);
+        const found = bytes && new TextDecoder().decode(bytes);
+        if (found !== content)
+          flaws.push({
+            thing: `file ${path}`,
+            what: `the reservation of ${intent.address}, ${path}, ${found === undefined ? 'is gone' : 'was changed'}`,
+            ...ownerOf(entry),
+          });
+      }
     }
     return flaws;
   };

@@ -21,6 +21,8 @@ export interface LeaseIntent {
   readonly mac: string;
   readonly address: string;
   readonly hostname: string;
+  /** The guest sets the address itself and asks nobody: the server learns its name from no lease, and is told it. */
+  readonly isStatic?: true;
 }
 
 export interface BridgeIntent {

@@ -23,6 +23,9 @@ export const lease: StepDef<'lease', LeaseIntent, null> = {
       address: allocated.address,
       // A record of an earlier version has none.
       hostname: allocated.hostname ?? guestName(vm.spec, vm.uid, nic, new Set()),
+      ...(vm.spec.interfaces.find(({ name }) => name === nic)?.address !== undefined && {
+        isStatic: true as const,
+      }),
     };
   },
 

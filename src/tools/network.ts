@@ -91,7 +91,7 @@ export const dnsmasq: Tool = {
         ],
         ...[`--pid-file=${directory}/pid`, '--bind-interfaces', '--interface=lo', '--except-interface=lo'],
         ...['--listen-address=127.0.0.1', '--dhcp-range=198.51.100.0,static,255.255.255.0,1h'],
-        ...[`--dhcp-hostsdir=${hosts}`, `--dhcp-leasefile=${directory}/leases`],
+        ...[`--dhcp-hostsdir=${hosts}`, `--hostsdir=${hosts}`, `--dhcp-leasefile=${directory}/leases`],
         ...['--dhcp-option=option:router,198.51.100.1', '--dhcp-authoritative', '--dhcp-lease-max=1000000'],
         ...[
           '--no-ping',

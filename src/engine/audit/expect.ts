@@ -91,8 +91,10 @@ export function expect(
         break;
       }
       case 'lease': {
-        const { directory, file } = entry.intent as unknown as LeaseIntent;
+        const { directory, file, isStatic } = entry.intent as unknown as LeaseIntent;
         add('file', `${directory}/hosts/${file}`);
+        // Whether it is whole is looked at with the network; of a name that the server would misread there is none.
+        if (isStatic) add('file', `${directory}/names/${file}`, false);
         break;
       }
       case 'tap': {
@@ -148,7 +150,7 @@ export function expect(
       case 'dhcp': {
         const { directory } = entry.intent as unknown as DhcpIntent;
         add('directory', directory);
-        fixed.add(`${directory}/hosts`);
+        for (const name of ['hosts', 'names']) fixed.add(`${directory}/${name}`);
         within.push(`${directory}/log/`);
         for (const name of ['leases', 'log', 'resolv.conf', 'ways.json']) add('file', `${directory}/${name}`, false);
         within.push(`${directory}/dnsmasq-`); // the server's pid file, by the bridge's index
