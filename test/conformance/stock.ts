@@ -17,6 +17,7 @@ cloud-init status >/dev/null
 say "cloud_init=$? $(cloud-init --version 2>&1 | tr ' ' '\\n' | sed -n 's/^\\([0-9][0-9.]*\\).*/\\1/p')"
 say "datasource=$(cat /var/lib/cloud/instance/datasource)"
 say "cmdline=$(cat /proc/cmdline)"
+say "release=$(uname -r)"
 say "hostname=$(uname -n)"
 say "machine_id=$(cat /etc/machine-id)"
 say "own=$(getent ahosts "$(uname -n)" | head -n 1 | cut -d ' ' -f 1)"
@@ -94,16 +95,18 @@ const row = (
 
 const statusOf = (seen: Seen, guest: string, name: string) =>
   seen.guests[guest]?.record.status?.networkInterfaces[name];
-const mounted = (report: Report): string =>
+const mountAt = (report: Report, path: string): string =>
   report
     .all('mount')
-    .map(({ text }) => text.split(' ').slice(0, 3).join(' '))
-    .filter((text) => /^\S+ \/(srv|lib|usr\/lib)\//.test(text))
-    .toSorted()
-    .join(', ');
+    .find(({ text }) => text.split(' ')[1] === path)
+    ?.text.split(' ')
+    .slice(0, 3)
+    .join(' ') ?? 'nothing';
 
 /** What holds of every guest, whatever it was made from. */
-function rowsOf(guest: string, named: readonly string[], configured: string): readonly GuestRow[] {
+function rowsOf(guest: string, named: readonly string[], applied: readonly string[]): readonly GuestRow[] {
+  const configured = (report: Report | undefined): string =>
+    `True Configured: The guest has applied ${[...applied, `/lib/modules/${report?.text('release')}`, '/srv/data'].join(', ')}`;
   return [
     row('cloud-init-is-done', guest, '0', (report) => report.text('cloud_init').split(' ')[0] ?? ''),
     row('no-unit-failed', guest, '', (report) => report.text('failed').trim()),
@@ -119,7 +122,7 @@ function rowsOf(guest: string, named: readonly string[], configured: string): re
     row(
       'names-resolve',
       guest,
-      (seen) => statusOf(seen, guest, named[0] ?? '')?.addresses[0]?.split('/')[0] ?? 'an address in the status',
+      (seen) => statusOf(seen, guest, named.at(-1) ?? '')?.addresses[0]?.split('/')[0] ?? 'an address in the status',
       (report) => report.text('by_dns'),
     ),
     {
@@ -155,13 +158,11 @@ function rowsOf(guest: string, named: readonly string[], configured: string): re
           .join(', '),
     ),
     row('mount_point', guest, 'vdb /srv/data ext4, data', (report) =>
-      [mounted(report).split(', ').at(-1), report.text('hello')].join(', '),
+      [mountAt(report, '/srv/data'), report.text('hello')].join(', '),
     ),
     row('modules', guest, 'br_netfilter', (report) => report.text('module').trim()),
     {
-      ...row('guest-configured', guest, configured, (report) =>
-        report.text('boot_id') === 'nothing' ? 'nothing' : configured,
-      ),
+      ...row('guest-configured', guest, ({ guests }) => configured(guests[guest]?.report), configured),
       host: ({ notes }) => notes[guest] ?? '',
     },
   ];
@@ -185,7 +186,7 @@ export const stockGuests: Group = {
       }),
       rows: [
         ...(['bookworm', 'trixie'] as const).flatMap((guest) => [
-          ...rowsOf(guest, ['alpha', 'lan0'], 'True Configured: The guest has applied lan0, alpha, /srv/data, modules'),
+          ...rowsOf(guest, ['alpha', 'lan0'], ['lan0', 'alpha']),
           row(
             'address-static',
             guest,
@@ -193,7 +194,7 @@ export const stockGuests: Group = {
             (report) => report.text('address', 'lan0').split(' ')[1] ?? '',
           ),
         ]),
-        ...rowsOf('built', ['eth0'], 'True Configured: The guest has applied /srv/data, modules'),
+        ...rowsOf('built', ['eth0'], []),
         row(
           'by-the-service',
           'built',
