@@ -124,6 +124,21 @@ test('a static address has its way out, where nobody has made one', () => {
   expect(asked('default via 10.0.0.9 dev eth0\n')).toBe('');
 });
 
+test('the name servers of a static address go before those of the image, where nobody else writes them', () => {
+  const fixed = { address: '10.0.0.2/24', dns: ['10.0.0.1', '10.0.0.3'] };
+  const nics = [{ name: 'a', mac: LO, fixed }];
+  const BUILT = 'search example\nnameserver 192.0.2.53\n';
+  const after = (files: Readonly<Record<string, string>>, ours = nics) =>
+    readFileSync(join(ran([ours, []], { '/etc/resolv.conf': BUILT, ...files }), 'etc/resolv.conf'), 'utf8');
+  expect(after({})).toBe(`nameserver 10.0.0.1\nnameserver 10.0.0.3\n${BUILT}`);
+  const some = 'nameserver 10.0.0.3\n';
+  expect(after({ '/etc/resolv.conf': some })).toBe(`nameserver 10.0.0.1\n${some}`);
+  expect(after({}, [])).toBe(BUILT);
+  expect(after({ '/run/NetworkManager/x': '' })).toBe(BUILT);
+  expect(after({ '/run/systemd/resolve/stub-resolv.conf': '' })).toBe(BUILT);
+  expect(after({ '/etc/resolv.conf': '-> written', '/etc/written': BUILT })).toBe(BUILT);
+});
+
 const ID = '0123456789abcdef0123456789abcdef';
 const read = (at: string, path: string): string => readFileSync(join(at, path), 'utf8');
 const NAME = execFileSync('uname', ['-n'], { encoding: 'utf8' }).trim();

@@ -42,13 +42,21 @@ const HEAD = `#!/bin/sh
 scripts=/var/lib/cloud/scripts/per-boot`;
 
 /**
- * Nothing that the image sets is changed. What the guest's own programs will write
+ * Nothing that the image sets is taken away. What the guest's own programs will write
  * (systemd-resolved, a DHCP client) is left to them: they have the network up when this runs.
  */
 const SUPPLY = `in_hosts() { # NAME
   awk -v name="$1" '{ sub("#.*", ""); for (i = 2; i <= NF; i++) if ($i == name) found = 1 } END { exit !found }' /etc/hosts 2>/dev/null
 }
 names_a_server() { grep -qs '^[[:blank:]]*nameserver[[:blank:]]' /etc/resolv.conf; }
+# The servers of static addresses go before those that the image has, where nobody else would see to it: ifupdown alone does not.
+prefer_servers() {
+  [ ! -L /etc/resolv.conf ] && [ ! -e /run/NetworkManager ] && ! command -v resolvconf >/dev/null || return 0
+  first=$(for server in $servers; do grep -qx "nameserver $server" /etc/resolv.conf || echo "nameserver $server"; done)
+  [ -n "$first" ] || return 0
+  rest=$(cat /etc/resolv.conf)
+  printf '%s\\n%s\\n' "$first" "$rest" >/etc/resolv.conf
+}
 supply() {
   id=$(tr ' ' '\\n' </proc/cmdline | sed -n 's/^systemd\\.machine_id=\\([0-9a-f]\\{32\\}\\)$/\\1/p' | tail -n 1)
   # systemd has taken it already.
@@ -68,9 +76,12 @@ supply() {
     [ -z "$(ip -4 route show default)" ] || break
     ip -4 route add default via "\${gateway#*=}" dev "\${gateway%%=*}" metric 4096
   done
-  names_a_server && return
   if [ -e /run/systemd/resolve/stub-resolv.conf ]; then
-    ln -sfn ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+    names_a_server || ln -sfn ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+    return
+  fi
+  if names_a_server; then
+    prefer_servers
     return
   fi
   # What the spec gives, or else what DHCP gave to systemd-networkd, which tells nobody without systemd-resolved.

@@ -67,7 +67,8 @@ const stock = (images: Images, guest: string, image: string, interfaces: ReturnT
   reporting(images, {
     vcpu: 1,
     memoryInMb: 512,
-    kernel: { image: images.kernel, cmdline: 'quiet systemd.show_status=no' },
+    // Else cloud-init 25 asks for DHCPv6 until it has the service's, and Debian has no client for that.
+    kernel: { image: images.kernel, cmdline: 'quiet systemd.show_status=no', addNetworkConfig: true },
     volumes: [
       { id: 'root', isRoot: true, sizeInMb: 1024, source: { containerSource: image } },
       dataVolume('data', images.data, { mountPoint: '/srv/data' }),
