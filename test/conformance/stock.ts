@@ -36,7 +36,7 @@ say "modprobe=$(modprobe br_netfilter 2>&1 | tail -n 1)"
 say "module=$(cut -d ' ' -f 1 /proc/modules | grep -x br_netfilter)"
 say "failed=$(systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1 | paste -sd ,)"
 say "resolver=$(grep -v '^#' /etc/resolv.conf | paste -sd ,)"
-say "cloud_init_log=$(grep -E 'WARNING|ERROR|DEPRECATED' /var/log/cloud-init.log | head -n 3 | paste -sd ' ' | cut -c 1-300 | tr -d '\\\\')"
+say "cloud_init_log=$(grep -E 'WARNING|ERROR|DEPRECATED' /var/log/cloud-init.log | grep -v 'ifup: interface .* already configured' | head -n 3 | paste -sd ' ' | cut -c 1-300 | tr -d '\\\\')"
 # Nobody can ask for it again: it is said twice, in case that one comes through broken.
 for _ in 1 2; do
   while IFS= read -r line; do echo "report: $line"; done </run/lines >/dev/console
@@ -109,7 +109,17 @@ function rowsOf(guest: string, named: readonly string[], applied: readonly strin
   const configured = (report: Report | undefined): string =>
     `True Configured: The guest has applied ${[...applied, `/lib/modules/${report?.text('release')}`, '/srv/data'].join(', ')}`;
   return [
-    row('cloud-init-is-done', guest, '0', (report) => report.text('cloud_init').split(' ')[0] ?? ''),
+    {
+      ...row('cloud-init-is-done', guest, '0', (report) => report.text('cloud_init')),
+      guest: ({ guests }) => {
+        const report = guests[guest]?.report;
+        const [status = ''] = report?.text('cloud_init').split(' ') ?? [];
+        const log = report?.text('cloud_init_log') ?? 'no report';
+        // By the service it sets up the network that is there already, and takes what ifup says of that for a warning.
+        const isDone = status === '0' || (status === '2' && log === '');
+        return judged(isDone, isDone ? '0' : `${status}: ${log}`);
+      },
+    },
     row('no-unit-failed', guest, '', (report) => report.text('failed').trim()),
     row('hostname', guest, `i-${guest}-host`, (report) => report.text('hostname')),
     row('localhost', guest, '127.0.0.1', (report) => report.text('localhost')),
