@@ -61,6 +61,9 @@ function isFresh() {
   }
 }
 
+// buf ends by the same signal, or by itself; what it was for is taken away before we follow it.
+for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
+
 const { values } = parseArgs({ options: { check: { type: 'boolean' }, accept: { type: 'boolean' } } });
 const breaksNothing = () => buf('breaking', '--against', image);
 let ok;

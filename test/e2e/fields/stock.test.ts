@@ -1,3 +1,4 @@
+import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type MicroVM, NetworkInterface_IfaceType } from '../../../src/gen/types/microvm_pb.ts';
@@ -44,16 +45,25 @@ async function untilConfigured(host: TestHost, uid: string, status: string): Pro
 
 /** What is typed is done by the guest's shell. */
 async function type(host: TestHost, uid: string, line: string): Promise<void> {
-  const before = (await host.console(uid)).split('typed: done').length;
+  const doneIn = async (): Promise<number> => (await host.console(uid)).split('typed: done').length;
+  const before = await doneIn();
+  const enough = new AbortController();
   async function* typed() {
     yield { uid, tailBytes: 1n };
     yield { data: new TextEncoder().encode(`${line}; echo "typed: done"\n`) };
-    await poll('it is done', BOOT_MS, async () => {
-      const console = await host.console(uid);
-      return console.split('typed: done').length > before ? { is: true } : { not: console.slice(-300) };
-    });
+    await once(enough.signal, 'abort');
   }
-  for await (const _ of host.vms.attachConsole(typed()));
+  const attached = (async () => {
+    for await (const _ of host.vms.attachConsole(typed(), { signal: enough.signal }));
+  })().catch(() => undefined); // it ends by our own hand
+  try {
+    await poll(`${line} is done`, BOOT_MS, async () =>
+      (await doneIn()) > before ? { is: true } : { not: (await host.console(uid)).slice(-300) },
+    );
+  } finally {
+    enough.abort();
+    await attached;
+  }
 }
 
 test.skipIf(!existsSync(`${STOCK}/index.json`))(
