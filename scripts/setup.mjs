@@ -74,7 +74,9 @@ async function bringIntoStep(tests, images) {
     writeFileSync(NPM_STAMP, npmStamp());
   }
   if (!imageInStep('demo')) await buildDemo();
-  for (const name of images) if (!imageInStep(name)) await buildImage(name);
+  // Beside each other: compiling wants the processor, Debian's roots the network and the disk.
+  const built = await Promise.allSettled(images.filter((name) => !imageInStep(name)).map(buildImage));
+  for (const one of built) if (one.status === 'rejected') throw one.reason;
 }
 
 function checkMachine() {
