@@ -97,6 +97,11 @@ describe('an image with an init of its own, built the way Docker builds', BOOTS,
     expect(console).toMatch(/^left of ours: 0 ?$/m);
   });
 
+  test('has the name servers of a static address beside a DHCP client, which is not asked for them', async () => {
+    const console = await said({ ...DOCKER, '/sbin/init': LOOK, '/usr/sbin/dhclient': '#!/bin/sh\n' });
+    expectSupplied(console);
+  });
+
   test('keeps what it sets', async () => {
     const hosts = '127.0.0.1 localhost\n192.0.2.7 elsewhere own';
     const console = await said({
