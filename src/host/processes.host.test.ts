@@ -117,6 +117,16 @@ describe('another process', () => {
     await processes.ended(identity, never);
   });
 
+  test('that is ending is as good as gone, and is no stranger', async () => {
+    const { processes, stranger } = setUp();
+    const isOurs = (argv: readonly string[]) => argv[0] === 'sleep';
+    // Its command line goes a moment before it is a zombie: seldom seen, so that many end.
+    for (let round = 0; round < 200; round++) {
+      const identity = await identityOf(processes, stranger('sleep', '60').pid);
+      while (await processes.signal(identity, isOurs, 'SIGTERM'));
+    }
+  });
+
   test('is waited for although it is nobody’s child here, and a zombie is gone', async () => {
     const { stranger, processes } = setUp();
     // Its parent never asks how it ended.

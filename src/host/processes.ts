@@ -97,6 +97,8 @@ export function createProcesses(): Processes {
     async signal(identity, isOurs, signal) {
       const info = await inspect(identity);
       if (!info) return false;
+      // One that is ending has none any more, a moment before it is a zombie; and neither has a thread of the kernel's.
+      if (info.argv.length === 0 && !isOurs(info.argv)) return false;
       if (!isOurs(info.argv))
         throw new Fault('refused', `Will not send ${signal} to process ${info.pid}: its command line is not ours`);
       try {
