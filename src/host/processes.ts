@@ -97,10 +97,11 @@ export function createProcesses(): Processes {
     async signal(identity, isOurs, signal) {
       const info = await inspect(identity);
       if (!info) return false;
-      // One that is ending has none any more, a moment before it is a zombie; and neither has a thread of the kernel's.
-      if (info.argv.length === 0 && !isOurs(info.argv)) return false;
-      if (!isOurs(info.argv))
+      if (!isOurs(info.argv)) {
+        // One that is ending has none any more, a moment before it is a zombie; and neither has a thread of the kernel's.
+        if (info.argv.length === 0) return false;
         throw new Fault('refused', `Will not send ${signal} to process ${info.pid}: its command line is not ours`);
+      }
       try {
         process.kill(info.pid, signal);
         return true;

@@ -1,7 +1,7 @@
 import type { Images } from './images.ts';
 import { GATEWAY } from './lab.ts';
 import type { Report } from './report.ts';
-import { type Group, type GuestRow, judged, type Seen } from './row.ts';
+import { type Group, type GuestRow, judged, rowOf, type Seen } from './row.ts';
 import { dataVolume, reporting, tap } from './specs.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -55,19 +55,8 @@ const debian = (images: Images, id: string, cmdline: string, interfaces: ReturnT
   return spec;
 };
 
-const row = (
-  name: string,
-  guest: string,
-  expected: GuestRow['expected'],
-  see: (report: Report) => string,
-): GuestRow => ({
-  row: `cloud-init/${name}`,
-  expected,
-  guest: ({ guests }) => {
-    const report = guests[guest]?.report;
-    return report ? see(report) : 'no report';
-  },
-});
+const row = (name: string, guest: string, expected: GuestRow['expected'], see: (report: Report) => string): GuestRow =>
+  rowOf(`cloud-init/${name}`, guest, expected, see);
 
 const datasource = (report: Report): string => report.text('datasource').split(': ')[1] ?? 'none';
 const macOf = (seen: Seen, guest: string, name: string): string =>

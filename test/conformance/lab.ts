@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
@@ -218,25 +217,9 @@ export class Lab {
     }
   }
 
-  /** Types a line on the guest's console, and stays until what comes of it is there. */
-  async type<T>(uid: string, line: string, until: Promise<T>): Promise<T> {
-    const enough = new AbortController();
-    async function* typed() {
-      yield { uid, tailBytes: 1n };
-      yield { data: new TextEncoder().encode(`${line}\n`) };
-      await once(enough.signal, 'abort');
-    }
-    const attached = (async () => {
-      for await (const _ of this.#host.vms.attachConsole(typed(), { signal: enough.signal }));
-    })();
-    // It ends by our own hand, or with the guest, of which the report tells.
-    attached.catch(() => undefined);
-    try {
-      return await until;
-    } finally {
-      enough.abort();
-      await attached.catch(() => undefined);
-    }
+  /** As a user does. @returns what comes of it */
+  type<T>(uid: string, line: string, until: Promise<T>): Promise<T> {
+    return this.#host.type(uid, line, until);
   }
 
   async facts({ status }: MicroVM): Promise<HostFacts> {

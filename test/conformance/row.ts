@@ -114,3 +114,18 @@ export interface Group {
 
 /** A judgement with the reason for it. */
 export const judged = (ok: boolean, text: string): Seeing => ({ ok, text });
+
+/** A row of one guest of a scene, by its name there. */
+export const rowOf = (
+  row: string,
+  guest: string,
+  expected: GuestRow['expected'],
+  see: (report: Report) => string,
+): GuestRow => ({
+  row,
+  expected,
+  guest: ({ guests }) => {
+    const report = guests[guest]?.report;
+    return report ? see(report) : 'no report';
+  },
+});

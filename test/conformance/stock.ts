@@ -1,7 +1,7 @@
 import { BUILT_MACHINE_ID } from '../../guest/stock.ts';
 import type { Images } from './images.ts';
 import type { Report } from './report.ts';
-import { type Group, type GuestRow, judged, type Seen } from './row.ts';
+import { type Group, type GuestRow, judged, rowOf, type Seen } from './row.ts';
 import { dataVolume, reporting, tap } from './specs.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
@@ -80,19 +80,8 @@ const stock = (images: Images, guest: string, image: string, interfaces: ReturnT
 
 const byDisk = (guest: keyof typeof STATIC) => [tap('lan0', { address: STATIC[guest] }), tap('alpha')];
 
-const row = (
-  name: string,
-  guest: string,
-  expected: GuestRow['expected'],
-  see: (report: Report) => string,
-): GuestRow => ({
-  row: `stock/${guest}-${name}`,
-  expected,
-  guest: ({ guests }) => {
-    const report = guests[guest]?.report;
-    return report ? see(report) : 'no report';
-  },
-});
+const row = (name: string, guest: string, expected: GuestRow['expected'], see: (report: Report) => string): GuestRow =>
+  rowOf(`stock/${guest}-${name}`, guest, expected, see);
 
 const statusOf = (seen: Seen, guest: string, name: string) =>
   seen.guests[guest]?.record.status?.networkInterfaces[name];

@@ -1,4 +1,5 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
@@ -300,6 +301,25 @@ export class TestHost {
       if (status?.state === MicroVMStatus_MicroVMState.FAILED) throw new Error(`${uid} is FAILED: ${now}`);
       return { not: now };
     });
+  }
+
+  /** Types a line on the guest's console, and stays until what comes of it is there. */
+  async type<T>(uid: string, line: string, until: Promise<T>): Promise<T> {
+    const enough = new AbortController();
+    async function* typed() {
+      yield { uid, tailBytes: 1n };
+      yield { data: new TextEncoder().encode(`${line}\n`) };
+      await once(enough.signal, 'abort');
+    }
+    const attached = (async () => {
+      for await (const _ of this.vms.attachConsole(typed(), { signal: enough.signal }));
+    })().catch(() => undefined); // it ends by our own hand, or with the guest
+    try {
+      return await until;
+    } finally {
+      enough.abort();
+      await attached;
+    }
   }
 
   /** What the audit finds wrong. */

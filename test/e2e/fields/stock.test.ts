@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { existsSync } from 'node:fs';
 import { expect, test } from 'vitest';
 import { type MicroVM, NetworkInterface_IfaceType } from '../../../src/gen/types/microvm_pb.ts';
@@ -43,25 +42,6 @@ async function untilConfigured(host: TestHost, uid: string, status: string): Pro
   });
 }
 
-/** What is typed is done by the guest's shell. @param seen - waits for what comes of it */
-async function type(host: TestHost, uid: string, line: string, seen: () => Promise<unknown>): Promise<void> {
-  const enough = new AbortController();
-  async function* typed() {
-    yield { uid, tailBytes: 1n };
-    yield { data: new TextEncoder().encode(`${line}\n`) };
-    await once(enough.signal, 'abort');
-  }
-  const attached = (async () => {
-    for await (const _ of host.vms.attachConsole(typed(), { signal: enough.signal }));
-  })().catch(() => undefined); // it ends by our own hand, or with the guest
-  try {
-    await seen();
-  } finally {
-    enough.abort();
-    await attached;
-  }
-}
-
 test.skipIf(!existsSync(`${STOCK}/index.json`))(
   'a Debian as it comes says what it has lost, powers itself off, and is the same machine after it',
   { timeout: 1_500_000 },
@@ -82,11 +62,11 @@ test.skipIf(!existsSync(`${STOCK}/index.json`))(
     const [, machine, duid] = said.exec(await host.untilConsole(uid, said, BOOT_MS)) ?? [];
     await untilConfigured(host, uid, 'True');
 
-    await type(host, uid, `ip address del ${ADDRESS} dev lan0`, () => untilConfigured(host, uid, 'False'));
-    await type(host, uid, `ip address add ${ADDRESS} dev lan0`, () => untilConfigured(host, uid, 'True'));
+    await host.type(uid, `ip address del ${ADDRESS} dev lan0`, untilConfigured(host, uid, 'False'));
+    await host.type(uid, `ip address add ${ADDRESS} dev lan0`, untilConfigured(host, uid, 'True'));
 
     // Nobody in it hears the button: there is no logind without dbus.
-    await type(host, uid, 'systemctl --no-block poweroff', () => host.until(uid, 'STOPPED', BOOT_MS));
+    await host.type(uid, 'systemctl --no-block poweroff', host.until(uid, 'STOPPED', BOOT_MS));
     await host.vms.startMicroVM({ uid });
     const again = await poll('it has said so twice', BOOT_MS, async () => {
       const all = [...(await host.console(uid)).matchAll(new RegExp(said, 'g'))];
