@@ -65,13 +65,18 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
   const tscKhz = await hostTscKhz(files);
   let told = '';
+  /** What was told of it last: it is told once. */
+  let hasQboot = true;
   const trial = new Tried<QemuVerdict>({
     attempt: async () => {
       const verdict = await tryQemu(options);
       const why = verdict.works ? '' : verdict.why;
       if (why !== '' && why !== told) log.error('QEMU does not work: no microVM can be started', { why });
       if (why === '' && told !== '') log.info('QEMU works now', { version: verdict.version });
-      if (verdict.works && verdict.firmware === undefined) log.warn(NO_QBOOT);
+      if (verdict.works) {
+        if (hasQboot && verdict.firmware === undefined) log.warn(NO_QBOOT);
+        hasQboot = verdict.firmware !== undefined;
+      }
       told = why;
       return verdict;
     },
