@@ -68,6 +68,9 @@ function rootAdvice(panic: string, acpi: boolean | undefined): string {
   return `. It sees no such disk: a kernel whose virtio drivers are modules needs the initrd of its version${acpi === undefined ? '' : `. ${bootAdvice(acpi)}`}`;
 }
 
+/** @param message - what its initrd said, a sentence */
+export const gaveUpEnd = (message: string): VmmEnd => ({ reason: 'GuestReset', message });
+
 export const resetLoopEnd = (times: number): VmmEnd => ({
   reason: 'GuestReset',
   message: `The guest reset itself ${times} times within a minute, which is a loop: it was ended`,
