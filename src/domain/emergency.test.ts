@@ -36,6 +36,11 @@ describe('an initrd or init that gives up', () => {
       '"Timed out waiting for device /dev/disk/by-label/UEFI.", and then "You are in emergency mode."',
     ],
     [
+      'systemd, which stands still',
+      lines('[\u001b[0;1;31m!!!!!!\u001b[0m] Failed to load SELinux policy.', 'systemd[1]: Freezing execution.'),
+      '"Failed to load SELinux policy."',
+    ],
+    [
       'mkinitcpio',
       lines("ERROR: device '/dev/vdz' not found. Skipping fsck.", 'You are now being dropped into an emergency shell.'),
       `"device '/dev/vdz' not found. Skipping fsck.", and then "You are now being dropped`,

@@ -2,10 +2,11 @@
  * What initrds and inits of distributions print when they give up: most then wait at a shell for somebody, with the
  * kernel alive and well. A guest can print anything; it is believed of itself.
  *
- * initramfs-tools (Debian, Ubuntu), dracut (Fedora, openSUSE), systemd, mkinitcpio (Arch), Alpine.
+ * initramfs-tools (Debian, Ubuntu), dracut (Fedora, openSUSE), systemd in emergency mode, mkinitcpio (Arch), Alpine; and systemd where
+ * it stands still for good, which it marks so.
  */
 const GAVE_UP =
-  /ALERT! +\S.{0,200} does not exist\. +Dropping to a shell!|No init found\. Try passing init= bootarg\.|The \S+ filesystem on \S+ requires a manual fsck|Entering emergency mode\. Exit the shell to continue\.|You are in emergency mode\. |You are now being dropped into an emergency shell\.|initramfs emergency recovery shell launched/;
+  /ALERT! +\S.{0,200} does not exist\. +Dropping to a shell!|No init found\. Try passing init= bootarg\.|The \S+ filesystem on \S+ requires a manual fsck|Entering emergency mode\. Exit the shell to continue\.|You are in emergency mode\. |You are now being dropped into an emergency shell\.|initramfs emergency recovery shell launched|(?<=!!!!!!\S{0,10}\] )\S.{0,200}/;
 /** What of it says why, of those that do not say it in the same words. */
 const CAUSE =
   /Warning: (?=\S+ does not exist)|ERROR: (?=device '[^']*' not found)|(?=Timed out waiting for device \S)|(?=Failed to mount (?:\/|root|Root))|(?=Dependency failed for )|(?=mount: mounting \S+ on \/sysroot failed)/;
@@ -42,7 +43,7 @@ const LOOK =
 
 /** A sentence for who gave up. */
 export const emergencyText = ({ cause, words }: Emergency): string =>
-  `The guest's initrd or init gave up, and waits for somebody at the console where it has a shell for that: ${told({ cause, words })}; ${LOOK}`;
+  `The guest's initrd or init gave up, and waits for somebody at the console if it has a shell for that: ${told({ cause, words })}; ${LOOK}`;
 
 /**
  * Whether a guest that was reset had given up, as a sentence; undefined: it had not, as far as its console says.
