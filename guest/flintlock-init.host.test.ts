@@ -1,6 +1,18 @@
 import { execFileSync } from 'node:child_process';
-import { join } from 'node:path';
-import { expect, test } from 'vitest';
+import {
+  copyFileSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readlinkSync,
+  renameSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
+import { expect, onTestFinished, test } from 'vitest';
 import { guestWords } from '../src/domain/guest-words.ts';
 
 const HELPER = join(import.meta.dirname, 'tree/sbin/flintlock-init');
@@ -73,4 +85,76 @@ test('it understands what the daemon says, whatever the path', () => {
     .filter((line) => line.startsWith('mount '))
     .map((line) => decodeURIComponent(line.split(' ')[1] ?? ''));
   expect(seen.toSorted()).toEqual(paths.toSorted());
+});
+
+const ID = '0123456789abcdef0123456789abcdef';
+const WORDS = `systemd.machine_id=${ID} hostname=web-1 flintlock.nic=52:54:00:00:00:0a,lan0,10.0.2.15/24,10.0.2.2,192.0.2.99`;
+
+/** Has it supply a root in namespaces of its own, as the initrd does before the root's init begins. @returns that root */
+function supplied(files: Readonly<Record<string, string>>): string {
+  const top = mkdtempSync(join(tmpdir(), 'flintlock-supply-'));
+  onTestFinished(() => rmSync(top, { recursive: true }));
+  const root = join(top, 'root');
+  for (const name of ['bin', 'dev', 'etc', 'proc', 'run', 'sys']) mkdirSync(join(root, name), { recursive: true });
+  copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
+  for (const name of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
+    if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name));
+  copyFileSync(HELPER, join(root, 'bin/flintlock-init'));
+  for (const [path, content] of Object.entries(files)) {
+    mkdirSync(dirname(join(root, path)), { recursive: true });
+    if (content.startsWith('-> ')) symlinkSync(content.slice(3), join(root, path));
+    else writeFileSync(join(root, path), content, { mode: 0o755 });
+  }
+  writeFileSync(join(top, 'cmdline'), `${WORDS}\n`);
+  const script = `set -e
+    mount -t proc proc "$1/root/proc"
+    mount --bind "$1/cmdline" "$1/root/proc/cmdline"
+    mount -t sysfs sys "$1/root/sys"
+    chroot "$1/root" /bin/sh /bin/flintlock-init supply /sbin/init
+    mount >"$1/mounts"`;
+  execFileSync('unshare', ['--mount', '--net', '--uts', '--ipc', '--pid', '--fork', 'sh', '-c', script, 'sh', top], {
+    timeout: 120_000,
+  });
+  renameSync(join(top, 'mounts'), join(root, 'mounts'));
+  return root;
+}
+
+test('what a runtime lays over an image is supplied', () => {
+  const root = supplied({});
+  const read = (path: string): string => readFileSync(join(root, path), 'utf8');
+  expect(read('etc/resolv.conf')).toBe('nameserver 192.0.2.99\n');
+  expect(read('etc/hosts')).toMatch(/^127\.0\.0\.1 localhost\n(?:.*\n)*127\.0\.1\.1 web-1$/m);
+  expect(read('etc/machine-id')).toBe(`${ID}\n`);
+  expect(readlinkSync(join(root, 'etc/mtab'))).toBe('../proc/self/mounts');
+  for (const [type, at] of [
+    ['devpts', 'dev/pts'],
+    ['tmpfs', 'dev/shm'],
+    ['mqueue', 'dev/mqueue'],
+  ])
+    expect(read('mounts')).toContain(` on ${join(root, at ?? '')} type ${type} `);
+});
+
+const STUB = 'nameserver\t127.0.0.53\noptions edns0\n';
+test.each([
+  ["Docker's", 'search lan\nnameserver 127.0.0.11\noptions ndots:0\n', {}, 'nameserver 192.0.2.99\n'],
+  ["a stub's that will not run", STUB, {}, 'nameserver 192.0.2.99\n'],
+  [
+    'a stub’s that will',
+    STUB,
+    {
+      'usr/lib/systemd/systemd-resolved': '#!/bin/sh\n',
+      'etc/systemd/system/sysinit.target.wants/systemd-resolved.service': '-> /usr/lib/systemd/system/x.service',
+    },
+    STUB,
+  ],
+  [
+    'one beside them',
+    `nameserver 127.0.0.11\nnameserver 192.0.2.1\n`,
+    {},
+    'nameserver 127.0.0.11\nnameserver 192.0.2.1\n',
+  ],
+  ['one of the image’s own', 'nameserver 127.0.0.1\n', {}, 'nameserver 127.0.0.1\n'],
+])('name servers that are in an image: %s', (_, before, files, after) => {
+  const root = supplied({ 'etc/resolv.conf': before, ...files });
+  expect(readFileSync(join(root, 'etc/resolv.conf'), 'utf8')).toBe(after);
 });

@@ -83,6 +83,11 @@ describe('a program that can be run is found inside the root', () => {
       { 'sbin/init': elf({ loader: '/lib64/ld.so' }), lib64: '-> /lib', 'lib/ld.so': elf() },
       '/sbin/init',
     ],
+    [
+      'with a loader that names one for itself',
+      { 'sbin/init': elf({ loader: '/lib/ld.so' }), 'lib/ld.so': elf({ loader: '/lib/ld.so' }) },
+      '/sbin/init',
+    ],
   ] as const)('%s', (_, files, found) => {
     const said = judged(rootOf(files), '/sbin/init');
     if (found === undefined) expect(said).toBe('no: it is a directory');
@@ -126,6 +131,21 @@ describe('why one cannot be run', () => {
       { 'sbin/init': elf({ loader: '/lib/ld-musl-x86_64.so.1' }) },
       'its loader /lib/ld-musl-x86_64.so.1 is not there',
     ],
+    [
+      'a program whose loader is a directory',
+      { 'sbin/init': elf({ loader: '/lib/ld.so' }), 'lib/ld.so': '/' },
+      'its loader /lib/ld.so is a directory',
+    ],
+    [
+      'a program whose loader is for another CPU',
+      { 'sbin/init': elf({ loader: '/lib/ld.so' }), 'lib/ld.so': elf({ machine: 183 }) },
+      'its loader /lib/ld.so is a program for another CPU (AArch64)',
+    ],
+    [
+      'a program whose loader is a script',
+      { 'sbin/init': elf({ loader: '/lib/ld.so' }), 'lib/ld.so': '#!/lib/ld.so\n' },
+      'its loader /lib/ld.so is a script',
+    ],
     ['a program that is cut off', { 'sbin/init': elf().subarray(0, 30) }, 'it is a part of a program'],
     ['what a compiler leaves for a linker', { 'sbin/init': elf({ type: 1 }) }, 'it is a part of a program'],
   ] as const)('%s', (_, files, why) => {
@@ -154,4 +174,36 @@ describe('why one cannot be run', () => {
     copyFileSync('/bin/cat', join(root, 'init'));
     expect(judged(root, '/init')).toMatch(/^no: its loader \/lib64\/ld-linux-x86-64\.so\.2 is not there$/);
   });
+});
+
+describe('busybox as the init of a container image', () => {
+  const BUSYBOX = Buffer.concat([elf(), Buffer.from('BusyBox v1.36.1 (multi-call binary)\0')]);
+  const OPENRC = '::sysinit:/sbin/openrc sysinit\n';
+  /** @returns why it starts nothing, or '' */
+  const hollow = (files: Readonly<Record<string, string | Uint8Array>>): string => {
+    const script = '. "$0"; can_run "$1" /sbin/init && is_hollow "$1" && echo "$why"';
+    const root = rootOf({ 'bin/busybox': BUSYBOX, ...files });
+    return execFileSync('busybox', ['sh', '-c', `{ ${script}; } || true`, LIBRARY, root], {
+      encoding: 'utf8',
+    }).trimEnd();
+  };
+  const LINK = { 'sbin/init': '-> /bin/busybox' };
+
+  test.each([
+    ['without the OpenRC that its inittab starts', { ...LINK, 'etc/inittab': OPENRC }, 'whose OpenRC is not there'],
+    ['without anything to start', LINK, 'neither /etc/inittab nor /etc/init.d/rcS'],
+    ['as another name of the file', { 'sbin/init': BUSYBOX }, 'neither /etc/inittab nor /etc/init.d/rcS'],
+  ])('%s starts nothing', (_, files, why) => expect(hollow(files)).toContain(why));
+
+  test.each([
+    ['with OpenRC', { ...LINK, 'etc/inittab': OPENRC, 'sbin/openrc': elf() }],
+    // What an absolute link leads to is of the root, too.
+    [
+      'with OpenRC behind a link',
+      { sbin: '-> /usr/sbin', 'usr/sbin/init': '-> /bin/busybox', 'usr/sbin/openrc': elf(), 'etc/inittab': OPENRC },
+    ],
+    ['with an inittab of its own', { ...LINK, 'etc/inittab': '::sysinit:/etc/rc\n' }],
+    ['with the script that it starts without one', { ...LINK, 'etc/init.d/rcS': '#!/bin/sh\n' }],
+    ['that is another program', { 'sbin/init': elf() }],
+  ])('%s is an init', (_, files) => expect(hollow(files)).toBe(''));
 });

@@ -17,7 +17,9 @@ import { exampleFile, SETTING_TEXTS } from '../src/daemon/describe.ts';
 import { createProgram as createDaemon } from '../src/daemon/program.ts';
 import { proofOf } from '../test/conformance/fields.ts';
 import { GROUPS } from '../test/conformance/groups.ts';
-import { main, ROOT, Stop } from './steps.mjs';
+import { MORE_PATIENCE, main, PATIENCE, ROOT, Stop } from './steps.mjs';
+
+const BUF_MS = 120_000 * PATIENCE;
 
 const made = (from) => `<!-- Made by "npm run docs" from ${from}. Change that instead. -->\n`;
 
@@ -125,11 +127,16 @@ ${daemonSections.join('\n')}`;
 
 /** The protos, with their comments, as files of descriptors. */
 function descriptors() {
-  const { status, stdout, stderr } = spawnSync(join(ROOT, 'node_modules/.bin/buf'), ['build', '-o', '-#format=binpb'], {
-    cwd: ROOT,
-    maxBuffer: 64 << 20,
-    timeout: 120_000,
-  });
+  const { status, error, stdout, stderr } = spawnSync(
+    join(ROOT, 'node_modules/.bin/buf'),
+    ['build', '-o', '-#format=binpb'],
+    {
+      cwd: ROOT,
+      maxBuffer: 64 << 20,
+      timeout: BUF_MS,
+    },
+  );
+  if (error?.code === 'ETIMEDOUT') throw new Stop(`buf build did not end in ${BUF_MS / 1_000} s; ${MORE_PATIENCE}`);
   if (status !== 0) throw new Stop(`buf build failed: ${stderr}`);
   return createFileRegistry(fromBinary(FileDescriptorSetSchema, stdout));
 }

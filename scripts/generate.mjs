@@ -14,9 +14,11 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
+import { MORE_PATIENCE, PATIENCE } from './steps.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bin = join(root, 'node_modules', '.bin');
+const LIMIT_MS = 120_000 * PATIENCE;
 const image = join('proto', 'image.binpb');
 const generated = join('src', 'gen');
 
@@ -26,9 +28,10 @@ function buf(...args) {
     cwd: root,
     stdio: ['ignore', 'inherit', 'inherit'],
     env: { ...process.env, PATH: `${bin}${delimiter}${process.env.PATH ?? ''}` },
-    timeout: 120_000,
+    timeout: LIMIT_MS,
   });
-  if (error) console.error(`Cannot run ${join(bin, 'buf')}: ${error.message}. Is "npm ci" done?`);
+  if (error?.code === 'ETIMEDOUT') console.error(`buf did not end in ${LIMIT_MS / 1_000} s; ${MORE_PATIENCE}`);
+  else if (error) console.error(`Cannot run ${join(bin, 'buf')}: ${error.message}. Is "npm ci" done?`);
   return status === 0;
 }
 

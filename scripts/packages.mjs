@@ -58,13 +58,20 @@ export const NEEDED_BY_IMAGES = {
   stock: [['mmdebstrap', "makes roots of Debian's packages", '/usr/bin/mmdebstrap']],
 };
 
+const APT = 'sudo apt-get install --no-install-recommends';
+
+/** Distributions whose C library is not that of the Node that the lockfile pins: nothing that is installed there mends it. */
+const OTHER_LIBRARY = ['alpine', 'postmarketos', 'chimera'];
+
 /**
  * The same under the names of distributions on which the set-up does not
  * install by itself, because nobody has tried it there: by ID of
  * os-release(5). A package that is not named has Debian's name.
  */
 export const ELSEWHERE = {
-  ubuntu: { title: 'Ubuntu', install: 'sudo apt-get install --no-install-recommends', names: {} },
+  ubuntu: { title: 'Ubuntu', install: APT, names: {} },
+  // What is made from it, other releases too.
+  debian: { title: 'a Debian of another release, or made from it,', install: APT, names: {} },
   fedora: {
     title: 'Fedora',
     install: 'sudo dnf install',
@@ -77,6 +84,19 @@ export const ELSEWHERE = {
       'dnsmasq-base': 'dnsmasq',
       'xz-utils': 'xz',
       'busybox-static': 'busybox',
+      'iputils-ping': 'iputils',
+    },
+  },
+  suse: {
+    title: 'openSUSE',
+    install: 'sudo zypper install --no-recommends',
+    names: {
+      'qemu-system-x86': 'qemu-x86',
+      'qemu-utils': 'qemu-img',
+      fdisk: 'util-linux',
+      conntrack: 'conntrack-tools',
+      'dnsmasq-base': 'dnsmasq',
+      'xz-utils': 'xz',
       'iputils-ping': 'iputils',
     },
   },
@@ -116,6 +136,11 @@ export function elsewhere({ ID = '', ID_LIKE = '' }) {
  */
 export function describeElsewhere(os, packages) {
   const width = Math.max(0, ...packages.map(([name]) => name.length));
+  if ([os.ID, ...(os.ID_LIKE ?? '').split(' ')].some((id) => OTHER_LIBRARY.includes(id)))
+    return [
+      `the set-up installs on Debian 12 and 13; this is ${os.PRETTY_NAME ?? os.ID}, whose C library is musl.`,
+      'The Node that the lockfile pins is built for glibc and does not start here: take a distribution with that.',
+    ];
   const known = elsewhere(os);
   const rows = packages.map(([name, why]) => `  ${name.padEnd(width)}  ${why}`);
   const lines = [`the set-up installs on Debian 12 and 13; this is ${os.PRETTY_NAME ?? 'an unknown system'}.`];

@@ -96,7 +96,14 @@ can_run() { # ROOT PATH [DEPTH]
   esac
 }
 
+# A depth that no script has.
+AS_LOADER=9
+
 can_run_script() { # ROOT PATH [DEPTH]
+  if [ "${3:-0}" = $AS_LOADER ]; then
+    why='it is a script'
+    return 1
+  fi
   # So many the kernel follows (exec_binprm).
   if [ "${3:-0}" -ge 5 ]; then
     why='it is a script of a script, and so on without end'
@@ -117,6 +124,7 @@ can_run_script() { # ROOT PATH [DEPTH]
 }
 
 can_run_elf() { # ROOT PATH [DEPTH]
+  depth=${3:-0}
   number_at "$header" 18 2
   case ${header#????????} in
     # 64 bits, x86-64.
@@ -163,9 +171,11 @@ can_run_elf() { # ROOT PATH [DEPTH]
     if [ $number = 3 ]; then
       number_at "$headers" "$6" "$5" && table=$number
       number_at "$headers" "$7" "$5" && size=$number
+      # The kernel asks a loader for no loader of its own.
+      [ "$depth" -lt $AS_LOADER ] || return 0
       loader=$(dd if="$subject" bs=1 skip=$table count=$((size - 1)) 2>/dev/null)
-      real_path "$1" "$loader" && return 0
-      why="its loader $loader is not there"
+      can_run "$1" "$loader" $AS_LOADER && return 0
+      why="its loader $loader ${why#it }"
       return 1
     fi
     rest=$headers drop=$size
@@ -173,4 +183,16 @@ can_run_elf() { # ROOT PATH [DEPTH]
     headers=$rest count_of=$((count_of - 1))
   done
   return 0
+}
+
+# Whether what `can_run` has found is busybox as a container's image has it, with nothing that it would start: then `why` says so.
+is_hollow() { # ROOT
+  grep -qs 'BusyBox v' "$1$runs" || [ "${runs##*/}" = busybox ] || return 1
+  if real_path "$1" /etc/inittab; then
+    grep -qs /sbin/openrc "$1$real" && ! real_path "$1" /sbin/openrc || return 1
+    why='it is the init of a container image, whose OpenRC is not there'
+  else
+    ! real_path "$1" /etc/init.d/rcS || return 1
+    why='it is the init of a container image, which has neither /etc/inittab nor /etc/init.d/rcS'
+  fi
 }

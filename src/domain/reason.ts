@@ -40,6 +40,7 @@ export const REASONS = [
   'NoSignOfLife',
   'ShareExceeded',
   'InitPassedOver',
+  'EmergencyShell',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

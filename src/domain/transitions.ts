@@ -160,6 +160,22 @@ export function guestInit(vm: MicroVm, init: InitReport, now: Millis): MicroVm |
   return { ...vm, conditions: withCondition(vm.conditions, next) };
 }
 
+/** The guest gave up and waits for somebody at its console; without a message it boots anew. */
+export function guestGaveUp(vm: MicroVm, message: string | undefined, now: Millis): MicroVm | undefined {
+  if (vm.state.is === 'DELETING') return undefined;
+  const before = vm.conditions.find(({ type }) => type === 'GuestInit');
+  if (message === undefined)
+    return before?.reason === 'EmergencyShell'
+      ? { ...vm, conditions: vm.conditions.filter((one) => one !== before) }
+      : undefined;
+  if (before?.message === message) return undefined;
+  const next: Condition = {
+    ...{ type: 'GuestInit', status: 'False', reason: 'EmergencyShell', message: oneLine(message) },
+    lastTransitionAt: now,
+  };
+  return { ...vm, conditions: withCondition(vm.conditions, next) };
+}
+
 /** It has run for long enough: what came before is over. */
 export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {
   const at = steadyAt(vm);

@@ -120,6 +120,28 @@ test('another init than the first is told, until a boot that has that', async ()
   await until('it is gone', () => init() === undefined);
 });
 
+test('an initrd that gives up is told, with what went wrong before, until the next boot', async () => {
+  const { console_, host, uid, pid } = await setUp({});
+  const init = (): Condition | undefined => host.vm(uid).conditions.find(({ type }) => type === 'GuestInit');
+  const until = async (what: string, isSo: () => boolean): Promise<void> => {
+    for (let i = 0; i < 50 && !isSo(); i++) {
+      await settle();
+      host.clock.advance(100);
+    }
+    await eventually(what, isSo);
+  };
+  console_.write('[  5.1] dracut-initqueue[275]: Warning: /dev/vdz does not exist\r\n');
+  await settle();
+  host.clock.advance(100);
+  console_.write('Entering emergency mode. Exit the shell to continue.\r\n');
+  await until('it is told', () => init() !== undefined);
+  expect(init()).toMatchObject({ status: 'False', reason: 'EmergencyShell' });
+  expect(init()?.message).toContain('"/dev/vdz does not exist", and then "Entering emergency mode. Exit the');
+  expect(host.log.lines.some(({ message }) => message === 'the initrd or init of a guest gave up')).toBe(true);
+  host.world.reset(pid(), console_.data.length);
+  await until('it is gone', () => init() === undefined);
+});
+
 test('a failure shows, and is mended by a later word', async () => {
   const { console_, now, becomes } = await setUp();
   console_.write(said('failed'));

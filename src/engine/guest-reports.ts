@@ -1,4 +1,5 @@
 import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { type Emergency, emergencyIn, emergencyText } from '../domain/emergency.ts';
 import {
   type AskedOfGuest,
   askedOfGuest,
@@ -9,7 +10,7 @@ import {
   unheard,
 } from '../domain/guest-report.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
-import { guestInit, guestReports } from '../domain/transitions.ts';
+import { guestGaveUp, guestInit, guestReports } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
@@ -36,7 +37,7 @@ const AGAIN_MS = 5_000;
 
 /**
  * Hears on the consoles what guests say that they applied, and stores it as the condition `GuestConfigured`:
- * also where one takes it back, as long as it runs. Which init the root has is heard on the way.
+ * also where one takes it back, as long as it runs. Which init the root has, and that initrd or init gave up, is heard on the way.
  */
 export class GuestReports {
   readonly #deps: GuestReportsDeps;
@@ -91,6 +92,7 @@ class Listener {
   readonly #end: number;
   /** Of the line that has not ended yet, without the beginning of one that is too long. */
   #rest = '';
+  #emergency: Emergency = {};
   #hasChanged = false;
   #onChange = (): void => undefined;
   #loop: Promise<void> = Promise.resolve();
@@ -136,7 +138,7 @@ class Listener {
     try {
       while (!signal.aborted) {
         try {
-          if (unsaid) this.#say(unsaid);
+          if (unsaid) this.#begun(unsaid);
           unsaid = undefined;
           unwatch ??= this.#deps.files.watch(this.#path, () => this.#changed());
           const heard = await this.#hear(signal);
@@ -171,9 +173,28 @@ class Listener {
     if (init) this.#deps.store.update(this.#uid, (vm) => guestInit(vm, init, this.#deps.clock.now()));
     const report = reportIn(lines, this.#asked);
     if (report) this.#say(report);
+    this.#hearEmergency(lines);
     this.#rest = text.slice(whole).slice(-MAX_LINE);
     this.#offset = offset + bytes.length;
     return this.#offset < size ? 'more' : 'nothing';
+  }
+
+  #begun(report: GuestReport): void {
+    const { store, clock } = this.#deps;
+    store.update(this.#uid, (vm) => guestGaveUp(vm, undefined, clock.now()));
+    this.#say(report);
+  }
+
+  #hearEmergency(lines: string): void {
+    const { store, clock, log } = this.#deps;
+    const before = this.#emergency;
+    const heard = emergencyIn(lines, before);
+    if (heard.words !== undefined && before.words === undefined) {
+      const message = emergencyText(heard);
+      store.update(this.#uid, (vm) => guestGaveUp(vm, message, clock.now()));
+      log.warn('the initrd or init of a guest gave up', { uid: this.#uid, message });
+    }
+    this.#emergency = heard;
   }
 
   #say(report: GuestReport): void {

@@ -38,6 +38,9 @@ test.each([
 test('a tool that is killed, late or not there', () => {
   const of = (error: Fault) => explain(error, 'x');
   expect(of(new Fault('full', 'skopeo failed'))).toMatchObject({ kind: 'full', reason: 'StorageFull' });
+  const figures = 'the file system of /i has no inodes left';
+  const said = `skopeo failed (exit status 1): level=fatal msg="write: no space left on device" (${figures})`;
+  expect(of(new Fault('full', said))).toMatchObject({ message: expect.stringContaining(`on the disk: ${figures}`) });
   expect(of(new Fault('tool', 'skopeo failed (ended by SIGKILL): '))).toMatchObject({ terminal: false, soon: true });
   expect(of(new Fault('tool', 'Cannot run skopeo: it is not installed or not in PATH'))).toMatchObject({
     reason: 'ImagePullFailed',

@@ -1,5 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import { oneLine } from '../domain/one-line.ts';
+import { noRoom } from '../domain/room-words.ts';
 
 /** What another try may bring. */
 export interface Prospects {
@@ -40,8 +41,10 @@ const invalid =
   (why: string): Make =>
   (text, name) =>
     new Fault('invalid', `Cannot use image "${name}": ${why} (${text})`, { reason: 'ImageInvalid' });
-const full: Make = (text, name) =>
-  new Fault('full', `Cannot store image "${name}": no space left on the disk (${text})`, { reason: 'StorageFull' });
+/** @param said - all that was said, also of the disk */
+const noRoomFor = (name: string, text: string, said: string): Fault =>
+  new Fault('full', `Cannot store image "${name}": ${noRoom(said)} (${text})`, { reason: 'StorageFull' });
+const full: Make = (text, name) => noRoomFor(name, text, text);
 
 /**
  * What the texts of skopeo 1.9 to 1.18 mean: it exits 1 whatever went wrong.
@@ -114,7 +117,7 @@ const TEXTS: readonly { readonly match: RegExp; readonly fault: Make }[] = [
 export function explain(error: unknown, name: string): unknown {
   if (!(error instanceof Fault)) return error;
   const text = essence(error.message);
-  if (error.kind === 'full' && !error.message.startsWith('Cannot')) return full(text, name);
+  if (error.kind === 'full' && !error.message.startsWith('Cannot')) return noRoomFor(name, text, error.message);
   if (error.reason !== undefined) return error;
   if (error.kind === 'timeout')
     return new PullFault('timeout', `Cannot pull image "${name}": ${text}`, {

@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { noRoom } from '../domain/room-words.ts';
 import type { Golden, GoldenShape } from '../ports/images.ts';
 import { makeDisk, measureTree } from './ext4.ts';
 import type { PullOptions } from './pull.ts';
@@ -59,7 +60,7 @@ function explainGolden(error: unknown, what: string, directory: string): unknown
   const options = { cause: error };
   switch (error.kind) {
     case 'full':
-      return new Fault('full', `${failed}: no space left on the disk of ${directory}`, {
+      return new Fault('full', `${failed}: ${noRoom(error.message)}, where ${directory} lies`, {
         ...options,
         reason: 'StorageFull',
       });

@@ -83,6 +83,18 @@ test('a hostile reference takes no time', () => {
   expect(performance.now() - started).toBeLessThan(1_000);
 });
 
+test.each([
+  ['dir:/srv/copied', 'skopeo copy dir:… oci:/DIR:TAG'],
+  ['docker-daemon:alpine:latest', 'skopeo copy docker-daemon:… oci:/DIR:TAG'],
+  ['containers-storage:localhost/app:v1', 'skopeo copy containers-storage:… oci:/DIR:TAG'],
+])('%s is told how it can be had', (text, way) => expect(name(text)).toContain(way));
+
+test.each([
+  ['dir:v1', 'docker.io/library/dir:v1'],
+  [`sif:v1@sha256:${HEX}`, `docker.io/library/sif@sha256:${HEX}`],
+  ['ostree:5000/app:v1', 'ostree:5000/app:v1'],
+])('%s is an image of a registry all the same', (text, full) => expect(name(text)).toBe(full));
+
 test.each(['user:pa55@host:5000/x:v1', 'docker://user:pa55@host/x', 'user:pa/5@5@host/x@sha256:0'])(
   'credentials in a name are refused, and not shown: %s',
   (text) => {

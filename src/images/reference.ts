@@ -41,6 +41,8 @@ const MAX_PATH = 4096;
 
 /** `USER:PASSWORD@HOST/…`: what goes into errors and logs must not have it. A digest has no `/`. */
 const CREDENTIALS = /^([a-z-]+:\/\/)?.*@(?=[^@]*\/)/s;
+/** Of containers-transports(5). A short one may be a repository's name, or a host's: then no path follows. */
+const OTHER_TRANSPORT = /^(?:(?:dir|ostree|sif|tarball):(?=[/.])|(?:docker-daemon|containers-storage):)/;
 const FORMS = 'write [HOST[:PORT]/]NAME[:TAG][@sha256:DIGEST], oci:/DIR[:TAG] or oci-archive:/FILE[:TAG]';
 
 /** @returns the reference, or what is wrong with it as a sentence */
@@ -80,6 +82,9 @@ function parseRegistry(text: string): Reference | { readonly wrong: string } {
   const wrong = (why: string) => ({ wrong: `image "${shorten(hidden)}" ${why}; ${FORMS}` });
   if (text === '') return wrong('is empty');
   if (hidden !== text) return wrong('has credentials in it, which belong into the file of --registry-auth-file');
+  const transport = OTHER_TRANSPORT.exec(text)?.[0];
+  if (transport !== undefined)
+    return wrong(`is of "${transport}", which is not read here; copy it with "skopeo copy ${transport}… oci:/DIR:TAG"`);
   if (/^[a-z-]+:\/\//.test(text)) return wrong('must be given without a scheme');
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : text.slice(at + 1);

@@ -139,6 +139,20 @@ test('the name servers of a static address go before those of the image, where n
   expect(after({ '/etc/resolv.conf': '-> written', '/etc/written': BUILT })).toBe(BUILT);
 });
 
+test('name servers that only the build of an image could ask count as none', () => {
+  const nics = [{ name: 'a', mac: LO, fixed: { address: '10.0.0.2/24', dns: ['10.0.0.1'] } }];
+  const after = (built: string, files: Readonly<Record<string, string>> = {}) => {
+    const at = ran([nics, []], { '/etc/resolv.conf': built, ...files });
+    return readFileSync(join(at, 'etc/resolv.conf'), 'utf8')
+      .split('\n')
+      .filter((line) => line !== '');
+  };
+  const run = { '/run/NetworkManager/x': '' }; // else the static ones are put before others in any case
+  expect(after('nameserver 127.0.0.11\n', run)).toContain('nameserver 10.0.0.1');
+  expect(after('nameserver 127.0.0.53\n', run)).toContain('nameserver 10.0.0.1');
+  expect(after('nameserver 192.0.2.53\nnameserver 127.0.0.11\n', run)).not.toContain('nameserver 10.0.0.1');
+});
+
 const ID = '0123456789abcdef0123456789abcdef';
 const read = (at: string, path: string): string => readFileSync(join(at, path), 'utf8');
 const NAME = execFileSync('uname', ['-n'], { encoding: 'utf8' }).trim();

@@ -48,7 +48,10 @@ scripts=/var/lib/cloud/scripts/per-boot`;
 const SUPPLY = `in_hosts() { # NAME
   awk -v name="$1" '{ sub("#.*", ""); for (i = 2; i <= NF; i++) if ($i == name) found = 1 } END { exit !found }' /etc/hosts 2>/dev/null
 }
-names_a_server() { grep -qs '^[[:blank:]]*nameserver[[:blank:]]' /etc/resolv.conf; }
+# Who builds an image may leave what answered there: Docker's resolver, and systemd's where that does not run.
+names_a_server() { # the last numbers of 127.0.0.x that count as none
+  sed -n 's/^[[:blank:]]*nameserver[[:blank:]][[:blank:]]*\\([^[:blank:]]*\\).*/\\1/p' /etc/resolv.conf | grep -qvxE "127\\.0\\.0\\.($1)"
+}
 # The servers of static addresses go before those that the image has, where nobody else would see to it: ifupdown alone does not.
 prefer_servers() {
   [ ! -L /etc/resolv.conf ] && [ ! -e /run/NetworkManager ] && ! command -v resolvconf >/dev/null || return 0
@@ -77,10 +80,10 @@ supply() {
     ip -4 route add default via "\${gateway#*=}" dev "\${gateway%%=*}" metric 4096
   done
   if [ -e /run/systemd/resolve/stub-resolv.conf ]; then
-    names_a_server || ln -sfn ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
+    names_a_server 11 || ln -sfn ../run/systemd/resolve/stub-resolv.conf /etc/resolv.conf
     return
   fi
-  if names_a_server; then
+  if names_a_server '11|53|54'; then
     prefer_servers
     return
   fi

@@ -1,6 +1,13 @@
 import { invalid } from './refusal.ts';
 import type { Bytes, Time } from './tar-entry.ts';
 
+/** What is in a field between spaces and NULs; behind a NUL nobody looks. */
+export const fieldText = (field: Buffer): string =>
+  field
+    .toString('latin1')
+    .replace(/^[ \0]+|[ \0]+$/g, '')
+    .replace(/\0.*$/s, '');
+
 /**
  * A number of a header: octal digits between spaces and NULs, or, with the
  * first bit set, base 256 as GNU tar writes what octal cannot hold.
@@ -9,7 +16,7 @@ import type { Bytes, Time } from './tar-entry.ts';
 export function headerNumber(field: Buffer): number {
   const first = field[0] ?? 0;
   if ((first & 0x80) === 0) {
-    const text = field.toString('latin1').replace(/^[ \0]+|[ \0]+$/g, '');
+    const text = fieldText(field);
     if (text === '') return 0;
     if (!/^[0-7]+$/.test(text)) throw invalid('a layer has a header with a number that is none');
     return Number.parseInt(text, 8);

@@ -1,7 +1,7 @@
 import { invalid, show } from './refusal.ts';
 import { readSparseMap, sparseFromHeader, sparseFromRecords } from './sparse.ts';
 import type { Bytes, EntryType, Sparse, TarEntry } from './tar-entry.ts';
-import { boundedTime, headerNumber, owner, paxNumber, paxTime } from './tar-numbers.ts';
+import { boundedTime, fieldText, headerNumber, owner, paxNumber, paxTime } from './tar-numbers.ts';
 
 const BLOCK = 512;
 /** As Go's archive/tar: a header of headers may not be larger. */
@@ -203,7 +203,7 @@ function requireChecksum(block: Buffer): void {
     unsigned += byte;
     signed += byte < 128 ? byte : byte - 256;
   }
-  const field = block.toString('latin1', 148, 156).replace(/^[ \0]+|[ \0]+$/g, '');
+  const field = fieldText(block.subarray(148, 156));
   const told = /^[0-7]+$/.test(field) ? Number.parseInt(field, 8) : -1;
   if (told !== unsigned && told !== signed)
     throw invalid('a layer is no tar archive, or a damaged one: the checksum of a header does not match');

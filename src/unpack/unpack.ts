@@ -299,6 +299,9 @@ async function judged({ said, message }: ToolError, target: string): Promise<Out
     return refused('invalid', `the file system of the state directory cannot hold a part of it (${line})`);
   }
   if (/Disk quota exceeded/.test(said)) return refused('full', `no space left in the quota of the disk (${line})`);
+  // A capability whose bytes are none, a list of access that is none: another try says the same.
+  if (/(?:xattr|extended attribute).*Invalid argument/i.test(said))
+    return refused('invalid', `it has an attribute that Linux refuses, which no file system can hold (${line})`);
   if (/File name too long|Too many links|Argument list too long|Value too large|Numerical result/.test(said))
     return refused('invalid', `the file system of the state directory cannot hold a part of it (${line})`);
   return refused('tool', line);

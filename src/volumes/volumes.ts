@@ -1,5 +1,6 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
+import { noRoom } from '../domain/room-words.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { CopyKind, Disk, Volumes } from '../ports/volumes.ts';
@@ -140,7 +141,7 @@ function explain(error: unknown, golden: Golden, path: string): unknown {
     return new Fault('timeout', `Cannot copy ${golden.path} to ${path} in time`, { reason: 'Timeout' });
   if (!(error instanceof Fault)) return error;
   if (error.kind === 'full')
-    return new Fault('full', `Cannot copy ${golden.path} to ${path}: no space left on the disk`, {
+    return new Fault('full', `Cannot copy ${golden.path} to ${path}: ${noRoom(error.message)}`, {
       reason: 'StorageFull',
       cause: error,
     });

@@ -29,10 +29,22 @@ test('other distributions are told what to install by their own names', () => {
   expect(ubuntu).toMatch(/sudo apt-get install .*\bdnsmasq-utils\b.*\bbusybox-static$/m);
   const unknown = describeElsewhere({ ID: 'plan9' }, NEEDED).join('\n');
   expect(unknown).toContain('what these Debian packages hold');
-  for (const text of [fedora, arch, ubuntu, unknown]) {
+  const suse = describeElsewhere({ ID: 'opensuse-tumbleweed', ID_LIKE: 'opensuse suse' }, NEEDED).join('\n');
+  expect(suse).toMatch(/sudo zypper install .*\bqemu-x86 qemu-img\b.*\bdnsmasq dnsmasq-utils xz\b.*\bbusybox-static$/m);
+  const kali = describeElsewhere({ ID: 'kali', ID_LIKE: 'debian' }, NEEDED).join('\n');
+  expect(kali).toMatch(/sudo apt-get install .*\bdnsmasq-utils\b/m);
+  const mint = describeElsewhere({ ID: 'linuxmint', ID_LIKE: 'ubuntu debian' }, NEEDED).join('\n');
+  expect(mint).toContain('On Ubuntu this installs');
+  for (const text of [fedora, arch, ubuntu, unknown, suse, kali, mint]) {
     for (const [name] of NEEDED) expect(text).toContain(name);
     expect(text).toContain('.cache/images');
   }
+});
+
+test('where the Node of the lockfile cannot start, nothing is to be installed', () => {
+  const alpine = describeElsewhere({ ID: 'alpine', PRETTY_NAME: 'Alpine Linux v3.22' }, NEEDED).join('\n');
+  expect(alpine).toContain('Alpine Linux v3.22, whose C library is musl');
+  expect(alpine).not.toContain('install what');
 });
 
 test('a name elsewhere is that of a package that is needed', () => {

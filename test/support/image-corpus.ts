@@ -194,6 +194,11 @@ export const corpus = (bait: string): readonly Hostile[] => [
     ]),
   },
   { tag: 'a-file-of-10-TiB', verdict: /./, make: packed(gzipSync(fileHeader('huge', 10 * 2 ** 40))) },
+  {
+    tag: 'capabilities-that-are-none',
+    verdict: /an attribute that Linux refuses/,
+    make: of([{ name: 'x', data: 'x', xattrs: { 'security.capability': Buffer.from('00') } }]),
+  },
   { tag: 'no-tar', verdict: /./, make: packed(gzipSync(randomBytes(20_000))) },
   { tag: 'no-gzip', verdict: /./, make: packed(randomBytes(20_000)) },
   { tag: 'half-a-gzip', verdict: /./, make: packed(gzipSync(randomBytes(20_000)).subarray(0, 9_000)) },

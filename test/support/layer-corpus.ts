@@ -231,8 +231,11 @@ export const foreign = (): readonly Foreign[] => [
       { ...symlink('s', 'x'), xattrs: { 'user.s': 'S', 'trusted.s': 'T' } },
       { name: 'f', type: 'fifo', xattrs: { 'user.f': 'F' } },
       { name: 'empty', data: '', xattrs: { 'user.e': '' } },
+      // As macOS' tar writes it, which Linux keeps no attributes for.
+      { name: 'apple', data: 'a', xattrs: { 'com.apple.provenance': Buffer.from([1, 2, 0]), 'user.k': 'K' } },
     ],
     [
+      'apple file 0644 0:0 "a" user.k=4b',
       'capable file 0755 1:0 "c" security.capability=0100000200040000000000000000000000000000',
       'd directory 0755 0:0 user.d=44',
       'empty file 0644 0:0 ""',

@@ -1,6 +1,6 @@
 import { gzipSync } from 'node:zlib';
 import { describe, expect, test } from 'vitest';
-import { bareElf, bzImage, elf, marked, newc, pvhElf } from '../../../test/support/boot-bytes.ts';
+import { bareElf, bzImage, efi, elf, marked, newc, pvhElf } from '../../../test/support/boot-bytes.ts';
 import { type FakeEntry, fakeFiles } from '../../../test/support/fake-files.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { BootWants } from '../../ports/images.ts';
@@ -61,6 +61,12 @@ describe('of kernels that all boot', () => {
     [['usr/lib/modules/6.9.1/vmlinux'], 'usr/lib/modules/6.9.1/vmlinux'],
     [['usr/lib/modules/6.9.1/vmlinuz', 'boot/vmlinuz-6.9.1'], 'boot/vmlinuz-6.9.1'],
     [['boot/0123456789abcdef0123456789abcdef/6.9.1/linux'], 'boot/0123456789abcdef0123456789abcdef/6.9.1/linux'],
+    [['boot/fedora/6.9.1/linux'], 'boot/fedora/6.9.1/linux'],
+    [['efi/debian/6.9.1/linux', 'efi/debian/6.10.1/linux'], 'efi/debian/6.10.1/linux'],
+    [
+      ['boot/efi/0123456789abcdef0123456789abcdef/6.9.1/linux'],
+      'boot/efi/0123456789abcdef0123456789abcdef/6.9.1/linux',
+    ],
     [['boot/kernel-6.6.13-gentoo'], 'boot/kernel-6.6.13-gentoo'],
     [['hello-vmlinux.bin'], 'hello-vmlinux.bin'],
   ])('in %j it is %s', async (names, found) => expect(await kernelOf(kernels(...names))).toBe(found));
@@ -263,6 +269,14 @@ describe('what cannot be taken is told with what would do and what there is', ()
       refused(/boot\/initrd.img-6.1 is text; what serves is a cpio archive/, 'InitrdNotFound'),
     );
   });
+
+  test.each(['boot/EFI/Linux/6.9.1.efi', 'efi/EFI/Linux/arch-linux.efi', 'usr/lib/modules/6.9.1/vmlinuz-virt.efi'])(
+    'one for EFI firmware alone: %s',
+    async (name) => {
+      const tree = { [name]: efi(['.osrel', '.linux', '.initrd']), 'usr/bin/x': 'x', 'etc/y': 'y' };
+      await expect(kernelOf(tree)).rejects.toThrow(`${name} is a unified kernel image`);
+    },
+  );
 
   test('an initrd that is named', async () => {
     const tree = { 'boot/vmlinuz-6.1': bzImage(), 'boot/initrd.img-6.1': newc() };

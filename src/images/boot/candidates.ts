@@ -26,13 +26,23 @@ const VERSIONED: Readonly<Record<Role, RegExp>> = {
   kernel: /^(?:vmlinu[xz]|bzImage|Image|kernel)-(.+)$/,
   initrd: /^(?:initrd\.img|initrd|initramfs)-(.+?)(?:\.img)?$/,
 };
-/** And in a release's own directory: where systems are made as images, and where the Boot Loader Specification has them. */
+/**
+ * And in a release's own directory: where systems are made as images, and where the Boot Loader Specification has them.
+ * The last of the kernels is for EFI firmware alone, and so told of.
+ */
 const IN_RELEASE: Readonly<Record<Role, readonly string[]>> = {
-  kernel: ['vmlinux', 'vmlinuz', 'bzImage', 'linux', 'Image'],
+  kernel: ['vmlinux', 'vmlinuz', 'bzImage', 'linux', 'Image', 'vmlinuz-virt.efi'],
   initrd: ['initramfs.img', 'initrd.img', 'initrd', 'initramfs'],
 };
 const MODULES = ['usr/lib/modules', 'lib/modules'];
-const MACHINE_ID = /^[0-9a-f]{32}$/;
+/**
+ * Where that specification begins: below them a machine-id, or another name of the installation, and then releases.
+ * @see https://uapi-group.org/specifications/specs/boot_loader_specification/
+ */
+const BOOT_ROOTS = ['boot', 'efi', 'boot/efi'];
+const IN_BOOT_ROOT = /^(?:boot|efi|boot\/efi)\/[^/]+$/;
+/** And unified kernel images, which are none for us: so that it is said what they are. */
+const UNIFIED = 'EFI/Linux';
 /** What lies beside them and is none. */
 const OTHER = /\.(old|bak|sig|p7s|hmac|sha\d+\w*|dpkg-\w+)$/;
 /** As many releases as are looked at, of each place, newest first. */
@@ -70,8 +80,15 @@ async function versioned(files: Files, tree: string, role: Role) {
     return release === undefined ? [] : [{ filename: `boot/${name}`, release }];
   });
   const directories = [...MODULES];
-  for (const name of await listIn(files, tree, 'boot')) if (MACHINE_ID.test(name)) directories.push(`boot/${name}`);
-  const all = [newestFirst(inBoot)];
+  const unified: { filename: string; release: string }[] = [];
+  for (const root of BOOT_ROOTS) {
+    for (const name of await listIn(files, tree, root)) directories.push(`${root}/${name}`);
+    const names = role === 'kernel' ? await listIn(files, tree, `${root}/${UNIFIED}`) : [];
+    for (const name of names)
+      if (name.endsWith('.efi'))
+        unified.push({ filename: `${root}/${UNIFIED}/${name}`, release: name.slice(0, -'.efi'.length) });
+  }
+  const all = [newestFirst(inBoot), newestFirst(unified)];
   for (const directory of directories.slice(0, MAX_RELEASES)) {
     const releases = newestFirst((await listIn(files, tree, directory)).map((release) => ({ release })));
     all.push(
@@ -91,7 +108,7 @@ export function releaseIn(role: Role, filename: string): string | undefined {
   const parts = filename.split('/');
   const name = parts.at(-1) ?? '';
   const directory = parts.slice(0, -2).join('/');
-  if (MODULES.includes(directory) || /^boot\/[0-9a-f]{32}$/.test(directory)) return parts.at(-2);
+  if (MODULES.includes(directory) || IN_BOOT_ROOT.test(directory)) return parts.at(-2);
   return VERSIONED[role].exec(name)?.[1];
 }
 

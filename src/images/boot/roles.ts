@@ -21,8 +21,9 @@ export function worthAs(role: Role, kind: FileKind): Worth {
 function asKernel(kind: FileKind): Worth {
   switch (kind.is) {
     case 'elf':
-      if (kind.elf.isProgram) return { wrong: 'is a program, no kernel' };
       if (kind.elf.pvhEntry !== undefined) return { rank: 0 }; // sooner up: nothing is unpacked in the guest
+      // FreeBSD's kernel names an interpreter that nobody has, and has such an entry.
+      if (kind.elf.isProgram) return { wrong: 'is a program, no kernel' };
       if (kind.elf.entry === undefined)
         return { wrong: 'has neither a PVH entry point nor an entry in one of its segments' };
       return { rank: 2 };

@@ -20,6 +20,7 @@ describe('a kernel', () => {
     ['bzImage of a Linux that did not say yet for which CPU', bzImage({ protocol: 0x209, flags: 0 }), 1],
     ['bzImage that begins as an EFI program, as all do now', Buffer.from(bzImage()).fill('MZ', 0, 2), 1],
     ['vmlinux without a PVH note', bareElf(), 2],
+    ["kernel with an interpreter, as FreeBSD's has", elf({ interpreter: true, pvh: 0x100_0000 }), 0],
   ])('%s boots', async (_, bytes, rank) => expect(await as('kernel', bytes)).toBe(rank));
 
   test.each([

@@ -112,6 +112,24 @@ test('the last panic of a console is found, with or without time stamps', () => 
 });
 
 test.each([
+  [
+    '00007f00',
+    '/sbin/init: error while loading shared libraries: libx.so.1: cannot open shared object file\r\n[    2.0] x\r\n',
+    /: its first program ended with exit status 127, after "\/sbin\/init: error while .* object file"$/,
+  ],
+  [
+    '00000100',
+    'flintlock-initrd: no device /dev/vdz after 10 s; there are: vda\n\n',
+    /status 1, after "flintlock-initrd: no/,
+  ],
+  ['0000000b', '[    2.0] x\r\n', /: its first program was killed by SIGSEGV$/],
+  ['0000001f', '', /killed by signal 31$/],
+])('a first program that ends is told with its end and last words: %s', (code, before, told) => {
+  const panic = `[    2.1] Kernel panic - not syncing: Attempted to kill init! exitcode=0x${code}\r\n[    2.2] CPU: 0\r\n`;
+  expect(panicLine(`${before}${panic}`)).toMatch(told);
+});
+
+test.each([
   ['SIGABRT', 'refused'],
   ['SIGSEGV', 'refused'],
   ['SIGSYS', 'refused'],

@@ -68,6 +68,9 @@ function rootAdvice(panic: string, acpi: boolean | undefined): string {
   return `. It sees no such disk: a kernel whose virtio drivers are modules needs the initrd of its version${acpi === undefined ? '' : `. ${bootAdvice(acpi)}`}`;
 }
 
+/** @param message - what its initrd said, a sentence */
+export const gaveUpEnd = (message: string): VmmEnd => ({ reason: 'GuestReset', message });
+
 export const resetLoopEnd = (times: number): VmmEnd => ({
   reason: 'GuestReset',
   message: `The guest reset itself ${times} times within a minute, which is a loop: it was ended`,
@@ -139,5 +142,38 @@ const said = (errors: string): string => {
  */
 export function panicLine(console: string): string | undefined {
   const lines = [...console.matchAll(/^(?:\[ *\d+\.\d+\] )?Kernel panic - not syncing: ([^\r\n]{1,300})/gm)];
-  return lines.at(-1)?.[1]?.trim();
+  const last = lines.at(-1);
+  const words = last?.[1]?.trim();
+  return words === undefined ? undefined : `${words}${endOfInit(words, console.slice(0, last?.index))}`;
+}
+
+/** Signals that a program earns itself, by number (signal(7)). */
+const SIGNALS: Readonly<Record<number, string>> = {
+  4: 'SIGILL',
+  6: 'SIGABRT',
+  7: 'SIGBUS',
+  8: 'SIGFPE',
+  11: 'SIGSEGV',
+};
+const MAX_SAID = 200;
+
+/**
+ * How the first program ended, where that is what the kernel panicked for, and what was said before: by it, or its loader.
+ * @see kernel/exit.c, do_exit(): a status as of wait(2)
+ */
+function endOfInit(panic: string, before: string): string {
+  const code = /^Attempted to kill init! exitcode=0x([0-9a-f]{8})/.exec(panic)?.[1];
+  if (code === undefined) return '';
+  const status = Number.parseInt(code, 16);
+  const signal = status & 0x7f;
+  const name = SIGNALS[signal];
+  const how =
+    signal === 0
+      ? `ended with exit status ${(status >> 8) & 0xff}`
+      : `was killed by ${name === undefined ? `signal ${signal}` : name}`;
+  const said = before
+    .split(/[\r\n]+/)
+    .map((line) => line.trim())
+    .findLast((line) => line !== '' && !/^\[ *\d+\.\d+\]/.test(line));
+  return `: its first program ${how}${said === undefined ? '' : `, after "${said.slice(0, MAX_SAID)}"`}`;
 }

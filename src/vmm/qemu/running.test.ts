@@ -260,6 +260,26 @@ test('a reset right after a panic ends the run, another does not', async () => {
   expect(await one.ended).toEqual({ reason: 'GuestPanic', message: "The guest's kernel panicked: no root" });
 });
 
+test('a reset right after an initrd gave up ends the run', async () => {
+  const one = await watched();
+  const said = 'ALERT!  /dev/vda does not exist.  Dropping to a shell!\r\n';
+  writeFileSync(
+    join(directory, 'console.log'),
+    `Gave up waiting for root file system device.\r\n${said}Rebooting automatically due to panic= boot argument\r\n`,
+  );
+  server.event('RESET', { guest: true, reason: 'guest-reset' });
+  await expect.poll(() => signals).toEqual(['SIGKILL']);
+  alive = false;
+  server.hangUp();
+  await tickUntil(() => timers.length === 0);
+  expect(await one.ended).toMatchObject({
+    reason: 'GuestReset',
+    message: expect.stringContaining(
+      'initrd gave up and reset the machine, and would again: "ALERT! /dev/vda does not exist',
+    ),
+  });
+});
+
 test('a guest that resets itself again and again is in a loop, and is ended', async () => {
   const one = await watched();
   for (let i = 0; i < 5; i++) server.event('RESET', { guest: true, reason: 'guest-reset' });

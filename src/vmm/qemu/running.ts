@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { gaveUpBefore } from '../../domain/emergency.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Signs } from '../../domain/guest-life.ts';
 import type { Clock } from '../../ports/clock.ts';
@@ -6,7 +7,7 @@ import type { Files, OomCounter, ProcessExit, Processes, ProcessIdentity } from 
 import type { Log } from '../../ports/log.ts';
 import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import type { PacketCounter } from './argv.ts';
-import { bootAdvice, endOf, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
+import { bootAdvice, endOf, gaveUpEnd, NO_EXIT, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
 import { consoleLog, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
 import { operationsIn, packetsOf } from './signs.ts';
@@ -388,7 +389,8 @@ export class Running implements RunningVmm {
 
   /**
    * A guest that has no driver for the panic device reboots when it panics
-   * (`panic=-1`), and would do so for ever: what it said last tells.
+   * (`panic=-1`), and so do some initrds that find no root; they would do so for
+   * ever: what it said last tells.
    */
   async #onReset(byGuest: boolean): Promise<void> {
     if (this.#verdict) return; // in a loop there may be hundreds a second
@@ -400,8 +402,11 @@ export class Running implements RunningVmm {
       this.#consoleFrom = await lengthOf(this.#deps.files, path);
       this.#bootedAt = this.#consoleFrom;
       for (const begun of this.#bootListeners) begun();
-      const panic = panicLine(await tailOf(this.#deps.files, path, from, CONSOLE_TAIL));
+      const tail = await tailOf(this.#deps.files, path, from, CONSOLE_TAIL);
+      const panic = panicLine(tail);
+      const gaveUp = byGuest ? gaveUpBefore(tail) : undefined;
       if (panic !== undefined) await this.#endIt(panicEnd(panic, this.#hasAcpi));
+      else if (gaveUp !== undefined) await this.#endIt(gaveUpEnd(gaveUp));
       else if (this.#resets.length >= RESET_LOOP.times) await this.#endIt(resetLoopEnd(this.#resets.length));
     } catch (error) {
       this.#complain('Cannot tell whether the guest reset itself for a panic', error);
