@@ -10,12 +10,16 @@ if (Number(process.versions.node.split('.')[0]) < OLDEST)
 /** As in scripts/steps.mjs. */
 const patience = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
 
+/** Vitest's own second is too short on a busy host. */
+const expect = { poll: { timeout: 20_000 * patience } };
+
 export default defineConfig({
   test: {
     projects: [
       {
         test: {
           name: 'unit',
+          expect,
           include: [
             'src/**/*.test.ts',
             'guest/**/*.test.ts',
@@ -34,6 +38,7 @@ export default defineConfig({
         // They use the host's tools, in network namespaces and directories of their own.
         test: {
           name: 'host',
+          expect,
           retry: process.env.CI ? 1 : 0,
           include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts'],
           isolate: false,
@@ -46,6 +51,7 @@ export default defineConfig({
         // They boot guests.
         test: {
           name: 'e2e',
+          expect,
           // Guests under software emulation starve on a busy machine: once more there, and the report says so.
           retry: process.env.CI ? 1 : 0,
           include: ['test/e2e/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/foreign/**/*.test.ts'],
