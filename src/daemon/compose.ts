@@ -60,6 +60,7 @@ import { createCidataDisks } from '../metadata/cidata.ts';
 import { createSeeds } from '../metadata/seeds.ts';
 import { createMetadataServer } from '../metadata/server.ts';
 import { createTokens } from '../metadata/tokens.ts';
+import { KERNEL_PARTS } from '../network/kernel-trial.ts';
 import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
@@ -84,6 +85,7 @@ import { chooseVolumes } from '../volumes/volumes.ts';
 import { requireAuthFile } from './auth-file.ts';
 import { capacityOf, isInMemory } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
+import { tryKernel } from './kernel-states.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { patient } from './patience.ts';
 import type { Config } from './settings.ts';
@@ -217,6 +219,12 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const vmms: readonly Vmm[] = [qemu];
   const path = process.env.PATH ?? '';
   const tools = createToolbox(TOOLS, { run, files, clock, log, path, whose: names.instance, signal: stopping.signal });
+  const kernelParts = [
+    ...(cidr || config['bridge-name'] !== '' ? [KERNEL_PARTS.tun, KERNEL_PARTS.bridge, KERNEL_PARTS.firewall] : []),
+    ...(cidr && config['network-probe-period'] > 0 ? [KERNEL_PARTS.veth] : []),
+    ...(config['parent-iface'] !== '' ? [KERNEL_PARTS.macvtap] : []),
+  ];
+  const kernel = tryKernel(kernelParts, { run, files, clock, log, signal: stopping.signal });
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
@@ -336,7 +344,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     surroundings: network,
     vmmUsers: config['vmm-uid-range'],
     vmms,
-    tools,
+    tools: { ...tools, states: async () => [...(await tools.states()), ...kernel()] },
     defaultVmm: vmmOf(''),
     limits,
     newUid: () => newUid() as Uid,

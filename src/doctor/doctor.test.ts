@@ -170,8 +170,26 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   },
   {
     check: kernelFeatures,
-    fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net ip': '' } },
-    says: /ok kernel: tun.*\nok kernel: bridge.*\nok kernel: macvtap.*\nok kernel: veth.*\nfail kernel: nf_tables: does not work/,
+    fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net': '' } },
+    says: /ok kernel: tun.*\nok kernel: bridge.*\nok kernel: macvtap.*\nok kernel: veth.*\nok kernel: nf_tables/,
+  },
+  {
+    check: kernelFeatures,
+    fake: { files: { '/proc/self/status': ROOT } },
+    says: /fail kernel: bridge: does not work: .*\nwarn kernel: macvtap: does not work \(needed for --parent-iface only\).*\n.*\nfail kernel: nf_tables/,
+  },
+  {
+    check: kernelFeatures,
+    fake: {
+      files: { '/proc/self/status': USER, '/sys/module/bridge/': '' },
+      daemon: {
+        tools: [
+          { name: 'kernel: tun', path: '', is: 'works', found: '', remedy: '' },
+          { name: 'kernel: bridge', path: '', is: 'broken', found: 'Unknown device type', remedy: 'reboot' },
+        ],
+      },
+    },
+    says: /ok kernel: tun: works, as the daemon finds it\nfail kernel: bridge: Unknown device type, as the daemon finds it/,
   },
   {
     check: kernelFeatures,
