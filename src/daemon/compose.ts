@@ -328,6 +328,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const services = createServices({
     version,
     instance: names.instance,
+    stateDirectory: names.stateDirectory,
+    runDirectory: names.runDirectory,
     store,
     transactions: database,
     clock,
