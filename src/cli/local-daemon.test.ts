@@ -21,13 +21,17 @@ test('the daemon that the user means is asked, with its directories and network'
   });
   const { socket } = parseAddress(address) as { socket: string };
   const nobody = { address: { socket: '/nowhere' }, isDefault: true as const };
-  expect(await askLocalDaemon(nobody, join(socket, '..'), signal)).toMatchObject({ findings: { stateDirectory: '/s' } });
+  expect(await askLocalDaemon(nobody, join(socket, '..'), signal)).toMatchObject({
+    findings: { stateDirectory: '/s' },
+  });
   expect(await askLocalDaemon(nobody, '/nowhere', signal)).toEqual({});
 });
 
 test('one that does not answer, and one of another host, are told', async () => {
   expect(await askLocalDaemon(at('unix:///nowhere/x.sock'), '/nowhere', signal)).toEqual({
-    trouble: expect.stringMatching(/^unix:\/\/\/nowhere\/x\.sock does not answer, and this host is looked at without it: ./),
+    trouble: expect.stringMatching(
+      /^unix:\/\/\/nowhere\/x\.sock does not answer, and this host is looked at without it: ./,
+    ),
   });
   expect(await askLocalDaemon(at('https://lab.example:9090'), '/nowhere', signal)).toEqual({
     trouble: expect.stringMatching(/^https:\/\/lab\.example:9090 may be another host/),

@@ -37,7 +37,9 @@ export async function askLocalDaemon(reach: Reach, runDirectory: string, signal:
     signal.throwIfAborted();
     // One that nobody named may be down, or not for this user: the host is looked at without it.
     if (reach.isDefault) return {};
-    return { trouble: `${at} does not answer, and this host is looked at without it: ${ConnectError.from(error).rawMessage}` };
+    return {
+      trouble: `${at} does not answer, and this host is looked at without it: ${ConnectError.from(error).rawMessage}`,
+    };
   } finally {
     clients.close();
   }

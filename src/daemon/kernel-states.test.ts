@@ -28,7 +28,9 @@ test('what the kernel lacks is told once, with module and remedy, until it can',
     remedy: expect.stringMatching(/6\.1\.0-57-amd64 are not on this host .*, bridge among them: reboot$/),
   };
   const works = { name: 'kernel: nf_tables', is: 'works' };
-  expect(log.error.mock.calls).toEqual([['the kernel does not do what is needed', { part: 'kernel: bridge', ...lacks }]]);
+  expect(log.error.mock.calls).toEqual([
+    ['the kernel does not do what is needed', { part: 'kernel: bridge', ...lacks }],
+  ]);
   expect(states()).toMatchObject([{ name: 'kernel: bridge', is: 'broken', ...lacks }, works]);
   isUpgraded = false;
   await clock.advance(10_000);
@@ -38,7 +40,11 @@ test('what the kernel lacks is told once, with module and remedy, until it can',
 });
 
 test('where there can be no namespaces nothing is said of the kernel', async () => {
-  const { log, states } = started(() => Promise.reject(new Fault('tool', 'unshare failed (exit status 1): unshare: unshare failed: Operation not permitted')));
+  const { log, states } = started(() =>
+    Promise.reject(
+      new Fault('tool', 'unshare failed (exit status 1): unshare: unshare failed: Operation not permitted'),
+    ),
+  );
   await vi.waitFor(() => expect(log.debug).toHaveBeenCalledTimes(2));
   expect([log.error, log.warn].map((one) => one.mock.calls.length)).toEqual([0, 0]);
   expect(states()).toEqual([]);

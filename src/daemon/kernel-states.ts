@@ -33,9 +33,14 @@ export function tryKernel(parts: readonly KernelPart[], options: KernelOptions):
         const verdict = await tryKernelPart(part, options);
         const lacks = verdict.is === 'lacks' ? verdict : undefined;
         if (lacks && told === '')
-          log.error('the kernel does not do what is needed', { part: part.name, found: lacks.found, remedy: lacks.remedy });
+          log.error('the kernel does not do what is needed', {
+            part: part.name,
+            found: lacks.found,
+            remedy: lacks.remedy,
+          });
         if (!lacks && told !== '') log.info('the kernel does what is needed now', { part: part.name });
-        if (verdict.is === 'untried') log.debug('of the kernel nothing is known', { part: part.name, found: verdict.found });
+        if (verdict.is === 'untried')
+          log.debug('of the kernel nothing is known', { part: part.name, found: verdict.found });
         told = lacks?.found ?? '';
         return verdict;
       },
@@ -56,7 +61,13 @@ export function tryKernel(parts: readonly KernelPart[], options: KernelOptions):
     return entries.flatMap(({ part: { name }, tried: { last } }) =>
       last === undefined || last.is === 'untried'
         ? []
-        : [{ name, path: '', ...(last.is === 'works' ? WORKS : { is: 'broken' as const, found: last.found, remedy: last.remedy }) }],
+        : [
+            {
+              name,
+              path: '',
+              ...(last.is === 'works' ? WORKS : { is: 'broken' as const, found: last.found, remedy: last.remedy }),
+            },
+          ],
     );
   };
 }

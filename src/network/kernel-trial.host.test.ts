@@ -18,7 +18,10 @@ test('what a kernel cannot is told in its words; a tool that is missing is not t
   const directory = await mkdtemp(join(tmpdir(), 'fl-kernel-'));
   try {
     const nft = join(directory, 'nft');
-    await writeFile(nft, '#!/bin/sh\necho "/dev/stdin:7:1-2: Error: Could not process rule: Operation not supported" >&2; exit 1\n');
+    await writeFile(
+      nft,
+      '#!/bin/sh\necho "/dev/stdin:7:1-2: Error: Could not process rule: Operation not supported" >&2; exit 1\n',
+    );
     await chmod(nft, 0o755);
     const before: Run = ([program, ...args], limits) =>
       run(['env', `PATH=${directory}:${process.env.PATH}`, program, ...args], limits);
@@ -28,7 +31,10 @@ test('what a kernel cannot is told in its words; a tool that is missing is not t
       remedy: expect.stringContaining('nf_tables'),
     });
     const without: Run = ([program, ...args], limits) =>
-      run(['env', `PATH=${directory}`, `/usr/bin/${program}`, ...args.map((one) => (one === 'sh' ? '/bin/sh' : one))], limits);
+      run(
+        ['env', `PATH=${directory}`, `/usr/bin/${program}`, ...args.map((one) => (one === 'sh' ? '/bin/sh' : one))],
+        limits,
+      );
     expect(await tryKernelPart(KERNEL_PARTS.bridge, { run: without, files, signal })).toMatchObject({ is: 'untried' });
   } finally {
     await rm(directory, { recursive: true });

@@ -79,7 +79,11 @@ const SCRIPT = `
  */
 export async function tryKernelPart(
   { module, links, rules = '' }: KernelPart,
-  { run, files, signal }: { readonly run: Run; readonly files: Pick<Files, 'read' | 'list'>; readonly signal: AbortSignal },
+  {
+    run,
+    files,
+    signal,
+  }: { readonly run: Run; readonly files: Pick<Files, 'read' | 'list'>; readonly signal: AbortSignal },
 ): Promise<PartVerdict> {
   try {
     const argv = ['unshare', '--net', '--', 'sh', '-c', SCRIPT, 'sh', links.join('\n'), rules] as const;
@@ -90,6 +94,10 @@ export async function tryKernelPart(
     if (!(error instanceof Fault)) throw error;
     const found = oneLine(error.message);
     if (error.kind !== 'tool' || /unshare: |: not found|is not installed/.test(found)) return { is: 'untried', found };
-    return { is: 'lacks', found: /Error: .{1,200}/.exec(found)?.[0] ?? found, remedy: await kernelRemedy(files, module) };
+    return {
+      is: 'lacks',
+      found: /Error: .{1,200}/.exec(found)?.[0] ?? found,
+      remedy: await kernelRemedy(files, module),
+    };
   }
 }

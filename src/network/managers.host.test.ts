@@ -58,6 +58,9 @@ test.skipIf(!existsSync(NETWORKD))('systemd-networkd leaves our interfaces alone
   expect(with_.match(/^flabcd/gm)).toHaveLength(5);
   expect(with_).toMatch(/^eth8 configur/m);
   await using other = await createNetns();
-  const without = await other.run(['unshare', '--mount', '--', 'sh', '-c', SCRIPT, 'sh', ''], { signal, timeoutMs: 120_000 });
+  const without = await other.run(['unshare', '--mount', '--', 'sh', '-c', SCRIPT, 'sh', ''], {
+    signal,
+    timeoutMs: 120_000,
+  });
   expect(without).not.toMatch(/^flabcd\S+ unmanaged$/m);
 });

@@ -8,16 +8,36 @@ const textOf = (path: string): string => readFileSync(join(import.meta.dirname, 
 
 /** Of glob(7) without classes: NetworkManager.conf(5) takes `*` and `?` only, and its patterns are OR'ed. */
 const matches = (pattern: string, name: string): boolean =>
-  new RegExp(`^${pattern.replace(/[.+^${}()|[\]\\]/g, '\\$&').replaceAll('*', '.*').replaceAll('?', '.')}$`).test(name);
+  new RegExp(
+    `^${pattern
+      .replace(/[.+^${}()|[\]\\]/g, '\\$&')
+      .replaceAll('*', '.*')
+      .replaceAll('?', '.')}$`,
+  ).test(name);
 
-const names: Names[] = ['abcd', 'a2z7', 'anne'].map((instance) => ({ instance, stateDirectory: '/s', runDirectory: '/r' }));
+const names: Names[] = ['abcd', 'a2z7', 'anne'].map((instance) => ({
+  instance,
+  stateDirectory: '/s',
+  runDirectory: '/r',
+}));
 const uid = '01JD8Z5W6Q3M4N7P9RSTVWXYZ0' as Uid;
 const OURS = names.flatMap((one) => [
   ...[bridgeName(one), macvtapServiceName(one), probeName(one)],
   // An interface's number is one character up to 31.
   ...[0, 9, 31, 32].map((index) => tapName(one, uid, index)),
 ]);
-const OTHERS = ['flannel.1', 'flannel.4096', 'flannel-v6.1', 'flannel-wg', 'fl0', 'flx', 'eth0', 'enp1s0f0np0', 'virbr0', 'docker0'];
+const OTHERS = [
+  'flannel.1',
+  'flannel.4096',
+  'flannel-v6.1',
+  'flannel-wg',
+  'fl0',
+  'flx',
+  'eth0',
+  'enp1s0f0np0',
+  'virbr0',
+  'docker0',
+];
 
 const network = /^Name=(.*)$/m.exec(textOf('networkd/00-flintlock.network'))?.[1]?.split(' ') ?? [];
 const managed = /^match-device=(.*)$/m.exec(textOf('NetworkManager/90-flintlock.conf'))?.[1]?.split(';') ?? [];

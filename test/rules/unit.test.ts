@@ -12,7 +12,9 @@ test('the unit lets the daemon make the namespaces that it makes, and no others'
     .filter((name) => name.endsWith('.ts') && !name.endsWith('.test.ts') && !name.startsWith('doctor/'))
     .map((name) => readFileSync(join(ROOT, 'src', name), 'utf8'))
     .flatMap((text) => [...text.matchAll(/\['(?:unshare|nsenter)'((?:, ['`]--[a-z]+[^,]*)+)/g)])
-    .flatMap(([, flags = '']) => [...flags.matchAll(/['`]--([a-z]+)/g)].map(([, flag = '']) => NAMESPACES[flag] ?? flag));
+    .flatMap(([, flags = '']) =>
+      [...flags.matchAll(/['`]--([a-z]+)/g)].map(([, flag = '']) => NAMESPACES[flag] ?? flag),
+    );
   const unit = readFileSync(join(ROOT, 'packaging/systemd/flintlockd.service'), 'utf8');
   const allowed = /^RestrictNamespaces=(.*)$/m.exec(unit)?.[1]?.split(' ');
   expect(made.length).toBeGreaterThan(1);

@@ -259,13 +259,15 @@ export type ServerInfoResponse = Message<"flintlock.microvm.v1.ServerInfoRespons
   capacityNotes: string[];
 
   /**
-   * Where the daemon keeps what is to last, and what is of this boot.
+   * Where the daemon keeps what is to last.
    *
    * @generated from field: string state_directory = 32;
    */
   stateDirectory: string;
 
   /**
+   * Where it keeps what is of this boot of the host.
+   *
    * @generated from field: string run_directory = 33;
    */
   runDirectory: string;
