@@ -42,6 +42,8 @@ const PATIENTLY = ['--timeout', `${Math.ceil(10 * PATIENCE)}m`];
 const NEWER = '0.1.1-newer';
 /** By systemd-analyze, of 10: 5.3 with systemd 252. */
 const MOST_EXPOSURE = 6;
+/** In the daemon's log: restrictions of its unit that are in its way. */
+const HINDERED = 'could not be tried|Operation not permitted|Permission denied|taken from what it holds now';
 const SPEC = `
 id: web
 vcpu: 1
@@ -285,6 +287,13 @@ async function tryIt(machine, { root, older, newer }) {
   writeFileSync(join(root, 'srv/web.yaml'), SPEC);
   await run('creating a microVM', ['flintlock', 'create', '-f', '/srv/web.yaml', '--wait', ...PATIENTLY]);
   await run('waiting for its address', ['flintlock', 'wait', 'web', '--for', 'address', ...PATIENTLY]);
+  // What the daemon tries for its guests it must be able to under the unit's restrictions, too.
+  const ways = async () => (await ask(['cat', '/run/flintlock/network/ways.json'])).output;
+  await until('the ways of guests were tried', async () => (await ways()).startsWith('{'), journal);
+  const { found } = JSON.parse(await ways());
+  mustBe('ways that are shut', JSON.stringify(found.filter(({ is }) => is === 'blocked')), '[]');
+  const hindered = (await ask(['journalctl', '--unit=flintlockd', '--no-pager', '--grep', HINDERED])).output;
+  mustBe('what the daemon could not do', /^-- No entries --$/m.test(hindered) ? '' : hindered.trim(), '');
   const guest = await vmm();
   if (!/^\d+$/.test(guest)) throw new Stop(`there is not one VMM: ${guest}\n${await journal()}`);
 

@@ -2,12 +2,15 @@ import type { Command } from 'commander';
 import type { Clients } from './client.ts';
 import type { Problem } from './exit.ts';
 import type { Io } from './io.ts';
+import type { Reach } from './reach.ts';
 
 /** What a verb works with. */
 export interface Context {
   readonly io: Io;
   /** Whether standard output, or standard error, may be coloured. */
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean };
+  /** Where the daemon is that the user means. @throws Problem */
+  reach(): Reach;
   /** Opened at the first call, closed when the verb ends. */
   clients(): Promise<Clients>;
   /** Every verb, with its arguments and options. */

@@ -7,6 +7,8 @@ import type { Io } from './io.ts';
 /** How a daemon is reached, and as whom. */
 export interface Reach {
   readonly address: Address;
+  /** Neither flag nor variable nor context names it: it is where a daemon of this host is by default. */
+  readonly isDefault?: true;
   readonly token?: string;
   /** Where the address is one of TLS. */
   readonly tls?: TlsFiles;
@@ -79,19 +81,20 @@ function made(merged: SavedContext, { source, host, isForOthers }: Sources): Rea
   // A socket of this host asks for none, and would refuse one that is of another host.
   const isNeeded = !('socket' in named && isForOthers);
   const known = source && isNeeded ? { token: tokenOf(source) } : {};
-  if ('socket' in named) return { address: named, ...known };
+  const byDefault = host === undefined ? { isDefault: true as const } : {};
+  if ('socket' in named) return { address: named, ...byDefault, ...known };
   if (named.secure === false && hasTls)
     throw new Problem(EXIT.usage, `${host} is plain text, and a TLS flag or variable is given: leave one of them out`);
   if ((tlsCert === undefined) !== (tlsKey === undefined))
     throw new Problem(EXIT.usage, '--tls-cert and --tls-key belong together: the certificate and its private key');
-  if (!named.secure && !hasTls) return { address: named, ...known };
+  if (!named.secure && !hasTls) return { address: named, ...byDefault, ...known };
   const tls: TlsFiles = {
     ...(tlsCa !== undefined && { ca: read('--tls-ca', tlsCa) }),
     ...(tlsCert !== undefined && { cert: read('--tls-cert', tlsCert) }),
     ...(tlsKey !== undefined && { key: read('--tls-key', tlsKey) }),
     ...(tlsServerName !== undefined && { serverName: tlsServerName }),
   };
-  return { address: { ...named, secure: true }, tls, ...known };
+  return { address: { ...named, secure: true }, ...byDefault, tls, ...known };
 }
 
 function tokenOf({ token, tokenFile }: SavedContext): string {

@@ -20,6 +20,13 @@ test('the smallest that is in force, told with what it is', async () => {
   expect(notes.join('\n')).toMatch(/time of 0\.5 of the host's \d+, the quota of cgroup \/sys\/fs\/cgroup\/y/);
 });
 
+test('what is kept as huge pages is nobody’s but theirs who ask for such', async () => {
+  const { capacity, used, notes } = await capacityOf('/proc', { hugePagesBytes: 64 << 20 });
+  expect(capacity.memoryInMb).toBe(HOST_MB - 64);
+  expect(used.memoryInMb).toBeLessThanOrEqual(HOST_MB - 64);
+  expect(notes.join()).toMatch(/^memory: \d+ of the host's \d+ MiB, for 64 are kept as huge pages$/);
+});
+
 test('a limit above what the host has is none', async () => {
   const memory = { limitBytes: totalmem() * 2, cgroup: '/sys/fs/cgroup/x', usedBytes: 0 };
   const { capacity, notes } = await capacityOf('/proc', {

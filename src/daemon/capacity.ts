@@ -22,7 +22,12 @@ export async function capacityOf(stateDirectory: string, limits: LimitsInForce):
   const host = { vcpu: Math.max(1, cpus().length), memoryInMb: Math.floor(totalmem() / MIB) };
   const notes: string[] = [];
   let { vcpu, memoryInMb } = host;
-  const { memory, allowedCpus, quota } = limits;
+  const { memory, allowedCpus, quota, hugePagesBytes = 0 } = limits;
+  if (hugePagesBytes >= MIB) {
+    const hugeMb = Math.ceil(hugePagesBytes / MIB);
+    memoryInMb = Math.max(0, memoryInMb - hugeMb);
+    notes.push(`memory: ${memoryInMb} of the host's ${host.memoryInMb} MiB, for ${hugeMb} are kept as huge pages`);
+  }
   let usedMb = memoryInMb - Math.floor(freemem() / MIB);
   if (memory && memory.limitBytes < memoryInMb * MIB) {
     memoryInMb = Math.floor(memory.limitBytes / MIB);

@@ -24,6 +24,7 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
+import { sharersOf } from '../domain/user-ranges.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
 import { Bridges } from '../engine/bridges.ts';
@@ -60,6 +61,7 @@ import { createCidataDisks } from '../metadata/cidata.ts';
 import { createSeeds } from '../metadata/seeds.ts';
 import { createMetadataServer } from '../metadata/server.ts';
 import { createTokens } from '../metadata/tokens.ts';
+import { KERNEL_PARTS } from '../network/kernel-trial.ts';
 import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
@@ -84,6 +86,7 @@ import { chooseVolumes } from '../volumes/volumes.ts';
 import { requireAuthFile } from './auth-file.ts';
 import { capacityOf, isInMemory } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
+import { tryKernel } from './kernel-states.ts';
 import { Metrics } from './metrics/metrics.ts';
 import { patient } from './patience.ts';
 import type { Config } from './settings.ts';
@@ -123,7 +126,8 @@ export async function open(config: Config, log: Log, faults: FaultPoints): Promi
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database);
     const run = patientRun(config.patience);
-    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log });
+    const { patience } = config;
+    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
     const close = (): void => {
       database.close();
       lock.release();
@@ -217,6 +221,13 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const vmms: readonly Vmm[] = [qemu];
   const path = process.env.PATH ?? '';
   const tools = createToolbox(TOOLS, { run, files, clock, log, path, whose: names.instance, signal: stopping.signal });
+  const kernelParts = [
+    ...(cidr || config['bridge-name'] !== '' ? [KERNEL_PARTS.tun, KERNEL_PARTS.bridge, KERNEL_PARTS.firewall] : []),
+    ...(cidr && config['network-probe-period'] > 0 ? [KERNEL_PARTS.veth] : []),
+    ...(config['parent-iface'] !== '' ? [KERNEL_PARTS.macvtap] : []),
+  ];
+  const kernel = tryKernel(kernelParts, { run, files, clock, log, signal: stopping.signal });
+  await warnOfSharers(config['vmm-uid-range'], log);
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
@@ -276,7 +287,10 @@ export async function compose(config: Config, version: string, opened: Opened, p
     log,
   });
   const everyMs = config['network-probe-period'];
-  const ways = cidr && everyMs > 0 ? new Ways({ ...watched, everyMs, meter: metrics, metadata, files }) : undefined;
+  const ways =
+    cidr && everyMs > 0
+      ? new Ways({ ...watched, everyMs, patience: config.patience, meter: metrics, metadata, files })
+      : undefined;
   const cidata = createCidataDisks({ run, files });
   const parentName = config['parent-iface'];
   await requireParent(parentName, network, config.patience);
@@ -320,6 +334,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const services = createServices({
     version,
     instance: names.instance,
+    stateDirectory: names.stateDirectory,
+    runDirectory: names.runDirectory,
     store,
     transactions: database,
     clock,
@@ -336,7 +352,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     surroundings: network,
     vmmUsers: config['vmm-uid-range'],
     vmms,
-    tools,
+    tools: { ...tools, states: async () => [...(await tools.states()), ...kernel()] },
     defaultVmm: vmmOf(''),
     limits,
     newUid: () => newUid() as Uid,
@@ -465,6 +481,16 @@ export async function compose(config: Config, version: string, opened: Opened, p
       opened.close();
     },
   };
+}
+
+/** Who is a VMM's user, too, can end it and read its memory. */
+async function warnOfSharers(range: Config['vmm-uid-range'], log: Log): Promise<void> {
+  const read = async (path: string): Promise<string> => Buffer.from((await files.read(path)) ?? []).toString();
+  const sharers = sharersOf(range, await read('/etc/passwd'), await read('/etc/subuid'));
+  if (sharers.length > 0)
+    log.warn('users of VMMs are others’ too, who could end them and read their memory: give a range of their own', {
+      ...{ setting: '--vmm-uid-range', range: `${range.first}-${range.last}`, sharers },
+    });
 }
 
 /** The seal of the metadata service's tokens: kept, so that a guest's are good for the next daemon too. */

@@ -31,6 +31,11 @@ export interface CheckHost {
 
 /** What a daemon that runs has found out, in its own environment. */
 export interface DaemonFindings {
+  /** Absent of one that is older than these. */
+  readonly stateDirectory?: string;
+  readonly runDirectory?: string;
+  /** Its managed network; no CIDR: it has none. */
+  readonly network?: { readonly bridge: string; readonly cidr: string };
   /** MiB that it may have beside what it keeps for the host, and where that is less than the host's, why. */
   readonly capacity?: { readonly memoryInMb: number; readonly notes: readonly string[] };
   readonly tools: readonly ToolState[];

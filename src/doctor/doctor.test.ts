@@ -170,8 +170,26 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   },
   {
     check: kernelFeatures,
-    fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net ip': '' } },
-    says: /ok kernel: tun.*\nok kernel: bridge.*\nok kernel: macvtap.*\nok kernel: veth.*\nfail kernel: nf_tables: does not work/,
+    fake: { files: { '/proc/self/status': ROOT }, tools: { 'unshare --net': '' } },
+    says: /ok kernel: tun.*\nok kernel: bridge.*\nok kernel: macvtap.*\nok kernel: veth.*\nok kernel: nf_tables/,
+  },
+  {
+    check: kernelFeatures,
+    fake: { files: { '/proc/self/status': ROOT } },
+    says: /fail kernel: bridge: does not work: .*\nwarn kernel: macvtap: does not work \(needed for --parent-iface only\).*\n.*\nfail kernel: nf_tables/,
+  },
+  {
+    check: kernelFeatures,
+    fake: {
+      files: { '/proc/self/status': USER, '/sys/module/bridge/': '' },
+      daemon: {
+        tools: [
+          { name: 'kernel: tun', path: '', is: 'works', found: '', remedy: '' },
+          { name: 'kernel: bridge', path: '', is: 'broken', found: 'Unknown device type', remedy: 'reboot' },
+        ],
+      },
+    },
+    says: /ok kernel: tun: works, as the daemon finds it\nfail kernel: bridge: Unknown device type, as the daemon finds it/,
   },
   {
     check: kernelFeatures,
@@ -185,6 +203,18 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       tools: { '/usr/bin/ss': 'LISTEN 0 4096 users:(("prometheus",pid=7,fd=3))' },
     },
     says: /^warn port 9090: is taken by prometheus \(pid 7\)\nok port 8090: is free$/,
+  },
+  {
+    check: ports,
+    fake: {
+      files: {
+        '/proc/net/tcp6': '  sl\n   0: 00000000000000000000000001000000:2382 0:0 0A 0',
+        '/usr/bin/ss': '',
+        '/proc/7/cmdline': '/n/bin/node\0/usr/lib/node_modules/flintlock/dist/daemon/main.js\0run\0--insecure\0',
+      },
+      tools: { '/usr/bin/ss': 'LISTEN 0 4096 users:(("MainThread",pid=7,fd=3))' },
+    },
+    says: /^ok port 9090: is flintlockd's own \(pid 7\)\nok port 8090: is free$/,
   },
   // the same port, connected and not listening
   { check: ports, fake: { files: { '/proc/net/tcp': ' 0: 0100007F:2382 0:0 01 0' } }, says: /^ok port 9090/ },
@@ -278,6 +308,30 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       },
     },
     says: /^fail managed network: every network.*\nwarn bridges: no others; frames between.*\nwarn other firewalls: the chain ip filter FORWARD drops.*\nwarn DHCP: a server listens/,
+  },
+  {
+    check: network,
+    fake: {
+      tools: { 'ip -j -4 route': '[{"dst":"10.90.0.0/24","dev":"flabcdbr"},{"dst":"10.77.0.0/24","dev":"vpn0"}]' },
+      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
+    },
+    says: /^ok managed network: 10\.90\.0\.0\/24, as the daemon has it, meets no route\n/,
+  },
+  {
+    check: network,
+    fake: {
+      tools: { 'ip -j -4 route': '[{"dst":"10.90.0.0/24","dev":"flabcdbr"},{"dst":"10.90.0.0/16","dev":"vpn0"}]' },
+      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
+    },
+    says: /^warn managed network: .* meets the host's route 10\.90\.0\.0\/16 dev vpn0\n/,
+  },
+  {
+    check: network,
+    fake: {
+      tools: { 'ip -j -4 route': '[]' },
+      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '' } },
+    },
+    says: /^ok managed network: the daemon that runs has none\n/,
   },
   {
     check: network,

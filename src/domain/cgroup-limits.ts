@@ -53,6 +53,9 @@ export function memoryLimit(text: string): number | undefined {
 export const hierarchicalLimit = (memoryStat: string): number | undefined =>
   memoryLimit(/^hierarchical_memory_limit (\d+)$/m.exec(memoryStat)?.[1] ?? '');
 
+/** What `Hugetlb` of /proc/meminfo says, of all sizes together; 0 where a kernel before 4.20 does not say it. */
+export const hugePages = (meminfo: string): number => Number(/^Hugetlb:\s+(\d+) kB$/m.exec(meminfo)?.[1] ?? 0) * 1_024;
+
 /** How many CPUs' worth of time: `cpu.max`, or quota and period of version 1 behind each other; undefined: any. */
 export function cpuQuota(text: string): number | undefined {
   const [quota, period] = text.trim().split(/\s+/).map(Number);

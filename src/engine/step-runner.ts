@@ -29,10 +29,13 @@ export interface StepRunnerDeps {
  * How many steps of a lane run at once, over all microVMs: what two cores and
  * one disk do well. Images wait for registries, and a slow one must not hold up
  * what is here already: the image cache bounds its own work on the disk.
+ * Each namespace has its turn, and leaves others some of the places for images,
+ * which a registry that does not answer holds for minutes.
  */
 const LANES: Record<Lane, number> = { images: 32, disks: 4, network: 4, vmm: 4 };
+const IMAGES_OF_ONE = 24;
 const lanes = (): Record<Lane, Semaphore> => ({
-  images: new Semaphore(LANES.images),
+  images: new Semaphore(LANES.images, IMAGES_OF_ONE),
   disks: new Semaphore(LANES.disks),
   network: new Semaphore(LANES.network),
   vmm: new Semaphore(LANES.vmm),
@@ -74,26 +77,30 @@ export class StepRunner {
     const since = clock.now();
     progress.set(vm.uid, { step: step.kind, since, doneBytes: 0, totalBytes: 0 });
     try {
-      await this.#making[def.lane].run(signal, async () => {
-        const known = { vm, entries: ledger.of(vm.uid), ports };
-        const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
-        const limitMs = faults.limitMs(step.kind, 'make', def.timeoutMs);
-        const result = await withLimit(step.kind, signal, limitMs, (limited) => {
-          const onBytes = (doneBytes: number, totalBytes: number): void =>
-            progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes });
-          const context = { ...known, signal: limited, onBytes };
-          return faults.act(step.kind, 'make', () => def.make(entry.intent, context), limited);
-        });
-        const show = def.show?.(step as never, entry.intent, result, known);
-        transactions.transact(() => {
-          ledger.made(entry, toJson(result));
-          store.update(vm.uid, (old) => {
-            const ready = conditionAfter(step.kind, old, ledger.of(vm.uid), clock.now());
-            return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
+      await this.#making[def.lane].run(
+        signal,
+        async () => {
+          const known = { vm, entries: ledger.of(vm.uid), ports };
+          const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
+          const limitMs = faults.limitMs(step.kind, 'make', def.timeoutMs);
+          const result = await withLimit(step.kind, signal, limitMs, (limited) => {
+            const onBytes = (doneBytes: number, totalBytes: number): void =>
+              progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes });
+            const context = { ...known, signal: limited, onBytes };
+            return faults.act(step.kind, 'make', () => def.make(entry.intent, context), limited);
           });
-        });
-        faults.marked(step.kind, 'make');
-      });
+          const show = def.show?.(step as never, entry.intent, result, known);
+          transactions.transact(() => {
+            ledger.made(entry, toJson(result));
+            store.update(vm.uid, (old) => {
+              const ready = conditionAfter(step.kind, old, ledger.of(vm.uid), clock.now());
+              return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
+            });
+          });
+          faults.marked(step.kind, 'make');
+        },
+        vm.spec.namespace,
+      );
     } finally {
       progress.clear(vm.uid);
     }

@@ -25,6 +25,8 @@ export interface WaysDeps {
   readonly files: Pick<Files, 'write' | 'remove'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** On a host that is slow: what limits are multiplied by. */
+  readonly patience?: number;
   /** From one try to the next where nothing is heard of, in milliseconds. */
   readonly everyMs: number;
 }
@@ -96,11 +98,11 @@ export class Ways {
   }
 
   async #tryAll(): Promise<void> {
-    const { ledger, network } = this.#deps;
+    const { ledger, network, patience = 1 } = this.#deps;
     const entry = ledger.find(HOST_OWNER, 'probe', '');
     if (!entry?.made) return; // not made yet, or the network is too small for it
     const intent = entry.intent as unknown as ProbeIntent;
-    using time = new TimeLimit(this.#stop.signal, LIMIT_MS);
+    using time = new TimeLimit(this.#stop.signal, LIMIT_MS * patience);
     const isServed = await this.#serve(intent.metadata);
     const found = await network.tryWays(intent, time.signal);
     const known = found.filter(({ way }) => isServed || (way !== 'metadata' && way !== 'large'));

@@ -4,12 +4,15 @@ import {
   cpuQuota,
   cpusAllowed,
   hierarchicalLimit,
+  hugePages,
   memoryLimit,
   upwards,
 } from '../domain/cgroup-limits.ts';
 import type { Files } from '../ports/host.ts';
 
 export interface LimitsInForce {
+  /** Reserved as huge pages: monitors use none, and nobody else can have them. */
+  readonly hugePagesBytes?: number;
   /** The smallest limit of memory that VMMs are under; absent: none. */
   readonly memory?: {
     readonly limitBytes: number;
@@ -38,8 +41,8 @@ export async function limitsInForce({ files, vmmsBelow }: LimitsOptions): Promis
     const bytes = await files.read(path).catch(() => undefined); // of a root there are no such files
     return bytes === undefined ? '' : new TextDecoder().decode(bytes).trim();
   };
-  const [mountinfo, own, status] = await Promise.all(
-    ['mountinfo', 'cgroup', 'status'].map((name) => read(`/proc/self/${name}`)),
+  const [mountinfo, own, status, meminfo] = await Promise.all(
+    ['self/mountinfo', 'self/cgroup', 'self/status', 'meminfo'].map((name) => read(`/proc/${name}`)),
   );
   const pathOf = (controller: 'memory' | 'cpu'): CgroupPath | undefined => {
     const path = cgroupPath(mountinfo ?? '', own ?? '', controller);
@@ -48,7 +51,9 @@ export async function limitsInForce({ files, vmmsBelow }: LimitsOptions): Promis
   const memory = await smallestMemory(pathOf('memory'), read);
   const quota = await smallestQuota(pathOf('cpu'), read);
   const allowedCpus = cpusAllowed(status ?? '');
+  const hugePagesBytes = hugePages(meminfo ?? '');
   return {
+    ...(hugePagesBytes > 0 && { hugePagesBytes }),
     ...(memory && { memory }),
     ...(quota && { quota }),
     ...(allowedCpus !== undefined && { allowedCpus }),
@@ -59,14 +64,19 @@ type Read = (path: string) => Promise<string>;
 
 async function smallestMemory(path: CgroupPath | undefined, read: Read): Promise<LimitsInForce['memory']> {
   if (!path) return undefined;
-  const [limit, usage] =
-    path.version === 1 ? ['memory.limit_in_bytes', 'memory.usage_in_bytes'] : ['memory.max', 'memory.current'];
+  // Above `memory.high` (systemd's MemoryHigh=) nothing is ended, and all of it is slowed down until it is below.
+  const [limits, usage] =
+    path.version === 1
+      ? [['memory.limit_in_bytes'], 'memory.usage_in_bytes']
+      : [['memory.max', 'memory.high'], 'memory.current'];
   const found = (
     await Promise.all(
-      upwards(path).map(async (cgroup) => {
-        const set = memoryLimit(await read(`${cgroup}/${limit}`));
-        return set === undefined ? [] : [{ limitBytes: set, cgroup }];
-      }),
+      upwards(path).flatMap((cgroup) =>
+        limits.map(async (limit) => {
+          const set = memoryLimit(await read(`${cgroup}/${limit}`));
+          return set === undefined ? [] : [{ limitBytes: set, cgroup }];
+        }),
+      ),
     )
   ).flat();
   // Of those above that a container does not show, version 1 tells the smallest.

@@ -25,7 +25,8 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
           `link set dev ${name} type bridge_slave guard on`,
           `link show dev ${name}`,
         ];
-        const create = [`tuntap add dev ${name} mode tap`, ...dress];
+        // Only when it is new: what is there has one that stands in the ledger.
+        const create = [`tuntap add dev ${name} mode tap`, `link set dev ${name} address ${tapMac(device)}`, ...dress];
         const shown = await ip.batch(create, signal).catch(async (error: unknown) => {
           const there = signal.aborted ? undefined : await ip.find(name, signal);
           if (!there) throw error;
@@ -107,7 +108,17 @@ const foreign = (there: Link, ours: string): Error =>
   );
 
 /** Locally administered, unicast (IEEE 802: bits 1 and 0 of the first byte), the same for the same name. */
-export function bridgeMac(bridge: string): string {
-  const bytes = createHash('sha256').update(bridge).digest().subarray(0, 6);
-  return [...bytes].map((byte, i) => (i === 0 ? (byte & 0xfc) | 0x02 : byte).toString(16).padStart(2, '0')).join(':');
+export const bridgeMac = (bridge: string): string => macOf(bridge, (byte) => (byte & 0xfc) | 0x02);
+
+/**
+ * Of the host's side of a tap. The highest first byte that there is: a bridge without an address that somebody gave it has
+ * the least of its ports', and must not change its own when a guest comes. One that was given is also left alone by udev.
+ *
+ * @see systemd.link(5), MACAddressPolicy=persistent
+ */
+const tapMac = (device: string): string => macOf(device, () => 0xfe);
+
+function macOf(name: string, first: (byte: number) => number): string {
+  const bytes = createHash('sha256').update(name).digest().subarray(0, 6);
+  return [...bytes].map((byte, i) => (i === 0 ? first(byte) : byte).toString(16).padStart(2, '0')).join(':');
 }

@@ -50,7 +50,7 @@ export function createMacvtapPath(hands: {
         const alias = `link set dev ${device} alias ${plain('alias', intent.alias)} addrgenmode none`;
         await ip.batch([...(there ? [] : [create]), alias], signal);
         // Before it is up: nothing passes without the rules.
-        await nft.apply(rulesOf(intent), signal);
+        await nft.apply(macvtapPathRules(intent), signal);
         const set = (name: string, value: string): Promise<void> =>
           sysctl.write(`net/${name.replace('DEVICE', device)}`, value, signal);
         await set('ipv4/conf/DEVICE/route_localnet', '1');
@@ -135,7 +135,7 @@ export function macvtapElements(verb: 'add' | 'delete', intent: MacvtapPortInten
  * Each microVM's connections are tracked in a zone of their own: two guests
  * with the same address and port, by chance or on purpose, do not meet.
  */
-function rulesOf(intent: MacvtapPathIntent): string {
+export function macvtapPathRules(intent: MacvtapPathIntent): string {
   const table = plain('table', intent.table);
   const device = plain('interface', intent.device);
   const address = plain('address', intent.address);

@@ -24,7 +24,7 @@ export function createMacvtaps(hands: {
 
   return {
     addMacvtapGuards: ({ table }, signal) =>
-      guard(`set firewall table netdev ${table}`, () => nft.apply(guardsOf(plain('table', table)), signal)),
+      guard(`set firewall table netdev ${table}`, () => nft.apply(macvtapGuards(plain('table', table)), signal)),
 
     removeMacvtapGuards: ({ table }, signal) =>
       guard(`remove firewall table netdev ${table}`, () =>
@@ -42,7 +42,7 @@ export function createMacvtaps(hands: {
         const create = `link add link ${parent} name ${device} address ${mac} type macvtap mode bridge`;
         await ip.batch([...(there ? [] : [create]), `link set dev ${device} alias ${alias} addrgenmode none`], signal);
         // Down until its guard stands.
-        await nft.apply(guardOf(intent), signal);
+        await nft.apply(macvtapGuard(intent), signal);
         await ip.batch([`link set dev ${device} up`], signal);
         const made = await ip.find(device, signal);
         if (!made) throw failed(`it was removed meanwhile, or its parent ${parent} was`);
@@ -77,7 +77,7 @@ function refuseForeign(there: Link, { alias }: MacvtapIntent): void {
 }
 
 /** The part that all have: who may ask for metadata stands in `marks`; see `macvtap-path.ts`. */
-function guardsOf(table: string): string {
+export function macvtapGuards(table: string): string {
   return `table netdev ${table} {
   map marks { type ifname : mark; }
   map service { type ifname : ether_addr; }
@@ -102,7 +102,7 @@ table netdev ${table} {
 /** Of a question for the service's MAC address. Below the ports that are marks, see `service/create.ts`. */
 export const ARP_MARK = 19_999;
 
-function guardOf({ table: name, device, mac: own, address }: MacvtapIntent): string {
+export function macvtapGuard({ table: name, device, mac: own, address }: MacvtapIntent): string {
   const table = plain('table', name);
   const mac = plain('MAC', own);
   const only =

@@ -52,6 +52,22 @@ test('a bridge of the host keeps its MTU when a guest comes, whichever it is, an
   expect(await network.fitMtus('nope', [other, tapOn('br0', 7)], signal)).toEqual([]);
 });
 
+test('a bridge of the host keeps the MAC address that it has of its ports', async () => {
+  const [mac, macOf] = [
+    '72:54:00:aa:bb:cc',
+    async (device: string) => (await network.interfaces(signal)).find((one) => one.device === device)?.mac,
+  ];
+  await link('add', 'br0', 'type', 'bridge');
+  await link('add', 'nic0', 'address', mac, 'type', 'veth', 'peer', 'name', 'nic1');
+  await link('set', 'nic0', 'master', 'br0');
+  // It takes the least of all: the host would be known by another from one moment to the next.
+  for (let n = 0; n < 8; n++) {
+    await network.addTap(tapOn('br0', n), signal);
+    expect(await macOf('br0')).toBe(mac);
+  }
+  expect(await macOf('fltstabcde0')).not.toBe(await macOf('fltstabcde1'));
+});
+
 test('our own network has that of the way out, at most 1500, and guests are told it by DHCP', async () => {
   const directory = await mkdtemp(join(tmpdir(), 'fl-mtu-'));
   await chmod(directory, 0o711);

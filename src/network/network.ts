@@ -48,6 +48,8 @@ export interface NetworkHands {
   readonly log: Log;
   /** The host's own resolv.conf(5). */
   readonly resolvConf?: string;
+  /** On a host that is slow: what limits of what is not run, but waited for, are multiplied by. */
+  readonly patience?: number;
   /** How many connections a guest may have, where that is not the usual share. */
   readonly connections?: number;
 }
@@ -88,7 +90,7 @@ export function createNetwork(
     ...createShares(nft),
     ...ports,
     ...elements,
-    ...createProbe({ run, follow, ip, nft, sysctl, ports }),
+    ...createProbe({ run, follow, ip, nft, sysctl, ports, patience: hands.patience }),
     ...createMacvtaps({ ip, nft, run, files }),
     ...createMacvtapPath({ ip, nft, sysctl, log }),
     ...createSurroundings({ ip, nft, run }),

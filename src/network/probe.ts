@@ -21,6 +21,8 @@ export interface ProbeHands {
   readonly ip: Ip;
   readonly nft: Nft;
   readonly sysctl: Sysctl;
+  /** On a host that is slow: what each limit is multiplied by. */
+  readonly patience?: number | undefined;
   readonly ports: Pick<Network, 'addLease' | 'removeLease'> &
     Pick<PortGuards, 'addGuard' | 'removeGuard'> &
     Pick<Publisher, 'addPorts' | 'removePorts'> &
@@ -45,7 +47,8 @@ const REFUSED = 5;
 const COUNTER = 'out';
 
 /** Tries the ways of guests by being one: see `src/probe/guest.ts`. */
-export function createProbe({ run, follow, ip, nft, sysctl, ports }: ProbeHands): NetworkProbe {
+export function createProbe({ run, follow, ip, nft, sysctl, ports, patience = 1 }: ProbeHands): NetworkProbe {
+  const [patienceMs, limitMs] = [PATIENCE_MS * patience, LIMIT_MS * patience];
   /** Of a table that is there while it works: what gets so far was let out by all others, and goes no farther. */
   const rulesOf = (
     { table, bridge, device, gateway, publish, lease: { address } }: ProbeIntent,
@@ -83,7 +86,7 @@ ${traced}`;
   };
 
   const tidy = async ({ table, device }: ProbeIntent): Promise<void> => {
-    using time = new TimeLimit(undefined, LIMIT_MS);
+    using time = new TimeLimit(undefined, limitMs);
     const name = plain('table', table);
     await nft.apply(`${removal(`bridge ${name}`)}${removal(`inet ${name}`)}`, time.signal);
     await ip.remove(plain('interface', device), time.signal);
@@ -107,7 +110,7 @@ ${traced}`;
     const [port] = publish.ports;
     const order: ProbeOrder = {
       ...{ mac: lease.mac, address: lease.address, gateway, mtu: there.mtu ?? 1_500, outside: OUTSIDE },
-      ...{ prefix: parseCidr(cidr)?.prefix ?? 24, otherName: OTHER_NAME, patienceMs: PATIENCE_MS },
+      ...{ prefix: parseCidr(cidr)?.prefix ?? 24, otherName: OTHER_NAME, patienceMs },
       ...{ ownName: `probe.${GUEST_DOMAIN}`, ownPort: port?.guestPort ?? 0 },
     };
     const end = new AbortController();
@@ -160,7 +163,7 @@ ${traced}`;
 
   /** At the published port, from the host. */
   const knock = async (gateway: string, port: number, signal: AbortSignal): Promise<boolean> => {
-    const argv = [process.execPath, program('knock'), gateway, String(port), String(PATIENCE_MS)] as const;
+    const argv = [process.execPath, program('knock'), gateway, String(port), String(patienceMs)] as const;
     try {
       await run(argv, { signal, timeoutMs: LIMIT_MS });
       return true;
@@ -211,12 +214,12 @@ ${traced}`;
     tryWays: (intent, signal) =>
       guard('try the ways of guests', async () => {
         if (!follow) return [];
-        using time = new TimeLimit(signal, LIMIT_MS);
+        using time = new TimeLimit(signal, limitMs);
         const first = await tryOnce(intent, follow, false, time.signal);
         const getsOut = first.isOut || (await hostGetsOut(intent.bridge, time.signal));
         const shut = shutIn(first, getsOut);
         if (shut.size === 0) return foundOf(first, getsOut, []);
-        using again = new TimeLimit(signal, LIMIT_MS);
+        using again = new TimeLimit(signal, limitMs);
         const before = await legacyRules(again.signal);
         const second = await tryOnce(intent, follow, true, again.signal);
         const after = await legacyRules(again.signal);

@@ -19,6 +19,8 @@ import type { AuditReport } from './services.ts';
 export interface ServiceContext {
   readonly version: string;
   readonly instance: string;
+  readonly stateDirectory: string;
+  readonly runDirectory: string;
   readonly store: Store;
   readonly transactions: Transactions;
   readonly clock: Clock;

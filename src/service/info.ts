@@ -13,6 +13,8 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
   return {
     version: context.version,
     instance: context.instance,
+    stateDirectory: context.stateDirectory,
+    runDirectory: context.runDirectory,
     tools: await context.tools.states(),
     providers: await Promise.all(context.vmms.map((vmm) => context.vmmInfo(vmm))),
     defaultProvider: context.defaultVmm.name,

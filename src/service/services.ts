@@ -73,6 +73,8 @@ export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED' | 
 export interface ServerInfo {
   readonly version: string;
   readonly instance: string;
+  readonly stateDirectory: string;
+  readonly runDirectory: string;
   readonly providers: readonly VmmInfo[];
   /** The programs of the host that the daemon runs, as far as they were tried. */
   readonly tools: readonly ToolState[];

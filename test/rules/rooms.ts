@@ -24,8 +24,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   ports: { rooms: ['domain'], node: [] },
   service: { rooms: PORTS, node: [] },
   steps: { rooms: PORTS, node: [] },
-  // A trial of QEMU and of the tools, as the daemon tries them.
-  doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts'], node: [] },
+  // Trials of QEMU, of the tools and of the kernel, as the daemon tries them.
+  doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts', 'network/kernel-trial.ts'], node: [] },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
   // zlib: kernels and initrds are looked at as they are packed. unpack: the program, and its reader of tar for archives.

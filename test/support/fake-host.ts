@@ -380,6 +380,8 @@ export class FakeHost {
     const context: ServiceContext = {
       version: '0.0.0',
       instance: names.instance,
+      stateDirectory: names.stateDirectory,
+      runDirectory: names.runDirectory,
       store,
       transactions,
       clock,

@@ -54,6 +54,8 @@ const nothing = { vcpu: 0, memoryInMb: 0, diskInMb: 0 };
 export const sampleInfo: ServerInfo = {
   version: '0.1.0',
   instance: 'abcd',
+  stateDirectory: '/state',
+  runDirectory: '/run/fl',
   providers: [
     {
       name: 'qemu',

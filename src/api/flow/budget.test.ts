@@ -109,6 +109,30 @@ test('who finds no room for too long is told how much there is, and of whom', as
   expect([some.held, some.waiting]).toEqual([0, 0]);
 });
 
+test('who is behind others that are served waits for its turn, however slow they are read', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout', 'setInterval', 'clearInterval', 'performance'] });
+  try {
+    const some = budget({ patienceMs: 30_000 });
+    const [connection, other] = [{}, {}];
+    let lease = await some.take(asker(connection), 300);
+    const waits = Array.from({ length: 5 }, () => some.take(asker(connection), 300));
+    const theirs = await some.take(asker(other), 300);
+    const stuck = some.take(asker(other), 300).catch((error: unknown) => error);
+    for (const next of waits) {
+      vi.advanceTimersByTime(20_000);
+      lease.free();
+      lease = await next;
+    }
+    // One of which nobody is served is told.
+    expect(await stuck).toMatchObject({ kind: 'full' });
+    theirs.free();
+    lease.free();
+    expect([some.held, some.waiting]).toEqual([0, 0]);
+  } finally {
+    vi.useRealTimers();
+  }
+});
+
 test('who goes away while it waits holds nothing', async () => {
   const some = budget();
   const connection = {};

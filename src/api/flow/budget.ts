@@ -63,6 +63,8 @@ export class Budget {
   readonly #options: BudgetOptions;
   readonly #heldBy: HeldBy;
   readonly #leases = new Set<Held>();
+  /** When a connection that had to wait was given room last. */
+  readonly #servedAt = new WeakMap<object, number>();
   /** By connection: the first is served next. */
   readonly #large = new Queue();
   readonly #small = new Queue();
@@ -89,7 +91,7 @@ export class Budget {
    * Waits for room.
    *
    * @param bytes - as many as it may be; 0: it is not known, and seldom much
-   * @throws Fault `full` when there was none for too long; the signal's reason
+   * @throws Fault `full` when there was none for too long, for nobody of its connection; the signal's reason
    */
   async take(asker: Asker, bytes: number): Promise<Lease> {
     asker.signal.throwIfAborted();
@@ -101,7 +103,18 @@ export class Budget {
       waiter.isOver = true;
       reject(reason);
     };
-    const late = setTimeout(() => refuse(this.#refusal(waiter)), this.#options.patienceMs);
+    const { patienceMs } = this.#options;
+    let late: NodeJS.Timeout | undefined;
+    // Its connection may be served one after the other, on a slow host or by a slow reader: then its turn comes.
+    const patiently = (ms: number): void => {
+      late = setTimeout(() => {
+        const last = this.#servedAt.get(asker.party.connection) ?? waiter.since;
+        const left = Math.max(last, waiter.since) + patienceMs - performance.now();
+        if (left > 0) patiently(left);
+        else refuse(this.#refusal(waiter));
+      }, ms);
+    };
+    patiently(patienceMs);
     const onAbort = (): void => refuse(asker.signal.reason);
     asker.signal.addEventListener('abort', onAbort, { once: true });
     queue.add(waiter);
@@ -161,6 +174,7 @@ export class Budget {
         queue.serve((waiter) => {
           if (waiter.isOver) return true;
           if (!this.#fits(waiter.asker.party, waiter.bytes)) return false;
+          this.#servedAt.set(waiter.asker.party.connection, performance.now());
           waiter.grant(this.#grant(waiter.asker, waiter.bytes));
           return true;
         });

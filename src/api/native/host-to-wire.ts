@@ -19,6 +19,8 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
   return create(ServerInfoResponseSchema, {
     version: info.version,
     instance: info.instance,
+    stateDirectory: info.stateDirectory,
+    runDirectory: info.runDirectory,
     providers: info.providers.map((provider) => ({ ...provider, capabilities: [...provider.capabilities] })),
     tools: info.tools.map(({ name, path, is, found, remedy }) => ({ name, path, state: is, found, remedy })),
     defaultProvider: info.defaultProvider,

@@ -4,7 +4,8 @@ import { runCli } from '../../../test/support/run-cli.ts';
 
 test('doctor needs no daemon, and leaves nothing behind', async () => {
   const interfaces = readdirSync('/sys/class/net');
-  const { exit, stdout } = await runCli(['--host', 'unix:///nowhere', 'doctor', '-o', 'json']);
+  const argv = ['--host', 'unix:///nowhere', 'doctor'];
+  const { exit, stdout } = await runCli([...argv, '-o', 'json']);
   const report = JSON.parse(stdout);
   expect(exit).toBe(report.ok ? 0 : 1);
   expect(report.checks.length).toBeGreaterThan(15);
@@ -17,6 +18,7 @@ test('doctor needs no daemon, and leaves nothing behind', async () => {
     });
   expect(report.checks.find(({ name }: { name: string }) => name === 'qemu-img').found).toMatch(/qemu-img \d+\./);
   expect(readdirSync('/sys/class/net')).toEqual(interfaces);
-  const text = await runCli(['doctor']);
+  const text = await runCli(argv);
+  expect(text.stdout).toMatch(/^warn +daemon +unix:\/\/\/nowhere does not answer/m);
   expect(text.stdout).toContain(`${report.checks.length} checks: `);
 });

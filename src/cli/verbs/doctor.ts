@@ -5,23 +5,26 @@ import { files } from '../../host/files.ts';
 import { run } from '../../host/run.ts';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
-import { askLocalDaemon, configuredQemu } from '../local-daemon.ts';
+import { askLocalDaemon, configured } from '../local-daemon.ts';
 import { outputOption } from '../options.ts';
 import { type Structured, structuredText } from '../print/structured.ts';
 import { type Colour, paint, printable } from '../print/style.ts';
 import { tableText } from '../print/table.ts';
 
 interface Options {
-  readonly stateDir: string;
-  readonly runDir: string;
+  readonly stateDir?: string;
+  readonly runDir?: string;
   readonly qemuBin?: string;
   readonly output?: Structured;
 }
 
+const [STATE_DIRECTORY, RUN_DIRECTORY] = ['/var/lib/flintlock', '/run/flintlock'];
+const AS_SET = 'as the daemon that is asked has it, or as its settings say';
+
 export const configure: Configure = (command, act) => {
   command
-    .option('--state-dir <directory>', "the daemon's state directory", '/var/lib/flintlock')
-    .option('--run-dir <directory>', "the daemon's run-time directory", '/run/flintlock')
+    .option('--state-dir <directory>', `the daemon's state directory (default: ${AS_SET}, else ${STATE_DIRECTORY})`)
+    .option('--run-dir <directory>', `the daemon's run-time directory (default: ${AS_SET}, else ${RUN_DIRECTORY})`)
     .option(
       '--qemu-bin <path>',
       "QEMU's program, where no daemon runs that says which (default: what its settings say)",
@@ -32,18 +35,23 @@ export const configure: Configure = (command, act) => {
 };
 
 async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: Options): Promise<number> {
-  const daemon = await askLocalDaemon(runDir, context.io.interrupt);
-  const results = await examine({
+  const { env } = context.io;
+  const wanted = runDir ?? configured(env, 'run-dir') ?? RUN_DIRECTORY;
+  const { findings: daemon, trouble } = await askLocalDaemon(context.reach(), wanted, context.io.interrupt);
+  const fix = 'Name a daemon of this host (--host unix:///path), or leave --host, FLINTLOCK_HOST and the context out';
+  const asked: Result[] = trouble === undefined ? [] : [{ name: 'daemon', status: 'warn', found: trouble, fix }];
+  const examined = await examine({
     run,
     files,
     signal: context.io.interrupt,
-    path: context.io.env.PATH ?? '',
-    stateDirectory: stateDir,
-    runDirectory: runDir,
+    path: env.PATH ?? '',
+    stateDirectory: stateDir ?? daemon?.stateDirectory ?? configured(env, 'state-dir') ?? STATE_DIRECTORY,
+    runDirectory: runDir ?? daemon?.runDirectory ?? wanted,
     clock,
-    qemu: qemuBin ?? configuredQemu(context.io.env),
+    qemu: qemuBin ?? configured(env, 'qemu-bin') ?? 'qemu-system-x86_64',
     ...(daemon && { daemon }),
   });
+  const results = [...asked, ...examined];
   const failed = results.filter(({ status }) => status === 'fail').length;
   const report = { ok: failed === 0, checks: results };
   await context.out(output ? await structuredText(report, output) : reportText(results, failed, context.colour.stdout));
@@ -66,8 +74,9 @@ function reportText(results: readonly Result[], failed: number, colour: boolean)
 
 const EXAMPLES = `
 It looks at this host itself, needs no daemon and changes nothing: each tool is tried as the daemon uses it, in a
-directory that is gone afterwards. Where a daemon runs (--run-dir) it is asked how its tools do, which may be others. Some checks need root. The exit status is 1 when
-a check fails; what only limits the daemon is a warning.
+directory that is gone afterwards. Where a daemon of this host runs (--host, or --run-dir) it is asked how its tools do,
+which may be others, and its directories and network are looked at. Some checks need root. The exit status is 1 when a
+check fails; what only limits the daemon is a warning.
 
 Examples:
   sudo flintlock doctor

@@ -12,7 +12,8 @@ export const memory: Check = {
     const text = (await textOf(host, '/proc/meminfo')) ?? '';
     const mib = (key: string): number =>
       Math.floor(Number(new RegExp(`^${key}:\\s+(\\d+)`, 'm').exec(text)?.[1] ?? 0) / 1024);
-    const total = mib('MemTotal');
+    // Huge pages are kept for those who ask for such.
+    const total = Math.max(0, mib('MemTotal') - mib('Hugetlb'));
     const available = mib('MemAvailable');
     // The daemon may be in a cgroup that has less; who runs the doctor is in another.
     const daemon = host.daemon?.capacity;

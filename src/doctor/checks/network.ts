@@ -32,6 +32,16 @@ async function routes(host: CheckHost): Promise<Result> {
   const rows = ok ? rowsOf(text) : undefined;
   if (!rows) return { name, status: 'warn', found: `cannot tell the host's routes: ${text}`, fix: 'Look: ip route' };
   const taken = rows.filter(({ dev }) => !OURS.test(String(dev))).flatMap(({ dst }) => blockOf(dst));
+  const of = host.daemon?.network;
+  const cidr = of && parseCidr(of.cidr);
+  if (of && !cidr) return { name, status: 'ok', found: 'the daemon that runs has none', fix: '' };
+  if (of && cidr) {
+    // With all that is not on its own bridge: that of another daemon is in its way, too.
+    const met = rows.find(({ dev, dst }) => dev !== of.bridge && blockOf(dst).some((other) => overlap(cidr, other)));
+    if (!met) return { name, status: 'ok', found: `${of.cidr}, as the daemon has it, meets no route`, fix: '' };
+    const found = `${of.cidr}, as the daemon has it, meets the host's route ${String(met.dst)} dev ${String(met.dev)}`;
+    return { name, status: 'warn', found, fix: 'Give the one or the other another network (--managed-network CIDR)' };
+  }
   const free = CANDIDATES.find((candidate) => {
     const cidr = parseCidr(candidate);
     return cidr && !taken.some((other) => overlap(cidr, other));

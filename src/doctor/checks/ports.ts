@@ -19,8 +19,10 @@ export const ports: Check = {
       PORTS.map(async ({ port, flag }): Promise<Result> => {
         const name = `port ${port}`;
         if (!listening.has(port)) return { name, status: 'ok', found: 'is free', fix: '' };
+        const who = await byWhom(host, port);
+        if (who?.isOurs) return { name, status: 'ok', found: `is flintlockd's own (pid ${who.pid})`, fix: '' };
         const fix = `Where that is no flintlockd: choose another with flintlockd run ${flag} localhost:PORT`;
-        return { name, status: 'warn', found: `is taken${await byWhom(host, port)}`, fix };
+        return { name, status: 'warn', found: `is taken${who ? ` by ${who.program} (pid ${who.pid})` : ''}`, fix };
       }),
     );
   },
@@ -35,10 +37,20 @@ function listeningPorts(table: string): number[] {
     .map((columns) => Number.parseInt(columns[1]?.split(':')[1] ?? '', 16));
 }
 
-async function byWhom(host: CheckHost, port: number): Promise<string> {
+/** Undefined where it cannot be told: others' sockets are shown to root only. */
+async function byWhom(
+  host: CheckHost,
+  port: number,
+): Promise<{ readonly program: string; readonly pid: string; readonly isOurs: boolean } | undefined> {
   const ss = await whereIs(host, 'ss');
-  if (ss === undefined) return '';
+  if (ss === undefined) return undefined;
   const { text } = await ask(host, [ss, '-Hltnp', `sport = :${port}`]);
-  const found = /users:\(\("([^"]+)",pid=(\d+)/.exec(text);
-  return found ? ` by ${found[1]} (pid ${found[2]})` : '';
+  const [, program, pid] = /users:\(\("([^"]+)",pid=(\d+)/.exec(text) ?? [];
+  if (program === undefined || pid === undefined) return undefined;
+  const words = ((await textOf(host, `/proc/${pid}/cmdline`)) ?? '').split('\0');
+  return { program, pid, isOurs: isDaemon(words) };
 }
+
+/** As bin/flintlockd becomes it: Node with the daemon's program. @see proc(5), /proc/pid/cmdline */
+const isDaemon = (words: readonly string[]): boolean =>
+  words.some((word) => /\/(?:src|dist)\/daemon\/main\.[jt]s$/.test(word)) && words.includes('run');
