@@ -73,8 +73,10 @@ import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { cordonOf } from '../service/cordon.ts';
 import { createServices } from '../service/create-services.ts';
-import type { HostStepPorts } from '../steps/host-network.ts';
 import { nicsOf } from '../steps/managed.ts';
+import { planText } from '../steps/plan.ts';
+import { schemas } from '../steps/registry.ts';
+import type { HostStepPorts } from '../steps/step.ts';
 import { Database, holdLock } from '../store/database.ts';
 import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
@@ -116,7 +118,7 @@ export interface Opened {
  * Opens the state directory.
  * @throws Fault `refused` when another daemon holds it or the database is newer
  */
-export async function open(config: Config, log: Log, faults: FaultPoints): Promise<Opened> {
+export async function open(config: Config, version: string, log: Log, faults: FaultPoints): Promise<Opened> {
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
@@ -124,7 +126,7 @@ export async function open(config: Config, log: Log, faults: FaultPoints): Promi
   try {
     const database = new Database(databasePath(names));
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
-    const ledger = createLedger(database);
+    const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
     const { patience } = config;
     const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
@@ -356,6 +358,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     defaultVmm: vmmOf(''),
     limits,
     newUid: () => newUid() as Uid,
+    plan: planText,
     digest: (text) => createHash('sha256').update(text).digest('base64'),
     vmmInfo: (vmm) => vmm.info(),
     capacity,

@@ -17,7 +17,6 @@ import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
 import type { Clock } from '../ports/clock.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
-import type { DhcpIntent } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 
 const signal = new AbortController().signal;
@@ -70,7 +69,7 @@ async function watched(options: { readonly clock?: Clock; readonly isTold?: bool
   stops.push(() => news.release());
   stops.push(async () => {
     const dhcp = ledger.find('host', 'dhcp', '');
-    if (dhcp) await network.stopDhcp(dhcp.intent as unknown as DhcpIntent, signal);
+    if (dhcp) await network.stopDhcp(dhcp.intent, signal);
   });
   news.start();
   await managed.ensure(signal);

@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { eventually, FakeClock } from '../../test/support/fake-clock.ts';
+import { RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { Fault } from '../domain/fault.ts';
@@ -21,7 +22,7 @@ test('is looked at from time to time while there are taps; a change is told, and
   const entry = ledger.intend('1', 'tap', 'eth0', tap);
   await look();
   expect(fitMtus).not.toHaveBeenCalled(); // it is being made
-  ledger.made(entry, null);
+  ledger.made(entry, RESULTS.tap);
   fitMtus.mockResolvedValueOnce([{ device: 'flabcdbr', mtu: 1_400 }]);
   await look();
   expect(fitMtus.mock.lastCall?.slice(0, 2)).toEqual(['flabcdbr', [tap]]);

@@ -17,7 +17,7 @@ export interface PowerDeps {
   readonly log: Log;
   consoleTail(uid: Uid): Promise<string>;
   /** Takes over the VMM that the ledger names. @returns false when it has ended */
-  adopt(vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean>;
+  adopt(vm: MicroVm, entry: LedgerEntry<'vmm'>, signal: AbortSignal): Promise<boolean>;
   /** Ends the VMM, if there is one. */
   endRun(vm: MicroVm, signal: AbortSignal): Promise<void>;
 }

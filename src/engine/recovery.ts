@@ -41,6 +41,11 @@ export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<
   void attempt(log, 'serve metadata', () =>
     serveMetadata({ ledger, server: metadata, health, clock, log, onTaken }, signal),
   );
+  for (const row of ledger.unreadable())
+    log.error('a row of the ledger cannot be read: what it stands for is left alone', {
+      ...{ owner: row.owner, kind: row.kind, key: row.key, entry: row.entry },
+      why: row.why,
+    });
   const vms = store.list({});
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
   for (const uid of running) scheduler.wake(uid);

@@ -1,19 +1,6 @@
-import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
+import type { IntentOf, LedgerEntry, VmStepKind } from '../domain/ledger.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import type {
-  GuardIntent,
-  LeaseIntent,
-  MacvtapIntent,
-  MacvtapPortIntent,
-  Macvtaps,
-  MetadataPaths,
-  MetadataPortIntent,
-  Network,
-  PortGuards,
-  Publisher,
-  PublishIntent,
-  TapIntent,
-} from '../ports/network.ts';
+import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
 
 type Ports = Pick<Network, 'addTap' | 'removeTap' | 'addLease' | 'removeLease'> &
   Pick<PortGuards, 'addGuard' | 'removeGuard'> &
@@ -35,11 +22,11 @@ export async function restorePorts(
 ): Promise<void> {
   const again = restorer(ledger, signal);
   const isOn = ({ bridge }: { readonly bridge: string }): boolean => isWanted(bridge);
-  await again.each<GuardIntent>('guard', network.addGuard, network.removeGuard);
-  await again.each<LeaseIntent>('lease', network.addLease, network.removeLease, isOn);
-  await again.each<TapIntent>('tap', network.addTap, network.removeTap, isOn);
-  await again.each<PublishIntent>('publish', network.addPorts, network.removePorts);
-  await again.each<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
+  await again.each('guard', network.addGuard, network.removeGuard);
+  await again.each('lease', network.addLease, network.removeLease, isOn);
+  await again.each('tap', network.addTap, network.removeTap, isOn);
+  await again.each('publish', network.addPorts, network.removePorts);
+  await again.each('metadata', network.addMetadataPort, network.removeMetadataPort);
   again.throwFirst();
 }
 
@@ -56,22 +43,22 @@ export async function restoreMacvtaps(
 ): Promise<void> {
   const again = restorer(ledger, signal);
   const isThere = ({ device }: { readonly device: string }): boolean => present.has(device);
-  await again.each<MacvtapIntent>('macvtap', network.addMacvtap, network.removeMacvtap, isThere);
-  await again.each<MacvtapPortIntent>('macvtap-metadata', network.addMacvtapPort, network.removeMacvtapPort);
+  await again.each('macvtap', network.addMacvtap, network.removeMacvtap, isThere);
+  await again.each('macvtap-metadata', network.addMacvtapPort, network.removeMacvtapPort);
   again.throwFirst();
 }
 
 function restorer(ledger: Ledger, signal: AbortSignal) {
   const failures: unknown[] = [];
   return {
-    async each<I>(
-      kind: VmStepKind,
-      add: ((intent: I, signal: AbortSignal) => Promise<unknown>) | undefined,
-      remove: ((intent: I, signal: AbortSignal) => Promise<void>) | undefined,
-      isWanted: (intent: I) => boolean = () => true,
+    async each<K extends VmStepKind>(
+      kind: K,
+      add: ((intent: IntentOf<K>, signal: AbortSignal) => Promise<unknown>) | undefined,
+      remove: ((intent: IntentOf<K>, signal: AbortSignal) => Promise<void>) | undefined,
+      isWanted: (intent: IntentOf<K>) => boolean = () => true,
     ): Promise<void> {
       for (const entry of ledger.ofKind(kind)) {
-        const intent = entry.intent as unknown as I;
+        const { intent } = entry;
         if (!isMade(ledger, entry) || !isWanted(intent)) continue;
         try {
           await add?.(intent, signal);
@@ -89,5 +76,5 @@ function restorer(ledger: Ledger, signal: AbortSignal) {
   };
 }
 
-const isMade = (ledger: Ledger, { owner, kind, key }: LedgerEntry): boolean =>
+const isMade = (ledger: Ledger, { owner, kind, key }: Pick<LedgerEntry, 'owner' | 'kind' | 'key'>): boolean =>
   ledger.find(owner, kind, key)?.made === true;

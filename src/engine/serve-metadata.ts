@@ -43,7 +43,7 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
   for (const { owner, kind, key } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
     const made = (): ServedAt | undefined => {
       const entry = ledger.find(owner, kind, key);
-      return entry?.made === true ? (entry.intent as unknown as ServedAt) : undefined;
+      return entry?.made === true ? entry.intent : undefined;
     };
     if (signal.aborted) return;
     const at = made(); // it may have another port since

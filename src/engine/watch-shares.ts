@@ -1,5 +1,4 @@
 import { TimeLimit } from '../base/time-limit.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { macvtapTableName, metadataTableName, type Names, tableName } from '../domain/names.ts';
 import { SHARE_TEXT, SHARES, type Share } from '../domain/shares.ts';
@@ -8,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Meter } from '../ports/meter.ts';
-import type { GuardIntent, LeaseIntent, MetadataPortIntent, OverShare, Shares } from '../ports/network.ts';
+import type { OverShare, Shares } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 
 /** The firewall knows for a minute who asked for more. */
@@ -91,17 +90,16 @@ const SHARE_NAMES = Object.keys(SHARES) as readonly Share[];
 /** Whose tap, address or port it is, the ledger says. */
 function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<string, ReadonlySet<Share>> {
   const owners = new Map<string, Set<Share>>();
-  const ownerOf = (kind: 'guard' | 'lease' | 'metadata' | 'macvtap-metadata', is: (entry: LedgerEntry) => boolean) =>
-    ledger.ofKind(kind).find(is)?.owner;
   for (const one of found) {
-    const owner =
+    const entry =
       'device' in one
-        ? ownerOf('guard', ({ intent }) => (intent as unknown as GuardIntent).device === one.device)
+        ? ledger.ofKind('guard').find(({ intent }) => intent.device === one.device)
         : 'address' in one
-          ? ownerOf('lease', ({ intent }) => (intent as unknown as LeaseIntent).address === one.address)
-          : (ownerOf('metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port) ??
-            ownerOf('macvtap-metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port));
-    if (owner === undefined) continue; // deleted meanwhile
+          ? ledger.ofKind('lease').find(({ intent }) => intent.address === one.address)
+          : (ledger.ofKind('metadata').find(({ intent }) => intent.port === one.port) ??
+            ledger.ofKind('macvtap-metadata').find(({ intent }) => intent.port === one.port));
+    if (!entry) continue; // deleted meanwhile
+    const { owner } = entry;
     owners.set(owner, (owners.get(owner) ?? new Set()).add(one.share));
   }
   return owners;

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
+import { INTENTS } from '../../test/support/ledger-rows.ts';
 import { Fault } from '../domain/fault.ts';
 import { parseCidr } from '../domain/ipv4.ts';
 import type { Meter } from '../ports/meter.ts';
@@ -150,7 +151,7 @@ test('a network too small for it, and one whose last address a guest has, have n
   };
   expect(of('10.77.0.0/29')).toBeUndefined();
   expect(of('10.77.0.0/28')).toBe('10.77.0.14');
-  ledger.intend('uid', 'lease', 'eth0', { address: '10.77.0.14' });
+  ledger.intend('uid', 'lease', 'eth0', { ...INTENTS.lease, address: '10.77.0.14' });
   expect(of('10.77.0.0/28')).toBeUndefined();
 });
 

@@ -15,7 +15,7 @@ import type { Ledger } from '../ports/ledger.ts';
 import { createImages } from './images.ts';
 
 const signal = new AbortController().signal;
-const inUse = { digests: new Set<string>(), references: new Set<string>() };
+const inUse = { digests: new Set<string>(), references: new Set<string>(), isWhole: true };
 
 let top: string;
 let ledger: Ledger;

@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
-import type { Json, LedgerKind } from '../domain/ledger.ts';
+import type { IntentOf, LedgerKind, ResultOf } from '../domain/ledger.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { DhcpIntent, LeaseIntent } from '../ports/network.ts';
@@ -25,7 +25,7 @@ const ledger = memoryLedger();
 
 const sh = (...argv: [string, ...string[]]): Promise<string> => host.run(argv, { signal, timeoutMs: 20_000 });
 const flaws = (): Promise<readonly Flaw[]> =>
-  network.flaws({ entries: () => ledger.all(), isAsked: () => true }, signal);
+  network.flaws({ entries: () => ledger.all(), isWhole: () => true, isAsked: () => true }, signal);
 
 beforeAll(async () => {
   host = await createNetns();
@@ -46,40 +46,42 @@ beforeAll(async () => {
     ...{ table: T, address: '10.77.0.9' },
     ports: [{ hostPort: 8080, guestPort: 80, protocol: 'tcp', hostIp: '' } as const],
   };
-  const things: readonly [string, LedgerKind, unknown, () => Promise<unknown>][] = [
-    ['host', 'forwarding', { was: false }, () => network.setForwarding(true)],
-    [
-      'host',
-      'bridge',
-      { bridge, alias: 'a:bridge', address },
-      () => network.addBridge({ bridge, alias: 'a:bridge', address }, signal),
-    ],
-    ['host', 'firewall', { table: T, bridge, cidr }, () => network.addFirewall({ table: T, bridge, cidr }, signal)],
-    ['host', 'guards', guards, () => network.addGuards(guards, signal)],
-    ['host', 'publishing', publishing, () => network.addPublishing(publishing, signal)],
-    ['host', 'metadata-path', path, () => network.addMetadataPath(path, signal)],
-    ['host', 'dhcp', dhcp, () => network.startDhcp(dhcp, signal)],
-    [uid, 'lease', lease, () => network.addLease(lease, signal)],
-    [
-      uid,
-      'guard',
-      { table: T, device, mac, address: '10.77.0.9' },
-      () => network.addGuard({ table: T, device, mac, address: '10.77.0.9' }, signal),
-    ],
-    [
-      uid,
-      'tap',
-      { device, bridge, alias: `a:uid=${uid}` },
-      () => network.addTap({ device, bridge, alias: `a:uid=${uid}` }, signal),
-    ],
-    [uid, 'publish', publish, () => network.addPorts(publish, signal)],
-    [uid, 'metadata', port, () => network.addMetadataPort(port, signal)],
+  const thing =
+    <K extends LedgerKind>(
+      owner: string,
+      kind: K,
+      intent: IntentOf<K>,
+      make: () => Promise<void>,
+      result: ResultOf<K>,
+    ) =>
+    async (): Promise<void> => {
+      const entry = ledger.intend(owner, kind, '', intent);
+      await make();
+      ledger.made(entry, result);
+    };
+  const firewall = { table: T, bridge, cidr };
+  const made = { bridge, alias: 'a:bridge', address };
+  const guard = { table: T, device, mac, address: '10.77.0.9' };
+  const tap = { device, bridge, alias: `a:uid=${uid}` };
+  const things = [
+    thing('host', 'forwarding', { was: false }, () => network.setForwarding(true), null),
+    thing('host', 'bridge', made, () => network.addBridge(made, signal), null),
+    thing('host', 'firewall', firewall, () => network.addFirewall(firewall, signal), null),
+    thing('host', 'guards', guards, () => network.addGuards(guards, signal), null),
+    thing('host', 'publishing', publishing, () => network.addPublishing(publishing, signal), null),
+    thing('host', 'metadata-path', path, () => network.addMetadataPath(path, signal), null),
+    thing('host', 'dhcp', dhcp, () => network.startDhcp(dhcp, signal), null),
+    thing(uid, 'lease', lease, () => network.addLease(lease, signal), null),
+    thing(uid, 'guard', guard, () => network.addGuard(guard, signal), null),
+    async () => {
+      const entry = ledger.intend(uid, 'tap', '', tap);
+      ledger.made(entry, await network.addTap(tap, signal));
+    },
+    thing(uid, 'publish', publish, () => network.addPorts(publish, signal), null),
+    thing(uid, 'metadata', port, () => network.addMetadataPort(port, signal), null),
   ];
   makeAll = async () => {
-    for (const [owner, kind, intent, make] of things) {
-      const entry = ledger.intend(owner, kind, '', intent as Json);
-      ledger.made(entry, ((await make()) ?? null) as Json);
-    }
+    for (const make of things) await make();
     await network.remember([`inet ${T}`, `bridge ${T}`, `ip ${T}`, `inet ${M}`, `bridge ${M}`], signal);
   };
   await makeAll();
@@ -87,7 +89,7 @@ beforeAll(async () => {
 
 afterAll(async () => {
   const dhcp = ledger.find('host', 'dhcp', '');
-  if (dhcp) await network.stopDhcp(dhcp.intent as unknown as DhcpIntent, signal);
+  if (dhcp) await network.stopDhcp(dhcp.intent, signal);
   await host[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
 });
@@ -251,5 +253,5 @@ test('what comes and goes while it looks is no flaw', async () => {
     if (asked++ > 0) ledger.strike(entry);
     return ledger.all();
   };
-  expect(await network.flaws({ entries, isAsked: () => true }, signal)).toEqual([]);
+  expect(await network.flaws({ entries, isWhole: () => true, isAsked: () => true }, signal)).toEqual([]);
 });

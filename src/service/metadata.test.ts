@@ -32,10 +32,8 @@ describe('where metadata comes from', () => {
     const host = new FakeHost();
     const uid = await host.create({ interfaces: [nic(false)], metadata: { 'user-data': 'eA==' } });
     await host.until(uid, 'CREATED');
-    const vmm = host.ledgerOf(uid).find(({ kind }) => kind === 'vmm')?.intent as {
-      config: { disks: { id: string }[] };
-    };
-    expect(vmm.config.disks.at(-1)).toEqual({
+    const vmm = host.life.ledger.find(uid, 'vmm', '');
+    expect(vmm?.intent.config.disks.at(-1)).toEqual({
       ...{ id: 'cidata', format: 'raw', readOnly: true, isRoot: false },
       path: `/state/vm/${uid}/cidata.img`,
     });

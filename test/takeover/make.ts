@@ -33,38 +33,40 @@ const host = new TestHost({
 const image = `oci:${host.images}/idle:v1`;
 
 /** Asks for its metadata on both interfaces. */
-const served = (id: string, hostPort: number): SpecInit => ({
-  id,
-  vcpu: 1,
-  memoryInMb: 32,
-  labels: { app: 'idle' },
-  kernel: { image },
-  volumes: [{ id: 'root', isRoot: true, sizeInMb: 16, source: { containerSource: image } }],
-  metadata: { 'user-data': Buffer.from('#cloud-config\n').toString('base64') },
-  interfaces: [
-    { guestDeviceName: 'eth0', type: 1, allowMetadataReq: true, publishedPorts: [{ hostPort, guestPort: 80 }] },
-    { guestDeviceName: 'eth1', type: 0, allowMetadataReq: true },
-  ],
-});
+const served = (id: string, hostPort: number, change: object = {}): SpecInit =>
+  ({
+    id,
+    vcpu: 1,
+    memoryInMb: 32,
+    labels: { app: 'idle' },
+    kernel: { image },
+    volumes: [{ id: 'root', isRoot: true, sizeInMb: 16, source: { containerSource: image } }],
+    metadata: { 'user-data': Buffer.from('#cloud-config\n').toString('base64') },
+    interfaces: [
+      { guestDeviceName: 'eth0', type: 1, allowMetadataReq: true, publishedPorts: [{ hostPort, guestPort: 80 }] },
+      { guestDeviceName: 'eth1', type: 0, allowMetadataReq: true },
+    ],
+    ...change,
+  }) as SpecInit;
 
 /** Has its metadata on a disk, a static address, and volumes of each sort. */
-const onDisk = (id: string, address: string): SpecInit => ({
-  ...served(id, 0),
-  kernel: { image: `oci:${host.images}/pvh:v1` },
-  volumes: [
-    {
-      id: 'root',
-      isRoot: true,
-      partitionId: '6c1f1a1e-0000-4000-8000-000000000001',
-      source: { containerSource: image },
-    },
-    { id: 'shared', isReadOnly: true, mountPoint: '/mnt', source: { containerSource: image } },
-  ],
-  interfaces: [
-    { guestDeviceName: 'eth0', type: 1, address },
-    { guestDeviceName: 'eth1', type: 0 },
-  ],
-});
+const onDisk = (id: string, address: string): SpecInit =>
+  served(id, 0, {
+    kernel: { image: `oci:${host.images}/pvh:v1` },
+    volumes: [
+      {
+        id: 'root',
+        isRoot: true,
+        partitionId: '6c1f1a1e-0000-4000-8000-000000000001',
+        source: { containerSource: image },
+      },
+      { id: 'shared', isReadOnly: true, mountPoint: '/mnt', source: { containerSource: image } },
+    ],
+    interfaces: [
+      { guestDeviceName: 'eth0', type: 1, address },
+      { guestDeviceName: 'eth1', type: 0 },
+    ],
+  });
 
 async function make(): Promise<void> {
   await writeLayout(join(host.images, 'idle'), { v1: { layers: [idleLayer('linux')] } });
@@ -86,8 +88,8 @@ async function make(): Promise<void> {
   const stopped = await until(served('stopped', 8_081), 'CREATED');
   await host.vms.stopMicroVM({ uid: stopped, timeout: { seconds: 0n } });
   await host.until(stopped, 'STOPPED');
-  await until({ ...served('failed', 8_082), kernel: { image, filename: 'none' } }, 'FAILED');
-  const pending = await uidOf({ ...served('pending', 8_083), kernel: { image: `${NO_REGISTRY}/kernel:v1` } });
+  await until(served('failed', 8_082, { kernel: { image, filename: 'none' } }), 'FAILED');
+  const pending = await uidOf(served('pending', 8_083, { kernel: { image: `${NO_REGISTRY}/kernel:v1` } }));
   await host.untilReason(pending, 'ImagePullFailed');
   const deleting = await until(served('deleting', 8_084), 'CREATED');
   await host.stop();
