@@ -22,7 +22,7 @@ function takenOver(sql: string) {
   onTestFinished(() => rmSync(directory, { recursive: true }));
   const path = join(directory, 'flintlock.db');
   const before = new DatabaseSync(path);
-  before.exec(sql);
+  before.exec(`PRAGMA synchronous=OFF; BEGIN; ${sql} COMMIT`);
   before.close();
   const [log, clock] = [memoryLog(), new FakeClock()];
   const database = new Database(path);
@@ -31,7 +31,10 @@ function takenOver(sql: string) {
   return { store, ledger: createLedger(database, schemas, '0.0.0-test'), log };
 }
 
-test('there is one to take over', () => expect(KEPT).not.toEqual([]));
+test('one row of each kind is kept', () => {
+  const all = KEPT.map((path) => readFileSync(path, 'utf8')).join('');
+  expect(LEDGER_KINDS.filter((kind) => !new RegExp(`^INSERT INTO ledger .*, '${kind}', `, 'm').test(all))).toEqual([]);
+});
 
 for (const path of KEPT) {
   const sql = readFileSync(path, 'utf8');
@@ -53,10 +56,9 @@ for (const path of KEPT) {
     expect(log.lines).toEqual([]);
   });
 
-  test(`every row of the ledger of ${basename(path)} parses, one of each kind and more`, () => {
+  test(`every row of the ledger of ${basename(path)} parses`, () => {
     const { store, ledger } = takenOver(sql);
     expect(ledger.unreadable()).toEqual([]);
-    expect(LEDGER_KINDS.filter((kind) => ledger.ofKind(kind).length === 0)).toEqual([]);
     expect(ledger.all().length).toBe(sql.match(/^INSERT INTO ledger /gm)?.length);
     const byId = (id: string) => store.find('default', id)[0];
     for (const id of ['created', 'paused']) {
@@ -76,8 +78,8 @@ for (const path of KEPT) {
     const { ledger } = takenOver(sql);
     const firewall = { elementsOf: ({ kind }: { kind: string }) => [`an element of ${kind}`] };
     const { named } = expectation(ledger.all(), names, [], [], firewall);
-    const silent = LEDGER_KINDS.filter((kind) => !named.some(({ step }) => step === kind));
-    expect(silent).toEqual(['image', 'forwarding']); // a hold, and a setting
+    const silent = ledger.all().filter(({ kind }) => !named.some(({ step }) => step === kind));
+    expect([...new Set(silent.map(({ kind }) => kind))].toSorted()).toEqual(['forwarding', 'image']); // a setting, a hold
   });
 
   test(`what is marked on a row of ${basename(path)} is written by this program's schema`, () => {
