@@ -3,6 +3,7 @@ import { basename, join, resolve } from 'node:path';
 import { DatabaseSync } from 'node:sqlite';
 import { expect, onTestFinished, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { LEDGER_KINDS } from '../domain/ledger.ts';
 import type { Names } from '../domain/names.ts';
@@ -65,11 +66,11 @@ for (const path of KEPT) {
       const vm = byId(id);
       if (!vm) throw new Error(`no ${id}`);
       // All of it is made: it is adopted, and nothing is made anew.
-      expect(planMake(vm, ledger.of(vm.uid))).toEqual([]);
-      expect(ledger.find(vm.uid, 'vmm', '')?.result).toMatchObject({ process: { pid: expect.any(Number) } });
+      expect(planMake(vm, ledger.of(ownedBy(vm.uid)))).toEqual([]);
+      expect(ledger.find(ownedBy(vm.uid), 'vmm', '')?.result).toMatchObject({ process: { pid: expect.any(Number) } });
     }
     const deleting = byId('deleting');
-    expect(planUnmake(ledger.of(deleting?.uid ?? '')).map(({ kind }) => kind)).toEqual([
+    expect(planUnmake(ledger.of(ownedBy(deleting?.uid ?? ''))).map(({ kind }) => kind)).toEqual([
       ...['tap', 'guard', 'lease', 'volume', 'directory', 'image'],
     ]);
   });

@@ -1,13 +1,13 @@
 import { expect, test } from 'vitest';
-import { INTENTS, RESULTS } from '../../test/support/ledger-rows.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { imagesInUse, imageUses } from './image-uses.ts';
 
 test('a made hold is known by its digest, one under way by its reference', () => {
   const ledger = memoryLedger();
-  ledger.made(ledger.intend('A', 'image', 'x:1', INTENTS.image), RESULTS.image);
-  ledger.intend('B', 'image', 'y:1', INTENTS.image);
-  ledger.intend('C', 'volume', 'root', INTENTS.volume);
+  ledger.made(ledger.intend(ownedBy('A'), 'image', 'x:1', INTENTS.image), RESULTS.image);
+  ledger.intend(ownedBy('B'), 'image', 'y:1', INTENTS.image);
+  ledger.intend(ownedBy('C'), 'volume', 'root', INTENTS.volume);
   expect(imageUses(ledger)).toEqual([
     { owner: 'A', reference: 'x:1', digest: RESULTS.image.digest },
     { owner: 'B', reference: 'y:1' },

@@ -1,8 +1,9 @@
-import type { LedgerEntry, Owner, UnreadableRow } from './ledger.ts';
+import type { LedgerEntry, UnreadableRow } from './ledger.ts';
+import type { Uid } from './microvm.ts';
 
 /** The microVMs that hold one image. */
 export interface ImageUse {
-  readonly owner: Owner;
+  readonly owner: Uid;
   /** Absent while the hold is being made: then only the reference is known. */
   readonly digest?: string;
   readonly reference: string;
@@ -18,7 +19,7 @@ export interface Holds {
 export const imageUses = (ledger: Pick<Holds, 'ofKind'>): readonly ImageUse[] =>
   ledger
     .ofKind('image')
-    .map(({ owner, key, result }) => ({ owner, reference: key, ...(result && { digest: result.digest }) }));
+    .map(({ owner, key, result }) => ({ owner: owner.uid, reference: key, ...(result && { digest: result.digest }) }));
 
 /** For the cache: what must not be removed. */
 export function imagesInUse(ledger: Holds): {

@@ -1,9 +1,32 @@
 import { Fault } from './fault.ts';
+import type { Uid } from './microvm.ts';
 
-/** Whose a side effect is: a microVM's uid, the host's network, or the image cache. */
-export type Owner = string;
-export const HOST_OWNER = 'host';
-export const IMAGES_OWNER = 'images';
+export interface VmOwner {
+  readonly is: 'vm';
+  readonly uid: Uid;
+}
+export interface HostOwner {
+  readonly is: 'host';
+}
+export interface ImagesOwner {
+  readonly is: 'images';
+}
+/** Whose a side effect is: a microVM's, the host's network's, or the image cache's. */
+export type Owner = VmOwner | HostOwner | ImagesOwner;
+
+export const HOST_OWNER: HostOwner = { is: 'host' };
+export const IMAGES_OWNER: ImagesOwner = { is: 'images' };
+export const vmOwner = (uid: Uid): VmOwner => ({ is: 'vm', uid });
+
+/** As it is stored and shown. Whatever else may own things one day is stored as `TAG:NAME`: no uid has a colon. */
+export const ownerText = (owner: Owner): string => (owner.is === 'vm' ? owner.uid : owner.is);
+
+/** @returns undefined for an owner that this program does not know */
+export function parseOwner(text: string): Owner | undefined {
+  if (text === HOST_OWNER.is) return HOST_OWNER;
+  if (text === IMAGES_OWNER.is) return IMAGES_OWNER;
+  return text === '' || text.includes(':') ? undefined : vmOwner(text as Uid); // this is the edge
+}
 
 /**
  * What can be made for one microVM, in the order in which it is: what a kind stands on comes before it. All else about
@@ -45,6 +68,12 @@ export type HostStepKind = (typeof HOST_STEP_KINDS)[number];
 export type CacheKind = (typeof CACHE_KINDS)[number];
 export type LedgerKind = (typeof LEDGER_KINDS)[number];
 
+/** Who may own entries of a kind. */
+type Owners = { readonly [K in VmStepKind]: VmOwner } & { readonly [K in HostStepKind]: HostOwner } & {
+  readonly [K in CacheKind]: ImagesOwner;
+};
+export type OwnerOf<K extends LedgerKind> = Owners[K];
+
 /** What a microVM wants made: the key tells it from others of its kind. */
 export interface VmStep<K extends VmStepKind = VmStepKind> {
   readonly kind: K;
@@ -63,7 +92,7 @@ export type ResultOf<K extends LedgerKind> = LedgerRows[K]['result'];
 export interface Entry<K extends LedgerKind> {
   /** Grows: undo goes from the highest to the lowest. */
   readonly entry: number;
-  readonly owner: Owner;
+  readonly owner: OwnerOf<K>;
   readonly kind: K;
   /** Unique with owner and kind: the volume's id, the interface's name, a digest, or empty. */
   readonly key: string;
@@ -80,7 +109,8 @@ export interface Entry<K extends LedgerKind> {
 export type LedgerEntry<K extends LedgerKind = LedgerKind> = { [P in K]: Entry<P> }[K];
 
 /** An entry of whatever kind, where that does not matter. */
-export type AnyEntry = Omit<Entry<LedgerKind>, 'intent' | 'result'> & {
+export type AnyEntry = Omit<Entry<LedgerKind>, 'owner' | 'intent' | 'result'> & {
+  readonly owner: Owner;
   readonly intent: unknown;
   readonly result: unknown;
 };
@@ -100,7 +130,8 @@ export const isVmEntry = (entry: LedgerEntry): entry is LedgerEntry<VmStepKind> 
 /** A row of which this program cannot tell what it made, and so neither whether it is there nor how it is undone. */
 export interface UnreadableRow {
   readonly entry: number;
-  readonly owner: Owner;
+  /** As it is stored. */
+  readonly owner: string;
   readonly kind: string;
   readonly key: string;
   /** A clause: what is wrong with it, and which program is needed. */

@@ -133,7 +133,7 @@ export class AttachedBridge implements GuestNetwork {
 
   #tell(isThere: boolean, left: readonly Flaw[]): void {
     const { health } = this.#deps;
-    const uids = new Set(this.#taps().map(({ owner }) => owner as Uid));
+    const uids = new Set(this.#taps().map(({ owner }) => owner.uid));
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
       const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));

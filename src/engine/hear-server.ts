@@ -79,5 +79,5 @@ export function hearServer({ network, ledger, meter, clock, log }: HearServerDep
 /** Whose address it speaks of. */
 function ownerOf(ledger: Ledger, words: string): string | undefined {
   const addresses: readonly string[] = words.match(/\b\d+\.\d+\.\d+\.\d+\b/g) ?? [];
-  return ledger.ofKind('lease').find(({ intent }) => addresses.includes(intent.address))?.owner;
+  return ledger.ofKind('lease').find(({ intent }) => addresses.includes(intent.address))?.owner.uid;
 }

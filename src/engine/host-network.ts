@@ -257,7 +257,7 @@ export class HostNetwork implements ManagedNetwork {
     const { ledger, health, log } = this.#deps;
     const uids = new Set<Uid>();
     for (const { owner, made, intent } of ledger.ofKind('tap'))
-      if (made && intent.bridge === this.bridge) uids.add(owner as Uid);
+      if (made && intent.bridge === this.bridge) uids.add(owner.uid);
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
       const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
@@ -300,7 +300,7 @@ export class HostNetwork implements ManagedNetwork {
       for (const entry of ledger.ofKind('lease')) {
         const { mac, address } = entry.intent;
         if (taken.some((t) => t.mac === mac && t.address === address))
-          store.update(entry.owner as Uid, (vm) => addressed(vm, entry.key, [address]));
+          store.update(entry.owner.uid, (vm) => addressed(vm, entry.key, [address]));
       }
     } catch (error) {
       log.error('the addresses that guests took could not be read', { error: String(error) });

@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import { isVmEntry, type VmStep } from '../domain/ledger.ts';
+import { isVmEntry, type VmStep, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -62,14 +62,14 @@ export class MetadataPorts {
     await this.leave(vm, signal);
     const { store, ledger } = this.#deps;
     const now = store.get(vm.uid) ?? vm;
-    for (const step of planMake(now, ledger.of(vm.uid)).filter(isOfMetadata))
+    for (const step of planMake(now, ledger.of(vmOwner(vm.uid))).filter(isOfMetadata))
       await this.make(step, store.get(vm.uid) ?? now, signal);
   }
 
   async #goOn(vm: MicroVm, why: string, signal: AbortSignal): Promise<MicroVm> {
     const { store, ledger, runner, log } = this.#deps;
     // The way to the old one first: it names that port.
-    for (const entry of ledger.of(vm.uid).filter(isVmEntry))
+    for (const entry of ledger.of(vmOwner(vm.uid)).filter(isVmEntry))
       if (isOfMetadata(entry)) await runner.unmake(entry, vm, signal);
     const next = store.nextMetadataPort(vm.uid) ?? vm;
     log.info('a microVM goes on to another port of the metadata service', {

@@ -32,7 +32,7 @@ export function noticeNewBoot({ store, ledger, transactions, clock, log }: NewBo
         .all()
         .filter(isVmEntry)
         .filter(({ kind }) => vmSteps[kind].condition === 'NetworkReady');
-      const owners = new Set(ofNetwork.map(({ owner }) => owner));
+      const owners = new Set(ofNetwork.map(({ owner }) => owner.uid));
       ledger.unmark(VM_STEP_KINDS.filter((kind) => vmSteps[kind].atBoot === 'gone'));
       const unmade = condition('NetworkReady', false, 'Preparing', 'The host was booted anew', clock.now());
       for (const { uid } of store.list({}))

@@ -168,17 +168,17 @@ export class ParentDevice implements ParentNetwork {
     const entries = ledger.ofKind('macvtap').filter(({ made }) => made);
     const troubles = new Map<Uid, Trouble>();
     for (const { owner } of entries) {
-      const words = left.flatMap((flaw) => (flaw.owner === undefined || flaw.owner === owner ? [flaw.what] : []));
+      const words = left.flatMap((flaw) => (flaw.owner === undefined || flaw.owner === owner.uid ? [flaw.what] : []));
       if (words.length > 0)
-        troubles.set(owner as Uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
+        troubles.set(owner.uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
     }
     for (const entry of entries.filter(({ intent }) => !present.has(intent.device))) {
       const { parent } = entry.intent;
       const what = present.has(parent) ? `it was removed from parent ${parent}` : `its parent ${parent} is gone`;
       const message = `Interface "${entry.key}" is lost, ${what}: stop and start the microVM when it is back`;
-      troubles.set(entry.owner as Uid, { reason: 'NetworkFailed', message });
+      troubles.set(entry.owner.uid, { reason: 'NetworkFailed', message });
     }
-    health.tell('parent', new Set(entries.map(({ owner }) => owner as Uid)), troubles);
+    health.tell('parent', new Set(entries.map(({ owner }) => owner.uid)), troubles);
   }
 }
 

@@ -1,7 +1,7 @@
 import { backoffMs, longestBackoffMs } from '../base/backoff.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { type LedgerEntry, unreadableText } from '../domain/ledger.ts';
+import { type LedgerEntry, unreadableText, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { hasRun, RESTART_BACKOFF, STEADY_MS, steadyAt } from '../domain/restart.ts';
 import { clearedAway, failed, ledgerRead, ledgerUnread, preparing, steady, willRetry } from '../domain/transitions.ts';
@@ -50,7 +50,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const tail = await consoleTail(vm.uid); // before its file goes
-    for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
+    for (const entry of planUnmake(ledger.of(vmOwner(vm.uid)))) await runner.unmake(entry, vm, signal);
     store.gone(vm.uid, tail);
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
   };
@@ -79,13 +79,13 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   };
 
   const makeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
-    const vmmEntry = ledger.find(vm.uid, 'vmm', '');
+    const vmmEntry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
     await metadataPorts.leave(vm, signal);
     for (;;) {
       signal.throwIfAborted();
       const now = store.get(vm.uid);
-      const [step] = now ? planMake(now, ledger.of(vm.uid)) : [];
+      const [step] = now ? planMake(now, ledger.of(vmOwner(vm.uid))) : [];
       if (now?.state.is !== 'PENDING' || !step) break;
       if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
       await metadataPorts.make(step, now, signal);
@@ -95,7 +95,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   /** What the last run held as a process is let go; the rest stays for the delete. */
   const endRun = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
-    const entry = ledger.find(vm.uid, 'vmm', '');
+    const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (entry) await runner.unmake(entry, vm, signal);
   };
 
@@ -119,7 +119,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       }
       case 'CREATED':
       case 'PAUSED': {
-        const entry = ledger.find(vm.uid, 'vmm', '');
+        const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
         if (guests.of(vm.uid)) guests.say(vm.uid);
         else if (!entry?.made)
           await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
@@ -161,7 +161,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   /** Of what cannot be read nothing can be said or done: the microVM is left alone. @returns when to look again */
   const leaveUnread = (vm: MicroVm): number | undefined => {
-    const [row] = ledger.unreadable(vm.uid);
+    const [row] = ledger.unreadable(vmOwner(vm.uid));
     if (!row) {
       store.update(vm.uid, ledgerRead);
       return undefined;

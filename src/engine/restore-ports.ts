@@ -76,5 +76,5 @@ function restorer(ledger: Ledger, signal: AbortSignal) {
   };
 }
 
-const isMade = (ledger: Ledger, { owner, kind, key }: Pick<LedgerEntry, 'owner' | 'kind' | 'key'>): boolean =>
+const isMade = <K extends VmStepKind>(ledger: Ledger, { owner, kind, key }: LedgerEntry<K>): boolean =>
   ledger.find(owner, kind, key)?.made === true;

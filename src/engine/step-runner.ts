@@ -1,7 +1,7 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { isVmEntry, type LedgerEntry, type VmStep, type VmStepKind } from '../domain/ledger.ts';
+import { isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
 import type { ConditionType, MicroVm } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -71,8 +71,8 @@ export class StepRunner {
       await this.#making[def.lane].run(
         signal,
         async () => {
-          const known = { vm, entries: ledger.of(vm.uid), ports };
-          const entry = ledger.intend(vm.uid, kind, key, def.intent(key, known));
+          const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
+          const entry = ledger.intend(vmOwner(vm.uid), kind, key, def.intent(key, known));
           const limitMs = faults.limitMs(kind, 'make', def.timeoutMs);
           const result = await withLimit(kind, signal, limitMs, (limited) => {
             const onBytes = (doneBytes: number, totalBytes: number): void =>
@@ -84,7 +84,7 @@ export class StepRunner {
           transactions.transact(() => {
             ledger.made(entry, result);
             store.update(vm.uid, (old) => {
-              const ready = conditionAfter(kind, old, ledger.of(vm.uid), clock.now());
+              const ready = conditionAfter(kind, old, ledger.of(vmOwner(vm.uid)), clock.now());
               return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
             });
           });
@@ -104,7 +104,7 @@ export class StepRunner {
     progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
-        const known = { vm, entries: ledger.of(vm.uid), ports };
+        const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
         await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
           const undo = () => def.unmake(entry.intent, entry.result, { ...known, signal: limited });
           return faults.act(kind, 'unmake', undo, limited);

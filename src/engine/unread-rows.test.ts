@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 
 const MINUTE = 60_000;
 
@@ -26,7 +27,7 @@ const BROKEN = "UPDATE ledger SET intent = '{}' WHERE kind = 'guard'";
 
 test('a microVM with a row that cannot be read is left alone, and says so; others do not notice', async () => {
   const { host, bad, good, vmms, told, later } = await withBrokenRow(BROKEN);
-  const [row] = host.life.ledger.unreadable(bad);
+  const [row] = host.life.ledger.unreadable(ownedBy(bad));
   const why = expect.stringMatching(
     new RegExp(`^The ledger's row ${bad} guard "eth0" \\(entry ${row?.entry}\\) cannot be read: its intent: table: `),
   );
@@ -53,12 +54,12 @@ test('a microVM with a row that cannot be read is left alone, and says so; other
 
 test('a delete is accepted, undoes nothing, and goes on when the row can be read', async () => {
   const { host, bad, vmms, later } = await withBrokenRow(BROKEN);
-  const entries = host.life.ledger.unreadable(bad).length;
+  const entries = host.life.ledger.unreadable(ownedBy(bad)).length;
   await host.delete(bad);
   await later(MINUTE);
   expect(host.vm(bad).state).toMatchObject({ is: 'DELETING', reason: 'DeleteBlocked' });
   expect(host.world.vmmsOf(bad)).toEqual(vmms);
-  expect(host.life.ledger.unreadable(bad)).toHaveLength(entries);
+  expect(host.life.ledger.unreadable(ownedBy(bad))).toHaveLength(entries);
   const guard = { table: 't', device: 'd', mac: 'm' };
   host.database.sql.exec(
     `UPDATE ledger SET intent = '${JSON.stringify(guard)}' WHERE kind = 'guard' AND owner = '${bad}'`,

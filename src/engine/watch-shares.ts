@@ -35,7 +35,7 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
   const stop = new AbortController();
   let cancel = (): void => undefined;
   let isFailing = false;
-  let before: ReadonlyMap<string, ReadonlySet<Share>> = new Map();
+  let before: ReadonlyMap<Uid, ReadonlySet<Share>> = new Map();
   const tables = [
     ...['bridge', 'inet'].map((family) => `${family} ${tableName(names)}`),
     ...[metadataTableName(names), macvtapTableName(names)].map((name) => `inet ${name}`),
@@ -51,9 +51,9 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
       const now = byOwner(ledger, await network.overShares(tables, time.signal));
       for (const [uid, shares] of now) {
         const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;
-        const vm = store.update(uid as Uid, (old) => shareExceeded(old, text, clock.now()));
+        const vm = store.update(uid, (old) => shareExceeded(old, text, clock.now()));
         const fresh = [...shares].filter((share) => !before.get(uid)?.has(share));
-        const { namespace, id } = (vm ?? store.get(uid as Uid))?.spec ?? {};
+        const { namespace, id } = (vm ?? store.get(uid))?.spec ?? {};
         if (fresh.length > 0)
           log.warn('a guest asks for more than its share: what is over it is dropped, the others are not touched', {
             ...{ uid, namespace, id },
@@ -62,7 +62,7 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
       }
       for (const [uid] of before)
         if (!now.has(uid)) {
-          store.update(uid as Uid, (old) => sharesKept(old, clock.now()));
+          store.update(uid, (old) => sharesKept(old, clock.now()));
           log.info('a guest keeps within its shares again', { uid });
         }
       const counts = SHARE_NAMES.map((share) => [share, [...now.values()].filter((set) => set.has(share)).length]);
@@ -88,8 +88,8 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
 const SHARE_NAMES = Object.keys(SHARES) as readonly Share[];
 
 /** Whose tap, address or port it is, the ledger says. */
-function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<string, ReadonlySet<Share>> {
-  const owners = new Map<string, Set<Share>>();
+function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<Uid, ReadonlySet<Share>> {
+  const owners = new Map<Uid, Set<Share>>();
   for (const one of found) {
     const entry =
       'device' in one
@@ -99,8 +99,8 @@ function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<strin
           : (ledger.ofKind('metadata').find(({ intent }) => intent.port === one.port) ??
             ledger.ofKind('macvtap-metadata').find(({ intent }) => intent.port === one.port));
     if (!entry) continue; // deleted meanwhile
-    const { owner } = entry;
-    owners.set(owner, (owners.get(owner) ?? new Set()).add(one.share));
+    const { uid } = entry.owner;
+    owners.set(uid, (owners.get(uid) ?? new Set()).add(one.share));
   }
   return owners;
 }

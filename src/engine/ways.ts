@@ -138,7 +138,7 @@ export class Ways {
     this.#said = said;
     const uids = new Set<Uid>();
     for (const { owner, made, intent } of ledger.ofKind('tap'))
-      if (made && intent.bridge === bridgeName(names)) uids.add(owner as Uid);
+      if (made && intent.bridge === bridgeName(names)) uids.add(owner.uid);
     const message = blocked
       .map(({ way, why, remedy }) => `Guests are cut off from ${WORDS[way]}: ${why}. To let them through: ${remedy}`)
       .join('. ');

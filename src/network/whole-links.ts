@@ -95,7 +95,7 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
   const { device, bridge, alias } = entry.intent;
   const there = links.find((link) => link.device === device);
   const flaw = (part: string, what: string, commands?: readonly string[]): Flaw => ({
-    ...{ thing: `interface ${device} ${part}`, what: `the tap ${device} ${what}`, owner: entry.owner },
+    ...{ thing: `interface ${device} ${part}`, what: `the tap ${device} ${what}`, owner: entry.owner.uid },
     ...(commands && {
       mend: async (signal) => {
         await ip.batch(commands, signal);
@@ -140,7 +140,7 @@ export function macvtapFlaws(entry: LedgerEntry<'macvtap'>, links: readonly Whol
   const there = links.find((link) => link.device === device);
   if (!there) return [];
   const flaw = (part: string, what: string, commands: readonly string[]): Flaw => ({
-    ...{ thing: `interface ${device} ${part}`, what: `the macvtap ${device} ${what}`, owner: entry.owner },
+    ...{ thing: `interface ${device} ${part}`, what: `the macvtap ${device} ${what}`, owner: entry.owner.uid },
     mend: async (signal) => {
       await ip.batch(commands, signal);
     },

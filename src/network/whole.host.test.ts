@@ -2,9 +2,10 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
-import type { IntentOf, LedgerKind, ResultOf } from '../domain/ledger.ts';
+import { HOST_OWNER, type IntentOf, type LedgerKind, type OwnerOf, type ResultOf } from '../domain/ledger.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { DhcpIntent, LeaseIntent } from '../ports/network.ts';
@@ -48,7 +49,7 @@ beforeAll(async () => {
   };
   const thing =
     <K extends LedgerKind>(
-      owner: string,
+      owner: OwnerOf<K>,
       kind: K,
       intent: IntentOf<K>,
       make: () => Promise<void>,
@@ -64,21 +65,21 @@ beforeAll(async () => {
   const guard = { table: T, device, mac, address: '10.77.0.9' };
   const tap = { device, bridge, alias: `a:uid=${uid}` };
   const things = [
-    thing('host', 'forwarding', { was: false }, () => network.setForwarding(true), null),
-    thing('host', 'bridge', made, () => network.addBridge(made, signal), null),
-    thing('host', 'firewall', firewall, () => network.addFirewall(firewall, signal), null),
-    thing('host', 'guards', guards, () => network.addGuards(guards, signal), null),
-    thing('host', 'publishing', publishing, () => network.addPublishing(publishing, signal), null),
-    thing('host', 'metadata-path', path, () => network.addMetadataPath(path, signal), null),
-    thing('host', 'dhcp', dhcp, () => network.startDhcp(dhcp, signal), null),
-    thing(uid, 'lease', lease, () => network.addLease(lease, signal), null),
-    thing(uid, 'guard', guard, () => network.addGuard(guard, signal), null),
+    thing(HOST_OWNER, 'forwarding', { was: false }, () => network.setForwarding(true), null),
+    thing(HOST_OWNER, 'bridge', made, () => network.addBridge(made, signal), null),
+    thing(HOST_OWNER, 'firewall', firewall, () => network.addFirewall(firewall, signal), null),
+    thing(HOST_OWNER, 'guards', guards, () => network.addGuards(guards, signal), null),
+    thing(HOST_OWNER, 'publishing', publishing, () => network.addPublishing(publishing, signal), null),
+    thing(HOST_OWNER, 'metadata-path', path, () => network.addMetadataPath(path, signal), null),
+    thing(HOST_OWNER, 'dhcp', dhcp, () => network.startDhcp(dhcp, signal), null),
+    thing(ownedBy(uid), 'lease', lease, () => network.addLease(lease, signal), null),
+    thing(ownedBy(uid), 'guard', guard, () => network.addGuard(guard, signal), null),
     async () => {
-      const entry = ledger.intend(uid, 'tap', '', tap);
+      const entry = ledger.intend(ownedBy(uid), 'tap', '', tap);
       ledger.made(entry, await network.addTap(tap, signal));
     },
-    thing(uid, 'publish', publish, () => network.addPorts(publish, signal), null),
-    thing(uid, 'metadata', port, () => network.addMetadataPort(port, signal), null),
+    thing(ownedBy(uid), 'publish', publish, () => network.addPorts(publish, signal), null),
+    thing(ownedBy(uid), 'metadata', port, () => network.addMetadataPort(port, signal), null),
   ];
   makeAll = async () => {
     for (const make of things) await make();
@@ -88,7 +89,7 @@ beforeAll(async () => {
 });
 
 afterAll(async () => {
-  const dhcp = ledger.find('host', 'dhcp', '');
+  const dhcp = ledger.find(HOST_OWNER, 'dhcp', '');
   if (dhcp) await network.stopDhcp(dhcp.intent, signal);
   await host[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
@@ -246,7 +247,11 @@ test('a reservation that is gone or changed is told', async () => {
 });
 
 test('what comes and goes while it looks is no flaw', async () => {
-  const entry = ledger.intend('uid-2', 'guard', '', { table: T, device: `${PREFIX}zzzzzz0`, mac: '52:54:00:00:00:02' });
+  const entry = ledger.intend(ownedBy('uid-2'), 'guard', '', {
+    table: T,
+    device: `${PREFIX}zzzzzz0`,
+    mac: '52:54:00:00:00:02',
+  });
   ledger.made(entry, null); // marked, and on the host nothing: as one that is being unmade
   let asked = 0;
   const entries = () => {

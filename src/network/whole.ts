@@ -1,4 +1,4 @@
-import { entriesOf, HOST_OWNER, type HostStepKind, type IntentOf, type LedgerEntry } from '../domain/ledger.ts';
+import { entriesOf, type HostStepKind, type IntentOf, type LedgerEntry } from '../domain/ledger.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { MacvtapPathIntent } from '../ports/network.ts';
@@ -289,7 +289,8 @@ export function createWholeness({
 }
 
 /** What is the host's is everybody's. */
-const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } => (owner === HOST_OWNER ? {} : { owner });
+const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } =>
+  owner.is === 'vm' ? { owner: owner.uid } : {};
 
 /** Of macvtaps' table: what comes with the way to the service, and goes when that moves; see `macvtap-path.ts`. */
 const SERVICE_PARTS = ['map macs', 'set served', 'chain service-in', 'chain service-out'] as const;

@@ -1,4 +1,4 @@
-import type { IntentOf, LedgerEntry, LedgerKind, Owner, ResultOf, UnreadableRow } from '../domain/ledger.ts';
+import type { IntentOf, LedgerEntry, LedgerKind, Owner, OwnerOf, ResultOf, UnreadableRow } from '../domain/ledger.ts';
 
 /**
  * The durable list of everything that we make on the host. Each call is one
@@ -10,7 +10,7 @@ export interface Ledger {
    * Writes the intent, before the act. An entry that is there already is returned with its old intent.
    * @throws Fault `refused` LedgerUnreadable for one that is there and cannot be read
    */
-  intend<K extends LedgerKind>(owner: Owner, kind: K, key: string, intent: IntentOf<K>): LedgerEntry<K>;
+  intend<K extends LedgerKind>(owner: OwnerOf<K>, kind: K, key: string, intent: IntentOf<K>): LedgerEntry<K>;
   /** Marks the act as done. */
   made<K extends LedgerKind>(entry: LedgerEntry<K>, result: ResultOf<K>): void;
   /** Takes the marks off every entry of these kinds: whether what they made is still there is not known. */
@@ -23,7 +23,7 @@ export interface Ledger {
    */
   of(owner: Owner): readonly LedgerEntry[];
   /** @throws Fault `refused` LedgerUnreadable where it cannot be read */
-  find<K extends LedgerKind>(owner: Owner, kind: K, key: string): LedgerEntry<K> | undefined;
+  find<K extends LedgerKind>(owner: OwnerOf<K>, kind: K, key: string): LedgerEntry<K> | undefined;
   /** Every entry of a kind that can be read, oldest first. */
   ofKind<K extends LedgerKind>(kind: K): readonly LedgerEntry<K>[];
   /** Every entry that can be read, oldest first. */

@@ -1,7 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sampleVm } from '../../test/support/fake-services.ts';
-import { INTENTS, RESULTS } from '../../test/support/ledger-rows.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import type { Entry, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
 import type { Spec } from '../domain/spec.ts';
 import { planMake, planText, planUnmake, wantedSteps } from './plan.ts';
@@ -34,7 +34,7 @@ const plannedOf = (spec: Spec): Planned => ({
 });
 const entryOf = <K extends VmStepKind>({ kind, key }: VmStep<K>, i: number): LedgerEntry<K> => {
   const entry: Entry<K> = {
-    ...{ entry: i + 1, owner: 'u', kind, key, made: true },
+    ...{ entry: i + 1, owner: ownedBy('u'), kind, key, made: true },
     ...{ intent: INTENTS[kind], result: RESULTS[kind] },
   };
   return entry;

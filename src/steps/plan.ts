@@ -1,4 +1,11 @@
-import { isVmEntry, type LedgerEntry, VM_STEP_KINDS, type VmStep, type VmStepKind } from '../domain/ledger.ts';
+import {
+  isVmEntry,
+  type LedgerEntry,
+  ownerText,
+  VM_STEP_KINDS,
+  type VmStep,
+  type VmStepKind,
+} from '../domain/ledger.ts';
 import { vmSteps } from './registry.ts';
 import type { Planned } from './step.ts';
 
@@ -26,5 +33,5 @@ export const planText = (vm: Planned): readonly string[] =>
 
 function ofVm(entry: LedgerEntry): LedgerEntry<VmStepKind> {
   if (isVmEntry(entry)) return entry;
-  throw new Error(`ledger kind ${entry.kind} of ${entry.owner} is no step of a microVM`);
+  throw new Error(`ledger kind ${entry.kind} of ${ownerText(entry.owner)} is no step of a microVM`);
 }

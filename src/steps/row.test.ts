@@ -1,11 +1,24 @@
 import { expect, test } from 'vitest';
-import { INTENTS, RESULTS } from '../../test/support/ledger-rows.ts';
-import { LEDGER_KINDS } from '../domain/ledger.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
+import {
+  CACHE_KINDS,
+  HOST_OWNER,
+  HOST_STEP_KINDS,
+  IMAGES_OWNER,
+  LEDGER_KINDS,
+  type Owner,
+  ownerText,
+} from '../domain/ledger.ts';
 import type { StoredRow } from '../ports/ledger.ts';
 import { kinds, schemas } from './registry.ts';
 
+const ownerOf = (kind: string): Owner => {
+  if (HOST_STEP_KINDS.some((one) => one === kind)) return HOST_OWNER;
+  return CACHE_KINDS.some((one) => one === kind) ? IMAGES_OWNER : ownedBy('u');
+};
+
 const stored = (kind: string, intent: unknown, result: unknown, more: Partial<StoredRow> = {}): StoredRow => ({
-  ...{ entry: 7, owner: 'u', kind, key: 'k', version: 1, program: '0.1.0', made: true },
+  ...{ entry: 7, owner: ownerText(ownerOf(kind)), kind, key: 'k', version: 1, program: '0.1.0', made: true },
   ...{ intent: JSON.stringify(intent), result: JSON.stringify(result) },
   ...more,
 });
@@ -28,7 +41,7 @@ for (const kind of LEDGER_KINDS) {
   const [intent, result] = [INTENTS[kind], RESULTS[kind]];
 
   test(`what a row of kind ${kind} was written with is what is read`, () => {
-    const entry = { entry: 7, owner: 'u', kind, key: 'k', intent };
+    const entry = { entry: 7, owner: ownerOf(kind), kind, key: 'k', intent };
     expect(schemas.read(stored(kind, intent, result))).toEqual({ ...entry, made: true, result });
     expect(schemas.read(stored(kind, intent, null, { made: false }))).toEqual({
       ...entry,
@@ -49,7 +62,13 @@ for (const kind of LEDGER_KINDS) {
           why: expect.stringContaining('its result: '),
         });
     for (const wrong of [null, {}, [], 'text', 7])
-      expect(schemas.read(stored(kind, wrong, result))).toMatchObject({ owner: 'u', kind, key: 'k', entry: 7 });
+      expect(schemas.read(stored(kind, wrong, result))).toMatchObject({
+        owner: ownerText(ownerOf(kind)),
+        kind,
+        key: 'k',
+        entry: 7,
+        why: expect.any(String),
+      });
     expect(schemas.read(stored(kind, intent, 'text'))).toHaveProperty('why');
   });
 }
@@ -98,4 +117,17 @@ test('what older rows lack has a default', () => {
     intent: { config: { kernelFacts: unseen, guestWords: [], options: {}, cgroups: [] }, cgroups: [] },
     result: { macvtaps: {} },
   });
+});
+
+test('whose a row is is parsed too: an owner of tomorrow needs its program, and nobody has what is of another', () => {
+  const row = (owner: string) => schemas.read(stored('tap', INTENTS.tap, RESULTS.tap, { owner, program: '9.1.0' }));
+  expect(row('01UID')).toMatchObject({ owner: { is: 'vm', uid: '01UID' } });
+  for (const owner of ['snapshot:nightly', 'pool:', ''])
+    expect(row(owner)).toMatchObject({
+      owner,
+      why: 'this flintlockd does not know whose it is: start flintlockd 9.1.0, which wrote it, or a newer one',
+    });
+  for (const owner of ['host', 'images'])
+    expect(row(owner)).toMatchObject({ owner, why: `nothing of its kind is of ${owner}` });
+  expect(schemas.read(stored('dhcp', INTENTS.dhcp, null, { owner: '01UID' }))).toHaveProperty('why');
 });

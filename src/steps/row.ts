@@ -1,11 +1,18 @@
 import { z } from 'zod';
 import {
+  CACHE_KINDS,
   type Entry,
+  HOST_STEP_KINDS,
   LEDGER_KINDS,
   type LedgerEntry,
   type LedgerKind,
   type LedgerRows,
+  type Owner,
+  type OwnerOf,
+  ownerText,
+  parseOwner,
   type UnreadableRow,
+  VM_STEP_KINDS,
 } from '../domain/ledger.ts';
 import type { StoredRow } from '../ports/ledger.ts';
 
@@ -31,6 +38,9 @@ export function readRow(kinds: RowSchemas, row: StoredRow): LedgerEntry | Unread
   const kind = LEDGER_KINDS.find((one) => one === row.kind);
   const writer =
     row.program === '' ? 'the newer flintlockd that wrote it' : `flintlockd ${row.program}, which wrote it`;
+  const owner = parseOwner(row.owner);
+  if (owner === undefined)
+    return unread(row, `this flintlockd does not know whose it is: start ${writer}, or a newer one`);
   if (kind === undefined) return unread(row, `this flintlockd does not know its kind: start ${writer}, or a newer one`);
   const { version } = kinds[kind].row;
   if (row.version > version)
@@ -38,23 +48,32 @@ export function readRow(kinds: RowSchemas, row: StoredRow): LedgerEntry | Unread
       row,
       `it is of version ${row.version}, and this flintlockd knows ${version}: start ${writer}, or a newer one`,
     );
-  return parse(kinds, kind, row);
+  return parse(kinds, kind, owner, row);
 }
 
 function parse<K extends LedgerKind>(
   kinds: { readonly [P in K]: { readonly row: RowSchema<P> } },
   kind: K,
+  owner: Owner,
   row: StoredRow,
 ): LedgerEntry<K> | UnreadableRow {
+  if (!owns(owner, kind)) return unread(row, `nothing of its kind is of ${ownerText(owner)}`);
   const schema = kinds[kind].row;
   const intent = inJson(row.intent, schema.intent);
   const result = row.made ? inJson(row.result, schema.result) : { is: undefined };
   if ('wrong' in intent) return unread(row, `its intent: ${intent.wrong}`);
   if ('wrong' in result) return unread(row, `its result: ${result.wrong}`);
-  const { entry, owner, key, made } = row;
+  const { entry, key, made } = row;
   const read: Entry<K> = { entry, owner, kind, key, intent: intent.is, made, result: result.is };
   return read;
 }
+
+const OWNERS: Readonly<Record<Owner['is'], readonly LedgerKind[]>> = {
+  vm: VM_STEP_KINDS,
+  host: HOST_STEP_KINDS,
+  images: CACHE_KINDS,
+};
+const owns = <K extends LedgerKind>(owner: Owner, kind: K): owner is OwnerOf<K> => OWNERS[owner.is].includes(kind);
 
 const MAX_SHOWN = 3;
 

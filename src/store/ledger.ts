@@ -3,6 +3,7 @@ import {
   entriesOf,
   type LedgerEntry,
   type LedgerKind,
+  ownerText,
   type UnreadableRow,
   unreadable,
 } from '../domain/ledger.ts';
@@ -45,9 +46,9 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
   return {
     intend(owner, kind, key, intent) {
       return db.transact(() => {
-        insert.run(owner, kind, key, schemas.versionOf(kind), program, JSON.stringify(intent));
-        const row = one.get(owner, kind, key);
-        if (!row) throw new Error(`ledger entry ${owner}/${kind}/${key} was not stored`);
+        insert.run(ownerText(owner), kind, key, schemas.versionOf(kind), program, JSON.stringify(intent));
+        const row = one.get(ownerText(owner), kind, key);
+        if (!row) throw new Error(`ledger entry ${ownerText(owner)}/${kind}/${key} was not stored`);
         return of(kind, readOrRefuse(row)); // one that its own schema does not take is not stored
       });
     },
@@ -55,7 +56,7 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
       db.transact(() => {
         const { kind, owner, key, intent } = entry;
         mark.run(schemas.versionOf(kind), program, JSON.stringify(intent), JSON.stringify(result), entry.entry);
-        const row = one.get(owner, kind, key);
+        const row = one.get(ownerText(owner), kind, key);
         if (row) readOrRefuse(row);
       });
     },
@@ -64,14 +65,15 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
         for (const kind of kinds) unmark.run(kind);
       }),
     strike: (entry) => void db.transact(() => strike.run(entry.entry)),
-    of: (owner) => byOwner.all(owner).map(readOrRefuse),
+    of: (owner) => byOwner.all(ownerText(owner)).map(readOrRefuse),
     find(owner, kind, key) {
-      const row = one.get(owner, kind, key);
+      const row = one.get(ownerText(owner), kind, key);
       return row && of(kind, readOrRefuse(row));
     },
     ofKind: (kind) => readable(byKind.all(kind)).map((entry) => of(kind, entry)),
     all: () => readable(every.all()),
-    unreadable: (owner) => (owner === undefined ? every.all() : byOwner.all(owner)).map(read).filter(isUnreadable),
+    unreadable: (owner) =>
+      (owner === undefined ? every.all() : byOwner.all(ownerText(owner))).map(read).filter(isUnreadable),
   };
 }
 

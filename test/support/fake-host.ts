@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createUlids } from '../../src/base/ulid.ts';
 import type { SpecDraft } from '../../src/domain/draft.ts';
-import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
+import { type LedgerEntry, type LedgerKind, vmOwner } from '../../src/domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
 import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '../../src/domain/names.ts';
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
@@ -157,7 +157,7 @@ export class FakeHost {
   }
 
   ledgerOf(uid: Uid): readonly LedgerEntry[] {
-    return this.#ledger.of(uid);
+    return this.#ledger.of(vmOwner(uid));
   }
 
   /** Waits without time going on. */
@@ -248,7 +248,7 @@ export class FakeHost {
         if (isAt(entry.kind, 'act')) this.#die(life);
         realLedger.made(entry, result);
         if (!isAt(entry.kind, 'mark')) return;
-        if (entry.owner === 'host') this.#die(life);
+        if (entry.owner.is === 'host') this.#die(life);
         dieAfterCommit = true;
       },
       strike: (entry) => {

@@ -187,7 +187,7 @@ export function fakeNetwork(
           .filter((name) => !there.has(name))
           .map((name) => ({
             ...{ thing: name, what: `${name} is gone` },
-            ...(entry.owner !== 'host' && { owner: entry.owner }),
+            ...(entry.owner.is === 'vm' && { owner: entry.owner.uid }),
           }));
       });
       return [...flaws, ...world.flaws];

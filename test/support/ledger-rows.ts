@@ -1,4 +1,8 @@
-import type { IntentOf, LedgerKind, ResultOf } from '../../src/domain/ledger.ts';
+import { type IntentOf, type LedgerKind, type ResultOf, type VmOwner, vmOwner } from '../../src/domain/ledger.ts';
+import type { Uid } from '../../src/domain/microvm.ts';
+
+/** A microVM by any name. */
+export const ownedBy = (uid: string): VmOwner => vmOwner(uid as Uid);
 
 const cached = { paths: ['/state/images/x', '/state/images/x.partial'] } as const;
 const lease = { directory: '/run/fl/network', file: 'u-eth0', bridge: 'flabcdbr', mac: '52:00:00:00:00:01' };

@@ -1,4 +1,4 @@
-import type { LedgerEntry, LedgerKind } from '../../domain/ledger.ts';
+import { type LedgerEntry, type LedgerKind, ownerText } from '../../domain/ledger.ts';
 import {
   databasePath,
   imagesDirectory,
@@ -49,7 +49,8 @@ export function expect(
     ...sockets,
   ]);
   for (const entry of entries) {
-    const { owner, made, kind: step } = entry;
+    const { made, kind: step } = entry;
+    const owner = ownerText(entry.owner);
     const thing: Expecting['thing'] = (kind, name, isSure = made) =>
       void named.push({ kind, name, owner, step, made: isSure });
     const to: Expecting = {
