@@ -521,7 +521,8 @@ async function networkOf(
   if (wanted === 'none') return undefined;
   const bridge = bridgeName(names);
   const signal = AbortSignal.timeout(LOOK_MS * config.patience);
-  const isMade = ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
+  // A row that cannot be read keeps no daemon from its start.
+  const isMade = ledger.ofKind('forwarding').length + ledger.unreadable(HOST_OWNER).length > 0;
   const before = isMade ? store.recall(REMEMBERED_NETWORK) : undefined;
   const text = wanted !== 'auto' ? wanted : (before ?? (await network.freeCidr(bridge, signal)));
   if (text === undefined)

@@ -125,6 +125,7 @@ test('a row of the host that cannot be read keeps its network as it is, and no d
   await host.restart();
   await host.until(bare, 'CREATED');
   await host.until(netted, 'CREATED'); // its own rows can be read
+  expect(host.log.lines.filter(({ message }) => message.startsWith('what a row of the ledger'))).toHaveLength(1);
   expect(host.world.calls.filter((call) => call.includes('firewall') || call.includes('bridge'))).toEqual([]);
   const next = await host.create({ id: 'next' });
   for (let i = 0; i < 200 && host.vm(next).retry === 0; i++) await turn();
