@@ -128,7 +128,7 @@ export class AttachedBridge implements GuestNetwork {
     if (isThere) await this.ensure(signal);
     else await this.#guards(signal);
     await network.remember([`bridge ${tableName(names)}`], signal);
-    await restorePorts(this.#deps, signal, (bridge) => bridge === this.bridge);
+    await restorePorts(this.#deps, 'bridge', signal, (bridge) => bridge === this.bridge);
   }
 
   #tell(isThere: boolean, left: readonly Flaw[]): void {

@@ -288,7 +288,7 @@ export class HostNetwork implements ManagedNetwork {
   async #restore(): Promise<void> {
     if (this.#isRestored) return;
     using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
-    await restorePorts(this.#deps, time.signal);
+    await restorePorts(this.#deps, 'bridge', time.signal);
     this.#isRestored = true;
   }
 

@@ -22,7 +22,7 @@ import { makeHostStep, unmakeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
 import type { NetworkHealth, Trouble } from './network-health.ts';
-import { restoreMacvtaps } from './restore-ports.ts';
+import { restorePorts } from './restore-ports.ts';
 
 export interface ParentDeviceDeps {
   readonly parent: string;
@@ -154,7 +154,7 @@ export class ParentDevice implements ParentNetwork {
     const { network, names } = this.#deps;
     await this.ensure(signal);
     if (this.#path()) await this.ensureService(signal);
-    await restoreMacvtaps(this.#deps, present, signal);
+    await restorePorts(this.#deps, 'parent', signal, (device) => present.has(device));
     await network.remember(
       ['netdev', 'inet'].map((family) => `${family} ${macvtapTableName(names)}`),
       signal,

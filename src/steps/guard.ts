@@ -45,5 +45,11 @@ export const guard: VmStepDef<'guard'> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeGuard(intent, signal),
 
+  again: {
+    under: 'bridge',
+    add: (intent, network, signal) => network.addGuard(intent, signal),
+    remove: (intent, network, signal) => network.removeGuard(intent, signal),
+  },
+
   expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };

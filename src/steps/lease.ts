@@ -60,6 +60,13 @@ export const lease: VmStepDef<'lease'> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeLease(intent, signal),
 
+  again: {
+    under: 'bridge',
+    needs: ({ bridge }) => bridge,
+    add: (intent, network, signal) => network.addLease(intent, signal),
+    remove: (intent, network, signal) => network.removeLease(intent, signal),
+  },
+
   expect({ intent: { directory, file, isStatic } }, to) {
     to.thing('file', `${directory}/hosts/${file}`);
     // Whether it is whole is looked at with the network; of a name that the server would misread there is none.

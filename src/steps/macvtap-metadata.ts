@@ -56,5 +56,11 @@ export const macvtapMetadata: VmStepDef<'macvtap-metadata'> = {
     await ports.metadata.unserve(vm.uid, intent.address);
   },
 
+  again: {
+    under: 'parent',
+    add: (intent, network, signal) => network.addMacvtapPort(intent, signal),
+    remove: (intent, network, signal) => network.removeMacvtapPort(intent, signal),
+  },
+
   expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };

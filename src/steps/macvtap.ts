@@ -70,6 +70,13 @@ export const macvtap: VmStepDef<'macvtap'> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeMacvtap(intent, signal),
 
+  again: {
+    under: 'parent',
+    needs: ({ device }) => device,
+    add: (intent, network, signal) => network.addMacvtap(intent, signal),
+    remove: (intent, network, signal) => network.removeMacvtap(intent, signal),
+  },
+
   show:
     (nic, { device }, { index, mac }) =>
     (made) => ({ ...made, interfaces: { ...made.interfaces, [nic]: { device, index, hostMac: mac } } }),

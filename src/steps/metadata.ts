@@ -52,6 +52,12 @@ export const metadata: VmStepDef<'metadata'> = {
     await ports.metadata.unserve(vm.uid, intent.address);
   },
 
+  again: {
+    under: 'bridge',
+    add: (intent, network, signal) => network.addMetadataPort(intent, signal),
+    remove: (intent, network, signal) => network.removeMetadataPort(intent, signal),
+  },
+
   // And a socket of the daemon's.
   expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };

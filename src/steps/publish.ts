@@ -50,6 +50,12 @@ export const publish: VmStepDef<'publish'> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removePorts(intent, signal),
 
+  again: {
+    under: 'bridge',
+    add: (intent, network, signal) => network.addPorts(intent, signal),
+    remove: (intent, network, signal) => network.removePorts(intent, signal),
+  },
+
   expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };
 

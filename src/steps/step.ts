@@ -97,10 +97,22 @@ export interface VmStepDef<K extends VmStepKind> extends KindDef<K> {
   intent(key: string, context: Omit<StepContext, 'signal' | 'onBytes'>): IntentOf<K>;
   make(intent: IntentOf<K>, context: StepContext): Promise<ResultOf<K>>;
   unmake(intent: IntentOf<K>, result: ResultOf<K> | undefined, context: Omit<StepContext, 'onBytes'>): Promise<void>;
+  /** How it is made again where somebody swept the host's network away; absent: it is no part of that. */
+  readonly again?: Again<K>;
   /** What the status shows of it. */
   show?(key: string, intent: IntentOf<K>, result: ResultOf<K>): (made: Made) => Made;
   /** What its condition says of it beside that it is made. */
   notes?(result: ResultOf<K>): Notes;
+}
+
+/** What of a step is the network's own: with what it stands on made already, and while its guest runs. */
+export interface Again<K extends VmStepKind> {
+  /** Who looks after it: the bridge that taps are on, or the parent of macvtaps. */
+  readonly under: 'bridge' | 'parent';
+  /** The one bridge, or the one device, without which it is not wanted. */
+  needs?(intent: IntentOf<K>): string;
+  add(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<unknown>;
+  remove(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<void>;
 }
 
 /** Sentences for the user. */

@@ -43,6 +43,13 @@ export const tap: VmStepDef<'tap'> = {
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeTap(intent, signal),
 
+  again: {
+    under: 'bridge',
+    needs: ({ bridge }) => bridge,
+    add: (intent, network, signal) => network.addTap(intent, signal),
+    remove: (intent, network, signal) => network.removeTap(intent, signal),
+  },
+
   show:
     (nic, { device }, { index, mac }) =>
     (made) => ({ ...made, interfaces: { ...made.interfaces, [nic]: { device, index, hostMac: mac } } }),

@@ -9,6 +9,7 @@ const ROOT = resolve(import.meta.dirname, '../..');
 const KNOWS_NO_KIND = [
   'src/engine/step-runner.ts',
   'src/engine/host-step.ts',
+  'src/engine/{new-boot,restore-ports}.ts',
   'src/engine/audit/*.ts',
   'src/images/ledgered.ts',
   'src/ports/ledger.ts',
@@ -24,6 +25,8 @@ const MAY_NAME: Readonly<Record<string, string>> = {
   'src/steps/expecting.ts directory': 'a thing on the host',
   'src/engine/audit/expect.ts golden': 'a directory of the image cache',
   'src/steps/step.ts vmm': 'a lane',
+  'src/steps/step.ts bridge': 'whose look-out mends it',
+  'src/engine/new-boot.ts vmm': 'the identity of a process tells the boot',
   'src/store/promises.ts vmm': 'a run holds what it was promised until its end is proved',
 };
 
