@@ -163,7 +163,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   const leaveUnread = (vm: MicroVm): number | undefined => {
     const [row] = ledger.unreadable(vmOwner(vm.uid));
     if (!row) {
-      store.update(vm.uid, ledgerRead);
+      if (ledgerRead(vm)) store.update(vm.uid, ledgerRead);
       return undefined;
     }
     guests.detach(vm.uid);
