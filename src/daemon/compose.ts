@@ -73,8 +73,10 @@ import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { cordonOf } from '../service/cordon.ts';
 import { createServices } from '../service/create-services.ts';
-import type { HostStepPorts } from '../steps/host-network.ts';
 import { nicsOf } from '../steps/managed.ts';
+import { planText } from '../steps/plan.ts';
+import { schemas } from '../steps/registry.ts';
+import type { HostStepPorts } from '../steps/step.ts';
 import { Database, holdLock } from '../store/database.ts';
 import { createLedger } from '../store/ledger.ts';
 import { createStore } from '../store/vms.ts';
@@ -116,7 +118,7 @@ export interface Opened {
  * Opens the state directory.
  * @throws Fault `refused` when another daemon holds it or the database is newer
  */
-export async function open(config: Config, log: Log, faults: FaultPoints): Promise<Opened> {
+export async function open(config: Config, version: string, log: Log, faults: FaultPoints): Promise<Opened> {
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
@@ -124,7 +126,7 @@ export async function open(config: Config, log: Log, faults: FaultPoints): Promi
   try {
     const database = new Database(databasePath(names));
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
-    const ledger = createLedger(database);
+    const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
     const { patience } = config;
     const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
@@ -356,6 +358,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     defaultVmm: vmmOf(''),
     limits,
     newUid: () => newUid() as Uid,
+    plan: planText,
     digest: (text) => createHash('sha256').update(text).digest('base64'),
     vmmInfo: (vmm) => vmm.info(),
     capacity,
@@ -518,7 +521,8 @@ async function networkOf(
   if (wanted === 'none') return undefined;
   const bridge = bridgeName(names);
   const signal = AbortSignal.timeout(LOOK_MS * config.patience);
-  const isMade = ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
+  // A row that cannot be read keeps no daemon from its start.
+  const isMade = ledger.ofKind('forwarding').length + ledger.unreadable(HOST_OWNER).length > 0;
   const before = isMade ? store.recall(REMEMBERED_NETWORK) : undefined;
   const text = wanted !== 'auto' ? wanted : (before ?? (await network.freeCidr(bridge, signal)));
   if (text === undefined)

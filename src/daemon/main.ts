@@ -55,7 +55,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   process.on('SIGHUP', () => reload());
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
-  const opened = await open(config, log, faultPoints(log));
+  const opened = await open(config, version, log, faultPoints(log));
   const daemon = await compose(config, version, opened, log).catch((error: unknown) => {
     opened.close();
     throw error;
@@ -90,7 +90,7 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);
-  const opened = await open(config, log, faultPoints(log));
+  const opened = await open(config, version, log, faultPoints(log));
   try {
     const count = await teardown(opened, AbortSignal.timeout(600_000 * config.patience));
     process.stdout.write(count === 0 ? 'nothing to remove\n' : `removed the network: ${count} things\n`);

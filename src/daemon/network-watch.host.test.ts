@@ -4,9 +4,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import { bridgeName, type Names, tableName } from '../domain/names.ts';
 import { HostNetwork } from '../engine/host-network.ts';
@@ -17,7 +19,6 @@ import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
 import type { Clock } from '../ports/clock.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
-import type { DhcpIntent } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 
 const signal = new AbortController().signal;
@@ -69,18 +70,18 @@ async function watched(options: { readonly clock?: Clock; readonly isTold?: bool
   stops.push(() => managed.release());
   stops.push(() => news.release());
   stops.push(async () => {
-    const dhcp = ledger.find('host', 'dhcp', '');
-    if (dhcp) await network.stopDhcp(dhcp.intent as unknown as DhcpIntent, signal);
+    const dhcp = ledger.find(HOST_OWNER, 'dhcp', '');
+    if (dhcp) await network.stopDhcp(dhcp.intent, signal);
   });
   news.start();
   await managed.ensure(signal);
   const bridge = bridgeName(names);
   const guard = { table: tableName(names), device: 'flwtchabcdef0', mac: '52:54:00:00:00:01', address: '10.77.0.9' };
   const tap = { device: guard.device, bridge, alias: 'flintlock:wtch:uid=1' };
-  const guarded = ledger.intend(vm.uid, 'guard', 'eth0', guard);
+  const guarded = ledger.intend(ownedBy(vm.uid), 'guard', 'eth0', guard);
   await network.addGuard(guard, signal);
   ledger.made(guarded, null);
-  const plugged = ledger.intend(vm.uid, 'tap', 'eth0', tap);
+  const plugged = ledger.intend(ownedBy(vm.uid), 'tap', 'eth0', tap);
   ledger.made(plugged, { ...(await network.addTap(tap, signal)) });
   return managed;
 }

@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import { teardownNetwork } from '../engine/host-step.ts';
 import { orphanTables } from '../engine/orphans.ts';
 import type { Opened } from './compose.ts';
@@ -18,7 +19,7 @@ export async function teardown(
       'refused',
       `Cannot remove the network: ${count} microVMs are still there; start flintlockd, delete them, and try again`,
     );
-  const before = ledger.of('host').length;
+  const before = ledger.of(HOST_OWNER).length;
   await teardownNetwork({ ledger, network, faults }, signal);
   const orphans = await orphanTables(network, names, signal);
   for (const { table } of orphans) await network.removeInterface(table, signal);

@@ -8,15 +8,17 @@
  * them, as on a machine without ACPI.
  * `virtio-blk`: the driver of disks.
  */
-export type KernelPart =
-  | 'acpi'
-  | 'pci'
-  | 'virtio-mmio'
-  | 'virtio-mmio on the command line'
-  | 'virtio-blk'
-  | 'unpacks gzip'
-  | 'unpacks zstd'
-  | 'unpacks xz';
+export const KERNEL_PARTS = [
+  'acpi',
+  'pci',
+  'virtio-mmio',
+  'virtio-mmio on the command line',
+  'virtio-blk',
+  'unpacks gzip',
+  'unpacks zstd',
+  'unpacks xz',
+] as const;
+export type KernelPart = (typeof KERNEL_PARTS)[number];
 
 export interface KernelFacts {
   /** As `uname -r` says it; absent where the bytes do not. */

@@ -92,7 +92,8 @@ export type ConditionType =
   | 'Running'
   | 'GuestAlive'
   | 'GuestConfigured'
-  | 'GuestInit';
+  | 'GuestInit'
+  | 'LedgerReadable';
 export interface Condition {
   readonly type: ConditionType;
   readonly status: 'True' | 'False' | 'Unknown';

@@ -1,7 +1,6 @@
 import { expect, test } from 'vitest';
 import { guestName } from './guest-name.ts';
 import type { Uid } from './microvm.ts';
-import { wantedSteps } from './plan.ts';
 import { collide, publishedKey, publishedText } from './published.ts';
 import type { PublishedPort, Spec } from './spec.ts';
 import { validate } from './validate.ts';
@@ -76,15 +75,6 @@ test('a port twice, and too many, are refused', () => {
   );
   const many = Array.from({ length: 257 }, (_, i) => port(i + 1));
   expect(() => made('web', '', ['eth0'], many)).toThrow('publish 257 ports together: at most 256');
-});
-
-test('only who has an address gets a lease; ports are published after the tap, before the VMM', () => {
-  const spec = made('web', '', ['eth0'], [port(80)]);
-  const kinds = (interfaces: object): string[] =>
-    wantedSteps({ spec, allocation: { vmmUser: 1, interfaces: interfaces as never } }).map(({ kind }) => kind);
-  const mac = '52:54:00:00:00:01';
-  expect(kinds({ eth0: { mac, address: '10.77.0.2' } }).slice(-5)).toEqual(['lease', 'guard', 'tap', 'publish', 'vmm']);
-  expect(kinds({ eth0: { mac } })).not.toContain('lease');
 });
 
 const ANYHOW = 'vm-01jdgz0000000000000000000a';

@@ -41,6 +41,7 @@ export const REASONS = [
   'ShareExceeded',
   'InitPassedOver',
   'EmergencyShell',
+  'LedgerUnreadable',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

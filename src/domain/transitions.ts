@@ -324,6 +324,46 @@ export function sharesKept(vm: MicroVm, now: Millis): MicroVm | undefined {
   return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
 }
 
+/**
+ * What was made for it is not known: it is left as it is, and neither said to run nor to be gone. Told where it is seen
+ * whatever its state, until it can be read again.
+ */
+export function ledgerUnread(vm: MicroVm, message: string, now: Millis): MicroVm | undefined {
+  const before = vm.conditions.find(({ type }) => type === 'LedgerReadable');
+  const state = stateUnread(vm.state, message);
+  if (before?.message === message && state.reason === vm.state.reason && state.message === vm.state.message)
+    return undefined;
+  const told = condition('LedgerReadable', false, 'LedgerUnreadable', message, now);
+  return { ...vm, state, conditions: withCondition(vm.conditions, told) };
+}
+
+function stateUnread(state: State, message: string): State {
+  switch (state.is) {
+    case 'PENDING': {
+      const { nextRetryAt: _, ...rest } = state;
+      return { ...rest, reason: 'LedgerUnreadable', message };
+    }
+    case 'CREATED':
+    case 'PAUSED':
+      return { is: 'PENDING', reason: 'LedgerUnreadable', message };
+    case 'DELETING': {
+      const { nextRetryAt: _, ...rest } = state;
+      return { ...rest, reason: 'DeleteBlocked', message };
+    }
+    case 'STOPPED':
+    case 'FAILED':
+      return state;
+    default:
+      return state satisfies never;
+  }
+}
+
+/** Its rows can be read: by another program, or since they were mended. */
+export function ledgerRead(vm: MicroVm): MicroVm | undefined {
+  if (!vm.conditions.some(({ type }) => type === 'LedgerReadable')) return undefined;
+  return { ...vm, conditions: vm.conditions.filter(({ type }) => type !== 'LedgerReadable') };
+}
+
 export function condition(
   type: ConditionType,
   isTrue: boolean,

@@ -2,6 +2,8 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
+import { ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
 import type { HostInterface } from '../ports/network.ts';
 import { AttachedBridge } from './attached-bridge.ts';
@@ -32,7 +34,7 @@ async function setUp() {
   put('br0', 'bridge', '');
   const tap = { device: 'flabcdxxxxxx0', bridge: 'br0', alias: 'a' };
   await attached.ensure(never);
-  ledger.made(ledger.intend('vm', 'tap', 'eth0', tap), null);
+  ledger.made(ledger.intend(ownedBy('vm'), 'tap', 'eth0', tap), RESULTS.tap);
   await network.addTap(tap, never);
   const lose = (words: string): void => {
     missing = words;
@@ -42,7 +44,7 @@ async function setUp() {
 
 test('it makes the guards alone, and says what is wrong with the bridge', async () => {
   const { host, attached, lose } = await setUp();
-  expect(host.life.ledger.of('host').map(({ kind }) => kind)).toEqual(['guards']);
+  expect(host.life.ledger.of(HOST_OWNER).map(({ kind }) => kind)).toEqual(['guards']);
   expect([...host.world.tables]).toEqual(['bridge flintlock_abcd']);
   lose('There is no bridge br0');
   await expect(attached.ensure(never)).rejects.toMatchObject({
@@ -90,7 +92,10 @@ test('bridges that single interfaces asked for are looked after by the next daem
   const { host, put, tap } = await setUp();
   const { world, clock } = host;
   const { ledger } = host.life;
-  ledger.made(ledger.intend('vm', 'tap', 'eth1', { ...tap, device: 'flabcdxxxxxx1', bridge: 'flabcdbr' }), null);
+  ledger.made(
+    ledger.intend(ownedBy('vm'), 'tap', 'eth1', { ...tap, device: 'flabcdxxxxxx1', bridge: 'flabcdbr' }),
+    RESULTS.tap,
+  );
   world.interfaces.delete(tap.device); // the fake's addTap leaves what is there
   put(tap.device, 'tun', '');
   const network = { ...fakeNetwork(world, host.life), bridgeMissing: async () => undefined };

@@ -8,9 +8,9 @@ import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
-import type { Surroundings, TapIntent } from '../ports/network.ts';
+import type { Surroundings } from '../ports/network.ts';
 import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
-import type { HostStepPorts } from '../steps/host-network.ts';
+import type { HostStepPorts } from '../steps/step.ts';
 import { makeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
@@ -98,27 +98,28 @@ export class AttachedBridge implements GuestNetwork {
     }
   }
 
-  #taps(): readonly LedgerEntry[] {
-    return this.#deps.ledger.ofKind('tap').filter((entry) => entry.made && tapOf(entry).bridge === this.bridge);
+  #taps(): readonly LedgerEntry<'tap'>[] {
+    return this.#deps.ledger.ofKind('tap').filter(({ made, intent }) => made && intent.bridge === this.bridge);
   }
 
   async #flaws(signal: AbortSignal): Promise<readonly Flaw[]> {
     const { network, ledger } = this.#deps;
     const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
-    const devices = new Set(this.#taps().map((entry) => tapOf(entry).device));
+    const devices = new Set(this.#taps().map(({ intent }) => intent.device));
     const isAsked = (entry: LedgerEntry): boolean => {
       switch (entry.kind) {
         case 'guards':
           return true;
         case 'tap':
-          return tapOf(entry).bridge === this.bridge;
+          return entry.intent.bridge === this.bridge;
         case 'guard':
-          return devices.has(tapOf(entry).device);
+          return devices.has(entry.intent.device);
         default:
           return false;
       }
     };
-    return network.flaws({ entries, isAsked }, signal);
+    const isWhole = (): boolean => ledger.unreadable().length === 0;
+    return network.flaws({ entries, isWhole, isAsked }, signal);
   }
 
   /** What guards the taps does not need the bridge. */
@@ -127,12 +128,12 @@ export class AttachedBridge implements GuestNetwork {
     if (isThere) await this.ensure(signal);
     else await this.#guards(signal);
     await network.remember([`bridge ${tableName(names)}`], signal);
-    await restorePorts(this.#deps, signal, (bridge) => bridge === this.bridge);
+    await restorePorts(this.#deps, 'bridge', signal, (bridge) => bridge === this.bridge);
   }
 
   #tell(isThere: boolean, left: readonly Flaw[]): void {
     const { health } = this.#deps;
-    const uids = new Set(this.#taps().map(({ owner }) => owner as Uid));
+    const uids = new Set(this.#taps().map(({ owner }) => owner.uid));
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
       const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
@@ -145,6 +146,5 @@ export class AttachedBridge implements GuestNetwork {
   }
 }
 
-const tapOf = ({ intent }: LedgerEntry): TapIntent => intent as unknown as TapIntent;
 /** Whose elements may be in the table of guards, and who has a tap. */
 const LOOKED_AT: readonly LedgerKind[] = ['guards', 'guard', 'tap'];

@@ -1,5 +1,4 @@
 import type { GuestNetwork } from '../ports/managed-network.ts';
-import type { TapIntent } from '../ports/network.ts';
 import { AttachedBridge, type AttachedBridgeDeps } from './attached-bridge.ts';
 
 /** The bridges of others that guests are plugged into: that of --bridge-name, and those that single interfaces ask for. */
@@ -28,7 +27,7 @@ export class Bridges {
   start(managed: string | undefined): void {
     this.#isStarted = true;
     for (const { intent } of this.#deps.ledger.ofKind('tap')) {
-      const { bridge } = intent as unknown as TapIntent;
+      const { bridge } = intent;
       if (bridge !== managed) this.at(bridge);
     }
     for (const attached of this.#byName.values()) attached.start();

@@ -1,14 +1,11 @@
 import { describe, expect, test } from 'vitest';
 import { type CrashPoint, FakeHost, fullDraft } from '../../test/support/fake-host.ts';
-import { type LedgerKind, VM_STEP_KINDS } from '../domain/ledger.ts';
-import { hostSteps } from '../steps/host-network.ts';
+import { HOST_STEP_KINDS, type LedgerKind, VM_STEP_KINDS } from '../domain/ledger.ts';
 
-/** In the order in which they are made. */
-const HOST_KINDS = Object.keys(hostSteps) as readonly LedgerKind[];
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
 /** All that a daemon holds in memory is lost at every point between two writes; the next one keeps its word. */
-const whileMade: readonly CrashPoint[] = [...VM_STEP_KINDS, ...HOST_KINDS].flatMap((kind) =>
+const whileMade: readonly CrashPoint[] = [...VM_STEP_KINDS, ...HOST_STEP_KINDS].flatMap((kind) =>
   (['intent', 'act', 'mark'] as const).map((at) => ({ kind, at })),
 );
 /** In the order in which they come. */
@@ -101,7 +98,8 @@ test('killed again and again, at every point in turn, it still ends', async () =
   /** What is made once for the host is made within the first step that needs it. */
   const within = ({ kind }: { readonly kind: LedgerKind }): string =>
     kind === 'macvtap-guards' ? 'macvtap' : kind === 'macvtap-path' ? 'macvtap-metadata' : 'lease';
-  const isOfHost = (point: CrashPoint): boolean => 'kind' in point && HOST_KINDS.includes(point.kind);
+  const isOfHost = (point: CrashPoint): boolean =>
+    'kind' in point && HOST_STEP_KINDS.some((kind) => kind === point.kind);
   const making = whileMade.filter(isOfAll);
   const inTurn = making
     .filter((point) => !isOfHost(point))

@@ -1,7 +1,9 @@
 import { expect, test, vi } from 'vitest';
 import { eventually, FakeClock } from '../../test/support/fake-clock.ts';
+import { INTENTS, ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { ServerNews } from '../ports/network.ts';
 import { hearServer } from './hear-server.ts';
 
@@ -21,8 +23,8 @@ test('a trouble is told once with whose it is, and again when it was away; so ar
   };
   await look();
   expect(serverNews).not.toHaveBeenCalled(); // there is no network yet
-  ledger.made(ledger.intend('host', 'dhcp', '', { directory: '/run/x' }), null);
-  ledger.made(ledger.intend('01UID', 'lease', 'eth0', { address: '10.77.0.9' }), null);
+  ledger.made(ledger.intend(HOST_OWNER, 'dhcp', '', INTENTS.dhcp), null);
+  ledger.made(ledger.intend(ownedBy('01UID'), 'lease', 'eth0', { ...INTENTS.lease, address: '10.77.0.9' }), null);
   expect(await look({ ...well, isChanged: true })).toEqual([]); // as every first time
 
   const withheld = { kind: 'address-withheld', words: 'disabling DHCP static address 10.77.0.9 for 10m' } as const;

@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Meter } from '../ports/meter.ts';
-import type { DhcpIntent, LeaseIntent, Network } from '../ports/network.ts';
+import type { Network } from '../ports/network.ts';
 
 /** Only files are looked at. */
 const LOOK_MS = 2_000;
@@ -36,7 +36,7 @@ export function hearServer({ network, ledger, meter, clock, log }: HearServerDep
   const hear = async (): Promise<void> => {
     const entry = ledger.find(HOST_OWNER, 'dhcp', '');
     if (!entry?.made) return;
-    const { troubles, resolvers, isChanged, wrong } = await network.serverNews(entry.intent as unknown as DhcpIntent);
+    const { troubles, resolvers, isChanged, wrong } = await network.serverNews(entry.intent);
     meter.resolvers(resolvers.length);
     if (wrong !== undefined && wrong !== wrongBefore)
       log.warn("there is no DNS server of the host's for what guests ask: they find the names of guests only", {
@@ -79,6 +79,5 @@ export function hearServer({ network, ledger, meter, clock, log }: HearServerDep
 /** Whose address it speaks of. */
 function ownerOf(ledger: Ledger, words: string): string | undefined {
   const addresses: readonly string[] = words.match(/\b\d+\.\d+\.\d+\.\d+\b/g) ?? [];
-  return ledger.ofKind('lease').find(({ intent }) => addresses.includes((intent as unknown as LeaseIntent).address))
-    ?.owner;
+  return ledger.ofKind('lease').find(({ intent }) => addresses.includes(intent.address))?.owner.uid;
 }

@@ -3,6 +3,7 @@ import { eventually, turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 
 const never = new AbortController().signal;
 const many = async (): Promise<void> => {
@@ -21,7 +22,7 @@ describe('the network', () => {
     expect(network.isMade()).toBe(true);
     expect(host.world.forwards).toBe(true);
     expect(host.world.breaches).toEqual([]);
-    expect(host.life.ledger.of('host').every(({ made }) => made)).toBe(true);
+    expect(host.life.ledger.of(HOST_OWNER).every(({ made }) => made)).toBe(true);
   });
 
   test('is left to the others by one that gives up', async () => {

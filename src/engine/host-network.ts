@@ -1,7 +1,14 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
-import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
+import {
+  HOST_OWNER,
+  type HostStepKind,
+  type IntentOf,
+  type LedgerEntry,
+  type LedgerKind,
+  unreadable,
+} from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import {
   aliasPrefix,
@@ -19,10 +26,10 @@ import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
-import type { DhcpIntent, LeaseIntent, Surroundings, TapIntent } from '../ports/network.ts';
+import type { DhcpIntent, Surroundings } from '../ports/network.ts';
 import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
-import type { HostStepIntents, HostStepKind, HostStepPorts } from '../steps/host-network.ts';
+import type { HostStepPorts } from '../steps/step.ts';
 import { makeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
@@ -85,7 +92,7 @@ export class HostNetwork implements ManagedNetwork {
     });
   }
 
-  /** Looks after what an earlier daemon made, whatever fails first. */
+  /** Looks after what an earlier daemon made, whatever fails first; what the ledger cannot tell is left alone. */
   start(): void {
     if (this.isMade()) this.#lookAfter();
   }
@@ -102,7 +109,8 @@ export class HostNetwork implements ManagedNetwork {
 
   /** Whether an earlier daemon made it: then it is looked after from the start. */
   isMade(): boolean {
-    return this.#deps.ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
+    const { ledger } = this.#deps;
+    return ledger.unreadable(HOST_OWNER).length === 0 && ledger.find(HOST_OWNER, 'forwarding', '') !== undefined;
   }
 
   /** Lets go: what is made stays and works on. */
@@ -121,6 +129,8 @@ export class HostNetwork implements ManagedNetwork {
   }
 
   async #make(): Promise<void> {
+    const [unread] = this.#deps.ledger.unreadable(HOST_OWNER);
+    if (unread) throw unreadable(unread);
     if (!this.isMade() || (await this.#flaws()).length > 0) this.#isRestored = false; // swept away while no daemon ran
     try {
       await this.#makeAll();
@@ -150,7 +160,7 @@ export class HostNetwork implements ManagedNetwork {
     if (!ledger.find(HOST_OWNER, 'bridge', '')?.made) await this.#refuseOverlap();
     // What the operator wants otherwise, and has said often enough, is not made again with the rest.
     if (!this.#mender.respects(FORWARDING))
-      await this.#step('forwarding', before ? undefined : { was: await network.forwarding() });
+      await this.#step('forwarding', before?.intent ?? { was: await network.forwarding() });
     await this.#step('bridge', {
       bridge: this.bridge,
       alias: `${aliasPrefix(this.#deps.names)}bridge`,
@@ -167,8 +177,8 @@ export class HostNetwork implements ManagedNetwork {
       routes: routingTable(this.#deps.names),
     });
     await this.#step('dhcp', this.#dhcp());
-    const probe = ledger.find(HOST_OWNER, 'probe', '') ? undefined : probeIntent(this.#deps);
-    if (probe || ledger.find(HOST_OWNER, 'probe', '')) await this.#step('probe', probe);
+    const probe = ledger.find(HOST_OWNER, 'probe', '')?.intent ?? probeIntent(this.#deps);
+    if (probe) await this.#step('probe', probe);
     using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
     await network.remember(this.#tables(), time.signal);
   }
@@ -204,7 +214,7 @@ export class HostNetwork implements ManagedNetwork {
     }
   }
 
-  async #step<K extends HostStepKind>(kind: K, intent: HostStepIntents[K] | undefined): Promise<void> {
+  async #step<K extends HostStepKind>(kind: K, intent: IntentOf<K>): Promise<void> {
     await makeHostStep(this.#deps, kind, intent, this.#stop.signal);
   }
 
@@ -247,7 +257,7 @@ export class HostNetwork implements ManagedNetwork {
     const { ledger, health, log } = this.#deps;
     const uids = new Set<Uid>();
     for (const { owner, made, intent } of ledger.ofKind('tap'))
-      if (made && (intent as unknown as TapIntent).bridge === this.bridge) uids.add(owner as Uid);
+      if (made && intent.bridge === this.bridge) uids.add(owner.uid);
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
       const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
@@ -268,16 +278,17 @@ export class HostNetwork implements ManagedNetwork {
     const dead: Flaw = { thing: 'dhcp', what: 'the DHCP server does not run, or serves another bridge' };
     using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
     const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
+    const isWhole = (): boolean => ledger.unreadable().length === 0;
     const isAsked = ({ kind, intent }: LedgerEntry): boolean =>
-      !OTHERS.includes(kind) && (kind !== 'tap' || (intent as unknown as TapIntent).bridge === this.bridge);
-    return [...(runs ? [] : [dead]), ...(await network.flaws({ entries, isAsked }, time.signal))];
+      !OTHERS.includes(kind) && (kind !== 'tap' || intent.bridge === this.bridge);
+    return [...(runs ? [] : [dead]), ...(await network.flaws({ entries, isWhole, isAsked }, time.signal))];
   }
 
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */
   async #restore(): Promise<void> {
     if (this.#isRestored) return;
     using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
-    await restorePorts(this.#deps, time.signal);
+    await restorePorts(this.#deps, 'bridge', time.signal);
     this.#isRestored = true;
   }
 
@@ -287,9 +298,9 @@ export class HostNetwork implements ManagedNetwork {
     try {
       const taken = await network.taken(this.#dhcp());
       for (const entry of ledger.ofKind('lease')) {
-        const { mac, address } = entry.intent as unknown as LeaseIntent;
+        const { mac, address } = entry.intent;
         if (taken.some((t) => t.mac === mac && t.address === address))
-          store.update(entry.owner as Uid, (vm) => addressed(vm, entry.key, [address]));
+          store.update(entry.owner.uid, (vm) => addressed(vm, entry.key, [address]));
       }
     } catch (error) {
       log.error('the addresses that guests took could not be read', { error: String(error) });

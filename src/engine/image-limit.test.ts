@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import type { InUse } from '../ports/images.ts';
@@ -26,8 +27,8 @@ function setUp(maxBytes: number) {
 
 test('after a pull and from time to time, what nothing holds is offered for removal', async () => {
   const { clock, ledger, seen, stop, pull } = setUp(1_000);
-  ledger.made(ledger.intend('A', 'image', 'x:1', null), { digest: 'sha256:aa' });
-  ledger.intend('B', 'image', 'y:1', null);
+  ledger.made(ledger.intend(ownedBy('A'), 'image', 'x:1', INTENTS.image), RESULTS.image);
+  ledger.intend(ownedBy('B'), 'image', 'y:1', INTENTS.image);
   pull();
   clock.advance(1);
   await vi.waitFor(() => expect(seen).toHaveLength(1));

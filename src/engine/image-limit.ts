@@ -1,4 +1,4 @@
-import { imagesInUse, imageUses } from '../domain/image-uses.ts';
+import { imagesInUse } from '../domain/image-uses.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -30,7 +30,7 @@ export function limitImages({ images, ledger, clock, log, maxBytes }: ImageLimit
     do {
       again = false;
       try {
-        const removed = await images.prune(() => imagesInUse(imageUses(ledger.ofKind('image'))), maxBytes);
+        const removed = await images.prune(() => imagesInUse(ledger), maxBytes);
         if (removed.length > 0)
           log.info('images were dropped to keep within --image-cache-max', {
             digests: removed.map(({ digest }) => digest),

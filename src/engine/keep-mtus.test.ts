@@ -1,5 +1,6 @@
 import { expect, test, vi } from 'vitest';
 import { eventually, FakeClock } from '../../test/support/fake-clock.ts';
+import { ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { Fault } from '../domain/fault.ts';
@@ -18,10 +19,10 @@ test('is looked at from time to time while there are taps; a change is told, and
   expect(fitMtus).not.toHaveBeenCalled();
 
   const tap = { device: 'flabcdx0', bridge: 'flabcdbr', alias: 'flintlock:abcd:uid=1' };
-  const entry = ledger.intend('1', 'tap', 'eth0', tap);
+  const entry = ledger.intend(ownedBy('1'), 'tap', 'eth0', tap);
   await look();
   expect(fitMtus).not.toHaveBeenCalled(); // it is being made
-  ledger.made(entry, null);
+  ledger.made(entry, RESULTS.tap);
   fitMtus.mockResolvedValueOnce([{ device: 'flabcdbr', mtu: 1_400 }]);
   await look();
   expect(fitMtus.mock.lastCall?.slice(0, 2)).toEqual(['flabcdbr', [tap]]);

@@ -2,7 +2,7 @@ import { TimeLimit } from '../base/time-limit.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { Network, TapIntent } from '../ports/network.ts';
+import type { Network } from '../ports/network.ts';
 
 /** How often is looked: an administrator's change, or that of a VPN that comes up. */
 const LOOK_MS = 10_000;
@@ -28,7 +28,7 @@ export function keepMtus({ network, ledger, own, clock, log }: KeepMtusDeps): ()
   let cancel = (): void => undefined;
   let isFailing = false;
   const look = async (): Promise<void> => {
-    const taps = ledger.ofKind('tap').flatMap(({ made, intent }) => (made ? [intent as unknown as TapIntent] : []));
+    const taps = ledger.ofKind('tap').flatMap(({ made, intent }) => (made ? [intent] : []));
     try {
       using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS);
       const changed = taps.length === 0 ? [] : await network.fitMtus(own, taps, time.signal);

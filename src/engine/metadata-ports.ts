@@ -1,10 +1,10 @@
 import { Fault } from '../domain/fault.ts';
-import type { VmStep } from '../domain/ledger.ts';
+import { isVmEntry, type VmStep, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm } from '../domain/microvm.ts';
-import { planMake } from '../domain/plan.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
+import { planMake } from '../steps/plan.ts';
 import type { StepRunner } from './step-runner.ts';
 
 const KINDS = ['metadata', 'macvtap-metadata'] as const;
@@ -62,14 +62,15 @@ export class MetadataPorts {
     await this.leave(vm, signal);
     const { store, ledger } = this.#deps;
     const now = store.get(vm.uid) ?? vm;
-    for (const step of planMake(now, ledger.of(vm.uid)).filter(isOfMetadata))
+    for (const step of planMake(now, ledger.of(vmOwner(vm.uid))).filter(isOfMetadata))
       await this.make(step, store.get(vm.uid) ?? now, signal);
   }
 
   async #goOn(vm: MicroVm, why: string, signal: AbortSignal): Promise<MicroVm> {
     const { store, ledger, runner, log } = this.#deps;
     // The way to the old one first: it names that port.
-    for (const entry of ledger.of(vm.uid)) if (isKind(entry.kind)) await runner.unmake(entry, vm, signal);
+    for (const entry of ledger.of(vmOwner(vm.uid)).filter(isVmEntry))
+      if (isOfMetadata(entry)) await runner.unmake(entry, vm, signal);
     const next = store.nextMetadataPort(vm.uid) ?? vm;
     log.info('a microVM goes on to another port of the metadata service', {
       ...{ uid: vm.uid, from: vm.allocation.metadataPort, to: next.allocation.metadataPort },
@@ -79,5 +80,4 @@ export class MetadataPorts {
   }
 }
 
-const isKind = (kind: string): boolean => KINDS.some((one) => one === kind);
-const isOfMetadata = ({ kind }: VmStep): boolean => isKind(kind);
+const isOfMetadata = ({ kind }: Pick<VmStep, 'kind'>): boolean => KINDS.some((one) => one === kind);

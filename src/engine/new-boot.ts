@@ -1,11 +1,10 @@
-import type { LedgerKind, VmStepKind } from '../domain/ledger.ts';
-import { NETWORK_KINDS } from '../domain/plan.ts';
+import { isVmEntry, VM_STEP_KINDS } from '../domain/ledger.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import type { StepResults } from '../steps/facts.ts';
+import { vmSteps } from '../steps/registry.ts';
 
 export interface NewBootDeps {
   readonly store: Store;
@@ -16,14 +15,6 @@ export interface NewBootDeps {
 }
 
 const BOOT_ID = 'boot-id';
-const isOfNetwork = (kind: LedgerKind): boolean => NETWORK_KINDS.some((one) => one === kind);
-
-/**
- * What is gone with a boot of the host: interfaces, firewall, sockets and
- * everything below the run-time directory. Disks and images stay. A VMM's
- * entry keeps its mark, which tells of another boot: see `reconciler.ts`.
- */
-const GONE: readonly VmStepKind[] = ['directory', ...NETWORK_KINDS];
 /**
  * Notices that the host was booted anew since the last daemon, and takes the
  * marks off what cannot have outlived it: it is made again, under the names of
@@ -37,8 +28,12 @@ export function noticeNewBoot({ store, ledger, transactions, clock, log }: NewBo
   transactions.transact(() => {
     if (before !== undefined) {
       log.info('the host was booted anew', { before, now: bootId });
-      const owners = new Set(ledger.all().flatMap(({ owner, kind }) => (isOfNetwork(kind) ? [owner] : [])));
-      ledger.unmark(GONE);
+      const ofNetwork = ledger
+        .all()
+        .filter(isVmEntry)
+        .filter(({ kind }) => vmSteps[kind].condition === 'NetworkReady');
+      const owners = new Set(ofNetwork.map(({ owner }) => owner.uid));
+      ledger.unmark(VM_STEP_KINDS.filter((kind) => vmSteps[kind].atBoot === 'gone'));
       const unmade = condition('NetworkReady', false, 'Preparing', 'The host was booted anew', clock.now());
       for (const { uid } of store.list({}))
         if (owners.has(uid)) store.update(uid, (vm) => madeMore(vm, (made) => made, unmade));
@@ -49,6 +44,5 @@ export function noticeNewBoot({ store, ledger, transactions, clock, log }: NewBo
 
 /** A daemon of an earlier version did not remember the boot; its VMMs' identities do. */
 function bootOf(ledger: Ledger): string | undefined {
-  const made = ledger.ofKind('vmm').findLast((entry) => entry.made);
-  return (made?.result as StepResults['vmm'] | null | undefined)?.process.bootId;
+  return ledger.ofKind('vmm').findLast((entry) => entry.made)?.result?.process.bootId;
 }

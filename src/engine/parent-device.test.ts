@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import { NO_FAULTS } from '../ports/fault-points.ts';
 import { NetworkHealth } from './network-health.ts';
 import { ParentDevice } from './parent-device.ts';
@@ -41,7 +42,7 @@ test('only a macvtap needs its tables and its way to metadata, and no bridge', a
   expect(host.ledgerOf(uid).map(({ kind }) => kind)).toEqual(
     expect.arrayContaining(['macvtap', 'macvtap-metadata', 'vmm']),
   );
-  expect(host.life.ledger.of('host').map(({ kind }) => kind)).toEqual(['macvtap-guards', 'macvtap-path']);
+  expect(host.life.ledger.of(HOST_OWNER).map(({ kind }) => kind)).toEqual(['macvtap-guards', 'macvtap-path']);
   expect([...host.world.tables]).toEqual(['netdev flintlock_abcd_macvtap', 'inet flintlock_abcd_macvtap']);
   expect(await host.audit()).toMatchObject({ leaked: [], missing: [] });
 });
@@ -101,5 +102,5 @@ test('the way to metadata moves to another parent when nobody is left on the fir
   await host.delete(uid);
   await host.until(uid, 'gone');
   await other.ensureService(never);
-  expect(host.life.ledger.find('host', 'macvtap-path', '')?.intent).toMatchObject({ parent: 'par1' });
+  expect(host.life.ledger.find(HOST_OWNER, 'macvtap-path', '')?.intent).toMatchObject({ parent: 'par1' });
 });

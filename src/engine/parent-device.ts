@@ -15,14 +15,14 @@ import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ParentNetwork } from '../ports/managed-network.ts';
-import type { HostInterface, MacvtapIntent, MacvtapPathIntent, Surroundings } from '../ports/network.ts';
+import type { HostInterface, MacvtapPathIntent, Surroundings } from '../ports/network.ts';
 import type { Flaw, NetworkNews, Wholeness } from '../ports/network-watch.ts';
-import type { HostStepPorts } from '../steps/host-network.ts';
+import type { HostStepPorts } from '../steps/step.ts';
 import { makeHostStep, unmakeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
 import type { NetworkHealth, Trouble } from './network-health.ts';
-import { restoreMacvtaps } from './restore-ports.ts';
+import { restorePorts } from './restore-ports.ts';
 
 export interface ParentDeviceDeps {
   readonly parent: string;
@@ -101,11 +101,11 @@ export class ParentDevice implements ParentNetwork {
   async #leaveOther(signal: AbortSignal): Promise<void> {
     const { ledger } = this.#deps;
     const before = this.#path();
-    if (!before || intentOf(before).parent === this.parent) return;
-    const { parent } = intentOf(before);
+    if (!before || before.intent.parent === this.parent) return;
+    const { parent } = before.intent;
     if (
       ledger.ofKind('macvtap-metadata').length > 0 &&
-      ledger.ofKind('macvtap').some((e) => e.made && macvtapOf(e).parent === parent)
+      ledger.ofKind('macvtap').some(({ made, intent }) => made && intent.parent === parent)
     )
       throw new Fault(
         'refused',
@@ -115,7 +115,7 @@ export class ParentDevice implements ParentNetwork {
     await unmakeHostStep(this.#deps, before, signal);
   }
 
-  #path(): LedgerEntry | undefined {
+  #path(): LedgerEntry<'macvtap-path'> | undefined {
     return this.#deps.ledger.find(HOST_OWNER, 'macvtap-path', '');
   }
 
@@ -146,14 +146,15 @@ export class ParentDevice implements ParentNetwork {
   #flaws(signal: AbortSignal): Promise<readonly Flaw[]> {
     const { network, ledger } = this.#deps;
     const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
-    return network.flaws({ entries, isAsked: () => true }, signal);
+    const isWhole = (): boolean => ledger.unreadable().length === 0;
+    return network.flaws({ entries, isWhole, isAsked: () => true }, signal);
   }
 
   async #remake(present: ReadonlySet<string>, signal: AbortSignal): Promise<void> {
     const { network, names } = this.#deps;
     await this.ensure(signal);
     if (this.#path()) await this.ensureService(signal);
-    await restoreMacvtaps(this.#deps, present, signal);
+    await restorePorts(this.#deps, 'parent', signal, (device) => present.has(device));
     await network.remember(
       ['netdev', 'inet'].map((family) => `${family} ${macvtapTableName(names)}`),
       signal,
@@ -167,21 +168,19 @@ export class ParentDevice implements ParentNetwork {
     const entries = ledger.ofKind('macvtap').filter(({ made }) => made);
     const troubles = new Map<Uid, Trouble>();
     for (const { owner } of entries) {
-      const words = left.flatMap((flaw) => (flaw.owner === undefined || flaw.owner === owner ? [flaw.what] : []));
+      const words = left.flatMap((flaw) => (flaw.owner === undefined || flaw.owner === owner.uid ? [flaw.what] : []));
       if (words.length > 0)
-        troubles.set(owner as Uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
+        troubles.set(owner.uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
     }
-    for (const entry of entries.filter((one) => !present.has(macvtapOf(one).device))) {
-      const { parent } = macvtapOf(entry);
+    for (const entry of entries.filter(({ intent }) => !present.has(intent.device))) {
+      const { parent } = entry.intent;
       const what = present.has(parent) ? `it was removed from parent ${parent}` : `its parent ${parent} is gone`;
       const message = `Interface "${entry.key}" is lost, ${what}: stop and start the microVM when it is back`;
-      troubles.set(entry.owner as Uid, { reason: 'NetworkFailed', message });
+      troubles.set(entry.owner.uid, { reason: 'NetworkFailed', message });
     }
-    health.tell('parent', new Set(entries.map(({ owner }) => owner as Uid)), troubles);
+    health.tell('parent', new Set(entries.map(({ owner }) => owner.uid)), troubles);
   }
 }
 
 /** What is compared with the host. */
 const LOOKED_AT: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];
-const intentOf = (entry: LedgerEntry): MacvtapPathIntent => entry.intent as unknown as MacvtapPathIntent;
-const macvtapOf = (entry: LedgerEntry): MacvtapIntent => entry.intent as unknown as MacvtapIntent;

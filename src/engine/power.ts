@@ -1,5 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
+import { type LedgerEntry, vmOwner } from '../domain/ledger.ts';
 import type { Asked, MicroVm, Uid } from '../domain/microvm.ts';
 import { rebooted, stopped } from '../domain/power.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -17,7 +17,7 @@ export interface PowerDeps {
   readonly log: Log;
   consoleTail(uid: Uid): Promise<string>;
   /** Takes over the VMM that the ledger names. @returns false when it has ended */
-  adopt(vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean>;
+  adopt(vm: MicroVm, entry: LedgerEntry<'vmm'>, signal: AbortSignal): Promise<boolean>;
   /** Ends the VMM, if there is one. */
   endRun(vm: MicroVm, signal: AbortSignal): Promise<void>;
 }
@@ -43,7 +43,7 @@ export function createPower(deps: PowerDeps): Power {
       const now = clock.now();
       let how = 'Stopped by a user';
       if (now < by) {
-        const entry = ledger.find(vm.uid, 'vmm', '');
+        const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
         try {
           if (entry?.made && !guests.of(vm.uid) && !(await deps.adopt(vm, entry, signal))) return undefined;
           const running = guests.of(vm.uid);
@@ -56,7 +56,8 @@ export function createPower(deps: PowerDeps): Power {
           log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error: String(error) });
           return Math.min(by, now + PRESS_AGAIN_MS);
         }
-      } else if (ledger.find(vm.uid, 'vmm', '')) how += ': the guest did not power itself off in time and was ended';
+      } else if (ledger.find(vmOwner(vm.uid), 'vmm', ''))
+        how += ': the guest did not power itself off in time and was ended';
       await deps.endRun(vm, signal);
       const tail = await consoleTail(vm.uid);
       const after = store.update(vm.uid, (old) => stopped(old, how, tail));

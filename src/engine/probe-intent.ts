@@ -9,7 +9,6 @@ import {
   tableName,
 } from '../domain/names.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import type { LeaseIntent } from '../ports/network.ts';
 import type { ProbeIntent } from '../ports/network-probe.ts';
 
 /** Below those of microVMs, see `service/create.ts`, and of no other use. Also the mark of its packets. */
@@ -32,7 +31,7 @@ export function probeIntent({
   readonly ledger: Ledger;
 }): ProbeIntent | undefined {
   const address = probeAddressOf(cidr);
-  const isTaken = ledger.ofKind('lease').some((entry) => (entry.intent as unknown as LeaseIntent).address === address);
+  const isTaken = ledger.ofKind('lease').some(({ intent }) => intent.address === address);
   if (address === undefined || isTaken) return undefined;
   const [bridge, device, gateway] = [bridgeName(names), probeName(names), gatewayOf(cidr)];
   const mac = `02:${[...names.instance].map((c) => c.charCodeAt(0).toString(16)).join(':')}:fe`;

@@ -1,18 +1,16 @@
 import { backoffMs, longestBackoffMs } from '../base/backoff.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
+import { type LedgerEntry, unreadableText, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
-import { planMake, planUnmake } from '../domain/plan.ts';
 import { hasRun, RESTART_BACKOFF, STEADY_MS, steadyAt } from '../domain/restart.ts';
-import { clearedAway, failed, preparing, steady, willRetry } from '../domain/transitions.ts';
+import { clearedAway, failed, ledgerRead, ledgerUnread, preparing, steady, willRetry } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
-import type { StepResults } from '../steps/facts.ts';
-import type { VmmIntent } from '../steps/vmm.ts';
+import { planMake, planUnmake } from '../steps/plan.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 import type { MetadataPorts } from './metadata-ports.ts';
@@ -42,6 +40,8 @@ const DELETE_RETRY = { firstMs: 500, maxMs: 30_000 };
 const ADOPT_MS = 20_000;
 /** After a fault for which the record plans no attempt: a VMM that could not be taken over, a run that could not be cleared away. */
 const LOOK_AGAIN_MS = 10_000;
+/** Somebody may have mended the database. */
+const UNREAD_AGAIN_MS = 60_000;
 
 /** Makes what is there into what should be there, for one microVM. */
 export function createReconciler(deps: ReconcilerDeps): Look {
@@ -50,15 +50,16 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const tail = await consoleTail(vm.uid); // before its file goes
-    for (const entry of planUnmake(ledger.of(vm.uid))) await runner.unmake(entry, vm, signal);
+    for (const entry of planUnmake(ledger.of(vmOwner(vm.uid)))) await runner.unmake(entry, vm, signal);
     store.gone(vm.uid, tail);
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
   };
 
   /** Takes over a VMM that another daemon started, or learns that it has ended. */
-  const adopt = async (vm: MicroVm, entry: LedgerEntry, signal: AbortSignal): Promise<boolean> => {
-    const { provider, config } = entry.intent as unknown as VmmIntent;
-    const { process } = entry.result as unknown as StepResults['vmm'];
+  const adopt = async (vm: MicroVm, entry: LedgerEntry<'vmm'>, signal: AbortSignal): Promise<boolean> => {
+    const { provider, config } = entry.intent;
+    const { process } = entry.result ?? {};
+    if (!process) throw new Error(`the VMM of ${vm.uid} was not marked as made`);
     if (process.bootId !== deps.bootId) {
       await guests.recordEnd(vm.uid, {
         reason: 'VmmVanished',
@@ -78,13 +79,13 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   };
 
   const makeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
-    const vmmEntry = ledger.find(vm.uid, 'vmm', '');
+    const vmmEntry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
     await metadataPorts.leave(vm, signal);
     for (;;) {
       signal.throwIfAborted();
       const now = store.get(vm.uid);
-      const [step] = now ? planMake(now, ledger.of(vm.uid)) : [];
+      const [step] = now ? planMake(now, ledger.of(vmOwner(vm.uid))) : [];
       if (now?.state.is !== 'PENDING' || !step) break;
       if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
       await metadataPorts.make(step, now, signal);
@@ -94,7 +95,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   /** What the last run held as a process is let go; the rest stays for the delete. */
   const endRun = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
-    const entry = ledger.find(vm.uid, 'vmm', '');
+    const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (entry) await runner.unmake(entry, vm, signal);
   };
 
@@ -118,7 +119,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       }
       case 'CREATED':
       case 'PAUSED': {
-        const entry = ledger.find(vm.uid, 'vmm', '');
+        const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
         if (guests.of(vm.uid)) guests.say(vm.uid);
         else if (!entry?.made)
           await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
@@ -155,6 +156,24 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     return at === undefined ? undefined : Math.min(at, now + STEADY_MS);
   };
 
+  /** Whose rows this daemon told of. */
+  const told = new Set<string>();
+
+  /** Of what cannot be read nothing can be said or done: the microVM is left alone. @returns when to look again */
+  const leaveUnread = (vm: MicroVm): number | undefined => {
+    const [row] = ledger.unreadable(vmOwner(vm.uid));
+    if (!row) {
+      if (ledgerRead(vm)) store.update(vm.uid, ledgerRead);
+      return undefined;
+    }
+    guests.detach(vm.uid);
+    const message = `${unreadableText(row)}. Nothing of this microVM is touched until it can be`;
+    store.update(vm.uid, (old) => ledgerUnread(old, message, clock.now()));
+    if (!told.has(message)) log.error('a microVM is left alone', { uid: vm.uid, why: message });
+    told.add(message);
+    return clock.now() + UNREAD_AGAIN_MS;
+  };
+
   /** Writes down what failed, and when it is tried again. */
   const afterFault = async (uid: Uid, was: StateName, fault: Fault): Promise<number | undefined> => {
     const now = clock.now();
@@ -181,6 +200,8 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const wait = nextRetryAt(vm);
     // A PENDING one has other things to do while it waits.
     if (vm.state.is === 'DELETING' && wait !== undefined && isAhead(vm, wait, clock.now())) return wait;
+    const unread = leaveUnread(vm);
+    if (unread !== undefined) return unread;
     try {
       return await work(vm, signal);
     } catch (error) {

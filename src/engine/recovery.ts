@@ -1,3 +1,4 @@
+import { unreadableText } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Images } from '../ports/images.ts';
@@ -42,6 +43,10 @@ export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<
     serveMetadata({ ledger, server: metadata, health, clock, log, onTaken }, signal),
   );
   const vms = store.list({});
+  // Of a microVM it is told where that is left alone: see `reconciler.ts`.
+  for (const row of ledger.unreadable())
+    if (!vms.some(({ uid }) => uid === row.owner))
+      log.error('what a row of the ledger stands for is left alone', { why: unreadableText(row) });
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
   for (const uid of running) scheduler.wake(uid);
   await firstOf(scheduler.settled(running), clock, ADOPT_MS);

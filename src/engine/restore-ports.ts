@@ -1,93 +1,60 @@
-import type { LedgerEntry, VmStepKind } from '../domain/ledger.ts';
+import { type LedgerEntry, VM_STEP_KINDS, type VmStepKind } from '../domain/ledger.ts';
 import type { Ledger } from '../ports/ledger.ts';
-import type {
-  GuardIntent,
-  LeaseIntent,
-  MacvtapIntent,
-  MacvtapPortIntent,
-  Macvtaps,
-  MetadataPaths,
-  MetadataPortIntent,
-  Network,
-  PortGuards,
-  Publisher,
-  PublishIntent,
-  TapIntent,
-} from '../ports/network.ts';
+import { vmSteps } from '../steps/registry.ts';
+import type { Again, HostStepPorts } from '../steps/step.ts';
 
-type Ports = Pick<Network, 'addTap' | 'removeTap' | 'addLease' | 'removeLease'> &
-  Pick<PortGuards, 'addGuard' | 'removeGuard'> &
-  Partial<Publisher> &
-  Partial<MetadataPaths>;
+export interface RestoreDeps {
+  readonly ledger: Ledger;
+  readonly network: HostStepPorts;
+}
 
 /**
- * Makes again what microVMs have of the host's network, after bridge or tables
- * were swept away: guards before taps, so that nothing passes unguarded. What
- * fails of one microVM keeps none of the others.
+ * Makes again what microVMs have of the host's network, after bridge, parent
+ * or tables were swept away, in the order in which it was made first: guards
+ * before taps, so that nothing passes unguarded. What fails of one microVM
+ * keeps none of the others.
  *
- * @param isWanted - which bridges' taps
+ * @param under - what is under the bridge that taps are on, or under the parent of macvtaps
+ * @param isWanted - by the bridge or the device that it needs. Of macvtaps that vanished with their parent nothing is: the
+ * guests that had them would not find them
  * @throws the first failure, when all others are made; the signal's reason
  */
 export async function restorePorts(
-  { ledger, network }: { readonly ledger: Ledger; readonly network: Ports },
+  deps: RestoreDeps,
+  under: Again<VmStepKind>['under'],
   signal: AbortSignal,
-  isWanted: (bridge: string) => boolean = () => true,
+  isWanted: (needed: string) => boolean = () => true,
 ): Promise<void> {
-  const again = restorer(ledger, signal);
-  const isOn = ({ bridge }: { readonly bridge: string }): boolean => isWanted(bridge);
-  await again.each<GuardIntent>('guard', network.addGuard, network.removeGuard);
-  await again.each<LeaseIntent>('lease', network.addLease, network.removeLease, isOn);
-  await again.each<TapIntent>('tap', network.addTap, network.removeTap, isOn);
-  await again.each<PublishIntent>('publish', network.addPorts, network.removePorts);
-  await again.each<MetadataPortIntent>('metadata', network.addMetadataPort, network.removeMetadataPort);
-  again.throwFirst();
-}
-
-/**
- * The same for macvtaps, after tables were swept away. Those that vanished
- * with their parent are left: the guests that had them would not find them.
- *
- * @param present - the devices that are there
- */
-export async function restoreMacvtaps(
-  { ledger, network }: { readonly ledger: Ledger; readonly network: Macvtaps },
-  present: ReadonlySet<string>,
-  signal: AbortSignal,
-): Promise<void> {
-  const again = restorer(ledger, signal);
-  const isThere = ({ device }: { readonly device: string }): boolean => present.has(device);
-  await again.each<MacvtapIntent>('macvtap', network.addMacvtap, network.removeMacvtap, isThere);
-  await again.each<MacvtapPortIntent>('macvtap-metadata', network.addMacvtapPort, network.removeMacvtapPort);
-  again.throwFirst();
-}
-
-function restorer(ledger: Ledger, signal: AbortSignal) {
   const failures: unknown[] = [];
-  return {
-    async each<I>(
-      kind: VmStepKind,
-      add: ((intent: I, signal: AbortSignal) => Promise<unknown>) | undefined,
-      remove: ((intent: I, signal: AbortSignal) => Promise<void>) | undefined,
-      isWanted: (intent: I) => boolean = () => true,
-    ): Promise<void> {
-      for (const entry of ledger.ofKind(kind)) {
-        const intent = entry.intent as unknown as I;
-        if (!isMade(ledger, entry) || !isWanted(intent)) continue;
-        try {
-          await add?.(intent, signal);
-          // Its microVM was deleted meanwhile, and the removal may have come before.
-          if (!isMade(ledger, entry)) await remove?.(intent, signal);
-        } catch (error) {
-          signal.throwIfAborted();
-          failures.push(error);
-        }
-      }
-    },
-    throwFirst(): void {
-      if (failures.length > 0) throw failures[0];
-    },
-  };
+  for (const kind of VM_STEP_KINDS)
+    if (vmSteps[kind].again?.under === under) failures.push(...(await restoreKind(deps, kind, signal, isWanted)));
+  if (failures.length > 0) throw failures[0];
 }
 
-const isMade = (ledger: Ledger, { owner, kind, key }: LedgerEntry): boolean =>
+/** @returns what failed */
+async function restoreKind<K extends VmStepKind>(
+  { ledger, network }: RestoreDeps,
+  kind: K,
+  signal: AbortSignal,
+  isWanted: (needed: string) => boolean,
+): Promise<readonly unknown[]> {
+  const { again } = vmSteps[kind];
+  const failures: unknown[] = [];
+  for (const entry of again ? ledger.ofKind(kind) : []) {
+    const { intent } = entry;
+    const needed = again?.needs?.(intent);
+    if (!isMade(ledger, entry) || (needed !== undefined && !isWanted(needed))) continue;
+    try {
+      await again?.add(intent, network, signal);
+      // Its microVM was deleted meanwhile, and the removal may have come before.
+      if (!isMade(ledger, entry)) await again?.remove(intent, network, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      failures.push(error);
+    }
+  }
+  return failures;
+}
+
+const isMade = <K extends VmStepKind>(ledger: Ledger, { owner, kind, key }: LedgerEntry<K>): boolean =>
   ledger.find(owner, kind, key)?.made === true;

@@ -1,6 +1,7 @@
 import { describe, expect, test, vi } from 'vitest';
 import { eventually, FakeClock, turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { INTENTS, ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { Fault } from '../domain/fault.ts';
@@ -29,8 +30,8 @@ test('what cannot be had yet is tried again, and keeps none of the others', asyn
     ['A', 1],
     ['B', 2],
   ] as const)
-    ledger.made(ledger.intend(owner, 'metadata', '', { address: '10.77.0.1', port }), null);
-  ledger.intend('C', 'metadata', '', { address: '10.77.0.1', port: 3 }); // not marked: its step runs again
+    ledger.made(ledger.intend(ownedBy(owner), 'metadata', '', { ...INTENTS.metadata, port }), null);
+  ledger.intend(ownedBy('C'), 'metadata', '', { ...INTENTS.metadata, port: 3 }); // not marked: its step runs again
   const served: string[] = [];
   let isThere = false;
   const server = {

@@ -33,7 +33,7 @@ export async function serveMetadata(deps: ServeMetadataDeps, signal: AbortSignal
 /** What was tried how often before, and said of whom. */
 interface Before {
   readonly tries: number;
-  readonly told: ReadonlyMap<string, string>;
+  readonly told: ReadonlyMap<Uid, string>;
 }
 
 async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, told }: Before): Promise<void> {
@@ -43,19 +43,20 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
   for (const { owner, kind, key } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
     const made = (): ServedAt | undefined => {
       const entry = ledger.find(owner, kind, key);
-      return entry?.made === true ? (entry.intent as unknown as ServedAt) : undefined;
+      return entry?.made === true ? entry.intent : undefined;
     };
     if (signal.aborted) return;
     const at = made(); // it may have another port since
     if (!at) continue;
-    all.add(owner as Uid);
+    const { uid } = owner;
+    all.add(uid);
     try {
-      await server.serve(owner, at);
-      if (!made()) await server.unserve(owner, at.address); // deleted meanwhile
+      await server.serve(uid, at);
+      if (!made()) await server.unserve(uid, at.address); // deleted meanwhile
     } catch (error) {
       const message = error instanceof Fault ? error.message : String(error);
-      failed.set(owner as Uid, message);
-      if (error instanceof Fault && error.kind === 'conflict') onTaken(owner as Uid);
+      failed.set(uid, message);
+      if (error instanceof Fault && error.kind === 'conflict') onTaken(uid);
     }
   }
   if (signal.aborted) return;
@@ -66,8 +67,7 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
     troubles.set(uid, { reason: 'NetworkFailed', message });
     if (told.get(uid) !== message) log.warn('the metadata of a microVM is not served', { uid, why: message });
   }
-  for (const uid of told.keys())
-    if (!failed.has(uid as Uid)) log.info('the metadata of a microVM is served again', { uid });
+  for (const uid of told.keys()) if (!failed.has(uid)) log.info('the metadata of a microVM is served again', { uid });
   if (isOverdue || told.size > 0) health.tell('metadata', all, troubles);
   if (failed.size === 0) return;
   const next = { tries: tries + 1, told: isOverdue ? failed : told };

@@ -1,18 +1,16 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import type { Json, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
-import { VM_STEP_KINDS } from '../domain/ledger.ts';
-import type { MicroVm } from '../domain/microvm.ts';
-import { NETWORK_KINDS, planMake } from '../domain/plan.ts';
+import { isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
+import type { ConditionType, MicroVm } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import type { StepResults } from '../steps/facts.ts';
-import { steps } from '../steps/registry.ts';
-import type { Lane, StepPorts } from '../steps/step.ts';
+import { planMake } from '../steps/plan.ts';
+import { vmSteps } from '../steps/registry.ts';
+import type { Lane, Notes, StepPorts } from '../steps/step.ts';
 import type { ProgressBoard } from './progress.ts';
 
 export interface StepRunnerDeps {
@@ -48,13 +46,6 @@ const lengths = ({ images, disks, network, vmm }: Record<Lane, Semaphore>): Reco
   vmm: vmm.waiting,
 });
 
-/** Which steps a condition stands for. */
-const CONDITIONS = [
-  ['ImagesReady', ['image']],
-  ['DisksReady', ['directory', 'volume', 'cidata']],
-  ['NetworkReady', NETWORK_KINDS],
-] as const;
-
 /** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */
 export class StepRunner {
   readonly #deps: StepRunnerDeps;
@@ -71,33 +62,33 @@ export class StepRunner {
     return { make: lengths(this.#making), unmake: lengths(this.#unmaking) };
   }
 
-  async make(step: VmStep, vm: MicroVm, signal: AbortSignal): Promise<void> {
+  async make<K extends VmStepKind>({ kind, key }: VmStep<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
     const { ledger, progress, ports, store, transactions, clock, faults } = this.#deps;
-    const def = steps[step.kind];
+    const def = vmSteps[kind];
     const since = clock.now();
-    progress.set(vm.uid, { step: step.kind, since, doneBytes: 0, totalBytes: 0 });
+    progress.set(vm.uid, { step: kind, since, doneBytes: 0, totalBytes: 0 });
     try {
       await this.#making[def.lane].run(
         signal,
         async () => {
-          const known = { vm, entries: ledger.of(vm.uid), ports };
-          const entry = ledger.intend(vm.uid, step.kind, step.key, toJson(def.intent(step as never, known)));
-          const limitMs = faults.limitMs(step.kind, 'make', def.timeoutMs);
-          const result = await withLimit(step.kind, signal, limitMs, (limited) => {
+          const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
+          const entry = ledger.intend(vmOwner(vm.uid), kind, key, def.intent(key, known));
+          const limitMs = faults.limitMs(kind, 'make', def.timeoutMs);
+          const result = await withLimit(kind, signal, limitMs, (limited) => {
             const onBytes = (doneBytes: number, totalBytes: number): void =>
-              progress.set(vm.uid, { step: step.kind, since, doneBytes, totalBytes });
+              progress.set(vm.uid, { step: kind, since, doneBytes, totalBytes });
             const context = { ...known, signal: limited, onBytes };
-            return faults.act(step.kind, 'make', () => def.make(entry.intent, context), limited);
+            return faults.act(kind, 'make', () => def.make(entry.intent, context), limited);
           });
-          const show = def.show?.(step as never, entry.intent, result, known);
+          const show = def.show?.(key, entry.intent, result);
           transactions.transact(() => {
-            ledger.made(entry, toJson(result));
+            ledger.made(entry, result);
             store.update(vm.uid, (old) => {
-              const ready = conditionAfter(step.kind, old, ledger.of(vm.uid), clock.now());
+              const ready = conditionAfter(kind, old, ledger.of(vmOwner(vm.uid)), clock.now());
               return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
             });
           });
-          faults.marked(step.kind, 'make');
+          faults.marked(kind, 'make');
         },
         vm.spec.namespace,
       );
@@ -106,17 +97,16 @@ export class StepRunner {
     }
   }
 
-  async unmake(entry: LedgerEntry, vm: MicroVm, signal: AbortSignal): Promise<void> {
+  async unmake<K extends VmStepKind>(entry: LedgerEntry<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
     const { ledger, progress, ports, clock, faults } = this.#deps;
-    const kind = kindOf(entry);
-    const def = steps[kind];
+    const { kind } = entry;
+    const def = vmSteps[kind];
     progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
-        const known = { vm, entries: ledger.of(vm.uid), ports };
+        const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
         await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
-          const result = entry.made ? entry.result : undefined;
-          const undo = () => def.unmake(entry.intent, result, { ...known, signal: limited });
+          const undo = () => def.unmake(entry.intent, entry.result, { ...known, signal: limited });
           return faults.act(kind, 'unmake', undo, limited);
         });
         ledger.strike(entry);
@@ -146,37 +136,26 @@ async function withLimit<T>(
       `Step ${kind} did not end in ${timeoutMs / 1000} s; if this host is slow, give the daemon a larger --patience`,
       {
         cause,
-        reason: steps[kind].onTimeout,
+        reason: vmSteps[kind].onTimeout,
       },
     );
   }
 }
 
 function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {
-  const row = CONDITIONS.find(([, kinds]) => (kinds as readonly string[]).includes(kind));
-  if (!row) return undefined;
-  const [type, kinds] = row;
-  const left = planMake(vm, entries).some((step) => (kinds as readonly string[]).includes(step.kind));
-  if (left) return undefined;
-  const images = type === 'ImagesReady' ? entries.flatMap(imageOf) : [];
-  const notes = images.flatMap((image) => image.notes ?? []);
-  const remarks = images.flatMap((image) => image.remark ?? []);
+  const { condition: type } = vmSteps[kind];
+  if (type === undefined) return undefined;
+  if (planMake(vm, entries).some((step) => vmSteps[step.kind].condition === type)) return undefined;
+  const all = entries.filter(isVmEntry).map((entry) => notesOf(entry, type));
+  const remarks = all.flatMap((one) => one.remarks);
+  const notes = all.flatMap((one) => one.notes);
   if (remarks.length > 0) return condition(type, true, 'RegistryUnreachable', [...remarks, ...notes].join(' '), now);
   return condition(type, true, 'Preparing', ['Made', ...notes.map((note) => note.replace(/\.$/, ''))].join('. '), now);
 }
 
-/** What was found out of an image: the user should know what was used for want of an answer, and what was chosen. */
-function imageOf({ kind, result }: LedgerEntry): Partial<StepResults['image']> | [] {
-  return kind === 'image' && typeof result === 'object' && result !== null
-    ? (result as Partial<StepResults['image']>)
-    : [];
+/** What the user should know of what is made, under the condition that stands for it. */
+function notesOf<K extends VmStepKind>({ kind, result }: LedgerEntry<K>, type: ConditionType): Notes {
+  const def = vmSteps[kind];
+  const notes = def.condition === type && result !== undefined ? def.notes?.(result) : undefined;
+  return notes ?? { remarks: [], notes: [] };
 }
-
-function kindOf({ kind, owner }: LedgerEntry): VmStepKind {
-  const known = VM_STEP_KINDS.find((k) => k === kind);
-  if (!known) throw new Error(`ledger kind ${kind} of ${owner} is no step of a microVM`);
-  return known;
-}
-
-/** Intents and results are plain data; what JSON would drop is dropped now, so that a second daemon sees the same. */
-const toJson = (value: unknown): Json => JSON.parse(JSON.stringify(value ?? null)) as Json;

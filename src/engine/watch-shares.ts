@@ -1,5 +1,4 @@
 import { TimeLimit } from '../base/time-limit.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { macvtapTableName, metadataTableName, type Names, tableName } from '../domain/names.ts';
 import { SHARE_TEXT, SHARES, type Share } from '../domain/shares.ts';
@@ -8,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Meter } from '../ports/meter.ts';
-import type { GuardIntent, LeaseIntent, MetadataPortIntent, OverShare, Shares } from '../ports/network.ts';
+import type { OverShare, Shares } from '../ports/network.ts';
 import type { Store } from '../ports/store.ts';
 
 /** The firewall knows for a minute who asked for more. */
@@ -36,7 +35,7 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
   const stop = new AbortController();
   let cancel = (): void => undefined;
   let isFailing = false;
-  let before: ReadonlyMap<string, ReadonlySet<Share>> = new Map();
+  let before: ReadonlyMap<Uid, ReadonlySet<Share>> = new Map();
   const tables = [
     ...['bridge', 'inet'].map((family) => `${family} ${tableName(names)}`),
     ...[metadataTableName(names), macvtapTableName(names)].map((name) => `inet ${name}`),
@@ -52,9 +51,9 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
       const now = byOwner(ledger, await network.overShares(tables, time.signal));
       for (const [uid, shares] of now) {
         const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;
-        const vm = store.update(uid as Uid, (old) => shareExceeded(old, text, clock.now()));
+        const vm = store.update(uid, (old) => shareExceeded(old, text, clock.now()));
         const fresh = [...shares].filter((share) => !before.get(uid)?.has(share));
-        const { namespace, id } = (vm ?? store.get(uid as Uid))?.spec ?? {};
+        const { namespace, id } = (vm ?? store.get(uid))?.spec ?? {};
         if (fresh.length > 0)
           log.warn('a guest asks for more than its share: what is over it is dropped, the others are not touched', {
             ...{ uid, namespace, id },
@@ -63,7 +62,7 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
       }
       for (const [uid] of before)
         if (!now.has(uid)) {
-          store.update(uid as Uid, (old) => sharesKept(old, clock.now()));
+          store.update(uid, (old) => sharesKept(old, clock.now()));
           log.info('a guest keeps within its shares again', { uid });
         }
       const counts = SHARE_NAMES.map((share) => [share, [...now.values()].filter((set) => set.has(share)).length]);
@@ -89,20 +88,19 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
 const SHARE_NAMES = Object.keys(SHARES) as readonly Share[];
 
 /** Whose tap, address or port it is, the ledger says. */
-function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<string, ReadonlySet<Share>> {
-  const owners = new Map<string, Set<Share>>();
-  const ownerOf = (kind: 'guard' | 'lease' | 'metadata' | 'macvtap-metadata', is: (entry: LedgerEntry) => boolean) =>
-    ledger.ofKind(kind).find(is)?.owner;
+function byOwner(ledger: Ledger, found: readonly OverShare[]): ReadonlyMap<Uid, ReadonlySet<Share>> {
+  const owners = new Map<Uid, Set<Share>>();
   for (const one of found) {
-    const owner =
+    const entry =
       'device' in one
-        ? ownerOf('guard', ({ intent }) => (intent as unknown as GuardIntent).device === one.device)
+        ? ledger.ofKind('guard').find(({ intent }) => intent.device === one.device)
         : 'address' in one
-          ? ownerOf('lease', ({ intent }) => (intent as unknown as LeaseIntent).address === one.address)
-          : (ownerOf('metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port) ??
-            ownerOf('macvtap-metadata', ({ intent }) => (intent as unknown as MetadataPortIntent).port === one.port));
-    if (owner === undefined) continue; // deleted meanwhile
-    owners.set(owner, (owners.get(owner) ?? new Set()).add(one.share));
+          ? ledger.ofKind('lease').find(({ intent }) => intent.address === one.address)
+          : (ledger.ofKind('metadata').find(({ intent }) => intent.port === one.port) ??
+            ledger.ofKind('macvtap-metadata').find(({ intent }) => intent.port === one.port));
+    if (!entry) continue; // deleted meanwhile
+    const { uid } = entry.owner;
+    owners.set(uid, (owners.get(uid) ?? new Set()).add(one.share));
   }
   return owners;
 }

@@ -2,8 +2,10 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
+import { INTENTS, ownedBy } from '../../test/support/ledger-rows.ts';
 import { Fault } from '../domain/fault.ts';
 import { parseCidr } from '../domain/ipv4.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { Meter } from '../ports/meter.ts';
 import { NO_METER } from '../ports/meter.ts';
 import type { WayFound } from '../ports/network-probe.ts';
@@ -75,7 +77,7 @@ test('what it finds is a condition, a line of the log once, a metric and a file;
   world.waysFound = [{ way: 'dhcp', is: 'open' }, blocked];
   ways.start();
   await tried(2_000);
-  expect(ledger.find('host', 'probe', '')).toMatchObject({
+  expect(ledger.find(HOST_OWNER, 'probe', '')).toMatchObject({
     made: true,
     intent: { device: 'flabcdprobe', lease: { address: '10.77.0.254' } },
   });
@@ -150,7 +152,7 @@ test('a network too small for it, and one whose last address a guest has, have n
   };
   expect(of('10.77.0.0/29')).toBeUndefined();
   expect(of('10.77.0.0/28')).toBe('10.77.0.14');
-  ledger.intend('uid', 'lease', 'eth0', { address: '10.77.0.14' });
+  ledger.intend(ownedBy('uid'), 'lease', 'eth0', { ...INTENTS.lease, address: '10.77.0.14' });
   expect(of('10.77.0.0/28')).toBeUndefined();
 });
 

@@ -1,6 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { HOST_OWNER } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { bridgeName, type Names, waysPath } from '../domain/names.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -9,8 +8,8 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { MetadataServer } from '../ports/metadata.ts';
 import type { Meter } from '../ports/meter.ts';
-import type { MetadataPortIntent, TapIntent } from '../ports/network.ts';
-import type { NetworkProbe, ProbeIntent, WayFound } from '../ports/network-probe.ts';
+import type { MetadataPortIntent } from '../ports/network.ts';
+import type { NetworkProbe, WayFound } from '../ports/network-probe.ts';
 import type { NetworkNews } from '../ports/network-watch.ts';
 import type { NetworkHealth, Trouble } from './network-health.ts';
 
@@ -99,9 +98,9 @@ export class Ways {
 
   async #tryAll(): Promise<void> {
     const { ledger, network, patience = 1 } = this.#deps;
-    const entry = ledger.find(HOST_OWNER, 'probe', '');
+    const [entry] = ledger.ofKind('probe');
     if (!entry?.made) return; // not made yet, or the network is too small for it
-    const intent = entry.intent as unknown as ProbeIntent;
+    const { intent } = entry;
     using time = new TimeLimit(this.#stop.signal, LIMIT_MS * patience);
     const isServed = await this.#serve(intent.metadata);
     const found = await network.tryWays(intent, time.signal);
@@ -139,7 +138,7 @@ export class Ways {
     this.#said = said;
     const uids = new Set<Uid>();
     for (const { owner, made, intent } of ledger.ofKind('tap'))
-      if (made && (intent as unknown as TapIntent).bridge === bridgeName(names)) uids.add(owner as Uid);
+      if (made && intent.bridge === bridgeName(names)) uids.add(owner.uid);
     const message = blocked
       .map(({ way, why, remedy }) => `Guests are cut off from ${WORDS[way]}: ${why}. To let them through: ${remedy}`)
       .join('. ');

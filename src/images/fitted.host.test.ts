@@ -7,6 +7,7 @@ import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { writeLayout } from '../../test/support/oci-layout.ts';
 import { Fault } from '../domain/fault.ts';
+import { IMAGES_OWNER } from '../domain/ledger.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { run } from '../host/run.ts';
@@ -15,7 +16,7 @@ import type { Ledger } from '../ports/ledger.ts';
 import { createImages } from './images.ts';
 
 const signal = new AbortController().signal;
-const inUse = { digests: new Set<string>(), references: new Set<string>() };
+const inUse = { digests: new Set<string>(), references: new Set<string>(), isWhole: true };
 
 let top: string;
 let ledger: Ledger;
@@ -86,7 +87,7 @@ describe('a kernel without a PVH entry point', () => {
     const path = join(fittedDirectory(), 'half');
     await mkdir(fittedDirectory());
     await files.write(`${path}.partial`, 'half');
-    ledger.intend('images', 'fitted-kernel', `${image.digest}/kernel-half`, { paths: [path, `${path}.partial`] });
+    ledger.intend(IMAGES_OWNER, 'fitted-kernel', `${image.digest}/kernel-half`, { paths: [path, `${path}.partial`] });
     images = open();
     await images.recover(signal);
     expect(await readdir(fittedDirectory())).toEqual([]);

@@ -499,7 +499,7 @@ describe('many at once, and cut off', () => {
       const image = await next.ensure(reference(), { signal });
       expect(await readdir(image.tree)).toEqual(['hello']);
       expect(await readdir(join(directory, 'scratch'))).toEqual([]);
-      await next.remove(digests.v1 ?? '', () => ({ digests: new Set(), references: new Set() }));
+      await next.remove(digests.v1 ?? '', () => ({ digests: new Set(), references: new Set(), isWhole: true }));
       expect(await leftovers()).toEqual([]);
     }
   });
@@ -525,7 +525,7 @@ describe('many at once, and cut off', () => {
 });
 
 describe('the keeper of the cache', () => {
-  const nothing = () => ({ digests: new Set<string>(), references: new Set<string>() });
+  const nothing = () => ({ digests: new Set<string>(), references: new Set<string>(), isWhole: true });
 
   test('lists what is there, and removes what nothing holds', async () => {
     const digests = await layout({ v1: simple, v2: { layers: [[{ name: 'two' }]] } });
@@ -542,9 +542,9 @@ describe('the keeper of the cache', () => {
     expect(first?.bytes).toBeGreaterThan(0);
     expect(first?.lastUsedAt).toBeGreaterThan(Date.now() - 60_000);
 
-    const held = () => ({ digests: new Set([one]), references: new Set<string>() });
+    const held = () => ({ digests: new Set([one]), references: new Set<string>(), isWhole: true });
     await expect(images.remove(one, held)).rejects.toMatchObject({ kind: 'refused' });
-    const asked = () => ({ digests: new Set<string>(), references: new Set([reference()]) });
+    const asked = () => ({ digests: new Set<string>(), references: new Set([reference()]), isWhole: true });
     await expect(images.remove(one, asked)).rejects.toMatchObject({ kind: 'refused' });
     expect((await images.prune(held, 0)).map((i) => i.digest)).toEqual([two]);
     await images.remove(one, nothing);

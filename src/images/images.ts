@@ -333,7 +333,7 @@ class ImageCache implements ImageStore {
 
   /** @throws Fault ImageInvalid for an artifact */
   #requireFileSystem(digest: string): void {
-    const artifact = artifactIn(this.#ledgered.find('image-tree', digest)?.result);
+    const artifact = this.#ledgered.find('image-tree', digest)?.result?.artifact;
     if (artifact === undefined) return;
     throw new Fault(
       'invalid',
@@ -390,7 +390,7 @@ class ImageCache implements ImageStore {
   async #golden(image: LocalImage, key: string, shape: GoldenShape, signal: AbortSignal): Promise<Golden> {
     const { path, partial } = this.#paths.golden(image.digest, shape);
     const entry = this.#ledgered.find('golden', key);
-    const known = entry?.made ? sizeOf(entry.result) : undefined;
+    const known = entry?.result?.sizeInMb;
     if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
       return { path, sizeInMb: known };
     const started = this.#options.clock.elapsed();
@@ -426,7 +426,7 @@ class ImageCache implements ImageStore {
     }
   }
 
-  #isUnderWay({ key }: LedgerEntry): boolean {
+  #isUnderWay({ key }: Pick<LedgerEntry, 'key'>): boolean {
     return [this.#pulls, this.#goldens, this.#fitted].some((work) => work.isUnderWay(key));
   }
 
@@ -437,7 +437,7 @@ class ImageCache implements ImageStore {
       // What began in this daemon puts itself away.
       if (this.#isUnderWay(entry)) continue;
       const finished = this.#ledgered.finishedPath(entry);
-      const isWhole = entry.made && finished !== undefined && (await files.stat(finished)) !== undefined;
+      const isWhole = entry.made && (await files.stat(finished)) !== undefined;
       if (!isWhole && (await this.#ledgered.undoOrLog(entry)))
         log.info('put away what a crash had cut off', { kind: entry.kind, key: entry.key });
     }
@@ -456,16 +456,6 @@ const bootFile = ({ filename, path, release, kind }: FoundFile): BootFile => ({
 });
 
 const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${shapeName(shape)}`;
-
-function sizeOf(result: unknown): number | undefined {
-  if (typeof result !== 'object' || result === null || !('sizeInMb' in result)) return undefined;
-  return typeof result.sizeInMb === 'number' ? result.sizeInMb : undefined;
-}
-
-function artifactIn(result: unknown): string | undefined {
-  if (typeof result !== 'object' || result === null || !('artifact' in result)) return undefined;
-  return typeof result.artifact === 'string' ? result.artifact : undefined;
-}
 
 /** This host in the OCI's words. @see https://go.dev/doc/install/source#environment */
 function hostPlatform(): Platform {

@@ -1,4 +1,4 @@
-import type { LedgerEntry } from '../domain/ledger.ts';
+import { type CacheKind, entriesOf, type LedgerEntry } from '../domain/ledger.ts';
 import type { Files } from '../ports/host.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { CachePaths } from './cache-paths.ts';
@@ -6,7 +6,7 @@ import type { Ledgered } from './ledgered.ts';
 import type { UseNotes } from './uses.ts';
 
 /** Whether an entry of the cache belongs to an image: its tree, or what was made of it. */
-export const isOfDigest = (entry: LedgerEntry, digest: string): boolean =>
+export const isOfDigest = (entry: Pick<LedgerEntry, 'key'>, digest: string): boolean =>
   entry.key === digest || entry.key.startsWith(`${digest}/`);
 
 /** Says what the cache has, by its ledger. */
@@ -26,40 +26,34 @@ export class Inventory {
   /** Whole images, used last first. */
   async list(): Promise<readonly CachedImage[]> {
     const entries = this.#ledgered.all().filter((entry) => entry.made);
-    const trees = entries.filter((entry) => entry.kind === 'image-tree');
+    const trees = entriesOf(entries, 'image-tree');
     const images = await Promise.all(trees.map((tree) => this.#describe(tree, entries)));
     return images.sort((a, b) => b.lastUsedAt - a.lastUsedAt || a.digest.localeCompare(b.digest));
   }
 
-  async #describe(tree: LedgerEntry, entries: readonly LedgerEntry[]): Promise<CachedImage> {
+  async #describe(tree: LedgerEntry<'image-tree'>, entries: readonly LedgerEntry<CacheKind>[]): Promise<CachedImage> {
     const digest = tree.key;
     const goldens = await Promise.all(
-      entries
-        .filter((entry) => entry.kind === 'golden' && isOfDigest(entry, digest))
+      entriesOf(entries, 'golden')
+        .filter((entry) => isOfDigest(entry, digest))
         .map(async (entry) => {
-          const path = this.#ledgered.finishedPath(entry) ?? '';
+          const path = this.#ledgered.finishedPath(entry);
           const bytes = (await this.#files.stat(path))?.diskBytes ?? 0;
-          return { path, sizeInMb: numberIn(entry.result, 'sizeInMb'), bytes };
+          return { path, sizeInMb: entry.result?.sizeInMb ?? 0, bytes };
         }),
     );
-    const kernels = entries
-      .filter((entry) => entry.kind === 'fitted-kernel' && isOfDigest(entry, digest))
-      .map((entry) => numberIn(entry.result, 'bytes'));
-    const pulledAt = numberIn(tree.result, 'pulledAt');
+    const kernels = entriesOf(entries, 'fitted-kernel')
+      .filter((entry) => isOfDigest(entry, digest))
+      .map(({ result }) => result?.bytes ?? 0);
+    const { pulledAt = 0, bytes: treeBytes = 0 } = tree.result ?? {};
     const uses = await this.#uses.read(this.#paths.tree(digest).uses);
     return {
       digest,
       references: uses.references,
-      bytes: [numberIn(tree.result, 'bytes'), ...goldens.map(({ bytes }) => bytes), ...kernels].reduce((a, b) => a + b),
+      bytes: [treeBytes, ...goldens.map(({ bytes }) => bytes), ...kernels].reduce((a, b) => a + b),
       goldens,
       pulledAt,
       lastUsedAt: Math.max(uses.lastUsedAt, pulledAt),
     };
   }
-}
-
-function numberIn(result: unknown, key: string): number {
-  if (typeof result !== 'object' || result === null) return 0;
-  const value: unknown = Object.entries(result).find(([name]) => name === key)?.[1];
-  return typeof value === 'number' ? value : 0;
 }

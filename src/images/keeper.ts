@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
+import type { CacheKind, LedgerEntry } from '../domain/ledger.ts';
 import type { CachedImage, InUse } from '../ports/images.ts';
 import type { Log } from '../ports/log.ts';
 import type { CachePaths } from './cache-paths.ts';
@@ -16,7 +16,7 @@ export interface KeeperOptions {
   readonly uses: UseNotes;
   readonly log: Log;
   /** Whether something is being made under an entry's key. */
-  readonly isUnderWay: (entry: LedgerEntry) => boolean;
+  readonly isUnderWay: (entry: LedgerEntry<CacheKind>) => boolean;
   /** Whether somebody works with an image just now. */
   readonly isLent: (digest: string) => boolean;
 }
@@ -48,6 +48,11 @@ export class Keeper {
   async remove(digest: string, inUse: () => InUse): Promise<CachedImage> {
     const image = (await this.#options.inventory.list()).find((one) => one.digest === digest);
     if (!image) throw new Fault('not_found', `Cannot remove image ${digest}: not found`);
+    if (!inUse().isWhole)
+      throw new Fault(
+        'refused',
+        `Cannot remove image ${digest}: the ledger has rows that cannot be read, and that may hold it`,
+      );
     if (!(await this.#removeUnused(image, inUse)))
       throw new Fault('refused', `Cannot remove image ${digest}: it is in use; delete the microVMs that use it first`);
     return image;
@@ -75,6 +80,7 @@ export class Keeper {
     const used = inUse();
     const references = [...image.references, ...uses.known(paths.tree(digest).uses)];
     const isUsed =
+      !used.isWhole ||
       used.digests.has(digest) ||
       isLent(digest) ||
       [...used.references].some((text) => references.includes(inFull(text))) ||

@@ -1,10 +1,12 @@
-import { IMAGES_OWNER, type Json, type LedgerEntry } from '../domain/ledger.ts';
+import { CACHE_KINDS, type CacheKind, IMAGES_OWNER, type LedgerEntry, type ResultOf } from '../domain/ledger.ts';
 import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Files } from '../ports/host.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
+import { type CachedIntent, removeCached } from '../steps/cached.ts';
 
-export type CacheKind = 'image-tree' | 'golden' | 'fitted-kernel';
+/** What is needed of an entry to undo it. */
+type Undone = Pick<LedgerEntry<CacheKind>, 'entry' | 'kind' | 'key' | 'intent'>;
 
 export interface LedgeredOptions {
   readonly files: Files;
@@ -27,23 +29,27 @@ export class Ledgered {
     this.#options = options;
   }
 
-  find(kind: CacheKind, key: string): LedgerEntry | undefined {
+  /** @throws Fault `refused` where it cannot be read */
+  find<K extends CacheKind>(kind: K, key: string): LedgerEntry<K> | undefined {
     return this.#options.ledger.find(IMAGES_OWNER, kind, key);
   }
 
-  /** Everything of this cache, oldest first. */
-  all(): readonly LedgerEntry[] {
-    return this.#options.ledger.of(IMAGES_OWNER);
+  /** Everything of this cache, oldest first. What cannot be read is left alone. */
+  all(): readonly LedgerEntry<CacheKind>[] {
+    const { ledger } = this.#options;
+    return CACHE_KINDS.flatMap((kind): readonly LedgerEntry<CacheKind>[] => ledger.ofKind(kind)).toSorted(
+      (a, b) => a.entry - b.entry,
+    );
   }
 
   /** What an earlier try left is put away first; so is what this one leaves when it fails. */
-  async make<R extends Json>(
-    kind: CacheKind,
+  async make<K extends CacheKind>(
+    kind: K,
     key: string,
-    paths: readonly [finished: string, ...others: string[]],
-    act: () => Promise<R>,
+    paths: CachedIntent['paths'],
+    act: () => Promise<ResultOf<K>>,
     signal?: AbortSignal,
-  ): Promise<R> {
+  ): Promise<ResultOf<K>> {
     const before = this.find(kind, key);
     if (before) await this.undo(before);
     const entry = this.#options.ledger.intend(IMAGES_OWNER, kind, key, { paths });
@@ -59,28 +65,17 @@ export class Ledgered {
   }
 
   /** Removes all that an entry names and strikes it out; nothing there is success. */
-  async undo(entry: LedgerEntry): Promise<void> {
-    const { ledger, log, faults } = this.#options;
-    const kind = entry.kind as CacheKind;
-    await faults.act(kind, 'unmake', () => this.#putAway(entry));
+  async undo(entry: Undone): Promise<void> {
+    const { ledger, log, faults, files, directory } = this.#options;
+    const { kind } = entry;
+    await faults.act(kind, 'unmake', () => removeCached(entry.intent, directory, files));
     ledger.strike(entry);
     faults.marked(kind, 'unmake');
     log.debug('put away', { kind, key: entry.key });
   }
 
-  async #putAway(entry: LedgerEntry): Promise<void> {
-    const { files } = this.#options;
-    const [finished, ...others] = this.#pathsOf(entry);
-    if (finished !== undefined && others[0] !== undefined && (await files.stat(finished))) {
-      // At one blow, so that a half removed thing is never taken for a whole one.
-      await files.remove(others[0]);
-      await files.rename(finished, others[0]);
-    }
-    for (const path of others) await files.remove(path);
-  }
-
   /** For where another error is being told already: the entry stays, and the next start or try undoes it. */
-  async undoOrLog(entry: LedgerEntry): Promise<boolean> {
+  async undoOrLog(entry: Undone): Promise<boolean> {
     try {
       await this.undo(entry);
       return true;
@@ -95,17 +90,7 @@ export class Ledgered {
   }
 
   /** The path of what an entry made. */
-  finishedPath(entry: LedgerEntry): string | undefined {
-    return this.#pathsOf(entry)[0];
-  }
-
-  #pathsOf(entry: LedgerEntry): readonly string[] {
-    const { intent } = entry;
-    if (typeof intent !== 'object' || intent === null || !('paths' in intent) || !Array.isArray(intent.paths))
-      return [];
-    const inside = `${this.#options.directory}/`;
-    return intent.paths.filter(
-      (path): path is string => typeof path === 'string' && path.startsWith(inside) && !path.split('/').includes('..'),
-    );
+  finishedPath({ intent }: LedgerEntry<CacheKind>): string {
+    return intent.paths[0];
   }
 }

@@ -1,4 +1,5 @@
 import type { Semaphore } from '../base/semaphore.ts';
+import type { ResultOf } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { OnBytes } from '../ports/images.ts';
@@ -36,19 +37,6 @@ export interface PullOptions {
   readonly bounds: Bounds;
 }
 
-/** What is known of a pulled image; kept in the ledger. */
-export type Pulled = Readonly<{
-  /** On the disk, as du(1) counts it. */
-  bytes: number;
-  inodes: number;
-  os: string;
-  architecture: string;
-  /** What it is, where it is an OCI artifact: some files, and no file system. */
-  artifact?: string;
-  /** Milliseconds since 1970. */
-  pulledAt: number;
-}>;
-
 /** How often the disk is looked at while bytes come. */
 const LOOK_EVERY_MS = 200;
 
@@ -64,7 +52,7 @@ export async function pull(
   options: PullOptions,
   signal: AbortSignal,
   report: OnBytes,
-): Promise<Pulled> {
+): Promise<ResultOf<'image-tree'>> {
   const { files, paths, clock, lookup } = options;
   const name = nameOf(reference);
   const place = paths.tree(resolved.digest);

@@ -1,5 +1,5 @@
 import type { LedgerEntry } from '../domain/ledger.ts';
-import type { BridgeIntent, MacvtapIntent, MacvtapPathIntent, TapIntent } from '../ports/network.ts';
+import type { BridgeIntent, MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw } from '../ports/network-watch.ts';
 import { failed } from './failure.ts';
 import type { Ip } from './ip.ts';
@@ -91,12 +91,11 @@ export function bridgeFlaws(intent: BridgeIntent, links: readonly WholeLink[], i
  * @param entry - made: its result has the MAC address of the host's side
  * @param isOurs - whether the bridge is the daemon's own: flags of a port on another are its owner's affair
  */
-export function tapFlaws(entry: LedgerEntry, links: readonly WholeLink[], isOurs: boolean, ip: Ip): Flaw[] {
-  const { device, bridge, alias } = entry.intent as unknown as TapIntent;
-  const { mac } = entry.result as { readonly mac: string };
+export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[], isOurs: boolean, ip: Ip): Flaw[] {
+  const { device, bridge, alias } = entry.intent;
   const there = links.find((link) => link.device === device);
   const flaw = (part: string, what: string, commands?: readonly string[]): Flaw => ({
-    ...{ thing: `interface ${device} ${part}`, what: `the tap ${device} ${what}`, owner: entry.owner },
+    ...{ thing: `interface ${device} ${part}`, what: `the tap ${device} ${what}`, owner: entry.owner.uid },
     ...(commands && {
       mend: async (signal) => {
         await ip.batch(commands, signal);
@@ -104,6 +103,7 @@ export function tapFlaws(entry: LedgerEntry, links: readonly WholeLink[], isOurs
     }),
   });
   if (!there) return [flaw('itself', 'is gone')];
+  const { mac = there.mac } = entry.result ?? {};
   const { port, addresses } = there;
   const isPortWhole = !isOurs || port === undefined || (!port.isolated && port.learning && port.flood);
   return [
@@ -135,12 +135,12 @@ export function tapFlaws(entry: LedgerEntry, links: readonly WholeLink[], isOurs
 }
 
 /** Of macvtaps: one that is gone is told elsewhere, for nobody can give it back to a guest that runs. */
-export function macvtapFlaws(entry: LedgerEntry, links: readonly WholeLink[], ip: Ip): Flaw[] {
-  const { device, mac } = entry.intent as unknown as MacvtapIntent;
+export function macvtapFlaws(entry: LedgerEntry<'macvtap'>, links: readonly WholeLink[], ip: Ip): Flaw[] {
+  const { device, mac } = entry.intent;
   const there = links.find((link) => link.device === device);
   if (!there) return [];
   const flaw = (part: string, what: string, commands: readonly string[]): Flaw => ({
-    ...{ thing: `interface ${device} ${part}`, what: `the macvtap ${device} ${what}`, owner: entry.owner },
+    ...{ thing: `interface ${device} ${part}`, what: `the macvtap ${device} ${what}`, owner: entry.owner.uid },
     mend: async (signal) => {
       await ip.batch(commands, signal);
     },

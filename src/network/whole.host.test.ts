@@ -2,9 +2,10 @@ import { chmod, mkdtemp, rm, writeFile } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, test } from 'vitest';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
-import type { Json, LedgerKind } from '../domain/ledger.ts';
+import { HOST_OWNER, type IntentOf, type LedgerKind, type OwnerOf, type ResultOf } from '../domain/ledger.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { DhcpIntent, LeaseIntent } from '../ports/network.ts';
@@ -25,7 +26,7 @@ const ledger = memoryLedger();
 
 const sh = (...argv: [string, ...string[]]): Promise<string> => host.run(argv, { signal, timeoutMs: 20_000 });
 const flaws = (): Promise<readonly Flaw[]> =>
-  network.flaws({ entries: () => ledger.all(), isAsked: () => true }, signal);
+  network.flaws({ entries: () => ledger.all(), isWhole: () => true, isAsked: () => true }, signal);
 
 beforeAll(async () => {
   host = await createNetns();
@@ -46,48 +47,50 @@ beforeAll(async () => {
     ...{ table: T, address: '10.77.0.9' },
     ports: [{ hostPort: 8080, guestPort: 80, protocol: 'tcp', hostIp: '' } as const],
   };
-  const things: readonly [string, LedgerKind, unknown, () => Promise<unknown>][] = [
-    ['host', 'forwarding', { was: false }, () => network.setForwarding(true)],
-    [
-      'host',
-      'bridge',
-      { bridge, alias: 'a:bridge', address },
-      () => network.addBridge({ bridge, alias: 'a:bridge', address }, signal),
-    ],
-    ['host', 'firewall', { table: T, bridge, cidr }, () => network.addFirewall({ table: T, bridge, cidr }, signal)],
-    ['host', 'guards', guards, () => network.addGuards(guards, signal)],
-    ['host', 'publishing', publishing, () => network.addPublishing(publishing, signal)],
-    ['host', 'metadata-path', path, () => network.addMetadataPath(path, signal)],
-    ['host', 'dhcp', dhcp, () => network.startDhcp(dhcp, signal)],
-    [uid, 'lease', lease, () => network.addLease(lease, signal)],
-    [
-      uid,
-      'guard',
-      { table: T, device, mac, address: '10.77.0.9' },
-      () => network.addGuard({ table: T, device, mac, address: '10.77.0.9' }, signal),
-    ],
-    [
-      uid,
-      'tap',
-      { device, bridge, alias: `a:uid=${uid}` },
-      () => network.addTap({ device, bridge, alias: `a:uid=${uid}` }, signal),
-    ],
-    [uid, 'publish', publish, () => network.addPorts(publish, signal)],
-    [uid, 'metadata', port, () => network.addMetadataPort(port, signal)],
+  const thing =
+    <K extends LedgerKind>(
+      owner: OwnerOf<K>,
+      kind: K,
+      intent: IntentOf<K>,
+      make: () => Promise<void>,
+      result: ResultOf<K>,
+    ) =>
+    async (): Promise<void> => {
+      const entry = ledger.intend(owner, kind, '', intent);
+      await make();
+      ledger.made(entry, result);
+    };
+  const firewall = { table: T, bridge, cidr };
+  const made = { bridge, alias: 'a:bridge', address };
+  const guard = { table: T, device, mac, address: '10.77.0.9' };
+  const tap = { device, bridge, alias: `a:uid=${uid}` };
+  const things = [
+    thing(HOST_OWNER, 'forwarding', { was: false }, () => network.setForwarding(true), null),
+    thing(HOST_OWNER, 'bridge', made, () => network.addBridge(made, signal), null),
+    thing(HOST_OWNER, 'firewall', firewall, () => network.addFirewall(firewall, signal), null),
+    thing(HOST_OWNER, 'guards', guards, () => network.addGuards(guards, signal), null),
+    thing(HOST_OWNER, 'publishing', publishing, () => network.addPublishing(publishing, signal), null),
+    thing(HOST_OWNER, 'metadata-path', path, () => network.addMetadataPath(path, signal), null),
+    thing(HOST_OWNER, 'dhcp', dhcp, () => network.startDhcp(dhcp, signal), null),
+    thing(ownedBy(uid), 'lease', lease, () => network.addLease(lease, signal), null),
+    thing(ownedBy(uid), 'guard', guard, () => network.addGuard(guard, signal), null),
+    async () => {
+      const entry = ledger.intend(ownedBy(uid), 'tap', '', tap);
+      ledger.made(entry, await network.addTap(tap, signal));
+    },
+    thing(ownedBy(uid), 'publish', publish, () => network.addPorts(publish, signal), null),
+    thing(ownedBy(uid), 'metadata', port, () => network.addMetadataPort(port, signal), null),
   ];
   makeAll = async () => {
-    for (const [owner, kind, intent, make] of things) {
-      const entry = ledger.intend(owner, kind, '', intent as Json);
-      ledger.made(entry, ((await make()) ?? null) as Json);
-    }
+    for (const make of things) await make();
     await network.remember([`inet ${T}`, `bridge ${T}`, `ip ${T}`, `inet ${M}`, `bridge ${M}`], signal);
   };
   await makeAll();
 });
 
 afterAll(async () => {
-  const dhcp = ledger.find('host', 'dhcp', '');
-  if (dhcp) await network.stopDhcp(dhcp.intent as unknown as DhcpIntent, signal);
+  const dhcp = ledger.find(HOST_OWNER, 'dhcp', '');
+  if (dhcp) await network.stopDhcp(dhcp.intent, signal);
   await host[Symbol.asyncDispose]();
   await rm(directory, { recursive: true, force: true });
 });
@@ -244,12 +247,16 @@ test('a reservation that is gone or changed is told', async () => {
 });
 
 test('what comes and goes while it looks is no flaw', async () => {
-  const entry = ledger.intend('uid-2', 'guard', '', { table: T, device: `${PREFIX}zzzzzz0`, mac: '52:54:00:00:00:02' });
+  const entry = ledger.intend(ownedBy('uid-2'), 'guard', '', {
+    table: T,
+    device: `${PREFIX}zzzzzz0`,
+    mac: '52:54:00:00:00:02',
+  });
   ledger.made(entry, null); // marked, and on the host nothing: as one that is being unmade
   let asked = 0;
   const entries = () => {
     if (asked++ > 0) ledger.strike(entry);
     return ledger.all();
   };
-  expect(await network.flaws({ entries, isAsked: () => true }, signal)).toEqual([]);
+  expect(await network.flaws({ entries, isWhole: () => true, isAsked: () => true }, signal)).toEqual([]);
 });

@@ -1,18 +1,7 @@
-import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
+import { entriesOf, type HostStepKind, type IntentOf, type LedgerEntry } from '../domain/ledger.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type {
-  BridgeIntent,
-  FirewallIntent,
-  GuardsIntent,
-  LeaseIntent,
-  MacvtapGuardsIntent,
-  MacvtapPathIntent,
-  MetadataPathIntent,
-  PublishingIntent,
-  TapIntent,
-} from '../ports/network.ts';
-import type { ProbeIntent } from '../ports/network-probe.ts';
+import type { MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw, Wholeness } from '../ports/network-watch.ts';
 import { leaseFiles } from './dnsmasq.ts';
 import { type createElements, elementsIn } from './elements.ts';
@@ -47,15 +36,6 @@ export interface WholenessHands {
   /** As the firewall was given it. */
   readonly connections?: number | undefined;
 }
-
-/** What single microVMs have in the tables. */
-type ElementStep = Parameters<ReturnType<typeof createElements>['elementsOf']>[0];
-const ELEMENT_KINDS: readonly string[] = [
-  'guard',
-  'publish',
-  'metadata',
-  'macvtap-metadata',
-] satisfies ElementStep['kind'][];
 
 /** Compares in content; what is found is mended by who asked. */
 export function createWholeness({
@@ -99,8 +79,7 @@ export function createWholeness({
     }
   };
 
-  const probeNames = ({ intent }: LedgerEntry): readonly string[] => {
-    const { guard: guarded, metadata, publish } = intent as unknown as ProbeIntent;
+  const probeNames = ({ guard: guarded, metadata, publish }: IntentOf<'probe'>): readonly string[] => {
     return [
       ...elements.elementsOf({ kind: 'guard', intent: guarded }),
       ...elements.elementsOf({ kind: 'metadata', intent: metadata }),
@@ -111,25 +90,37 @@ export function createWholeness({
   const elementFlaws = (
     rows: readonly NftRow[],
     tables: readonly string[],
-    { still, all }: { readonly still: readonly LedgerEntry[]; readonly all: readonly LedgerEntry[] },
+    ledger: {
+      readonly still: readonly LedgerEntry[];
+      readonly all: readonly LedgerEntry[];
+      readonly isWhole: boolean;
+    },
   ): Flaw[] => {
     const there = rows.flatMap(elementsIn).filter(({ name }) => !isChain(name));
     const names = new Set(there.map(({ name }) => name));
-    const namesOf = (entry: LedgerEntry): readonly string[] =>
-      entry.kind === 'probe'
-        ? probeNames(entry)
-        : ELEMENT_KINDS.includes(entry.kind)
-          ? elements
-              .elementsOf({ kind: entry.kind, intent: entry.intent } as unknown as ElementStep)
-              // One with its table is told of as the table.
-              .filter((name) => tables.some((table) => name.startsWith(`${table} `)))
-          : [];
-    const missing = still.flatMap((entry) =>
+    // One with its table is told of as the table.
+    const inTables = (names: readonly string[]): readonly string[] =>
+      names.filter((name) => tables.some((table) => name.startsWith(`${table} `)));
+    const namesOf = (entry: LedgerEntry): readonly string[] => {
+      switch (entry.kind) {
+        case 'probe':
+          return probeNames(entry.intent);
+        case 'guard':
+        case 'publish':
+        case 'metadata':
+        case 'macvtap-metadata':
+          return inTables(elements.elementsOf(entry));
+        default:
+          return [];
+      }
+    };
+    const missing = ledger.still.flatMap((entry) =>
       namesOf(entry)
         .filter((name) => !names.has(name))
         .map((name): Flaw => ({ thing: `element ${name}`, what: `${name} is gone`, ...ownerOf(entry) })),
     );
-    const named = new Set(all.flatMap(namesOf));
+    if (!ledger.isWhole) return missing; // what seems to be nobody's may be that of a row that cannot be read
+    const named = new Set(ledger.all.flatMap(namesOf));
     const foreign = there
       .filter(({ name }) => !named.has(name))
       .map(
@@ -193,10 +184,7 @@ export function createWholeness({
     const flaws: Flaw[] = [];
     for (const entry of entries) {
       if (entry.kind !== 'lease' && entry.kind !== 'probe') continue;
-      const intent =
-        entry.kind === 'probe'
-          ? (entry.intent as unknown as ProbeIntent).lease
-          : (entry.intent as unknown as LeaseIntent);
+      const intent = entry.kind === 'probe' ? entry.intent.lease : entry.intent;
       for (const [path, content] of leaseFiles(intent)) {
         const bytes = await files.read(path);
         const found = bytes && new TextDecoder().decode(bytes);
@@ -228,20 +216,15 @@ export function createWholeness({
         }
       }),
 
-    flaws: ({ entries, isAsked }, signal) =>
+    flaws: ({ entries, isWhole, isAsked }, signal) =>
       guard('compare the network with what was made', async () => {
         const before = entries().filter(({ made }) => made);
         const asked = before.filter(isAsked);
-        const host = new Map(asked.flatMap((e) => (e.owner === HOST_OWNER ? [[e.kind, e.intent as unknown]] : [])));
-        const of = <I>(kind: LedgerKind): I | undefined => host.get(kind) as I | undefined;
-        const [bridge, firewall, guards] = [
-          of<BridgeIntent>('bridge'),
-          of<FirewallIntent>('firewall'),
-          of<GuardsIntent>('guards'),
-        ];
-        const [publishing, path] = [of<PublishingIntent>('publishing'), of<MetadataPathIntent>('metadata-path')];
-        const macvtaps = of<MacvtapGuardsIntent>('macvtap-guards');
-        const service = of<MacvtapPathIntent>('macvtap-path');
+        const of = <K extends HostStepKind>(kind: K): IntentOf<K> | undefined => entriesOf(asked, kind)[0]?.intent;
+        const [bridge, firewall, guards] = [of('bridge'), of('firewall'), of('guards')];
+        const [publishing, path] = [of('publishing'), of('metadata-path')];
+        const macvtaps = of('macvtap-guards');
+        const service = of('macvtap-path');
 
         const shown = (await ip.batch(['address show', 'rule show'], signal)).split('\n');
         const links: readonly WholeLink[] = parseWholeLinks(shown[0] ?? '[]');
@@ -289,13 +272,13 @@ export function createWholeness({
         const madeNow = new Set(after.filter(({ made }) => made).map(({ entry }) => entry));
         const isStill = ({ entry }: LedgerEntry): boolean => madeNow.has(entry);
         const still = asked.filter(isStill);
-        const isBridged = (entry: LedgerEntry) => (entry.intent as unknown as TapIntent).bridge === bridge?.bridge;
+        const isBridged = ({ intent }: LedgerEntry<'tap'>): boolean => intent.bridge === bridge?.bridge;
         return [
           ...found,
           ...elementFlaws(
             [...rows.values()].flatMap((one) => one ?? []),
             tables.filter((table) => rows.get(table) !== undefined),
-            { still, all: [...before, ...after] },
+            { still, all: [...before, ...after], isWhole: isWhole() },
           ),
           ...still.flatMap((entry) => (entry.kind === 'tap' ? tapFlaws(entry, links, isBridged(entry), ip) : [])),
           ...still.flatMap((entry) => (entry.kind === 'macvtap' ? macvtapFlaws(entry, links, ip) : [])),
@@ -306,7 +289,8 @@ export function createWholeness({
 }
 
 /** What is the host's is everybody's. */
-const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } => (owner === HOST_OWNER ? {} : { owner });
+const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } =>
+  owner.is === 'vm' ? { owner: owner.uid } : {};
 
 /** Of macvtaps' table: what comes with the way to the service, and goes when that moves; see `macvtap-path.ts`. */
 const SERVICE_PARTS = ['map macs', 'set served', 'chain service-in', 'chain service-out'] as const;

@@ -125,6 +125,8 @@ export interface CachedImage {
 export interface InUse {
   readonly digests: ReadonlySet<string>;
   readonly references: ReadonlySet<string>;
+  /** False where it is not known who holds what: then everything is in use. */
+  readonly isWhole: boolean;
 }
 
 export interface PullRequest {

@@ -40,6 +40,8 @@ export interface LedgerView {
    * is no flaw.
    */
   readonly entries: () => readonly LedgerEntry[];
+  /** False while it has rows that cannot be read: then nothing is nobody's. */
+  readonly isWhole: () => boolean;
   /** Of which entries it is asked whether they are true. */
   readonly isAsked: (entry: LedgerEntry) => boolean;
 }

@@ -18,20 +18,20 @@ export interface VmmConfig {
   readonly vcpu: number;
   readonly memoryInMb: number;
   readonly kernel: string;
-  /** What the kernel can do. A record of an earlier version has none. */
+  /** What the kernel can do; absent: it is not known. */
   readonly kernelFacts?: KernelFacts;
   readonly initrd?: string;
   /** The user's arguments, to be merged with the provider's defaults: the same key given by the user wins. */
   readonly cmdline: string;
-  /** Words for the guest, from other fields of the spec: see `domain/guest-words.ts`. A record of an earlier version has none. */
+  /** Words for the guest, from other fields of the spec: see `domain/guest-words.ts`. Absent: none. */
   readonly guestWords?: readonly string[];
-  /** `provider_options` of the spec. A record of an earlier version has none. */
+  /** `provider_options` of the spec; absent: none. */
   readonly options?: Readonly<Record<string, string>>;
   /** In the guest's order; `root` is the first one or none. */
   readonly disks: readonly VmmDisk[];
   /** In the guest's order. */
   readonly nics: readonly VmmNic[];
-  /** Directories of cgroups that the process is to be in. A record of an earlier version has none. */
+  /** Directories of cgroups that the process is to be in; absent: none. */
   readonly cgroups?: readonly string[];
 }
 

@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { turn } from '../../test/support/fake-clock.ts';
 import { FakeHost, fullDraft } from '../../test/support/fake-host.ts';
 import { hang } from '../../test/support/fake-world.ts';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { createServices } from './create-services.ts';
@@ -69,7 +70,7 @@ test('memory is free again when a guest has ended and its VMM is proved gone; it
 
   host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestShutdown', message: 'off' });
   await host.until(uid, 'STOPPED');
-  for (let i = 0; i < 200 && host.life.ledger.find(uid, 'vmm', ''); i++) await turn();
+  for (let i = 0; i < 200 && host.life.ledger.find(ownedBy(uid), 'vmm', ''); i++) await turn();
   // As large as its disk was made.
   expect(host.life.store.promised()).toMatchObject({ microvms: 1, memoryInMb: 0, diskInMb: 64 });
   await create(host, { id: 'c', memoryInMb: 128 });
@@ -83,7 +84,7 @@ test('what was stopped starts again only where there is room', async () => {
   const power = (verb: 'start' | 'stop') =>
     host.life.services.power(verb, { uid, timeoutMs: 60_000 }, new AbortController().signal);
   await power('stop');
-  for (let i = 0; i < 200 && host.life.ledger.find(uid, 'vmm', ''); i++) await turn();
+  for (let i = 0; i < 200 && host.life.ledger.find(ownedBy(uid), 'vmm', ''); i++) await turn();
   const other = (await create(host, { id: 'b', memoryInMb: 128 })).uid;
   await expect(power('start')).rejects.toMatchObject({
     reason: 'Admission',

@@ -50,6 +50,8 @@ export interface ServiceContext {
   newUid(): Uid;
   /** A digest of a text that no two texts share. */
   digest(text: string): string;
+  /** What will be made for a microVM, a line each. */
+  plan(vm: Pick<MicroVm, 'spec' | 'allocation'>): readonly string[];
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;
   capacity(): Promise<Capacity>;
   progress(uid: Uid): Progress | undefined;

@@ -8,8 +8,6 @@ import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import { METADATA_PORTS, type NumberRange, nextNumber } from '../domain/next-number.ts';
-import { wantedSteps } from '../domain/plan.ts';
-import { stepText } from '../domain/plan-text.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
@@ -81,7 +79,7 @@ export async function planCreate(
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
-    const plan = [...wantedSteps(vm).map((step) => stepText(step, vm)), ...boot];
+    const plan = [...context.plan(vm), ...boot];
     return { vm: { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } }, plan };
   }
 }

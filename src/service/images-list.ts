@@ -6,7 +6,7 @@ import type { ImageList, ImageView } from './services.ts';
 /** What the cache has, used last first, and who uses what. */
 export async function listImages(context: ServiceContext): Promise<ImageList> {
   const images = await context.images.list();
-  const uses = imageUses(context.ledger.ofKind('image'));
+  const uses = imageUses(context.ledger);
   return {
     images: images.map((image) => imageView(context, image, uses)),
     volumeCopy: context.volumes.kind,

@@ -60,7 +60,7 @@ export async function* pullImage(
       await changes.next(signal);
     }
     const { image, remark } = await pulling;
-    const view = imageView(context, image, imageUses(ledger.ofKind('image')));
+    const view = imageView(context, image, imageUses(ledger));
     yield { ...news, step: 'done', image: view, ...(remark !== undefined && { remark }) };
   } finally {
     left.abort(new Fault('cancelled', 'nobody waits for the pull any more'));

@@ -19,13 +19,13 @@ export async function removeImage(context: ServiceContext, name: string): Promis
     throw Fault.invalid([{ field: 'image', description: 'must name an image: a digest or a reference' }]);
   const image = pick(context, (await listImages(context)).images, name);
   if (image.usedBy.length > 0) throw inUse(name, image.usedBy);
-  const inUseNow = () => imagesInUse(imageUses(ledger.ofKind('image')));
+  const inUseNow = () => imagesInUse(ledger);
   try {
     return { ...(await images.remove(image.digest, inUseNow)), usedBy: [] };
   } catch (error) {
     if (!(error instanceof Fault && error.kind === 'refused')) throw error;
     // A microVM came in between.
-    const { usedBy } = imageView(context, image, imageUses(ledger.ofKind('image')));
+    const { usedBy } = imageView(context, image, imageUses(ledger));
     throw usedBy.length > 0 ? inUse(name, usedBy) : error;
   }
 }
@@ -60,7 +60,7 @@ function inUse(name: string, usedBy: readonly string[]): Fault {
 
 /** Removes every image that nothing uses. */
 export async function pruneImages({ images, ledger }: ServiceContext): Promise<PrunedImages> {
-  const removed = await images.prune(() => imagesInUse(imageUses(ledger.ofKind('image'))), 0);
+  const removed = await images.prune(() => imagesInUse(ledger), 0);
   return {
     removed: removed.map((image) => ({ ...image, usedBy: [] })),
     freedBytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { Fault } from '../domain/fault.ts';
 import type { CachedImage, ImageStore, InUse } from '../ports/images.ts';
@@ -13,6 +14,8 @@ const digest = (letter: string): string => `sha256:${letter.repeat(64)}`;
 const cached = (letter: string, ...references: string[]): CachedImage => ({
   ...{ digest: digest(letter), references, bytes: 100, goldens: [], pulledAt: 1, lastUsedAt: 2 },
 });
+
+const made = (letter: string) => ({ ...RESULTS.image, digest: digest(letter) });
 
 /** A cache with two images, of which `held` uses one. */
 function setUp(store: Partial<ImageStore> = {}) {
@@ -39,9 +42,9 @@ function setUp(store: Partial<ImageStore> = {}) {
 
 test('a list says who uses what, also while a hold is being made', async () => {
   const { ledger, context } = setUp();
-  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
-  ledger.made(ledger.intend('VM1', 'image', 'host/a@x', null), { digest: digest('a') });
-  ledger.intend('VM2', 'image', 'short/b:v2', null);
+  ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
+  ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a@x', INTENTS.image), made('a'));
+  ledger.intend(ownedBy('VM2'), 'image', 'short/b:v2', INTENTS.image);
   const list = await listImages(context);
   expect(list).toMatchObject({ volumeCopy: 'qcow2', bytes: 200, maxBytes: 500 });
   expect(list.images.map(({ usedBy }) => usedBy)).toEqual([['VM1'], ['VM2']]);
@@ -49,7 +52,7 @@ test('a list says who uses what, also while a hold is being made', async () => {
 
 test('an image in use is not removed, and its users are named', async () => {
   const { ledger, context } = setUp();
-  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
   await expect(removeImage(context, 'host/a:v1')).rejects.toMatchObject({
     kind: 'refused',
     message: expect.stringContaining('used by microVM VM1'),
@@ -60,7 +63,7 @@ test('an image in use is not removed, and its users are named', async () => {
 test('a microVM that comes in between is named too', async () => {
   const { ledger, context } = setUp({
     async remove() {
-      ledger.made(ledger.intend('VM9', 'image', 'host/a:v1', null), { digest: digest('a') });
+      ledger.made(ledger.intend(ownedBy('VM9'), 'image', 'host/a:v1', INTENTS.image), made('a'));
       throw new Fault('refused', 'in use');
     },
   });
@@ -83,7 +86,7 @@ test('images are named by digest, its beginning, or a reference', async () => {
 
 test('a prune leaves what is used', async () => {
   const { ledger, context } = setUp();
-  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
   expect(await pruneImages(context)).toMatchObject({ removed: [{ digest: digest('b') }], freedBytes: 100 });
 });
 
@@ -98,7 +101,7 @@ test('a pull tells the newest only, then the image with its users', async () => 
       return { image: cached('a', 'host/a:v1'), remark: 'as last seen' };
     },
   });
-  ledger.made(ledger.intend('VM1', 'image', 'host/a:v1', null), { digest: digest('a') });
+  ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
   const news: PullNews[] = [];
   for await (const one of pullImage(context, { reference: 'host/a:v1', goldenSizeInMb: 64 }, signal)) news.push(one);
   expect(news.length).toBeLessThan(6);

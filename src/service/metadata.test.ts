@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FakeHost, fullDraft } from '../../test/support/fake-host.ts';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
 
 const nic = (allowMetadata: boolean) => ({ name: 'eth0', type: 'TAP', allowMetadata, publishedPorts: [] });
 
@@ -32,10 +33,8 @@ describe('where metadata comes from', () => {
     const host = new FakeHost();
     const uid = await host.create({ interfaces: [nic(false)], metadata: { 'user-data': 'eA==' } });
     await host.until(uid, 'CREATED');
-    const vmm = host.ledgerOf(uid).find(({ kind }) => kind === 'vmm')?.intent as {
-      config: { disks: { id: string }[] };
-    };
-    expect(vmm.config.disks.at(-1)).toEqual({
+    const vmm = host.life.ledger.find(ownedBy(uid), 'vmm', '');
+    expect(vmm?.intent.config.disks.at(-1)).toEqual({
       ...{ id: 'cidata', format: 'raw', readOnly: true, isRoot: false },
       path: `/state/vm/${uid}/cidata.img`,
     });

@@ -1,6 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { admission, type Limits, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
+import { vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { mayTurn, type PowerVerb, rebooting, starting, stopping } from '../domain/power.ts';
 import { Changes } from './changes.ts';
@@ -59,7 +60,7 @@ async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, 
 
 /** In the transaction that starts it: what it gave up when it ended may be promised to others by now. Its disks are its own. */
 function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Limits, diskIsMemory: boolean): void {
-  const holds = vm.state.is === 'PENDING' || ledger.find(vm.uid, 'vmm', '') !== undefined;
+  const holds = vm.state.is === 'PENDING' || ledger.find(vmOwner(vm.uid), 'vmm', '') !== undefined;
   if (holds) return;
   const asked = { ...promisedTo(vm.spec), microvms: 0, diskInMb: 0 };
   const others = withDisksAsMemory(store.promised(), diskIsMemory);

@@ -1,12 +1,25 @@
+import { z } from 'zod';
 import { vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
-import type { StepDef } from './step.ts';
+import { nothing, text } from './row.ts';
+import type { VmStepDef } from './step.ts';
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    directory: { intent: { readonly state: string; readonly run: string }; result: null };
+  }
+}
 
 /** The microVM's own directories: disks, console and log; and its sockets. */
-export const directory: StepDef<'directory', { state: string; run: string }, null> = {
+export const directory: VmStepDef<'directory'> = {
+  row: { version: 1, intent: z.strictObject({ state: text, run: text }), result: nothing },
   timeoutMs: 180_000,
   lane: 'disks',
   onTimeout: 'Timeout',
-  intent: (_step, { vm, ports: { names } }) => ({
+  condition: 'DisksReady',
+  atBoot: 'gone', // the one below the run-time directory is
+  wanted: () => [''],
+  says: () => 'make directories for state and for sockets',
+  intent: (_key, { vm, ports: { names } }) => ({
     state: vmStateDirectory(names, vm.uid),
     run: vmRunDirectory(names, vm.uid),
   }),
@@ -18,5 +31,12 @@ export const directory: StepDef<'directory', { state: string; run: string }, nul
   async unmake({ state, run }, _result, { ports: { files } }) {
     await files.remove(run);
     await files.remove(state);
+  },
+  expect({ intent: { state, run } }, to) {
+    to.thing('directory', state);
+    to.thing('directory', run);
+    // The VMM's files come and go with it: they may be there as long as the directories are.
+    for (const vmm of to.vmms)
+      for (const path of vmm.paths({ stateDirectory: state, runDirectory: run })) to.thing('file', path, false);
   },
 };

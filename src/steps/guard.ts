@@ -1,24 +1,38 @@
-import { Fault } from '../domain/fault.ts';
+import { z } from 'zod';
 import { tableName, tapName } from '../domain/names.ts';
 import type { GuardIntent } from '../ports/network.ts';
 import { networkOf } from './managed.ts';
-import type { StepDef } from './step.ts';
+import { allocatedTo, tapsOf } from './nics.ts';
+import { maybe, nothing, text } from './row.ts';
+import type { VmStepDef } from './step.ts';
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    guard: { intent: GuardIntent; result: null };
+  }
+}
+
+export const guardIntent = z.strictObject({ table: text, device: text, mac: text, address: maybe(text) });
 
 /** One interface's guard in the firewall: the guest can take nobody else's MAC, and on the managed network nobody else's IPv4 address. */
-export const guard: StepDef<'guard', GuardIntent, null> = {
+export const guard: VmStepDef<'guard'> = {
+  row: { version: 1, intent: guardIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
+  condition: 'NetworkReady',
+  atBoot: 'gone',
+  wanted: tapsOf,
+  says: () => 'let nothing through but what comes from its own MAC and address',
 
-  intent({ nic }, { vm, ports: { names } }) {
-    const allocated = vm.allocation.interfaces[nic];
-    if (!allocated) throw new Fault('tool', `microVM ${vm.uid} has no MAC address for interface "${nic}"`);
+  intent(nic, { vm, ports: { names } }) {
+    const { mac, address } = allocatedTo(vm, nic);
     const index = vm.spec.interfaces.findIndex((i) => i.name === nic);
     return {
       table: tableName(names),
       device: tapName(names, vm.uid, index),
-      mac: allocated.mac,
-      ...(allocated.address !== undefined && { address: allocated.address }),
+      mac,
+      ...(address !== undefined && { address }),
     };
   },
 
@@ -30,4 +44,12 @@ export const guard: StepDef<'guard', GuardIntent, null> = {
   },
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeGuard(intent, signal),
+
+  again: {
+    under: 'bridge',
+    add: (intent, network, signal) => network.addGuard(intent, signal),
+    remove: (intent, network, signal) => network.removeGuard(intent, signal),
+  },
+
+  expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };

@@ -1,7 +1,7 @@
 import { describe, expect, test } from 'vitest';
 import type { Violation } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
-import type { LedgerEntry } from '../domain/ledger.ts';
+import type { IntentOf, LedgerEntry } from '../domain/ledger.ts';
 import type { BootFilesFound, BootWants } from '../ports/images.ts';
 import { image } from './image.ts';
 import type { StepContext } from './step.ts';
@@ -49,7 +49,7 @@ function stage(
       }),
     },
   } as unknown as StepContext;
-  const make = (...wants: string[]) => image.make({ reference: 'k', wants }, context);
+  const make = (...wants: IntentOf<'image'>['wants'][number][]) => image.make({ reference: 'k', wants }, context);
   return { make, asked, checked };
 }
 
@@ -97,7 +97,7 @@ describe('the hold on an image', () => {
 
   test('of a volume asks for no file', async () => {
     const { make, asked } = stage({});
-    expect(await make('volume')).toEqual({ digest: 'sha256:1', tree: '/t' });
+    expect(await make('volume')).toEqual({ digest: 'sha256:1', tree: '/t', notes: [] });
     expect(asked).toEqual([]);
   });
 });

@@ -1,22 +1,81 @@
+import { z } from 'zod';
 import { type BootFound, bootNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
-import type { KernelFacts } from '../domain/kernel-facts.ts';
+import { KERNEL_PARTS, type KernelFacts } from '../domain/kernel-facts.ts';
+import { entriesOf } from '../domain/ledger.ts';
 import type { BootWants } from '../ports/images.ts';
-import type { StepResults } from './facts.ts';
 import { nicsOf } from './managed.ts';
-import type { StepContext, StepDef } from './step.ts';
+import { maybe, text, texts } from './row.ts';
+import type { Planned, StepContext, VmStepDef } from './step.ts';
+
+const ROLES = ['kernel', 'initrd', 'volume'] as const;
+type Role = (typeof ROLES)[number];
+
+export interface ImageResult {
+  readonly digest: string;
+  readonly tree: string;
+  /** That its registry did not answer, and what was used instead. */
+  readonly remark?: string;
+  readonly kernel?: {
+    readonly filename: string;
+    readonly path: string;
+    readonly release?: string;
+    readonly fitted?: true;
+    readonly facts: KernelFacts;
+  };
+  readonly initrd?: { readonly filename: string; readonly path: string };
+  /** What the user should know of the files that were chosen, and the machine that they get. */
+  readonly notes: readonly string[];
+}
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    image: { intent: { readonly reference: string; readonly wants: readonly Role[] }; result: ImageResult };
+  }
+}
+
+/** The first daemons did not look at kernels. */
+export const kernelFacts = z
+  .strictObject({ release: maybe(text), parts: maybe(z.array(z.enum(KERNEL_PARTS))), unseen: maybe(text) })
+  .default({ unseen: 'it was not looked at when it was chosen' });
 
 /**
  * A hold on an image: while the entry is there, the image is in use. The image
  * itself is the cache's (owner `images`). Kernel and initrd are judged here, by
  * what they are, before anything is made for them.
  */
-export const image: StepDef<'image', { reference: string; wants: readonly string[] }, StepResults['image']> = {
+export const image: VmStepDef<'image'> = {
+  row: {
+    version: 1,
+    intent: z.strictObject({ reference: text, wants: z.array(z.enum(ROLES)) }),
+    result: z.strictObject({
+      digest: text,
+      tree: text,
+      remark: maybe(text),
+      kernel: maybe(
+        z.strictObject({
+          filename: text,
+          path: text,
+          release: maybe(text),
+          fitted: maybe(z.literal(true)),
+          facts: kernelFacts,
+        }),
+      ),
+      initrd: maybe(z.strictObject({ filename: text, path: text })),
+      notes: texts.default([]),
+    }),
+  },
   timeoutMs: 1_800_000,
   lane: 'images',
   onTimeout: 'ImagePullFailed',
-  intent: ({ reference, wants }) => ({ reference, wants }),
+  condition: 'ImagesReady',
+  atBoot: 'stays',
+  wanted: (vm) => [...rolesOf(vm).keys()],
+  says: (reference, vm) =>
+    `hold ${reference} for ${wantsOf(vm, reference).join(', ')}; pull it unless it is in the cache`,
+  saysKey: true,
+  intent: (reference, { vm }) => ({ reference, wants: wantsOf(vm, reference) }),
 
   async make({ reference, wants }, context) {
     const { vm, ports, signal, onBytes } = context;
@@ -38,32 +97,43 @@ export const image: StepDef<'image', { reference: string; wants: readonly string
       ...(local.remark !== undefined && { remark: `Image "${reference}": ${local.remark}` }),
       ...(kernel && { kernel }),
       ...(initrd && { initrd: { filename: initrd.filename, path: initrd.path } }),
-      ...(notes.length > 0 && { notes }),
+      notes,
     };
   },
 
   async unmake() {}, // the hold is the entry
 
   show:
-    (_step, _intent, { digest, kernel, initrd }) =>
+    (_key, _intent, { digest, kernel, initrd }) =>
     (made) => ({
       ...made,
       ...(kernel && { kernel: { digest, filename: kernel.filename, path: kernel.path } }),
       ...(initrd && { initrd: { digest, ...initrd } }),
     }),
+
+  notes: ({ remark, notes }) => ({ remarks: remark === undefined ? [] : [remark], notes }),
+
+  expect() {}, // a hold: nothing of its own on the host
 };
+
+/** One hold for each image, however often the spec names it. */
+function rolesOf({ spec }: Planned): ReadonlyMap<string, ReadonlySet<Role>> {
+  const roles = new Map<string, Set<Role>>();
+  const want = (reference: string, role: Role): void =>
+    void roles.set(reference, (roles.get(reference) ?? new Set()).add(role));
+  want(spec.kernel.image, 'kernel');
+  if (spec.initrd) want(spec.initrd.image, 'initrd');
+  for (const volume of spec.volumes) want(volume.image, 'volume');
+  return roles;
+}
+
+const wantsOf = (vm: Planned, reference: string): readonly Role[] => [...(rolesOf(vm).get(reference) ?? [])];
 
 const named = (filename: string | undefined) => (filename === undefined ? {} : { filename });
 
 /** The kernel, where it was found in another image before. */
-function kernelOf({ entries }: StepContext): BootFound['kernel'] {
-  for (const { kind, made, result } of entries) {
-    if (kind !== 'image' || !made) continue;
-    const { kernel } = result as unknown as StepResults['image'];
-    if (kernel?.facts) return { ...kernel, facts: kernel.facts };
-  }
-  return undefined;
-}
+const kernelOf = ({ entries }: StepContext): BootFound['kernel'] =>
+  entriesOf(entries, 'image').find(({ result }) => result?.kernel)?.result?.kernel;
 
 /** What was well for the usual machine may be too much for the one that this kernel gets: fewer devices, a shorter line. */
 function refuseUnfit(facts: KernelFacts, { vm, ports }: StepContext): void {

@@ -1,19 +1,59 @@
+import { z } from 'zod';
 import { Fault } from '../domain/fault.ts';
-import type { MicroVm } from '../domain/microvm.ts';
-import { aliasOf, macvtapTableName, type Names, tapName, vmStateDirectory } from '../domain/names.ts';
+import { aliasOf, macvtapTableName, tapName, vmStateDirectory } from '../domain/names.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import type { MacvtapIntent } from '../ports/network.ts';
-import type { StepResults } from './facts.ts';
 import { parentOf } from './managed.ts';
-import type { StepDef } from './step.ts';
+import { allocatedTo, macvtapsOf } from './nics.ts';
+import { maybe, number, text } from './row.ts';
+import type { VmStepDef } from './step.ts';
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    macvtap: { intent: MacvtapIntent; result: { readonly index: number; readonly mac: string } };
+  }
+}
 
 /** The host's side of one interface: a macvtap on the parent, guarded before anything passes. */
-export const macvtap: StepDef<'macvtap', MacvtapIntent, StepResults['macvtap']> = {
+export const macvtap: VmStepDef<'macvtap'> = {
+  row: {
+    version: 1,
+    intent: z.strictObject({
+      device: text,
+      parent: text,
+      mac: text,
+      alias: text,
+      table: text,
+      address: maybe(text),
+      node: text,
+    }),
+    result: z.strictObject({ index: number, mac: text }),
+  },
   timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
+  condition: 'NetworkReady',
+  atBoot: 'gone',
+  wanted: macvtapsOf,
+  says: () => 'make the device on the host',
 
-  intent: ({ nic }, { vm, ports }) => macvtapIntent(ports.names, vm, nic, parentOf(ports).parent),
+  intent(nic, { vm, ports }) {
+    const { names } = ports;
+    const { parent } = parentOf(ports);
+    const { mac } = allocatedTo(vm, nic);
+    const index = vm.spec.interfaces.findIndex((i) => i.name === nic);
+    const given = vm.spec.interfaces[index]?.address;
+    const fixed = given === undefined ? undefined : parseStatic(given);
+    return {
+      device: tapName(names, vm.uid, index),
+      parent,
+      mac,
+      alias: aliasOf(names, vm.uid),
+      table: macvtapTableName(names),
+      node: `${vmStateDirectory(names, vm.uid)}/macvtap${index}`,
+      ...(fixed && 'address' in fixed && { address: fixed.address }),
+    };
+  },
 
   async make(intent, { ports, signal }) {
     const parent = parentOf(ports);
@@ -30,24 +70,20 @@ export const macvtap: StepDef<'macvtap', MacvtapIntent, StepResults['macvtap']> 
 
   unmake: (intent, _result, { ports, signal }) => ports.network.removeMacvtap(intent, signal),
 
-  show:
-    ({ nic }, { device }, { index, mac }) =>
-    (made) => ({ ...made, interfaces: { ...made.interfaces, [nic]: { device, index, hostMac: mac } } }),
-};
+  again: {
+    under: 'parent',
+    needs: ({ device }) => device,
+    add: (intent, network, signal) => network.addMacvtap(intent, signal),
+    remove: (intent, network, signal) => network.removeMacvtap(intent, signal),
+  },
 
-function macvtapIntent(names: Names, vm: MicroVm, nic: string, parent: string): MacvtapIntent {
-  const index = vm.spec.interfaces.findIndex((i) => i.name === nic);
-  const allocated = vm.allocation.interfaces[nic];
-  if (!allocated) throw new Fault('tool', `microVM ${vm.uid} has no MAC address for interface "${nic}"`);
-  const given = vm.spec.interfaces[index]?.address;
-  const fixed = given === undefined ? undefined : parseStatic(given);
-  return {
-    device: tapName(names, vm.uid, index),
-    parent,
-    mac: allocated.mac,
-    alias: aliasOf(names, vm.uid),
-    table: macvtapTableName(names),
-    node: `${vmStateDirectory(names, vm.uid)}/macvtap${index}`,
-    ...(fixed && 'address' in fixed && { address: fixed.address }),
-  };
-}
+  show:
+    (nic, { device }, { index, mac }) =>
+    (made) => ({ ...made, interfaces: { ...made.interfaces, [nic]: { device, index, hostMac: mac } } }),
+
+  expect({ kind, intent }, to) {
+    to.thing('interface', intent.device);
+    to.thing('file', intent.node, false); // where the host made none
+    to.elements({ kind, intent });
+  },
+};

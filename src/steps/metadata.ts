@@ -1,17 +1,33 @@
+import { z } from 'zod';
 import { Fault } from '../domain/fault.ts';
 import { gatewayOf } from '../domain/ipv4.ts';
 import { metadataTableName, tapName } from '../domain/names.ts';
 import type { MetadataPortIntent } from '../ports/network.ts';
 import { cidrOf, managedOf } from './managed.ts';
-import type { StepDef } from './step.ts';
+import { asks } from './nics.ts';
+import { nothing, number, text, texts } from './row.ts';
+import type { VmStepDef } from './step.ts';
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    metadata: { intent: MetadataPortIntent; result: null };
+  }
+}
+
+export const metadataIntent = z.strictObject({ table: text, devices: texts, address: text, port: number });
 
 /** The microVM's own port of the metadata service, and the way there from the interfaces that may ask. */
-export const metadata: StepDef<'metadata', MetadataPortIntent, null> = {
+export const metadata: VmStepDef<'metadata'> = {
+  row: { version: 1, intent: metadataIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
   onTimeout: 'NetworkFailed',
+  condition: 'NetworkReady',
+  atBoot: 'gone',
+  wanted: (vm) => (asks(vm, 'TAP') ? [''] : []),
+  says: () => 'serve its metadata at 169.254.169.254',
 
-  intent(_step, { vm, ports }) {
+  intent(_key, { vm, ports }) {
     const { metadataPort } = vm.allocation;
     if (metadataPort === undefined) throw new Fault('tool', `microVM ${vm.uid} has no port for its metadata`);
     return {
@@ -35,4 +51,13 @@ export const metadata: StepDef<'metadata', MetadataPortIntent, null> = {
     await ports.network.removeMetadataPort(intent, signal);
     await ports.metadata.unserve(vm.uid, intent.address);
   },
+
+  again: {
+    under: 'bridge',
+    add: (intent, network, signal) => network.addMetadataPort(intent, signal),
+    remove: (intent, network, signal) => network.removeMetadataPort(intent, signal),
+  },
+
+  // And a socket of the daemon's.
+  expect: ({ kind, intent }, to) => to.elements({ kind, intent }),
 };

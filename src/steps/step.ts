@@ -1,5 +1,13 @@
-import type { LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
-import type { Made, MicroVm } from '../domain/microvm.ts';
+import type {
+  CacheKind,
+  HostStepKind,
+  IntentOf,
+  LedgerEntry,
+  LedgerKind,
+  ResultOf,
+  VmStepKind,
+} from '../domain/ledger.ts';
+import type { ConditionType, Made, MicroVm } from '../domain/microvm.ts';
 import type { Names } from '../domain/names.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Cgroups } from '../ports/cgroups.ts';
@@ -9,10 +17,13 @@ import type { Images, OnBytes } from '../ports/images.ts';
 import type { GuestNetwork, ManagedNetwork, ParentNetwork } from '../ports/managed-network.ts';
 import type { CidataDisks, MetadataServer } from '../ports/metadata.ts';
 import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
+import type { NetworkProbe } from '../ports/network-probe.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
+import type { Expecting } from './expecting.ts';
+import type { RowSchema } from './row.ts';
 
-/** What every step may use. */
+/** What every step of a microVM may use. */
 export interface StepPorts {
   readonly names: Names;
   readonly files: Files;
@@ -35,6 +46,9 @@ export interface StepPorts {
   vmm(provider: string): Vmm;
 }
 
+/** What every step of the host's network may use. */
+export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths & Macvtaps & NetworkProbe;
+
 export interface StepContext {
   readonly vm: MicroVm;
   /** The microVM's ledger as it is now: what earlier steps found out. */
@@ -45,26 +59,76 @@ export interface StepContext {
   readonly onBytes: OnBytes;
 }
 
+/** What a plan is made of. */
+export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
+
 /** Work of one lane is bounded: see `engine/step-runner.ts`. */
 export type Lane = 'images' | 'disks' | 'network' | 'vmm';
 
+/** What every ledger kind says of itself, whoever makes it. */
+export interface KindDef<K extends LedgerKind> {
+  readonly row: RowSchema<K>;
+  /** What an entry has on the host, for the audit. */
+  expect(entry: LedgerEntry<K>, to: Expecting): void;
+}
+
 /**
- * How one kind of side effect is made and unmade. `make` and `unmake` may each
- * run twice, after a crash between any two of their acts, or with nothing there.
- *
- * @typeParam I - the ledger's intent: all that `unmake` may know
- * @typeParam R - what `make` found out
+ * All about one kind of side effect of a microVM. `make` and `unmake` may each
+ * run twice, after a crash between any two of their acts, or with nothing
+ * there; `unmake` knows no more than the entry.
  */
-export interface StepDef<K extends VmStepKind, I, R> {
+export interface VmStepDef<K extends VmStepKind> extends KindDef<K> {
   /** Milliseconds for one `make` or `unmake`. */
   readonly timeoutMs: number;
   readonly lane: Lane;
   /** The reason shown when the time is up. */
   readonly onTimeout: Reason;
+  /** True when all steps of it are made; absent: none stands for it. */
+  readonly condition?: Extract<ConditionType, 'ImagesReady' | 'DisksReady' | 'NetworkReady'>;
+  /** What a boot of the host leaves of it. `gone`: its mark is taken off, and it is made again. */
+  readonly atBoot: 'stays' | 'gone';
+  /** The keys of those that a spec asks for, in their order. */
+  wanted(vm: Planned): readonly string[];
+  /** What it will do, for a dry run: `make a disk from oci:/images:root`. */
+  says(key: string, vm: Planned): string;
+  /** That text names the key. */
+  readonly saysKey?: true;
   /** Pure: a second try names the same things. */
-  intent(step: VmStep<K>, context: Omit<StepContext, 'signal' | 'onBytes'>): I;
-  make(intent: I, context: StepContext): Promise<R>;
-  unmake(intent: I, result: R | undefined, context: Omit<StepContext, 'onBytes'>): Promise<void>;
+  intent(key: string, context: Omit<StepContext, 'signal' | 'onBytes'>): IntentOf<K>;
+  make(intent: IntentOf<K>, context: StepContext): Promise<ResultOf<K>>;
+  unmake(intent: IntentOf<K>, result: ResultOf<K> | undefined, context: Omit<StepContext, 'onBytes'>): Promise<void>;
+  /** How it is made again where somebody swept the host's network away; absent: it is no part of that. */
+  readonly again?: Again<K>;
   /** What the status shows of it. */
-  show?(step: VmStep<K>, intent: I, result: R, context: Omit<StepContext, 'signal' | 'onBytes'>): (made: Made) => Made;
+  show?(key: string, intent: IntentOf<K>, result: ResultOf<K>): (made: Made) => Made;
+  /** What its condition says of it beside that it is made. */
+  notes?(result: ResultOf<K>): Notes;
 }
+
+/** What of a step is the network's own: with what it stands on made already, and while its guest runs. */
+export interface Again<K extends VmStepKind> {
+  /** Who looks after it: the bridge that taps are on, or the parent of macvtaps. */
+  readonly under: 'bridge' | 'parent';
+  /** The one bridge, or the one device, without which it is not wanted. */
+  needs?(intent: IntentOf<K>): string;
+  add(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<unknown>;
+  remove(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<void>;
+}
+
+/** Sentences for the user. */
+export interface Notes {
+  /** What was used for want of an answer. */
+  readonly remarks: readonly string[];
+  /** What was chosen. */
+  readonly notes: readonly string[];
+}
+
+/** The same of what is made once for the host, by the managed network and for a parent. */
+export interface HostStepDef<K extends HostStepKind> extends KindDef<K> {
+  readonly timeoutMs: number;
+  make(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<void>;
+  unmake(intent: IntentOf<K>, network: HostStepPorts, signal: AbortSignal): Promise<void>;
+}
+
+/** The same of what the image cache makes, by work that it shares: see `images/ledgered.ts`. */
+export type CacheStepDef<K extends CacheKind> = KindDef<K>;

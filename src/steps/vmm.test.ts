@@ -44,7 +44,7 @@ function limitsWith(inMemory: boolean): CgroupLimits | undefined {
       },
     },
   } as unknown as StepPorts;
-  vmm.intent({ kind: 'vmm', key: '' } as never, { vm: { ...vm, spec }, entries, ports });
+  vmm.intent('', { vm: { ...vm, spec }, entries, ports });
   return asked;
 }
 

@@ -1,29 +1,98 @@
+import { z } from 'zod';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
+import { entriesOf } from '../domain/ledger.ts';
 import { CIDATA_DISK, metadataBy } from '../domain/metadata.ts';
-import type { MicroVm } from '../domain/microvm.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
 import type { CgroupIntent, CgroupLimits } from '../ports/cgroups.ts';
-import type { MacvtapIntent, MadeMacvtap } from '../ports/network.ts';
+import type { ProcessIdentity } from '../ports/host.ts';
+import type { MadeMacvtap } from '../ports/network.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../ports/vmm.ts';
-import { factOf, type StepResults } from './facts.ts';
+import { factOf } from './facts.ts';
+import { kernelFacts } from './image.ts';
 import { nicsOf, parentOf } from './managed.ts';
-import type { StepContext, StepDef } from './step.ts';
+import { allocatedTo } from './nics.ts';
+import { maybe, number, text, texts } from './row.ts';
+import type { StepContext, VmStepDef } from './step.ts';
+
+/** As `make` is given it: with all that the first daemons did not write. */
+type StoredConfig = VmmConfig & Required<Pick<VmmConfig, 'kernelFacts' | 'guestWords' | 'options' | 'cgroups'>>;
 
 export interface VmmIntent {
   readonly provider: string;
-  readonly config: VmmConfig;
-  /** That the process is in. A record of an earlier version has none. */
-  readonly cgroups?: readonly CgroupIntent[];
+  readonly config: StoredConfig;
+  /** That the process is in. */
+  readonly cgroups: readonly CgroupIntent[];
 }
 
+export interface VmmResult {
+  /** Macvtaps as this start found them: those that had vanished were made anew. */
+  readonly macvtaps: Readonly<Record<string, { readonly index: number; readonly mac: string }>>;
+  readonly process: ProcessIdentity;
+  readonly accelerator: 'kvm' | 'tcg';
+}
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    vmm: { intent: VmmIntent; result: VmmResult };
+  }
+}
+
+const config = z.strictObject({
+  uid: text,
+  runDirectory: text,
+  stateDirectory: text,
+  user: number,
+  vcpu: number,
+  memoryInMb: number,
+  kernel: text,
+  kernelFacts,
+  initrd: maybe(text),
+  cmdline: text,
+  guestWords: texts.default([]),
+  options: z.record(text, text).default({}),
+  disks: z.array(
+    z.strictObject({
+      id: text,
+      path: text,
+      format: z.enum(['raw', 'qcow2']),
+      backing: maybe(text),
+      readOnly: z.boolean(),
+      isRoot: z.boolean(),
+      partitionUuid: maybe(text),
+    }),
+  ),
+  nics: z.array(z.strictObject({ device: text, mac: text, mtu: maybe(number), node: maybe(text) })),
+  cgroups: texts.default([]),
+});
+
 /** The VMM's process, with its cgroups, sockets, console and log. */
-export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
+export const vmm: VmStepDef<'vmm'> = {
+  row: {
+    version: 1,
+    intent: z.strictObject({
+      provider: text,
+      config,
+      cgroups: z
+        .array(z.strictObject({ parent: text, directory: text, set: z.record(text, text), enable: texts }))
+        .default([]),
+    }),
+    result: z.strictObject({
+      macvtaps: z.record(text, z.strictObject({ index: number, mac: text })).default({}),
+      process: z.strictObject({ pid: number, startTime: text, bootId: text }),
+      accelerator: z.enum(['kvm', 'tcg']),
+    }),
+  },
   timeoutMs: 180_000,
   lane: 'vmm',
   onTimeout: 'Timeout',
+  // Its mark tells of another boot by the process's identity: see `engine/reconciler.ts`.
+  atBoot: 'stays',
+  wanted: () => [''],
+  says: (_key, { spec }) =>
+    `start ${spec.provider || "the daemon's default VMM"} with vcpu ${spec.vcpu}, memory ${spec.memoryInMb} MiB`,
 
-  intent: (_step, context) => {
+  intent: (_key, context) => {
     const provider = context.ports.vmm(context.vm.spec.provider);
     const config = configOf(context);
     const cgroups = context.ports.cgroups.of(config.uid, withDisks(provider.needs(config), context));
@@ -34,7 +103,7 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     };
   },
 
-  async make({ provider, config, cgroups = [] }, context) {
+  async make({ provider, config, cgroups }, context) {
     const { vm, ports, signal } = context;
     const found = await openable(context);
     // As they are at this start: bridges and parents may have come to another MTU since.
@@ -50,17 +119,17 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
     const running = await ports.vmm(provider).start({ ...config, nics }, signal);
     ports.guests.attach(vm.uid, running, 'now');
     const macvtaps = Object.fromEntries([...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }]));
-    return { process: running.process, accelerator: running.accelerator, ...(found.size > 0 && { macvtaps }) };
+    return { process: running.process, accelerator: running.accelerator, macvtaps };
   },
 
-  async unmake({ provider, config, cgroups = [] }, result, { vm, ports, signal }) {
+  async unmake({ provider, config, cgroups }, result, { vm, ports, signal }) {
     ports.guests.detach(vm.uid); // the end that follows is our doing, not news
     await ports.vmm(provider).stop(config, result?.process, signal);
     await ports.cgroups.remove(cgroups, signal);
   },
 
   show:
-    (_step, { provider }, { accelerator, macvtaps = {} }) =>
+    (_key, { provider }, { accelerator, macvtaps }) =>
     (made) => {
       const interfaces = Object.entries(made.interfaces).map(([name, nic]) => {
         const { index = nic.index, mac = nic.hostMac } = macvtaps[name] ?? {};
@@ -68,6 +137,11 @@ export const vmm: StepDef<'vmm', VmmIntent, StepResults['vmm']> = {
       });
       return { ...made, provider, accelerator, interfaces: Object.fromEntries(interfaces) };
     },
+
+  expect({ intent: { config, cgroups }, result }, to) {
+    for (const { directory } of cgroups) to.thing('cgroup', directory);
+    to.thing('process', result ? String(result.process.pid) : `of ${config.uid}`);
+  },
 };
 
 /** A qcow2 file is that much larger than what it holds: its tables. */
@@ -88,7 +162,11 @@ function withDisks(
   return { ...limits, memoryInMb: limits.memoryInMb + Math.ceil(disks * (1 + TABLES)) };
 }
 
-function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | 'ports'>): VmmConfig {
+function configOf({
+  vm,
+  entries,
+  ports,
+}: Pick<StepContext, 'vm' | 'entries' | 'ports'>): Omit<StoredConfig, 'cgroups'> {
   const { spec } = vm;
   const { names } = ports;
   const { kernel } = factOf(entries, 'image', spec.kernel.image);
@@ -102,7 +180,7 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
     vcpu: spec.vcpu,
     memoryInMb: spec.memoryInMb,
     kernel: kernel.path,
-    ...(kernel.facts && { kernelFacts: kernel.facts }),
+    kernelFacts: kernel.facts,
     ...(initrd && { initrd: initrd.path }),
     cmdline: spec.kernel.cmdline,
     guestWords: wordsForGuest(vm, nicsOf(ports, vm)),
@@ -121,7 +199,7 @@ function configOf({ vm, entries, ports }: Pick<StepContext, 'vm' | 'entries' | '
     ],
     nics: spec.interfaces.map(({ name }, index) => ({
       device: tapName(names, vm.uid, index),
-      mac: macOf(vm, name),
+      mac: allocatedTo(vm, name).mac,
     })),
   };
 }
@@ -134,19 +212,11 @@ interface Openable extends MadeMacvtap {
 /** A macvtap's character device is another one each time the macvtap was made anew, as after its parent was away. By device. */
 async function openable({ entries, ports, signal }: StepContext): Promise<ReadonlyMap<string, Openable>> {
   const found = new Map<string, Openable>();
-  for (const { kind, key, intent } of entries) {
-    if (kind !== 'macvtap') continue;
-    const macvtap = intent as unknown as MacvtapIntent;
+  for (const { key, intent } of entriesOf(entries, 'macvtap')) {
     await parentOf(ports).ensure(signal);
-    found.set(macvtap.device, { nic: key, ...(await ports.network.addMacvtap(macvtap, signal)) });
+    found.set(intent.device, { nic: key, ...(await ports.network.addMacvtap(intent, signal)) });
   }
   return found;
 }
 
 const cidataDisk = (path: string): VmmDisk => ({ id: CIDATA_DISK, path, format: 'raw', readOnly: true, isRoot: false });
-
-function macOf(vm: MicroVm, nic: string): string {
-  const allocated = vm.allocation.interfaces[nic];
-  if (!allocated) throw new Fault('tool', `microVM ${vm.uid} has no MAC address for interface "${nic}"`);
-  return allocated.mac;
-}

@@ -1,42 +1,69 @@
+import { z } from 'zod';
 import { Fault } from '../domain/fault.ts';
 import { vmStateDirectory } from '../domain/names.ts';
-import { factOf, type StepResults } from './facts.ts';
-import type { StepDef } from './step.ts';
+import type { Disk } from '../ports/volumes.ts';
+import { factOf } from './facts.ts';
+import { maybe, number, text } from './row.ts';
+import type { Planned, VmStepDef } from './step.ts';
+
+export interface VolumeIntent {
+  readonly image: string;
+  readonly path: string;
+  readonly readOnly: boolean;
+  readonly sizeInMb: number | null;
+  readonly partitionUuid: string | null;
+}
+
+declare module '../domain/ledger.ts' {
+  interface LedgerRows {
+    volume: { intent: VolumeIntent; result: Disk & { readonly digest: string } };
+  }
+}
 
 /** One volume's disk. A read-only one is the shared disk image itself; any other is a copy of this microVM's own. */
-export const volume: StepDef<
-  'volume',
-  {
-    image: string;
-    path: string;
-    readOnly: boolean;
-    sizeInMb: number | null;
-    /** A record of an earlier version has none. */
-    partitionUuid?: string | null;
+export const volume: VmStepDef<'volume'> = {
+  row: {
+    version: 1,
+    intent: z.strictObject({
+      image: text,
+      path: text,
+      readOnly: z.boolean(),
+      sizeInMb: number.nullable(),
+      partitionUuid: text.nullable().default(null),
+    }),
+    result: z.strictObject({
+      digest: text,
+      path: text,
+      format: z.enum(['raw', 'qcow2']),
+      backing: maybe(text),
+      sizeInMb: number,
+    }),
   },
-  StepResults['volume']
-> = {
   timeoutMs: 900_000,
   lane: 'disks',
   onTimeout: 'Timeout',
+  condition: 'DisksReady',
+  atBoot: 'stays',
+  wanted: ({ spec }) => spec.volumes.map(({ id }) => id),
+  says(key, vm) {
+    const { sizeInMb, isReadOnly = false, image = 'its image' } = volumeOf(vm, key) ?? {};
+    const size = sizeInMb === undefined ? '' : ` of ${sizeInMb} MiB`;
+    return `make a ${isReadOnly ? 'read-only' : 'writable'} disk${size} from ${image}`;
+  },
 
-  intent({ id }, { vm, ports: { names, volumes } }) {
-    const index = vm.spec.volumes.findIndex((v) => v.id === id);
-    const spec = vm.spec.volumes[index];
-    if (!spec) throw new Fault('tool', `microVM ${vm.uid} has no volume "${id}"`);
+  intent(key, { vm, ports: { names, volumes } }) {
+    const spec = volumeOf(vm, key);
+    if (!spec) throw new Fault('tool', `microVM ${vm.uid} has no volume "${key}"`);
     return {
       image: spec.image,
-      path: volumes.pathFor(vmStateDirectory(names, vm.uid), index),
+      path: volumes.pathFor(vmStateDirectory(names, vm.uid), vm.spec.volumes.indexOf(spec)),
       readOnly: spec.isReadOnly,
       sizeInMb: spec.sizeInMb ?? null,
       partitionUuid: spec.partitionId ?? null,
     };
   },
 
-  async make(
-    { image, path, readOnly, sizeInMb, partitionUuid = null },
-    { entries, ports: { images, volumes }, signal },
-  ) {
+  async make({ image, path, readOnly, sizeInMb, partitionUuid }, { entries, ports: { images, volumes }, signal }) {
     const { digest, tree } = factOf(entries, 'image', image);
     const golden = await images.golden(
       { digest, tree },
@@ -51,6 +78,13 @@ export const volume: StepDef<
   },
 
   show:
-    ({ id }, _intent, { digest, path, sizeInMb }) =>
-    (made) => ({ ...made, volumes: { ...made.volumes, [id]: { digest, path, sizeInMb } } }),
+    (key, _intent, { digest, path, sizeInMb }) =>
+    (made) => ({ ...made, volumes: { ...made.volumes, [key]: { digest, path, sizeInMb } } }),
+
+  expect({ intent: { path, readOnly }, made }, to) {
+    if (!readOnly) to.thing('file', path);
+    if (!made) to.thing('file', `${path}.partial`, false);
+  },
 };
+
+const volumeOf = ({ spec }: Planned, key: string) => spec.volumes.find(({ id }) => id === key);

@@ -1,13 +1,30 @@
-import type { Json, LedgerEntry, LedgerKind } from '../domain/ledger.ts';
-import type { Ledger } from '../ports/ledger.ts';
+import {
+  type AnyEntry,
+  entriesOf,
+  type LedgerEntry,
+  type LedgerKind,
+  ownerText,
+  type UnreadableRow,
+  unreadable,
+} from '../domain/ledger.ts';
+import { isUnreadable, type Ledger, type LedgerSchemas, type StoredRow } from '../ports/ledger.ts';
 import type { Database } from './database.ts';
 
-/** The ledger in SQLite. */
-export function createLedger(db: Database): Ledger {
+/**
+ * The ledger in SQLite.
+ *
+ * @param schemas - how rows are written and read
+ * @param program - the version of this program, for one that cannot read what it wrote
+ */
+export function createLedger(db: Database, schemas: LedgerSchemas, program: string): Ledger {
   const insert = db.sql.prepare(
-    'INSERT INTO ledger (owner, kind, key, intent) VALUES (?, ?, ?, ?) ON CONFLICT (owner, kind, key) DO NOTHING',
+    `INSERT INTO ledger (owner, kind, key, version, program, intent) VALUES (?, ?, ?, ?, ?, ?)
+     ON CONFLICT (owner, kind, key) DO NOTHING`,
   );
-  const mark = db.sql.prepare('UPDATE ledger SET made = 1, result = ? WHERE entry = ?');
+  // Whole: what was read of an older version's row is written as this one's.
+  const mark = db.sql.prepare(
+    'UPDATE ledger SET made = 1, version = ?, program = ?, intent = ?, result = ? WHERE entry = ?',
+  );
   const unmark = db.sql.prepare("UPDATE ledger SET made = 0, result = 'null' WHERE kind = ? AND made = 1");
   const strike = db.sql.prepare('DELETE FROM ledger WHERE entry = ?');
   const one = db.sql.prepare('SELECT * FROM ledger WHERE owner = ? AND kind = ? AND key = ?');
@@ -15,37 +32,66 @@ export function createLedger(db: Database): Ledger {
   const byKind = db.sql.prepare('SELECT * FROM ledger WHERE kind = ? ORDER BY entry');
   const every = db.sql.prepare('SELECT * FROM ledger ORDER BY entry');
 
+  type Row = Record<string, unknown>;
+  const read = (row: Row): LedgerEntry | UnreadableRow => schemas.read(stored(row));
+  /** @throws Fault `refused` */
+  const readOrRefuse = (row: Row): LedgerEntry => {
+    const found = read(row);
+    if (isUnreadable(found)) throw unreadable(found);
+    return found;
+  };
+  const readable = (rows: readonly Row[]): readonly LedgerEntry[] =>
+    rows.map(read).filter((found): found is LedgerEntry => !isUnreadable(found));
+
   return {
     intend(owner, kind, key, intent) {
       return db.transact(() => {
-        insert.run(owner, kind, key, JSON.stringify(intent));
-        const row = one.get(owner, kind, key);
-        if (!row) throw new Error(`ledger entry ${owner}/${kind}/${key} was not stored`);
-        return fromRow(row);
+        insert.run(ownerText(owner), kind, key, schemas.versionOf(kind), program, JSON.stringify(intent));
+        const row = one.get(ownerText(owner), kind, key);
+        if (!row) throw new Error(`ledger entry ${ownerText(owner)}/${kind}/${key} was not stored`);
+        return of(kind, readOrRefuse(row)); // one that its own schema does not take is not stored
       });
     },
-    made: (entry, result) => void db.transact(() => mark.run(JSON.stringify(result), entry.entry)),
+    made(entry, result) {
+      db.transact(() => {
+        const { kind, owner, key, intent } = entry;
+        mark.run(schemas.versionOf(kind), program, JSON.stringify(intent), JSON.stringify(result), entry.entry);
+        const row = one.get(ownerText(owner), kind, key);
+        if (row) readOrRefuse(row);
+      });
+    },
     unmark: (kinds) =>
       void db.transact(() => {
         for (const kind of kinds) unmark.run(kind);
       }),
     strike: (entry) => void db.transact(() => strike.run(entry.entry)),
-    of: (owner) => byOwner.all(owner).map(fromRow),
+    of: (owner) => byOwner.all(ownerText(owner)).map(readOrRefuse),
     find(owner, kind, key) {
-      const row = one.get(owner, kind, key);
-      return row && fromRow(row);
+      const row = one.get(ownerText(owner), kind, key);
+      return row && of(kind, readOrRefuse(row));
     },
-    ofKind: (kind) => byKind.all(kind).map(fromRow),
-    all: () => every.all().map(fromRow),
+    ofKind: (kind) => readable(byKind.all(kind)).map((entry) => of(kind, entry)),
+    all: () => readable(every.all()),
+    unreadable: (owner) =>
+      (owner === undefined ? every.all() : byOwner.all(ownerText(owner))).map(read).filter(isUnreadable),
   };
 }
 
-const fromRow = (row: Record<string, unknown>): LedgerEntry => ({
+/** What was asked for by its kind is of it. */
+function of<K extends LedgerKind>(kind: K, entry: AnyEntry): LedgerEntry<K> {
+  const [found] = entriesOf([entry], kind);
+  if (found) return found;
+  throw new Error(`a row of kind ${kind} was read as ${entry.kind}`);
+}
+
+const stored = (row: Record<string, unknown>): StoredRow => ({
   entry: Number(row.entry),
   owner: String(row.owner),
-  kind: String(row.kind) as LedgerKind, // only `intend` writes it
+  kind: String(row.kind),
   key: String(row.key),
-  intent: JSON.parse(String(row.intent)) as Json,
+  version: Number(row.version),
+  program: String(row.program),
+  intent: String(row.intent),
   made: row.made === 1,
-  result: JSON.parse(String(row.result)) as Json,
+  result: String(row.result),
 });

@@ -5,13 +5,15 @@ import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { sampleVm } from '../../test/support/fake-services.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
+import { ledgerIn } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import { Fault } from '../domain/fault.ts';
+import { HOST_OWNER } from '../domain/ledger.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import type { Store } from '../ports/store.ts';
 import { Database, holdLock } from './database.ts';
-import { createLedger } from './ledger.ts';
 import { createStore } from './vms.ts';
 
 function open(path = ':memory:') {
@@ -20,7 +22,7 @@ function open(path = ':memory:') {
   const db = new Database(path);
   let epochs = 0;
   const store = createStore(db, { clock, log, newEpoch: () => `epoch${++epochs}` });
-  return { db, clock, log, store, ledger: createLedger(db) };
+  return { db, clock, log, store, ledger: ledgerIn(db) };
 }
 
 function directory(): string {
@@ -411,13 +413,13 @@ describe('the database', () => {
     add(first.store, vm(1));
     first.store.gone(uidOf(1));
     first.store.purge(first.clock.now() + 1, first.clock.now() + 1);
-    first.ledger.intend('host', 'bridge', '', { bridge: 'b' });
+    first.ledger.intend(HOST_OWNER, 'bridge', '', { ...INTENTS.bridge, bridge: 'b' });
     first.store.remember('key', 'value');
     first.db.close();
     const second = open(path);
     expect(second.store.cursor()).toEqual({ epoch: 'epoch1', seq: 2 });
     expect(second.store.recall('key')).toBe('value');
-    expect(second.ledger.of('host')).toMatchObject([{ kind: 'bridge', intent: { bridge: 'b' }, made: false }]);
+    expect(second.ledger.of(HOST_OWNER)).toMatchObject([{ kind: 'bridge', intent: { bridge: 'b' }, made: false }]);
     add(second.store, vm(2));
     expect(second.store.cursor().seq).toBe(3);
     second.db.close();
@@ -436,7 +438,8 @@ describe('the database', () => {
     add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
     first.store.gone(uidOf(2));
     first.db.sql.exec(
-      'DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before; PRAGMA user_version=1',
+      `DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before;
+       ALTER TABLE ledger DROP COLUMN version; ALTER TABLE ledger DROP COLUMN program; PRAGMA user_version=1`,
     );
     first.db.close();
     const second = open(path);
@@ -522,10 +525,10 @@ describe('the lock of a state directory', () => {
 describe('the ledger', () => {
   test('an intent written twice is the first one', () => {
     const { ledger } = open();
-    const first = ledger.intend('u', 'tap', 'eth0', { device: 'a' });
-    ledger.made(first, { index: 7 });
-    const second = ledger.intend('u', 'tap', 'eth0', { device: 'b' });
-    expect(second).toEqual({ ...first, made: true, result: { index: 7 } });
+    const first = ledger.intend(ownedBy('u'), 'tap', 'eth0', { ...INTENTS.tap, device: 'a' });
+    ledger.made(first, RESULTS.tap);
+    const second = ledger.intend(ownedBy('u'), 'tap', 'eth0', { ...INTENTS.tap, device: 'b' });
+    expect(second).toEqual({ ...first, made: true, result: RESULTS.tap });
     expect(ledger.all()).toHaveLength(1);
   });
 
@@ -537,34 +540,34 @@ describe('the ledger', () => {
       ['u', 'lease', 'a'],
       ['v', 'tap', 'a'],
     ] as const)
-      ledger.intend(owner, kind, key, { key });
-    expect(ledger.of('u').map(({ kind, key }) => `${kind} ${key}`)).toEqual(['tap b', 'tap a', 'lease a']);
-    expect(ledger.ofKind('tap').map(({ owner }) => owner)).toEqual(['u', 'u', 'v']);
-    expect(ledger.find('v', 'tap', 'a')).toMatchObject({ made: false, result: null });
-    expect(ledger.find('v', 'tap', 'b')).toBeUndefined();
+      ledger.intend(ownedBy(owner), kind, key, INTENTS[kind]);
+    expect(ledger.of(ownedBy('u')).map(({ kind, key }) => `${kind} ${key}`)).toEqual(['tap b', 'tap a', 'lease a']);
+    expect(ledger.ofKind('tap').map(({ owner }) => owner.uid)).toEqual(['u', 'u', 'v']);
+    expect(ledger.find(ownedBy('v'), 'tap', 'a')).toMatchObject({ made: false, result: undefined });
+    expect(ledger.find(ownedBy('v'), 'tap', 'b')).toBeUndefined();
   });
 
   test('what was struck out is gone, twice too, and what comes after has a higher number', () => {
     const { ledger } = open();
-    const first = ledger.intend('u', 'tap', 'a', {});
+    const first = ledger.intend(ownedBy('u'), 'tap', 'a', INTENTS.tap);
     ledger.strike(first);
     ledger.strike(first);
     expect(ledger.all()).toEqual([]);
-    expect(ledger.intend('u', 'tap', 'a', {}).entry).toBeGreaterThan(first.entry);
+    expect(ledger.intend(ownedBy('u'), 'tap', 'a', INTENTS.tap).entry).toBeGreaterThan(first.entry);
   });
 
   test('a mark and the state that it belongs to are stored together or not at all', () => {
     const { db, store, ledger } = open();
     add(store, vm(1));
-    const entry = ledger.intend(uidOf(1), 'tap', 'a', {});
+    const entry = ledger.intend(ownedBy(uidOf(1)), 'tap', 'a', INTENTS.tap);
     expect(() =>
       db.transact(() => {
-        ledger.made(entry, null);
+        ledger.made(entry, RESULTS.tap);
         store.update(uidOf(1), () => {
           throw new Error('a bug');
         });
       }),
     ).toThrow('a bug');
-    expect(ledger.find(uidOf(1), 'tap', 'a')?.made).toBe(false);
+    expect(ledger.find(ownedBy(uidOf(1)), 'tap', 'a')?.made).toBe(false);
   });
 });

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { SHARED_KINDS, VM_STEP_KINDS } from '../../src/domain/ledger.ts';
+import { LEDGER_KINDS } from '../../src/domain/ledger.ts';
 import { nameOf, type Point, pointsOf } from './point.ts';
 import { SCENARIOS } from './scenarios.ts';
 import { explore, isRight, walk } from './walk.ts';
@@ -29,7 +29,7 @@ test('killed, hung or done twice at a step, the daemon keeps its word and leaves
   );
   // A kind that the walk does not meet is a kind that nobody breaks.
   const met = new Set(explored.met.map(({ kind }) => kind));
-  expect([...VM_STEP_KINDS, ...SHARED_KINDS].filter((kind) => !met.has(kind))).toEqual([]);
+  expect(LEDGER_KINDS.filter((kind) => !met.has(kind))).toEqual([]);
 
   const all = pointsOf(explored.met);
   const points = SAMPLE.map((name) => all.find((point) => nameOf(point) === name)).filter(

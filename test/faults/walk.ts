@@ -1,5 +1,5 @@
 import { ConnectError } from '@connectrpc/connect';
-import { SHARED_KINDS, VM_STEP_KINDS } from '../../src/domain/ledger.ts';
+import { LEDGER_KINDS } from '../../src/domain/ledger.ts';
 import { Lab } from './lab.ts';
 import { type Met, nameOf, type Point, pointsOf } from './point.ts';
 import { IMAGE_KINDS, SCENARIOS, type Scenario } from './scenarios.ts';
@@ -26,7 +26,7 @@ export interface Explored {
 
 /** The scenarios that must be explored for points of these names, without knowing yet which there are. */
 export function scenariosFor(only: RegExp): readonly Scenario[] {
-  const kinds = [...VM_STEP_KINDS, ...SHARED_KINDS];
+  const kinds = LEDGER_KINDS;
   const names = SCENARIOS.filter(({ name, ways }) =>
     pointsOf(kinds.flatMap((kind) => ways.map((way) => ({ scenario: name, kind, way })))).some((point) =>
       only.test(nameOf(point)),

@@ -23,13 +23,15 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   domain: { rooms: ['base'], node: [] },
   ports: { rooms: ['domain'], node: [] },
   service: { rooms: PORTS, node: [] },
-  steps: { rooms: PORTS, node: [] },
+  // zod: the rows of the ledger are parsed by it.
+  steps: { rooms: PORTS, node: [], packages: ['zod'] },
   // Trials of QEMU, of the tools and of the kernel, as the daemon tries them.
   doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts', 'network/kernel-trial.ts'], node: [] },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
   // zlib: kernels and initrds are looked at as they are packed. unpack: the program, and its reader of tar for archives.
-  images: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
+  // steps/cached.ts: what its rows in the ledger hold.
+  images: { rooms: [...PORTS, 'unpack', 'steps/cached.ts'], node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
   // A program of its own, which the daemon runs to unpack images: hostile bytes are read nowhere else.
   unpack: { rooms: [], node: 'any' },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },

@@ -1,7 +1,7 @@
 import { createHash } from 'node:crypto';
 import { createUlids } from '../../src/base/ulid.ts';
 import type { SpecDraft } from '../../src/domain/draft.ts';
-import type { LedgerEntry, LedgerKind } from '../../src/domain/ledger.ts';
+import { type LedgerEntry, type LedgerKind, vmOwner } from '../../src/domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
 import { type Names, networkDirectory, vmRunDirectory, vmStateDirectory } from '../../src/domain/names.ts';
 import { type AuditDeps, audit } from '../../src/engine/audit/audit.ts';
@@ -28,13 +28,14 @@ import type { Store } from '../../src/ports/store.ts';
 import type { ServiceContext } from '../../src/service/context.ts';
 import { createServices } from '../../src/service/create-services.ts';
 import type { Services } from '../../src/service/services.ts';
+import { planText } from '../../src/steps/plan.ts';
 import { Database } from '../../src/store/database.ts';
-import { createLedger } from '../../src/store/ledger.ts';
 import { createStore } from '../../src/store/vms.ts';
 import { eventually, FakeClock, turn } from './fake-clock.ts';
 import { FAKE_CIDR, fakeNetwork } from './fake-network.ts';
 import { fakeCgroups, fakeProcesses, fakeVmm } from './fake-processes.ts';
 import { type Caller, FakeWorld, fakeCidata, fakeFiles, fakeImages, fakeMetadata, fakeVolumes } from './fake-world.ts';
+import { ledgerIn } from './memory-ledger.ts';
 import { memoryLog } from './memory-log.ts';
 
 /** Where a daemon's life ends, as by kill -9. */
@@ -128,7 +129,7 @@ export class FakeHost {
     );
     this.life = this.#begin();
     this.#records = createStore(this.database, { clock: this.clock, log: this.log, newEpoch: () => 'e' });
-    this.#ledger = createLedger(this.database);
+    this.#ledger = ledgerIn(this.database);
   }
 
   /** The life ends there, once. */
@@ -156,7 +157,7 @@ export class FakeHost {
   }
 
   ledgerOf(uid: Uid): readonly LedgerEntry[] {
-    return this.#ledger.of(uid);
+    return this.#ledger.of(vmOwner(uid));
   }
 
   /** Waits without time going on. */
@@ -228,7 +229,7 @@ export class FakeHost {
       sleep: (ms, signal) => this.clock.sleep(ms, signal),
     };
     const realStore = createStore(database, { clock, log, newEpoch: () => 'epoch1' });
-    const realLedger = createLedger(database);
+    const realLedger = ledgerIn(database);
     const isNamed = (name: string): boolean => realLedger.all().some((e) => JSON.stringify(e.intent).includes(name));
     const isAt = (kind: LedgerKind, at: string): boolean =>
       this.#crash !== undefined && 'kind' in this.#crash && this.#crash.kind === kind && this.#crash.at === at;
@@ -247,7 +248,7 @@ export class FakeHost {
         if (isAt(entry.kind, 'act')) this.#die(life);
         realLedger.made(entry, result);
         if (!isAt(entry.kind, 'mark')) return;
-        if (entry.owner === 'host') this.#die(life);
+        if (entry.owner.is === 'host') this.#die(life);
         dieAfterCommit = true;
       },
       strike: (entry) => {
@@ -402,6 +403,7 @@ export class FakeHost {
       defaultVmm: vmm,
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
+      plan: planText,
       digest: (text) => createHash('sha256').update(text).digest('base64'),
       vmmInfo: (one) => one.info(),
       capacity: async () => ({

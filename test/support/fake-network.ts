@@ -1,18 +1,16 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import { Fault } from '../../src/domain/fault.ts';
 import { type Cidr, parseCidr } from '../../src/domain/ipv4.ts';
-import type { LedgerKind } from '../../src/domain/ledger.ts';
+import type { LedgerEntry } from '../../src/domain/ledger.ts';
 import type {
   FirewallElements,
   HostInterface,
   HostRule,
   Macvtaps,
   MetadataPaths,
-  MetadataPortIntent,
   Network,
   PortGuards,
   Publisher,
-  PublishIntent,
   Surroundings,
 } from '../../src/ports/network.ts';
 import type { NetworkProbe } from '../../src/ports/network-probe.ts';
@@ -185,12 +183,11 @@ export function fakeNetwork(
       for (const routes of world.rules) there.add(`rule ${routes}`);
       const flaws = entries().flatMap((entry): Flaw[] => {
         if (!entry.made || !isAsked(entry)) return [];
-        const intent = entry.intent as unknown as Readonly<Record<string, string>>;
-        return thingsOf(entry.kind, intent)
+        return thingsOf(entry)
           .filter((name) => !there.has(name))
           .map((name) => ({
             ...{ thing: name, what: `${name} is gone` },
-            ...(entry.owner !== 'host' && { owner: entry.owner }),
+            ...(entry.owner.is === 'vm' && { owner: entry.owner.uid }),
           }));
       });
       return [...flaws, ...world.flaws];
@@ -257,33 +254,32 @@ export function fakeNetwork(
 }
 
 /** What the world has of a thing that was made, by its names there. */
-function thingsOf(kind: LedgerKind, intent: Readonly<Record<string, string>>): readonly string[] {
-  const { table = '', device = '', bridge = '', routes = '' } = intent;
+function thingsOf({ kind, intent }: LedgerEntry): readonly string[] {
   switch (kind) {
     case 'bridge':
-      return [`${bridge} on `];
+      return [`${intent.bridge} on `];
     case 'firewall':
-      return [`inet ${table}`];
+      return [`inet ${intent.table}`];
     case 'guards':
-      return [`bridge ${table}`];
+      return [`bridge ${intent.table}`];
     case 'publishing':
-      return [`ip ${table}`];
+      return [`ip ${intent.table}`];
     case 'metadata-path':
-      return [`inet ${table}`, `bridge ${table}`, `rule ${routes}`];
+      return [`inet ${intent.table}`, `bridge ${intent.table}`, `rule ${intent.routes}`];
     case 'macvtap-guards':
-      return [`netdev ${table}`];
+      return [`netdev ${intent.table}`];
     case 'macvtap-path':
-      return [`inet ${table}`, `${device} on `, `rule ${routes}`];
+      return [`inet ${intent.table}`, `${intent.device} on `, `rule ${intent.routes}`];
     case 'guard':
-      return [`guard of ${device}`];
+      return [`guard of ${intent.device}`];
     case 'tap':
-      return [`${device} on ${bridge}`];
+      return [`${intent.device} on ${intent.bridge}`];
     case 'publish':
-      return (intent as unknown as PublishIntent).ports.map(({ hostPort }) => `${hostPort} to ${intent.address}`);
+      return intent.ports.map(({ hostPort }) => `${hostPort} to ${intent.address}`);
     case 'metadata':
-      return [`${(intent as unknown as MetadataPortIntent).devices} to ${intent.port}`];
+      return [`${intent.devices} to ${intent.port}`];
     case 'macvtap-metadata':
-      return [`${device} to ${intent.port}`];
+      return [`${intent.device} to ${intent.port}`];
     default:
       return [];
   }

@@ -1,7 +1,7 @@
 import { Fault } from '../../domain/fault.ts';
+import { rowText, type UnreadableRow } from '../../domain/ledger.ts';
 import type { Ledger } from '../../ports/ledger.ts';
 import type { Log } from '../../ports/log.ts';
-import type { DhcpIntent } from '../../ports/network.ts';
 import { type EnumerateDeps, enumerate, type Unread } from './enumerate.ts';
 import { type Expectation, expect } from './expect.ts';
 import { requireNoMount } from './mounts.ts';
@@ -35,6 +35,7 @@ interface Found {
   readonly leaked: readonly Thing[];
   readonly missing: readonly Expected[];
   readonly unread: readonly Unread[];
+  readonly rows: readonly UnreadableRow[];
 }
 
 /** Compares the host with the ledger. With `fix` each leak is undone, after one more proof that it is ours. */
@@ -52,11 +53,13 @@ export async function audit(
       leaked: again.leaked.filter((t) => found.leaked.some((f) => sameThing(f, t))),
       missing: again.missing.filter((t) => found.missing.some((f) => sameThing(f, t))),
       unread: again.unread,
+      rows: again.rows,
     };
   }
   const fixed: Thing[] = [];
   const failures = new Map<Thing, string>();
-  if (fix)
+  // What no row names may be that of one which cannot be read: only its owner's program can tell.
+  if (fix && found.rows.length === 0)
     for (const thing of order(found.leaked))
       try {
         await undo(deps, thing, signal);
@@ -75,8 +78,10 @@ export async function audit(
         .filter((thing) => !fixed.includes(thing))
         .map((thing) => {
           const failure = failures.get(thing);
-          return lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
+          const line = lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
+          return found.rows.length === 0 ? line : { ...line, isUnclear: true };
         }),
+      ...found.rows.map(lineOfRow),
       ...found.unread.flatMap(linesOfUnread),
     ],
     missing: found.missing.map(lineOfExpected),
@@ -87,13 +92,12 @@ export async function audit(
 async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
   const { things, unread } = await enumerate(deps, signal);
   // After the host: an intent is always written before its act.
-  const entries = deps.ledger.all();
-  const expectation = expect(entries, deps.names, deps.vmms, deps.sockets(), deps.network);
-  const dhcp = entries.find((e) => e.kind === 'dhcp')?.intent as unknown as DhcpIntent | undefined;
+  const rows = deps.ledger.unreadable();
+  const expectation = expect(deps.ledger.all(), deps.names, deps.vmms, deps.sockets(), deps.network);
   const known: AuditLine[] = [];
   const leaked: Thing[] = [];
   for (const thing of things) {
-    const owner = ownerOf(thing, expectation, dhcp);
+    const owner = ownerOf(thing, expectation);
     if (owner === undefined) leaked.push(thing);
     else if (owner.step !== '')
       known.push({ kind: thing.kind, name: thing.name, owner: owner.owner, detail: owner.step });
@@ -102,24 +106,20 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
   const missing = expectation.named.filter(
     (e) => e.made && !isUnread(e.kind) && !things.some((thing) => sameThing(thing, e)),
   );
-  return { known, leaked: withoutNested(leaked), missing: withoutParts(missing), unread };
+  return { known, leaked: withoutNested(leaked), missing: withoutParts(missing), unread, rows };
 }
 
 /** Whose a thing is; undefined: nobody's that the ledger knows. An empty step is a part of something, not listed. */
 function ownerOf(
   thing: Thing,
-  { named, fixed, within }: Expectation,
-  dhcp: DhcpIntent | undefined,
+  { named, fixed, within, processes }: Expectation,
 ): { owner: string; step: string } | undefined {
   const exact = named.find((e) => sameThing(e, thing));
   if (exact) return exact;
   if (thing.kind === 'process') {
     const starting = named.find((e) => e.kind === 'process' && !e.made && isNamedIn(thing, e.name.slice('of '.length)));
     if (starting) return starting;
-    // The argument itself, not a part of one: what only mentions the directory is no server of ours.
-    if (dhcp && thing.argv.some((word) => word.includes(`${dhcp.directory}/hosts`)))
-      return { owner: 'host', step: 'dhcp' };
-    return undefined;
+    return processes.find(({ isIt }) => isIt(thing.argv));
   }
   if (fixed.has(thing.name) || within.some((path) => thing.name.startsWith(path))) return { owner: '', step: '' };
   return undefined;
@@ -228,6 +228,9 @@ function remedyOf(thing: Thing): string | undefined {
 const lineOfThing = (thing: Thing): AuditLine => ({
   ...{ kind: thing.kind, name: thing.name, owner: '', detail: thing.detail },
   ...(remedyOf(thing) !== undefined && { isUnclear: true }),
+});
+const lineOfRow = (row: UnreadableRow): AuditLine => ({
+  ...{ kind: 'ledger-row', name: rowText(row), owner: row.owner, detail: row.why, isUnclear: true },
 });
 const linesOfUnread = ({ kinds, why }: Unread): AuditLine[] =>
   kinds.map((kind) => ({

@@ -1,5 +1,6 @@
 import type { ProcessIdentity } from '../../ports/host.ts';
 import type { FirewallElement } from '../../ports/network.ts';
+import type { ThingKind } from '../../steps/expecting.ts';
 
 /** One thing on the host that counts as ours, found without looking at the ledger. */
 export type Thing = Readonly<
@@ -17,8 +18,8 @@ export type Thing = Readonly<
 
 /** What the ledger says is there. */
 export interface Expected {
-  readonly kind: Thing['kind'];
-  /** The pid of a process, the name of an interface or table, the text of a rule, the path of a file. */
+  readonly kind: ThingKind;
+  /** As in `steps/expecting.ts`. */
   readonly name: string;
   readonly owner: string;
   /** The ledger's kind, which names the file that makes and unmakes it. */

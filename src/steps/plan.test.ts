@@ -1,9 +1,11 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sampleVm } from '../../test/support/fake-services.ts';
-import type { LedgerEntry } from './ledger.ts';
-import { type Planned, planMake, planUnmake, wantedSteps } from './plan.ts';
-import type { Spec } from './spec.ts';
+import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
+import type { Entry, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
+import type { Spec } from '../domain/spec.ts';
+import { planMake, planText, planUnmake, wantedSteps } from './plan.ts';
+import type { Planned } from './step.ts';
 
 const names = fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9]{0,5}$/), { maxLength: 4 });
 const images = fc.constantFrom('a', 'b', 'c d');
@@ -30,26 +32,24 @@ const plannedOf = (spec: Spec): Planned => ({
     ),
   },
 });
-const entriesOf = (spec: Spec): readonly LedgerEntry[] =>
-  wantedSteps(plannedOf(spec)).map(({ kind, key }, i) => ({
-    entry: i + 1,
-    owner: 'u',
-    kind,
-    key,
-    intent: null,
-    made: true,
-    result: null,
-  }));
+const entryOf = <K extends VmStepKind>({ kind, key }: VmStep<K>, i: number): LedgerEntry<K> => {
+  const entry: Entry<K> = {
+    ...{ entry: i + 1, owner: ownedBy('u'), kind, key, made: true },
+    ...{ intent: INTENTS[kind], result: RESULTS[kind] },
+  };
+  return entry;
+};
+const madeOf = (spec: Spec): readonly LedgerEntry<VmStepKind>[] => wantedSteps(plannedOf(spec)).map(entryOf);
 
 describe('what is still to make', () => {
   test('is nothing once all is made, whatever the spec', () => {
-    fc.assert(fc.property(specs, (spec) => planMake(plannedOf(spec), entriesOf(spec)).length === 0));
+    fc.assert(fc.property(specs, (spec) => planMake(plannedOf(spec), madeOf(spec)).length === 0));
   });
 
   test('is what is not marked, in the order of the whole', () => {
     fc.assert(
       fc.property(specs, fc.array(fc.boolean(), { minLength: 20, maxLength: 20 }), (spec, marks) => {
-        const entries = entriesOf(spec).map((entry, i) => ({ ...entry, made: marks[i] ?? false }));
+        const entries = madeOf(spec).map((entry, i) => ({ ...entry, made: marks[i] ?? false }));
         const left = planMake(plannedOf(spec), entries);
         expect(left).toEqual(wantedSteps(plannedOf(spec)).filter((_, i) => !(marks[i] ?? false)));
       }),
@@ -98,14 +98,28 @@ describe('what is still to make', () => {
         volumes: [{ id: 'r', isRoot: true, isReadOnly: false, mountPoint: '', image: 'x' }],
       }),
     );
-    expect(steps.filter(({ kind }) => kind === 'image')).toEqual([
-      { kind: 'image', key: 'x', reference: 'x', wants: ['kernel', 'initrd', 'volume'] },
-    ]);
+    expect(steps.filter(({ kind }) => kind === 'image')).toEqual([{ kind: 'image', key: 'x' }]);
+  });
+
+  test('has ports published after the tap, before the VMM', () => {
+    const publishedPorts = [{ hostPort: 8_080, guestPort: 80, protocol: 'tcp', hostIp: '' }] as const;
+    const nic = { name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts } as const;
+    const kinds = wantedSteps(plannedOf({ ...sample, interfaces: [nic] })).map(({ kind }) => kind);
+    expect(kinds.slice(-5)).toEqual(['lease', 'guard', 'tap', 'publish', 'vmm']);
+  });
+
+  test('is told in lines that name what it is of', () => {
+    const lines = planText(plannedOf({ ...sample, kernel: { ...sample.kernel, image: 'x' } }));
+    expect(lines[0]).toBe('image: hold x for kernel; pull it unless it is in the cache');
+    expect(lines).toContain('directory: make directories for state and for sockets');
+    expect(lines.at(-1)).toMatch(/^vmm: start .* with vcpu \d+, memory \d+ MiB$/);
+    for (const { id } of sample.volumes)
+      expect(lines).toContainEqual(expect.stringMatching(`^volume ${id}: make a writable disk`));
   });
 });
 
 test('what is to unmake is all that the ledger names, marked or not, newest first', () => {
-  const entries = entriesOf(sample).map((entry, i) => ({ ...entry, made: i % 2 === 0 }));
+  const entries = madeOf(sample).map((entry, i) => ({ ...entry, made: i % 2 === 0 }));
   const plan = planUnmake([...entries].sort(() => 0));
   expect(plan.map(({ entry }) => entry)).toEqual(entries.map(({ entry }) => entry).toReversed());
 });
