@@ -1,5 +1,5 @@
 import type { Reason } from './reason.ts';
-import type { Spec } from './spec.ts';
+import type { Spec, SpecWithMetadata } from './spec.ts';
 
 declare const brand: unique symbol;
 /** Names one microVM for ever: a 26-character ULID, made once by the daemon, never reused, never parsed. */
@@ -151,7 +151,8 @@ export interface MicroVm {
   readonly goneAt?: Millis;
 }
 
-/** A record with what is true of it now and is not stored. */
-export interface MicroVmView extends MicroVm {
+/** A microVM as users see it: its record with its metadata, and with what is true of it now and is not stored. */
+export interface MicroVmView extends Omit<MicroVm, 'spec'> {
+  readonly spec: SpecWithMetadata;
   readonly progress?: Progress;
 }

@@ -8,12 +8,12 @@ import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import { METADATA_PORTS, type NumberRange, nextNumber } from '../domain/next-number.ts';
-import type { InterfaceSpec, Spec } from '../domain/spec.ts';
+import { FIRST_GENERATION, type InterfaceSpec, type Metadata, type Spec } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
 import type { ToolNeed } from '../ports/tools.ts';
 import { checkNetwork } from './check-network.ts';
-import { type ServiceContext, view } from './context.ts';
+import { type ServiceContext, view, withMetadata } from './context.ts';
 import { cordonOf } from './cordon.ts';
 import { Once } from './once.ts';
 import { likelyWords, planBoot } from './plan-boot.ts';
@@ -25,8 +25,9 @@ const LAST_ADDRESS = 'last-address';
 /** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
 export async function create(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
   const once = Once.of(context, draft, options);
+  const asStored = (vm: MicroVm): MicroVmView => withMetadata(vm, context.store.metadataOf(vm));
   const before = once?.answer();
-  if (before) return before;
+  if (before) return asStored(before);
   // Only where one name may be that of several: elsewhere the name says that it is there.
   const again = options.uniqueId ? undefined : repeated(context, draft);
   if (again) return view(again, context);
@@ -37,7 +38,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
   } catch (error) {
     // The same request may have been accepted meanwhile, and what it took be in the way of this one.
     const answered = once?.answer();
-    if (answered) return answered;
+    if (answered) return asStored(answered);
     throw error;
   }
   const { vm, isNew } = context.transactions.transact(() => {
@@ -49,7 +50,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
     return { vm: made, isNew: true };
   });
   if (isNew) context.wake.wake(uid);
-  return vm; // without what goes on already: so a later answer is the same
+  return asStored(vm); // without what goes on already: so a later answer is the same
 }
 
 /** Throws away what a transaction did, and keeps what it would have stored. */
@@ -68,7 +69,11 @@ export async function planCreate(
   options: CreateOptions,
 ): Promise<PlannedVm> {
   const answered = Once.of(context, draft, options)?.answer();
-  if (answered) return { vm: answered, plan: ['nothing: this idempotency key has its answer already'] };
+  if (answered)
+    return {
+      vm: withMetadata(answered, context.store.metadataOf(answered)),
+      plan: ['nothing: this idempotency key has its answer already'],
+    };
   const uid = context.newUid();
   const checked = await check(context, draft, uid);
   const boot = await planBoot(context, checked.spec);
@@ -80,13 +85,15 @@ export async function planCreate(
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
     const plan = [...context.plan(vm), ...boot];
-    return { vm: { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } }, plan };
+    const planned = { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } };
+    return { vm: withMetadata(planned, draft.metadata), plan };
   }
 }
 
 /** A spec that the host could run, and what may be promised on it. */
 interface Checked {
   readonly spec: Spec;
+  readonly metadata: Metadata;
   readonly limits: ReturnType<typeof limitsOf>;
   readonly diskIsMemory: boolean;
 }
@@ -99,14 +106,14 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  return { spec, limits: limitsOf(context.limits, capacity), diskIsMemory };
+  return { spec, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
   context: ServiceContext,
   uid: Uid,
-  { spec, limits, diskIsMemory }: Checked,
+  { spec, metadata, limits, diskIsMemory }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
   const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
@@ -114,7 +121,7 @@ function admit(
   const vm: MicroVm = {
     uid,
     version: 1,
-    generation: 1,
+    generation: FIRST_GENERATION,
     request,
     spec,
     allocation: {
@@ -130,7 +137,7 @@ function admit(
     createdAt: now,
     updatedAt: now,
   };
-  context.store.create({ vm, uniqueId, ...(knows !== '' && { knows }) });
+  context.store.create({ vm, metadata, uniqueId, ...(knows !== '' && { knows }) });
   // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
   const asked = withDisksAsMemory({ microvms: 1, ...promisedTo(spec) }, diskIsMemory);
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
@@ -140,7 +147,7 @@ function admit(
 
 /** Where the caller cannot say who may ask for metadata, every interface may that the service reaches. */
 function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
-  if (spec.metadataAnyhow !== true || Object.keys(spec.metadata).length === 0 || !network) return spec;
+  if (spec.metadataAnyhow !== true || spec.metadataRef === undefined || !network) return spec;
   const interfaces = spec.interfaces.map((nic) => ({
     ...nic,
     allowMetadata: nic.type === 'TAP' && nic.bridge === undefined,

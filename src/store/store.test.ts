@@ -4,7 +4,7 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { ledgerIn } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
@@ -34,7 +34,11 @@ function directory(): string {
 const uidOf = (n: number): Uid => `01JDGZ${String(n).padStart(20, '0')}` as Uid;
 /** The nth record, with what is its own. */
 function vm(n: number, changes: Partial<MicroVm['spec']> = {}): MicroVm {
-  const sample = sampleVm({ uid: uidOf(n), version: 1, state: { is: 'PENDING', reason: 'Preparing', message: '' } });
+  const sample = sampleRecord({
+    uid: uidOf(n),
+    version: 1,
+    state: { is: 'PENDING', reason: 'Preparing', message: '' },
+  });
   return {
     ...sample,
     spec: { ...sample.spec, id: `vm${n}`, ...changes },
@@ -438,7 +442,7 @@ describe('the database', () => {
     add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
     first.store.gone(uidOf(2));
     first.db.sql.exec(
-      `DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before;
+      `DROP TABLE metadata; DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before;
        ALTER TABLE ledger DROP COLUMN version; ALTER TABLE ledger DROP COLUMN program; PRAGMA user_version=1`,
     );
     first.db.close();

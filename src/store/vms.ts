@@ -10,6 +10,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
 import type { Database } from './database.ts';
+import { createMetadata } from './metadata.ts';
 import { createPromises } from './promises.ts';
 import { selectorSql } from './selector-sql.ts';
 
@@ -25,6 +26,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const insertVm = db.sql.prepare('INSERT INTO vms (uid, namespace, id, version, record) VALUES (?, ?, ?, ?, ?)');
   const writeVm = db.sql.prepare('UPDATE vms SET version = ?, gone_at = ?, record = ? WHERE uid = ?');
   const readVm = db.sql.prepare('SELECT record FROM vms WHERE uid = ?');
+  const everyUid = db.sql.prepare('SELECT uid FROM vms ORDER BY uid');
+  const readVersion = db.sql.prepare('SELECT version FROM vms WHERE uid = ?');
   const findVms = db.sql.prepare(
     'SELECT record FROM vms WHERE namespace = ? AND id = ? AND gone_at IS NULL ORDER BY uid',
   );
@@ -58,8 +61,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
   const promises = createPromises(db);
+  const metadata = createMetadata(db, log);
   const getAnswer = db.sql.prepare('SELECT digest, record, at FROM answers WHERE key = ?');
-  const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, record, at) VALUES (?, ?, ?, ?)');
+  const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, uid, record, at) VALUES (?, ?, ?, ?, ?)');
   const listeners = new Set<() => void>();
   const notify = (): void => {
     for (const listener of listeners)
@@ -94,18 +98,22 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return [];
     }
   };
-  const event = (type: VmEvent['type'], vm: MicroVm, labelsBefore?: MicroVm['spec']['labels']): void => {
-    insertEvent.run(type, JSON.stringify(vm), clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
+  const newestSeq = (): number => Number(newestEvent.get()?.seq ?? 0);
+  const event = (type: VmEvent['type'], record: string, labelsBefore?: MicroVm['spec']['labels']): void => {
+    insertEvent.run(type, record, clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
     db.afterCommit(notify);
   };
   const writeLabels = (vm: MicroVm): void => {
     clearLabels.run(vm.uid);
     for (const [key, value] of Object.entries(vm.spec.labels)) insertLabel.run(vm.uid, key, value);
   };
-  const write = (vm: MicroVm): void => {
-    writeVm.run(vm.version, vm.goneAt ?? null, JSON.stringify(vm), vm.uid);
+  /** @returns the record as it is stored */
+  const write = (vm: MicroVm): string => {
+    const record = JSON.stringify(vm);
+    writeVm.run(vm.version, vm.goneAt ?? null, record, vm.uid);
     if (vm.goneAt === undefined) promises.keep(vm);
     else promises.drop(vm.uid);
+    return record;
   };
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
 
@@ -150,27 +158,31 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     if (wrong.length > 0) throw Fault.invalid(wrong);
   };
 
-  const update: Store['update'] = (uid, change) =>
+  // Nothing comes between the reading and the writing: calls are synchronous, and the database is this process's alone.
+  const update: Store['update'] = (uid, change) => {
+    const row = readVm.get(uid);
+    const old = row && parse(row)[0];
+    if (!old || old.goneAt !== undefined) return old;
+    const changed = change(old);
+    if (!changed) return old;
+    const next = { ...changed, version: old.version + 1 };
     db.transact(() => {
-      const row = readVm.get(uid);
-      const old = row && parse(row)[0];
-      if (!old || old.goneAt !== undefined) return old;
-      const changed = change(old);
-      if (!changed) return old;
-      const next = { ...changed, version: old.version + 1 };
-      write(next);
+      if (next.spec.metadataRef?.generation !== old.spec.metadataRef?.generation)
+        metadata.past(uid, old.spec, newestSeq());
+      const record = write(next);
       const hasNewLabels = next.spec.labels !== old.spec.labels;
       if (hasNewLabels) writeLabels(next);
-      event('MODIFIED', next, hasNewLabels ? old.spec.labels : undefined);
-      return next;
+      event('MODIFIED', record, hasNewLabels ? old.spec.labels : undefined);
     });
+    return next;
+  };
 
   db.transact(() => {
     for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
   });
 
   return {
-    create: ({ vm, uniqueId, knows }) =>
+    create: ({ vm, metadata: given = {}, uniqueId, knows }) =>
       db.transact(() => {
         const { namespace, id } = vm.spec;
         const [same] = uniqueId ? findVms.all(namespace, id).flatMap(parse) : [];
@@ -179,7 +191,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             'exists',
             `Cannot create microVM ${namespace}/${id}: it exists already${same ? ` as ${same.uid}` : ''}; delete it first or choose another id`,
           );
-        insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
+        const record = JSON.stringify(vm);
+        insertVm.run(vm.uid, namespace, id, vm.version, record);
+        metadata.keep(vm, given);
         promises.keep(vm);
         writeLabels(vm);
         vm.spec.interfaces.forEach(({ name, type, address }, i) => {
@@ -211,12 +225,19 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const { metadataPort } = vm.allocation;
         if (metadataPort !== undefined && !take('metadata-port', String(metadataPort), vm.uid))
           throw new Error(`port ${metadataPort} of the metadata service is taken`);
-        event('ADDED', vm);
+        event('ADDED', record);
       }),
 
     get(uid) {
       const row = readVm.get(uid);
       return row && parse(row)[0];
+    },
+    metadataOf: (vm) => metadata.of(vm),
+    keepMetadata: (vm, given) => void db.transact(() => metadata.keep(vm, given)),
+    uids: () => everyUid.all().map((row) => String(row.uid) as Uid), // only `create` writes it
+    versionOf(uid) {
+      const row = readVersion.get(uid);
+      return row && Number(row.version);
     },
     find: (namespace, id, gone = false) => (gone ? findAll : findVms).all(namespace, id).flatMap(parse),
     count: () => Number(countVms.get()?.n),
@@ -249,7 +270,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         values.push(...bound);
       }
       const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid`;
-      return firstOf(db.sql.prepare(text).iterate(...values), parse, limit, maxBytes);
+      return firstOf(db.sql.prepare(text).iterate(...values), parse, bytesOf, { limit, maxBytes });
     },
 
     update,
@@ -275,9 +296,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const old = row && parse(row)[0];
         if (!old || old.goneAt !== undefined) return;
         const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
-        write(next);
+        const record = write(next);
         free.run(uid);
-        event('DELETED', next);
+        event('DELETED', record);
+        metadata.past(uid, next.spec, newestSeq());
       }),
 
     answered(key) {
@@ -287,23 +309,27 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       if (!vm) throw new Fault('tool', 'Cannot read the answer that is stored for this idempotency key');
       return { digest: String(row.digest), vm, at: Number(row.at) };
     },
-    answer: (key, { digest, vm, at }) => void db.transact(() => addAnswer.run(key, digest, JSON.stringify(vm), at)),
+    answer: (key, { digest, vm, at }) =>
+      void db.transact(() => addAnswer.run(key, digest, vm.uid, JSON.stringify(vm), at)),
 
     purge: (goneBefore, eventsBefore) =>
       void db.transact(() => {
         db.sql.prepare('DELETE FROM vms WHERE gone_at < ?').run(goneBefore);
         db.sql.prepare('DELETE FROM answers WHERE at < ?').run(eventsBefore);
-        const newest = Number(newestEvent.get()?.seq ?? 0);
+        const newest = newestSeq();
         // From the beginning, without a gap, even where the clock was set back: a gap would be missed unseen.
         const old = db.sql.prepare('SELECT max(seq) AS seq FROM events WHERE at < ?').get(eventsBefore)?.seq;
         db.sql.prepare('DELETE FROM events WHERE seq <= ?').run(Math.max(Number(old ?? 0), newest - MAX_EVENTS));
+        metadata.purge(Number(oldestEvent.get()?.seq ?? newest + 1));
       }),
 
     holder,
     allocated: (kind) => new Set(allocations.all(kind).map((row) => String(row.value))),
-    remember: (key, value) => void db.transact(() => setMeta.run(key, value)),
+    remember(key, value) {
+      if (recall(key) !== value) db.transact(() => setMeta.run(key, value));
+    },
     recall,
-    cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
+    cursor: () => ({ epoch, seq: newestSeq() }),
     events: (afterSeq, limit, maxBytes) =>
       firstOf(
         readEvents.iterate(afterSeq),
@@ -315,12 +341,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             at: Number(row.at),
             ...(row.labels_before !== null && { labelsBefore: JSON.parse(String(row.labels_before)) }),
           })),
-        limit,
-        maxBytes,
+        ({ vm }) => bytesOf(vm),
+        { limit, maxBytes },
       ),
     oldestSeq() {
       const seq = oldestEvent.get()?.seq;
-      return seq === null || seq === undefined ? Number(newestEvent.get()?.seq ?? 0) : Number(seq) - 1;
+      return seq === null || seq === undefined ? newestSeq() : Number(seq) - 1;
     },
     onEvent(listener) {
       listeners.add(listener);
@@ -345,20 +371,25 @@ function holderName(vm: MicroVm | undefined, knows: string | undefined): string 
   return `microVM ${namespace}/${id} (${vm.uid})`;
 }
 
+/** What a record has beside its own text. */
+const bytesOf = ({ spec }: MicroVm): number => spec.metadataRef?.bytes ?? 0;
+
 /** At most `limit` that can be read, and `maxBytes` of them, but one at least: one that cannot be read is no end of the page. */
 function firstOf<T>(
   rows: Iterable<Record<string, unknown>>,
   read: (row: Record<string, unknown>) => readonly T[],
-  limit = Number.POSITIVE_INFINITY,
-  maxBytes = Number.POSITIVE_INFINITY,
+  more: (one: T) => number,
+  most: { readonly limit?: number | undefined; readonly maxBytes?: number | undefined },
 ): readonly T[] {
+  const { limit = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY } = most;
   const found: T[] = [];
   let bytes = 0;
   for (const row of rows) {
     if (found.length >= limit) break;
-    bytes += Buffer.byteLength(String(row.record));
+    const next = read(row);
+    bytes += Buffer.byteLength(String(row.record)) + next.reduce((sum, one) => sum + more(one), 0);
     if (found.length > 0 && bytes > maxBytes) break;
-    found.push(...read(row));
+    found.push(...next);
   }
   return found;
 }
