@@ -111,9 +111,18 @@ export interface LastEnd {
 }
 
 /** What a user has asked for and is not done yet: a new daemon goes on with it. */
-export interface Asked {
+export type Asked = AskedOfGuest | AskedOfVmm;
+
+export interface AskedOfGuest {
   readonly for: 'stop' | 'reboot';
   /** So long the guest may take to power itself off. */
+  readonly by: Millis;
+}
+
+export interface AskedOfVmm {
+  readonly for: 'pause' | 'resume';
+  readonly since: Millis;
+  /** So long the VMM may take to answer. */
   readonly by: Millis;
 }
 

@@ -125,8 +125,8 @@ export function createReconciler(deps: ReconcilerDeps): Look {
           await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
         else if (!(await adopt(vm, entry, signal))) return undefined;
         await metadataPorts.mend(vm, signal);
-        if (asked) return asked.for === 'stop' ? power.stop(vm, asked, signal) : power.reboot(vm, asked, signal);
-        return untilSteady(vm.uid);
+        if (asked?.for === 'stop') return power.stop(vm, asked, signal);
+        return goOn(vm, signal);
       }
       case 'FAILED':
       case 'STOPPED':
@@ -142,9 +142,15 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const wait = nextRetryAt(vm);
     if (wait !== undefined && isAhead(vm, wait, clock.now())) return wait;
     await makeAll(vm, signal);
-    const asked = store.get(vm.uid)?.asked;
-    // Of one that a daemon before us did not get to, and that does not answer now.
-    if (asked?.for === 'reboot' && guests.of(vm.uid)) return power.reboot(vm, asked, signal);
+    return goOn(vm, signal);
+  };
+
+  /** With what was asked of one that should run, also where a daemon before us did not get to it, or it does not answer now. */
+  const goOn = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
+    const asked = guests.of(vm.uid) && store.get(vm.uid)?.asked;
+    if (asked?.for === 'reboot') return power.reboot(vm, asked, signal);
+    if (asked?.for === 'pause' || asked?.for === 'resume')
+      return (await power.turn(vm, asked, signal)) ?? untilSteady(vm.uid);
     return untilSteady(vm.uid);
   };
 
