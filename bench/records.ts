@@ -4,12 +4,14 @@
  *     node bench/records.ts [COUNT]
  *
  * A change of state beside no metadata and beside 1 MiB of it, on the disk
- * that the daemon would write to and in memory; and an audit of COUNT (500)
- * and of twice as many microVMs on a host that exists only in memory, which
- * shows whether its cost grows with their number or faster.
+ * that the daemon would write to and in memory; a create beside none and beside
+ * twice COUNT (500) others, of which nothing is made; and an audit of COUNT and
+ * of twice as many microVMs on a host that exists only in memory, which shows
+ * whether its cost grows with their number or faster.
  */
 import { mkdtempSync, rmSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
+import { parseCidr } from '../src/domain/ipv4.ts';
 import { type IntentOf, type OwnerOf, type ResultOf, type VmStepKind, vmOwner } from '../src/domain/ledger.ts';
 import { metadataRef } from '../src/domain/metadata.ts';
 import type { Uid } from '../src/domain/microvm.ts';
@@ -20,6 +22,7 @@ import type { Files, ProcessInfo } from '../src/ports/host.ts';
 import type { Ledger } from '../src/ports/ledger.ts';
 import { Database } from '../src/store/database.ts';
 import { createStore } from '../src/store/vms.ts';
+import { FakeHost } from '../test/support/fake-host.ts';
 import { fakeNetwork } from '../test/support/fake-network.ts';
 import { fakeCgroups, fakeProcesses, fakeVmm } from '../test/support/fake-processes.ts';
 import { sampleRecord } from '../test/support/fake-services.ts';
@@ -153,6 +156,24 @@ async function audits(most: number): Promise<number> {
   return median(times);
 }
 
+/** Milliseconds of the CPU for the acceptance of a create, beside ever more others. */
+async function creates(most: number): Promise<{ readonly first: number; readonly last: number }> {
+  const network = parseCidr('10.0.0.0/16');
+  const host = new FakeHost({
+    look: () => async () => undefined,
+    context: { network, vmmUsers: { first: 100_000, last: 200_000 } },
+  });
+  const times: number[] = [];
+  for (let n = 0; n < most; n++) {
+    const begin = process.cpuUsage();
+    await host.create({ id: `vm${n}` });
+    const { user, system } = process.cpuUsage(begin);
+    times.push((user + system) / 1_000);
+  }
+  host.database.close();
+  return { first: median(times.slice(20, 120)), last: median(times.slice(-100)) };
+}
+
 const line = (what: string, value: number): void =>
   console.log(`${what.padEnd(64)}${value.toFixed(3).padStart(12)} ms`);
 for (const [where, directory] of [
@@ -167,6 +188,10 @@ for (const [where, directory] of [
     line(`a change of state, ${size} (${where})`, change);
     line(`  one that turns out to be none`, none);
   }
+const { first, last } = await creates(2 * count);
+line('a create beside few, of the CPU', first);
+line(`a create beside ${2 * count}, of the CPU`, last);
+console.log(`${'  of that beside few'.padEnd(64)}${(last / first).toFixed(2).padStart(12)}`);
 const [once, twice] = [await audits(count), await audits(2 * count)];
 line(`an audit of ${count} microVMs, of the CPU`, once);
 line(`an audit of ${2 * count} microVMs, of the CPU`, twice);

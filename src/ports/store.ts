@@ -39,6 +39,8 @@ export interface FirstAnswer {
   readonly at: Millis;
 }
 
+export type AllocationKind = 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port';
+
 /**
  * The records of all microVMs. Durable before a call returns. Calls are
  * synchronous: one writer, and a commit costs less than a turn of the loop.
@@ -98,7 +100,9 @@ export interface Store {
    */
   nextMetadataPort(uid: Uid): MicroVm | undefined;
   /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
-  allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;
+  allocated(kind: AllocationKind): ReadonlySet<string>;
+  /** Whether one of them is taken: of many the set costs more with each microVM. */
+  isAllocated(kind: AllocationKind, value: string): boolean;
   /** The living microVM that has this address. */
   holder(kind: 'mac' | 'address' | 'parent-address', value: string): MicroVm | undefined;
   /** Remembers a value for ever in the database, e.g. the address given last. */

@@ -7,10 +7,11 @@ import { formatCidr, nextAddress, probeAddressOf } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
-import { METADATA_PORTS, type NumberRange, nextNumber } from '../domain/next-number.ts';
+import { METADATA_PORTS, type NumberRange, nextNumber, type Taken } from '../domain/next-number.ts';
 import { FIRST_GENERATION, type InterfaceSpec, type Metadata, type Spec } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
+import type { AllocationKind } from '../ports/store.ts';
 import type { ToolNeed } from '../ports/tools.ts';
 import { checkNetwork } from './check-network.ts';
 import { type ServiceContext, view, withMetadata } from './context.ts';
@@ -212,6 +213,17 @@ function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: st
   ];
 }
 
+/** What is taken by others, or within this create. */
+interface Takings extends Taken {
+  add(value: string): void;
+}
+
+/** Looked up one by one: to read all of it would cost more with each microVM that there is. */
+function takenOf(store: ServiceContext['store'], kind: AllocationKind, more: readonly string[] = []): Takings {
+  const own = new Set(more);
+  return { has: (value) => own.has(value) || store.isAllocated(kind, value), add: (value) => void own.add(value) };
+}
+
 function takeUser({ store, vmmUsers }: ServiceContext): number {
   const user = takeNext(store, 'vmm-user', vmmUsers);
   if (user !== undefined) return user;
@@ -227,7 +239,7 @@ function takeNext(
   range: NumberRange,
 ): number | undefined {
   const before = store.recall(`last-${kind}`);
-  const number = nextNumber(range, store.allocated(kind), before === undefined ? undefined : Number(before));
+  const number = nextNumber(range, takenOf(store, kind), before === undefined ? undefined : Number(before));
   if (number !== undefined) store.remember(`last-${kind}`, String(number));
   return number;
 }
@@ -244,13 +256,14 @@ function takeMetadataPort({ store }: ServiceContext): number {
 
 function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
   const { store, clock } = context;
-  const macs = new Set(store.allocated('mac'));
-  const addresses = new Set(store.allocated('address'));
-  const hostnames = new Set(store.allocated('hostname'));
+  const macs = takenOf(store, 'mac');
+  const hostnames = takenOf(store, 'hostname');
   const given: Record<string, AllocatedInterface> = {};
   // None is given by turns to one interface that the spec gives to another.
   const fixed = new Map(spec.interfaces.map((nic) => [nic.name, fixedAddress(nic)]));
-  const taken = new Set([...addresses, ...fixed.values()].filter((one) => one !== undefined));
+  const probe = context.network && probeAddressOf(context.network);
+  const own = [...fixed.values(), probe].filter((one) => one !== undefined);
+  const taken = takenOf(store, 'address', own);
   for (const nic of spec.interfaces) {
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
@@ -260,10 +273,8 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       given[nic.name] = { mac };
       continue;
     }
-    const own = fixed.get(nic.name);
-    const probe = probeAddressOf(network);
-    const kept = probe === undefined ? taken : new Set([...taken, probe]);
-    const address = own ?? nextAddress(network, kept, store.recall(LAST_ADDRESS));
+    const asked = fixed.get(nic.name);
+    const address = asked ?? nextAddress(network, taken, store.recall(LAST_ADDRESS));
     if (address === undefined)
       throw new Fault(
         'full',
@@ -272,7 +283,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
           reason: 'NetworkFailed',
         },
       );
-    if (own === undefined) store.remember(LAST_ADDRESS, address);
+    if (asked === undefined) store.remember(LAST_ADDRESS, address);
     taken.add(address);
     const hostname = guestName(spec, uid, nic.name, hostnames, context.ownNames);
     hostnames.add(hostname);

@@ -46,6 +46,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
   const giveBack = db.sql.prepare('DELETE FROM allocations WHERE kind = ? AND value = ? AND uid = ?');
   const allocations = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
+  const oneAllocation = db.sql.prepare('SELECT 1 FROM allocations WHERE kind = ? AND value = ?');
   const holderOf = db.sql.prepare(
     'SELECT record FROM allocations JOIN vms USING (uid) WHERE kind = ? AND value = ? AND gone_at IS NULL',
   );
@@ -117,6 +118,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
 
+  const isAllocated: Store['isAllocated'] = (kind, value) => oneAllocation.get(kind, value) !== undefined;
   const holder = (kind: string, value: string): MicroVm | undefined => {
     const row = holderOf.get(kind, value);
     return row && parse(row)[0];
@@ -278,8 +280,11 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     nextMetadataPort: (uid) =>
       db.transact(() => {
         const before = recall('last-metadata-port');
-        const taken = new Set(allocations.all('metadata-port').map((row) => String(row.value)));
-        const next = nextNumber(METADATA_PORTS, taken, before === undefined ? undefined : Number(before));
+        const next = nextNumber(
+          METADATA_PORTS,
+          { has: (port) => isAllocated('metadata-port', port) },
+          before === undefined ? undefined : Number(before),
+        );
         if (next === undefined) throw new Fault('full', 'Every port of the metadata service is taken: delete microVMs');
         return update(uid, (vm) => {
           if (vm.allocation.metadataPort === undefined) return undefined;
@@ -324,6 +329,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       }),
 
     holder,
+    isAllocated,
     allocated: (kind) => new Set(allocations.all(kind).map((row) => String(row.value))),
     remember(key, value) {
       if (recall(key) !== value) db.transact(() => setMeta.run(key, value));
