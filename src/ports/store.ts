@@ -99,9 +99,7 @@ export interface Store {
    * @throws Fault `full` when there is none
    */
   nextMetadataPort(uid: Uid): MicroVm | undefined;
-  /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
-  allocated(kind: AllocationKind): ReadonlySet<string>;
-  /** Whether one of them is taken: of many the set costs more with each microVM. */
+  /** Whether a MAC address, IPv4 address, DNS name, published port, VMM user or port of the metadata service is taken. */
   isAllocated(kind: AllocationKind, value: string): boolean;
   /** The living microVM that has this address. */
   holder(kind: 'mac' | 'address' | 'parent-address', value: string): MicroVm | undefined;

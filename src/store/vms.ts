@@ -1,14 +1,13 @@
 import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
-import { Fault, type Violation } from '../domain/fault.ts';
+import { Fault } from '../domain/fault.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { METADATA_PORTS, nextNumber } from '../domain/next-number.ts';
-import { publishedKey, publishedText } from '../domain/published.ts';
-import { parseStatic } from '../domain/static-address.ts';
 import { gone } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
+import { createAllocations } from './allocations.ts';
 import type { Database } from './database.ts';
 import { createMetadata } from './metadata.ts';
 import { createPromises } from './promises.ts';
@@ -42,15 +41,6 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const insertLabel = db.sql.prepare('INSERT INTO labels (uid, key, value) VALUES (?, ?, ?)');
   const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
-  const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
-  const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
-  const giveBack = db.sql.prepare('DELETE FROM allocations WHERE kind = ? AND value = ? AND uid = ?');
-  const allocations = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
-  const oneAllocation = db.sql.prepare('SELECT 1 FROM allocations WHERE kind = ? AND value = ?');
-  const holderOf = db.sql.prepare(
-    'SELECT record FROM allocations JOIN vms USING (uid) WHERE kind = ? AND value = ? AND gone_at IS NULL',
-  );
-  const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
   const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at, labels_before) VALUES (?, ?, ?, ?)');
   const readEvents = db.sql.prepare(
     'SELECT seq, type, record, at, labels_before FROM events WHERE seq > ? ORDER BY seq',
@@ -99,6 +89,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return [];
     }
   };
+  const allocations = createAllocations(db, (row) => parse(row)[0]);
   const newestSeq = (): number => Number(newestEvent.get()?.seq ?? 0);
   const event = (type: VmEvent['type'], record: string, labelsBefore?: MicroVm['spec']['labels']): void => {
     insertEvent.run(type, record, clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
@@ -109,57 +100,13 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     for (const [key, value] of Object.entries(vm.spec.labels)) insertLabel.run(vm.uid, key, value);
   };
   /** @returns the record as it is stored */
-  const write = (vm: MicroVm): string => {
+  const write = (vm: MicroVm, before: MicroVm): string => {
     const record = JSON.stringify(vm);
     writeVm.run(vm.version, vm.goneAt ?? null, record, vm.uid);
-    if (vm.goneAt === undefined) promises.keep(vm);
+    if (vm.goneAt === undefined) promises.keep(vm, before);
     else promises.drop(vm.uid);
     return record;
   };
-  const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
-
-  const isAllocated: Store['isAllocated'] = (kind, value) => oneAllocation.get(kind, value) !== undefined;
-  const holder = (kind: string, value: string): MicroVm | undefined => {
-    const row = holderOf.get(kind, value);
-    return row && parse(row)[0];
-  };
-  /** That a value which only one may have is another's. */
-  const taken = (what: TakenValue, knows: string | undefined): Fault => {
-    const { field, kind, value, remedy } = what;
-    const other = holder(kind, value);
-    const who = holderName(other, knows);
-    if (other?.state.is !== 'DELETING')
-      return Fault.invalid([{ field, description: `${value} is taken by ${who}${remedy}` }]);
-    return new Fault(
-      'full',
-      `Cannot create the microVM yet: ${field} ${value} is that of ${who}, which is being deleted: try again when that is gone`,
-    );
-  };
-
-  /** @throws Fault `invalid` with every port that another microVM has */
-  const takePorts = (vm: MicroVm, knows: string | undefined): void => {
-    const wrong: Violation[] = [];
-    vm.spec.interfaces.forEach(({ publishedPorts }, i) => {
-      publishedPorts.forEach((port, k) => {
-        const other = portsLike
-          .all(`${publishedKey({ ...port, hostIp: '' })}*`)
-          .find(
-            (row) =>
-              port.hostIp === '' ||
-              [publishedKey({ ...port, hostIp: '' }), publishedKey(port)].includes(String(row.value)),
-          );
-        const who = holderName(other && parse(readVm.get(String(other.uid)) ?? { record: 'null' })[0], knows);
-        if (!other) take('port', publishedKey(port), vm.uid);
-        else if (other.uid !== vm.uid)
-          wrong.push({
-            field: `interfaces[${i}].published_ports[${k}].host_port`,
-            description: `${publishedText(port)} is published by ${who} already: give another`,
-          });
-      });
-    });
-    if (wrong.length > 0) throw Fault.invalid(wrong);
-  };
-
   // Nothing comes between the reading and the writing: calls are synchronous, and the database is this process's alone.
   const update: Store['update'] = (uid, change) => {
     const row = readVm.get(uid);
@@ -171,7 +118,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     db.transact(() => {
       if (next.spec.metadataRef?.generation !== old.spec.metadataRef?.generation)
         metadata.past(uid, old.spec, newestSeq());
-      const record = write(next);
+      const record = write(next, old);
       const hasNewLabels = next.spec.labels !== old.spec.labels;
       if (hasNewLabels) writeLabels(next);
       event('MODIFIED', record, hasNewLabels ? old.spec.labels : undefined);
@@ -198,35 +145,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         metadata.keep(vm, given);
         promises.keep(vm);
         writeLabels(vm);
-        vm.spec.interfaces.forEach(({ name, type, address }, i) => {
-          const nic = vm.allocation.interfaces[name];
-          if (!nic) return;
-          if (!take('mac', nic.mac, vm.uid))
-            throw taken(
-              {
-                ...{ field: `interfaces[${i}].guest_mac`, kind: 'mac', value: nic.mac },
-                remedy: '; leave it out to have one made',
-              },
-              knows,
-            );
-          if (nic.address !== undefined && !take('address', nic.address, vm.uid))
-            throw taken({ field: `interfaces[${i}].address`, kind: 'address', value: nic.address, remedy: '' }, knows);
-          // On the network of a parent the addresses are not ours to give, but ours must not meet there.
-          const fixed = type === 'MACVTAP' && address !== undefined ? parseStatic(address) : undefined;
-          if (fixed && 'address' in fixed && !take('parent-address', fixed.address, vm.uid))
-            throw taken(
-              { field: `interfaces[${i}].address`, kind: 'parent-address', value: fixed.address, remedy: '' },
-              knows,
-            );
-          if (nic.hostname !== undefined && !take('hostname', nic.hostname, vm.uid))
-            throw new Error(`the name ${nic.hostname} is taken`);
-        });
-        takePorts(vm, knows);
-        if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
-          throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
-        const { metadataPort } = vm.allocation;
-        if (metadataPort !== undefined && !take('metadata-port', String(metadataPort), vm.uid))
-          throw new Error(`port ${metadataPort} of the metadata service is taken`);
+        allocations.take(vm, knows);
         event('ADDED', record);
       }),
 
@@ -282,14 +201,13 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const before = recall('last-metadata-port');
         const next = nextNumber(
           METADATA_PORTS,
-          { has: (port) => isAllocated('metadata-port', port) },
+          { has: (port) => allocations.has('metadata-port', port) },
           before === undefined ? undefined : Number(before),
         );
         if (next === undefined) throw new Fault('full', 'Every port of the metadata service is taken: delete microVMs');
         return update(uid, (vm) => {
           if (vm.allocation.metadataPort === undefined) return undefined;
-          giveBack.run('metadata-port', String(vm.allocation.metadataPort), uid);
-          if (!take('metadata-port', String(next), uid)) throw new Error(`port ${next} is taken`);
+          allocations.move('metadata-port', String(vm.allocation.metadataPort), String(next), uid);
           setMeta.run('last-metadata-port', String(next));
           return { ...vm, allocation: { ...vm.allocation, metadataPort: next } };
         });
@@ -301,8 +219,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const old = row && parse(row)[0];
         if (!old || old.goneAt !== undefined) return;
         const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
-        const record = write(next);
-        free.run(uid);
+        const record = write(next, old);
+        allocations.free(uid);
         event('DELETED', record);
         metadata.past(uid, next.spec, newestSeq());
       }),
@@ -328,9 +246,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         metadata.purge(Number(oldestEvent.get()?.seq ?? newest + 1));
       }),
 
-    holder,
-    isAllocated,
-    allocated: (kind) => new Set(allocations.all(kind).map((row) => String(row.value))),
+    holder: allocations.holder,
+    isAllocated: allocations.has,
     remember(key, value) {
       if (recall(key) !== value) db.transact(() => setMeta.run(key, value));
     },
@@ -359,22 +276,6 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return () => listeners.delete(listener);
     },
   };
-}
-
-/** A value of a spec that only one microVM may have, and another one has. */
-interface TakenValue {
-  readonly field: string;
-  readonly kind: string;
-  readonly value: string;
-  readonly remedy: string;
-}
-
-/** @param knows - the one namespace that is told of; absent: all */
-function holderName(vm: MicroVm | undefined, knows: string | undefined): string {
-  if (!vm) return 'another microVM';
-  const { namespace, id } = vm.spec;
-  if (knows !== undefined && knows !== namespace) return 'a microVM of another namespace';
-  return `microVM ${namespace}/${id} (${vm.uid})`;
 }
 
 /** What a record has beside its own text. */
