@@ -112,8 +112,8 @@ export interface Store {
   events(afterSeq: number, limit: number, maxBytes?: number): readonly VmEvent[];
   /** The oldest seq that is still kept, minus one. */
   oldestSeq(): number;
-  /** Called after each commit that stored events, never with the database open. @returns how to stop */
-  onEvent(listener: () => void): () => void;
+  /** Called after each commit that stored events, with whose they are, never with the database open. @returns how to stop */
+  onEvent(listener: (uids: ReadonlySet<Uid>) => void): () => void;
 }
 
 /** Writes of the store and of the ledger in one transaction. */

@@ -65,8 +65,8 @@ export interface ServiceContext {
   joinConsole(uid: Uid): Promise<ConsoleInput>;
   /** The image that `flintlock run` boots, or empty. */
   readonly demoKernel: string;
-  /** Calls back when a record, or what is shown of it, may have changed. @returns how to stop */
-  onChange(listener: () => void): () => void;
+  /** Calls back when records, or what is shown of them, may have changed, with whose. @returns how to stop */
+  onChange(listener: (uids: ReadonlySet<Uid>) => void): () => void;
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
 }
 

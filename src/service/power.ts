@@ -75,7 +75,7 @@ async function stop(context: ServiceContext, { uid, timeoutMs }: PowerRequest, s
 }
 
 async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   const by = context.clock.now() + timeoutMs;
   change(context, uid, (vm) => rebooting(vm, by));
   using limit = new TimeLimit(signal, timeoutMs + GRACE_MS);
@@ -99,7 +99,7 @@ async function turn(
   { uid, timeoutMs }: PowerRequest,
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   const now = context.clock.now();
   change(context, uid, (vm) => turning(vm, verb, now, now + timeoutMs));
   using limit = new TimeLimit(signal, timeoutMs);

@@ -12,7 +12,7 @@ export async function wait(
   { uid, until, timeoutMs }: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   using limit = new TimeLimit(signal, timeoutMs);
   for (;;) {
     const stored = byUid(context.store, uid, true);

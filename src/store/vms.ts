@@ -55,11 +55,15 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const metadata = createMetadata(db, log);
   const getAnswer = db.sql.prepare('SELECT digest, record, at FROM answers WHERE key = ?');
   const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, uid, record, at) VALUES (?, ?, ?, ?, ?)');
-  const listeners = new Set<() => void>();
+  const listeners = new Set<(uids: ReadonlySet<Uid>) => void>();
+  /** Whose events are not told yet; those of a transaction that was rolled back may be among them. */
+  let untold = new Set<Uid>();
   const notify = (): void => {
+    const uids = untold;
+    untold = new Set();
     for (const listener of listeners)
       try {
-        listener();
+        listener(uids);
       } catch (error) {
         // What it was told of is stored: its bug must not fail the writer.
         log.error('a listener for events failed', { error: String(error) });
@@ -91,8 +95,9 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
   const allocations = createAllocations(db, (row) => parse(row)[0]);
   const newestSeq = (): number => Number(newestEvent.get()?.seq ?? 0);
-  const event = (type: VmEvent['type'], record: string, labelsBefore?: MicroVm['spec']['labels']): void => {
+  const event = (type: VmEvent['type'], uid: Uid, record: string, labelsBefore?: MicroVm['spec']['labels']): void => {
     insertEvent.run(type, record, clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
+    untold.add(uid);
     db.afterCommit(notify);
   };
   const writeLabels = (vm: MicroVm): void => {
@@ -121,7 +126,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       const record = write(next, old);
       const hasNewLabels = next.spec.labels !== old.spec.labels;
       if (hasNewLabels) writeLabels(next);
-      event('MODIFIED', record, hasNewLabels ? old.spec.labels : undefined);
+      event('MODIFIED', uid, record, hasNewLabels ? old.spec.labels : undefined);
     });
     return next;
   };
@@ -146,7 +151,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         promises.keep(vm);
         writeLabels(vm);
         allocations.take(vm, knows);
-        event('ADDED', record);
+        event('ADDED', vm.uid, record);
       }),
 
     get(uid) {
@@ -221,7 +226,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
         const record = write(next, old);
         allocations.free(uid);
-        event('DELETED', record);
+        event('DELETED', uid, record);
         metadata.past(uid, next.spec, newestSeq());
       }),
 
