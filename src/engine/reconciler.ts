@@ -148,10 +148,13 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   /** With what was asked of one that should run, also where a daemon before us did not get to it, or it does not answer now. */
   const goOn = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
     const asked = guests.of(vm.uid) && store.get(vm.uid)?.asked;
-    if (asked?.for === 'reboot') return power.reboot(vm, asked, signal);
-    if (asked?.for === 'pause' || asked?.for === 'resume')
-      return (await power.turn(vm, asked, signal)) ?? untilSteady(vm.uid);
-    return untilSteady(vm.uid);
+    const again =
+      asked?.for === 'reboot'
+        ? await power.reboot(vm, asked, signal)
+        : asked?.for === 'pause' || asked?.for === 'resume'
+          ? await power.turn(vm, asked, signal)
+          : undefined;
+    return again ?? untilSteady(vm.uid);
   };
 
   /** Counts no deaths any more of a guest that has run for a while. @returns when that will be */

@@ -5,6 +5,7 @@ import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { POWER_VERBS, type PowerVerb } from '../domain/power.ts';
+import { STEADY_MS } from '../domain/restart.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 const never = new AbortController().signal;
@@ -213,6 +214,18 @@ describe('reboot', () => {
     expect(vm).toMatchObject({ state: { is: 'CREATED' }, retry: 0 });
     expect(host.world.calls.filter((call) => call === 'reboot')).toHaveLength(1);
     expect(host.world.vmmsOf(uid)).toEqual([pid]);
+  });
+
+  test('ends no counting of deaths: what has run for a while afterwards is steady', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    await host.until(uid, 'PENDING');
+    await host.untilLater(uid, 'CREATED');
+    await power(host, 'reboot', uid);
+    expect(host.vm(uid).retry).toBe(1);
+    host.clock.advance(STEADY_MS);
+    await eventually('it is steady', () => host.vm(uid).retry === 0);
   });
 
   test('ends and starts what does not answer, which counts as no death', async () => {

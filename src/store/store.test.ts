@@ -179,6 +179,24 @@ describe('update', () => {
     expect(told).toBe(1);
   });
 
+  test('writes the record and its event, and nothing that has not changed', () => {
+    const { store, db } = open();
+    add(store, vm(1, { labels: { app: 'web' } }));
+    store.remember('key', 'value');
+    const changes = (act: () => void): number => {
+      const total = (): number => Number(db.sql.prepare('SELECT total_changes() AS n').get()?.n);
+      const before = total();
+      act();
+      return total() - before;
+    };
+    expect(changes(() => void store.update(uidOf(1), renamed('a')))).toBe(2);
+    const made = { volumes: { root: { digest: '', path: '', sizeInMb: 65 } }, interfaces: {} };
+    expect(changes(() => void store.update(uidOf(1), (old) => ({ ...old, made })))).toBe(3); // and what it is promised
+    expect(changes(() => void store.update(uidOf(1), () => undefined))).toBe(0);
+    expect(changes(() => store.remember('key', 'value'))).toBe(0);
+    expect(store.promised()).toMatchObject({ diskInMb: 65 });
+  });
+
   test('many in one transaction are told once', () => {
     const { store, db } = open();
     add(store, vm(1), vm(2));
