@@ -13,6 +13,7 @@ import { first } from './schema/0001-first.ts';
 import { promises } from './schema/0002-promises.ts';
 import { answers } from './schema/0003-answers.ts';
 import { labelsBefore } from './schema/0004-labels-before.ts';
+import { ledgerVersions } from './schema/0005-ledger-versions.ts';
 import { createStore } from './vms.ts';
 
 function open(path = ':memory:') {
@@ -137,19 +138,20 @@ test.each([
   touch(store, 1);
 });
 
-/** A record as version 4 stored it: the metadata within. */
+/** A record as version 5 and those before it stored it: the metadata within. */
 const old = (n: number, generation: number, metadata: Metadata, more: object = {}): string => {
   const { spec, ...rest } = vm(n, {});
   return JSON.stringify({ ...rest, generation, spec: { ...spec, metadata }, ...more });
 };
 
-/** A database as version 4 left it. */
-function version4(): string {
+/** A database as version 5 left it. */
+function version5(): string {
   const directory = mkdtempSync('/tmp/flt-store-');
   onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
   const path = `${directory}/f.db`;
   const db = new DatabaseSync(path);
-  for (const script of [first, promises, answers, labelsBefore, 'PRAGMA user_version=4']) db.exec(script);
+  for (const script of [first, promises, answers, labelsBefore, ledgerVersions, 'PRAGMA user_version=5'])
+    db.exec(script);
   const vms = db.prepare('INSERT INTO vms (uid, namespace, id, version, gone_at, record) VALUES (?, ?, ?, ?, ?, ?)');
   const events = db.prepare('INSERT INTO events (type, record, at) VALUES (?, ?, ?)');
   const kept = db.prepare('INSERT INTO answers (key, digest, record, at) VALUES (?, ?, ?, ?)');
@@ -169,8 +171,8 @@ function version4(): string {
   return path;
 }
 
-test('of a database of version 4 is taken out of its records, events and answers', () => {
-  const { store, db } = open(version4());
+test('of a database of version 5 is taken out of its records, events and answers', () => {
+  const { store, db } = open(version5());
   const vms = store.list({ gone: true });
   expect(vms.map((one) => [one.spec.id, store.metadataOf(one)])).toEqual([
     ['vm1', { a: 'two' }],
@@ -192,8 +194,8 @@ test('of a database of version 4 is taken out of its records, events and answers
   expect(db.sql.prepare('SELECT record FROM vms WHERE uid = ?').get(uidOf(4))).toEqual({ record: '{"uid":' });
 });
 
-test('of a database of version 4 goes on as if it had been written today', () => {
-  const { store, db, clock } = open(version4());
+test('of a database of version 5 goes on as if it had been written today', () => {
+  const { store, db, clock } = open(version5());
   expect(rowsOf(db)).toBe(4); // three generations of the first, and the one that is gone
   change(store, 1, { a: 'three' });
   store.purge(clock.now(), 0);
