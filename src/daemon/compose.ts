@@ -282,7 +282,9 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const metadata = createMetadataServer({
     seed: createSeeds((uid) => {
       const vm = store.get(uid as Uid);
-      return vm && vm.goneAt === undefined ? { vm, nics: nicsOf({ managed }, vm) } : undefined;
+      return vm && vm.goneAt === undefined
+        ? { vm, nics: nicsOf({ managed }, vm), metadata: () => store.metadataOf(vm) }
+        : undefined;
     }),
     tokens: createTokens(tokenKey(store), clock),
     clock,
@@ -293,7 +295,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     cidr && everyMs > 0
       ? new Ways({ ...watched, everyMs, patience: config.patience, meter: metrics, metadata, files })
       : undefined;
-  const cidata = createCidataDisks({ run, files });
+  const cidata = createCidataDisks({ run, files, store });
   const parentName = config['parent-iface'];
   await requireParent(parentName, network, config.patience);
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
@@ -312,7 +314,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
 
   const auditDeps = {
     ...{ names, files, processes, cgroups, network, vmms, ledger, log },
-    uids: () => store.list({ gone: true }).map((vm) => vm.uid),
+    uids: () => store.uids(),
     sockets: () => sockets,
   };
   const auditHost = metrics.audit((options: { readonly fix: boolean }, signal: AbortSignal) =>

@@ -57,6 +57,22 @@ for (const path of KEPT) {
     expect(log.lines).toEqual([]);
   });
 
+  test(`the metadata of ${basename(path)} is what its records and events had`, () => {
+    const before = new DatabaseSync(':memory:');
+    onTestFinished(() => before.close());
+    before.exec(sql);
+    const heldBy = (table: 'vms' | 'events', order: string): readonly unknown[] =>
+      before
+        .prepare(`SELECT record -> '$.spec.metadata' AS held FROM ${table} ORDER BY ${order}`)
+        .all()
+        .map(({ held }) => JSON.parse(String(held)));
+    const { store } = takenOver(sql);
+    const vms = store.list({ gone: true });
+    expect(vms.map((vm) => store.metadataOf(vm))).toEqual(heldBy('vms', 'uid'));
+    expect(store.events(0, 1_000).map(({ vm }) => store.metadataOf(vm))).toEqual(heldBy('events', 'seq'));
+    expect(vms.some((vm) => Object.keys(store.metadataOf(vm)).length > 0)).toBe(true);
+  });
+
   test(`every row of the ledger of ${basename(path)} parses`, () => {
     const { store, ledger } = takenOver(sql);
     expect(ledger.unreadable()).toEqual([]);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleSpec, sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord, sampleSpec } from '../../test/support/fake-services.ts';
 import { admission, limitsOf, promisedTo, willRun } from './admission.ts';
 
 const host = { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 };
@@ -28,7 +28,7 @@ test('disks count as what they may grow to: as made, as asked for, none where th
 });
 
 test('who runs or will holds memory by itself, nobody else', () => {
-  const state = sampleVm().state;
+  const state = sampleRecord().state;
   expect(willRun(state)).toBe(true);
   expect(willRun({ is: 'PENDING', reason: 'Preparing', message: '' })).toBe(true);
   expect(willRun({ is: 'STOPPED', reason: 'Stopped', message: '', consoleTail: '' })).toBe(false);

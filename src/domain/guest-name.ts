@@ -1,4 +1,5 @@
 import type { Allocation, MicroVm, Uid } from './microvm.ts';
+import type { Taken } from './next-number.ts';
 import { isReserved } from './reserved-names.ts';
 import type { Spec } from './spec.ts';
 
@@ -17,13 +18,7 @@ const MAX_LABEL = 63;
  * @param taken - the names of all other interfaces of the host
  * @param own - the host's own names
  */
-export function guestName(
-  spec: Spec,
-  uid: Uid,
-  nic: string,
-  taken: ReadonlySet<string>,
-  own?: ReadonlySet<string>,
-): string {
+export function guestName(spec: Spec, uid: Uid, nic: string, taken: Taken, own?: ReadonlySet<string>): string {
   const isFirst = spec.interfaces[0]?.name === nic;
   const plain = isFirst ? spec.id : `${spec.id}-${nic}`;
   const index = spec.interfaces.findIndex((i) => i.name === nic);

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import { type AskedOfGuest, askedOfGuest, reportIn, unheard } from './guest-report.ts';
 import type { InterfaceSpec, VolumeSpec } from './spec.ts';
 
@@ -66,7 +66,7 @@ test('what is left to cloud-init is not known, and why where it never will', () 
 });
 
 const vm = (interfaces: readonly InterfaceSpec[], volumes: readonly VolumeSpec[] = []) => {
-  const sample = sampleVm({});
+  const sample = sampleRecord({});
   return { ...sample, spec: { ...sample.spec, interfaces, volumes } };
 };
 const tap = (name: string, address?: string): InterfaceSpec => ({

@@ -93,7 +93,8 @@ test('cloud-init is told where its metadata is, where an interface may ask for i
     'ds=nocloud;dsmode=net;s=http://169.254.169.254/latest/',
   ]);
   // From the disk that it has anyhow cloud-init reads by itself.
-  const spec = { kernel, interfaces: may, volumes: [], metadata: { 'user-data': '' }, metadataAnyhow: true } as const;
+  const metadataRef = { generation: 1, bytes: 9 };
+  const spec = { kernel, interfaces: may, volumes: [], metadataRef, metadataAnyhow: true } as const;
   expect(guestWords(spec, [nic('eth0')])).toEqual([]);
 });
 

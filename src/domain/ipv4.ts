@@ -1,3 +1,5 @@
+import type { Taken } from './next-number.ts';
+
 /** A block of IPv4 addresses. `network` is its first address as an unsigned 32-bit number. */
 export interface Cidr {
   readonly network: number;
@@ -85,13 +87,11 @@ export const isForGuests = (cidr: Cidr, address: string): boolean =>
  * @param last - the address given last; undefined, or outside the network: begins at the first
  * @returns undefined when all are taken
  */
-export function nextAddress(cidr: Cidr, taken: ReadonlySet<string>, last: string | undefined): string | undefined {
+export function nextAddress(cidr: Cidr, taken: Taken, last: string | undefined): string | undefined {
   const first = cidr.network + 2;
   const count = lastOf(cidr) - first;
   const from = last !== undefined && isForGuests(cidr, last) ? (parseAddress(last) ?? first) - first + 1 : 0;
-  // Among one more candidates than are taken one is free.
-  const tries = Math.min(count, taken.size + 1);
-  for (let i = 0; i < tries; i++) {
+  for (let i = 0; i < count; i++) {
     const candidate = formatAddress(first + ((from + i) % count));
     if (!taken.has(candidate)) return candidate;
   }

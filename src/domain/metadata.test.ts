@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { checkMetadata, decodedLength, isBase64, MAX_META_DATA_BYTES, metadataBy } from './metadata.ts';
+import { checkMetadata, decodedLength, isBase64, MAX_META_DATA_BYTES, metadataBy, metadataRef } from './metadata.ts';
 import type { InterfaceSpec } from './spec.ts';
 
 const base64 = (text: string): string => btoa(text);
@@ -59,14 +59,21 @@ test('is had from the service by who may ask, from a disk by who has any and may
     allowMetadata,
     publishedPorts: [],
   });
-  expect(metadataBy({ interfaces: [nic(false), nic(true)], metadata: {} })).toEqual({ service: true, disk: false });
-  expect(metadataBy({ interfaces: [nic(true)], metadata: { a: '' } })).toEqual({ service: true, disk: false });
-  expect(metadataBy({ interfaces: [nic(false)], metadata: { a: '' } })).toEqual({ service: false, disk: true });
-  expect(metadataBy({ interfaces: [], metadata: { a: '' } })).toEqual({ service: false, disk: true });
-  expect(metadataBy({ interfaces: [nic(false)], metadata: {} })).toEqual({ service: false, disk: false });
+  const metadataRef = { generation: 1, bytes: 1 };
+  expect(metadataBy({ interfaces: [nic(false), nic(true)] })).toEqual({ service: true, disk: false });
+  expect(metadataBy({ interfaces: [nic(true)], metadataRef })).toEqual({ service: true, disk: false });
+  expect(metadataBy({ interfaces: [nic(false)], metadataRef })).toEqual({ service: false, disk: true });
+  expect(metadataBy({ interfaces: [], metadataRef })).toEqual({ service: false, disk: true });
+  expect(metadataBy({ interfaces: [nic(false)] })).toEqual({ service: false, disk: false });
   const anyhow = { interfaces: [nic(true)], metadataAnyhow: true } as const;
-  expect(metadataBy({ ...anyhow, metadata: { a: '' } })).toEqual({ service: true, disk: true });
-  expect(metadataBy({ ...anyhow, metadata: {} })).toEqual({ service: true, disk: false });
+  expect(metadataBy({ ...anyhow, metadataRef })).toEqual({ service: true, disk: true });
+  expect(metadataBy(anyhow)).toEqual({ service: true, disk: false });
+});
+
+test('is named by the write that brought it, with what it weighs', () => {
+  expect(metadataRef({}, 2)).toBeUndefined();
+  expect(metadataRef({ a: '' }, 2)).toEqual({ generation: 2, bytes: 1 });
+  expect(metadataRef({ 'user-data': 'YQ==', raw: 'é' }, 7)).toEqual({ generation: 7, bytes: 9 + 4 + 3 + 2 });
 });
 
 test('a surface that takes raw values has them counted as they are', () => {

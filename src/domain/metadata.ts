@@ -1,10 +1,7 @@
 import { shorten } from './labels.ts';
-import type { Spec } from './spec.ts';
+import type { Metadata, MetadataRef, Spec } from './spec.ts';
 
-/**
- * All of one microVM's metadata together, decoded, with its keys: bytes. It
- * lies in the record, and so in every event of the record.
- */
+/** All of one microVM's metadata together, decoded, with its keys: bytes. */
 export const MAX_METADATA_BYTES = 1_048_576;
 /** `meta-data` is taken apart as YAML, for each guest that asks: bytes. */
 export const MAX_META_DATA_BYTES = 16_384;
@@ -30,18 +27,25 @@ export function decodedLength(text: string): number {
 
 export const withoutLineEnds = (text: string): string => text.replaceAll(/[\r\n]/g, '');
 
-export type MetadataSpec = Pick<Spec, 'interfaces'> & Partial<Pick<Spec, 'metadata' | 'metadataAnyhow'>>;
+/** How a spec names metadata that its write of this generation brings; undefined where there is none. */
+export function metadataRef(metadata: Metadata, generation: number): MetadataRef | undefined {
+  const texts = Object.entries(metadata).flat();
+  if (texts.length === 0) return undefined;
+  return { generation, bytes: texts.reduce((sum, text) => sum + new TextEncoder().encode(text).byteLength, 0) };
+}
+
+export type MetadataSpec = Pick<Spec, 'interfaces' | 'metadataRef' | 'metadataAnyhow'>;
 
 /**
  * How a guest has its metadata: from the service, where one of its interfaces
  * may ask; from a disk, where there is any and none may, or it is to be there anyhow.
  */
-export function metadataBy({ interfaces, metadata = {}, metadataAnyhow }: MetadataSpec): {
+export function metadataBy({ interfaces, metadataRef, metadataAnyhow }: MetadataSpec): {
   readonly service: boolean;
   readonly disk: boolean;
 } {
   const service = interfaces.some((nic) => nic.allowMetadata);
-  return { service, disk: Object.keys(metadata).length > 0 && (!service || metadataAnyhow === true) };
+  return { service, disk: metadataRef !== undefined && (!service || metadataAnyhow === true) };
 }
 
 /**
@@ -49,7 +53,7 @@ export function metadataBy({ interfaces, metadata = {}, metadataAnyhow }: Metada
  * @param isRawTaken - a value that is no base64 is one all the same
  */
 export function checkMetadata(
-  metadata: Spec['metadata'],
+  metadata: Metadata,
   bad: (field: string, description: string) => void,
   isRawTaken = false,
 ): void {

@@ -1,5 +1,5 @@
 import type { Reason } from './reason.ts';
-import type { Spec } from './spec.ts';
+import type { Spec, SpecWithMetadata } from './spec.ts';
 
 declare const brand: unique symbol;
 /** Names one microVM for ever: a 26-character ULID, made once by the daemon, never reused, never parsed. */
@@ -111,9 +111,18 @@ export interface LastEnd {
 }
 
 /** What a user has asked for and is not done yet: a new daemon goes on with it. */
-export interface Asked {
+export type Asked = AskedOfGuest | AskedOfVmm;
+
+export interface AskedOfGuest {
   readonly for: 'stop' | 'reboot';
   /** So long the guest may take to power itself off. */
+  readonly by: Millis;
+}
+
+export interface AskedOfVmm {
+  readonly for: 'pause' | 'resume';
+  readonly since: Millis;
+  /** So long the VMM may take to answer. */
   readonly by: Millis;
 }
 
@@ -151,7 +160,8 @@ export interface MicroVm {
   readonly goneAt?: Millis;
 }
 
-/** A record with what is true of it now and is not stored. */
-export interface MicroVmView extends MicroVm {
+/** A microVM as users see it: its record with its metadata, and with what is true of it now and is not stored. */
+export interface MicroVmView extends Omit<MicroVm, 'spec'> {
+  readonly spec: SpecWithMetadata;
   readonly progress?: Progress;
 }

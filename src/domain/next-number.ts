@@ -11,17 +11,16 @@ export interface NumberRange {
  */
 export const METADATA_PORTS: NumberRange = { first: 20_000, last: 29_999 };
 
+/** What is taken: a set, or what looks it up. */
+export type Taken = Pick<ReadonlySet<string>, 'has'>;
+
 /**
  * The next free number of a range, round and round, so that a number rests before it is used again.
  *
  * @param before - the one given last; the range may have been another then
  * @returns undefined when all are taken
  */
-export function nextNumber(
-  { first, last }: NumberRange,
-  taken: ReadonlySet<string>,
-  before: number | undefined,
-): number | undefined {
+export function nextNumber({ first, last }: NumberRange, taken: Taken, before: number | undefined): number | undefined {
   const size = last - first + 1;
   const start = before !== undefined && before >= first && before <= last ? before + 1 - first : 0;
   for (let i = 0; i < size; i++) {

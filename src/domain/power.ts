@@ -1,5 +1,5 @@
 import { Fault } from './fault.ts';
-import type { MicroVm, Millis } from './microvm.ts';
+import type { AskedOfVmm, MicroVm, Millis } from './microvm.ts';
 import { hasRun } from './restart.ts';
 
 /**
@@ -19,7 +19,7 @@ const NEEDS: Readonly<Record<PowerVerb, string>> = {
   resume: 'only a PAUSED one can be resumed',
 };
 
-/** @throws Fault `conflict` while a stop or a reboot is under way that the verb cannot join */
+/** @throws Fault `conflict` while something is under way that the verb cannot join */
 function refuseDuring(vm: MicroVm, verb: PowerVerb, ...joins: readonly PowerVerb[]): void {
   if (!vm.asked || joins.includes(vm.asked.for)) return;
   throw new Fault(
@@ -40,7 +40,7 @@ export function refuse(vm: MicroVm, verb: PowerVerb): never {
 export function starting(vm: MicroVm): MicroVm | undefined {
   const { state } = vm;
   if (state.is === 'PAUSED' || state.is === 'DELETING') refuse(vm, 'start');
-  refuseDuring(vm, 'start');
+  refuseDuring(vm, 'start', 'pause', 'resume'); // it runs
   if (state.is === 'CREATED') return undefined;
   // It waits for nothing, or waits already for what a start would wait for.
   if (state.is === 'PENDING' && state.nextRetryAt === undefined) return undefined;
@@ -75,7 +75,7 @@ export function stopped(vm: MicroVm, how: string, consoleTail: string): MicroVm 
   };
 }
 
-/** @throws Fault `refused` in a state that forbids it; `conflict` beside a stop */
+/** @throws Fault `refused` in a state that forbids it; `conflict` beside another verb */
 export function rebooting(vm: MicroVm, by: Millis): MicroVm | undefined {
   refuseDuring(vm, 'reboot', 'reboot');
   if (vm.asked) return undefined;
@@ -91,14 +91,21 @@ export function rebooted(vm: MicroVm): MicroVm | undefined {
 }
 
 /**
- * What pause and resume ask of the monitor. Nothing is stored: it knows itself whether it is paused.
- *
- * @returns whether there is anything to do
- * @throws Fault `refused` in a state that forbids it; `conflict` beside a stop or a reboot
+ * Pauses or resumes. It is done once the VMM says so: see `guestSays`.
+ * @throws Fault `refused` in a state that forbids it; `conflict` beside another verb
  */
-export function mayTurn(vm: MicroVm, verb: 'pause' | 'resume'): boolean {
+export function turning(vm: MicroVm, verb: AskedOfVmm['for'], since: Millis, by: Millis): MicroVm | undefined {
   const { is } = vm.state;
+  if (vm.asked?.for === verb) return undefined;
   if ((is !== 'CREATED' && is !== 'PAUSED') || !hasRun(vm)) refuse(vm, verb);
   refuseDuring(vm, verb);
-  return is === (verb === 'pause' ? 'CREATED' : 'PAUSED');
+  if (is === (verb === 'pause' ? 'PAUSED' : 'CREATED')) return undefined;
+  return { ...vm, asked: { for: verb, since, by } };
+}
+
+/** The VMM does not do it: it is not tried any more, and the guest goes on as it is. */
+export function notTurned(vm: MicroVm, verb: AskedOfVmm['for']): MicroVm | undefined {
+  if (vm.asked?.for !== verb) return undefined;
+  const { asked: _, ...rest } = vm;
+  return rest;
 }

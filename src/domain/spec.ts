@@ -1,4 +1,4 @@
-/** What the user wants. Validated, with the defaults filled in: see `validate.ts`. */
+/** What the user wants, as it is in the record. Validated, with the defaults filled in: see `validate.ts`. */
 export interface Spec {
   /** Unique in its namespace among microVMs that are not gone. */
   readonly id: string;
@@ -12,8 +12,10 @@ export interface Spec {
   /** In the order of the guest's disks: the root volume, if any, first. */
   readonly volumes: readonly VolumeSpec[];
   readonly interfaces: readonly InterfaceSpec[];
-  /** Values are base64, as given; raw text where `metadataAnyhow`. */
-  readonly metadata: Readonly<Record<string, string>>;
+  /** Which metadata it has; absent: none. It is kept apart, for it may have 1 MiB and the record is written often. */
+  readonly metadataRef?: MetadataRef;
+  /** In a {@link SpecWithMetadata} alone: no record holds the values. */
+  readonly metadata?: never;
   /** Its metadata is on a disk, also where interfaces may ask for it: the caller could not say how the guest has it. */
   readonly metadataAnyhow?: true;
   /** Empty: the daemon's default. */
@@ -21,6 +23,23 @@ export interface Spec {
   readonly restartPolicy: RestartPolicy;
   readonly providerOptions: Readonly<Record<string, string>>;
 }
+
+/** Values are base64, as given; raw text where `metadataAnyhow`. */
+export type Metadata = Readonly<Record<string, string>>;
+
+/** Of a spec that is written for the first time. */
+export const FIRST_GENERATION = 1;
+
+/** Names one writing of a microVM's metadata. */
+export interface MetadataRef {
+  /** Of the spec, whose write brought it. */
+  readonly generation: number;
+  /** Of all keys and values, as UTF-8. */
+  readonly bytes: number;
+}
+
+/** A spec as users write and read it. */
+export type SpecWithMetadata = Omit<Spec, 'metadata'> & { readonly metadata: Metadata };
 
 export type RestartPolicy = 'ON_FAILURE' | 'ALWAYS' | 'NEVER';
 

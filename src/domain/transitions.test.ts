@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import { Fault } from './fault.ts';
 import type { MicroVm, StateName } from './microvm.ts';
 import {
@@ -16,7 +16,7 @@ import {
 } from './transitions.ts';
 
 const fault = new Fault('tool', 'it failed', { reason: 'NetworkFailed' });
-const pending: MicroVm = sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: '' }, conditions: [] });
+const pending: MicroVm = sampleRecord({ state: { is: 'PENDING', reason: 'Preparing', message: '' }, conditions: [] });
 
 const judged = (now: number): Judged => ({ consoleTail: 'tail', now, random: 0.5, maximumRetry: 3 });
 
@@ -115,7 +115,7 @@ describe('conditions', () => {
   });
 
   test('unknown is never shown as running', () => {
-    const vm = guestSays(sampleVm(), 'unreachable', 1);
+    const vm = guestSays(sampleRecord(), 'unreachable', 1);
     expect(vm?.state).toMatchObject({ is: 'PENDING', reason: 'VmmUnreachable' });
   });
 });

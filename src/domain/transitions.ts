@@ -39,7 +39,7 @@ export function madeMore(vm: MicroVm, made: (old: Made) => Made, condition: Cond
   return { ...vm, made: made(vm.made), ...(condition && { conditions: withCondition(vm.conditions, condition) }) };
 }
 
-/** What the VMM says of the guest, while it is watched. */
+/** What the VMM says of the guest, while it is watched. A pause or a resume that it tells of is done. */
 export function guestSays(
   vm: MicroVm,
   guest: 'running' | 'paused' | 'held' | 'unreachable',
@@ -49,10 +49,13 @@ export function guestSays(
   if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // of the run before
   const clockBehindMs = (vm.clockBehindMs ?? 0) + (guest === 'running' ? stoodStill(vm, now) : 0);
   const state = stateOfGuest(guest, { ...vm, clockBehindMs });
-  if (vm.state.is === state.is && vm.state.reason === state.reason) return undefined;
+  const isDone = vm.asked !== undefined && vm.asked.for === DONE_BY[guest];
+  if (vm.state.is === state.is && vm.state.reason === state.reason && !isDone) return undefined;
   const running = condition('Running', guest === 'running', state.reason, state.message, now, guest === 'unreachable');
+  const { asked, ...rest } = vm;
   const next: MicroVm = {
-    ...vm,
+    ...rest,
+    ...(asked && !isDone && { asked }),
     state,
     conditions: withCondition(vm.conditions, running),
     ...(clockBehindMs > 0 && { clockBehindMs }),
@@ -61,6 +64,9 @@ export function guestSays(
   // The attempts to create are over; deaths are counted until it has run for a while.
   return { ...next, retry: hasRun(vm) ? vm.retry : 0, hasRun: true, runningSince: vm.runningSince ?? now };
 }
+
+/** What of a user's wishes is fulfilled when a guest is so. */
+const DONE_BY = { running: 'resume', paused: 'pause', held: undefined, unreachable: undefined } as const;
 
 function stateOfGuest(
   guest: 'running' | 'paused' | 'held' | 'unreachable',

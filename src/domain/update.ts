@@ -1,8 +1,9 @@
 import type { SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
 import { shorten } from './labels.ts';
-import { checkMetadata, decodedLength, metadataBy } from './metadata.ts';
-import type { RestartPolicy, Spec } from './spec.ts';
+import { checkMetadata, decodedLength, metadataBy, metadataRef } from './metadata.ts';
+import type { MicroVm } from './microvm.ts';
+import { FIRST_GENERATION, type Metadata, type RestartPolicy, type Spec } from './spec.ts';
 import { checkLabels } from './validate.ts';
 
 /** What an update asks for, as a surface received it. */
@@ -19,6 +20,8 @@ export interface Patch {
 export interface Patched {
   /** The same object when nothing changes. */
   readonly spec: Spec;
+  /** All of it, where it changes. */
+  readonly metadata?: Metadata;
   /** What changes, one line each, for people. */
   readonly changes: readonly string[];
 }
@@ -36,9 +39,14 @@ type Map_ = Readonly<Record<string, string>>;
 
 /**
  * Changes a spec. What is not in the mask stays as it is.
+ * @param before - the metadata that it has
  * @throws Fault `invalid` with all that is wrong, at once, in API field names
  */
-export function patched(spec: Spec, { draft, mask }: Patch): Patched {
+export function patched(
+  { spec, generation }: Pick<MicroVm, 'spec' | 'generation'>,
+  before: Metadata,
+  { draft, mask }: Patch,
+): Patched {
   const wrong: Violation[] = [];
   const bad = (field: string, description: string): void => void wrong.push({ field, description });
   if (draft.id !== '' && draft.id !== spec.id) bad('id', `is "${shorten(spec.id)}", and cannot be changed`);
@@ -47,14 +55,14 @@ export function patched(spec: Spec, { draft, mask }: Patch): Patched {
   checkMask(mask, bad);
 
   const labels = merged('labels', spec.labels, draft.labels, mask);
-  const metadata = merged('metadata', spec.metadata, draft.metadata, mask);
+  const metadata = merged('metadata', before, draft.metadata, mask);
   const restartPolicy = mask.includes('restart_policy')
     ? POLICIES.find((policy) => policy === draft.restartPolicy)
     : spec.restartPolicy;
   if (!restartPolicy) bad('restart_policy', `"${shorten(draft.restartPolicy)}" must be ${POLICIES.join(', ')}`);
 
   const newLabels = changed(spec.labels, labels);
-  const newMetadata = changed(spec.metadata, metadata);
+  const newMetadata = changed(before, metadata);
   if (newLabels.length > 0) checkLabels(labels, bad);
   if (newMetadata.length > 0) checkNewMetadata(spec, metadata, bad);
   if (wrong.length > 0 || !restartPolicy) throw Fault.invalid(wrong);
@@ -72,7 +80,10 @@ export function patched(spec: Spec, { draft, mask }: Patch): Patched {
       ? []
       : [`restart_policy: ${restartPolicy} instead of ${spec.restartPolicy}`]),
   ];
-  return changes.length === 0 ? { spec, changes } : { spec: { ...spec, labels, metadata, restartPolicy }, changes };
+  if (changes.length === 0) return { spec, changes };
+  const next = { ...spec, labels, restartPolicy };
+  if (newMetadata.length === 0) return { spec: next, changes };
+  return { spec: withRef(next, metadata, generation + 1), metadata, changes };
 }
 
 type Bad = (field: string, description: string) => void;
@@ -112,8 +123,14 @@ function changed(old: Map_, next: Map_): readonly string[] {
   return [...keys].filter((key) => at(old, key) !== at(next, key));
 }
 
-function checkNewMetadata(spec: Spec, metadata: Map_, bad: Bad): void {
-  const [before, after] = [metadataBy(spec), metadataBy({ ...spec, metadata })];
+function withRef({ metadataRef: _, ...spec }: Spec, metadata: Metadata, generation: number): Spec {
+  const named = metadataRef(metadata, generation);
+  return named ? { ...spec, metadataRef: named } : spec;
+}
+
+function checkNewMetadata(spec: Spec, metadata: Metadata, bad: Bad): void {
+  const before = metadataBy(spec);
+  const after = metadataBy(withRef(spec, metadata, FIRST_GENERATION));
   if (!before.service || before.disk || after.disk) {
     const why = before.disk
       ? 'it is on a disk that was made for the guest'

@@ -4,9 +4,16 @@ import { Fault, type Violation } from './fault.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import { checkMetadata } from './metadata.ts';
+import { checkMetadata, metadataRef } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
-import type { FileInImage, InterfaceSpec, PublishedPort, RestartPolicy, Spec } from './spec.ts';
+import {
+  FIRST_GENERATION,
+  type FileInImage,
+  type InterfaceSpec,
+  type PublishedPort,
+  type RestartPolicy,
+  type Spec,
+} from './spec.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
@@ -30,6 +37,7 @@ const DEFAULT_NAMESPACE = 'default';
 /**
  * Makes a Spec of what a surface received: everything checked, defaults filled
  * in. What only the host or a provider can judge is judged by `service/create`.
+ * Its metadata is the draft's, as it is.
  *
  * @param newId - the id for a spec that has none
  * @throws Fault `invalid` with all that is wrong, at once, in API field names
@@ -70,6 +78,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   if (wrong.length > 0 || !draft.kernel || !restartPolicy) throw Fault.invalid(wrong);
   const volumes = draft.volumes.map(toVolume);
   const { cmdline, addNetworkConfig } = draft.kernel;
+  const named = metadataRef(draft.metadata, FIRST_GENERATION);
   return {
     id,
     namespace,
@@ -80,7 +89,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     ...(draft.initrd && { initrd: toFile(draft.initrd) }),
     volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
     interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
-    metadata: draft.metadata,
+    ...(named && { metadataRef: named }),
     ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
     provider: draft.provider,
     restartPolicy,

@@ -31,7 +31,7 @@ const STORE_AGAIN_MS = 5_000;
 /** The VMMs that run, watched: what they say is stored at once. */
 export class WatchedGuests implements Guests {
   readonly #running = new Map<Uid, RunningVmm>();
-  readonly #listeners = new Set<() => void>();
+  readonly #listeners = new Set<(uids: ReadonlySet<Uid>) => void>();
   /** Cancels what is to be tried again. */
   readonly #again = new Map<Uid, () => void>();
   readonly #deps: GuestsDeps;
@@ -50,7 +50,7 @@ export class WatchedGuests implements Guests {
     void running.ended.then((end) => this.#ended(uid, running, end));
     this.#deps.reports.follow(uid, running, began);
     this.#deps.lives.follow(uid, running, began);
-    for (const listener of this.#listeners) listener();
+    for (const listener of this.#listeners) listener(new Set([uid]));
   }
 
   /** Stores what the VMM says now. */
@@ -80,8 +80,8 @@ export class WatchedGuests implements Guests {
     for (const uid of [...this.all(), ...this.#again.keys()]) this.detach(uid);
   }
 
-  /** Calls back when a VMM has been taken over: what is shown of its microVM changes. @returns how to stop */
-  onAttach(listener: () => void): () => void {
+  /** Calls back when a VMM has been taken over, with whose: what is shown of its microVM changes. @returns how to stop */
+  onAttach(listener: (uids: ReadonlySet<Uid>) => void): () => void {
     this.#listeners.add(listener);
     return () => this.#listeners.delete(listener);
   }

@@ -1,4 +1,4 @@
-import { describe, expect, test } from 'vitest';
+import { describe, expect, test, vi } from 'vitest';
 import { eventually, turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fail, hang } from '../../test/support/fake-world.ts';
@@ -194,6 +194,27 @@ describe('an address that a guest took', () => {
     for (const changed of host.world.leaseListeners) changed();
     await many();
     expect(host.vm(one).version).toBe(version);
+  });
+
+  test('is looked for without reading or writing a record that says so', async () => {
+    const host = new FakeHost();
+    const uid = await host.create();
+    await host.until(uid, 'CREATED');
+    const { mac = '', address = '' } = host.vm(uid).allocation.interfaces.eth0 ?? {};
+    host.world.leases.push({ mac, address, expiresAt: 0 });
+    const look = async (): Promise<void> => {
+      for (const changed of host.world.leaseListeners) changed();
+      await many();
+    };
+    await look();
+    expect(host.vm(uid).addresses.eth0).toEqual([address]);
+    const update = vi.spyOn(host.life.store, 'update');
+    for (let i = 0; i < 3; i++) await look();
+    expect(update).not.toHaveBeenCalled();
+    // Whatever else was written may have taken it away, as the end of a run does.
+    host.life.store.update(uid, (vm) => ({ ...vm, addresses: {} }));
+    await look();
+    expect(host.vm(uid).addresses.eth0).toEqual([address]);
   });
 
   test('while nobody looked is told after the start', async () => {

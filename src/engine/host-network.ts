@@ -71,6 +71,8 @@ export class HostNetwork implements ManagedNetwork {
   readonly #deps: HostNetworkDeps;
   readonly #stop = new AbortController();
   #ready: Promise<void> | undefined;
+  /** What each lease was when its record was last told of it, by the microVM and its interface. */
+  #told = new Map<string, string>();
   /** False while guests may lack guards, taps or ports that were swept away. */
   #isRestored = true;
   readonly #lookout: Lookout;
@@ -296,12 +298,19 @@ export class HostNetwork implements ManagedNetwork {
   async #readLeases(): Promise<void> {
     const { network, ledger, store, log } = this.#deps;
     try {
-      const taken = await network.taken(this.#dhcp());
-      for (const entry of ledger.ofKind('lease')) {
-        const { mac, address } = entry.intent;
-        if (taken.some((t) => t.mac === mac && t.address === address))
-          store.update(entry.owner.uid, (vm) => addressed(vm, entry.key, [address]));
+      const taken = new Set((await network.taken(this.#dhcp())).map(({ mac, address }) => `${mac} ${address}`));
+      const told = new Map<string, string>();
+      for (const { owner, key, intent } of ledger.ofKind('lease')) {
+        const { mac, address } = intent;
+        const { uid } = owner;
+        if (!taken.has(`${mac} ${address}`)) continue;
+        let version = store.versionOf(uid);
+        // A record that was told, and was not written since, says so still: it is not read for that.
+        if (this.#told.get(`${uid} ${key}`) !== `${version} ${address}`)
+          version = store.update(uid, (vm) => addressed(vm, key, [address]))?.version;
+        told.set(`${uid} ${key}`, `${version} ${address}`);
       }
+      this.#told = told;
     } catch (error) {
       log.error('the addresses that guests took could not be read', { error: String(error) });
     }

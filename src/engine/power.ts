@@ -1,7 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { type LedgerEntry, vmOwner } from '../domain/ledger.ts';
-import type { Asked, MicroVm, Uid } from '../domain/microvm.ts';
-import { rebooted, stopped } from '../domain/power.ts';
+import type { AskedOfGuest, AskedOfVmm, MicroVm, Uid } from '../domain/microvm.ts';
+import { notTurned, rebooted, stopped } from '../domain/power.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -25,18 +25,24 @@ export interface PowerDeps {
 /** What a user asked for is done, by whichever daemon lives. */
 export interface Power {
   /** @returns when to look again */
-  stop(vm: MicroVm, asked: Asked, signal: AbortSignal): Promise<number | undefined>;
-  reboot(vm: MicroVm, asked: Asked, signal: AbortSignal): Promise<number | undefined>;
+  stop(vm: MicroVm, asked: AskedOfGuest, signal: AbortSignal): Promise<number | undefined>;
+  reboot(vm: MicroVm, asked: AskedOfGuest, signal: AbortSignal): Promise<number | undefined>;
+  /** Pauses or resumes. */
+  turn(vm: MicroVm, asked: AskedOfVmm, signal: AbortSignal): Promise<number | undefined>;
 }
 
 /** A guest that boots does not hear its power button yet: it is pressed again. */
 const PRESS_AGAIN_MS = 5_000;
 /** A VMM that answers resets a machine at once. */
 const RESET_MS = 10_000;
+/** A VMM that answers pauses and resumes at once; one that does not is asked again after a while. */
+const TURN_MS = 10_000;
+const TURN_AGAIN_MS = 1_000;
 
 export function createPower(deps: PowerDeps): Power {
   const { store, ledger, guests, clock, log } = deps;
   const consoleTail = tailOrNothing(deps.consoleTail, log);
+  const begun = clock.now();
 
   return {
     async stop(vm, { by }, signal) {
@@ -77,6 +83,24 @@ export function createPower(deps: PowerDeps): Power {
         log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error: String(error) });
         await guests.recordEnd(vm.uid, { reason: 'VmmUnreachable', message: 'Its VMM did not answer to a reboot' });
       }
+      return undefined;
+    },
+
+    async turn({ uid }, { for: verb, since, by }, signal) {
+      // What an earlier daemon was asked for is not given up: whoever waited was told nothing of it.
+      const until = since < begun ? Number.POSITIVE_INFINITY : by;
+      try {
+        using limit = new TimeLimit(signal, Math.min(TURN_MS, Math.max(0, until - clock.now())));
+        await guests.of(uid)?.[verb](limit.signal);
+      } catch (error) {
+        if (signal.aborted) throw error;
+        const now = clock.now();
+        if (now < until) return Math.min(until, now + TURN_AGAIN_MS); // it may answer yet
+        log.warn(`a guest cannot be told to ${verb}, and is not any more`, { uid, error: String(error) });
+        store.update(uid, (old) => notTurned(old, verb));
+        return undefined;
+      }
+      guests.say(uid); // by which it is done
       return undefined;
     },
   };

@@ -125,8 +125,8 @@ export function createReconciler(deps: ReconcilerDeps): Look {
           await guests.recordEnd(vm.uid, { reason: 'VmmVanished', message: 'The ledger names no VMM of it' });
         else if (!(await adopt(vm, entry, signal))) return undefined;
         await metadataPorts.mend(vm, signal);
-        if (asked) return asked.for === 'stop' ? power.stop(vm, asked, signal) : power.reboot(vm, asked, signal);
-        return untilSteady(vm.uid);
+        if (asked?.for === 'stop') return power.stop(vm, asked, signal);
+        return goOn(vm, signal);
       }
       case 'FAILED':
       case 'STOPPED':
@@ -142,10 +142,19 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const wait = nextRetryAt(vm);
     if (wait !== undefined && isAhead(vm, wait, clock.now())) return wait;
     await makeAll(vm, signal);
-    const asked = store.get(vm.uid)?.asked;
-    // Of one that a daemon before us did not get to, and that does not answer now.
-    if (asked?.for === 'reboot' && guests.of(vm.uid)) return power.reboot(vm, asked, signal);
-    return untilSteady(vm.uid);
+    return goOn(vm, signal);
+  };
+
+  /** With what was asked of one that should run, also where a daemon before us did not get to it, or it does not answer now. */
+  const goOn = async (vm: MicroVm, signal: AbortSignal): Promise<number | undefined> => {
+    const asked = guests.of(vm.uid) && store.get(vm.uid)?.asked;
+    const again =
+      asked?.for === 'reboot'
+        ? await power.reboot(vm, asked, signal)
+        : asked?.for === 'pause' || asked?.for === 'resume'
+          ? await power.turn(vm, asked, signal)
+          : undefined;
+    return again ?? untilSteady(vm.uid);
   };
 
   /** Counts no deaths any more of a guest that has run for a while. @returns when that will be */

@@ -1,5 +1,6 @@
 import type { Files, Run } from '../ports/host.ts';
 import type { CidataDisks } from '../ports/metadata.ts';
+import type { Store } from '../ports/store.ts';
 import { seedOf } from './seed.ts';
 import { sourceOf } from './source.ts';
 
@@ -9,8 +10,14 @@ const LABEL = 'CIDATA';
 const TIMEOUT_MS = 60_000;
 const KIB = 1024;
 
+interface CidataDeps {
+  readonly run: Run;
+  readonly files: Files;
+  readonly store: Pick<Store, 'metadataOf'>;
+}
+
 /** Disks with a FAT file system: any guest can read one, and it needs no root's help to make. */
-export function createCidataDisks({ run, files }: { readonly run: Run; readonly files: Files }): CidataDisks {
+export function createCidataDisks({ run, files, store }: CidataDeps): CidataDisks {
   const remove = async (path: string): Promise<void> => {
     await files.remove(`${path}.files`);
     await files.remove(path);
@@ -19,10 +26,11 @@ export function createCidataDisks({ run, files }: { readonly run: Run; readonly 
     remove,
     async make(path, vm, nics, signal) {
       await remove(path);
-      const seed = seedOf(sourceOf(vm, nics));
+      const metadata = store.metadataOf(vm);
+      const seed = seedOf(sourceOf(vm, metadata, nics));
       const wanted = [...seed.files].filter(
         // Without interfaces there is nothing to say of them; cloud-init would take it for an order to have none.
-        ([name]) => name !== 'network-config' || nics.length > 0 || 'network-config' in vm.spec.metadata,
+        ([name]) => name !== 'network-config' || nics.length > 0 || Object.hasOwn(metadata, 'network-config'),
       );
       const directory = `${path}.files`;
       await files.makeDirectory(directory, 0o700);

@@ -1,32 +1,34 @@
 import { expect, test } from 'vitest';
-import type { MicroVm } from '../domain/microvm.ts';
-import { createSeeds } from './seeds.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
+import type { Uid } from '../domain/microvm.ts';
+import { createSeeds, type Found } from './seeds.ts';
 
-const vm = (uid: string, text: string, generation = 1): MicroVm =>
-  ({
-    uid,
-    generation,
-    spec: { metadata: { 'user-data': Buffer.from(text).toString('base64') }, volumes: [], interfaces: [] },
-    allocation: { interfaces: {} },
-  }) as unknown as MicroVm;
+let reads = 0;
+const found = (uid: string, text: string, generation = 1): Found => ({
+  vm: sampleRecord({ uid: uid as Uid, generation }),
+  nics: [],
+  metadata() {
+    reads++;
+    return { 'user-data': Buffer.from(text).toString('base64') };
+  },
+});
 
 test('is made once for each writing of the spec, and none for what is gone', () => {
-  const vms = new Map([['A', vm('A', 'one')]]);
-  const seeds = createSeeds((uid) => {
-    const found = vms.get(uid);
-    return found && { vm: found, nics: [] };
-  });
+  const vms = new Map([['A', found('A', 'one')]]);
+  reads = 0;
+  const seeds = createSeeds((uid) => vms.get(uid));
   const first = seeds('A');
   expect(String(first?.files.get('user-data'))).toBe('one');
   expect(seeds('A')).toBe(first);
-  vms.set('A', vm('A', 'two', 2));
+  expect(reads).toBe(1);
+  vms.set('A', found('A', 'two', 2));
   expect(String(seeds('A')?.files.get('user-data'))).toBe('two');
   vms.delete('A');
   expect(seeds('A')).toBeUndefined();
 });
 
 test('what was asked for longest ago is not kept beyond the bound', () => {
-  const look = (uid: string) => ({ vm: vm(uid, 'x'.repeat(1000)), nics: [] });
+  const look = (uid: string) => found(uid, 'x'.repeat(1000));
   // Mostly our script in its vendor-data.
   const one = [...(createSeeds(look)('A')?.files ?? [])].reduce(
     (sum, [name, { length }]) => sum + name.length + length,

@@ -1,13 +1,21 @@
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
+import type { Metadata } from '../domain/spec.ts';
 import { type Seed, seedOf } from './seed.ts';
 import { sourceOf } from './source.ts';
 
 /** Kept of what guests asked for last, by its decoded size: bytes. */
 const MAX_KEPT_BYTES = 16_777_216;
 
-/** What metadata is made of, as it is now. */
-export type Look = (uid: string) => { readonly vm: MicroVm; readonly nics: readonly GuestNic[] } | undefined;
+/** What a microVM's metadata is made of, as it is now. */
+export interface Found {
+  readonly vm: MicroVm;
+  readonly nics: readonly GuestNic[];
+  /** Reads it. */
+  metadata(): Metadata;
+}
+
+export type Look = (uid: string) => Found | undefined;
 
 /**
  * The seeds of all microVMs, each made when its guest first asks. It is kept
@@ -30,7 +38,8 @@ export function createSeeds(look: Look, maxBytes: number = MAX_KEPT_BYTES): (uid
     drop(uid);
     if (!found) return undefined;
     const { generation } = found.vm;
-    const seed = before?.generation === generation ? before.seed : seedOf(sourceOf(found.vm, found.nics));
+    const seed =
+      before?.generation === generation ? before.seed : seedOf(sourceOf(found.vm, found.metadata(), found.nics));
     const bytes = [...seed.files].reduce((sum, [name, content]) => sum + name.length + content.byteLength, 0);
     kept.set(uid, { generation, seed, bytes });
     total += bytes;

@@ -2,6 +2,7 @@ import type { Promised } from '../domain/admission.ts';
 import type { Cursor, VmEvent } from '../domain/event.ts';
 import type { MicroVm, Millis, StateName, Uid } from '../domain/microvm.ts';
 import type { Selector } from '../domain/selector.ts';
+import type { Metadata } from '../domain/spec.ts';
 
 export interface Query {
   /** Absent: all namespaces. */
@@ -11,7 +12,7 @@ export interface Query {
   readonly selector?: Selector;
   /** Absent: all. */
   readonly limit?: number;
-  /** Of the records as they are stored; one is read whatever it has. Absent: without a bound. */
+  /** Of the records as they are stored, and their metadata; one is read whatever it has. Absent: without a bound. */
   readonly maxBytes?: number;
   /** Only records made after this uid: uids sort by creation. */
   readonly after?: Uid;
@@ -22,6 +23,8 @@ export interface Query {
 /** What a new microVM needs to be unique on the host; refused with Fault `exists` when taken. */
 export interface NewVm {
   readonly vm: MicroVm;
+  /** What its spec's `metadataRef` names; absent: none. */
+  readonly metadata?: Metadata;
   /** ALREADY_EXISTS when a microVM that is not gone has this namespace and id. */
   readonly uniqueId: boolean;
   /** The one namespace that the caller may know of; absent: all. Another's microVM is not named to it. */
@@ -36,6 +39,8 @@ export interface FirstAnswer {
   readonly at: Millis;
 }
 
+export type AllocationKind = 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port';
+
 /**
  * The records of all microVMs. Durable before a call returns. Calls are
  * synchronous: one writer, and a commit costs less than a turn of the loop.
@@ -48,6 +53,17 @@ export interface Store {
    */
   create(created: NewVm): void;
   get(uid: Uid): MicroVm | undefined;
+  /**
+   * What a record's `metadataRef` names; of a past record, what it had then. Read only where it is needed: it may be long.
+   * @throws Fault `tool` when it cannot be read, which the log tells
+   */
+  metadataOf(vm: Pick<MicroVm, 'uid' | 'spec'>): Metadata;
+  /** Writes what the record's `metadataRef` names, in the transaction that writes the record. */
+  keepMetadata(vm: Pick<MicroVm, 'uid' | 'spec'>, metadata: Metadata): void;
+  /** Of every record, those of which nothing is left too. */
+  uids(): readonly Uid[];
+  /** Of the record as it is now, which need not be read for it. */
+  versionOf(uid: Uid): number | undefined;
   /** All records with that namespace and id; more than one only through the drop-in surface. */
   find(namespace: string, id: string, gone?: boolean): readonly MicroVm[];
   /** Oldest first. */
@@ -58,8 +74,9 @@ export interface Store {
   /** What all microVMs that are not gone are promised; within a transaction as it is there. */
   promised(): Promised;
   /**
-   * Reads, changes and writes a record in one transaction, with the next
-   * version and a MODIFIED event. `change` returns undefined to leave it.
+   * Reads, changes and writes a record, with the next version and a MODIFIED
+   * event. `change` returns undefined to leave it: then nothing is written.
+   * Within a transaction what it writes itself is part of it.
    * @returns the record as it is now; undefined if there is none
    */
   update(uid: Uid, change: (vm: MicroVm) => MicroVm | undefined): MicroVm | undefined;
@@ -82,8 +99,8 @@ export interface Store {
    * @throws Fault `full` when there is none
    */
   nextMetadataPort(uid: Uid): MicroVm | undefined;
-  /** Which MAC addresses, IPv4 addresses, DNS names, published ports, VMM users and ports of the metadata service are taken. */
-  allocated(kind: 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port'): ReadonlySet<string>;
+  /** Whether a MAC address, IPv4 address, DNS name, published port, VMM user or port of the metadata service is taken. */
+  isAllocated(kind: AllocationKind, value: string): boolean;
   /** The living microVM that has this address. */
   holder(kind: 'mac' | 'address' | 'parent-address', value: string): MicroVm | undefined;
   /** Remembers a value for ever in the database, e.g. the address given last. */
@@ -91,12 +108,12 @@ export interface Store {
   recall(key: string): string | undefined;
   /** The newest event. */
   cursor(): Cursor;
-  /** Events after `seq`, oldest first, at most `limit`, and `maxBytes` of them as they are stored, but one at least. */
+  /** Events after `seq`, oldest first, at most `limit`, and `maxBytes` of them as they are stored, with their metadata, but one at least. */
   events(afterSeq: number, limit: number, maxBytes?: number): readonly VmEvent[];
   /** The oldest seq that is still kept, minus one. */
   oldestSeq(): number;
-  /** Called after each commit that stored events, never with the database open. @returns how to stop */
-  onEvent(listener: () => void): () => void;
+  /** Called after each commit that stored events, with whose they are, never with the database open. @returns how to stop */
+  onEvent(listener: (uids: ReadonlySet<Uid>) => void): () => void;
 }
 
 /** Writes of the store and of the ledger in one transaction. */

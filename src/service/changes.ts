@@ -1,11 +1,18 @@
-/** Lets one reader sleep until something has changed since it last looked. */
+/**
+ * Lets one reader sleep until something has changed since it last looked. Who
+ * waits for one microVM is woken by no other's changes: else many who wait at
+ * once would each look at each change.
+ */
 export class Changes {
   #changed = false;
   #wake: (() => void) | undefined;
   readonly #stop: () => void;
 
-  constructor(subscribe: (listener: () => void) => () => void) {
-    this.#stop = subscribe(() => this.touch());
+  /** @param uid - of whose changes alone it is told; absent: of all */
+  constructor(subscribe: (listener: (uids?: ReadonlySet<string>) => void) => () => void, uid?: string) {
+    this.#stop = subscribe((uids) => {
+      if (uid === undefined || !uids || uids.has(uid)) this.touch();
+    });
   }
 
   touch(): void {

@@ -120,13 +120,13 @@ describe('following', () => {
   });
 
   test('begins before there is a file', async () => {
-    const { console_, read, text, end, host } = await setUp();
+    const { console_, read, text, end, host, uid } = await setUp();
     console_.exists = false;
     const ended = read({ follow: true });
     await many();
     console_.exists = true;
     console_.write('hello');
-    await host.create({ id: 'other' }); // any change wakes the reader
+    host.life.store.update(uid, (vm) => ({ ...vm, retry: 1 })); // as when its VMM was started
     await eventually('it is read', () => text() === 'hello');
     end();
     await ended;

@@ -19,7 +19,7 @@ export async function* readConsole(
   if (tailBytes < 0) throw Fault.invalid([{ field: 'tail_bytes', description: 'must be 0 (all) or more' }]);
   const keep = tailBytes > 0 ? Math.min(tailBytes, CONSOLE_KEEP_BYTES) : CONSOLE_KEEP_BYTES;
   byUid(store, uid, false);
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   let offset: number | undefined;
   let stopWatching: (() => void) | undefined;
   try {

@@ -1,6 +1,8 @@
 import type { Capacity, LimitSettings } from '../domain/admission.ts';
+import { Fault } from '../domain/fault.ts';
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
+import type { Metadata } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -63,19 +65,50 @@ export interface ServiceContext {
   joinConsole(uid: Uid): Promise<ConsoleInput>;
   /** The image that `flintlock run` boots, or empty. */
   readonly demoKernel: string;
-  /** Calls back when a record, or what is shown of it, may have changed. @returns how to stop */
-  onChange(listener: () => void): () => void;
+  /** Calls back when records, or what is shown of them, may have changed, with whose. @returns how to stop */
+  onChange(listener: (uids: ReadonlySet<Uid>) => void): () => void;
   audit(options: { readonly fix: boolean }, signal: AbortSignal): Promise<AuditReport>;
+}
+
+/** What a view is made with. */
+export type ViewContext = Pick<ServiceContext, 'progress' | 'running' | 'clock'> & {
+  readonly store: Pick<Store, 'metadataOf'>;
+};
+
+/**
+ * A record as users see it.
+ * @throws Fault `tool` when its metadata cannot be read
+ */
+export const view = (vm: MicroVm, context: ViewContext): MicroVmView =>
+  viewWith(context.store.metadataOf(vm), vm, context);
+
+/** As `view`, with metadata that is at hand. */
+export const viewWith = (metadata: Metadata, vm: MicroVm, context: Omit<ViewContext, 'store'>): MicroVmView =>
+  withMetadata(recordNow(vm, context), metadata);
+
+/** One of many, or none where its metadata cannot be read: the store has said so, and it hides no other. */
+export function ifReadable<T>(make: () => T): readonly T[] {
+  try {
+    return [make()];
+  } catch (error) {
+    if (error instanceof Fault) return [];
+    throw error;
+  }
+}
+
+/** A record as it is stored, for users. */
+export function withMetadata<T extends MicroVm>({ spec, ...vm }: T, metadata: Metadata) {
+  return { ...vm, spec: { ...spec, metadata } };
 }
 
 /**
  * A record with what is true now: a guest that nobody watches yet is not shown as running, nor one of which its VMM says
  * otherwise while that cannot be stored, as on a full disk.
  */
-export function view(
+export function recordNow(
   vm: MicroVm,
-  { progress, running, clock }: Pick<ServiceContext, 'progress' | 'running' | 'clock'>,
-): MicroVmView {
+  { progress, running, clock }: Omit<ViewContext, 'store'>,
+): MicroVm & Pick<MicroVmView, 'progress'> {
   const now = progress(vm.uid);
   const state = claimsToRun(vm) ? stateNow(vm, running(vm.uid), clock.now()) : vm.state;
   return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };

@@ -7,13 +7,14 @@ import { formatCidr, nextAddress, probeAddressOf } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
 import { metadataBy } from '../domain/metadata.ts';
 import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
-import { METADATA_PORTS, type NumberRange, nextNumber } from '../domain/next-number.ts';
-import type { InterfaceSpec, Spec } from '../domain/spec.ts';
+import { METADATA_PORTS, type NumberRange, nextNumber, type Taken } from '../domain/next-number.ts';
+import { FIRST_GENERATION, type InterfaceSpec, type Metadata, type Spec } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { validate } from '../domain/validate.ts';
+import type { AllocationKind } from '../ports/store.ts';
 import type { ToolNeed } from '../ports/tools.ts';
 import { checkNetwork } from './check-network.ts';
-import { type ServiceContext, view } from './context.ts';
+import { type ServiceContext, view, withMetadata } from './context.ts';
 import { cordonOf } from './cordon.ts';
 import { Once } from './once.ts';
 import { likelyWords, planBoot } from './plan-boot.ts';
@@ -25,8 +26,9 @@ const LAST_ADDRESS = 'last-address';
 /** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
 export async function create(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
   const once = Once.of(context, draft, options);
+  const asStored = (vm: MicroVm): MicroVmView => withMetadata(vm, context.store.metadataOf(vm));
   const before = once?.answer();
-  if (before) return before;
+  if (before) return asStored(before);
   // Only where one name may be that of several: elsewhere the name says that it is there.
   const again = options.uniqueId ? undefined : repeated(context, draft);
   if (again) return view(again, context);
@@ -37,7 +39,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
   } catch (error) {
     // The same request may have been accepted meanwhile, and what it took be in the way of this one.
     const answered = once?.answer();
-    if (answered) return answered;
+    if (answered) return asStored(answered);
     throw error;
   }
   const { vm, isNew } = context.transactions.transact(() => {
@@ -49,7 +51,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
     return { vm: made, isNew: true };
   });
   if (isNew) context.wake.wake(uid);
-  return vm; // without what goes on already: so a later answer is the same
+  return asStored(vm); // without what goes on already: so a later answer is the same
 }
 
 /** Throws away what a transaction did, and keeps what it would have stored. */
@@ -68,7 +70,11 @@ export async function planCreate(
   options: CreateOptions,
 ): Promise<PlannedVm> {
   const answered = Once.of(context, draft, options)?.answer();
-  if (answered) return { vm: answered, plan: ['nothing: this idempotency key has its answer already'] };
+  if (answered)
+    return {
+      vm: withMetadata(answered, context.store.metadataOf(answered)),
+      plan: ['nothing: this idempotency key has its answer already'],
+    };
   const uid = context.newUid();
   const checked = await check(context, draft, uid);
   const boot = await planBoot(context, checked.spec);
@@ -80,13 +86,15 @@ export async function planCreate(
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
     const plan = [...context.plan(vm), ...boot];
-    return { vm: { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } }, plan };
+    const planned = { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } };
+    return { vm: withMetadata(planned, draft.metadata), plan };
   }
 }
 
 /** A spec that the host could run, and what may be promised on it. */
 interface Checked {
   readonly spec: Spec;
+  readonly metadata: Metadata;
   readonly limits: ReturnType<typeof limitsOf>;
   readonly diskIsMemory: boolean;
 }
@@ -99,14 +107,14 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  return { spec, limits: limitsOf(context.limits, capacity), diskIsMemory };
+  return { spec, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
   context: ServiceContext,
   uid: Uid,
-  { spec, limits, diskIsMemory }: Checked,
+  { spec, metadata, limits, diskIsMemory }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
   const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
@@ -114,7 +122,7 @@ function admit(
   const vm: MicroVm = {
     uid,
     version: 1,
-    generation: 1,
+    generation: FIRST_GENERATION,
     request,
     spec,
     allocation: {
@@ -130,7 +138,7 @@ function admit(
     createdAt: now,
     updatedAt: now,
   };
-  context.store.create({ vm, uniqueId, ...(knows !== '' && { knows }) });
+  context.store.create({ vm, metadata, uniqueId, ...(knows !== '' && { knows }) });
   // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
   const asked = withDisksAsMemory({ microvms: 1, ...promisedTo(spec) }, diskIsMemory);
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
@@ -140,7 +148,7 @@ function admit(
 
 /** Where the caller cannot say who may ask for metadata, every interface may that the service reaches. */
 function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
-  if (spec.metadataAnyhow !== true || Object.keys(spec.metadata).length === 0 || !network) return spec;
+  if (spec.metadataAnyhow !== true || spec.metadataRef === undefined || !network) return spec;
   const interfaces = spec.interfaces.map((nic) => ({
     ...nic,
     allowMetadata: nic.type === 'TAP' && nic.bridge === undefined,
@@ -205,6 +213,17 @@ function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: st
   ];
 }
 
+/** What is taken by others, or within this create. */
+interface Takings extends Taken {
+  add(value: string): void;
+}
+
+/** Looked up one by one: to read all of it would cost more with each microVM that there is. */
+function takenOf(store: ServiceContext['store'], kind: AllocationKind, more: readonly string[] = []): Takings {
+  const own = new Set(more);
+  return { has: (value) => own.has(value) || store.isAllocated(kind, value), add: (value) => void own.add(value) };
+}
+
 function takeUser({ store, vmmUsers }: ServiceContext): number {
   const user = takeNext(store, 'vmm-user', vmmUsers);
   if (user !== undefined) return user;
@@ -220,7 +239,7 @@ function takeNext(
   range: NumberRange,
 ): number | undefined {
   const before = store.recall(`last-${kind}`);
-  const number = nextNumber(range, store.allocated(kind), before === undefined ? undefined : Number(before));
+  const number = nextNumber(range, takenOf(store, kind), before === undefined ? undefined : Number(before));
   if (number !== undefined) store.remember(`last-${kind}`, String(number));
   return number;
 }
@@ -237,13 +256,14 @@ function takeMetadataPort({ store }: ServiceContext): number {
 
 function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
   const { store, clock } = context;
-  const macs = new Set(store.allocated('mac'));
-  const addresses = new Set(store.allocated('address'));
-  const hostnames = new Set(store.allocated('hostname'));
+  const macs = takenOf(store, 'mac');
+  const hostnames = takenOf(store, 'hostname');
   const given: Record<string, AllocatedInterface> = {};
   // None is given by turns to one interface that the spec gives to another.
   const fixed = new Map(spec.interfaces.map((nic) => [nic.name, fixedAddress(nic)]));
-  const taken = new Set([...addresses, ...fixed.values()].filter((one) => one !== undefined));
+  const probe = context.network && probeAddressOf(context.network);
+  const own = [...fixed.values(), probe].filter((one) => one !== undefined);
+  const taken = takenOf(store, 'address', own);
   for (const nic of spec.interfaces) {
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
@@ -253,10 +273,8 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       given[nic.name] = { mac };
       continue;
     }
-    const own = fixed.get(nic.name);
-    const probe = probeAddressOf(network);
-    const kept = probe === undefined ? taken : new Set([...taken, probe]);
-    const address = own ?? nextAddress(network, kept, store.recall(LAST_ADDRESS));
+    const asked = fixed.get(nic.name);
+    const address = asked ?? nextAddress(network, taken, store.recall(LAST_ADDRESS));
     if (address === undefined)
       throw new Fault(
         'full',
@@ -265,7 +283,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
           reason: 'NetworkFailed',
         },
       );
-    if (own === undefined) store.remember(LAST_ADDRESS, address);
+    if (asked === undefined) store.remember(LAST_ADDRESS, address);
     taken.add(address);
     const hostname = guestName(spec, uid, nic.name, hostnames, context.ownNames);
     hostnames.add(hostname);

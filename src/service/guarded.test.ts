@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
-import { fakeServices, SAMPLE_UID, sampleSpec, sampleVm } from '../../test/support/fake-services.ts';
+import { fakeServices, SAMPLE_UID, sampleSpecView, sampleVm } from '../../test/support/fake-services.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import type { Caller } from '../domain/caller.ts';
 import { Fault } from '../domain/fault.ts';
@@ -26,7 +26,7 @@ function house(caller: Partial<Caller> | undefined) {
   const log = memoryLog();
   const clock = new FakeClock();
   const asked: string[] = [];
-  const others = sampleVm({ uid: OTHERS_UID, spec: { ...sampleSpec, namespace: 'secret' } });
+  const others = sampleVm({ uid: OTHERS_UID, spec: { ...sampleSpecView, namespace: 'secret' } });
   const find: Services['get'] = async ({ uid, namespace, id }) => {
     asked.push(`get ${uid ?? `${namespace}/${id}`}`);
     clock.set(clock.now() - 3_600_000); // what a call takes is not told by the time of day

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { MicroVmView, Uid } from '../domain/microvm.ts';
 import { parseSelector } from '../domain/selector.ts';
-import { type ServiceContext, view } from './context.ts';
+import { ifReadable, type ServiceContext, view } from './context.ts';
 import type { ListRequest } from './services.ts';
 
 /** A page of microVMs, oldest first. The token of the next page is the last uid of this one: uids sort by creation. */
@@ -28,5 +28,5 @@ export function list(
   const last = page.at(-1)?.uid;
   const mayBeCut = page.length === pageSize || maxBytes !== undefined;
   const isCut = last !== undefined && mayBeCut && context.store.list({ ...query, after: last, limit: 1 }).length > 0;
-  return { vms: page.map((vm) => view(vm, context)), nextPageToken: isCut ? last : '' };
+  return { vms: page.flatMap((vm) => ifReadable(() => view(vm, context))), nextPageToken: isCut ? last : '' };
 }

@@ -135,3 +135,57 @@ describe('an interface on a parent', () => {
     await expect(again).rejects.toMatchObject({ violations: [{ field: 'interfaces[0].address' }] });
   });
 });
+
+describe('what is shown of it', () => {
+  const asked = { namespace: '', labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false };
+  /** A host on which nothing goes on by itself. */
+  const quiet = (): FakeHost => new FakeHost({ look: () => async () => undefined });
+
+  async function set(host: FakeHost, uid: string, x: string): Promise<void> {
+    const draft = { ...fullDraft, id: '', metadata: { x } };
+    await host.life.services.update({ target: { uid }, draft, mask: ['metadata.x'], expectedGeneration: 0 });
+  }
+
+  test('every answer has it, and each event what there was of it then', async () => {
+    const host = quiet();
+    const { services } = host.life;
+    const made = await services.create({ ...fullDraft, metadata: { x: 'b25l' } }, { uniqueId: true });
+    const { uid } = made;
+    await set(host, uid, 'dHdv');
+    host.life.store.update(uid, (vm) => ({ ...vm, retry: 1 }));
+    await services.delete({ uid });
+    const all = [made, await services.get({ uid }, { showDeleted: false }), ...(await services.list(asked)).vms];
+    expect(all.map((vm) => vm.spec.metadata)).toEqual([{ x: 'b25l' }, { x: 'dHdv' }, { x: 'dHdv' }]);
+
+    const { epoch } = host.life.store.cursor();
+    const events = services.watch({ ...asked, cursor: `${epoch}.0` }, AbortSignal.timeout(10_000));
+    const seen: unknown[] = [];
+    for await (const { type, vm } of events) {
+      if (type !== 'BOOKMARK') seen.push([type, vm?.spec.metadata.x]);
+      if (seen.length === 4) break;
+    }
+    expect(seen).toEqual([
+      ['ADDED', 'b25l'],
+      ['MODIFIED', 'dHdv'],
+      ['MODIFIED', 'dHdv'],
+      ['MODIFIED', 'dHdv'],
+    ]);
+  });
+
+  test('one whose metadata cannot be read hides no other in a list or a watch, and is told by its own', async () => {
+    const host = quiet();
+    const [one, two] = [await host.create({ id: 'a', metadata: { x: '' } }), await host.create({ id: 'b' })];
+    host.database.sql.exec('DELETE FROM metadata');
+    const { services, store } = host.life;
+    expect((await services.list(asked)).vms.map(({ uid }) => uid)).toEqual([two]);
+    await expect(services.get({ uid: one }, { showDeleted: false })).rejects.toMatchObject({ kind: 'tool' });
+    for (const cursor of ['', `${store.cursor().epoch}.0`]) {
+      const seen: unknown[] = [];
+      for await (const { type, vm } of services.watch({ ...asked, cursor }, AbortSignal.timeout(10_000))) {
+        if (type === 'ADDED') seen.push(vm?.uid);
+        if (seen.length > 0) break;
+      }
+      expect(seen).toEqual([two]);
+    }
+  });
+});

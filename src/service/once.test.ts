@@ -77,7 +77,7 @@ describe('a create with an idempotency key', () => {
     const answers = await Promise.all(Array.from({ length: 10 }, () => host.life.services.create(fullDraft, keyed)));
     expect(new Set(answers.map(({ uid }) => uid)).size).toBe(1);
     expect(host.life.store.count()).toBe(1);
-    expect(host.life.store.allocated('vmm-user').size).toBe(1);
+    expect(host.allocated('vmm-user')).toBe(1);
   });
 
   test('is answered also when the first has taken meanwhile what this one is checked for', async () => {
@@ -182,7 +182,7 @@ describe('a create that is only planned', () => {
     expect(host.life.store.cursor().seq).toBe(0);
     expect(host.life.store.list({ gone: true })).toEqual([]);
     for (const kind of ['mac', 'address', 'hostname', 'port', 'vmm-user', 'metadata-port'] as const)
-      expect(host.life.store.allocated(kind).size).toBe(0);
+      expect(host.allocated(kind)).toBe(0);
     // What is given by turns was not passed over either.
     expect(host.life.store.recall('last-address')).toBeUndefined();
     const real = await host.life.services.create(fullDraft, { uniqueId: true });

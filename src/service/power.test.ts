@@ -5,6 +5,7 @@ import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { POWER_VERBS, type PowerVerb } from '../domain/power.ts';
+import { STEADY_MS } from '../domain/restart.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 const never = new AbortController().signal;
@@ -215,6 +216,18 @@ describe('reboot', () => {
     expect(host.world.vmmsOf(uid)).toEqual([pid]);
   });
 
+  test('ends no counting of deaths: what has run for a while afterwards is steady', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    await host.until(uid, 'PENDING');
+    await host.untilLater(uid, 'CREATED');
+    await power(host, 'reboot', uid);
+    expect(host.vm(uid).retry).toBe(1);
+    host.clock.advance(STEADY_MS);
+    await eventually('it is steady', () => host.vm(uid).retry === 0);
+  });
+
   test('ends and starts what does not answer, which counts as no death', async () => {
     const host = new FakeHost();
     const uid = await running(host, { restartPolicy: 'NEVER' });
@@ -285,6 +298,138 @@ test('pause and resume are the guest’s, and said twice do no harm', async () =
   expect(host.world.calls.filter((call) => call === 'pause' || call === 'resume')).toEqual(['pause', 'resume']);
 });
 
+describe('pause', () => {
+  const asksOf = (host: FakeHost, call: string): number => host.world.calls.filter((one) => one === call).length;
+
+  test('is stored before it is done, and goes on under the next daemon', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const [pid] = host.world.vmmsOf(uid);
+    host.world.next('pause', hang);
+    void power(host, 'pause', uid).catch(() => undefined);
+    await eventually('it is asked', () => asksOf(host, 'pause') === 1);
+    expect(host.vm(uid)).toMatchObject({ state: { is: 'CREATED' }, asked: { for: 'pause' } });
+    // However long that takes.
+    host.life.dead = true;
+    host.clock.advance(86_400_000);
+    await host.restart();
+    await host.until(uid, 'PAUSED');
+    expect(host.vm(uid).asked).toBeUndefined();
+    expect(host.world.vmmsOf(uid)).toEqual([pid]);
+    for (const _ of [1, 2]) {
+      await host.restart();
+      expect(host.vm(uid).state.is).toBe('PAUSED');
+    }
+    expect((await power(host, 'resume', uid)).state.is).toBe('CREATED');
+  });
+
+  test('that was done and could not be written down is known to the next daemon by its VMM', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const [pid = -1] = host.world.vmmsOf(uid);
+    host.world.next('pause', () => {
+      host.life.dead = true;
+      host.world.say(pid, 'paused');
+    });
+    void power(host, 'pause', uid).catch(() => undefined);
+    await host.killed();
+    expect(host.vm(uid)).toMatchObject({ state: { is: 'CREATED' }, asked: { for: 'pause' } });
+    await host.restart();
+    await host.until(uid, 'PAUSED');
+    expect(host.vm(uid).asked).toBeUndefined();
+    expect(asksOf(host, 'pause')).toBe(1);
+  });
+
+  test('is one change when it is done: no daemon finds it half', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const { version } = host.vm(uid);
+    await power(host, 'pause', uid);
+    const told = host.life.store.events(0, 1_000).filter(({ vm }) => vm.uid === uid && vm.version > version);
+    expect(told.map(({ vm }) => [vm.state.is, vm.asked?.for])).toEqual([
+      ['CREATED', 'pause'],
+      ['PAUSED', undefined],
+    ]);
+  });
+
+  test('of a VMM that does not answer ends with the time of the call, and is not done later', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.always('pause', fail(new Fault('tool', 'no answer', { reason: 'VmmUnreachable' })));
+    await expect(power(host, 'pause', uid, 50)).rejects.toMatchObject({
+      kind: 'timeout',
+      message: expect.stringContaining('its VMM did not answer in 0.05 s'),
+    });
+    host.clock.advance(50);
+    await eventually('it is given up', () => host.vm(uid).asked === undefined);
+    host.world.always('pause', undefined);
+    host.clock.advance(60_000);
+    await many();
+    expect(host.vm(uid).state.is).toBe('CREATED');
+    expect((await power(host, 'pause', uid)).state.is).toBe('PAUSED');
+  });
+
+  test('of an earlier daemon waits for a VMM that does not answer yet', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const [pid = -1] = host.world.vmmsOf(uid);
+    host.world.next('pause', hang, fail(new Fault('tool', 'no answer', { reason: 'VmmUnreachable' })));
+    void power(host, 'pause', uid, 1).catch(() => undefined);
+    await eventually('it is asked', () => asksOf(host, 'pause') === 1);
+    host.life.dead = true;
+    host.clock.advance(10_000);
+    const process = host.world.processes.get(pid);
+    if (process) process.guest = 'unreachable';
+    await host.restart();
+    await eventually('it is asked again', () => asksOf(host, 'pause') === 2);
+    await host.untilLater(uid, 'PAUSED');
+    expect(host.vm(uid).asked).toBeUndefined();
+  });
+
+  test.each([
+    ['a stop', (host: FakeHost, uid: Uid) => power(host, 'stop', uid), 'STOPPED', ['conflict', 'refused']],
+    ['a delete', (host: FakeHost, uid: Uid) => host.delete(uid), 'DELETING', ['refused']],
+  ] as const)('gives way to %s', async (_, first, state, kinds) => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.next('pause', hang);
+    const paused = power(host, 'pause', uid);
+    paused.catch(() => undefined);
+    await eventually('it is asked', () => asksOf(host, 'pause') === 1);
+    for (const verb of ['resume', 'reboot'] as const)
+      await expect(power(host, verb, uid)).rejects.toMatchObject({ kind: 'conflict' });
+    await first(host, uid);
+    await host.until(uid, state);
+    const error: unknown = await paused.catch((reason: unknown) => reason);
+    expect(error instanceof Fault ? kinds : []).toContain(error instanceof Fault && error.kind);
+    expect(host.vm(uid).asked).toBeUndefined();
+  });
+
+  test('is lost with its run, and says so', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const { promise: answer, reject } = Promise.withResolvers<void>();
+    host.world.next('pause', () => answer);
+    const paused = power(host, 'pause', uid);
+    paused.catch(() => undefined);
+    await eventually('it is asked', () => asksOf(host, 'pause') === 1);
+    host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, { reason: 'GuestPanic', message: 'it panicked' });
+    reject(new Fault('tool', 'its connection has ended', { reason: 'VmmUnreachable' }));
+    await expect(paused).rejects.toMatchObject({ kind: 'refused', reason: 'GuestPanic' });
+    await host.untilLater(uid, 'CREATED');
+    await many();
+    expect(host.vm(uid).state.is).toBe('CREATED');
+  });
+
+  test('said by two at once is one', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const both = await Promise.all([power(host, 'pause', uid), power(host, 'pause', uid)]);
+    expect(both.map(({ state }) => state.is)).toEqual(['PAUSED', 'PAUSED']);
+    expect(asksOf(host, 'pause')).toBe(1);
+  });
+});
+
 describe('a verb in the wrong state is refused with what would do', () => {
   const states: readonly [string, (host: FakeHost) => Promise<Uid>, readonly PowerVerb[]][] = [
     [
@@ -342,7 +487,7 @@ describe('a verb in the wrong state is refused with what would do', () => {
     host.world.obeysPower = false;
     void power(host, 'stop', uid).catch(() => undefined);
     await many();
-    for (const verb of POWER_VERBS.filter((one) => one !== 'stop' && one !== 'resume'))
+    for (const verb of POWER_VERBS.filter((one) => one !== 'stop'))
       await expect(power(host, verb, uid), verb).rejects.toMatchObject({ kind: 'conflict' });
   });
 

@@ -3,7 +3,7 @@ import { admission, type Limits, limitsOf, promisedTo, withDisksAsMemory } from 
 import { Fault } from '../domain/fault.ts';
 import { vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
-import { mayTurn, type PowerVerb, rebooting, starting, stopping } from '../domain/power.ts';
+import { type PowerVerb, rebooting, refuse, starting, stopping, turning } from '../domain/power.ts';
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
@@ -75,7 +75,7 @@ async function stop(context: ServiceContext, { uid, timeoutMs }: PowerRequest, s
 }
 
 async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   const by = context.clock.now() + timeoutMs;
   change(context, uid, (vm) => rebooting(vm, by));
   using limit = new TimeLimit(signal, timeoutMs + GRACE_MS);
@@ -99,20 +99,29 @@ async function turn(
   { uid, timeoutMs }: PowerRequest,
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  const vm = byUid(context.store, uid, false);
-  if (!mayTurn(vm, verb)) return view(vm, context);
-  const running = context.running(vm.uid);
-  if (!running) throw new Fault('tool', `Cannot ${verb} microVM ${uid}: its VMM is not being watched yet; try again`);
+  using changes = new Changes(context.onChange, uid);
+  const now = context.clock.now();
+  change(context, uid, (vm) => turning(vm, verb, now, now + timeoutMs));
   using limit = new TimeLimit(signal, timeoutMs);
-  try {
-    await running[verb](limit.signal);
-  } catch (cause) {
-    if (signal.aborted || !limit.isLate) throw cause;
-    throw new Fault('timeout', `Cannot ${verb} microVM ${uid}: its VMM did not answer in ${timeoutMs / 1000} s`, {
-      cause,
-    });
+  const late = (cause?: unknown): Fault =>
+    new Fault('timeout', `Cannot ${verb} microVM ${uid}: its VMM did not answer in ${timeoutMs / 1000} s`, { cause });
+  for (;;) {
+    const vm = byUid(context.store, uid, true);
+    const { asked, state } = vm;
+    if (asked && asked.for !== verb)
+      throw new Fault('conflict', `Cannot ${verb} microVM ${uid}: another call has begun to ${asked.for} it meanwhile`);
+    if (!asked) {
+      if (state.is === 'DELETING' || state.is === 'STOPPED' || state.is === 'FAILED') refuse(vm, verb);
+      if (state.is === 'PENDING' && state.ended) refuse(vm, verb);
+      if (state.is === (verb === 'pause' ? 'CREATED' : 'PAUSED')) throw late(); // it was given up
+      return view(vm, context);
+    }
+    try {
+      await changes.next(limit.signal);
+    } catch (cause) {
+      throw signal.aborted || !limit.isLate ? cause : late(cause);
+    }
   }
-  return view(byUid(context.store, uid, true), context);
 }
 
 /** Stores what is wanted, and has it looked at: what is being made for it gives way. */

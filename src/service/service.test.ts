@@ -94,7 +94,7 @@ describe('create', () => {
     const before = host.life.store.cursor();
     await expect(host.create({ id: 'more' })).rejects.toMatchObject({ kind: 'full', reason: 'NetworkFailed' });
     expect(host.life.store.cursor()).toEqual(before);
-    expect(host.life.store.allocated('vmm-user').size).toBe(5);
+    expect(host.allocated('vmm-user')).toBe(5);
     await host.create({ id: 'more', interfaces: [] });
   });
 

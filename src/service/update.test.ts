@@ -52,7 +52,9 @@ describe('update', () => {
       spec: { metadata: { 'user-data': base64('two'), x: '' }, restartPolicy: 'NEVER', vcpu: 1, id: 'web' },
     });
     expect(vm.spec.labels).toEqual({ app: 'db' });
-    expect(host.vm(uid)).toMatchObject({ generation: 2, spec: vm.spec });
+    const { metadata, ...spec } = vm.spec;
+    expect(host.vm(uid)).toMatchObject({ generation: 2, spec: { ...spec, metadataRef: { generation: 2 } } });
+    expect(host.life.store.metadataOf(host.vm(uid))).toEqual(metadata);
     const list = (labelSelector: string) =>
       host.life.services.list({ namespace: '', labelSelector, pageSize: 0, pageToken: '', showDeleted: false });
     expect((await list('app=db')).vms).toHaveLength(1);

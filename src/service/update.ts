@@ -1,8 +1,9 @@
 import { Fault } from '../domain/fault.ts';
 import { shorten } from '../domain/labels.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
+import type { Metadata } from '../domain/spec.ts';
 import { patched } from '../domain/update.ts';
-import { type ServiceContext, view } from './context.ts';
+import { type ServiceContext, view, viewWith } from './context.ts';
 import { byUid, find } from './find.ts';
 import type { PlannedVm, UpdateRequest } from './services.ts';
 
@@ -11,28 +12,39 @@ import type { PlannedVm, UpdateRequest } from './services.ts';
  * one transaction, so that no update is lost to another one.
  */
 export function update(context: ServiceContext, request: UpdateRequest): MicroVmView {
-  const { store, wake } = context;
+  const { store, transactions, wake } = context;
   const { uid } = find(store, request.target, false);
   let hasNewPolicy = false;
-  store.update(uid, (vm) => {
-    const next = planned(context, vm, request).vm;
-    hasNewPolicy = next.spec.restartPolicy !== vm.spec.restartPolicy;
-    return next === vm ? undefined : next;
-  });
+  transactions.transact(() =>
+    store.update(uid, (vm) => {
+      const { vm: next, metadata } = planned(context, vm, request);
+      hasNewPolicy = next.spec.restartPolicy !== vm.spec.restartPolicy;
+      if (metadata) store.keepMetadata(next, metadata);
+      return next === vm ? undefined : next;
+    }),
+  );
   if (hasNewPolicy) wake.wake(uid);
   return view(byUid(store, uid, false), context);
 }
 
 /** As `update`, without writing anything. */
 export function planUpdate(context: ServiceContext, request: UpdateRequest): PlannedVm {
-  const { vm, plan } = planned(context, find(context.store, request.target, false), request);
-  return { vm: view(vm, context), plan };
+  const before = find(context.store, request.target, false);
+  const { vm, metadata = context.store.metadataOf(before), plan } = planned(context, before, request);
+  return { vm: viewWith(metadata, vm, context), plan };
 }
 
-/** @returns the same record when nothing changes */
-function planned({ clock }: ServiceContext, vm: MicroVm, request: UpdateRequest) {
+interface Planned {
+  /** The same record when nothing changes. */
+  readonly vm: MicroVm;
+  /** All of it, where it changes. */
+  readonly metadata?: Metadata;
+  readonly plan: readonly string[];
+}
+
+function planned({ store, clock }: ServiceContext, vm: MicroVm, request: UpdateRequest): Planned {
   const { expectedGeneration } = request;
-  const { spec, changes } = patched(vm.spec, request);
+  const { spec, changes, metadata } = patched(vm, store.metadataOf(vm), request);
   const name = `microVM ${shorten(vm.spec.namespace)}/${shorten(vm.spec.id)}`;
   if (vm.state.is === 'DELETING') throw new Fault('refused', `Cannot update ${name}: it is being deleted`);
   // Where an answer was lost the same change comes again: it is the one write since, and nothing is left of it to do.
@@ -44,5 +56,6 @@ function planned({ clock }: ServiceContext, vm: MicroVm, request: UpdateRequest)
     );
   if (spec === vm.spec) return { vm, plan: ['nothing: it is so already'] };
   const generation = vm.generation + 1;
-  return { vm: { ...vm, spec, generation, updatedAt: clock.now() }, plan: changes };
+  const next = { ...vm, spec, generation, updatedAt: clock.now() };
+  return { vm: next, plan: changes, ...(metadata && { metadata }) };
 }

@@ -1,8 +1,8 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import type { Condition, ConditionType, MicroVmView } from '../domain/microvm.ts';
+import type { Condition, ConditionType, MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { Changes } from './changes.ts';
-import { type ServiceContext, view } from './context.ts';
+import { recordNow, type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
 import type { Until } from './services.ts';
 
@@ -12,12 +12,13 @@ export async function wait(
   { uid, until, timeoutMs }: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(context.onChange, uid);
   using limit = new TimeLimit(signal, timeoutMs);
   for (;;) {
-    const vm = view(byUid(context.store, uid, true), context);
+    const stored = byUid(context.store, uid, true);
+    const vm = recordNow(stored, context);
     const answer = judge(vm, until);
-    if (answer === 'yes') return vm;
+    if (answer === 'yes') return view(stored, context);
     if (answer !== 'not yet') throw new Fault('refused', `microVM ${uid} ${answer}`, { reason: vm.state.reason });
     try {
       await changes.next(limit.signal);
@@ -33,7 +34,7 @@ export async function wait(
 }
 
 /** Whether it is so, may still become so, or why it cannot. */
-function judge(vm: MicroVmView, until: Until): 'yes' | 'not yet' | (string & {}) {
+function judge(vm: MicroVm, until: Until): 'yes' | 'not yet' | (string & {}) {
   const { state } = vm;
   if (until === 'GONE') return vm.goneAt !== undefined ? 'yes' : 'not yet';
   if (state.is === 'DELETING') return `will not be ${until}: it is being deleted`;
@@ -65,5 +66,5 @@ function judge(vm: MicroVmView, until: Until): 'yes' | 'not yet' | (string & {})
   }
 }
 
-const conditionOf = ({ conditions }: MicroVmView, type: ConditionType): Condition | undefined =>
+const conditionOf = ({ conditions }: MicroVm, type: ConditionType): Condition | undefined =>
   conditions.find((one) => one.type === type);

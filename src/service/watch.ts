@@ -4,7 +4,7 @@ import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { weightOf } from '../domain/weight.ts';
 import { Changes } from './changes.ts';
-import { type ServiceContext, view } from './context.ts';
+import { ifReadable, type ServiceContext, view, withMetadata } from './context.ts';
 import { Listing } from './listing.ts';
 import { NO_BOUND, PAGE, type Room } from './room.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
@@ -36,10 +36,11 @@ export async function* watch(
   else {
     const query = request.namespace === '' ? { selector } : { selector, namespace: request.namespace };
     for await (const vm of listing.records(query, room, signal)) {
-      const shown = view(vm, context);
-      if (shown.state !== vm.state) unknown.add(vm.uid);
-      // Without a cursor: who came so far begins anew, and misses none of the rest.
-      yield { type: 'ADDED', vm: shown, cursor: '', at: clock.now() };
+      for (const shown of ifReadable(() => view(vm, context))) {
+        if (shown.state !== vm.state) unknown.add(vm.uid);
+        // Without a cursor: who came so far begins anew, and misses none of the rest.
+        yield { type: 'ADDED', vm: shown, cursor: '', at: clock.now() };
+      }
     }
   }
   if (seq < store.oldestSeq()) throw expired();
@@ -54,8 +55,9 @@ export async function* watch(
     for (const event of events) {
       seq = event.seq;
       const type = listing.holds(event) ? undefined : toldAs(event, request.namespace, selector);
-      told = type !== undefined;
-      if (type) yield { type, vm: event.vm, cursor: cursorAt(seq), at: event.at };
+      const shown = type ? ifReadable(() => withMetadata(event.vm, store.metadataOf(event.vm))) : [];
+      told = shown.length > 0;
+      if (type) for (const vm of shown) yield { type, vm, cursor: cursorAt(seq), at: event.at };
     }
     // Others' changes moved the stream on: the reader need not see them again.
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
@@ -65,7 +67,8 @@ export async function* watch(
       unknown.delete(uid);
       const vm = store.get(uid);
       if (vm && vm.goneAt === undefined)
-        yield { type: 'MODIFIED', vm: view(vm, context), cursor: cursorAt(seq), at: clock.now() };
+        for (const shown of ifReadable(() => view(vm, context)))
+          yield { type: 'MODIFIED', vm: shown, cursor: cursorAt(seq), at: clock.now() };
     }
     room.none();
     await changes.next(signal);

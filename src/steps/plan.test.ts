@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import type { Entry, LedgerEntry, VmStep, VmStepKind } from '../domain/ledger.ts';
 import type { Spec } from '../domain/spec.ts';
@@ -9,7 +9,7 @@ import type { Planned } from './step.ts';
 
 const names = fc.uniqueArray(fc.stringMatching(/^[a-z][a-z0-9]{0,5}$/), { maxLength: 4 });
 const images = fc.constantFrom('a', 'b', 'c d');
-const { spec: sample } = sampleVm();
+const { spec: sample } = sampleRecord();
 const specs: fc.Arbitrary<Spec> = fc
   .record({ volumes: names, interfaces: names, kernel: images, initrd: fc.option(images), volumeImage: images })
   .map(({ volumes, interfaces, kernel, initrd, volumeImage }) => {

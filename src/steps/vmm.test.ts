@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { CgroupLimits } from '../ports/cgroups.ts';
 import type { StepPorts } from './step.ts';
@@ -8,7 +8,7 @@ import { vmm } from './vmm.ts';
 /** The limits that the monitor's cgroup would get. */
 function limitsWith(inMemory: boolean): CgroupLimits | undefined {
   let asked: CgroupLimits | undefined;
-  const vm = sampleVm({});
+  const vm = sampleRecord({});
   const volume = (id: string, isReadOnly: boolean) => ({
     id,
     isRoot: id === 'root',
@@ -16,7 +16,7 @@ function limitsWith(inMemory: boolean): CgroupLimits | undefined {
     mountPoint: '',
     image: 'oci:/i:t',
   });
-  const spec = { ...vm.spec, interfaces: [], metadata: {}, volumes: [volume('root', false), volume('shared', true)] };
+  const spec = { ...vm.spec, interfaces: [], volumes: [volume('root', false), volume('shared', true)] };
   const entry = (kind: string, key: string, result: object) => ({
     kind,
     key,

@@ -5,9 +5,10 @@ import { promises } from './schema/0002-promises.ts';
 import { answers } from './schema/0003-answers.ts';
 import { labelsBefore } from './schema/0004-labels-before.ts';
 import { ledgerVersions } from './schema/0005-ledger-versions.ts';
+import { metadata } from './schema/0006-metadata.ts';
 
 /** In order, never changed once released: a new file in `schema/` and a line here. */
-const MIGRATIONS: readonly string[] = [first, promises, answers, labelsBefore, ledgerVersions];
+const MIGRATIONS: readonly string[] = [first, promises, answers, labelsBefore, ledgerVersions, metadata];
 
 /** SQLite's primary result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;

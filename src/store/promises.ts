@@ -19,9 +19,11 @@ export function createPromises(db: Database) {
        FROM promises)`,
   );
   return {
-    keep(vm: MicroVm): void {
-      const { vcpu, memoryInMb, diskInMb } = promisedTo(vm.spec, vm.made);
-      write.run(vm.uid, willRun(vm.state) ? 1 : 0, vcpu, memoryInMb, diskInMb);
+    /** @param before - the record that it was; absent: nothing is kept of it yet */
+    keep(vm: MicroVm, before?: MicroVm): void {
+      const row = rowOf(vm);
+      const old = before && rowOf(before);
+      if (!old || row.some((value, i) => value !== old[i])) write.run(vm.uid, ...row);
     },
     drop: (uid: Uid): void => void remove.run(uid),
     all(): Promised {
@@ -37,4 +39,9 @@ export function createPromises(db: Database) {
     /** Records that an earlier version wrote, and has no row of. */
     missing: db.sql.prepare('SELECT record FROM vms WHERE gone_at IS NULL AND uid NOT IN (SELECT uid FROM promises)'),
   };
+}
+
+function rowOf({ spec, made, state }: MicroVm): readonly number[] {
+  const { vcpu, memoryInMb, diskInMb } = promisedTo(spec, made);
+  return [willRun(state) ? 1 : 0, vcpu, memoryInMb, diskInMb];
 }

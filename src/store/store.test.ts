@@ -4,7 +4,8 @@ import { DatabaseSync } from 'node:sqlite';
 import fc from 'fast-check';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
-import { sampleVm } from '../../test/support/fake-services.ts';
+import { allocatedIn } from '../../test/support/fake-host.ts';
+import { sampleRecord } from '../../test/support/fake-services.ts';
 import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { ledgerIn } from '../../test/support/memory-ledger.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
@@ -34,7 +35,11 @@ function directory(): string {
 const uidOf = (n: number): Uid => `01JDGZ${String(n).padStart(20, '0')}` as Uid;
 /** The nth record, with what is its own. */
 function vm(n: number, changes: Partial<MicroVm['spec']> = {}): MicroVm {
-  const sample = sampleVm({ uid: uidOf(n), version: 1, state: { is: 'PENDING', reason: 'Preparing', message: '' } });
+  const sample = sampleRecord({
+    uid: uidOf(n),
+    version: 1,
+    state: { is: 'PENDING', reason: 'Preparing', message: '' },
+  });
   return {
     ...sample,
     spec: { ...sample.spec, id: `vm${n}`, ...changes },
@@ -101,7 +106,7 @@ describe('create', () => {
     ],
     ['VMM user', { ...vm(2), allocation: { ...vm(2).allocation, vmmUser: 70_001 } }, {}],
   ])('with a taken %s leaves nothing at all', (_, taken, fault) => {
-    const { store } = open();
+    const { store, db } = open();
     add(store, vm(1));
     let told = 0;
     store.onEvent(() => told++);
@@ -109,7 +114,7 @@ describe('create', () => {
     expect(store.get(uidOf(2))).toBeUndefined();
     expect(store.cursor().seq).toBe(1);
     expect(told).toBe(0);
-    for (const kind of ['mac', 'address', 'vmm-user'] as const) expect(store.allocated(kind).size).toBe(1);
+    for (const kind of ['mac', 'address', 'vmm-user'] as const) expect(allocatedIn(db, kind)).toBe(1);
     add(store, vm(2)); // its label rows, too, are gone
   });
 
@@ -172,6 +177,24 @@ describe('update', () => {
     // The next transaction is whole again.
     store.update(uidOf(1), renamed('b'));
     expect(told).toBe(1);
+  });
+
+  test('writes the record and its event, and nothing that has not changed', () => {
+    const { store, db } = open();
+    add(store, vm(1, { labels: { app: 'web' } }));
+    store.remember('key', 'value');
+    const changes = (act: () => void): number => {
+      const total = (): number => Number(db.sql.prepare('SELECT total_changes() AS n').get()?.n);
+      const before = total();
+      act();
+      return total() - before;
+    };
+    expect(changes(() => void store.update(uidOf(1), renamed('a')))).toBe(2);
+    const made = { volumes: { root: { digest: '', path: '', sizeInMb: 65 } }, interfaces: {} };
+    expect(changes(() => void store.update(uidOf(1), (old) => ({ ...old, made })))).toBe(3); // and what it is promised
+    expect(changes(() => void store.update(uidOf(1), () => undefined))).toBe(0);
+    expect(changes(() => store.remember('key', 'value'))).toBe(0);
+    expect(store.promised()).toMatchObject({ diskInMb: 65 });
   });
 
   test('many in one transaction are told once', () => {
@@ -310,10 +333,10 @@ describe.each([
 
 describe('gone', () => {
   test('frees what was allocated, and ends with an event', () => {
-    const { store, clock } = open();
+    const { store, db, clock } = open();
     add(store, vm(1, { labels: { app: 'web' } }));
     store.gone(uidOf(1));
-    for (const kind of ['mac', 'address', 'vmm-user'] as const) expect([...store.allocated(kind)]).toEqual([]);
+    for (const kind of ['mac', 'address', 'vmm-user'] as const) expect(allocatedIn(db, kind)).toBe(0);
     expect(store.get(uidOf(1))).toMatchObject({ version: 2, goneAt: clock.now(), addresses: {} });
     expect(store.events(1, 10)).toMatchObject([{ type: 'DELETED', vm: { goneAt: clock.now() } }]);
     add(store, { ...vm(2, { id: 'vm1' }), allocation: vm(1).allocation });
@@ -438,7 +461,7 @@ describe('the database', () => {
     add(first.store, vm(1, { memoryInMb: 100 }), vm(2, { memoryInMb: 50 }));
     first.store.gone(uidOf(2));
     first.db.sql.exec(
-      `DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before;
+      `DROP TABLE metadata; DROP TABLE answers; DROP TABLE promises; ALTER TABLE events DROP COLUMN labels_before;
        ALTER TABLE ledger DROP COLUMN version; ALTER TABLE ledger DROP COLUMN program; PRAGMA user_version=1`,
     );
     first.db.close();

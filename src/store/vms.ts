@@ -1,15 +1,15 @@
 import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
-import { Fault, type Violation } from '../domain/fault.ts';
+import { Fault } from '../domain/fault.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
 import { METADATA_PORTS, nextNumber } from '../domain/next-number.ts';
-import { publishedKey, publishedText } from '../domain/published.ts';
-import { parseStatic } from '../domain/static-address.ts';
 import { gone } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
+import { createAllocations } from './allocations.ts';
 import type { Database } from './database.ts';
+import { createMetadata } from './metadata.ts';
 import { createPromises } from './promises.ts';
 import { selectorSql } from './selector-sql.ts';
 
@@ -25,6 +25,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const insertVm = db.sql.prepare('INSERT INTO vms (uid, namespace, id, version, record) VALUES (?, ?, ?, ?, ?)');
   const writeVm = db.sql.prepare('UPDATE vms SET version = ?, gone_at = ?, record = ? WHERE uid = ?');
   const readVm = db.sql.prepare('SELECT record FROM vms WHERE uid = ?');
+  const everyUid = db.sql.prepare('SELECT uid FROM vms ORDER BY uid');
+  const readVersion = db.sql.prepare('SELECT version FROM vms WHERE uid = ?');
   const findVms = db.sql.prepare(
     'SELECT record FROM vms WHERE namespace = ? AND id = ? AND gone_at IS NULL ORDER BY uid',
   );
@@ -39,14 +41,6 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const insertLabel = db.sql.prepare('INSERT INTO labels (uid, key, value) VALUES (?, ?, ?)');
   const clearLabels = db.sql.prepare('DELETE FROM labels WHERE uid = ?');
-  const allocate = db.sql.prepare('INSERT INTO allocations (kind, value, uid) VALUES (?, ?, ?) ON CONFLICT DO NOTHING');
-  const free = db.sql.prepare('DELETE FROM allocations WHERE uid = ?');
-  const giveBack = db.sql.prepare('DELETE FROM allocations WHERE kind = ? AND value = ? AND uid = ?');
-  const allocations = db.sql.prepare('SELECT value FROM allocations WHERE kind = ?');
-  const holderOf = db.sql.prepare(
-    'SELECT record FROM allocations JOIN vms USING (uid) WHERE kind = ? AND value = ? AND gone_at IS NULL',
-  );
-  const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
   const insertEvent = db.sql.prepare('INSERT INTO events (type, record, at, labels_before) VALUES (?, ?, ?, ?)');
   const readEvents = db.sql.prepare(
     'SELECT seq, type, record, at, labels_before FROM events WHERE seq > ? ORDER BY seq',
@@ -58,13 +52,18 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   );
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
   const promises = createPromises(db);
+  const metadata = createMetadata(db, log);
   const getAnswer = db.sql.prepare('SELECT digest, record, at FROM answers WHERE key = ?');
-  const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, record, at) VALUES (?, ?, ?, ?)');
-  const listeners = new Set<() => void>();
+  const addAnswer = db.sql.prepare('INSERT INTO answers (key, digest, uid, record, at) VALUES (?, ?, ?, ?, ?)');
+  const listeners = new Set<(uids: ReadonlySet<Uid>) => void>();
+  /** Whose events are not told yet; those of a transaction that was rolled back may be among them. */
+  let untold = new Set<Uid>();
   const notify = (): void => {
+    const uids = untold;
+    untold = new Set();
     for (const listener of listeners)
       try {
-        listener();
+        listener(uids);
       } catch (error) {
         // What it was told of is stored: its bug must not fail the writer.
         log.error('a listener for events failed', { error: String(error) });
@@ -94,83 +93,50 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       return [];
     }
   };
-  const event = (type: VmEvent['type'], vm: MicroVm, labelsBefore?: MicroVm['spec']['labels']): void => {
-    insertEvent.run(type, JSON.stringify(vm), clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
+  const allocations = createAllocations(db, (row) => parse(row)[0]);
+  const newestSeq = (): number => Number(newestEvent.get()?.seq ?? 0);
+  const event = (type: VmEvent['type'], uid: Uid, record: string, labelsBefore?: MicroVm['spec']['labels']): void => {
+    insertEvent.run(type, record, clock.now(), labelsBefore ? JSON.stringify(labelsBefore) : null);
+    untold.add(uid);
     db.afterCommit(notify);
   };
   const writeLabels = (vm: MicroVm): void => {
     clearLabels.run(vm.uid);
     for (const [key, value] of Object.entries(vm.spec.labels)) insertLabel.run(vm.uid, key, value);
   };
-  const write = (vm: MicroVm): void => {
-    writeVm.run(vm.version, vm.goneAt ?? null, JSON.stringify(vm), vm.uid);
-    if (vm.goneAt === undefined) promises.keep(vm);
+  /** @returns the record as it is stored */
+  const write = (vm: MicroVm, before: MicroVm): string => {
+    const record = JSON.stringify(vm);
+    writeVm.run(vm.version, vm.goneAt ?? null, record, vm.uid);
+    if (vm.goneAt === undefined) promises.keep(vm, before);
     else promises.drop(vm.uid);
+    return record;
   };
-  const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
-
-  const holder = (kind: string, value: string): MicroVm | undefined => {
-    const row = holderOf.get(kind, value);
-    return row && parse(row)[0];
-  };
-  /** That a value which only one may have is another's. */
-  const taken = (what: TakenValue, knows: string | undefined): Fault => {
-    const { field, kind, value, remedy } = what;
-    const other = holder(kind, value);
-    const who = holderName(other, knows);
-    if (other?.state.is !== 'DELETING')
-      return Fault.invalid([{ field, description: `${value} is taken by ${who}${remedy}` }]);
-    return new Fault(
-      'full',
-      `Cannot create the microVM yet: ${field} ${value} is that of ${who}, which is being deleted: try again when that is gone`,
-    );
-  };
-
-  /** @throws Fault `invalid` with every port that another microVM has */
-  const takePorts = (vm: MicroVm, knows: string | undefined): void => {
-    const wrong: Violation[] = [];
-    vm.spec.interfaces.forEach(({ publishedPorts }, i) => {
-      publishedPorts.forEach((port, k) => {
-        const other = portsLike
-          .all(`${publishedKey({ ...port, hostIp: '' })}*`)
-          .find(
-            (row) =>
-              port.hostIp === '' ||
-              [publishedKey({ ...port, hostIp: '' }), publishedKey(port)].includes(String(row.value)),
-          );
-        const who = holderName(other && parse(readVm.get(String(other.uid)) ?? { record: 'null' })[0], knows);
-        if (!other) take('port', publishedKey(port), vm.uid);
-        else if (other.uid !== vm.uid)
-          wrong.push({
-            field: `interfaces[${i}].published_ports[${k}].host_port`,
-            description: `${publishedText(port)} is published by ${who} already: give another`,
-          });
-      });
-    });
-    if (wrong.length > 0) throw Fault.invalid(wrong);
-  };
-
-  const update: Store['update'] = (uid, change) =>
+  // Nothing comes between the reading and the writing: calls are synchronous, and the database is this process's alone.
+  const update: Store['update'] = (uid, change) => {
+    const row = readVm.get(uid);
+    const old = row && parse(row)[0];
+    if (!old || old.goneAt !== undefined) return old;
+    const changed = change(old);
+    if (!changed) return old;
+    const next = { ...changed, version: old.version + 1 };
     db.transact(() => {
-      const row = readVm.get(uid);
-      const old = row && parse(row)[0];
-      if (!old || old.goneAt !== undefined) return old;
-      const changed = change(old);
-      if (!changed) return old;
-      const next = { ...changed, version: old.version + 1 };
-      write(next);
+      if (next.spec.metadataRef?.generation !== old.spec.metadataRef?.generation)
+        metadata.past(uid, old.spec, newestSeq());
+      const record = write(next, old);
       const hasNewLabels = next.spec.labels !== old.spec.labels;
       if (hasNewLabels) writeLabels(next);
-      event('MODIFIED', next, hasNewLabels ? old.spec.labels : undefined);
-      return next;
+      event('MODIFIED', uid, record, hasNewLabels ? old.spec.labels : undefined);
     });
+    return next;
+  };
 
   db.transact(() => {
     for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
   });
 
   return {
-    create: ({ vm, uniqueId, knows }) =>
+    create: ({ vm, metadata: given = {}, uniqueId, knows }) =>
       db.transact(() => {
         const { namespace, id } = vm.spec;
         const [same] = uniqueId ? findVms.all(namespace, id).flatMap(parse) : [];
@@ -179,44 +145,25 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             'exists',
             `Cannot create microVM ${namespace}/${id}: it exists already${same ? ` as ${same.uid}` : ''}; delete it first or choose another id`,
           );
-        insertVm.run(vm.uid, namespace, id, vm.version, JSON.stringify(vm));
+        const record = JSON.stringify(vm);
+        insertVm.run(vm.uid, namespace, id, vm.version, record);
+        metadata.keep(vm, given);
         promises.keep(vm);
         writeLabels(vm);
-        vm.spec.interfaces.forEach(({ name, type, address }, i) => {
-          const nic = vm.allocation.interfaces[name];
-          if (!nic) return;
-          if (!take('mac', nic.mac, vm.uid))
-            throw taken(
-              {
-                ...{ field: `interfaces[${i}].guest_mac`, kind: 'mac', value: nic.mac },
-                remedy: '; leave it out to have one made',
-              },
-              knows,
-            );
-          if (nic.address !== undefined && !take('address', nic.address, vm.uid))
-            throw taken({ field: `interfaces[${i}].address`, kind: 'address', value: nic.address, remedy: '' }, knows);
-          // On the network of a parent the addresses are not ours to give, but ours must not meet there.
-          const fixed = type === 'MACVTAP' && address !== undefined ? parseStatic(address) : undefined;
-          if (fixed && 'address' in fixed && !take('parent-address', fixed.address, vm.uid))
-            throw taken(
-              { field: `interfaces[${i}].address`, kind: 'parent-address', value: fixed.address, remedy: '' },
-              knows,
-            );
-          if (nic.hostname !== undefined && !take('hostname', nic.hostname, vm.uid))
-            throw new Error(`the name ${nic.hostname} is taken`);
-        });
-        takePorts(vm, knows);
-        if (!take('vmm-user', String(vm.allocation.vmmUser), vm.uid))
-          throw new Error(`VMM user ${vm.allocation.vmmUser} is taken`);
-        const { metadataPort } = vm.allocation;
-        if (metadataPort !== undefined && !take('metadata-port', String(metadataPort), vm.uid))
-          throw new Error(`port ${metadataPort} of the metadata service is taken`);
-        event('ADDED', vm);
+        allocations.take(vm, knows);
+        event('ADDED', vm.uid, record);
       }),
 
     get(uid) {
       const row = readVm.get(uid);
       return row && parse(row)[0];
+    },
+    metadataOf: (vm) => metadata.of(vm),
+    keepMetadata: (vm, given) => void db.transact(() => metadata.keep(vm, given)),
+    uids: () => everyUid.all().map((row) => String(row.uid) as Uid), // only `create` writes it
+    versionOf(uid) {
+      const row = readVersion.get(uid);
+      return row && Number(row.version);
     },
     find: (namespace, id, gone = false) => (gone ? findAll : findVms).all(namespace, id).flatMap(parse),
     count: () => Number(countVms.get()?.n),
@@ -249,7 +196,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         values.push(...bound);
       }
       const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid`;
-      return firstOf(db.sql.prepare(text).iterate(...values), parse, limit, maxBytes);
+      return firstOf(db.sql.prepare(text).iterate(...values), parse, bytesOf, { limit, maxBytes });
     },
 
     update,
@@ -257,13 +204,15 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     nextMetadataPort: (uid) =>
       db.transact(() => {
         const before = recall('last-metadata-port');
-        const taken = new Set(allocations.all('metadata-port').map((row) => String(row.value)));
-        const next = nextNumber(METADATA_PORTS, taken, before === undefined ? undefined : Number(before));
+        const next = nextNumber(
+          METADATA_PORTS,
+          { has: (port) => allocations.has('metadata-port', port) },
+          before === undefined ? undefined : Number(before),
+        );
         if (next === undefined) throw new Fault('full', 'Every port of the metadata service is taken: delete microVMs');
         return update(uid, (vm) => {
           if (vm.allocation.metadataPort === undefined) return undefined;
-          giveBack.run('metadata-port', String(vm.allocation.metadataPort), uid);
-          if (!take('metadata-port', String(next), uid)) throw new Error(`port ${next} is taken`);
+          allocations.move('metadata-port', String(vm.allocation.metadataPort), String(next), uid);
           setMeta.run('last-metadata-port', String(next));
           return { ...vm, allocation: { ...vm.allocation, metadataPort: next } };
         });
@@ -275,9 +224,10 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         const old = row && parse(row)[0];
         if (!old || old.goneAt !== undefined) return;
         const next: MicroVm = { ...gone(old, consoleTail, clock.now()), version: old.version + 1 };
-        write(next);
-        free.run(uid);
-        event('DELETED', next);
+        const record = write(next, old);
+        allocations.free(uid);
+        event('DELETED', uid, record);
+        metadata.past(uid, next.spec, newestSeq());
       }),
 
     answered(key) {
@@ -287,23 +237,27 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       if (!vm) throw new Fault('tool', 'Cannot read the answer that is stored for this idempotency key');
       return { digest: String(row.digest), vm, at: Number(row.at) };
     },
-    answer: (key, { digest, vm, at }) => void db.transact(() => addAnswer.run(key, digest, JSON.stringify(vm), at)),
+    answer: (key, { digest, vm, at }) =>
+      void db.transact(() => addAnswer.run(key, digest, vm.uid, JSON.stringify(vm), at)),
 
     purge: (goneBefore, eventsBefore) =>
       void db.transact(() => {
         db.sql.prepare('DELETE FROM vms WHERE gone_at < ?').run(goneBefore);
         db.sql.prepare('DELETE FROM answers WHERE at < ?').run(eventsBefore);
-        const newest = Number(newestEvent.get()?.seq ?? 0);
+        const newest = newestSeq();
         // From the beginning, without a gap, even where the clock was set back: a gap would be missed unseen.
         const old = db.sql.prepare('SELECT max(seq) AS seq FROM events WHERE at < ?').get(eventsBefore)?.seq;
         db.sql.prepare('DELETE FROM events WHERE seq <= ?').run(Math.max(Number(old ?? 0), newest - MAX_EVENTS));
+        metadata.purge(Number(oldestEvent.get()?.seq ?? newest + 1));
       }),
 
-    holder,
-    allocated: (kind) => new Set(allocations.all(kind).map((row) => String(row.value))),
-    remember: (key, value) => void db.transact(() => setMeta.run(key, value)),
+    holder: allocations.holder,
+    isAllocated: allocations.has,
+    remember(key, value) {
+      if (recall(key) !== value) db.transact(() => setMeta.run(key, value));
+    },
     recall,
-    cursor: () => ({ epoch, seq: Number(newestEvent.get()?.seq ?? 0) }),
+    cursor: () => ({ epoch, seq: newestSeq() }),
     events: (afterSeq, limit, maxBytes) =>
       firstOf(
         readEvents.iterate(afterSeq),
@@ -315,12 +269,12 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
             at: Number(row.at),
             ...(row.labels_before !== null && { labelsBefore: JSON.parse(String(row.labels_before)) }),
           })),
-        limit,
-        maxBytes,
+        ({ vm }) => bytesOf(vm),
+        { limit, maxBytes },
       ),
     oldestSeq() {
       const seq = oldestEvent.get()?.seq;
-      return seq === null || seq === undefined ? Number(newestEvent.get()?.seq ?? 0) : Number(seq) - 1;
+      return seq === null || seq === undefined ? newestSeq() : Number(seq) - 1;
     },
     onEvent(listener) {
       listeners.add(listener);
@@ -329,36 +283,25 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   };
 }
 
-/** A value of a spec that only one microVM may have, and another one has. */
-interface TakenValue {
-  readonly field: string;
-  readonly kind: string;
-  readonly value: string;
-  readonly remedy: string;
-}
-
-/** @param knows - the one namespace that is told of; absent: all */
-function holderName(vm: MicroVm | undefined, knows: string | undefined): string {
-  if (!vm) return 'another microVM';
-  const { namespace, id } = vm.spec;
-  if (knows !== undefined && knows !== namespace) return 'a microVM of another namespace';
-  return `microVM ${namespace}/${id} (${vm.uid})`;
-}
+/** What a record has beside its own text. */
+const bytesOf = ({ spec }: MicroVm): number => spec.metadataRef?.bytes ?? 0;
 
 /** At most `limit` that can be read, and `maxBytes` of them, but one at least: one that cannot be read is no end of the page. */
 function firstOf<T>(
   rows: Iterable<Record<string, unknown>>,
   read: (row: Record<string, unknown>) => readonly T[],
-  limit = Number.POSITIVE_INFINITY,
-  maxBytes = Number.POSITIVE_INFINITY,
+  more: (one: T) => number,
+  most: { readonly limit?: number | undefined; readonly maxBytes?: number | undefined },
 ): readonly T[] {
+  const { limit = Number.POSITIVE_INFINITY, maxBytes = Number.POSITIVE_INFINITY } = most;
   const found: T[] = [];
   let bytes = 0;
   for (const row of rows) {
     if (found.length >= limit) break;
-    bytes += Buffer.byteLength(String(row.record));
+    const next = read(row);
+    bytes += Buffer.byteLength(String(row.record)) + next.reduce((sum, one) => sum + more(one), 0);
     if (found.length > 0 && bytes > maxBytes) break;
-    found.push(...read(row));
+    found.push(...next);
   }
   return found;
 }

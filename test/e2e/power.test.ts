@@ -53,3 +53,40 @@ test('a guest is stopped by its power button, started, rebooted in place, paused
   await host.untilGone(uid);
   expect(await host.audit()).toEqual(CLEAN);
 });
+
+test('a pause that was accepted happens, and lasts, whatever befalls the daemon', async (t) => {
+  const host = await startHost(t);
+  const uid = (await host.create(demoSpec('web'))).spec?.uid ?? '';
+  await host.untilConsole(uid, /^flintlock-guest: up /);
+  const [pid = -1] = host.vmms(uid);
+
+  // Its VMM cannot answer before the daemon is killed: the pause is no more than a wish by then.
+  process.kill(pid, 'SIGSTOP');
+  const paused = host.vms.pauseMicroVM({ uid }).catch(() => undefined);
+  await poll('the wish is stored', 30_000, async () => {
+    const message = (await host.get(uid)).status?.message ?? '';
+    return message.includes('asked to pause it') ? { is: undefined } : { not: message };
+  });
+  await host.kill9();
+  await paused;
+  process.kill(pid, 'SIGCONT');
+  await host.start();
+  await poll('it is PAUSED', 60_000, async () => {
+    const { status } = await host.get(uid);
+    return status?.reason === 'Paused' ? { is: undefined } : { not: `${status?.reason}: ${status?.message}` };
+  });
+  expect(host.vmms(uid)).toEqual([pid]);
+
+  // An answered one stays.
+  await host.vms.resumeMicroVM({ uid });
+  await host.vms.pauseMicroVM({ uid });
+  await host.kill9();
+  await host.start();
+  expect((await host.get(uid)).status?.reason).toBe('Paused');
+  await host.vms.resumeMicroVM({ uid });
+  expect((await host.get(uid)).status?.reason).toBe('Running');
+  expect(host.vmms(uid)).toEqual([pid]);
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid);
+  expect(await host.audit()).toEqual(CLEAN);
+});

@@ -24,7 +24,7 @@ import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
 import { type Meter, NO_METER } from '../../src/ports/meter.ts';
 import type { NetworkNews } from '../../src/ports/network-watch.ts';
-import type { Store } from '../../src/ports/store.ts';
+import type { AllocationKind, Store } from '../../src/ports/store.ts';
 import type { ServiceContext } from '../../src/service/context.ts';
 import { createServices } from '../../src/service/create-services.ts';
 import type { Services } from '../../src/service/services.ts';
@@ -144,6 +144,10 @@ export class FakeHost {
       publishedPorts: [{ hostPort, guestPort: 80, protocol: 'tcp', hostIp: '' }],
     }));
     return (await this.life.services.create({ ...fullDraft, interfaces, ...changes }, { uniqueId: true })).uid;
+  }
+
+  allocated(kind: AllocationKind): number {
+    return allocatedIn(this.database, kind);
   }
 
   async delete(uid: Uid): Promise<void> {
@@ -444,6 +448,10 @@ export class FakeHost {
     });
   }
 }
+
+/** How many of what only one microVM may have are taken. */
+export const allocatedIn = ({ sql }: Database, kind: AllocationKind): number =>
+  Number(sql.prepare('SELECT count(*) AS n FROM allocations WHERE kind = ?').get(kind)?.n);
 
 /** Consoles on which nobody writes. */
 const fakeConsoles = (): Pick<Files, 'read' | 'stat' | 'watch'> => ({

@@ -1,7 +1,7 @@
 import type { SpecDraft } from '../../src/domain/draft.ts';
 import { Fault } from '../../src/domain/fault.ts';
-import type { MicroVmView, Uid } from '../../src/domain/microvm.ts';
-import type { Spec } from '../../src/domain/spec.ts';
+import type { MicroVm, MicroVmView, Uid } from '../../src/domain/microvm.ts';
+import type { Spec, SpecWithMetadata } from '../../src/domain/spec.ts';
 import type { CreateOptions, ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
 
 export const SAMPLE_UID = '01JDGZ0000000000000000000A' as Uid;
@@ -16,14 +16,22 @@ export const sampleSpec: Spec = {
   initrd: { image: 'oci:/images/kernel:1' },
   volumes: [{ id: 'root', isRoot: true, isReadOnly: false, mountPoint: '/', image: 'oci:/images/root:1' }],
   interfaces: [{ name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] }],
-  metadata: {},
   provider: '',
   restartPolicy: 'ON_FAILURE',
   providerOptions: {},
 };
 
-/** A record of a microVM that runs. */
-export function sampleVm(changes: Partial<MicroVmView> = {}): MicroVmView {
+export const sampleSpecView: SpecWithMetadata = { ...sampleSpec, metadata: {} };
+
+/** A microVM that runs, as users see it. */
+export const sampleVm = (changes: Partial<MicroVmView> = {}): MicroVmView => ({
+  ...sampleRecord(),
+  spec: sampleSpecView,
+  ...changes,
+});
+
+/** The record of a microVM that runs. */
+export function sampleRecord(changes: Partial<MicroVm> = {}): MicroVm {
   return {
     uid: SAMPLE_UID,
     version: 3,
@@ -112,7 +120,7 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       return sampleVm({ state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted' } });
     },
     planCreate: async (draft) => ({
-      vm: sampleVm({ uid: '' as Uid, version: 0, spec: { ...sampleSpec, id: draft.id } }),
+      vm: sampleVm({ uid: '' as Uid, version: 0, spec: { ...sampleSpecView, id: draft.id } }),
       plan: ['vmm: start it'],
     }),
     update: async ({ target }) => find(target),

@@ -1,6 +1,6 @@
 import { setImmediate as turn } from 'node:timers/promises';
 import type { Database } from '../../src/store/database.ts';
-import { sampleVm } from '../support/fake-services.ts';
+import { sampleRecord } from '../support/fake-services.ts';
 import { Stage } from './stage.ts';
 import { type Habit, habitOf, Watcher } from './watcher.ts';
 import { Expired, WAYS, type Way } from './ways.ts';
@@ -110,9 +110,12 @@ export async function proveSleepers(ways: readonly ('grpc' | 'http')[], signal: 
   try {
     const life = await stage.life;
     const { store, database } = life;
-    const vm = sampleVm({ version: 1 });
-    const large = { ...vm, spec: { ...vm.spec, interfaces: [], metadata: { x: LARGE } } };
-    store.create({ vm: large, uniqueId: true });
+    const vm = sampleRecord({ version: 1 });
+    const large = {
+      ...vm,
+      spec: { ...vm.spec, interfaces: [], metadataRef: { generation: 1, bytes: LARGE.length + 1 } },
+    };
+    store.create({ vm: large, metadata: { x: LARGE }, uniqueId: true });
     const asked = { namespace: '', labelSelector: '', cursor: 'epoch.1' };
     const sleepers = ways.map((way) => {
       const events = (WAYS[way] as Way)(life, asked, signal)[Symbol.asyncIterator]();

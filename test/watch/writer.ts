@@ -3,7 +3,7 @@ import { createUlids } from '../../src/base/ulid.ts';
 import type { Uid } from '../../src/domain/microvm.ts';
 import { clock } from '../../src/host/clock.ts';
 import type { Store } from '../../src/ports/store.ts';
-import { sampleVm } from '../support/fake-services.ts';
+import { sampleRecord } from '../support/fake-services.ts';
 import type { Stage } from './stage.ts';
 
 /** So many microVMs are alive at once at most: more than fit on a page of the list. */
@@ -80,10 +80,10 @@ export class Writer {
 
   #create(store: Store): void {
     const uid = this.#newUid() as Uid;
-    const { spec } = sampleVm();
+    const { spec } = sampleRecord();
     const id = `vm${++this.#made}`;
     const namespace = this.#next(2) === 0 ? 'even' : 'odd';
-    const vm = sampleVm({
+    const vm = sampleRecord({
       uid,
       version: 1,
       spec: { ...spec, id, namespace, labels: this.#labels(), interfaces: [] },

@@ -2,9 +2,9 @@ import { create, fromBinary, toBinary, toJson } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { SAMPLE_UID, sampleInfo, sampleSpec, sampleVm } from '../../../test/support/fake-services.ts';
+import { SAMPLE_UID, sampleInfo, sampleSpecView, sampleVm } from '../../../test/support/fake-services.ts';
 import type { State, Uid } from '../../domain/microvm.ts';
-import type { Spec } from '../../domain/spec.ts';
+import type { SpecWithMetadata } from '../../domain/spec.ts';
 import { ServerInfoResponseSchema } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import {
   MicroVMSchema,
@@ -84,7 +84,7 @@ test('an interface named like a property of every object takes nothing from it',
 });
 
 const text = fc.string();
-const specs: fc.Arbitrary<Spec> = fc
+const specs: fc.Arbitrary<SpecWithMetadata> = fc
   .record({
     id: text,
     namespace: text,
@@ -111,7 +111,7 @@ const specs: fc.Arbitrary<Spec> = fc
       }),
     ),
   })
-  .map((some) => ({ ...sampleSpec, ...some }) as Spec);
+  .map((some) => ({ ...sampleSpecView, ...some }) as SpecWithMetadata);
 
 test('what the daemon answers is what it was told: wire and back', () => {
   fc.assert(

@@ -1,11 +1,13 @@
 import { Fault } from '../../domain/fault.ts';
 import { rowText, type UnreadableRow } from '../../domain/ledger.ts';
+import { uidsIn } from '../../domain/uids-in.ts';
 import type { Ledger } from '../../ports/ledger.ts';
 import type { Log } from '../../ports/log.ts';
+import { beginnings } from './beginnings.ts';
 import { type EnumerateDeps, enumerate, type Unread } from './enumerate.ts';
 import { type Expectation, expect } from './expect.ts';
 import { requireNoMount } from './mounts.ts';
-import { type Expected, sameThing, type Thing } from './thing.ts';
+import { type Expected, keyOf, keysOf, type Thing } from './thing.ts';
 
 export interface AuditDeps extends EnumerateDeps {
   readonly ledger: Ledger;
@@ -48,15 +50,16 @@ export async function audit(
   // Work goes on meanwhile: what was made or unmade between the two readings looks wrong once, not twice.
   if (found.leaked.length > 0 || found.missing.length > 0) {
     const again = await compare(deps, signal);
+    const [leaked, missing] = [keysOf(found.leaked), keysOf(found.missing)];
     found = {
       known: again.known,
-      leaked: again.leaked.filter((t) => found.leaked.some((f) => sameThing(f, t))),
-      missing: again.missing.filter((t) => found.missing.some((f) => sameThing(f, t))),
+      leaked: again.leaked.filter((thing) => leaked.has(keyOf(thing))),
+      missing: again.missing.filter((thing) => missing.has(keyOf(thing))),
       unread: again.unread,
       rows: again.rows,
     };
   }
-  const fixed: Thing[] = [];
+  const fixed = new Set<Thing>();
   const failures = new Map<Thing, string>();
   // What no row names may be that of one which cannot be read: only its owner's program can tell.
   if (fix && found.rows.length === 0)
@@ -64,7 +67,7 @@ export async function audit(
       try {
         await undo(deps, thing, signal);
         deps.log.warn('a leak was undone', { kind: thing.kind, name: thing.name });
-        fixed.push(thing);
+        fixed.add(thing);
       } catch (error) {
         // One that cannot be undone keeps none of the others.
         if (signal.aborted || !(error instanceof Fault)) throw error;
@@ -75,7 +78,7 @@ export async function audit(
     known: found.known,
     leaked: [
       ...found.leaked
-        .filter((thing) => !fixed.includes(thing))
+        .filter((thing) => !fixed.has(thing))
         .map((thing) => {
           const failure = failures.get(thing);
           const line = lineOfThing(failure === undefined ? thing : { ...thing, detail: `${thing.detail}; ${failure}` });
@@ -85,7 +88,7 @@ export async function audit(
       ...found.unread.flatMap(linesOfUnread),
     ],
     missing: found.missing.map(lineOfExpected),
-    fixed: fixed.map(lineOfThing),
+    fixed: [...fixed].map(lineOfThing),
   };
 }
 
@@ -94,44 +97,53 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
   // After the host: an intent is always written before its act.
   const rows = deps.ledger.unreadable();
   const expectation = expect(deps.ledger.all(), deps.names, deps.vmms, deps.sockets(), deps.network);
+  const ownerOf = owners(expectation);
   const known: AuditLine[] = [];
   const leaked: Thing[] = [];
   for (const thing of things) {
-    const owner = ownerOf(thing, expectation);
+    const owner = ownerOf(thing);
     if (owner === undefined) leaked.push(thing);
     else if (owner.step !== '')
       known.push({ kind: thing.kind, name: thing.name, owner: owner.owner, detail: owner.step });
   }
   const isUnread = (kind: Thing['kind']): boolean => unread.some(({ kinds }) => kinds.includes(kind));
-  const missing = expectation.named.filter(
-    (e) => e.made && !isUnread(e.kind) && !things.some((thing) => sameThing(thing, e)),
-  );
+  const there = keysOf(things);
+  const missing = expectation.named.filter((e) => e.made && !isUnread(e.kind) && !there.has(keyOf(e)));
   return { known, leaked: withoutNested(leaked), missing: withoutParts(missing), unread, rows };
 }
 
-/** Whose a thing is; undefined: nobody's that the ledger knows. An empty step is a part of something, not listed. */
-function ownerOf(
-  thing: Thing,
-  { named, fixed, within, processes }: Expectation,
-): { owner: string; step: string } | undefined {
-  const exact = named.find((e) => sameThing(e, thing));
-  if (exact) return exact;
-  if (thing.kind === 'process') {
-    const starting = named.find((e) => e.kind === 'process' && !e.made && isNamedIn(thing, e.name.slice('of '.length)));
-    if (starting) return starting;
-    return processes.find(({ isIt }) => isIt(thing.argv));
-  }
-  if (fixed.has(thing.name) || within.some((path) => thing.name.startsWith(path))) return { owner: '', step: '' };
-  return undefined;
+interface Owner {
+  readonly owner: string;
+  /** Empty: it is a part of something, not listed. */
+  readonly step: string;
 }
 
-const isNamedIn = (thing: Extract<Thing, { kind: 'process' }>, uid: string): boolean =>
-  thing.argv.some((word) => word.includes(uid));
+/** Tells whose a thing is; undefined: nobody's that the ledger knows. */
+function owners({ named, fixed, within, processes }: Expectation): (thing: Thing) => Owner | undefined {
+  const exact = new Map(named.toReversed().map((e) => [keyOf(e), e])); // the first of a name wins
+  const starting = new Map(
+    named.flatMap((e) => (e.kind === 'process' && !e.made ? [[e.name.slice('of '.length), e]] : [])),
+  );
+  const isWithin = beginnings(within);
+  return (thing) => {
+    const found = exact.get(keyOf(thing));
+    if (found) return found;
+    if (thing.kind === 'process') {
+      for (const word of thing.argv)
+        for (const uid of uidsIn(word)) {
+          const one = starting.get(uid);
+          if (one) return one;
+        }
+      return processes.find(({ isIt }) => isIt(thing.argv));
+    }
+    return fixed.has(thing.name) || isWithin(thing.name) ? { owner: '', step: '' } : undefined;
+  };
+}
 
 /** What is missing with an interface, a table or the rules to a routing table is not told beside them. */
 function withoutParts(missing: readonly Expected[]): Expected[] {
-  const isMissing = (kind: Thing['kind'], name: string): boolean =>
-    missing.some((e) => e.kind === kind && e.name === name);
+  const names = new Set(missing.map(({ kind, name }) => `${kind} ${name}`));
+  const isMissing = (kind: Thing['kind'], name: string): boolean => names.has(`${kind} ${name}`);
   return missing.filter(({ kind, name }) => {
     const [first = '', second = '', third = ''] = name.split(' ');
     if (kind === 'bridge-port') return !isMissing('interface', first);
@@ -143,17 +155,17 @@ function withoutParts(missing: readonly Expected[]): Expected[] {
 
 /** A leaked directory stands for all below it. */
 function withoutNested(leaked: readonly Thing[]): Thing[] {
-  const directories = leaked.filter((t) => t.kind === 'directory').map((t) => `${t.name}/`);
+  const isNested = beginnings(leaked.filter((t) => t.kind === 'directory').map((t) => `${t.name}/`));
   const isPath = ({ kind }: Thing): boolean => kind === 'file' || kind === 'directory' || kind === 'socket';
   // A leaked interface stands for what it is plugged into, a table for what is in it, rules for the routes they lead to.
-  const interfaces = leaked.filter((t) => t.kind === 'interface').map((t) => t.name);
-  const tables = leaked.filter((t) => t.kind === 'firewall-table').map((t) => `${t.name} `);
+  const interfaces = new Set(leaked.filter((t) => t.kind === 'interface').map((t) => t.name));
+  const tables = new Set(leaked.filter((t) => t.kind === 'firewall-table').map((t) => t.name));
   const ruled = leaked.flatMap((t) => (t.kind === 'routing-rule' ? [t.routes] : []));
   return leaked.filter((t) => {
-    if (t.kind === 'bridge-port') return !interfaces.includes(t.device);
-    if (t.kind === 'firewall-element') return !tables.some((table) => t.name.startsWith(table));
+    if (t.kind === 'bridge-port') return !interfaces.has(t.device);
+    if (t.kind === 'firewall-element') return !tables.has(t.name.split(' ', 2).join(' '));
     if (t.kind === 'routes') return !ruled.includes(t.routes);
-    return !isPath(t) || !directories.some((directory) => t.name.startsWith(directory));
+    return !isPath(t) || !isNested(t.name);
   });
 }
 

@@ -9,6 +9,7 @@ import {
   routingTable,
   tableName,
 } from '../../domain/names.ts';
+import { uidsIn } from '../../domain/uids-in.ts';
 import type { Cgroups } from '../../ports/cgroups.ts';
 import type { Files, Processes } from '../../ports/host.ts';
 import type { FirewallElements, MetadataPaths, Network } from '../../ports/network.ts';
@@ -75,9 +76,15 @@ export async function enumerate(deps: EnumerateDeps, signal: AbortSignal): Promi
 }
 
 async function processes({ names, processes, vmms, uids }: EnumerateDeps): Promise<Thing[]> {
-  const marks = [names.stateDirectory, names.runDirectory, ...uids()];
+  const directories = [names.stateDirectory, names.runDirectory];
+  const known = new Set(uids());
   const isMarked = (argv: readonly string[]): boolean =>
-    argv.slice(1).some((word) => marks.some((mark) => word.includes(mark)));
+    argv
+      .slice(1)
+      .some(
+        (word) =>
+          directories.some((directory) => word.includes(directory)) || uidsIn(word).some((uid) => known.has(uid)),
+      );
   const found = await processes.find(isMarked);
   return found.flatMap((p): Thing[] => {
     const isVmm = vmms.some((vmm) => vmm.isProgram(p.argv, p.exe));

@@ -28,8 +28,11 @@ export interface Expected {
   readonly made: boolean;
 }
 
-export const sameThing = (a: Pick<Thing, 'kind' | 'name'>, b: Pick<Thing, 'kind' | 'name'>): boolean =>
-  a.name === b.name && classOf(a.kind) === classOf(b.kind);
+/** The same for what is the same thing. */
+export const keyOf = ({ kind, name }: Pick<Thing, 'kind' | 'name'>): string => `${classOf(kind)} ${name}`;
+
+export const keysOf = (things: readonly Pick<Thing, 'kind' | 'name'>[]): ReadonlySet<string> =>
+  new Set(things.map(keyOf));
 
 /** A path is the same thing whatever lies there. */
 const classOf = (kind: Thing['kind']): string =>

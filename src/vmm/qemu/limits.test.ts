@@ -18,7 +18,6 @@ const spec: Spec = {
   kernel: { image: 'oci:/k:t', cmdline: '', addNetworkConfig: false },
   volumes: [volume(0)],
   interfaces: [],
-  metadata: {},
   provider: '',
   restartPolicy: 'ON_FAILURE',
   providerOptions: {},
@@ -54,9 +53,10 @@ test('disks and interfaces share the slots', () => {
   const nic = { name: 'eth0', type: 'TAP', allowMetadata: false, publishedPorts: [] } as const;
   expect(fieldsOf({ volumes, interfaces: [nic] })).toEqual([]);
   expect(fieldsOf({ volumes, interfaces: [nic, { ...nic, name: 'eth1' }] })).toEqual(['volumes']);
+  const metadataRef = { generation: 1, bytes: 1 };
   // Metadata that no interface may ask for takes a disk.
-  expect(fieldsOf({ volumes, interfaces: [nic], metadata: { a: '' } })).toEqual(['volumes']);
-  expect(fieldsOf({ volumes, interfaces: [{ ...nic, allowMetadata: true }], metadata: { a: '' } })).toEqual([]);
+  expect(fieldsOf({ volumes, interfaces: [nic], metadataRef })).toEqual(['volumes']);
+  expect(fieldsOf({ volumes, interfaces: [{ ...nic, allowMetadata: true }], metadataRef })).toEqual([]);
   expect(fieldsOf({ volumes: [], interfaces: Array(24).fill(nic) })).toEqual(['interfaces']);
   expect(fieldsOf({ volumes: volumes.slice(0, 8) }, { accelerator: 'tcg', acpi: false })).toEqual(['volumes']);
 });
