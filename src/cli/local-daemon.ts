@@ -82,7 +82,7 @@ const UNIT_ENVIRONMENT = '/etc/flintlock/flintlockd.env';
  */
 export function configured(
   env: Io['env'],
-  name: 'qemu-bin' | 'state-dir' | 'run-dir',
+  name: 'qemu-bin' | 'state-dir' | 'run-dir' | 'vmm-uid-range',
   unit = UNIT_ENVIRONMENT,
 ): string | undefined {
   const variables: Readonly<Record<string, string | undefined>> = { ...linesOf(unit), ...env };

@@ -24,7 +24,7 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
-import { sharersOf } from '../domain/user-ranges.ts';
+import { chooseUsers, isIn, type OthersUsers, othersUsers, sharersOf, type UserRange } from '../domain/user-ranges.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
 import { Bridges } from '../engine/bridges.ts';
@@ -229,7 +229,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     ...(config['parent-iface'] !== '' ? [KERNEL_PARTS.macvtap] : []),
   ];
   const kernel = tryKernel(kernelParts, { run, files, clock, log, signal: stopping.signal });
-  await warnOfSharers(config['vmm-uid-range'], log);
+  const vmmUsers = await usersOf(config['vmm-uid-range'], store, log);
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
@@ -354,7 +354,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     bridge: bridge === '' ? undefined : bridge,
     parent: parent?.parent,
     surroundings: network,
-    vmmUsers: config['vmm-uid-range'],
+    vmmUsers,
+    othersUsers: readOthersUsers,
     vmms,
     tools: { ...tools, states: async () => [...(await tools.states()), ...kernel()] },
     defaultVmm: vmmOf(''),
@@ -488,14 +489,34 @@ export async function compose(config: Config, version: string, opened: Opened, p
   };
 }
 
-/** Who is a VMM's user, too, can end it and read its memory. */
-async function warnOfSharers(range: Config['vmm-uid-range'], log: Log): Promise<void> {
+async function readOthersUsers(): Promise<readonly OthersUsers[]> {
   const read = async (path: string): Promise<string> => Buffer.from((await files.read(path)) ?? []).toString();
-  const sharers = sharersOf(range, await read('/etc/passwd'), await read('/etc/subuid'));
+  return othersUsers(await read('/etc/passwd'), await read('/etc/subuid'));
+}
+
+/** Who is a VMM's user, too, can end it and read its memory. */
+async function usersOf(setting: Config['vmm-uid-range'], store: Store, log: Log): Promise<UserRange> {
+  const others = await readOthersUsers();
+  const range = setting === 'auto' ? chooseUsers(others) : setting;
+  const sharers = sharersOf(range, others);
   if (sharers.length > 0)
-    log.warn('users of VMMs are others’ too, who could end them and read their memory: give a range of their own', {
+    log.warn('users for VMMs are others’ too, and are left out: give a range of their own', {
       ...{ setting: '--vmm-uid-range', range: `${range.first}-${range.last}`, sharers },
     });
+  // Given before others came, or by an earlier version.
+  const shared = store
+    .list({})
+    .map(({ allocation }) => allocation.vmmUser)
+    .filter((user) => isIn(user, others));
+  if (shared.length > 0)
+    log.warn(
+      'users of microVMs are others’ too, who could end their VMMs and read their memory: make these microVMs anew',
+      {
+        users: shared.slice(0, 20),
+        sharers: shared.slice(0, 3).flatMap((user) => sharersOf({ first: user, last: user }, others)),
+      },
+    );
+  return range;
 }
 
 /** The seal of the metadata service's tokens: kept, so that a guest's are good for the next daemon too. */
