@@ -55,6 +55,7 @@ import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
 import { limitsInForce } from '../host/limits-in-force.ts';
 import { createProcesses } from '../host/processes.ts';
+import { roomText } from '../host/room.ts';
 import { patientRun } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
 import { createCidataDisks } from '../metadata/cidata.ts';
@@ -124,7 +125,7 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
   const lock = holdLock(lockPath(names));
   try {
-    const database = new Database(databasePath(names));
+    const database = new Database(databasePath(names), roomText);
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
