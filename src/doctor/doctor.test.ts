@@ -310,13 +310,14 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       tools: {
         'ip -j -4 route':
           '[{"dst":"default","dev":"eth0"},{"dst":"10.77.0.0/16","dev":"vpn0"},{"dst":"10.78.0.0/24","dev":"flabcdbr"}]',
-        'ip -j link': '[{"ifname":"docker0"},{"ifname":"flabcdbr"},{}]',
+        'ip -j link':
+          '[{"ifname":"docker0"},{"ifname":"flabcdbr","ifalias":"flintlock:abcd:bridge"},{"ifname":"floatsbr"},{}]',
         'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flabcdbr:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%lxcbr0:67 0.0.0.0:*',
         'nft -j':
           '{"nftables":[{"metainfo":{}},{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"accept"}}]}',
       },
     },
-    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP: flintlockd's own serves its bridge; another serves lxcbr0 only/,
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, floatsbr, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP: flintlockd's own serves its bridge; another serves lxcbr0 only/,
   },
   {
     check: network,
@@ -358,6 +359,18 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '' } },
     },
     says: /^ok managed network: the daemon that runs has none\n/,
+  },
+  {
+    // A name like one of ours, of somebody else's bridge.
+    check: network,
+    fake: {
+      tools: {
+        'ip -j -4 route': '[{"dst":"10.77.0.0/24","dev":"flfoobbr"}]',
+        'ip -j link': '[{"ifname":"flfoobbr","ifalias":"foo"}]',
+        'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flfoobbr:67 0.0.0.0:*',
+      },
+    },
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route.*\nok bridges: flfoobbr, which a daemon may use[^;]*\n(?:.*\n)*ok DHCP: another serves flfoobbr only/,
   },
   {
     check: network,
