@@ -275,7 +275,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const health = new NetworkHealth({ store, clock });
-  const watched = { names, ledger, network, news, health, clock, log, faults };
+  const { patience } = config;
+  const watched = { names, ledger, network, news, health, clock, log, faults, patience };
   const managed = cidr && new HostNetwork({ ...watched, cidr, store });
   const bridge = config['bridge-name'];
   const bridges = new Bridges(watched);
@@ -292,13 +293,10 @@ export async function compose(config: Config, version: string, opened: Opened, p
     log,
   });
   const everyMs = config['network-probe-period'];
-  const ways =
-    cidr && everyMs > 0
-      ? new Ways({ ...watched, everyMs, patience: config.patience, meter: metrics, metadata, files })
-      : undefined;
+  const ways = cidr && everyMs > 0 ? new Ways({ ...watched, everyMs, meter: metrics, metadata, files }) : undefined;
   const cidata = createCidataDisks({ run, files, store });
   const parentName = config['parent-iface'];
-  await requireParent(parentName, network, config.patience);
+  await requireParent(parentName, network, patience);
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
@@ -389,6 +387,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     metrics: () => metrics.text(),
     calls: metrics.call,
     caller,
+    patience,
     ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
   });
 
@@ -418,8 +417,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
       return vm && consolePath(vm);
     },
   });
-  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log });
-  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log });
+  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log, patience });
+  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log, patience });
   const stopHearing = hearServer({ network, ledger, meter: metrics, clock, log });
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
   let cancelPurge = (): void => undefined;
