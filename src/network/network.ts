@@ -96,7 +96,7 @@ export function createNetwork(
     ...createSurroundings({ ip, nft, run }),
     ...createWholeness({
       ...{ ip, nft, sysctl, files, elements, log, connections: hands.connections },
-      scratch: follow && { run, follow, files, clock },
+      scratch: follow && { run, follow, files, clock, patience: hands.patience ?? 1 },
     }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
