@@ -200,7 +200,6 @@ export async function compose(config: Config, version: string, opened: Opened, p
   await files.makeDirectory(imagesDirectory(names), 0o700);
   const volumes = await chooseVolumes({
     directory: imagesDirectory(names),
-    run,
     files,
     log,
     allowQcow2: true,

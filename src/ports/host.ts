@@ -142,6 +142,12 @@ export interface FileInfo {
   readonly stamp?: string;
 }
 
+/** Bytes and where they stand in a file. */
+export interface FilePiece {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /** Files and directories. Paths are absolute. Faults: `full` for
  * EDQUOT, and for ENOSPC where the disk has no room; else `tool`. */
 export interface Files {
@@ -155,6 +161,11 @@ export interface Files {
     data: string | Uint8Array | AsyncIterable<Uint8Array>,
     options?: { readonly mode?: number; readonly durable?: boolean },
   ): Promise<void>;
+  /**
+   * A new file of so many bytes in which these pieces stand, and nothing else takes room; what it holds is on the disk
+   * then. Where something is there already it fails; what a failure or a crash leaves is the caller's to remove.
+   */
+  writeSparse(path: string, sizeBytes: number, pieces: readonly FilePiece[]): Promise<void>;
   /** At most `maxBytes`, from `offset`; undefined when there is no such file. */
   read(
     path: string,
