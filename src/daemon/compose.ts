@@ -50,6 +50,7 @@ import { watchShares } from '../engine/watch-shares.ts';
 import { Ways } from '../engine/ways.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
+import { converse } from '../host/converse.ts';
 import { registryEnvironment } from '../host/environment.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
@@ -129,8 +130,11 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
     const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
     const { patience } = config;
-    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
+    const ending = new AbortController();
+    const living = { converse, signal: ending.signal };
+    const network = createNetwork({ run, follow, living, files, processes: createProcesses(), clock, log, patience });
     const close = (): void => {
+      ending.abort();
       database.close();
       lock.release();
     };

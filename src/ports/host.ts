@@ -47,6 +47,30 @@ export type Follow = (
   options: { readonly signal: AbortSignal; onLine(line: string): void },
 ) => Followed;
 
+/** A tool that stays and does what is said to it. */
+export interface Conversation {
+  /** Undefined where it could not be started. */
+  readonly pid: number | undefined;
+  /** To its standard input. To one that has ended it is said in vain. */
+  say(text: string): void;
+  /** Ends it, by SIGKILL, with all that it started. */
+  end(): void;
+  /** Resolves once it has ended and all that it said was heard; both are null where it could not be started. Never rejects. */
+  readonly ended: Promise<Pick<ProcessExit, 'code' | 'signal'>>;
+}
+
+/**
+ * Starts a host tool that stays. What it says, on standard output and standard error, comes in the order in which it
+ * was written. It ends with the signal, and with the daemon however that ends. Never throws: what cannot be started
+ * has ended.
+ *
+ * @param argv - program, then arguments, each passed on whole
+ */
+export type Converse = (
+  argv: readonly [string, ...string[]],
+  options: { readonly signal: AbortSignal; onText(text: string): void },
+) => Conversation;
+
 /**
  * Names one process beyond doubt: a pid is reused, a pid with the start time
  * in the same boot is not. `startTime` is field 22 of /proc/PID/stat, in clock

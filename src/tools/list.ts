@@ -1,6 +1,6 @@
 import { coreutils, du, fallocate } from './coreutils.ts';
 import { e2fsprogs } from './e2fsprogs.ts';
-import { conntrack, dhcpRelease, dnsmasq, ip, nft, ss } from './network.ts';
+import { conntrack, dhcpRelease, dnsmasq, ip, livingIp, livingNft, nft, ss } from './network.ts';
 import { sfdisk } from './sfdisk.ts';
 import { skopeo } from './skopeo.ts';
 import { tar } from './tar.ts';
@@ -18,8 +18,10 @@ export const TOOLS: readonly Tool[] = [
   mkfsVfat,
   mcopy,
   ip,
+  livingIp,
   ss,
   nft,
+  livingNft,
   conntrack,
   dnsmasq,
   dhcpRelease,
