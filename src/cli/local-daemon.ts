@@ -33,7 +33,7 @@ export async function askLocalDaemon(reach: Reach, runDirectory: string, signal:
   if (reach.isDefault && !statSync(socket, { throwIfNoEntry: false })?.isSocket()) return {};
   const clients = openClients(reach.isDefault ? { address: { socket } } : reach);
   try {
-    return { findings: findingsOf(await clients.host.serverInfo({}, { signal, timeoutMs: ANSWER_MS })) };
+    return { findings: findingsOf(await (await clients.host()).serverInfo({}, { signal, timeoutMs: ANSWER_MS })) };
   } catch (error) {
     signal.throwIfAborted();
     // One that nobody named may be down, or not for this user: the host is looked at without it.

@@ -50,6 +50,7 @@ import { watchShares } from '../engine/watch-shares.ts';
 import { Ways } from '../engine/ways.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
+import { converse } from '../host/converse.ts';
 import { registryEnvironment } from '../host/environment.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
@@ -130,8 +131,11 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
     const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
     const { patience } = config;
-    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
+    const ending = new AbortController();
+    const living = { converse, signal: ending.signal };
+    const network = createNetwork({ run, follow, living, files, processes: createProcesses(), clock, log, patience });
     const close = (): void => {
+      ending.abort();
       database.close();
       lock.release();
     };
@@ -201,7 +205,6 @@ export async function compose(config: Config, version: string, opened: Opened, p
   await files.makeDirectory(imagesDirectory(names), 0o700);
   const volumes = await chooseVolumes({
     directory: imagesDirectory(names),
-    run,
     files,
     log,
     allowQcow2: true,

@@ -242,6 +242,18 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     },
     says: /^ok port 9090: is flintlockd's own \(pid 7\)\nok port 8090: is free$/,
   },
+  {
+    check: ports,
+    fake: {
+      files: {
+        '/proc/net/tcp6': '  sl\n   0: 00000000000000000000000001000000:2382 0:0 0A 0',
+        '/usr/bin/ss': '',
+        '/proc/7/cmdline': '/n/bin/../node\0/n/bin/../dist/bundle/flintlockd.cjs\0run\0--insecure\0',
+      },
+      tools: { '/usr/bin/ss': 'LISTEN 0 4096 users:(("MainThread",pid=7,fd=3))' },
+    },
+    says: /^ok port 9090: is flintlockd's own \(pid 7\)\nok port 8090: is free$/,
+  },
   // the same port, connected and not listening
   { check: ports, fake: { files: { '/proc/net/tcp': ' 0: 0100007F:2382 0:0 01 0' } }, says: /^ok port 9090/ },
   {

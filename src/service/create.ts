@@ -195,10 +195,9 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
 }
 
 /** What the host must be able to do for this one beside what it must for each. */
-function toolNeeds({ network, volumes }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
+function toolNeeds({ network }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
   const needs = new Set<ToolNeed>();
   if (spec.volumes.length > 0) needs.add('volumes');
-  if (spec.volumes.some(({ isReadOnly }) => !isReadOnly) && volumes.kind === 'qcow2') needs.add('overlays');
   if (spec.volumes.some(({ partitionId }) => partitionId !== undefined)) needs.add('partitions');
   if (metadataBy(spec).disk) needs.add('metadata-disks');
   if (spec.interfaces.length > 0) needs.add('networks');
