@@ -1,11 +1,12 @@
 /**
  * Makes dist/, what a package runs: src/ and guest/ as JavaScript, because
- * Node strips no types below node_modules.
+ * Node strips no types below node_modules; and each program in one file.
  *
  *     npm run build
  */
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { bundle } from './bundle.mjs';
 import { main, ROOT, step } from './steps.mjs';
 
 const TSC = join(ROOT, 'node_modules/.bin/tsc');
@@ -15,6 +16,7 @@ await main('build', async () => {
   rmSync(DIST, { recursive: true, force: true });
   await step('compiling the programs', [TSC, '--project', 'tsconfig.build.json']);
   await step('compiling the makers of images', [TSC, '--project', 'tsconfig.build-guest.json']);
+  await bundle('dist');
   // What goes into the images as it is.
   for (const entry of readdirSync(join(ROOT, 'guest'), { withFileTypes: true }))
     if (entry.isDirectory())

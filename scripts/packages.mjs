@@ -5,7 +5,6 @@
 export const NEEDED = [
   ['libatomic1', 'is needed by the Node that the lockfile pins', '/usr/lib/x86_64-linux-gnu/libatomic.so.1'],
   ['qemu-system-x86', 'runs the microVMs', '/usr/bin/qemu-system-x86_64'],
-  ['qemu-utils', "makes a microVM's own copy of a disk", '/usr/bin/qemu-img'],
   ['skopeo', 'fetches OCI images', '/usr/bin/skopeo'],
   ['umoci', 'makes OCI images', '/usr/bin/umoci'],
   ['bzip2', 'unpacks layers that are packed so', '/bin/bzip2'],
@@ -27,6 +26,7 @@ export const NEEDED = [
 
 /** What the tests need beside them. */
 export const NEEDED_BY_TESTS = [
+  ['qemu-utils', 'looks into disks', '/usr/bin/qemu-img'],
   ['iputils-ping', 'asks the guests for an answer', '/bin/ping'],
   ['openssl', 'makes certificates', '/usr/bin/openssl'],
   ['curl', 'is an HTTP client by others', '/usr/bin/curl'],

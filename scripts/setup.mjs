@@ -280,6 +280,9 @@ if (process.argv[1] === import.meta.filename)
     if (process.argv.includes('--locked')) await bringIntoStep(tests, images);
     else {
       await setup({ tests, images });
+      // Not before every script: who edits the sources runs them as they are until he asks for this.
+      const { bundle, isBundleOld } = await import('./bundle.mjs');
+      if (isBundleOld()) await bundle('src');
       console.log('setup: everything is in place');
     }
   });

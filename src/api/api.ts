@@ -25,6 +25,7 @@ import { RareLog } from './rare-log.ts';
 import { withRequest } from './request-id.ts';
 import type { TlsSource } from './tls.ts';
 import { type Token, tokenGate } from './token-gate.ts';
+import { patientWaits } from './waits.ts';
 
 export interface ApiOptions {
   readonly services: Services;
@@ -45,6 +46,8 @@ export interface ApiOptions {
   readonly keepAliveMs?: number;
   /** What callers may take of the daemon; absent: see `flow/limits.ts`. */
   readonly flow?: Partial<FlowLimits>;
+  /** What the limits of a request's coming are multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /** Every surface on every endpoint. A surface more is a line here and its converters. */
@@ -67,7 +70,7 @@ const GRACE_MS = 300;
 const CUT_MS = 1_000;
 
 export function createApi(options: ApiOptions): Api {
-  const { services, clock, ready, metrics, tls, tokens, keepAliveMs } = options;
+  const { services, clock, ready, metrics, tls, tokens, keepAliveMs, patience = 1 } = options;
   const { calls = () => undefined, caller = new CurrentCaller() } = options;
   const log = withRequest(options.log, caller.get);
   const stop = new AbortController();
@@ -75,7 +78,8 @@ export function createApi(options: ApiOptions): Api {
   const gate: Gate = tokens ? tokenGate(tokens, { clock, rare }) : openGate;
   const flow = new Flow(rare, options.flow);
   const flows: Flows = new WeakMap();
-  const door = { log, rare, clock, gate, caller, calls, flow, stopped: stop.signal, ...(tls && { tls }) };
+  const waits = patientWaits(patience);
+  const door = { log, rare, clock, gate, caller, calls, flow, waits, stopped: stop.signal, ...(tls && { tls }) };
   // No surface gets the services themselves.
   const guarded = guardServices(services, caller.get, { log, clock });
   const surface = native(guarded);

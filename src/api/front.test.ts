@@ -7,10 +7,11 @@ import { Front, type Limits } from './front.ts';
 import type { Peer } from './gate.ts';
 import { RareLog } from './rare-log.ts';
 import { speechOf } from './refusal.ts';
+import type { Waits } from './waits.ts';
 
-const LIMITS: Limits = { connections: 100, ofOneAddress: 50, firstBytesMs: 60_000 };
+const LIMITS: Limits = { connections: 100, ofOneAddress: 50 };
 
-async function startFront(limits: Partial<Limits> = {}) {
+async function startFront(limits: Partial<Limits> = {}, waits: Partial<Waits> = { firstBytesMs: 60_000 }) {
   const log = memoryLog();
   const taken: { socket: Socket; peer: Peer }[] = [];
   const front = new Front({
@@ -18,6 +19,7 @@ async function startFront(limits: Partial<Limits> = {}) {
     rare: new RareLog(log, new FakeClock()),
     take: (socket, peer) => taken.push({ socket, peer }),
     limits: { ...LIMITS, ...limits },
+    waits,
   });
   onTestFinished(async () => {
     front.destroy();
@@ -62,7 +64,7 @@ test('who takes a connection gets every byte of it, and where it comes from', as
 });
 
 test('a connection that says nothing is ended, one that hangs up before is forgotten', async () => {
-  const { taken, dial } = await startFront({ firstBytesMs: 20 });
+  const { taken, dial } = await startFront({}, { firstBytesMs: 20 });
   await once(dial(), 'close');
   dial().end('P');
   await expect.poll(() => taken).toEqual([]);

@@ -6,6 +6,7 @@ import { type ListenOptions, listen, MAX_CONNECTIONS } from './listen.ts';
 import type { RareLog } from './rare-log.ts';
 import { refuse, type Speech, speechOf } from './refusal.ts';
 import { certificateFault, createTerminator, subjectOf, type TlsSource } from './tls.ts';
+import { WAITS, type Waits } from './waits.ts';
 
 export interface FrontOptions {
   /** What is served here. */
@@ -16,18 +17,17 @@ export interface FrontOptions {
   /** Gets each connection that speaks what is served, before a byte of it is read. */
   take(socket: Socket, peer: Peer): void;
   readonly limits?: Partial<Limits>;
+  readonly waits?: Partial<Waits>;
 }
 
 export interface Limits {
   /** Connections of one listener, and of one address among them. */
   readonly connections: number;
   readonly ofOneAddress: number;
-  /** From a connection's beginning to the bytes that say what it speaks. */
-  readonly firstBytesMs: number;
 }
 
 /** Far more than a host's clients hold, far less than a process may open. */
-const LIMITS: Limits = { connections: MAX_CONNECTIONS, ofOneAddress: 1_024, firstBytesMs: 10_000 };
+const LIMITS: Limits = { connections: MAX_CONNECTIONS, ofOneAddress: 1_024 };
 /** A peer that vanished without a word is found by TCP then. */
 const KEEP_ALIVE_MS = 30_000;
 
@@ -99,7 +99,7 @@ export class Front {
       }
     }
     this.#waiting.add(socket);
-    firstBytes(socket, this.#limits.firstBytesMs, (speech) => {
+    firstBytes(socket, this.#options.waits?.firstBytesMs ?? WAITS.firstBytesMs, (speech) => {
       this.#waiting.delete(socket);
       if (speech === undefined) socket.destroy();
       else this.#hand(socket, speech, { kind, address });
@@ -138,7 +138,7 @@ export class Front {
   }
 
   #terminate(tls: TlsSource, protocol: 'h2' | 'http/1.1'): TlsServer {
-    const server = createTerminator(tls, protocol);
+    const server = createTerminator(tls, protocol, this.#options.waits?.handshakeMs ?? WAITS.handshakeMs);
     const isAsked = (): boolean => tls.current().clientCa !== undefined;
     server.on('secureConnection', (socket: TLSSocket) => {
       socket.on('error', () => undefined);

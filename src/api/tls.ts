@@ -16,23 +16,20 @@ export interface TlsSource {
   onChange(listener: () => void): () => void;
 }
 
-/** From the first byte to the end of the handshake. */
-const HANDSHAKE_MS = 10_000;
-
 /**
  * Takes the encryption off. It does not listen: connections are handed to it
  * with `emit('connection', …)`. A client's certificate has been asked for and
  * judged, but it is for the listener to turn it away: Node would cut the
  * connection without a word.
  */
-export function createTerminator(source: TlsSource, protocol: 'h2' | 'http/1.1'): Server {
+export function createTerminator(source: TlsSource, protocol: 'h2' | 'http/1.1', handshakeMs: number): Server {
   const { requestCert, ...context } = contextOf(source.current());
   const server = createServer({
     ...context,
     requestCert: requestCert ?? false,
     rejectUnauthorized: false,
     ALPNProtocols: [protocol],
-    handshakeTimeout: HANDSHAKE_MS,
+    handshakeTimeout: handshakeMs,
   });
   const stop = source.onChange(() => server.setSecureContext(contextOf(source.current())));
   server.on('close', stop);

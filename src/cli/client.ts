@@ -1,7 +1,7 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
-import { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
-import { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
+import type { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
+import type { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { Connection } from './connection.ts';
 import { patienceOf } from './patience.ts';
@@ -10,8 +10,9 @@ import type { Reach } from './reach.ts';
 /** A daemon's services over one connection, which is made by the first call. */
 export interface Clients {
   readonly vms: Client<typeof MicroVMService>;
-  readonly host: Client<typeof HostService>;
-  readonly images: Client<typeof ImageService>;
+  /** Loaded when they are asked for, as few verbs do. */
+  host(): Promise<Client<typeof HostService>>;
+  images(): Promise<Client<typeof ImageService>>;
   close(): void;
 }
 
@@ -26,8 +27,9 @@ export function openClients(reach: Reach): Clients {
   });
   return {
     vms: createClient(MicroVMService, transport),
-    host: createClient(HostService, transport),
-    images: createClient(ImageService, transport),
+    host: async () => createClient((await import('../gen/flintlock/microvm/v1/host_pb.ts')).HostService, transport),
+    images: async () =>
+      createClient((await import('../gen/flintlock/microvm/v1/images_pb.ts')).ImageService, transport),
     close: () => connection.close(),
   };
 }

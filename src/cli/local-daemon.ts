@@ -7,10 +7,11 @@ import type { HostTool, ServerInfoResponse } from '../gen/flintlock/microvm/v1/h
 import { type Address, addressText } from './address.ts';
 import { openClients } from './client.ts';
 import type { Io } from './io.ts';
+import { patienceOf } from './patience.ts';
 import type { Reach } from './reach.ts';
 
 /** A daemon that waits for a trial answers after five seconds. */
-const ANSWER_MS = 20_000;
+const ANSWER_MS = 20_000 * patienceOf(process.env);
 
 /** The daemon of this host that is meant, and what it has found out; what was in the way is a sentence. */
 export interface LocalDaemon {
@@ -32,7 +33,7 @@ export async function askLocalDaemon(reach: Reach, runDirectory: string, signal:
   if (reach.isDefault && !statSync(socket, { throwIfNoEntry: false })?.isSocket()) return {};
   const clients = openClients(reach.isDefault ? { address: { socket } } : reach);
   try {
-    return { findings: findingsOf(await clients.host.serverInfo({}, { signal, timeoutMs: ANSWER_MS })) };
+    return { findings: findingsOf(await (await clients.host()).serverInfo({}, { signal, timeoutMs: ANSWER_MS })) };
   } catch (error) {
     signal.throwIfAborted();
     // One that nobody named may be down, or not for this user: the host is looked at without it.
@@ -82,7 +83,7 @@ const UNIT_ENVIRONMENT = '/etc/flintlock/flintlockd.env';
  */
 export function configured(
   env: Io['env'],
-  name: 'qemu-bin' | 'state-dir' | 'run-dir',
+  name: 'qemu-bin' | 'state-dir' | 'run-dir' | 'vmm-uid-range',
   unit = UNIT_ENVIRONMENT,
 ): string | undefined {
   const variables: Readonly<Record<string, string | undefined>> = { ...linesOf(unit), ...env };

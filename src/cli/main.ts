@@ -3,6 +3,7 @@ import type { Clients } from './client.ts';
 import type { Act, Context } from './context.ts';
 import { EXIT, Problem } from './exit.ts';
 import { type Io, processIo } from './io.ts';
+import { PlainHeaders } from './plain-headers.ts';
 import { mayColour } from './print/style.ts';
 import { allVerbs, createProgram, GLOBAL_FLAGS } from './program.ts';
 import { type Reach, type ReachFlags, reachOf } from './reach.ts';
@@ -81,4 +82,10 @@ function asFlag(argv: readonly string[]): string[] {
   return [...argv.slice(0, at), ...(verb === undefined ? ['--help'] : [verb, '--help', ...rest])];
 }
 
-if (import.meta.main) process.exitCode = (await main(process.argv.slice(2), processIo())) || process.exitCode || 0;
+/** As the program that was started. */
+export async function start(): Promise<void> {
+  Reflect.set(globalThis, 'Headers', PlainHeaders);
+  process.exitCode = (await main(process.argv.slice(2), processIo())) || process.exitCode || 0;
+}
+
+if (import.meta.main) await start();

@@ -24,7 +24,7 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
-import { sharersOf } from '../domain/user-ranges.ts';
+import { chooseUsers, isIn, type OthersUsers, othersUsers, sharersOf, type UserRange } from '../domain/user-ranges.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
 import { Bridges } from '../engine/bridges.ts';
@@ -50,11 +50,13 @@ import { watchShares } from '../engine/watch-shares.ts';
 import { Ways } from '../engine/ways.ts';
 import { createCgroups } from '../host/cgroups.ts';
 import { clock } from '../host/clock.ts';
+import { converse } from '../host/converse.ts';
 import { registryEnvironment } from '../host/environment.ts';
 import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
 import { limitsInForce } from '../host/limits-in-force.ts';
 import { createProcesses } from '../host/processes.ts';
+import { roomText } from '../host/room.ts';
 import { patientRun } from '../host/run.ts';
 import { createImages } from '../images/images.ts';
 import { createCidataDisks } from '../metadata/cidata.ts';
@@ -124,13 +126,16 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
   const lock = holdLock(lockPath(names));
   try {
-    const database = new Database(databasePath(names));
+    const database = new Database(databasePath(names), roomText);
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database, schemas, version);
     const run = patientRun(config.patience);
     const { patience } = config;
-    const network = createNetwork({ run, follow, files, processes: createProcesses(), clock, log, patience });
+    const ending = new AbortController();
+    const living = { converse, signal: ending.signal };
+    const network = createNetwork({ run, follow, living, files, processes: createProcesses(), clock, log, patience });
     const close = (): void => {
+      ending.abort();
       database.close();
       lock.release();
     };
@@ -200,7 +205,6 @@ export async function compose(config: Config, version: string, opened: Opened, p
   await files.makeDirectory(imagesDirectory(names), 0o700);
   const volumes = await chooseVolumes({
     directory: imagesDirectory(names),
-    run,
     files,
     log,
     allowQcow2: true,
@@ -229,7 +233,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     ...(config['parent-iface'] !== '' ? [KERNEL_PARTS.macvtap] : []),
   ];
   const kernel = tryKernel(kernelParts, { run, files, clock, log, signal: stopping.signal });
-  await warnOfSharers(config['vmm-uid-range'], log);
+  const vmmUsers = await usersOf(config['vmm-uid-range'], store, log);
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
@@ -274,7 +278,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const health = new NetworkHealth({ store, clock });
-  const watched = { names, ledger, network, news, health, clock, log, faults };
+  const { patience } = config;
+  const watched = { names, ledger, network, news, health, clock, log, faults, patience };
   const managed = cidr && new HostNetwork({ ...watched, cidr, store });
   const bridge = config['bridge-name'];
   const bridges = new Bridges(watched);
@@ -291,13 +296,10 @@ export async function compose(config: Config, version: string, opened: Opened, p
     log,
   });
   const everyMs = config['network-probe-period'];
-  const ways =
-    cidr && everyMs > 0
-      ? new Ways({ ...watched, everyMs, patience: config.patience, meter: metrics, metadata, files })
-      : undefined;
+  const ways = cidr && everyMs > 0 ? new Ways({ ...watched, everyMs, meter: metrics, metadata, files }) : undefined;
   const cidata = createCidataDisks({ run, files, store });
   const parentName = config['parent-iface'];
-  await requireParent(parentName, network, config.patience);
+  await requireParent(parentName, network, patience);
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
@@ -354,7 +356,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     bridge: bridge === '' ? undefined : bridge,
     parent: parent?.parent,
     surroundings: network,
-    vmmUsers: config['vmm-uid-range'],
+    vmmUsers,
+    othersUsers: readOthersUsers,
     vmms,
     tools: { ...tools, states: async () => [...(await tools.states()), ...kernel()] },
     defaultVmm: vmmOf(''),
@@ -387,6 +390,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     metrics: () => metrics.text(),
     calls: metrics.call,
     caller,
+    patience,
     ready: () => (isReconciling ? 'reconciling: the microVMs are being looked at after the start' : undefined),
   });
 
@@ -416,8 +420,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
       return vm && consolePath(vm);
     },
   });
-  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log });
-  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log });
+  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log, patience });
+  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log, patience });
   const stopHearing = hearServer({ network, ledger, meter: metrics, clock, log });
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
   let cancelPurge = (): void => undefined;
@@ -488,14 +492,34 @@ export async function compose(config: Config, version: string, opened: Opened, p
   };
 }
 
-/** Who is a VMM's user, too, can end it and read its memory. */
-async function warnOfSharers(range: Config['vmm-uid-range'], log: Log): Promise<void> {
+async function readOthersUsers(): Promise<readonly OthersUsers[]> {
   const read = async (path: string): Promise<string> => Buffer.from((await files.read(path)) ?? []).toString();
-  const sharers = sharersOf(range, await read('/etc/passwd'), await read('/etc/subuid'));
+  return othersUsers(await read('/etc/passwd'), await read('/etc/subuid'));
+}
+
+/** Who is a VMM's user, too, can end it and read its memory. */
+async function usersOf(setting: Config['vmm-uid-range'], store: Store, log: Log): Promise<UserRange> {
+  const others = await readOthersUsers();
+  const range = setting === 'auto' ? chooseUsers(others) : setting;
+  const sharers = sharersOf(range, others);
   if (sharers.length > 0)
-    log.warn('users of VMMs are others’ too, who could end them and read their memory: give a range of their own', {
+    log.warn('users for VMMs are others’ too, and are left out: give a range of their own', {
       ...{ setting: '--vmm-uid-range', range: `${range.first}-${range.last}`, sharers },
     });
+  // Given before others came, or by an earlier version.
+  const shared = store
+    .list({})
+    .map(({ allocation }) => allocation.vmmUser)
+    .filter((user) => isIn(user, others));
+  if (shared.length > 0)
+    log.warn(
+      'users of microVMs are others’ too, who could end their VMMs and read their memory: make these microVMs anew',
+      {
+        users: shared.slice(0, 20),
+        sharers: shared.slice(0, 3).flatMap((user) => sharersOf({ first: user, last: user }, others)),
+      },
+    );
+  return range;
 }
 
 /** The seal of the metadata service's tokens: kept, so that a guest's are good for the next daemon too. */

@@ -122,10 +122,15 @@ const trace = (error: unknown): string => (error instanceof Error ? (error.stack
 
 const program = createProgram(version, { run, tearDown, example: () => void process.stdout.write(exampleFile()) });
 
-try {
-  await program.parseAsync();
-  process.exit(0);
-} catch (error) {
-  process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : trace(error)}\n`);
-  process.exit(1);
+/** As the program that was started. */
+export async function start(): Promise<void> {
+  try {
+    await program.parseAsync();
+    process.exit(0);
+  } catch (error) {
+    process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : trace(error)}\n`);
+    process.exit(1);
+  }
 }
+
+if (import.meta.main) await start();

@@ -59,7 +59,15 @@ async function watched(options: { readonly clock?: Clock; readonly isTold?: bool
     },
   } as unknown as Store;
   const time = options.clock ?? onlyTold;
-  network = createNetwork({ run: host.run, follow: host.follow, processes: host.processes, files, clock, log });
+  network = createNetwork({
+    run: host.run,
+    living: host.living,
+    follow: host.follow,
+    processes: host.processes,
+    files,
+    clock,
+    log,
+  });
   const follow = options.isTold === false ? undefined : host.follow;
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const managed = new HostNetwork({

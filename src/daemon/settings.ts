@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { parseCidr } from '../domain/ipv4.ts';
 import { MAX_RUN_DIRECTORY } from '../domain/names.ts';
+import { parseUserRange } from '../domain/user-ranges.ts';
 
 /** `90s`, `15m`, `24h`, `7d` in milliseconds; a bare number is seconds. */
 const DURATION = /^(\d+)(ms|s|m|h|d)?$/;
@@ -23,16 +24,11 @@ const absolute = z
 const fileOrNone = z.union([absolute, z.literal('')], 'must be an absolute path without ".."');
 
 const uidRange = z.string().transform((text, context) => {
-  const [, first, last] = /^(\d{1,10})-(\d{1,10})$/.exec(text) ?? [];
-  const range = { first: Number(first), last: Number(last) };
-  // 0 is root, 65534 nobody, whose files are many programs'; (uid_t)-1 is no user.
-  const hasNobody = range.first <= 65_534 && range.last >= 65_534;
-  const isRange = first !== undefined && range.first >= 1_000 && range.first <= range.last && range.last < 2 ** 32 - 1;
-  if (!isRange || hasNobody) {
-    context.addIssue({ code: 'custom', message: `"${text}" is no range of users: write for instance 700000-765535` });
-    return z.NEVER;
-  }
-  return range;
+  const range = text === 'auto' ? text : parseUserRange(text);
+  if (range !== undefined) return range;
+  const message = `"${text}" is no range of users: write for instance 700000-765535, or auto`;
+  context.addIssue({ code: 'custom', message });
+  return z.NEVER;
 });
 
 const SIZE = /^(\d{1,12})([KMGT])?(?:i?B)?$/i;
@@ -218,9 +214,9 @@ export const SETTINGS = {
   },
   'vmm-uid-range': {
     schema: uidRange,
-    value: 'FIRST-LAST',
-    default: '700000-765535',
-    help: 'the unprivileged users that VMMs run as, one each',
+    value: 'FIRST-LAST|auto',
+    default: 'auto',
+    help: "the unprivileged users that VMMs run as, one each; those that accounts of the host or their containers (/etc/subuid) have are left out; auto: the first 65536 from 700000 on of which none is somebody else's",
   },
   'vmm-cgroups': {
     schema: z.enum(['auto', 'off']),

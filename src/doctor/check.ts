@@ -25,6 +25,8 @@ export interface CheckHost {
   readonly clock: Pick<Clock, 'elapsed' | 'now'>;
   /** QEMU's program, by name or path. */
   readonly qemu: string;
+  /** `FIRST-LAST` or `auto`, as the daemon's settings say; absent: they do not. */
+  readonly vmmUsers?: string;
   /** Absent where no daemon answers. */
   readonly daemon?: DaemonFindings;
 }

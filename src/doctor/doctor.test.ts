@@ -15,6 +15,7 @@ import { ports } from './checks/ports.ts';
 import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
+import { users } from './checks/users.ts';
 import { ways } from './checks/ways.ts';
 import { examine } from './doctor.ts';
 
@@ -36,10 +37,18 @@ interface Fake {
   readonly tools?: Readonly<Record<string, string>>;
   readonly free?: number;
   readonly inodes?: number;
+  readonly vmmUsers?: string;
   readonly daemon?: DaemonFindings;
 }
 
-function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, inodes = 2 ** 20, daemon }: Fake): CheckHost {
+function fakeHost({
+  files = {},
+  tools: answers = {},
+  free = 2 ** 40,
+  inodes = 2 ** 20,
+  vmmUsers,
+  daemon,
+}: Fake): CheckHost {
   const info = (path: string): FileInfo | undefined => {
     const kind = Object.hasOwn(files, `${path}/`) ? 'directory' : Object.hasOwn(files, path) ? 'file' : undefined;
     return kind && { kind, sizeBytes: 1, diskBytes: 1, mode: 0o755 };
@@ -70,6 +79,7 @@ function fakeHost({ files = {}, tools: answers = {}, free = 2 ** 40, inodes = 2 
     runDirectory: '/run/flintlock',
     clock: { elapsed: () => 0, now: () => 1_000_000 },
     qemu: 'qemu-system-x86_64',
+    ...(vmmUsers !== undefined && { vmmUsers }),
     ...(daemon && { daemon }),
   };
 }
@@ -78,6 +88,22 @@ const verdicts = async (check: Check, fake: Fake): Promise<string[]> =>
   (await check.examine(fakeHost(fake))).map(({ name, status, found }) => `${status} ${name}: ${found}`);
 
 test.for<{ check: Check; fake: Fake; says: RegExp }>([
+  { check: users, fake: {}, says: /^ok VMM users: 700000-765535, which nobody else has/ },
+  {
+    check: users,
+    fake: { files: { '/etc/subuid': 'jim:689824:65536' } },
+    says: /^ok VMM users: 765536-831071, which nobody else has/,
+  },
+  {
+    check: users,
+    fake: { vmmUsers: '700000-765535', files: { '/etc/subuid': 'jim:689824:65536', '/etc/passwd': 'a:x:755360:1' } },
+    says: /^warn VMM users: of 700000-765535, the account a \(755360\), the containers of jim .* and 10175 are left/,
+  },
+  {
+    check: users,
+    fake: { vmmUsers: '700000-700010', files: { '/etc/subuid': 'jim:689824:65536' } },
+    says: /^fail VMM users: .*jim.*: no VMM gets these, and 0 are left/,
+  },
   { check: ways, fake: {}, says: /^ok ways of guests: not tried yet/ },
   {
     check: ways,
@@ -216,6 +242,18 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     },
     says: /^ok port 9090: is flintlockd's own \(pid 7\)\nok port 8090: is free$/,
   },
+  {
+    check: ports,
+    fake: {
+      files: {
+        '/proc/net/tcp6': '  sl\n   0: 00000000000000000000000001000000:2382 0:0 0A 0',
+        '/usr/bin/ss': '',
+        '/proc/7/cmdline': '/n/bin/../node\0/n/bin/../dist/bundle/flintlockd.cjs\0run\0--insecure\0',
+      },
+      tools: { '/usr/bin/ss': 'LISTEN 0 4096 users:(("MainThread",pid=7,fd=3))' },
+    },
+    says: /^ok port 9090: is flintlockd's own \(pid 7\)\nok port 8090: is free$/,
+  },
   // the same port, connected and not listening
   { check: ports, fake: { files: { '/proc/net/tcp': ' 0: 0100007F:2382 0:0 01 0' } }, says: /^ok port 9090/ },
   {
@@ -284,13 +322,14 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       tools: {
         'ip -j -4 route':
           '[{"dst":"default","dev":"eth0"},{"dst":"10.77.0.0/16","dev":"vpn0"},{"dst":"10.78.0.0/24","dev":"flabcdbr"}]',
-        'ip -j link': '[{"ifname":"docker0"},{"ifname":"flabcdbr"},{}]',
+        'ip -j link':
+          '[{"ifname":"docker0"},{"ifname":"flabcdbr","ifalias":"flintlock:abcd:bridge"},{"ifname":"floatsbr"},{}]',
         'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flabcdbr:67 0.0.0.0:*\nUNCONN 0 0 0.0.0.0%lxcbr0:67 0.0.0.0:*',
         'nft -j':
           '{"nftables":[{"metainfo":{}},{"chain":{"family":"ip","table":"filter","name":"FORWARD","hook":"forward","policy":"accept"}}]}',
       },
     },
-    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP: flintlockd's own serves its bridge; another serves lxcbr0 only/,
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route of the host; 10\.78\.0\.0\/24 is free\nok bridges: docker0, floatsbr, which .*; flabcdbr of flintlockd\nok other firewalls: none.*\nok DHCP: flintlockd's own serves its bridge; another serves lxcbr0 only/,
   },
   {
     check: network,
@@ -332,6 +371,18 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '' } },
     },
     says: /^ok managed network: the daemon that runs has none\n/,
+  },
+  {
+    // A name like one of ours, of somebody else's bridge.
+    check: network,
+    fake: {
+      tools: {
+        'ip -j -4 route': '[{"dst":"10.77.0.0/24","dev":"flfoobbr"}]',
+        'ip -j link': '[{"ifname":"flfoobbr","ifalias":"foo"}]',
+        'ss -lnuH': 'UNCONN 0 0 0.0.0.0%flfoobbr:67 0.0.0.0:*',
+      },
+    },
+    says: /^ok managed network: 10\.77\.0\.0\/24 meets a route.*\nok bridges: flfoobbr, which a daemon may use[^;]*\n(?:.*\n)*ok DHCP: another serves flfoobbr only/,
   },
   {
     check: network,

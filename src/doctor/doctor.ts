@@ -13,11 +13,13 @@ import { ports } from './checks/ports.ts';
 import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
+import { users } from './checks/users.ts';
 import { ways } from './checks/ways.ts';
 
 /** In the order in which they are shown. */
 const CHECKS: readonly Check[] = [
   rights,
+  users,
   acceleration,
   qemu,
   tools,

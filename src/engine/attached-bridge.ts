@@ -27,6 +27,8 @@ export interface AttachedBridgeDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /** Taps hang on the bridge again within this time after it came back, where the kernel does not tell of it. */
@@ -81,7 +83,7 @@ export class AttachedBridge implements GuestNetwork {
 
   async #look(): Promise<void> {
     const { network, log } = this.#deps;
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS * (this.#deps.patience ?? 1));
     const signal = time.signal;
     try {
       const interfaces = await network.interfaces(signal);

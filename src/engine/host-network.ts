@@ -48,6 +48,8 @@ export interface HostNetworkDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly faults: FaultPoints;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /** A DHCP server that died is brought back within this time, and all that the kernel does not tell of. */
@@ -181,8 +183,12 @@ export class HostNetwork implements ManagedNetwork {
     await this.#step('dhcp', this.#dhcp());
     const probe = ledger.find(HOST_OWNER, 'probe', '')?.intent ?? probeIntent(this.#deps);
     if (probe) await this.#step('probe', probe);
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    using time = this.#limit(LOOK_LIMIT_MS);
     await network.remember(this.#tables(), time.signal);
+  }
+
+  #limit(ms: number): TimeLimit {
+    return new TimeLimit(this.#stop.signal, ms * (this.#deps.patience ?? 1));
   }
 
   #tables(): readonly string[] {
@@ -196,7 +202,7 @@ export class HostNetwork implements ManagedNetwork {
   /** Another daemon may have made its network since this one started. */
   async #refuseOverlap(): Promise<void> {
     const { network } = this.#deps;
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    using time = this.#limit(LOOK_LIMIT_MS);
     const signal = time.signal;
     const obstacle = await network.overlaps({ cidr: this.cidr, bridge: this.bridge }, signal);
     if (obstacle !== undefined)
@@ -207,7 +213,7 @@ export class HostNetwork implements ManagedNetwork {
   async #sayBlocked(): Promise<void> {
     const { network, log } = this.#deps;
     try {
-      using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+      using time = this.#limit(LOOK_LIMIT_MS);
       const signal = time.signal;
       const blocked = await network.forwardingBlocked(this.bridge, signal);
       if (blocked !== undefined) log.warn(blocked, { bridge: this.bridge });
@@ -237,7 +243,7 @@ export class HostNetwork implements ManagedNetwork {
         await this.#makeAll();
         await this.#restore();
       };
-      using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
+      using time = this.#limit(RESTORE_LIMIT_MS);
       const left = await this.#mender.look(() => this.#flaws(), remake, time.signal);
       await this.#restore();
       this.#tell(left);
@@ -278,7 +284,7 @@ export class HostNetwork implements ManagedNetwork {
     const { network, ledger } = this.#deps;
     const runs = await network.dhcpRuns(this.#dhcp());
     const dead: Flaw = { thing: 'dhcp', what: 'the DHCP server does not run, or serves another bridge' };
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    using time = this.#limit(LOOK_LIMIT_MS);
     const entries = (): readonly LedgerEntry[] => LOOKED_AT.flatMap((kind) => ledger.ofKind(kind));
     const isWhole = (): boolean => ledger.unreadable().length === 0;
     const isAsked = ({ kind, intent }: LedgerEntry): boolean =>
@@ -289,7 +295,7 @@ export class HostNetwork implements ManagedNetwork {
   /** A bridge that vanished took no tap with it, but they hang on no bridge any more; a table took its elements with it. */
   async #restore(): Promise<void> {
     if (this.#isRestored) return;
-    using time = new TimeLimit(this.#stop.signal, RESTORE_LIMIT_MS);
+    using time = this.#limit(RESTORE_LIMIT_MS);
     await restorePorts(this.#deps, 'bridge', time.signal);
     this.#isRestored = true;
   }

@@ -15,6 +15,8 @@ export interface KeepMtusDeps {
   readonly own: string | undefined;
   readonly clock: Clock;
   readonly log: Log;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /**
@@ -23,14 +25,14 @@ export interface KeepMtusDeps {
  *
  * @returns how to stop
  */
-export function keepMtus({ network, ledger, own, clock, log }: KeepMtusDeps): () => void {
+export function keepMtus({ network, ledger, own, clock, log, patience = 1 }: KeepMtusDeps): () => void {
   const stop = new AbortController();
   let cancel = (): void => undefined;
   let isFailing = false;
   const look = async (): Promise<void> => {
     const taps = ledger.ofKind('tap').flatMap(({ made, intent }) => (made ? [intent] : []));
     try {
-      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS);
+      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS * patience);
       const changed = taps.length === 0 ? [] : await network.fitMtus(own, taps, time.signal);
       if (changed.length > 0) log.info('the MTU has changed: guests have it from their next start on', { changed });
       isFailing = false;

@@ -34,6 +34,8 @@ export interface ParentDeviceDeps {
   readonly faults: FaultPoints;
   readonly clock: Clock;
   readonly log: Log;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /** A parent that vanished, and guards that were swept away, are seen within this time where the kernel does not tell. */
@@ -121,7 +123,7 @@ export class ParentDevice implements ParentNetwork {
 
   async #look(): Promise<void> {
     const { network, ledger, log } = this.#deps;
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS);
+    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS * (this.#deps.patience ?? 1));
     const signal = time.signal;
     try {
       const interfaces = await network.interfaces(signal);

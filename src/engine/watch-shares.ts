@@ -22,6 +22,8 @@ export interface WatchSharesDeps {
   readonly meter: Pick<Meter, 'overShare'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /**
@@ -31,7 +33,8 @@ export interface WatchSharesDeps {
  *
  * @returns how to stop
  */
-export function watchShares({ network, names, ledger, store, meter, clock, log }: WatchSharesDeps): () => void {
+export function watchShares(deps: WatchSharesDeps): () => void {
+  const { network, names, ledger, store, meter, clock, log, patience = 1 } = deps;
   const stop = new AbortController();
   let cancel = (): void => undefined;
   let isFailing = false;
@@ -47,7 +50,7 @@ export function watchShares({ network, names, ledger, store, meter, clock, log }
   };
   const tell = async (): Promise<void> => {
     try {
-      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS);
+      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS * patience);
       const now = byOwner(ledger, await network.overShares(tables, time.signal));
       for (const [uid, shares] of now) {
         const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;

@@ -117,6 +117,43 @@ describe('write', () => {
   });
 });
 
+describe('writeSparse', () => {
+  test('has the pieces at their places and nothing between them', async () => {
+    const path = `${directory()}/file`;
+    const pieces = [
+      { at: 65_536, bytes: Buffer.from('second') },
+      { at: 0, bytes: Buffer.from('first') },
+    ];
+    await files.writeSparse(path, 1 << 30, pieces);
+    const { size, blocks, mode } = statSync(path);
+    expect([size, mode & 0o777]).toEqual([1 << 30, 0o600]);
+    expect(blocks * 512).toBeLessThanOrEqual(16 << 10);
+    expect(await text(path, { maxBytes: 6 })).toBe('first\0');
+    expect(await text(path, { offset: 65_535, maxBytes: 8 })).toBe('\0second\0');
+  });
+
+  test('writes into nothing that is there', async () => {
+    const path = `${directory()}/file`;
+    writeFileSync(path, 'theirs');
+    await expect(files.writeSparse(path, 10, [])).rejects.toMatchObject({ kind: 'tool' });
+    expect(readFileSync(path, 'utf8')).toBe('theirs');
+  });
+
+  test('a full disk is told as such', async () => {
+    const mount = directory();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64k', 'tmpfs', mount]);
+    try {
+      const bytes = Buffer.alloc(1 << 20, 'x');
+      await expect(files.writeSparse(`${mount}/file`, 1 << 20, [{ at: 0, bytes }])).rejects.toMatchObject({
+        kind: 'full',
+        reason: 'StorageFull',
+      });
+    } finally {
+      execFileSync('umount', [mount]);
+    }
+  });
+});
+
 describe('read', () => {
   test('gives a part, or undefined where nothing is', async () => {
     const at = directory();

@@ -88,6 +88,26 @@ export const files: Files = {
       typeof data === 'string' || data instanceof Uint8Array ? data.length : 0,
     ),
 
+  writeSparse: (path, sizeBytes, pieces) =>
+    guard(
+      `write ${path}`,
+      async () => {
+        const file = await fs.open(path, 'wx', 0o600);
+        try {
+          // The kernel may take a part.
+          for (const { at, bytes } of pieces)
+            for (let done = 0; done < bytes.length; )
+              done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
+          await file.truncate(sizeBytes);
+          await file.datasync();
+        } finally {
+          await file.close();
+        }
+      },
+      path,
+      pieces.reduce((sum, { bytes }) => sum + bytes.length, 0),
+    ),
+
   read: (path, { offset = 0, maxBytes } = {}) =>
     guard(`read ${path}`, () =>
       orUndefined(async () => {

@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ProcessIdentity } from '../ports/host.ts';
 import { createProcesses } from './processes.ts';
+import { roomText } from './room.ts';
 
 const never = new AbortController().signal;
 
@@ -86,6 +87,20 @@ describe('a process that is started', () => {
       kind: 'tool',
       message: expect.stringContaining('/nowhere/at/all/log'),
     });
+  });
+
+  test('without room for its log says what is left on that disk', async () => {
+    const { processes, directory } = setUp();
+    execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,nr_inodes=1', 'tmpfs', directory]);
+    try {
+      await expect(processes.start(['sleep', '60'], { log: `${directory}/log` })).rejects.toMatchObject({
+        ...{ kind: 'full', reason: 'StorageFull' },
+        message: `Cannot open the log ${directory}/log: no space left on the disk: the file system of ${directory} has no inodes left`,
+      });
+      expect(roomText(`${directory}/log`)).toBe(`the file system of ${directory} has 65536 KiB and 0 inodes left`);
+    } finally {
+      execFileSync('umount', [directory]);
+    }
   });
 });
 

@@ -3,8 +3,10 @@ import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Fault } from '../domain/fault.ts';
+import { noRoom } from '../domain/room-words.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
 import { oomCounter } from './oom.ts';
+import { fullDisk } from './room.ts';
 import { isErrno } from './run.ts';
 
 /** How often a process that is not our child is looked at while we wait for its end. */
@@ -50,7 +52,7 @@ export function createProcesses(): Processes {
 
     async start([program, ...args], { log, open = [], cgroups = [] }) {
       const id = await bootId();
-      const fd = openLog(log);
+      const fd = await openLog(log);
       const opened: number[] = [];
       try {
         for (const path of open) opened.push(openDevice(path));
@@ -132,13 +134,16 @@ async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> 
     }
 }
 
-function openLog(path: string): number {
+async function openLog(path: string): Promise<number> {
   try {
     return openSync(path, 'a', 0o600);
   } catch (cause) {
-    const options = { cause, ...(isErrno(cause, 'ENOSPC', 'EDQUOT') && { reason: 'StorageFull' as const }) };
-    const why = cause instanceof Error ? cause.message : String(cause);
-    throw new Fault('reason' in options ? 'full' : 'tool', `Cannot open the log ${path}: ${why}`, options);
+    const failed = `Cannot open the log ${path}`;
+    const full = isErrno(cause, 'EDQUOT')
+      ? 'no space left in the quota of the disk'
+      : isErrno(cause, 'ENOSPC') && (await fullDisk([path]));
+    if (full) throw new Fault('full', `${failed}: ${noRoom(full)}`, { cause, reason: 'StorageFull' });
+    throw new Fault('tool', `${failed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
   }
 }
 

@@ -1,3 +1,4 @@
+import { type StatsFs, statfsSync } from 'node:fs';
 import { statfs } from 'node:fs/promises';
 import { dirname } from 'node:path';
 
@@ -8,9 +9,28 @@ export interface Room {
   readonly inodes: number;
 }
 
-export async function roomAt(path: string): Promise<Room> {
-  const { bavail, bsize, files, ffree } = await statfs(path);
-  return { bytes: bavail * bsize, inodes: files === 0 ? Number.POSITIVE_INFINITY : ffree };
+export const roomAt = async (path: string): Promise<Room> => roomOf(await statfs(path));
+
+const roomOf = ({ bavail, bsize, files, ffree }: StatsFs): Room => ({
+  bytes: bavail * bsize,
+  inodes: files === 0 ? Number.POSITIVE_INFINITY : ffree,
+});
+
+const leftText = (at: string, { bytes, inodes }: Room): string =>
+  `the file system of ${at} has ${Math.floor(bytes / 1024)} KiB and ${inodes} inodes left`;
+
+/**
+ * What is left where a path lies, much or little, for who knows already that it was not enough and cannot wait.
+ * @returns in words; undefined: it cannot be looked at
+ */
+export function roomText(path: string): string | undefined {
+  for (let at = path; ; at = dirname(at)) {
+    try {
+      return leftText(at, roomOf(statfsSync(at)));
+    } catch {
+      if (at === dirname(at)) return undefined;
+    }
+  }
 }
 
 /** What is left when Linux has said that there is nothing: less than a piece that somebody may have wanted. */
@@ -28,8 +48,7 @@ export async function fullDisk(paths: readonly string[], needed = 0): Promise<st
     if (!found) continue;
     const { at, room } = found;
     if (room.inodes < 1) return `the file system of ${at} has no inodes left`;
-    if (room.bytes < needed + LITTLE_BYTES)
-      return `the file system of ${at} has ${Math.floor(room.bytes / 1024)} KiB and ${room.inodes} inodes left`;
+    if (room.bytes < needed + LITTLE_BYTES) return leftText(at, room);
   }
   return undefined;
 }

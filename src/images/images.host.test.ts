@@ -458,6 +458,39 @@ describe('many at once, and cut off', () => {
     expect(copies).toBe(1);
   });
 
+  test('namespaces take turns at what keeps the disk busy, whoever asked first', async () => {
+    await layout({ v1: simple, v2: { layers: [[{ name: 'other', data: 'x' }]] } });
+    const [one, two] = await Promise.all(['v1', 'v2'].map((tag) => open().ensure(reference(tag), { signal })));
+    if (!one || !two) throw new Error('no images');
+    const held: { readonly path: string; readonly go: () => void }[] = [];
+    let tell = (): void => undefined;
+    const holding: Run = async (argv, limits) => {
+      if (argv[0] !== 'mke2fs') return run(argv, limits);
+      const { promise, resolve: go } = Promise.withResolvers<void>();
+      held.push({ path: argv.find((word) => word.includes('/golden/')) ?? '', go });
+      tell();
+      await promise;
+      return run(argv, limits);
+    };
+    const until = async (count: number): Promise<void> => {
+      while (held.length < count) await new Promise<void>((resolve) => (tell = resolve));
+    };
+    const images = open({ run: holding });
+    const make = (image: typeof one, sizeInMb: number, whose?: string) =>
+      images.golden(image, { signal, sizeInMb, ...(whose !== undefined && { whose }) });
+    const done = [make(one, 8, 'a'), make(one, 9, 'a')];
+    await until(2);
+    done.push(make(one, 10, 'a'), make(one, 11, 'a'), make(two, 8, 'b'), make(two, 9));
+    for (let i = 0; i < 10; i++) await new Promise(setImmediate); // all of them wait for a place
+    for (let next = 0; next < 6; next++) {
+      held[next]?.go();
+      await until(Math.min(6, next + 3));
+    }
+    await Promise.all(done);
+    const order = held.map(({ path }) => path.replace(/^.*\/golden\/(?:sha256[:-])?/, ''));
+    expect(order.map((name) => name.startsWith(one.digest.slice(7)))).toEqual([true, true, false, true, false, true]);
+  });
+
   test('the last to abort ends the tool, nothing is left, and the next one pulls', async () => {
     await layout({ v1: simple });
     const stop = new AbortController();

@@ -11,6 +11,7 @@ import type {
   BootFilesFound,
   BootWants,
   CachedImage,
+  ForWhom,
   Golden,
   GoldenShape,
   ImageStore,
@@ -85,7 +86,7 @@ type Found = Pick<Resolved, 'digest'> & Partial<Resolved> & { readonly remark?: 
 const PULL_TRIES = 3;
 const PULL_RETRY = { firstMs: 1_000, maxMs: 5_000 };
 
-/** Unpacking and mke2fs keep a disk and a core busy each. */
+/** Unpacking and mke2fs keep a disk and a core busy each. Namespaces take turns, whoever's step or call it is. */
 const DISK_WORK = 2;
 
 /** @throws Fault `invalid` for a directory that image tools cannot name */
@@ -168,7 +169,10 @@ class ImageCache implements ImageStore {
     return 'wrong' in reference ? reference.wrong : undefined;
   }
 
-  async ensure(text: string, { signal, onBytes }: Parameters<Images['ensure']>[1]): ReturnType<Images['ensure']> {
+  async ensure(
+    text: string,
+    { signal, whose, onBytes }: Parameters<Images['ensure']>[1],
+  ): ReturnType<Images['ensure']> {
     await unlessAborted(signal, this.#recovery);
     const reference = await this.#allowed(text);
     if ('wrong' in reference)
@@ -179,7 +183,7 @@ class ImageCache implements ImageStore {
     const image = await this.#pulls.run(
       resolved.digest,
       signal,
-      (stop, report) => this.#pull(real, resolved, stop, report),
+      (stop, report) => this.#pull(real, resolved, { signal: stop, ...(whose !== undefined && { whose }) }, report),
       onBytes,
     );
     await this.#note(image.digest, given);
@@ -237,14 +241,16 @@ class ImageCache implements ImageStore {
     };
   }
 
-  async golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden> {
-    const { signal, ...shape } = options;
+  async golden(image: LocalImage, options: GoldenShape & ForWhom): Promise<Golden> {
+    const { signal, whose, ...shape } = options;
     await unlessAborted(signal, this.#recovery);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
     this.#requireFileSystem(image.digest);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const key = goldenKey(image.digest, shape);
-    return await this.#goldens.run(key, signal, (stop) => this.#golden(image, key, shape, stop));
+    return await this.#goldens.run(key, signal, (stop) =>
+      this.#golden(image, key, shape, { signal: stop, ...(whose !== undefined && { whose }) }),
+    );
   }
 
   async recover(signal: AbortSignal): Promise<void> {
@@ -356,19 +362,19 @@ class ImageCache implements ImageStore {
   async #pull(
     reference: Reference,
     { digest, manifest }: Found,
-    signal: AbortSignal,
+    by: ForWhom,
     report: (done: number, total: number) => void,
   ): Promise<LocalImage> {
     const { home, partial, work, rootfs } = this.#paths.tree(digest);
     if (!(await this.#isHere(digest))) {
       const started = this.#options.clock.elapsed();
-      const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, signal);
+      const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, by.signal);
       const pulled = await this.#ledgered.make(
         'image-tree',
         digest,
         [home, partial, work],
-        () => pull(reference, resolved, this.#work, signal, this.#metered(report)),
-        signal,
+        () => pull(reference, resolved, this.#work, by, this.#metered(report)),
+        by.signal,
       );
       const seconds = (this.#options.clock.elapsed() - started) / 1000;
       this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
@@ -387,25 +393,28 @@ class ImageCache implements ImageStore {
     };
   }
 
-  async #golden(image: LocalImage, key: string, shape: GoldenShape, signal: AbortSignal): Promise<Golden> {
+  async #golden(image: LocalImage, key: string, shape: GoldenShape, { signal, whose }: ForWhom): Promise<Golden> {
     const { path, partial } = this.#paths.golden(image.digest, shape);
     const entry = this.#ledgered.find('golden', key);
     const known = entry?.result?.sizeInMb;
     if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
       return { path, sizeInMb: known };
     const started = this.#options.clock.elapsed();
-    const made = await this.#work.diskWork.run(signal, () =>
-      this.#ledgered.make(
-        'golden',
-        key,
-        [path, partial],
-        async () => {
-          const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
-          const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
-          return { sizeInMb: size };
-        },
-        signal,
-      ),
+    const made = await this.#work.diskWork.run(
+      signal,
+      () =>
+        this.#ledgered.make(
+          'golden',
+          key,
+          [path, partial],
+          async () => {
+            const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
+            const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
+            return { sizeInMb: size };
+          },
+          signal,
+        ),
+      whose,
     );
     const seconds = (this.#options.clock.elapsed() - started) / 1000;
     this.#lending.grew(image.digest);

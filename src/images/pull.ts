@@ -2,7 +2,7 @@ import type { Semaphore } from '../base/semaphore.ts';
 import type { ResultOf } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
-import type { OnBytes } from '../ports/images.ts';
+import type { ForWhom, OnBytes } from '../ports/images.ts';
 import { toInput, UNPACK } from '../unpack/program.ts';
 import { type BlobStore, copiedStore } from './blob-store.ts';
 import { type Bounds, beyond, maxBytesOf, requireFewLayers } from './bounds.ts';
@@ -50,7 +50,7 @@ export async function pull(
   reference: Reference,
   resolved: Resolved,
   options: PullOptions,
-  signal: AbortSignal,
+  { signal, whose }: ForWhom,
   report: OnBytes,
 ): Promise<ResultOf<'image-tree'>> {
   const { files, paths, clock, lookup } = options;
@@ -78,7 +78,7 @@ export async function pull(
     reference.from === 'registry' ? await fetch(place.work, reference, image, total, options, signal, tell) : local;
   if (!store) throw new Error('a local image without its parts');
   const content = await contentOf(store, image.manifest, name, options.platform);
-  const size = await options.diskWork.run(signal, () => unpack(content, place.partial, name, options, signal));
+  const size = await options.diskWork.run(signal, () => unpack(content, place.partial, name, options, signal), whose);
   if (total > 0) tell(total, total);
   await files.remove(place.work);
   signal.throwIfAborted();

@@ -34,6 +34,7 @@ function ran(args: Parameters<typeof vendorScript>, files: Readonly<Record<strin
   const script = vendorScript(...args)
     .replaceAll('/dev/console', join(at, 'console'))
     .replaceAll('sleep 1', ':')
+    .replaceAll('sleep 20', 'rm "$AGAIN"') // as often as there is such a file; the watch that it starts itself has none
     .replaceAll('ip monitor link address', `cat ${at}/events`)
     .replaceAll(/(?<![\w.])(?=\/(?:etc|run|proc\/cmdline|var\/lib\/cloud)\b)/g, at);
   writeFileSync(join(at, 'script'), script);
@@ -95,6 +96,20 @@ test('what no longer holds is taken back, and what has not changed is not said a
   };
   expect(watch(now)).toBe('');
   expect(watch('flintlock-guest: configured nics=lo:failed mounts=none')).toBe(`${now}\n`);
+});
+
+test('where nobody tells of changes it looks from time to time', () => {
+  const at = ran([[{ name: 'lo', mac: LO, fixed: { address: '127.0.0.1/8', dns: [] } }], []]);
+  const console = join(at, 'console');
+  const line = (state: string): string => `flintlock-guest: configured nics=lo:${state} mounts=none`;
+  writeFileSync(join(at, 'again'), '');
+  // The address has gone, and comes back after the first look.
+  const ip = `#!/bin/sh\n[ ! -e ${at}/looked ] || echo '1: lo inet 127.0.0.1/8 scope host lo'\n: >${at}/looked\n`;
+  writeFileSync(join(at, 'ip'), ip, { mode: 0o755 });
+  const env = { ...process.env, PATH: `${at}:${process.env.PATH}`, AGAIN: join(at, 'again') };
+  execFileSync(join(at, PER_BOOT), ['watch', line('127.0.0.1/8')], { timeout: 60_000, env });
+  // Of a file in the console's place the last line is left.
+  expect(readFileSync(console, 'utf8')).toBe(`${line('127.0.0.1/8')}\n`);
 });
 
 test('a static address has its way out, where nobody has made one', () => {

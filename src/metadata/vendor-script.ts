@@ -134,8 +134,8 @@ ${calls}
 said=''
 if [ "$1" = watch ]; then
   said=$2
-  # What happened before the watch began.
-  { echo; ip monitor link address; } 2>/dev/null | while read -r _; do
+  # What happened before the watch began. Where nobody tells of changes (busybox's ip has no monitor), it looks by itself.
+  { echo; ip monitor link address; while sleep 20; do echo; done; } 2>/dev/null | while read -r _; do
     sleep 1
     look 0
   done

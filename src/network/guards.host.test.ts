@@ -26,7 +26,7 @@ let network: ReturnType<typeof createNetwork>;
 beforeEach(async () => {
   peers = [];
   host = await createNetns();
-  network = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+  network = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
   await network.addBridge(bridge, signal);
 });
 afterEach(async () => {

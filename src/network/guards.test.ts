@@ -15,6 +15,7 @@ test('a guard that goes while the rules are set anew does not come back with the
       return held;
     },
     apply: async (rules) => void applied.push(rules),
+    change: async (statements) => void applied.push(statements.join('\n')),
   };
   const guards = createGuards(nft as Nft);
   const mended = guards.addGuards({ table: guard.table, prefix: 'flabcd' }, signal);

@@ -30,13 +30,13 @@ export function createGuards(nft: Nft): PortGuards {
       ),
 
     addGuard: (intent, signal) =>
-      inTurn(turns, `guard ${intent.device}`, signal, () => nft.apply(guardElements('add', intent).join('\n'), signal)),
+      inTurn(turns, `guard ${intent.device}`, signal, () => nft.change(guardElements('add', intent), signal)),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeGuard: (intent, signal) =>
       inTurn(turns, `remove the guard of ${intent.device}`, signal, async () => {
         try {
-          await nft.apply([...guardElements('add', intent), ...guardElements('delete', intent)].join('\n'), signal);
+          await nft.change([...guardElements('add', intent), ...guardElements('delete', intent)], signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no guard
         }

@@ -43,7 +43,7 @@ beforeEach(async () => {
   directory = await mkdtemp(join(tmpdir(), 'fl-hostile-'));
   await chmod(directory, 0o711);
   server = { directory: join(directory, 'dhcp'), bridge: bridge.bridge, cidr: '10.77.0.0/24', gateway: '10.77.0.1' };
-  network = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+  network = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
   await network.addBridge(bridge, signal);
   await network.addGuards(guards, signal);
   // br_netfilter cuts off what is behind an IPv4 packet, and with it the names of the frames.

@@ -22,10 +22,12 @@ export interface Route {
   readonly text: string;
 }
 
-/** The `ip` of iproute2: one process for any number of commands. */
+/** The `ip` of iproute2. */
 export interface Ip {
   /** Commands in order, up to the first one that fails. @returns the standard output: JSON where a command shows something */
   batch(commands: readonly string[], signal: AbortSignal): Promise<string>;
+  /** Commands that show everything of a kind, by a process that remembers nothing. @returns a line of JSON for each */
+  show(commands: readonly string[], signal: AbortSignal): Promise<string>;
   /** Undefined when there is no such device. */
   find(device: string, signal: AbortSignal): Promise<Link | undefined>;
   all(signal: AbortSignal): Promise<readonly Link[]>;
@@ -41,15 +43,22 @@ export interface Ip {
   remove(device: string, signal: AbortSignal): Promise<void>;
 }
 
-export function createIp(run: Run): Ip {
+/** @param batches - runs `ip -j -d -batch -`: may be {@link createLiving} */
+export function createIp(run: Run, batches: Run = run): Ip {
+  const by =
+    (runs: Run) =>
+    (commands: readonly string[], signal: AbortSignal): Promise<string> =>
+      runs(['ip', '-j', '-d', '-batch', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${commands.join('\n')}\n` });
+  const batch = by(batches);
+
   return {
-    batch: (commands, signal) =>
-      run(['ip', '-j', '-d', '-batch', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${commands.join('\n')}\n` }),
+    batch,
+    show: by(run),
 
     async find(device, signal) {
       try {
-        const text = await run(['ip', '-j', '-d', 'address', 'show', 'dev', device], { signal, timeoutMs: TIMEOUT_MS });
-        return parseLinks(text)[0];
+        const links = parseLinks(await batch([`address show dev ${device}`], signal));
+        return links.find((link) => link.device === device);
       } catch (error) {
         if (isAbsent(error)) return undefined;
         throw error;
@@ -86,7 +95,7 @@ export function createIp(run: Run): Ip {
 
     async remove(device, signal) {
       try {
-        await run(['ip', 'link', 'delete', 'dev', device], { signal, timeoutMs: TIMEOUT_MS });
+        await batch([`link delete dev ${device}`], signal);
       } catch (error) {
         if (!isAbsent(error)) throw error;
       }

@@ -94,14 +94,14 @@ export function createMacvtapPath(hands: {
 
     addMacvtapPort: (intent, signal) =>
       guard(`lead ${intent.device} to port ${intent.port} of the metadata service`, () =>
-        nft.apply(macvtapElements('add', intent).join('\n'), signal),
+        nft.change(macvtapElements('add', intent), signal),
       ),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeMacvtapPort: (intent, signal) =>
       guard(`lead nobody to port ${intent.port} of the metadata service`, async () => {
         try {
-          await nft.apply([...macvtapElements('add', intent), ...macvtapElements('delete', intent)].join('\n'), signal);
+          await nft.change([...macvtapElements('add', intent), ...macvtapElements('delete', intent)], signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }

@@ -56,7 +56,7 @@ beforeEach(async () => {
   host = await createNetns();
   wire = await createNetns();
   prefix = `flt${String(host.pid % 1_000_000)}`;
-  network = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+  network = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
   await sh(host, 'ip', 'link', 'add', parent, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(wire.pid));
   await sh(host, 'ip', 'link', 'set', parent, 'up');
   await sh(wire, 'ip', 'link', 'set', 'eth0', 'up');
@@ -196,7 +196,7 @@ test('a guest says neither that it is another nor anything to the switches behin
 test('the device of another namespace, with the same number, is not taken for ours', async () => {
   const [other, otherWire] = [await createNetns(), await createNetns()];
   guests.push(other, otherWire);
-  const theirs = createNetwork({ run: other.run, processes: other.processes, files, clock, log });
+  const theirs = createNetwork({ run: other.run, living: other.living, processes: other.processes, files, clock, log });
   await sh(other, 'ip', 'link', 'add', parent, 'type', 'veth', 'peer', 'name', 'eth0', 'netns', String(otherWire.pid));
   await theirs.addMacvtapGuards(guards, signal);
   const first = await theirs.addMacvtap(intentOf(8), signal);

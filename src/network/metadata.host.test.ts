@@ -30,7 +30,7 @@ beforeEach(async () => {
   [peers, started] = [[], []];
   directory = await mkdtemp(join(tmpdir(), 'fl-md-'));
   host = await createNetns();
-  network = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+  network = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
   await network.addBridge(bridge, signal);
   await network.setForwarding(true);
   await network.addFirewall(firewall, signal);

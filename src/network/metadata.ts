@@ -42,17 +42,14 @@ export function createMetadataPaths({ nft, ip }: { readonly nft: Nft; readonly i
 
     addMetadataPort: (intent, signal) =>
       guard(`lead guests to port ${intent.port} of the metadata service`, () =>
-        nft.apply(metadataElements('add', intent).join('\n'), signal),
+        nft.change(metadataElements('add', intent), signal),
       ),
 
     // What is added in the same transaction can be deleted whether it was there or not.
     removeMetadataPort: (intent, signal) =>
       guard(`lead nobody to port ${intent.port} of the metadata service`, async () => {
         try {
-          await nft.apply(
-            [...metadataElements('add', intent), ...metadataElements('delete', intent)].join('\n'),
-            signal,
-          );
+          await nft.change([...metadataElements('add', intent), ...metadataElements('delete', intent)], signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }

@@ -20,7 +20,7 @@ let network: ReturnType<typeof createNetwork>;
 beforeEach(async () => {
   peers = [];
   host = await createNetns();
-  network = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+  network = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
 });
 afterEach(async () => {
   for (const netns of [...peers, host]) await netns[Symbol.asyncDispose]();

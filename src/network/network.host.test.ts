@@ -6,6 +6,7 @@ import { createNetns, type Netns } from '../../test/support/netns.ts';
 import { askForAddress, ping, plugPeer } from '../../test/support/peer.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
+import type { Run } from '../ports/host.ts';
 import type { DhcpIntent, LeaseIntent, Network } from '../ports/network.ts';
 import { createNetwork } from './network.ts';
 
@@ -38,7 +39,8 @@ afterEach(async () => {
 });
 
 /** As a daemon that has just started: it knows of nothing. */
-const newNetwork = (): Network => createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+const newNetwork = (): Network =>
+  createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
 
 const sh = (netns: Netns, ...argv: [string, ...string[]]): Promise<string> =>
   netns.run(argv, { signal, timeoutMs: 20_000 });
@@ -119,6 +121,17 @@ describe('taps', () => {
     expect(processes).toBe(2);
     await counted.removeTap(tap, signal);
     expect(processes).toBe(4);
+  });
+
+  test('it costs none where ip is kept', async () => {
+    const run: Run = async (argv) => {
+      throw new Error(`${argv.join(' ')} was started`);
+    };
+    const kept = createNetwork({ run, living: host.living, processes: host.processes, files, clock, log });
+    for (let i = 0; i < 3; i++) {
+      await kept.addTap(tap, signal);
+      await kept.removeTap(tap, signal);
+    }
   });
 });
 
@@ -401,7 +414,7 @@ describe('DHCP', () => {
 
   test('a port that is taken is said at once, in the server’s words', async () => {
     const other = join(directory, 'other');
-    const theirs = createNetwork({ run: host.run, processes: host.processes, files, clock, log });
+    const theirs = createNetwork({ run: host.run, living: host.living, processes: host.processes, files, clock, log });
     await theirs.startDhcp({ ...dhcp, directory: other }, signal);
     const began = Date.now();
     await expect(network.startDhcp(dhcp, signal)).rejects.toMatchObject({

@@ -1,5 +1,5 @@
 import type { Clock } from '../ports/clock.ts';
-import type { Files, Follow, Processes, Run } from '../ports/host.ts';
+import type { Converse, Files, Follow, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type {
   FirewallElements,
@@ -23,6 +23,8 @@ import { createIp } from './ip.ts';
 import { kernelExplained } from './kernel-lacks.ts';
 import { createLeases } from './leases.ts';
 import { createLinks } from './links.ts';
+import { createLiving } from './living.ts';
+import { type LivingForm, livingIp, livingNft } from './living-forms.ts';
 import { createMacvtapPath } from './macvtap-path.ts';
 import { createMacvtaps } from './macvtaps.ts';
 import { createMetadataPaths } from './metadata.ts';
@@ -42,13 +44,18 @@ const FORWARDING = 'net/ipv4/ip_forward';
 export interface NetworkHands {
   readonly run: Run;
   readonly follow?: Follow;
+  /** To keep `ip` and `nft`, in the same namespace; absent: they are started for each act. */
+  readonly living?: {
+    readonly converse: Converse;
+    readonly signal: AbortSignal;
+  };
   readonly files: Files;
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
   /** The host's own resolv.conf(5). */
   readonly resolvConf?: string;
-  /** On a host that is slow: what limits of what is not run, but waited for, are multiplied by. */
+  /** On a host that is slow: what limits of what is waited for are multiplied by; those of `run` have their own. */
   readonly patience?: number;
   /** How many connections a guest may have, where that is not the usual share. */
   readonly connections?: number;
@@ -69,8 +76,13 @@ export function createNetwork(
   NetworkProbe {
   const { follow, files, processes, clock, log, resolvConf = '/etc/resolv.conf' } = hands;
   const run = kernelExplained(hands.run, files);
-  const ip = createIp(run);
-  const nft = createNft(run);
+  const { living } = hands;
+  const kept = (form: LivingForm): Run =>
+    living
+      ? kernelExplained(createLiving(form, hands.run, { ...living, clock, log, patience: hands.patience ?? 1 }), files)
+      : run;
+  const ip = createIp(run, kept(livingIp()));
+  const nft = createNft(run, kept(livingNft()));
   const sysctl = createSysctl(run);
   const firewall = createFirewall(nft, hands.connections);
   const resolvers = createResolvers({ files, source: resolvConf });
@@ -96,7 +108,7 @@ export function createNetwork(
     ...createSurroundings({ ip, nft, run }),
     ...createWholeness({
       ...{ ip, nft, sysctl, files, elements, log, connections: hands.connections },
-      scratch: follow && { run, follow, files, clock },
+      scratch: follow && { run, follow, files, clock, patience: hands.patience ?? 1 },
     }),
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,

@@ -9,6 +9,8 @@ const TIMEOUT_MS = 60_000;
 export interface Nft {
   /** Applies a rule set in one transaction: whole or not at all. */
   apply(rules: string, signal: AbortSignal): Promise<void>;
+  /** The same with statements of one line each. */
+  change(statements: readonly string[], signal: AbortSignal): Promise<void>;
   tables(signal: AbortSignal): Promise<readonly { readonly family: string; readonly name: string }[]>;
   /** One table with all that is in it, each with its kind: `table`, `chain`, `rule`, `set`, `map`; undefined: it is not there. */
   table(family: string, name: string, signal: AbortSignal): Promise<readonly NftRow[] | undefined>;
@@ -33,13 +35,17 @@ interface Chain {
   readonly policy: string;
 }
 
-export function createNft(run: Run): Nft {
+/** @param changes - runs `nft -f -` for statements of one line each: may be {@link createLiving} */
+export function createNft(run: Run, changes: Run = run): Nft {
   const list = async (what: 'chains', signal: AbortSignal): Promise<readonly Row[]> =>
     parseRows(await run(['nft', '-j', 'list', what], { signal, timeoutMs: TIMEOUT_MS }), what.slice(0, -1));
 
   return {
     async apply(rules, signal) {
       await run(['nft', '-f', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${rules}\n` });
+    },
+    async change(statements, signal) {
+      await changes(['nft', '-f', '-'], { signal, timeoutMs: TIMEOUT_MS, input: `${statements.join('\n')}\n` });
     },
     // No JSON: see below.
     tables: async (signal) =>

@@ -37,7 +37,15 @@ beforeAll(async () => {
   await sh('ip', 'link', 'set', 'dev', 'up0', 'up');
   await outside.run(['ip', 'link', 'set', 'dev', 'eth0', 'up'], { signal, timeoutMs: 20_000 });
   await sh('ip', 'route', 'add', 'default', 'via', '198.51.100.254');
-  network = createNetwork({ run: host.run, follow: host.follow, processes: host.processes, files, clock, log });
+  network = createNetwork({
+    run: host.run,
+    living: host.living,
+    follow: host.follow,
+    processes: host.processes,
+    files,
+    clock,
+    log,
+  });
   dhcp = { directory: join(directory, 'dhcp'), bridge: BR, cidr, gateway: '10.77.0.1' };
   await network.setForwarding(true);
   await network.addBridge({ bridge: BR, alias: 'a:bridge', address: '10.77.0.1/24' }, signal);

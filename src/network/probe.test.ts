@@ -15,8 +15,8 @@ const intent: ProbeIntent = {
 
 test.each([1, 10])('a host that is said to be %i times as slow is given the time', async (patience) => {
   const started: string[][] = [];
-  const run: Run = async ([, ...args]) =>
-    args.includes('show')
+  const run: Run = async (_argv, { input = '' }) =>
+    input.includes(' show ')
       ? JSON.stringify([{ ifname: 'flabcdbr', mtu: 1_500, linkinfo: { info_kind: 'bridge' } }])
       : '';
   const follow: Follow = (argv) => {

@@ -37,7 +37,7 @@ export function createPublisher({ nft, ip, sysctl, flows }: PublisherHands): Pub
 
     addPorts: (intent, signal) =>
       guard(`publish ports of ${intent.address}`, async () => {
-        await nft.apply(publishElements('add', intent).join('\n'), signal);
+        await nft.change(publishElements('add', intent), signal);
         await flows.endBefore(intent.ports, signal);
       }),
 
@@ -45,7 +45,7 @@ export function createPublisher({ nft, ip, sysctl, flows }: PublisherHands): Pub
     removePorts: (intent, signal) =>
       guard(`unpublish ports of ${intent.address}`, async () => {
         try {
-          await nft.apply([...publishElements('add', intent), ...publishElements('delete', intent)].join('\n'), signal);
+          await nft.change([...publishElements('add', intent), ...publishElements('delete', intent)], signal);
         } catch (error) {
           if (!(error instanceof Fault && /No such file or directory/.test(error.message))) throw error; // no table: no port
         }

@@ -8,6 +8,8 @@ export interface ScratchHands {
   readonly follow: Follow;
   readonly files: Files;
   readonly clock: Clock;
+  /** What each limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number;
 }
 
 /** To make a namespace, and all that is done in it: it may wait for other namespaces' ends. */
@@ -19,13 +21,14 @@ const LOOK_MS = 5;
  * in it meets nothing of the host's, and goes with it, however the daemon ends.
  */
 export async function inScratch<T>(
-  { run, follow, files, clock }: ScratchHands,
+  { run, follow, files, clock, patience = 1 }: ScratchHands,
   signal: AbortSignal,
   work: (run: Run, pid: number) => Promise<T>,
 ): Promise<T> {
-  using time = new TimeLimit(signal, SCRATCH_MS);
+  const limitMs = SCRATCH_MS * patience;
+  using time = new TimeLimit(signal, limitMs);
   const end = new AbortController();
-  const holder = follow(['unshare', '--net', '--', 'sleep', String(SCRATCH_MS / 500)], {
+  const holder = follow(['unshare', '--net', '--', 'sleep', String(limitMs / 500)], {
     signal: end.signal,
     onLine: () => undefined,
   });

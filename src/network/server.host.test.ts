@@ -124,7 +124,15 @@ test('what it says after its start is heard once, also by the next daemon; what 
   expect((await network.serverNews(dhcp)).troubles).toMatchObject([{ kind: 'full' }]);
   expect((await network.serverNews(dhcp)).troubles).toEqual([]);
 
-  const next = createNetwork({ run: host.run, processes: host.processes, files, clock, log, resolvConf });
+  const next = createNetwork({
+    run: host.run,
+    living: host.living,
+    processes: host.processes,
+    files,
+    clock,
+    log,
+    resolvConf,
+  });
   await next.startDhcp(dhcp, signal);
   expect(await next.serverNews(dhcp)).toMatchObject({
     troubles: [],

@@ -32,7 +32,15 @@ beforeAll(async () => {
   host = await createNetns();
   directory = await mkdtemp(join(tmpdir(), 'fl-whole-'));
   await chmod(directory, 0o711);
-  network = createNetwork({ run: host.run, follow: host.follow, processes: host.processes, files, clock, log });
+  network = createNetwork({
+    run: host.run,
+    living: host.living,
+    follow: host.follow,
+    processes: host.processes,
+    files,
+    clock,
+    log,
+  });
   const dhcp: DhcpIntent = { directory: join(directory, 'dhcp'), bridge: BR, cidr, gateway: '10.77.0.1' };
   const [bridge, address] = [BR, '10.77.0.1/24'];
   const [device, mac] = [`${PREFIX}abcdef0`, '52:54:00:00:00:01'];

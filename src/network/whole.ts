@@ -226,7 +226,7 @@ export function createWholeness({
         const macvtaps = of('macvtap-guards');
         const service = of('macvtap-path');
 
-        const shown = (await ip.batch(['address show', 'rule show'], signal)).split('\n');
+        const shown = (await ip.show(['address show', 'rule show'], signal)).split('\n');
         const links: readonly WholeLink[] = parseWholeLinks(shown[0] ?? '[]');
         const tables = [
           ...(firewall ? [`inet ${firewall.table}`] : []),

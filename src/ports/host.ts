@@ -47,6 +47,30 @@ export type Follow = (
   options: { readonly signal: AbortSignal; onLine(line: string): void },
 ) => Followed;
 
+/** A tool that stays and does what is said to it. */
+export interface Conversation {
+  /** Undefined where it could not be started. */
+  readonly pid: number | undefined;
+  /** To its standard input. To one that has ended it is said in vain. */
+  say(text: string): void;
+  /** Ends it, by SIGKILL, with all that it started. */
+  end(): void;
+  /** Resolves once it has ended and all that it said was heard; both are null where it could not be started. Never rejects. */
+  readonly ended: Promise<Pick<ProcessExit, 'code' | 'signal'>>;
+}
+
+/**
+ * Starts a host tool that stays. What it says, on standard output and standard error, comes in the order in which it
+ * was written. It ends with the signal, and with the daemon however that ends. Never throws: what cannot be started
+ * has ended.
+ *
+ * @param argv - program, then arguments, each passed on whole
+ */
+export type Converse = (
+  argv: readonly [string, ...string[]],
+  options: { readonly signal: AbortSignal; onText(text: string): void },
+) => Conversation;
+
 /**
  * Names one process beyond doubt: a pid is reused, a pid with the start time
  * in the same boot is not. `startTime` is field 22 of /proc/PID/stat, in clock
@@ -142,6 +166,12 @@ export interface FileInfo {
   readonly stamp?: string;
 }
 
+/** Bytes and where they stand in a file. */
+export interface FilePiece {
+  readonly at: number;
+  readonly bytes: Uint8Array;
+}
+
 /** Files and directories. Paths are absolute. Faults: `full` for
  * EDQUOT, and for ENOSPC where the disk has no room; else `tool`. */
 export interface Files {
@@ -155,6 +185,11 @@ export interface Files {
     data: string | Uint8Array | AsyncIterable<Uint8Array>,
     options?: { readonly mode?: number; readonly durable?: boolean },
   ): Promise<void>;
+  /**
+   * A new file of so many bytes in which these pieces stand, and nothing else takes room; what it holds is on the disk
+   * then. Where something is there already it fails; what a failure or a crash leaves is the caller's to remove.
+   */
+  writeSparse(path: string, sizeBytes: number, pieces: readonly FilePiece[]): Promise<void>;
   /** At most `maxBytes`, from `offset`; undefined when there is no such file. */
   read(
     path: string,

@@ -3,6 +3,13 @@ import type { KernelFacts } from '../domain/kernel-facts.ts';
 /** What a caller is told while bytes move. `total` is 0 where it is not known. */
 export type OnBytes = (done: number, total: number) => void;
 
+/** Of whoever asks for an image. */
+export interface ForWhom {
+  readonly signal: AbortSignal;
+  /** The namespace that unpacking and the making of disks is counted for: namespaces take turns. Absent: the host's own. */
+  readonly whose?: string;
+}
+
 /** An image that is on the host, unpacked. */
 export interface LocalImage {
   /** `sha256:…` of what the reference led to: the index's, where there is one. */
@@ -74,7 +81,7 @@ export interface Images {
    */
   check(reference: string): Promise<string | undefined>;
   /** The image of a reference, pulled and unpacked if it is not there yet. */
-  ensure(reference: string, options: { readonly signal: AbortSignal; readonly onBytes?: OnBytes }): Promise<LocalImage>;
+  ensure(reference: string, options: ForWhom & { readonly onBytes?: OnBytes }): Promise<LocalImage>;
   /**
    * The image of a reference, if it is here already: nothing is pulled and no
    * registry is asked. A registry's tag counts as leading to where it led last.
@@ -95,7 +102,7 @@ export interface Images {
     options: { readonly signal: AbortSignal; readonly dry?: true },
   ): Promise<BootFilesFound>;
   /** The disk image of an unpacked image. Fault `refused` VolumeTooSmall. */
-  golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden>;
+  golden(image: LocalImage, options: GoldenShape & ForWhom): Promise<Golden>;
   /** Ends what was cut off by a crash: half pulls and half disk images. */
   recover(signal: AbortSignal): Promise<void>;
 }

@@ -2,7 +2,6 @@
 export type ToolNeed =
   | 'each'
   | 'volumes' // with any
-  | 'overlays' // where volumes are copied as qcow2
   | 'networks' // with an interface
   | 'managed' // with an interface on the managed network
   | 'partitions' // with a partition_id

@@ -5,6 +5,7 @@ import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/micro
 import type { Metadata } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { guestSays } from '../domain/transitions.ts';
+import type { OthersUsers, UserRange } from '../domain/user-ranges.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
@@ -43,7 +44,9 @@ export interface ServiceContext {
   readonly parent: string | undefined;
   readonly surroundings: Pick<Surroundings, 'ownAddresses' | 'listeners' | 'bridgeMissing' | 'parentUnfit'>;
   /** The first and the last uid that VMMs may run as. */
-  readonly vmmUsers: { readonly first: number; readonly last: number };
+  readonly vmmUsers: UserRange;
+  /** The users of the host that are somebody's: they may have come since the start. */
+  othersUsers(): Promise<readonly OthersUsers[]>;
   readonly vmms: readonly Vmm[];
   readonly tools: HostTools;
   readonly defaultVmm: Vmm;

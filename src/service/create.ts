@@ -10,6 +10,7 @@ import type { AllocatedInterface, MicroVm, MicroVmView, Uid } from '../domain/mi
 import { METADATA_PORTS, type NumberRange, nextNumber, type Taken } from '../domain/next-number.ts';
 import { FIRST_GENERATION, type InterfaceSpec, type Metadata, type Spec } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
+import { isIn, type OthersUsers, overlap, sharersOf } from '../domain/user-ranges.ts';
 import { validate } from '../domain/validate.ts';
 import type { AllocationKind } from '../ports/store.ts';
 import type { ToolNeed } from '../ports/tools.ts';
@@ -97,6 +98,7 @@ interface Checked {
   readonly metadata: Metadata;
   readonly limits: ReturnType<typeof limitsOf>;
   readonly diskIsMemory: boolean;
+  readonly others: readonly OthersUsers[];
 }
 
 async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
@@ -107,14 +109,15 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  return { spec, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory };
+  const others = await context.othersUsers();
+  return { spec, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory, others };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
   context: ServiceContext,
   uid: Uid,
-  { spec, metadata, limits, diskIsMemory }: Checked,
+  { spec, metadata, limits, diskIsMemory, others: othersUsers }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
   const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
@@ -126,7 +129,7 @@ function admit(
     request,
     spec,
     allocation: {
-      vmmUser: takeUser(context),
+      vmmUser: takeUser(context, othersUsers),
       interfaces: takeInterfaces(context, spec, uid),
       ...(metadataBy(spec).service && { metadataPort: takeMetadataPort(context) }),
     },
@@ -192,10 +195,9 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
 }
 
 /** What the host must be able to do for this one beside what it must for each. */
-function toolNeeds({ network, volumes }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
+function toolNeeds({ network }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
   const needs = new Set<ToolNeed>();
   if (spec.volumes.length > 0) needs.add('volumes');
-  if (spec.volumes.some(({ isReadOnly }) => !isReadOnly) && volumes.kind === 'qcow2') needs.add('overlays');
   if (spec.volumes.some(({ partitionId }) => partitionId !== undefined)) needs.add('partitions');
   if (metadataBy(spec).disk) needs.add('metadata-disks');
   if (spec.interfaces.length > 0) needs.add('networks');
@@ -224,12 +226,16 @@ function takenOf(store: ServiceContext['store'], kind: AllocationKind, more: rea
   return { has: (value) => own.has(value) || store.isAllocated(kind, value), add: (value) => void own.add(value) };
 }
 
-function takeUser({ store, vmmUsers }: ServiceContext): number {
-  const user = takeNext(store, 'vmm-user', vmmUsers);
+/** Whoever else has it could end the VMM and read its memory. */
+function takeUser({ store, vmmUsers }: ServiceContext, others: readonly OthersUsers[]): number {
+  const near = others.filter((other) => overlap(vmmUsers, other));
+  const user = takeNext(store, 'vmm-user', vmmUsers, (one) => isIn(one, near));
   if (user !== undefined) return user;
+  const sharers = sharersOf(vmmUsers, near);
+  const why = sharers.length > 0 ? `runs a VMM or is somebody else's (${sharers.join(', ')})` : 'runs a VMM';
   throw new Fault(
     'full',
-    `Every user of the range ${vmmUsers.first}-${vmmUsers.last} runs a VMM: delete microVMs or widen --vmm-uid-range`,
+    `Every user of the range ${vmmUsers.first}-${vmmUsers.last} ${why}: delete microVMs, or give another --vmm-uid-range`,
   );
 }
 
@@ -237,9 +243,12 @@ function takeNext(
   store: ServiceContext['store'],
   kind: 'vmm-user' | 'metadata-port',
   range: NumberRange,
+  isOthers?: (number: number) => boolean,
 ): number | undefined {
   const before = store.recall(`last-${kind}`);
-  const number = nextNumber(range, takenOf(store, kind), before === undefined ? undefined : Number(before));
+  const taken = takenOf(store, kind);
+  const has = (value: string): boolean => isOthers?.(Number(value)) === true || taken.has(value);
+  const number = nextNumber(range, { has }, before === undefined ? undefined : Number(before));
   if (number !== undefined) store.remember(`last-${kind}`, String(number));
   return number;
 }

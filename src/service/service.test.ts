@@ -6,6 +6,7 @@ import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
 import { parseCidr } from '../domain/ipv4.ts';
 import type { Uid } from '../domain/microvm.ts';
+import { othersUsers } from '../domain/user-ranges.ts';
 import type { Files } from '../ports/host.ts';
 import type { Until, WatchedEvent, WatchRequest } from './services.ts';
 
@@ -88,6 +89,18 @@ describe('create', () => {
     const users = quietHost({ context: { vmmUsers: { first: 70_000, last: 70_000 } } });
     await users.create({ id: 'a' });
     await expect(users.create({ id: 'b' })).rejects.toMatchObject({ kind: 'full' });
+
+    const shared = quietHost({
+      context: {
+        vmmUsers: { first: 70_000, last: 70_009 },
+        othersUsers: async () => othersUsers('ann:x:70005:1::/:/bin/sh', 'jim:69990:15\nsue:70007:9\n'),
+      },
+    });
+    expect(shared.vm(await shared.create({ id: 'a' })).allocation.vmmUser).toBe(70_006);
+    await expect(shared.create({ id: 'b' })).rejects.toMatchObject({
+      kind: 'full',
+      message: expect.stringContaining('the containers of jim (69990-70004)'),
+    });
 
     const host = quietHost({ context: { network: parseCidr('10.9.0.0/29') } });
     for (let i = 0; i < 5; i++) await host.create({ id: `vm${i}` });

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Violation } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { IntentOf, LedgerEntry } from '../domain/ledger.ts';
-import type { BootFilesFound, BootWants } from '../ports/images.ts';
+import type { BootFilesFound, BootWants, ForWhom } from '../ports/images.ts';
 import { image } from './image.ts';
 import type { StepContext } from './step.ts';
 
@@ -17,6 +17,7 @@ function stage(
 ) {
   const asked: BootWants[] = [];
   const checked: (KernelFacts | undefined)[] = [];
+  const turns: (string | undefined)[] = [];
   const spec = {
     id: 'web',
     namespace: 'default',
@@ -34,7 +35,10 @@ function stage(
     onBytes: () => undefined,
     ports: {
       images: {
-        ensure: async () => ({ digest: 'sha256:1', tree: '/t' }),
+        ensure: async (_: unknown, { whose }: ForWhom) => {
+          turns.push(whose);
+          return { digest: 'sha256:1', tree: '/t' };
+        },
         bootFiles: async (_: unknown, wants: BootWants) => {
           asked.push(wants);
           return found;
@@ -50,12 +54,12 @@ function stage(
     },
   } as unknown as StepContext;
   const make = (...wants: IntentOf<'image'>['wants'][number][]) => image.make({ reference: 'k', wants }, context);
-  return { make, asked, checked };
+  return { make, asked, checked, turns };
 }
 
 describe('the hold on an image', () => {
   test('of a kernel has what was found, and what the user should know', async () => {
-    const { make, asked, checked } = stage({ kernel: { ...KERNEL, fitted: true } });
+    const { make, asked, checked, turns } = stage({ kernel: { ...KERNEL, fitted: true } });
     expect(await make('kernel')).toEqual({
       digest: 'sha256:1',
       tree: '/t',
@@ -67,6 +71,7 @@ describe('the hold on an image', () => {
     });
     expect(asked).toEqual([{ kernel: { filename: 'vmlinux' } }]);
     expect(checked).toEqual([FACTS]);
+    expect(turns).toEqual(['default']);
   });
 
   test('of a kernel whose machine cannot do what the spec asks for is refused, before a disk is made', async () => {

@@ -81,7 +81,7 @@ export const image: VmStepDef<'image'> = {
 
   async make({ reference, wants }, context) {
     const { vm, ports, signal, onBytes } = context;
-    const local = await ports.images.ensure(reference, { signal, onBytes });
+    const local = await ports.images.ensure(reference, { signal, whose: vm.spec.namespace, onBytes });
     const of = kernelOf(context);
     const boot: BootWants = {
       ...(wants.includes('kernel') && { kernel: named(vm.spec.kernel.filename) }),

@@ -64,11 +64,16 @@ export const volume: VmStepDef<'volume'> = {
     };
   },
 
-  async make({ image, path, readOnly, sizeInMb, partitionUuid }, { entries, ports: { images, volumes }, signal }) {
+  async make({ image, path, readOnly, sizeInMb, partitionUuid }, { entries, vm, ports: { images, volumes }, signal }) {
     const { digest, tree } = factOf(entries, 'image', image);
     const golden = await images.golden(
       { digest, tree },
-      { signal, ...(sizeInMb !== null && { sizeInMb }), ...(partitionUuid !== null && { partitionUuid }) },
+      {
+        signal,
+        whose: vm.spec.namespace,
+        ...(sizeInMb !== null && { sizeInMb }),
+        ...(partitionUuid !== null && { partitionUuid }),
+      },
     );
     if (readOnly) return { digest, path: golden.path, format: 'raw', sizeInMb: golden.sizeInMb };
     return { digest, ...(await volumes.make(golden, path, signal)) };

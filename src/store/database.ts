@@ -1,5 +1,6 @@
 import { DatabaseSync } from 'node:sqlite';
 import { Fault } from '../domain/fault.ts';
+import { noRoom } from '../domain/room-words.ts';
 import { first } from './schema/0001-first.ts';
 import { promises } from './schema/0002-promises.ts';
 import { answers } from './schema/0003-answers.ts';
@@ -15,17 +16,27 @@ const SQLITE_BUSY = 5;
 const SQLITE_FULL = 13;
 const SQLITE_NOTADB = 26;
 
+/** What is left on the disk of a path, in words; undefined: that is not known. */
+export type RoomText = (path: string) => string | undefined;
+
 /**
  * The one database. Every transaction is on the disk when it returns
  * (WAL, synchronous=FULL); a transaction within one is part of it.
  */
 export class Database {
   readonly sql: DatabaseSync;
+  readonly #roomText: RoomText;
+  readonly #path: string;
   #depth = 0;
   #afterCommit: (() => void)[] = [];
 
-  /** @throws Fault `refused` when the file is of a newer version or no database; `tool` when it cannot be opened */
-  constructor(path: string) {
+  /**
+   * @param roomText - asked when SQLite has found no room
+   * @throws Fault `refused` when the file is of a newer version or no database; `full`; `tool` when it cannot be opened
+   */
+  constructor(path: string, roomText: RoomText = () => undefined) {
+    this.#path = path;
+    this.#roomText = roomText;
     try {
       this.sql = new DatabaseSync(path);
       this.sql.exec(
@@ -33,7 +44,7 @@ export class Database {
       );
       this.#migrate(path);
     } catch (error) {
-      throw asFault(error, `open the database ${path}`);
+      throw this.#fault(error, `open the database ${path}`);
     }
   }
 
@@ -49,7 +60,7 @@ export class Database {
     } catch (error) {
       if (this.sql.isTransaction) this.sql.exec('ROLLBACK');
       this.#afterCommit = [];
-      throw error instanceof Fault ? error : asFault(error, 'write the database');
+      throw error instanceof Fault ? error : this.#fault(error, 'write the database');
     } finally {
       this.#depth--;
       const calls = this.#afterCommit;
@@ -65,6 +76,11 @@ export class Database {
 
   close(): void {
     this.sql.close();
+  }
+
+  #fault(error: unknown, what: string): unknown {
+    const room = codeOf(error) === SQLITE_FULL ? this.#roomText(this.#path) : undefined;
+    return asFault(error, what, room);
   }
 
   #migrate(path: string): void {
@@ -111,13 +127,13 @@ export function holdLock(path: string): { release(): void } {
 const codeOf = (error: unknown): number | undefined =>
   error instanceof Error && 'errcode' in error && typeof error.errcode === 'number' ? error.errcode & 0xff : undefined;
 
-function asFault(error: unknown, what: string): unknown {
+function asFault(error: unknown, what: string, room = ''): unknown {
   if (error instanceof Fault) return error;
   const code = codeOf(error);
   if (code === undefined) return error; // a bug of ours
   const options = { cause: error };
   if (code === SQLITE_FULL)
-    return new Fault('full', `Cannot ${what}: no space left on the disk`, { ...options, reason: 'StorageFull' });
+    return new Fault('full', `Cannot ${what}: ${noRoom(room)}`, { ...options, reason: 'StorageFull' });
   if (code === SQLITE_NOTADB)
     return new Fault('refused', `Cannot ${what}: it is no SQLite database; restore it from a backup`, options);
   return new Fault('tool', `Cannot ${what}: ${error instanceof Error ? error.message : String(error)}`, options);

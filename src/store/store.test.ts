@@ -489,6 +489,26 @@ describe('the database', () => {
     expect(() => new Database(path)).toThrow(expect.objectContaining({ kind: 'refused' }));
   });
 
+  test('that does not fit on its disk any more is a Fault with what is left there', () => {
+    const path = `${directory()}/f.db`;
+    const asked: string[] = [];
+    const db = new Database(path, (of) => {
+      asked.push(of);
+      return 'the file system of /a has 12 KiB and 9 inodes left';
+    });
+    onTestFinished(() => db.close());
+    db.sql.exec(`PRAGMA max_page_count=${Number(db.sql.prepare('PRAGMA page_count').get()?.page_count)}`);
+    const store = createStore(db, { clock: new FakeClock(), log: memoryLog(), newEpoch: () => 'e' });
+    expect(() => store.remember('much', 'x'.repeat(100_000))).toThrow(
+      expect.objectContaining({
+        ...{ kind: 'full', reason: 'StorageFull' },
+        message:
+          'Cannot write the database: no space left on the disk: the file system of /a has 12 KiB and 9 inodes left',
+      }),
+    );
+    expect(asked).toEqual([path]);
+  });
+
   test('that cannot be opened is a Fault with its path', () => {
     expect(() => new Database('/nowhere/at/all.db')).toThrow(
       expect.objectContaining({ kind: 'tool', message: expect.stringContaining('/nowhere/at/all.db') }),

@@ -1,7 +1,6 @@
 import { coreutils, du, fallocate } from './coreutils.ts';
 import { e2fsprogs } from './e2fsprogs.ts';
-import { conntrack, dhcpRelease, dnsmasq, ip, nft, ss } from './network.ts';
-import { qemuImg } from './qemu-img.ts';
+import { conntrack, dhcpRelease, dnsmasq, ip, livingIp, livingNft, nft, ss } from './network.ts';
 import { sfdisk } from './sfdisk.ts';
 import { skopeo } from './skopeo.ts';
 import { tar } from './tar.ts';
@@ -12,7 +11,6 @@ import { mcopy, mkfsVfat } from './vfat.ts';
 
 /** The programs that the daemon runs, in the order in which they are shown. A monitor's own is its provider's. */
 export const TOOLS: readonly Tool[] = [
-  qemuImg,
   skopeo,
   tar,
   e2fsprogs,
@@ -20,8 +18,10 @@ export const TOOLS: readonly Tool[] = [
   mkfsVfat,
   mcopy,
   ip,
+  livingIp,
   ss,
   nft,
+  livingNft,
   conntrack,
   dnsmasq,
   dhcpRelease,

@@ -25,6 +25,30 @@ export const ip: Tool = {
   },
 };
 
+/** The same as a process that stays: it goes on after what it cannot understand. Else it is started for each act. */
+export const livingIp: Tool = {
+  program: 'ip',
+  form: '-force -batch',
+  package: 'iproute2',
+  need: 'none',
+  async trial({ run, limits }) {
+    try {
+      await run(['ip', '-j', '-d', '-force', '-batch', '-'], {
+        ...limits,
+        input: 'zz1\nlink set dev fl-no-such up\nzz3\n',
+      });
+    } catch (error) {
+      // Its status is that of its worst command.
+      const said = error instanceof Fault ? error.message : '';
+      const isAsExpected =
+        /Object "zz1" is unknown[\s\S]*Cannot find device "fl-no-such"[\s\S]*Object "zz3" is unknown/.test(said);
+      if (!isAsExpected) throw error;
+      return;
+    }
+    expected('ip does not say what it cannot do', false);
+  },
+};
+
 /** Who listens on which port of the host. */
 export const ss: Tool = {
   program: 'ss',
@@ -66,6 +90,20 @@ export const nft: Tool = {
     const told = await run(['nft', '-j', 'list', 'tables'], limits);
     expected(`nft does not tell tables as JSON: ${JSON.stringify(told.slice(0, 80))}`, told.startsWith('{"nftables"'));
     await run(['nft', '--check', '-f', '-'], { ...limits, input: RULES });
+  },
+};
+
+/** The same as a process that stays: some are made without. Else it is started for each act. */
+export const livingNft: Tool = {
+  program: 'nft',
+  form: '-i',
+  package: 'nftables',
+  need: 'none',
+  rootOnly: true,
+  async trial({ run, limits }) {
+    const told = await run(['sh', '-c', 'exec "$@" 2>&1', 'sh', 'nft', '-i'], { ...limits, input: 'zz1\nzz2\n' });
+    const isAsExpected = /Error: [^\n]*\nzz1\n *\^~*\nError: [^\n]*\nzz2\n *\^~*\n$/.test(told);
+    expected(`nft does not say what it cannot understand: ${JSON.stringify(told.slice(0, 200))}`, isAsExpected);
   },
 };
 

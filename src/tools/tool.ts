@@ -17,8 +17,10 @@ export interface TrialHands {
 
 /** One program of the host, or several of one package. */
 export interface Tool {
-  /** The program that is looked for; it is also the tool's name. */
+  /** The program that is looked for. */
   readonly program: string;
+  /** Of a program that is used in two ways, what tells this one from the other. */
+  readonly form?: string;
   /** Debian's package. */
   readonly package: string;
   /** Which microVMs cannot be made without it. */
@@ -34,6 +36,9 @@ export interface Tool {
   /** Whether only root can try it. */
   readonly rootOnly?: true;
 }
+
+/** What it is called where it is told of. */
+export const nameOf = ({ program, form }: Tool): string => (form === undefined ? program : `${program} ${form}`);
 
 /** What came of a trial. */
 export type Verdict = Readonly<
@@ -68,21 +73,22 @@ export interface TryOptions {
 export async function tryTool(tool: Tool, options: TryOptions): Promise<Verdict> {
   const { run, files, clock, signal } = options;
   const { program } = tool;
+  const name = nameOf(tool);
   const found = await findProgram(files, options.path, program);
-  if (!found) return { tool: program, is: 'missing', why: `${program} is not installed` };
+  if (!found) return { tool: name, is: 'missing', why: `${program} is not installed` };
   const { path } = found;
   const limits = { signal, timeoutMs: TRIAL_MS };
   const started = clock.elapsed();
   try {
     await withScratch(options, limits, (directory) => tool.trial({ run, files, directory, limits }));
-    return { tool: program, is: 'works', path, tookMs: clock.elapsed() - started };
+    return { tool: name, is: 'works', path, tookMs: clock.elapsed() - started };
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault)) throw error;
-    if (error.kind === 'full') return { tool: program, is: 'untried', path, why: error.message };
-    if (error.kind !== 'timeout') return { tool: program, is: 'broken', path, why: error.message };
+    if (error.kind === 'full') return { tool: name, is: 'untried', path, why: error.message };
+    if (error.kind !== 'timeout') return { tool: name, is: 'broken', path, why: error.message };
     const why = `${path} hangs, or this host is far too slow: ${error.message}`;
-    return { tool: program, is: 'late', path, why };
+    return { tool: name, is: 'late', path, why };
   }
 }
 

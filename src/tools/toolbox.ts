@@ -4,7 +4,7 @@ import type { Files, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { HostTools, ToolState } from '../ports/tools.ts';
 import { findProgram } from './programs.ts';
-import { remedyOf, SLOW_MS, type Tool, tryTool, type Verdict } from './tool.ts';
+import { nameOf, remedyOf, SLOW_MS, type Tool, tryTool, type Verdict } from './tool.ts';
 import { Tried } from './tried.ts';
 
 export interface ToolboxOptions {
@@ -40,12 +40,12 @@ export function createToolbox(tools: readonly Tool[], options: ToolboxOptions): 
         if (found !== '' && found !== told) {
           const tell = is === 'slow' || is === 'untried' || tool.need === 'none' ? log.warn : log.error;
           tell.call(log, WORDS[is], {
-            tool: tool.program,
+            tool: nameOf(tool),
             found,
             remedy,
           });
         }
-        if (told !== '' && found === '') log.info('a tool works now', { tool: tool.program });
+        if (told !== '' && found === '') log.info('a tool works now', { tool: nameOf(tool) });
         told = found;
         return verdict;
       },
@@ -103,7 +103,7 @@ const WORDS: Readonly<Record<ToolState['is'], string>> = {
 /** A verdict in words. */
 export function stateOf(tool: Tool, verdict: Verdict): ToolState {
   const remedy = remedyOf(tool, verdict);
-  const name = tool.program;
+  const name = nameOf(tool);
   if (verdict.is === 'missing') return { name, path: '', is: 'missing', found: 'is not installed', remedy };
   const { path } = verdict;
   switch (verdict.is) {

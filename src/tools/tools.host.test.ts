@@ -8,7 +8,7 @@ import { run } from '../host/run.ts';
 import type { Run } from '../ports/host.ts';
 import { TOOLS } from './list.ts';
 import { removeOldTrials } from './scratch.ts';
-import { tryTool, type Verdict } from './tool.ts';
+import { nameOf, tryTool, type Verdict } from './tool.ts';
 
 /** This test's alone. */
 const WHOSE = `test${process.pid}`;
@@ -32,7 +32,7 @@ async function verdictOn(
   const path = `${directory}:${process.env.PATH}`;
   const ours: Run = (argv, limits) =>
     run(argv, { ...limits, ...(timeoutMs !== undefined && argv[0] in stead && { timeoutMs }), env: { PATH: path } });
-  const tool = TOOLS.find(({ program }) => program === name);
+  const tool = TOOLS.find((one) => nameOf(one) === name);
   if (!tool) throw new Error(`no tool ${name}`);
   return tryTool(tool, { run: ours, files, clock, path, whose: WHOSE, signal: AbortSignal.timeout(120_000) });
 }
@@ -40,19 +40,22 @@ async function verdictOn(
 const trials = (): readonly string[] =>
   readdirSync('/tmp').filter((name) => name.startsWith(`flintlock-trial-${WHOSE}-`));
 
-test.each(TOOLS.map(({ program }) => program))("this host's %s does what is needed", async (program) => {
-  expect(await verdictOn(program)).toMatchObject({ is: 'works', path: expect.stringContaining(program) });
-});
+test.each(TOOLS.map((tool) => [nameOf(tool), tool.program]))(
+  "this host's %s does what is needed",
+  async (name, program) => {
+    expect(await verdictOn(name)).toMatchObject({ is: 'works', path: expect.stringContaining(program) });
+  },
+);
 
 // setpriv runs all the others; ss, dnsmasq, conntrack and dhcp_release are asked for nothing that could be looked at.
 const LOOKED_AT = TOOLS.filter(
   ({ program }) => !['setpriv', 'ss', 'dnsmasq', 'dhcp_release', 'conntrack', 'fallocate'].includes(program),
 );
 
-test.each(LOOKED_AT.map(({ program }) => program))(
+test.each(LOOKED_AT.map((tool) => [nameOf(tool), tool.program]))(
   'a %s that ends well and does nothing is not believed',
-  async (program) => {
-    expect(await verdictOn(program, { [program]: 'exit 0' })).toMatchObject({
+  async (name, program) => {
+    expect(await verdictOn(name, { [program]: 'exit 0' })).toMatchObject({
       is: 'broken',
       why: expect.stringMatching(/\w/),
     });

@@ -26,7 +26,7 @@ beforeEach(async () => {
 });
 afterEach(() => rm(directory, { recursive: true, force: true }));
 
-const choose = (allowQcow2: boolean) => chooseVolumes({ directory, run, files, log: memoryLog(), allowQcow2, signal });
+const choose = (allowQcow2: boolean) => chooseVolumes({ directory, files, log: memoryLog(), allowQcow2, signal });
 
 /** What a guest would see, in a raw file. */
 async function readAt(path: string, format: string, at: number): Promise<string> {
@@ -104,7 +104,6 @@ describe.each([true, false])('where qcow2 is allowed: %s', (allowQcow2) => {
 test('an overlay names its image as raw, so that nothing is probed', async () => {
   const volumes = await chooseVolumes({
     directory,
-    run,
     files: { ...files, copy: (from, to, _how, stop) => files.copy(from, to, 'reflink', stop) },
     log: memoryLog(),
     allowQcow2: true,
@@ -132,7 +131,7 @@ test('a disk that is full ends a whole copy with nothing left, and with room it 
   try {
     const image = join(mount, 'golden.img');
     await writeFile(image, Buffer.alloc(4 << 20, 'x'));
-    const volumes = await chooseVolumes({ directory: mount, run, files, log: memoryLog(), allowQcow2: false, signal });
+    const volumes = await chooseVolumes({ directory: mount, files, log: memoryLog(), allowQcow2: false, signal });
     expect(volumes.kind).toBe('sparse');
     const path = volumes.pathFor(mount, 0);
     await expect(volumes.make({ path: image, sizeInMb: 4 }, path, signal)).rejects.toMatchObject({

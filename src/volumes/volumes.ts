@@ -1,14 +1,14 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
-import type { Files, Run } from '../ports/host.ts';
+import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { CopyKind, Disk, Volumes } from '../ports/volumes.ts';
+import { overlayOf } from './qcow2.ts';
 
 export interface VolumesOptions {
   /** Where the volumes will lie, on the file system of the disk images; it is there. */
   readonly directory: string;
-  readonly run: Run;
   readonly files: Files;
   readonly log: Log;
   /** Whether every VMM here can attach qcow2. */
@@ -39,17 +39,7 @@ export async function chooseVolumes(options: VolumesOptions): Promise<Volumes> {
 
 async function cheapest(options: VolumesOptions): Promise<CopyKind> {
   if (await hasReflinks(options)) return 'reflink';
-  if (!options.allowQcow2) return 'sparse';
-  try {
-    await options.run(['qemu-img', '--version'], { signal: options.signal, timeoutMs: 60_000 });
-    return 'qcow2';
-  } catch (error) {
-    options.signal.throwIfAborted();
-    options.log.warn('qemu-img does not run, so volumes are copied whole; install qemu-utils', {
-      error: error instanceof Error ? error.message : String(error),
-    });
-    return 'sparse';
-  }
+  return options.allowQcow2 ? 'qcow2' : 'sparse';
 }
 
 /** @returns false also where there is no room to try it: a full disk must not keep the daemon from serving. */
@@ -86,7 +76,7 @@ class CopiedVolumes implements Volumes {
     const { files } = options;
     this.#copy =
       kind === 'qcow2'
-        ? (golden, partial, signal) => this.#overlay(golden, partial, signal)
+        ? (golden, partial) => this.#overlay(golden, partial)
         : (golden, partial, signal) => files.copy(golden.path, partial, kind, signal);
   }
 
@@ -119,11 +109,12 @@ class CopiedVolumes implements Volumes {
     await this.#options.files.remove(path);
   }
 
-  async #overlay({ path: backing, sizeInMb }: Golden, partial: string, signal: AbortSignal): Promise<void> {
-    const { run, timeoutMs = 600_000 } = this.#options;
-    // The format below is said, never probed: a guest could write a header that names a file of the host.
-    const argv = ['qemu-img', 'create', '-q', '-f', 'qcow2', '-F', 'raw', '-b', backing] as const;
-    await run([...argv, partial, String(sizeInMb * MB)], { signal, timeoutMs });
+  async #overlay({ path: backing, sizeInMb }: Golden, partial: string): Promise<void> {
+    const { files } = this.#options;
+    if ((await files.stat(backing))?.kind !== 'file')
+      throw new Fault('tool', `Cannot lay an overlay over ${backing}: there is no such file`);
+    const { sizeBytes, pieces } = overlayOf(backing, sizeInMb * MB);
+    await files.writeSparse(partial, sizeBytes, pieces);
   }
 
   #describe(golden: Golden, path: string): Disk {

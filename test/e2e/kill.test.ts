@@ -22,7 +22,6 @@ const taps = async (host: TestHost): Promise<number> =>
 const WHILE = [
   ['it is pulled', 'skopeo'],
   ['its disk image is made', 'mke2fs'],
-  ['its disk is copied', 'qemu-img'],
   ['its VMM is started', 'qemu-system-x86_64'],
 ] as const;
 

@@ -21,7 +21,7 @@ const PORTS = [{ hostPort: 8080, guestPort: 80, protocol: 'tcp' }];
 /** Programs that the daemon starts, by the doctor's list and more. */
 const TOOLS = [
   ...['bsdtar', 'chroot', 'cp', 'dd', 'dhcp_release', 'dnsmasq', 'fallocate', 'ip', 'mcopy', 'mke2fs', 'mkfs.ext4'],
-  ...['mkfs.fat', 'mkfs.vfat', 'mknod', 'nft', 'qemu-img', 'qemu-system-x86_64', 'resize2fs', 'setpriv', 'sfdisk'],
+  ...['mkfs.fat', 'mkfs.vfat', 'mknod', 'nft', 'qemu-system-x86_64', 'resize2fs', 'setpriv', 'sfdisk'],
   ...['skopeo', 'ss', 'systemd-notify', 'tar', 'truncate', 'umoci', 'unshare'],
 ];
 

@@ -28,7 +28,7 @@ export async function look(host: TestHost, aliases: Aliases): Promise<Seen> {
     // A child of the daemon is called as it until it becomes a tool.
     ...host
       .processes()
-      .filter(({ argv }) => !argv.some((word) => word.endsWith('/daemon/main.ts')))
+      .filter(({ argv }) => !argv.some((word) => /\/(?:daemon\/main\.ts|bundle\/flintlockd\.cjs)$/.test(word)))
       .map(({ argv }) => `process ${basename(argv[0] ?? '')}`),
     ...linesOf(links).map(linkOf),
     ...linesOf(addresses).map((line) => `address ${line.split(/\s+/).slice(1, 4).join(' ')}`),

@@ -43,6 +43,7 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     makeDirectory: unexpected('makeDirectory'),
     remove: unexpected('remove'),
     write: unexpected('write'),
+    writeSparse: unexpected('writeSparse'),
     rename: unexpected('rename'),
     copy: unexpected('copy'),
     watch: unexpected('watch'),

@@ -405,6 +405,7 @@ export class FakeHost {
       parent: 'par0',
       surroundings: fakedNetwork,
       vmmUsers: { first: 70_000, last: 70_099 },
+      othersUsers: async () => [],
       vmms: [vmm],
       tools: { states: async () => [], obstacle: async () => undefined },
       defaultVmm: vmm,

@@ -252,6 +252,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     watch: unexpected('watch'),
     punch: unexpected('punch'),
     overwrite: unexpected('overwrite'),
+    writeSparse: unexpected('writeSparse'),
     removeDirectory: unexpected('removeDirectory'),
   };
 }

@@ -307,7 +307,12 @@ test('a request that never gets whole is told so, and its stream ends', async ()
   const log = memoryLog();
   const rare = new RareLog(log, clock);
   const door = { log, clock, rare, flow: new Flow(rare), gate: openGate, caller: new CurrentCaller(), calls: () => {} };
-  const server = new GrpcServer({ ...door, services: [], stopped: new AbortController().signal, requestMs: 50 });
+  const server = new GrpcServer({
+    ...door,
+    services: [],
+    stopped: new AbortController().signal,
+    waits: { requestMs: 50 },
+  });
   onTestFinished(() => server.destroy());
   const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   const session = connectHttp2(`http://${formatEndpoint(endpoint)}`);
@@ -575,7 +580,12 @@ test('a connection that says nothing is hung up on, one that greets is not', asy
     caller: new CurrentCaller(),
     calls: () => {},
   };
-  const server = new GrpcServer({ ...door, services: [], stopped: new AbortController().signal, greetingMs: 100 });
+  const server = new GrpcServer({
+    ...door,
+    services: [],
+    stopped: new AbortController().signal,
+    waits: { firstBytesMs: 100, greetingMs: 100 },
+  });
   onTestFinished(() => server.destroy());
   const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
   const port = endpoint.kind === 'tcp' ? endpoint.port : 0;

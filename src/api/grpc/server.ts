@@ -35,6 +35,7 @@ import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import type { Served } from '../served.ts';
 import { connectError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
+import { WAITS, type Waits } from '../waits.ts';
 import { health } from './health.ts';
 import { inTime } from './in-time.ts';
 import { encodeMessage } from './message.ts';
@@ -59,10 +60,7 @@ export interface GrpcOptions {
   readonly flow: Flow;
   /** Ends the calls that are under way; aborted with a ConnectError. */
   readonly stopped: AbortSignal;
-  /** How long a connection may take to say that it speaks HTTP/2, and then to greet; 10 s and 30 s by default. */
-  readonly greetingMs?: number;
-  /** How long a request may take to come; 30 s by default. */
-  readonly requestMs?: number;
+  readonly waits?: Partial<Waits>;
 }
 
 /** Also the limit of grpc's own libraries. */
@@ -75,12 +73,8 @@ const MAX_MESSAGE_BYTES = 4 << 20;
 const SESSION_MIB = 128;
 /** Of one call, bytes: as HTTP/1. */
 const MAX_HEADERS = 16 << 10;
-/** As for HTTP: from a request's first byte to its last. */
-const REQUEST_MS = 30_000;
 /** So long the rest of a request may come whose answer is whole. */
 const REST_MS = 2_000;
-/** As for HTTP: from the connection to the first that it says. */
-const GREETING_MS = 30_000;
 /** The longest that a timer of Node holds: a deadline beyond it would pass at once. */
 const MAX_DEADLINE_MS = 2 ** 31 - 1;
 
@@ -106,10 +100,9 @@ export class GrpcServer {
 
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
-    const { rare, tls, greetingMs } = this.#options;
+    const { rare, tls, waits } = this.#options;
     const take = this.#taker();
-    const limits = greetingMs === undefined ? {} : { firstBytesMs: greetingMs };
-    const front = new Front({ protocol: 'h2', rare, take, limits, ...(tls && { tls }) });
+    const front = new Front({ protocol: 'h2', rare, take, ...(waits && { waits }), ...(tls && { tls }) });
     this.#fronts.add(front);
     try {
       return await front.listen(endpoint, options);
@@ -142,7 +135,7 @@ export class GrpcServer {
     server.on('session', (session) => {
       if (arriving) peers.set(session, arriving);
       // One that never says anything would hold a file of ours for as long as it likes.
-      const silent = setTimeout(() => session.destroy(), this.#options.greetingMs ?? GREETING_MS);
+      const silent = setTimeout(() => session.destroy(), this.#options.waits?.greetingMs ?? WAITS.greetingMs);
       session.once('remoteSettings', () => clearTimeout(silent));
       session.once('close', () => clearTimeout(silent));
       this.#sessions.add(session);
@@ -184,7 +177,7 @@ const OUTCOME = createContextKey<Outcome>({}, { description: 'how the call went'
 
 /** connect's adapter for Node, but a request that it cannot even read does not end the daemon, and its log is ours. */
 function handler({ services, log, gate, caller, calls, clock, stopped, flow, ...options }: GrpcOptions): Handle {
-  const requestMs = options.requestMs ?? REQUEST_MS;
+  const requestMs = options.waits?.requestMs ?? WAITS.requestMs;
   const router = createConnectRouter({
     // Of requests it only names what is read: checkedBody has unpacked them.
     acceptCompression: [GZIP],

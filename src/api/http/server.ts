@@ -20,6 +20,7 @@ import type { RareLog } from '../rare-log.ts';
 import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import { type WireError, wireError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
+import { WAITS, type Waits } from '../waits.ts';
 import { callSignal, type Flows } from './call-signal.ts';
 import { sendError } from './json.ts';
 import { packed, UnknownPacking, unpacked } from './packing.ts';
@@ -49,24 +50,15 @@ export interface HttpOptions {
   readonly stopped: AbortSignal;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
-  readonly patience?: Patience;
-}
-
-/** In milliseconds. */
-export interface Patience {
-  /** From a request's first byte to the last of its headers. */
-  readonly headersMs: number;
-  /** How often Node looks for those that are late. */
-  readonly lookMs: number;
+  readonly waits?: Partial<Waits>;
 }
 
 /** As for gRPC: larger is 413 with the code RESOURCE_EXHAUSTED. */
 const MAX_BODY_BYTES = 4 << 20;
 /** An id may be longer than any that is allowed: it is then refused by name, not as an unknown path. */
 const MAX_PARAMETER = 4_096;
-/** From a request's first byte to its last. */
-const REQUEST_TIMEOUT_MS = 30_000;
-const PATIENCE: Patience = { headersMs: 10_000, lookMs: 2_000 };
+/** How often Node looks for requests that are late, at least. */
+const LOOK_MS = 2_000;
 
 /** HTTP/1.1 with JSON. */
 export class HttpServer {
@@ -83,13 +75,13 @@ export class HttpServer {
   /** @throws Fault `refused` when somebody else has the endpoint */
   async listen(endpoint: Endpoint, options?: ListenOptions): Promise<Endpoint> {
     await this.#app.ready();
-    const { rare, tls } = this.#options;
+    const { rare, tls, waits } = this.#options;
     const server = this.#server();
     const take = (socket: Socket, peer: Peer): void => {
       this.#known.peers.set(socket, peer);
       server.emit('connection', socket);
     };
-    const front = new Front({ protocol: 'http/1.1', rare, take, ...(tls && { tls }) });
+    const front = new Front({ protocol: 'http/1.1', rare, take, ...(waits && { waits }), ...(tls && { tls }) });
     const bound = await front.listen(endpoint, options);
     server.emit('listening'); // it does not listen itself, and would else never look for what is late
     this.#doors.add({ front, server });
@@ -97,11 +89,11 @@ export class HttpServer {
   }
 
   #server(): Server {
-    const { headersMs, lookMs } = this.#options.patience ?? PATIENCE;
+    const { headersMs, requestMs } = { ...WAITS, ...this.#options.waits };
     const timeouts = {
-      requestTimeout: REQUEST_TIMEOUT_MS,
+      requestTimeout: requestMs,
       headersTimeout: headersMs,
-      connectionsCheckingInterval: lookMs,
+      connectionsCheckingInterval: Math.min(LOOK_MS, headersMs / 5),
     };
     return createServer(timeouts, (request, response) => {
       const { log, calls, clock } = this.#options;

@@ -23,7 +23,7 @@ export const configure: Configure = (command, act) => {
 };
 
 async function audit(context: Context, { fix = false, output }: Options): Promise<number> {
-  const { host } = await context.clients();
+  const host = await (await context.clients()).host();
   const report = await host.audit({ fix }, { signal: context.io.interrupt, timeoutMs: TIMEOUT_MS });
   const left = remaining(report);
   await context.out(

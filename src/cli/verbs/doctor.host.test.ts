@@ -16,7 +16,7 @@ test('doctor needs no daemon, and leaves nothing behind', async () => {
       found: expect.any(String),
       fix: expect.any(String),
     });
-  expect(report.checks.find(({ name }: { name: string }) => name === 'qemu-img').found).toMatch(/qemu-img \d+\./);
+  expect(report.checks.find(({ name }: { name: string }) => name === 'skopeo').found).toMatch(/skopeo \d+\./);
   expect(readdirSync('/sys/class/net')).toEqual(interfaces);
   const text = await runCli(argv);
   expect(text.stdout).toMatch(/^warn +daemon +unix:\/\/\/nowhere does not answer/m);

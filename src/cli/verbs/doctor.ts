@@ -40,6 +40,7 @@ async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: O
   const { findings: daemon, trouble } = await askLocalDaemon(context.reach(), wanted, context.io.interrupt);
   const fix = 'Name a daemon of this host (--host unix:///path), or leave --host, FLINTLOCK_HOST and the context out';
   const asked: Result[] = trouble === undefined ? [] : [{ name: 'daemon', status: 'warn', found: trouble, fix }];
+  const vmmUsers = configured(env, 'vmm-uid-range');
   const examined = await examine({
     run,
     files,
@@ -49,6 +50,7 @@ async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: O
     runDirectory: runDir ?? daemon?.runDirectory ?? wanted,
     clock,
     qemu: qemuBin ?? configured(env, 'qemu-bin') ?? 'qemu-system-x86_64',
+    ...(vmmUsers !== undefined && { vmmUsers }),
     ...(daemon && { daemon }),
   });
   const results = [...asked, ...examined];

@@ -31,7 +31,7 @@ export const configure: Configure = (command, act) => {
 };
 
 async function cordon(context: Context, { output, reason = '' }: Options): Promise<number> {
-  const { host } = await context.clients();
+  const host = await (await context.clients()).host();
   const answer = await host.cordonHost({ reason }, quick(context.io.interrupt));
   await context.out(
     output
@@ -42,7 +42,7 @@ async function cordon(context: Context, { output, reason = '' }: Options): Promi
 }
 
 async function uncordon(context: Context, { output }: Options): Promise<number> {
-  const { host } = await context.clients();
+  const host = await (await context.clients()).host();
   const answer = await host.uncordonHost({}, quick(context.io.interrupt));
   await context.out(
     output

@@ -63,7 +63,7 @@ function verb(
 }
 
 async function list(context: Context, { output, quiet }: Options): Promise<number> {
-  const { images } = await context.clients();
+  const images = await (await context.clients()).images();
   const answer = await images.listImages({}, quick(context.io.interrupt));
   while (answer.nextPageToken !== '') {
     const next = await images.listImages({ pageToken: answer.nextPageToken }, quick(context.io.interrupt));
@@ -111,7 +111,7 @@ const shortDigest = (digest: string): string => digest.slice(0, 'sha256:'.length
 
 async function pull(context: Context, { output, golden }: Options, [reference = '']: readonly string[]) {
   const { io } = context;
-  const { images } = await context.clients();
+  const images = await (await context.clients()).images();
   const started = io.now();
   const live = liveOn(context);
   let last: PullImageResponse | undefined;
@@ -150,7 +150,7 @@ function pulledText(reference: string, { digest, sizeBytes, goldens }: Image, ms
 }
 
 async function remove(context: Context, { output }: Options, names: readonly string[]): Promise<number> {
-  const { images } = await context.clients();
+  const images = await (await context.clients()).images();
   const limits = { signal: context.io.interrupt, timeoutMs: REMOVE_TIMEOUT_MS };
   let exit: number = EXIT.done;
   for (const name of names) {
@@ -172,7 +172,7 @@ async function remove(context: Context, { output }: Options, names: readonly str
 }
 
 async function prune(context: Context, { output }: Options): Promise<number> {
-  const { images } = await context.clients();
+  const images = await (await context.clients()).images();
   const limits = { signal: context.io.interrupt, timeoutMs: REMOVE_TIMEOUT_MS };
   const answer = await images.pruneImages({}, limits);
   if (output) {

@@ -23,7 +23,7 @@ export const configure: Configure = (command, act) => {
 };
 
 async function info(context: Context, output: Structured | undefined): Promise<number> {
-  const { host } = await context.clients();
+  const host = await (await context.clients()).host();
   const answer = await host.serverInfo({}, quick(context.io.interrupt));
   await context.out(
     output

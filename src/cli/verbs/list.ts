@@ -2,7 +2,6 @@ import { type MicroVM, MicroVMSchema } from '../../gen/types/microvm_pb.ts';
 import { quick } from '../client.ts';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
-import { follow } from '../following.ts';
 import { namespaceOf, namespaceOptions, outputOption, selectorOption } from '../options.ts';
 import { headOf, rowOf } from '../print/list.ts';
 import { nameOf, uidOf } from '../print/microvm.ts';
@@ -68,6 +67,7 @@ async function list(context: Context, options: Options): Promise<number> {
   };
   // The stream begins with every microVM: what has been printed is not news.
   const printed = new Set(found.map((vm) => `${uidOf(vm)}/${vm.version}`));
+  const { follow } = await import('../following.ts');
   return follow(context, { namespace, labelSelector }, async ({ microvm }) => {
     if (microvm && !printed.delete(`${uidOf(microvm)}/${microvm.version}`)) await context.out(await line(microvm));
   });

@@ -44,7 +44,9 @@ export const configure: Configure = (command, act) => {
 
 async function run(context: Context, image: string, options: Options): Promise<number> {
   const { io } = context;
-  const { vms, host } = await context.clients();
+  const clients = await context.clients();
+  const { vms } = clients;
+  const host = await clients.host();
   const info = await host.serverInfo({}, quick(io.interrupt));
   const spec = wanted(image, options, info);
   if (io.interrupt.aborted) throw new Problem(EXIT.failed, 'interrupted');

@@ -6,8 +6,8 @@ import { ask, textOf, whoAmI } from '../look.ts';
 const CANDIDATES = Array.from({ length: 255 - 77 + 1 }, (_, i) => `10.${77 + i}.0.0/24`);
 /** Wider than this is a way out and not somebody's network. */
 const WIDEST = 8;
-/** Bridges of ours: `fl`, four letters or digits, `br`. */
-const OURS = /^fl[a-z2-7]{4}br$/;
+/** What the alias of each interface of ours begins with: a name like ours anybody may give. */
+const OUR_ALIAS = 'flintlock:';
 /** DHCP servers listen here, RFC 2131. */
 const DHCP_PORT = 67;
 
@@ -16,22 +16,38 @@ export const network: Check = {
   name: 'network',
   async examine(host) {
     const wall = await firewall(host);
+    const found = await bridgesOf(host);
+    const isOurs = (device: string): boolean => 'ours' in found && found.ours.includes(device);
     return [
-      await routes(host),
-      await bridges(host, wall.status === 'warn'),
+      await routes(host, isOurs),
+      await bridges(host, found, wall.status === 'warn'),
       wall,
-      await dhcp(host),
+      await dhcp(host, isOurs),
       ...(await left(host)),
     ];
   },
 };
 
-async function routes(host: CheckHost): Promise<Result> {
+/** The bridges of the host, or why they are not known. */
+type Bridges = { readonly ours: readonly string[]; readonly others: readonly string[] } | { readonly trouble: string };
+
+async function bridgesOf(host: CheckHost): Promise<Bridges> {
+  const { ok, text } = await ask(host, ['ip', '-j', 'link', 'show', 'type', 'bridge']);
+  const rows = ok ? rowsOf(text) : undefined;
+  if (!rows) return { trouble: text };
+  const named = rows.flatMap(({ ifname, ifalias }) =>
+    typeof ifname === 'string' ? [{ ifname, isOurs: String(ifalias ?? '').startsWith(OUR_ALIAS) }] : [],
+  );
+  const of = (isOurs: boolean) => named.filter((one) => one.isOurs === isOurs).map(({ ifname }) => ifname);
+  return { ours: of(true), others: of(false) };
+}
+
+async function routes(host: CheckHost, isOurs: (device: string) => boolean): Promise<Result> {
   const name = 'managed network';
   const { ok, text } = await ask(host, ['ip', '-j', '-4', 'route', 'show', 'table', 'all']);
   const rows = ok ? rowsOf(text) : undefined;
   if (!rows) return { name, status: 'warn', found: `cannot tell the host's routes: ${text}`, fix: 'Look: ip route' };
-  const taken = rows.filter(({ dev }) => !OURS.test(String(dev))).flatMap(({ dst }) => blockOf(dst));
+  const taken = rows.filter(({ dev }) => !isOurs(String(dev))).flatMap(({ dst }) => blockOf(dst));
   const of = host.daemon?.network;
   const cidr = of && parseCidr(of.cidr);
   if (of && !cidr) return { name, status: 'ok', found: 'the daemon that runs has none', fix: '' };
@@ -61,14 +77,11 @@ function blockOf(destination: unknown): Cidr[] {
 }
 
 /** @param walled - whether a firewall drops what is forwarded */
-async function bridges(host: CheckHost, walled: boolean): Promise<Result> {
+async function bridges(host: CheckHost, all: Bridges, walled: boolean): Promise<Result> {
   const name = 'bridges';
-  const { ok, text } = await ask(host, ['ip', '-j', 'link', 'show', 'type', 'bridge']);
-  const rows = ok ? rowsOf(text) : undefined;
-  if (!rows) return { name, status: 'warn', found: `cannot be listed: ${text}`, fix: 'Look: ip link show type bridge' };
-  const names = rows.flatMap(({ ifname }) => (typeof ifname === 'string' ? [ifname] : []));
-  const ours = names.filter((one) => OURS.test(one));
-  const others = names.filter((one) => !OURS.test(one));
+  if ('trouble' in all)
+    return { name, status: 'warn', found: `cannot be listed: ${all.trouble}`, fix: 'Look: ip link show type bridge' };
+  const { ours, others } = all;
   const filtered = (await textOf(host, '/proc/sys/net/bridge/bridge-nf-call-iptables')) === '1';
   const found = [
     others.length === 0 ? 'no others' : `${others.join(', ')}, which a daemon may use with --bridge-name`,
@@ -111,7 +124,6 @@ async function firewall(host: CheckHost): Promise<Result> {
   };
 }
 
-/** One that is bound to a device (`0.0.0.0%eth1:67`) hears nobody else's guests: so is each of flintlockd's own. */
 /** Tables of a daemon whose bridge is gone drop what new guests of the same network are sent. */
 async function left(host: CheckHost): Promise<Result[]> {
   const tables = await ask(host, ['nft', 'list', 'tables']);
@@ -132,16 +144,17 @@ async function left(host: CheckHost): Promise<Result[]> {
   ];
 }
 
-async function dhcp(host: CheckHost): Promise<Result> {
+/** One that is bound to a device (`0.0.0.0%eth1:67`) hears nobody else's guests: so is each of flintlockd's own. */
+async function dhcp(host: CheckHost, isOurs: (device: string) => boolean): Promise<Result> {
   const name = 'DHCP';
   const { ok, text } = await ask(host, ['ss', '-lnuH', `sport = :${DHCP_PORT}`]);
   if (!ok) return { name, status: 'warn', found: `cannot tell who serves DHCP: ${text}`, fix: 'Look: ss -lnup' };
   const listeners = text.split('\n').flatMap((line) => line.trim().split(/\s+/)[3] ?? []);
   const devices = listeners.flatMap((address) => /%([^:\]]+)\]?:\d+$/.exec(address)?.[1] ?? []);
-  const others = [...new Set(devices)].filter((device) => !OURS.test(device));
+  const others = [...new Set(devices)].filter((device) => !isOurs(device));
   if (devices.length === listeners.length) {
     const found = [
-      ...(devices.some((device) => OURS.test(device)) ? ["flintlockd's own serves its bridge"] : []),
+      ...(devices.some(isOurs) ? ["flintlockd's own serves its bridge"] : []),
       ...(others.length > 0 ? [`another serves ${others.join(', ')} only`] : []),
     ];
     return { name, status: 'ok', found: found.join('; ') || `UDP port ${DHCP_PORT} is free`, fix: '' };

@@ -53,4 +53,5 @@ async function byWhom(
 
 /** As bin/flintlockd becomes it: Node with the daemon's program. @see proc(5), /proc/pid/cmdline */
 const isDaemon = (words: readonly string[]): boolean =>
-  words.some((word) => /\/(?:src|dist)\/daemon\/main\.[jt]s$/.test(word)) && words.includes('run');
+  words.some((word) => /\/(?:dist\/bundle\/flintlockd\.cjs|(?:src|dist)\/daemon\/main\.[jt]s)$/.test(word)) &&
+  words.includes('run');

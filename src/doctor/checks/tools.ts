@@ -2,7 +2,7 @@ import type { ToolState } from '../../ports/tools.ts';
 import { TOOLS } from '../../tools/list.ts';
 import { findProgram } from '../../tools/programs.ts';
 import type { Tool } from '../../tools/tool.ts';
-import { tryTool } from '../../tools/tool.ts';
+import { nameOf, tryTool } from '../../tools/tool.ts';
 import { stateOf } from '../../tools/toolbox.ts';
 import type { Check, CheckHost, Result } from '../check.ts';
 import { ask, whoAmI } from '../look.ts';
@@ -32,7 +32,7 @@ export const tools: Check = {
 };
 
 async function examineTool(host: CheckHost, tool: Tool, root: boolean): Promise<Result> {
-  const told = host.daemon?.tools.find(({ name }) => name === tool.program);
+  const told = host.daemon?.tools.find(({ name }) => name === nameOf(tool));
   if (told) {
     const version = told.is === 'works' ? await versionOf(host, tool, told.path) : '';
     return resultOf(tool, told, version, 'as the daemon finds it');
@@ -41,7 +41,7 @@ async function examineTool(host: CheckHost, tool: Tool, root: boolean): Promise<
     const path = (await findProgram(host.files, host.path, tool.program))?.path;
     if (path !== undefined) {
       const found = `${path}${await versionOf(host, tool, path)}; only root can try it`;
-      return { name: tool.program, status: 'ok', found, fix: '' };
+      return { name: nameOf(tool), status: 'ok', found, fix: '' };
     }
   }
   const state = stateOf(tool, await tryTool(tool, { ...host, whose: WHOSE }));
@@ -52,7 +52,7 @@ function resultOf(tool: Tool, state: ToolState, version: string, by: string): Re
   const { is, path, found, remedy } = state;
   const words = found === '' ? `${path}${version}` : found;
   const status = tool.need === 'none' && STATUS[is] === 'fail' ? 'warn' : STATUS[is];
-  return { name: tool.program, status, found: by === '' ? words : `${words}, ${by}`, fix: remedy };
+  return { name: nameOf(tool), status, found: by === '' ? words : `${words}, ${by}`, fix: remedy };
 }
 
 /** To be put behind its path: of the program, or of its package. */

@@ -22,6 +22,7 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     watch: none,
     punch: none,
     overwrite: none,
+    writeSparse: none,
     removeDirectory: none,
     read: async (path) => {
       const text = contents[path];

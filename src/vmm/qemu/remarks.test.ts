@@ -39,9 +39,18 @@ test.each([
     /CONFIG_VIRTIO_MMIO\)/,
   ],
   ['no driver for disks and no initrd', spec, but('virtio-blk'), true, /CONFIG_VIRTIO_BLK/],
-  ['what was not seen', spec, { unseen: 'lz4 is not installed' }, true, /was not seen: lz4 is not installed/],
 ])('%s is a warning', (_, of, kernel, acpi, text) => {
   expect(remarksOf(of, kernel, { acpi, because: 'no ACPI code' }).warnings.join(' ')).toMatch(text);
+});
+
+test.each([
+  [true, 'it gets the machine with ACPI.'],
+  [false, 'it gets the machine without ACPI.'],
+])('of a kernel that was not seen is said which machine it gets: ACPI %s', (acpi, text) => {
+  expect(remarksOf(spec, { unseen: 'it is packed with lzo' }, { acpi, because: 'default' })).toEqual({
+    chosen: [`What the kernel can do was not seen: it is packed with lzo; ${text}`],
+    warnings: [],
+  });
 });
 
 test('where QEMU chooses its firmware an initrd may hide the ACPI tables', () => {

@@ -32,7 +32,11 @@ export function remarksOf(
     chosen.push(`The machine has no ACPI, ${WHY[because]}: no power button, seven devices at most.`);
   if (acpi && spec.initrd && firmware === undefined) warnings.push(NO_QBOOT);
   if (kernel.parts === undefined) {
-    if (kernel.unseen !== undefined) warnings.push(`What the kernel can do was not seen: ${kernel.unseen}.`);
+    // What was assumed is in the record, too: such a kernel without ACPI finds no devices, and says nothing.
+    if (kernel.unseen !== undefined) {
+      const machine = acpi ? 'with ACPI' : 'without ACPI';
+      chosen.push(`What the kernel can do was not seen: ${kernel.unseen}; it gets the machine ${machine}.`);
+    }
     return { chosen, warnings };
   }
   if (acpi && kernelHas(kernel, 'acpi') === false)
