@@ -1,6 +1,6 @@
 import { describe, expect, test } from 'vitest';
 import { type CrashPoint, FakeHost, fullDraft } from '../../test/support/fake-host.ts';
-import { HOST_STEP_KINDS, type LedgerKind, VM_STEP_KINDS } from '../domain/ledger.ts';
+import { HOST_STEP_KINDS, VM_STEP_KINDS } from '../domain/ledger.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
@@ -95,18 +95,27 @@ test.each(whileUnmade.map((point) => [nameOf(point), point] as const))(
 test('killed again and again, at every point in turn, it still ends', async () => {
   const host = new FakeHost();
   const isOfAll = (point: CrashPoint): boolean => !('kind' in point && point.kind === 'cidata');
-  /** What is made once for the host is made within the first step that needs it. */
-  const within = ({ kind }: { readonly kind: LedgerKind }): string =>
-    kind === 'macvtap-guards' ? 'macvtap' : kind === 'macvtap-path' ? 'macvtap-metadata' : 'lease';
   const isOfHost = (point: CrashPoint): boolean =>
     'kind' in point && HOST_STEP_KINDS.some((kind) => kind === point.kind);
   const making = whileMade.filter(isOfAll);
-  const inTurn = making
-    .filter((point) => !isOfHost(point))
-    .flatMap((point) => [
-      point,
-      ...making.filter((p) => isOfHost(p) && 'kind' in p && nameOf(point) === `after the intent of ${within(p)}`),
-    ]);
+  const of = (at: string, points: readonly CrashPoint[]) => points.filter((point) => point.at === at);
+  const [first = [], last = []] = [false, true].map((isLast) =>
+    making.filter((point) => !isOfHost(point) && ('kind' in point && point.kind === 'vmm') === isLast),
+  );
+  // What is made side by side is intended at once and marked at once; what is made once for the host, within its acts.
+  const inTurn = [
+    ...of('intent', first),
+    ...making.filter(isOfHost),
+    ...of('act', first),
+    ...of('mark', first).slice(0, 1),
+    ...last,
+  ];
+  const unmaking = whileUnmade.filter(isOfAll);
+  const undone = [
+    ...of('undo', unmaking),
+    ...of('strike', unmaking).slice(0, 1),
+    ...unmaking.filter((point) => !('kind' in point)),
+  ];
   const lives = async (points: readonly CrashPoint[], begin: () => Promise<unknown>): Promise<void> => {
     for (const [i, point] of points.entries()) {
       host.crashAt(point);
@@ -120,7 +129,7 @@ test('killed again and again, at every point in turn, it still ends', async () =
   const uid = await created.promise;
   await host.until(uid, 'CREATED');
   expectOnce(host);
-  await lives(whileUnmade.filter(isOfAll), () => host.delete(uid));
+  await lives(undone, () => host.delete(uid));
   await host.until(uid, 'gone');
   await expectNothingLeft(host, uid);
 });

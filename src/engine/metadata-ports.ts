@@ -5,7 +5,8 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import { planMake } from '../steps/plan.ts';
-import type { StepRunner } from './step-runner.ts';
+import type { Failure } from './in-order.ts';
+import type { MakeHooks, StepRunner } from './step-runner.ts';
 
 const KINDS = ['metadata', 'macvtap-metadata'] as const;
 /** So many ports in a row are nobody's bad luck. */
@@ -36,18 +37,12 @@ export class MetadataPorts {
     this.#lost.add(uid);
   }
 
-  /** Runs a step; where it finds its port taken, the next attempt has another. */
-  async make(step: VmStep, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { runner } = this.#deps;
-    for (let now = vm, tries = 1; ; tries++) {
-      try {
-        return await runner.make(step, now, signal);
-      } catch (error) {
-        const isTaken = error instanceof Fault && error.kind === 'conflict' && isOfMetadata(step);
-        if (!isTaken || tries >= TRIES) throw error;
-        now = await this.#goOn(now, error.message, signal);
-      }
-    }
+  /**
+   * Makes all that is still to make; where a port is found taken, the next attempt has another.
+   * @throws what failed first
+   */
+  make(vm: MicroVm, signal: AbortSignal, hooks?: MakeHooks): Promise<void> {
+    return this.#make(vm, () => true, signal, hooks);
   }
 
   /** A microVM whose port was lost has another from here on, to which the way is still to be made. */
@@ -60,17 +55,28 @@ export class MetadataPorts {
   /** The same for one whose guest runs, and the way too: also where a daemon before us was ended in between. */
   async mend(vm: MicroVm, signal: AbortSignal): Promise<void> {
     await this.leave(vm, signal);
-    const { store, ledger } = this.#deps;
-    const now = store.get(vm.uid) ?? vm;
-    for (const step of planMake(now, ledger.of(vmOwner(vm.uid))).filter(isOfMetadata))
-      await this.make(step, store.get(vm.uid) ?? now, signal);
+    await this.#make(this.#deps.store.get(vm.uid) ?? vm, isOfMetadata, signal);
+  }
+
+  async #make(vm: MicroVm, isWanted: (step: VmStep) => boolean, signal: AbortSignal, hooks?: MakeHooks): Promise<void> {
+    const { ledger, runner } = this.#deps;
+    for (let now = vm, tries = 1; ; tries++) {
+      const steps = planMake(now, ledger.of(vmOwner(vm.uid))).filter(isWanted);
+      if (steps.length === 0) return;
+      const failures = await runner.make(steps, now, signal, hooks);
+      const wrong = failures.find((failure) => !isTaken(failure));
+      if (wrong) throw wrong.error;
+      const [taken] = failures;
+      if (!taken) return;
+      if (tries >= TRIES) throw taken.error;
+      now = await this.#goOn(now, errorText(taken.error), signal);
+    }
   }
 
   async #goOn(vm: MicroVm, why: string, signal: AbortSignal): Promise<MicroVm> {
     const { store, ledger, runner, log } = this.#deps;
     // The way to the old one first: it names that port.
-    for (const entry of ledger.of(vmOwner(vm.uid)).filter(isVmEntry))
-      if (isOfMetadata(entry)) await runner.unmake(entry, vm, signal);
+    await runner.unmake(ledger.of(vmOwner(vm.uid)).filter(isVmEntry).filter(isOfMetadata), vm, signal);
     const next = store.nextMetadataPort(vm.uid) ?? vm;
     log.info('a microVM goes on to another port of the metadata service', {
       ...{ uid: vm.uid, from: vm.allocation.metadataPort, to: next.allocation.metadataPort },
@@ -81,3 +87,6 @@ export class MetadataPorts {
 }
 
 const isOfMetadata = ({ kind }: Pick<VmStep, 'kind'>): boolean => KINDS.some((one) => one === kind);
+const isTaken = ({ of, error }: Failure<VmStep>): boolean =>
+  error instanceof Fault && error.kind === 'conflict' && isOfMetadata(of);
+const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));

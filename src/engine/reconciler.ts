@@ -50,7 +50,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const tail = await consoleTail(vm.uid); // before its file goes
-    for (const entry of planUnmake(ledger.of(vmOwner(vm.uid)))) await runner.unmake(entry, vm, signal);
+    await runner.unmake(planUnmake(ledger.of(vmOwner(vm.uid))), vm, signal);
     store.gone(vm.uid, tail);
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
   };
@@ -82,13 +82,17 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const vmmEntry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
     await metadataPorts.leave(vm, signal);
+    const isPending = (now: MicroVm | undefined): now is MicroVm => now?.state.is === 'PENDING';
+    const hooks = {
+      mayEnd: (): boolean =>
+        isPending(store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'))),
+      onEnd: (): void => guests.say(vm.uid),
+    };
     for (;;) {
       signal.throwIfAborted();
       const now = store.get(vm.uid);
-      const [step] = now ? planMake(now, ledger.of(vmOwner(vm.uid))) : [];
-      if (now?.state.is !== 'PENDING' || !step) break;
-      if (step.kind === 'vmm') store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'));
-      await metadataPorts.make(step, now, signal);
+      if (!isPending(now) || planMake(now, ledger.of(vmOwner(vm.uid))).length === 0) break;
+      await metadataPorts.make(now, signal, hooks);
     }
     guests.say(vm.uid);
   };
@@ -96,7 +100,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
   /** What the last run held as a process is let go; the rest stays for the delete. */
   const endRun = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
-    if (entry) await runner.unmake(entry, vm, signal);
+    if (entry) await runner.unmake([entry], vm, signal);
   };
 
   const power = createPower({ ...deps, adopt, endRun });

@@ -1,16 +1,18 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
-import { isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
-import type { ConditionType, MicroVm } from '../domain/microvm.ts';
+import { type AnyEntry, isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
+import type { ConditionType, MicroVm, Uid } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { FaultPoints, Way } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
-import { planMake } from '../steps/plan.ts';
+import { newestFirst, planMake } from '../steps/plan.ts';
 import { vmSteps } from '../steps/registry.ts';
-import type { Lane, Notes, StepPorts } from '../steps/step.ts';
+import type { Lane, Notes, StepCondition, StepPorts } from '../steps/step.ts';
+import { type Failure, inOrder } from './in-order.ts';
+import { type Done, Marks } from './marks.ts';
 import type { ProgressBoard } from './progress.ts';
 
 export interface StepRunnerDeps {
@@ -46,7 +48,11 @@ const lengths = ({ images, disks, network, vmm }: Record<Lane, Semaphore>): Reco
   vmm: vmm.waiting,
 });
 
-/** Runs one step: durable intent, act, mark. A crash between any two is answered by running it again or undoing it. */
+/**
+ * Runs steps: durable intents, acts side by side, marks. Each intent is on the
+ * disk before its act begins, and each mark comes after its act: a crash between any two is
+ * answered by running the act again or undoing it.
+ */
 export class StepRunner {
   readonly #deps: StepRunnerDeps;
   readonly #making = lanes();
@@ -62,60 +68,184 @@ export class StepRunner {
     return { make: lengths(this.#making), unmake: lengths(this.#unmaking) };
   }
 
-  async make<K extends VmStepKind>({ kind, key }: VmStep<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { ledger, progress, ports, store, transactions, clock, faults } = this.#deps;
+  /**
+   * Makes these steps, in the order in which a plan has them. What comes after all others begins in the transaction that
+   * marks those.
+   *
+   * @returns which failed, in that order; those that waited for them were not begun
+   * @throws what keeps the ledger from being written; the signal's reason
+   */
+  async make(
+    steps: readonly VmStep[],
+    vm: MicroVm,
+    signal: AbortSignal,
+    hooks: MakeHooks = {},
+  ): Promise<readonly Failure<VmStep>[]> {
+    const { ledger, transactions } = this.#deps;
+    const owner = vmOwner(vm.uid);
+    using marks = this.#marks('make', vm.uid);
+    const made = new Map<number, AnyEntry>();
+    const entries = (): readonly AnyEntry[] => ledger.of(owner).map((entry) => made.get(entry.entry) ?? entry);
+    const run = async (works: readonly Making[]): Promise<readonly Failure<VmStep>[]> => {
+      const failures = await inOrder(
+        works,
+        (one, other) => isAfter(one.step.kind, other.step.kind),
+        (work) => work.run(),
+      );
+      if (signal.aborted) {
+        marks.write();
+        throw signal.reason;
+      }
+      return failures.map(({ of, error }) => ({ of: of.step, error }));
+    };
+    const begin = <K extends VmStepKind>(step: VmStep<K>): Making => {
+      const { kind, key } = step;
+      const known = { vm, entries: ledger.of(owner), ports: this.#deps.ports };
+      const entry = ledger.intend(owner, kind, key, vmSteps[kind].intent(key, known));
+      return { step, run: () => this.#make(entry, { vm, signal, entries, made, marks }) };
+    };
+
+    const last = steps.filter(({ kind }) => vmSteps[kind].after === 'all');
+    const first = steps.filter((step) => !last.includes(step));
+    if (first.length > 0) {
+      const failures = await run(transactions.transact(() => first.map(begin)));
+      if (failures.length > 0) {
+        marks.write();
+        return failures;
+      }
+    }
+    let works: readonly Making[] = [];
+    marks.write(() => {
+      if (last.length > 0 && (hooks.mayEnd?.() ?? true)) works = last.map(begin);
+    });
+    const failures = await run(works);
+    marks.write(failures.length > 0 ? undefined : hooks.onEnd);
+    return failures;
+  }
+
+  /**
+   * Unmakes these entries, each once those that were made after it are gone.
+   * @throws what failed first, when nothing of it runs any more; the signal's reason
+   */
+  async unmake(entries: readonly LedgerEntry<VmStepKind>[], vm: MicroVm, signal: AbortSignal): Promise<void> {
+    using marks = this.#marks('unmake', vm.uid);
+    const failures = await inOrder(
+      newestFirst(entries),
+      (one, other) => isAfter(other.kind, one.kind),
+      (entry) => this.#unmake(entry, vm, signal, marks),
+    );
+    marks.write();
+    signal.throwIfAborted();
+    const [failure] = failures;
+    if (failure) throw failure.error;
+  }
+
+  async #make<K extends VmStepKind>(entry: LedgerEntry<K>, batch: Batch): Promise<void> {
+    const { progress, ports, clock, faults, ledger } = this.#deps;
+    const { kind, key, intent } = entry;
+    const { vm, signal } = batch;
     const def = vmSteps[kind];
-    const since = clock.now();
-    progress.set(vm.uid, { step: kind, since, doneBytes: 0, totalBytes: 0 });
+    const work = progress.begin(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#making[def.lane].run(
         signal,
         async () => {
-          const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
-          const entry = ledger.intend(vmOwner(vm.uid), kind, key, def.intent(key, known));
           const limitMs = faults.limitMs(kind, 'make', def.timeoutMs);
           const result = await withLimit(kind, signal, limitMs, (limited) => {
-            const onBytes = (doneBytes: number, totalBytes: number): void =>
-              progress.set(vm.uid, { step: kind, since, doneBytes, totalBytes });
-            const context = { ...known, signal: limited, onBytes };
-            return faults.act(kind, 'make', () => def.make(entry.intent, context), limited);
+            const context = { vm, entries: batch.entries(), ports, signal: limited, onBytes: work.onBytes };
+            return faults.act(kind, 'make', () => def.make(intent, context), limited);
           });
-          const show = def.show?.(key, entry.intent, result);
-          transactions.transact(() => {
-            ledger.made(entry, result);
-            store.update(vm.uid, (old) => {
-              const ready = conditionAfter(kind, old, ledger.of(vmOwner(vm.uid)), clock.now());
-              return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
-            });
-          });
-          faults.marked(kind, 'make');
+          batch.made.set(entry.entry, { ...entry, made: true, result });
+          batch.marks.add({ kind, mark: () => ledger.made(entry, result), show: def.show?.(key, intent, result) });
         },
         vm.spec.namespace,
       );
     } finally {
-      progress.clear(vm.uid);
+      work.end();
     }
   }
 
-  async unmake<K extends VmStepKind>(entry: LedgerEntry<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
+  async #unmake<K extends VmStepKind>(
+    entry: LedgerEntry<K>,
+    vm: MicroVm,
+    signal: AbortSignal,
+    marks: Marks,
+  ): Promise<void> {
     const { ledger, progress, ports, clock, faults } = this.#deps;
-    const { kind } = entry;
+    const { kind, intent, result } = entry;
     const def = vmSteps[kind];
-    progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
+    const work = progress.begin(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
         await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
-          const undo = () => def.unmake(entry.intent, entry.result, { ...known, signal: limited });
+          const undo = () => def.unmake(intent, result, { ...known, signal: limited });
           return faults.act(kind, 'unmake', undo, limited);
         });
-        ledger.strike(entry);
-        faults.marked(kind, 'unmake');
+        marks.add({ kind, mark: () => ledger.strike(entry), show: undefined });
       });
     } finally {
-      progress.clear(vm.uid);
+      work.end();
     }
   }
+
+  #marks(way: Way, uid: Uid): Marks {
+    const { clock, transactions, faults } = this.#deps;
+    const write = (done: readonly Done[], and: (() => void) | undefined): void => {
+      transactions.transact(() => {
+        for (const { mark } of done) mark();
+        if (way === 'make') this.#show(uid, done);
+        and?.();
+      });
+      for (const { kind } of done) faults.marked(kind, way);
+    };
+    return new Marks(clock, write);
+  }
+
+  /** What was made shows in the record, with the conditions that are met by it. */
+  #show(uid: Uid, done: readonly Done[]): void {
+    const { ledger, store, clock } = this.#deps;
+    const types = new Set(done.map(({ kind }) => vmSteps[kind].condition));
+    store.update(uid, (old) => {
+      const entries = ledger.of(vmOwner(uid));
+      let next = old;
+      for (const { show } of done) if (show) next = madeMore(next, show, undefined);
+      for (const type of types) {
+        const ready = type && conditionAfter(type, old, entries, clock.now());
+        if (ready) next = madeMore(next, (made) => made, ready);
+      }
+      return next === old ? undefined : next;
+    });
+  }
+}
+
+export interface MakeHooks {
+  /** Whether what comes after all others may begin; called in the transaction that marks those. */
+  readonly mayEnd?: () => boolean;
+  /** Called in the transaction that marks the last. */
+  readonly onEnd?: () => void;
+}
+
+interface Making {
+  readonly step: VmStep;
+  run(): Promise<void>;
+}
+
+/** What the steps of one call share. */
+interface Batch {
+  readonly vm: MicroVm;
+  readonly signal: AbortSignal;
+  /** With what was made and is not marked yet. */
+  entries(): readonly AnyEntry[];
+  /** By the entry's number. */
+  readonly made: Map<number, AnyEntry>;
+  readonly marks: Marks;
+}
+
+/** Whether a kind is made after another, and unmade before it. */
+function isAfter(kind: VmStepKind, other: VmStepKind): boolean {
+  const { after } = vmSteps[kind];
+  return after === 'all' ? kind !== other : after.includes(other);
 }
 
 /** Turns the end of a step's own time into a Fault that says which step and how long. */
@@ -142,9 +272,7 @@ async function withLimit<T>(
   }
 }
 
-function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {
-  const { condition: type } = vmSteps[kind];
-  if (type === undefined) return undefined;
+function conditionAfter(type: StepCondition, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {
   if (planMake(vm, entries).some((step) => vmSteps[step.kind].condition === type)) return undefined;
   const all = entries.filter(isVmEntry).map((entry) => notesOf(entry, type));
   const remarks = all.flatMap((one) => one.remarks);

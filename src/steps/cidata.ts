@@ -16,6 +16,7 @@ export const cidata: VmStepDef<'cidata'> = {
   row: { version: 1, intent: z.strictObject({ path: text }), result: z.strictObject({ path: text }) },
   timeoutMs: 180_000,
   lane: 'disks',
+  after: ['image', 'directory'],
   onTimeout: 'Timeout',
   condition: 'DisksReady',
   atBoot: 'stays',

@@ -14,6 +14,8 @@ export const directory: VmStepDef<'directory'> = {
   row: { version: 1, intent: z.strictObject({ state: text, run: text }), result: nothing },
   timeoutMs: 180_000,
   lane: 'disks',
+  // Kernel and initrd are judged before anything is made for them.
+  after: ['image'],
   onTimeout: 'Timeout',
   condition: 'DisksReady',
   atBoot: 'gone', // the one below the run-time directory is

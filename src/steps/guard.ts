@@ -19,6 +19,7 @@ export const guard: VmStepDef<'guard'> = {
   row: { version: 1, intent: guardIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

@@ -68,6 +68,8 @@ export const image: VmStepDef<'image'> = {
   },
   timeoutMs: 1_800_000,
   lane: 'images',
+  // An initrd is chosen for the kernel that was found before.
+  after: ['image'],
   onTimeout: 'ImagePullFailed',
   condition: 'ImagesReady',
   atBoot: 'stays',

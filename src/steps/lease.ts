@@ -28,6 +28,7 @@ export const lease: VmStepDef<'lease'> = {
   row: { version: 1, intent: leaseIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

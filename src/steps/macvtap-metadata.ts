@@ -22,6 +22,7 @@ export const macvtapMetadata: VmStepDef<'macvtap-metadata'> = {
   },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image', 'macvtap'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

@@ -31,6 +31,7 @@ export const macvtap: VmStepDef<'macvtap'> = {
   },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image', 'directory'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

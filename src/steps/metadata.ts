@@ -21,6 +21,7 @@ export const metadata: VmStepDef<'metadata'> = {
   row: { version: 1, intent: metadataIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

@@ -25,6 +25,7 @@ export const notes: VmStepDef<'notes'> = {
   row: { version: 1, intent: z.strictObject({ path: text }), result: nothing },
   timeoutMs: 1_000,
   lane: 'disks',
+  after: ['directory'],
   onTimeout: 'Timeout',
   condition: 'DisksReady',
   atBoot: 'gone',

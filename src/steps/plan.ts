@@ -19,10 +19,13 @@ export function planMake(vm: Planned, entries: readonly LedgerEntry[]): readonly
   return wantedSteps(vm).filter((step) => !made.has(`${step.kind} ${step.key}`));
 }
 
-/** What is still to unmake: all that the ledger names, whether marked or only intended, newest first. */
-export function planUnmake(entries: readonly LedgerEntry[]): readonly LedgerEntry<VmStepKind>[] {
-  return entries.map(ofVm).toSorted((a, b) => b.entry - a.entry);
-}
+/** What is still to unmake: all that the ledger names, whether marked or only intended, in the order in which it goes. */
+export const planUnmake = (entries: readonly LedgerEntry[]): readonly LedgerEntry<VmStepKind>[] =>
+  newestFirst(entries.map(ofVm));
+
+/** The other way round than it is made. */
+export const newestFirst = (entries: readonly LedgerEntry<VmStepKind>[]): readonly LedgerEntry<VmStepKind>[] =>
+  entries.toSorted((a, b) => VM_STEP_KINDS.indexOf(b.kind) - VM_STEP_KINDS.indexOf(a.kind) || b.entry - a.entry);
 
 /** What steps will do, a readable line each: `volume root: make a disk from oci:/images:root`. */
 export const planText = (vm: Planned): readonly string[] =>

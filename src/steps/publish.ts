@@ -27,6 +27,7 @@ export const publish: VmStepDef<'publish'> = {
   row: { version: 1, intent: publishIntent, result: nothing },
   timeoutMs: 180_000,
   lane: 'network',
+  after: ['image'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

@@ -1,4 +1,5 @@
 import type {
+  AnyEntry,
   CacheKind,
   HostStepKind,
   IntentOf,
@@ -52,7 +53,7 @@ export type HostStepPorts = Network & PortGuards & Publisher & MetadataPaths & M
 export interface StepContext {
   readonly vm: MicroVm;
   /** The microVM's ledger as it is now: what earlier steps found out. */
-  readonly entries: readonly LedgerEntry[];
+  readonly entries: readonly AnyEntry[];
   readonly ports: StepPorts;
   /** Aborts on the step's time limit, a delete, and the daemon's end. */
   readonly signal: AbortSignal;
@@ -61,6 +62,8 @@ export interface StepContext {
 
 /** What a plan is made of. */
 export type Planned = Pick<MicroVm, 'spec' | 'allocation'>;
+
+export type StepCondition = Extract<ConditionType, 'ImagesReady' | 'DisksReady' | 'NetworkReady'>;
 
 /** Work of one lane is bounded: see `engine/step-runner.ts`. */
 export type Lane = 'images' | 'disks' | 'network' | 'vmm';
@@ -83,8 +86,13 @@ export interface VmStepDef<K extends VmStepKind> extends KindDef<K> {
   readonly lane: Lane;
   /** The reason shown when the time is up. */
   readonly onTimeout: Reason;
+  /**
+   * Which kinds are made before it, and unmade after it, where they are wanted; of its own kind those that come before it in
+   * the plan. The rest is made beside it. `all`: its intent needs what the others found out.
+   */
+  readonly after: readonly VmStepKind[] | 'all';
   /** True when all steps of it are made; absent: none stands for it. */
-  readonly condition?: Extract<ConditionType, 'ImagesReady' | 'DisksReady' | 'NetworkReady'>;
+  readonly condition?: StepCondition;
   /** What a boot of the host leaves of it. `gone`: its mark is taken off, and it is made again. */
   readonly atBoot: 'stays' | 'gone';
   /** The keys of those that a spec asks for, in their order. */

@@ -21,6 +21,8 @@ export const tap: VmStepDef<'tap'> = {
   },
   timeoutMs: 180_000,
   lane: 'network',
+  // Nothing passes unguarded.
+  after: ['image', 'guard'],
   onTimeout: 'NetworkFailed',
   condition: 'NetworkReady',
   atBoot: 'gone',

@@ -85,6 +85,7 @@ export const vmm: VmStepDef<'vmm'> = {
   },
   timeoutMs: 180_000,
   lane: 'vmm',
+  after: 'all',
   onTimeout: 'Timeout',
   // Its mark tells of another boot by the process's identity: see `engine/reconciler.ts`.
   atBoot: 'stays',

@@ -41,6 +41,7 @@ export const volume: VmStepDef<'volume'> = {
   },
   timeoutMs: 900_000,
   lane: 'disks',
+  after: ['image', 'directory'],
   onTimeout: 'Timeout',
   condition: 'DisksReady',
   atBoot: 'stays',

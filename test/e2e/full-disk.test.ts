@@ -1,4 +1,4 @@
-import { execFileSync } from 'node:child_process';
+import { execFileSync, spawnSync } from 'node:child_process';
 import { mkdirSync, rmSync } from 'node:fs';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
@@ -18,8 +18,11 @@ test('a disk that is full while the database writes refuses the create; with roo
   await host.until(before.spec?.uid ?? '', 'CREATED');
 
   const ballast = `${host.state}/images/ballast`;
-  const left = Number(execFileSync('df', ['--output=avail', '-B1', host.state], { encoding: 'utf8' }).split('\n')[1]);
-  execFileSync('fallocate', ['--length', String(left), ballast]);
+  // The daemon may write in between.
+  const left = (): number =>
+    Number(execFileSync('df', ['--output=avail', '-B1', host.state], { encoding: 'utf8' }).split('\n')[1]);
+  for (let isFull = false; !isFull; )
+    isFull = spawnSync('fallocate', ['--length', String(left()), ballast]).status === 0;
   // The log of the database may have room for one more record, or ten.
   let refused: ConnectError | undefined;
   for (let i = 0; i < 200 && !refused; i++)
