@@ -22,6 +22,7 @@ const SQLITE_NOTADB = 26;
 export class Database {
   readonly sql: DatabaseSync;
   #depth = 0;
+  #commits = 0;
   #afterCommit: (() => void)[] = [];
 
   /** @throws Fault `refused` when the file is of a newer version or no database; `tool` when it cannot be opened */
@@ -37,6 +38,11 @@ export class Database {
     }
   }
 
+  /** Transactions that are on the disk, of this one's life. */
+  get commits(): number {
+    return this.#commits;
+  }
+
   /** Runs `work` in one transaction: all of it is stored, or nothing. */
   transact<T>(work: () => T): T {
     if (this.#depth > 0) return work();
@@ -45,6 +51,7 @@ export class Database {
       this.sql.exec('BEGIN IMMEDIATE');
       const result = work();
       this.sql.exec('COMMIT');
+      this.#commits++;
       return result;
     } catch (error) {
       if (this.sql.isTransaction) this.sql.exec('ROLLBACK');
