@@ -23,6 +23,7 @@ export default defineConfig({
           include: [
             'src/**/*.test.ts',
             'guest/**/*.test.ts',
+            'bench/**/*.test.ts',
             'test/support/**/*.test.ts',
             'test/rules/**/*.test.ts',
             'test/watch/**/*.test.ts',
