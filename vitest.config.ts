@@ -41,7 +41,7 @@ export default defineConfig({
           name: 'host',
           expect,
           retry: process.env.CI ? 1 : 0,
-          include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts'],
+          include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts', 'bench/**/*.host.test.ts'],
           isolate: false,
           testTimeout: 180_000 * patience,
           hookTimeout: 180_000 * patience,
