@@ -64,7 +64,8 @@ async function check(options: Options): Promise<number> {
   const { worse, compared } = compare(rows, stored);
   for (const line of worse) print(line);
   print(`bench:check: ${compared} ratios compared, ${worse.length} worse by over 20 %`);
-  return worse.length > 0 ? FAILED : 0;
+  if (compared === 0) print('bench:check: nothing could be compared: keep a run by npm run bench -- --store first');
+  return worse.length > 0 || compared === 0 ? FAILED : 0;
 }
 
 try {

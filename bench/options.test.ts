@@ -17,8 +17,8 @@ test.each([
   [['-o', 'xml'], '-o takes json'],
   [['--runs', '0'], '--runs'],
   [['--runs', 'x'], '--runs'],
-  [['--only', 'api', '--store'], 'of a whole run'],
-  [['--small', '--page'], 'of a whole run'],
+  [['--only', 'api', '--store'], 'of all rows'],
+  [['--small', '--page'], 'of all rows'],
   [['--from', 'x'], 'belongs to bench:check'],
 ])('%j is refused', (args, words) => {
   expect(() => optionsOf(args)).toThrow(Usage);

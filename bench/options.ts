@@ -75,9 +75,9 @@ export function optionsOf(args: readonly string[]): Options {
   const runs = values.runs === undefined ? Number.POSITIVE_INFINITY : Number(values.runs);
   if (values.runs !== undefined && !(Number.isSafeInteger(runs) && runs > 0))
     throw new Usage('--runs takes a whole number above 0');
-  const isPart = values.only !== undefined || values.runs !== undefined || values.small;
-  // What is kept is what others are compared with: of a whole run.
-  if (isPart && (values.page || values.store)) throw new Usage('--page and --store are of a whole run');
+  const isPart = values.only !== undefined || values.small;
+  // What is kept is what others are compared with: every row, of a whole crowd.
+  if (isPart && (values.page || values.store)) throw new Usage('--page and --store are of all rows as they are');
   if (values.from !== undefined && !values.check) throw new Usage('--from belongs to bench:check');
   return {
     ...(values.only !== undefined && { only: values.only }),

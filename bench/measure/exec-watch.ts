@@ -48,15 +48,14 @@ function watch(count: number): readonly Execed[] {
       for (const pid of started) {
         const argv = argvOf(pid);
         const at = clock();
-        if (argv === undefined || (argv.length > 0 && !isStarter(argv) && nameOf(argv) === undefined)) {
-          // Ended, or another program; one that is just forked still has its parent's words, and is looked at again.
-          if (argv === undefined || !isFork(argv)) started.delete(pid);
-          continue;
+        if (argv === undefined) started.delete(pid);
+        else if (!isStarter(argv)) {
+          // Any other is looked at again: it may be a copy of its parent that has not become itself yet.
+          const name = nameOf(argv);
+          if (name === undefined) continue;
+          if (!found.has(name)) found.set(name, at);
+          started.delete(pid);
         }
-        const name = nameOf(argv);
-        if (name === undefined || isStarter(argv)) continue;
-        if (!found.has(name)) found.set(name, at);
-        started.delete(pid);
       }
     }
   } finally {
@@ -75,9 +74,6 @@ function argvOf(pid: number): readonly string[] | undefined {
 }
 
 const isStarter = (argv: readonly string[]): boolean => STARTERS.test(argv[0] ?? '');
-/** Who starts VMMs is a Node. */
-const isFork = (argv: readonly string[]): boolean => /(?:^|\/)node$/.test(argv[0] ?? '');
-
 /** Of the argument behind `-name`. */
 function nameOf(argv: readonly string[]): string | undefined {
   const at = argv.indexOf('-name');

@@ -126,9 +126,11 @@ export class Lab {
     });
   }
 
-  /** The VMM's command line. */
-  argv(pid: number): string[] {
-    return readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1);
+  /** The process of a microVM that runs, and its command line. @throws Error where there is none */
+  vmm(uid: string): { readonly pid: number; readonly argv: readonly string[] } {
+    const [pid] = this.host.vmms(uid);
+    if (pid === undefined) throw new Error(`no VMM of ${uid} runs`);
+    return { pid, argv: readFileSync(`/proc/${pid}/cmdline`, 'utf8').split('\0').slice(0, -1) };
   }
 
   async close(): Promise<void> {
@@ -148,10 +150,15 @@ class Watcher {
   readonly #end = new AbortController();
   readonly #now = new Map<string, Seen>();
   readonly #waiting = new Map<string, ((seen: Seen) => void)[]>();
+  /** Rejects where it can follow no more. */
+  readonly #failed: Promise<never>;
 
   constructor(host: TestHost) {
     this.#host = host;
-    void this.#follow();
+    const { promise, reject } = Promise.withResolvers<never>();
+    this.#failed = promise;
+    promise.catch(() => undefined); // who waits is told
+    this.#follow().catch(reject);
   }
 
   async seen(uid: string, state: StateName | 'GONE'): Promise<number> {
@@ -161,7 +168,7 @@ class Watcher {
       if (now?.state === state) return now.at;
       if (now && state !== 'FAILED' && state !== 'GONE' && ['FAILED', 'GONE'].includes(now.state))
         throw new Error(`${uid} is ${now.state}, not ${state}: ${now.words}`);
-      await this.#next(uid, state, late);
+      await Promise.race([this.#next(uid, state, late), this.#failed]);
     }
   }
 

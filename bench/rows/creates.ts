@@ -69,8 +69,7 @@ export const creates: Group = {
 /** The floor learns from a VMM of the daemon's how one is started; then images and network are there, too. */
 export async function prepare(lab: Lab, floor: Floor<Asked>): Promise<void> {
   const uid = await lab.created();
-  const [pid = -1] = lab.host.vmms(uid);
-  const argv = lab.argv(pid);
+  const { argv } = lab.vmm(uid);
   const tap = argv.map((word) => /^tap,.*ifname=([^,]+)/.exec(word)?.[1]).find((name) => name !== undefined);
   const [link] = JSON.parse(await lab.host.tool('ip', '-j', 'link', 'show', 'dev', tap ?? 'lo')) as {
     master?: string;
@@ -90,12 +89,13 @@ async function round(lab: Lab, execs: ExecWatch): Promise<Values> {
   const uid = await lab.create();
   const created = (await lab.seen(uid, 'CREATED')) - began;
   const after = await lab.metrics();
-  const exec = ((await seen).get(uid) ?? Number.NaN) - beganAt;
+  const execed = (await seen).get(uid);
+  if (execed === undefined) throw new Error(`the VMM of ${uid} was not seen to run`);
   const deleting = performance.now();
   const gone = (await lab.gone(uid)) - deleting;
   const more = (series: string): number => after(series) - before(series);
   return {
-    'create-exec': exec,
+    'create-exec': execed - beganAt,
     'create-created': created,
     'create-commits': more(COMMITS),
     'create-processes': more(STARTS) - 1,
@@ -106,7 +106,8 @@ async function round(lab: Lab, execs: ExecWatch): Promise<Values> {
 async function floorRound(floor: Floor<Asked>, execs: ExecWatch): Promise<Values> {
   const { seen } = await execs.look(1);
   const { began, created, commits } = await floor.ask<Created>({ do: 'create', count: 1, boots: false });
-  const [execed = Number.NaN] = (await seen).values();
+  const [execed] = (await seen).values();
+  if (execed === undefined) throw new Error('the VMM of the floor was not seen to run');
   const gone = await floor.ask<number>({ do: 'delete' });
   return {
     'create-exec': execed - began,

@@ -19,7 +19,7 @@ export const exitSeen: Group = {
       const reference: number[] = [];
       for (let i = 0; i < run.runs(RUNS); i++) {
         const uid = await lab.created();
-        const [pid = -1] = lab.host.vmms(uid);
+        const { pid } = lab.vmm(uid);
         const began = performance.now();
         process.kill(pid, 'SIGKILL');
         ours.push((await lab.seen(uid, 'FAILED')) - began);

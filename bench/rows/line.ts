@@ -45,8 +45,7 @@ async function round(lab: Lab, floor: Floor<Asked>, change: Partial<SpecInit>) {
   const console = consoleOf(lab, uid);
   await Promise.all([lineIn(console, FIRST_LINE), lab.seen(uid, 'CREATED')]);
   const ours = performance.now() - began;
-  const [pid = -1] = lab.host.vmms(uid);
-  const argv = lab.argv(pid);
+  const { pid, argv } = lab.vmm(uid);
   process.kill(pid, 'SIGKILL');
   await lab.seen(uid, 'FAILED');
   // The program was what is run by now: what starts it is of the daemon's choice, and a part of the command.
