@@ -28,3 +28,7 @@ test("the page's part is written over, again and again, and nothing else of it",
   expect(twice.replace('RUN 2', 'RUN 1')).toBe(once);
   expect(() => withRun('no place', 'x')).toThrow('no lines');
 });
+
+test('the page names every row', () => {
+  for (const { what } of ROWS) expect(PAGE).toContain(`| ${what}`);
+});
