@@ -23,6 +23,7 @@ export default defineConfig({
           include: [
             'src/**/*.test.ts',
             'guest/**/*.test.ts',
+            'bench/**/*.test.ts',
             'test/support/**/*.test.ts',
             'test/rules/**/*.test.ts',
             'test/watch/**/*.test.ts',
@@ -40,7 +41,7 @@ export default defineConfig({
           name: 'host',
           expect,
           retry: process.env.CI ? 1 : 0,
-          include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts'],
+          include: ['src/**/*.host.test.ts', 'guest/**/*.host.test.ts', 'bench/**/*.host.test.ts'],
           isolate: false,
           testTimeout: 180_000 * patience,
           hookTimeout: 180_000 * patience,

@@ -403,6 +403,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     images,
     imageCacheMax: config['image-cache-max'],
     queue: () => ({ ...scheduler.depth(), waiting: runner.waiting() }),
+    commits: () => database.commits,
     isReconciling: () => isReconciling,
     isCordoned: () => cordonOf(store) !== undefined,
   });

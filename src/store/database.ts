@@ -28,6 +28,7 @@ export class Database {
   readonly #roomText: RoomText;
   readonly #path: string;
   #depth = 0;
+  #commits = 0;
   #afterCommit: (() => void)[] = [];
 
   /**
@@ -48,6 +49,11 @@ export class Database {
     }
   }
 
+  /** Transactions that are on the disk, of this one's life. */
+  get commits(): number {
+    return this.#commits;
+  }
+
   /** Runs `work` in one transaction: all of it is stored, or nothing. */
   transact<T>(work: () => T): T {
     if (this.#depth > 0) return work();
@@ -56,6 +62,7 @@ export class Database {
       this.sql.exec('BEGIN IMMEDIATE');
       const result = work();
       this.sql.exec('COMMIT');
+      this.#commits++;
       return result;
     } catch (error) {
       if (this.sql.isTransaction) this.sql.exec('ROLLBACK');

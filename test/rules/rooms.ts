@@ -64,8 +64,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   daemon: {
     rooms: ['any'],
-    // perf_hooks: how late the event loop is.
-    node: ['fs', 'path', 'tls', 'os', 'crypto', 'perf_hooks'],
+    // perf_hooks: how late the event loop is. diagnostics_channel: how many processes were started.
+    node: ['fs', 'path', 'tls', 'os', 'crypto', 'perf_hooks', 'diagnostics_channel'],
     // The configuration is zod's and yaml's, the log is pino's.
     packages: ['commander', 'pino', 'yaml', 'zod'],
   },

@@ -6,6 +6,7 @@
  */
 import { createApi } from '../../src/api/api.ts';
 import type { FlowLimits } from '../../src/api/flow/limits.ts';
+import type { MicroVm, Uid } from '../../src/domain/microvm.ts';
 import { clock } from '../../src/host/clock.ts';
 import { FakeHost } from '../support/fake-host.ts';
 import { memoryLog } from '../support/memory-log.ts';
@@ -28,9 +29,32 @@ const [count = '100', bytes = '0', limits = '{}'] = process.argv.slice(2);
 const host = new FakeHost({ look: () => async () => undefined });
 const metadata = Number(bytes) > 0 ? { 'user-data': Buffer.alloc((Number(bytes) * 3) >> 2, 7).toString('base64') } : {};
 const { services, store } = host.life;
-for (let i = 0; i < Number(count); i++) {
-  await host.create({ id: `vm${i}`, metadata });
-  store.purge(0, Number.MAX_SAFE_INTEGER); // the events would have it all again
+const first = host.vm(await host.create({ id: 'vm0', metadata }));
+const forgetEvents = (): void => store.purge(0, Number.MAX_SAFE_INTEGER); // they would have it all again
+forgetEvents();
+for (let i = 1; i < Number(count); i++) {
+  store.create({ vm: another(first, i), uniqueId: true });
+  if (i % 100 === 0) forgetEvents();
+}
+forgetEvents();
+
+/** As the first, with names and numbers of its own: to have each made takes longer the more there are. */
+function another(vm: MicroVm, i: number): MicroVm {
+  const [uid, hex] = [vm.uid.slice(0, -6) + String(i).padStart(6, '0'), i.toString(16).padStart(6, '0')];
+  const mac = `52:54:00:${hex.slice(0, 2)}:${hex.slice(2, 4)}:${hex.slice(4)}`;
+  const address = `10.${i >> 16}.${(i >> 8) & 255}.${i & 255}`;
+  const interfaces = vm.spec.interfaces.map((nic) => ({
+    ...nic,
+    publishedPorts: nic.publishedPorts.map((port) => ({ ...port, hostPort: 10_000 + i })),
+  }));
+  const { metadataPort: _, ...allocation } = vm.allocation;
+  const eth0 = { ...allocation.interfaces.eth0, mac, address, hostname: `vm${i}` };
+  return {
+    ...vm,
+    uid: uid as Uid,
+    spec: { ...vm.spec, id: `vm${i}`, interfaces },
+    allocation: { ...allocation, vmmUser: 100_000 + i, interfaces: { ...allocation.interfaces, eth0 } },
+  };
 }
 
 const log = memoryLog();

@@ -5,6 +5,7 @@ import type { FlowLimits } from '../../src/api/flow/limits.ts';
 import type { Endpoints, Memory } from '../stand-ins/api-server.ts';
 
 export interface ApiProcess extends Endpoints {
+  readonly pid: number;
   memory(): Promise<Memory>;
   /** A line for each that was said. */
   log(): Promise<readonly string[]>;
@@ -48,6 +49,7 @@ export async function startApiProcess(
   };
   return {
     ...(await answer<Endpoints>()),
+    pid: child.pid ?? -1,
     memory: () => ask<Memory>('memory'),
     log: () => ask<readonly string[]>('log'),
     ended: () => ended,

@@ -45,5 +45,6 @@ export const SCRIPT_FORMS: Readonly<Record<string, ScriptForm>> = {
     spanMs: 12_000,
   },
   soak: { args: ['--minutes', '0.1', '--vms', '2', '--seed', '7'], by: 'scripts', spanMs: 12_000 },
-  bench: { args: ['1'], by: 'scripts', spanMs: 8_000 },
+  bench: { args: ['--only', 'create-exec', '--runs', '1'], by: 'scripts', spanMs: 8_000 },
+  'bench:check': { args: ['--from', 'bench/stored.json'], by: 'scripts' },
 };

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
 import { startApi, tokensOf } from '../../../test/support/api.ts';
 import { eventually, FakeClock } from '../../../test/support/fake-clock.ts';
@@ -28,6 +30,7 @@ async function serving(changes: Partial<StateSources> = {}) {
     images: { list: async () => [] },
     imageCacheMax: 1_000,
     queue: () => ({ ...host.life.scheduler.depth(), waiting: { make: { disks: 3 }, unmake: {} } }),
+    commits: () => host.database.commits,
     isReconciling: () => false,
     isCordoned: () => false,
     ...changes,
@@ -70,6 +73,29 @@ test('a microVM comes and goes, and a scrape over HTTP sees each of it', async (
   expect(await value(`${STEP}{step="vmm",way="unmake"}`)).toBe(1);
   expect(await value('flintlock_vcpus{kind="promised"}')).toBe(0);
   expect(await value('flintlock_reconcile_queue{which="working"}')).toBe(0);
+});
+
+test('what is put on the disk is counted, and not what is rolled back', async () => {
+  const { host, value } = await serving();
+  const before = Number(await value('flintlock_database_commits_total'));
+  expect(before).toBeGreaterThan(0);
+  host.database.transact(() => host.database.transact(() => undefined));
+  const failing = () =>
+    host.database.transact(() => {
+      throw new Error('no');
+    });
+  expect(failing).toThrow('no');
+  expect(await value('flintlock_database_commits_total')).toBe(before + 1);
+});
+
+test('each process is counted that is started, by whatever hand, until the metrics end', async () => {
+  const { value, metrics } = await serving();
+  expect(await value('flintlock_processes_started_total')).toBe(0);
+  await once(spawn(process.execPath, ['--version'], { stdio: 'ignore' }), 'exit');
+  expect(await value('flintlock_processes_started_total')).toBe(1);
+  metrics.stop();
+  await once(spawn(process.execPath, ['--version'], { stdio: 'ignore' }), 'exit');
+  expect(await value('flintlock_processes_started_total')).toBe(1);
 });
 
 test('a step that fails, and a guest that dies, are counted by their reason', async () => {

@@ -1,3 +1,4 @@
+import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import type { Registry } from '../../base/prometheus.ts';
@@ -8,6 +9,8 @@ const WINDOW_MS = 60_000;
 /** How often the loop is looked at; Node counts this time in. */
 const LOOK_MS = 20;
 const NANO = 1e9;
+/** Node tells there of each process that is started, whoever starts it: none can be forgotten. */
+const STARTS = 'child_process';
 
 type Window = ReturnType<typeof monitorEventLoopDelay>;
 
@@ -15,6 +18,7 @@ type Window = ReturnType<typeof monitorEventLoopDelay>;
 export class ProcessMetrics {
   readonly #clock: Clock;
   readonly #families: ReturnType<typeof families>;
+  readonly #onStart: ChannelListener = () => this.#families.starts.add(1);
   #windows: readonly Window[] = [];
   #cancel = (): void => undefined;
 
@@ -24,6 +28,8 @@ export class ProcessMetrics {
     this.#families.started.set(clock.now() / 1_000 - process.uptime());
     const limit = openFilesLimit();
     if (limit !== undefined) this.#families.maxFiles.set(limit);
+    this.#families.starts.add(0);
+    subscribe(STARTS, this.#onStart);
     this.#turn();
   }
 
@@ -53,6 +59,7 @@ export class ProcessMetrics {
 
   stop(): void {
     this.#cancel();
+    unsubscribe(STARTS, this.#onStart);
     for (const window of this.#windows) window.disable();
   }
 
@@ -74,6 +81,10 @@ function families(registry: Registry) {
     files: registry.gauge('process_open_fds', 'Files that the daemon holds open.'),
     maxFiles: registry.gauge('process_max_fds', 'Files that it may hold open.'),
     started: registry.gauge('process_start_time_seconds', 'When the daemon began, in seconds since 1970.'),
+    starts: registry.counter(
+      'flintlock_processes_started_total',
+      'Processes that the daemon has started: VMMs, tools, and programs that run for as long as it does.',
+    ),
     delay: registry.gauge(
       'flintlock_event_loop_delay_seconds',
       'How late the daemon came to what was due, in the last one to two minutes.',

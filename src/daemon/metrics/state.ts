@@ -20,6 +20,8 @@ export interface StateSources {
     readonly delayed: number;
     readonly waiting: Readonly<Record<'make' | 'unmake', Readonly<Record<string, number>>>>;
   };
+  /** Transactions that are on the disk. */
+  commits(): number;
   isReconciling(): boolean;
   isCordoned(): boolean;
 }
@@ -59,6 +61,10 @@ export function stateMetrics(registry: Registry, from: () => StateSources): read
   const cacheBytes = registry.gauge('flintlock_image_cache_bytes', 'What all images take on the disk.');
   const cacheImages = registry.gauge('flintlock_image_cache_images', 'How many images are in the cache.');
   const cacheLimit = registry.gauge('flintlock_image_cache_limit_bytes', '--image-cache-max; absent without one.');
+  const commits = registry.counter(
+    'flintlock_database_commits_total',
+    'Transactions that the database has put on the disk: each waits for it.',
+  );
   const figures = resourceGauges(registry);
 
   const records = (): void => {
@@ -76,6 +82,7 @@ export function stateMetrics(registry: Registry, from: () => StateSources): read
     figures.promised(store.promised());
   };
   const work = (): void => {
+    commits.reach(from().commits());
     const { looking, delayed, waiting: lanes } = from().queue();
     queue.set(looking, { which: 'working' });
     queue.set(delayed, { which: 'delayed' });

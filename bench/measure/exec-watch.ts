@@ -1,0 +1,81 @@
+/**
+ * Sees from outside when VMMs begin to run: a program of its own that is asked
+ * to look (`{ count }`), looks without pause at the kernel's last process
+ * number, and tells for each new process that names a microVM when its own
+ * program, and no longer what starts it, was there. Takes one CPU meanwhile,
+ * and nothing when nobody asks.
+ */
+import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
+
+/** Not for ever, where none comes. */
+const LOOK_MS = 60_000;
+/** What a VMM is started by, before it becomes itself. */
+const STARTERS = /^(?:.*\/)?(?:setpriv|nsenter|sh|env)$/;
+const NAME = /^guest=([^,]+)/;
+
+export interface Wanted {
+  readonly count: number;
+}
+export interface Execed {
+  readonly name: string;
+  /** Milliseconds of the monotonic clock, which all processes share. */
+  readonly at: number;
+}
+
+const clock = (): number => Number(process.hrtime.bigint()) / 1e6;
+
+process.on('message', ({ count }: Wanted) => process.send?.(watch(count)));
+process.on('disconnect', () => process.exit());
+process.send?.('ready');
+
+function watch(count: number): readonly Execed[] {
+  const found = new Map<string, number>();
+  const started = new Set<number>();
+  const loads = openSync('/proc/loadavg', 'r');
+  const buffer = Buffer.alloc(128);
+  const last = (): number => {
+    const length = readSync(loads, buffer, 0, buffer.length, 0);
+    return Number(buffer.subarray(0, length).toString().trim().split(' ').at(-1));
+  };
+  process.send?.('looking');
+  let seen = last();
+  const end = clock() + LOOK_MS;
+  try {
+    while (found.size < count && clock() < end) {
+      const now = last();
+      for (let pid = seen + 1; pid <= now; pid++) started.add(pid);
+      seen = now;
+      for (const pid of started) {
+        const argv = argvOf(pid);
+        const at = clock();
+        if (argv === undefined) started.delete(pid);
+        else if (!isStarter(argv)) {
+          // Any other is looked at again: it may be a copy of its parent that has not become itself yet.
+          const name = nameOf(argv);
+          if (name === undefined) continue;
+          if (!found.has(name)) found.set(name, at);
+          started.delete(pid);
+        }
+      }
+    }
+  } finally {
+    closeSync(loads);
+  }
+  return [...found].map(([name, at]) => ({ name, at }));
+}
+
+/** @returns undefined once it has ended */
+function argvOf(pid: number): readonly string[] | undefined {
+  try {
+    return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').slice(0, -1);
+  } catch {
+    return undefined;
+  }
+}
+
+const isStarter = (argv: readonly string[]): boolean => STARTERS.test(argv[0] ?? '');
+/** Of the argument behind `-name`. */
+function nameOf(argv: readonly string[]): string | undefined {
+  const at = argv.indexOf('-name');
+  return at < 0 ? undefined : NAME.exec(argv[at + 1] ?? '')?.[1];
+}
