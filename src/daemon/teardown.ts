@@ -22,6 +22,6 @@ export async function teardown(
   const before = ledger.of(HOST_OWNER).length;
   await teardownNetwork({ ledger, network, faults }, signal);
   const orphans = await orphanTables(network, names, signal);
-  for (const { table } of orphans) await network.removeInterface(table, signal);
+  for (const { table } of orphans) await network.removeTable(table, signal);
   return before + orphans.length;
 }
