@@ -133,6 +133,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
 
   db.transact(() => {
     for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
+    allocations.complete();
   });
 
   return {
