@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
 import { oomCounter } from './oom.ts';
@@ -113,8 +114,10 @@ export function createProcesses(): Processes {
 
     async ended(identity, signal) {
       const child = children.get(identity.pid);
-      if (child?.startTime === identity.startTime && identity.bootId === (await bootId()))
-        return raceAbort(child.exited, signal);
+      if (child?.startTime === identity.startTime && identity.bootId === (await bootId())) {
+        await orAborted(child.exited, signal);
+        return;
+      }
       while (await inspect(identity)) await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     },
   };
@@ -150,20 +153,6 @@ function openDevice(path: string): number {
     throw new Fault('tool', `Cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
       cause,
     });
-  }
-}
-
-async function raceAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,4 +1,5 @@
 import { backoffMs } from '../base/backoff.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
@@ -40,7 +41,7 @@ import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
 import { DIGEST, inFull, nameOf, parseReference, type Reference } from './reference.ts';
 import { DiskReservations } from './reservations.ts';
-import { SharedWork, unlessAborted } from './shared-work.ts';
+import { SharedWork } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { UseNotes } from './uses.ts';
 
@@ -169,7 +170,7 @@ class ImageCache implements ImageStore {
   }
 
   async ensure(text: string, { signal, onBytes }: Parameters<Images['ensure']>[1]): ReturnType<Images['ensure']> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference)
       throw new Fault('invalid', `Cannot use an image: ${reference.wrong}`, { reason: 'ImageInvalid' });
@@ -201,7 +202,7 @@ class ImageCache implements ImageStore {
   }
 
   async cached(text: string, signal: AbortSignal): Promise<LocalImage | undefined> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference) return undefined;
     const { given, real } = reference;
@@ -219,7 +220,7 @@ class ImageCache implements ImageStore {
     wants: BootWants,
     { signal, dry }: Parameters<Images['bootFiles']>[2],
   ): Promise<BootFilesFound> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const { kernel, initrd } = await new BootFiles(image.tree, this.#search, signal).find(wants);
     if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
@@ -239,7 +240,7 @@ class ImageCache implements ImageStore {
 
   async golden(image: LocalImage, options: GoldenShape & { readonly signal: AbortSignal }): Promise<Golden> {
     const { signal, ...shape } = options;
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
     this.#requireFileSystem(image.digest);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
