@@ -41,6 +41,7 @@ import { NetworkHealth } from '../engine/network-health.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
+import { purgePeriodically } from '../engine/purge.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
@@ -95,9 +96,6 @@ import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
 
-/** What is kept of the past for watchers, beside the deleted records (design: 24 h). */
-const EVENTS_MS = 86_400_000;
-const PURGE_MS = 600_000;
 /** A VMM's socket on this host takes a connection at once. */
 /** What a daemon looks at on the host before it serves. */
 const LOOK_MS = 120_000;
@@ -406,29 +404,24 @@ export async function compose(config: Config, version: string, opened: Opened, p
   if (cordon) log.warn('this host is cordoned: creates are refused', { ...cordon });
 
   let stopAudits = async (): Promise<void> => undefined;
-  const stopConsoles = keepConsoles({
-    files,
-    clock,
-    log,
-    running: () => guests.all(),
-    consolePath: (uid) => {
-      const vm = store.get(uid);
-      return vm && consolePath(vm);
-    },
-  });
-  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log });
-  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log });
-  const stopHearing = hearServer({ network, ledger, meter: metrics, clock, log });
+  const purge = purgePeriodically({ store, clock, log, retainMs: config['retain-deleted'] });
+  const stopLooks = [
+    keepConsoles({
+      files,
+      clock,
+      log,
+      running: () => guests.all(),
+      consolePath: (uid) => {
+        const vm = store.get(uid);
+        return vm && consolePath(vm);
+      },
+    }),
+    keepMtus({ network, ledger, own: managed?.bridge, clock, log }),
+    watchShares({ network, names, ledger, store, meter: metrics, clock, log }),
+    hearServer({ network, ledger, meter: metrics, clock, log }),
+    () => purge.stop(),
+  ];
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
-  let cancelPurge = (): void => undefined;
-  const purge = (): void => {
-    try {
-      store.purge(clock.now() - config['retain-deleted'], clock.now() - EVENTS_MS);
-    } catch (error) {
-      log.error('old records could not be removed', { error: String(error) });
-    }
-    cancelPurge = clock.after(PURGE_MS, purge);
-  };
 
   return {
     async listen(surface, endpoint, options) {
@@ -440,7 +433,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       tokens?.look();
     },
     async recover() {
-      purge();
+      purge.start('now');
       news.start();
       managed?.start();
       ways?.start();
@@ -463,12 +456,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     },
     async stop() {
       stopping.abort(new Fault('cancelled', 'the daemon ends'));
-      cancelPurge();
-      stopConsoles();
-      stopMtus();
+      const looksEnd = Promise.all(stopLooks.map((stop) => stop()));
       news.release();
-      stopShares();
-      stopHearing();
       ways?.release();
       managed?.release();
       bridges.release();
@@ -478,7 +467,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       tokens?.close();
       await scheduler.stop();
       await metadata.close();
-      await stopAudits();
+      await Promise.all([looksEnd, stopAudits()]);
       metrics.stop();
       await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry

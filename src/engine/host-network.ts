@@ -1,3 +1,4 @@
+import { orAborted } from '../base/or-aborted.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
@@ -50,8 +51,6 @@ export interface HostNetworkDeps {
   readonly faults: FaultPoints;
 }
 
-/** A DHCP server that died is brought back within this time, and all that the kernel does not tell of. */
-const LOOK_MS = { told: 5_000, untold: 2_000 };
 const LOOK_LIMIT_MS = 120_000;
 const FORWARDING = 'setting net/ipv4/ip_forward';
 /** What is compared with the host, and what of it others look after: see `parent-device.ts`. */
@@ -77,7 +76,6 @@ export class HostNetwork implements ManagedNetwork {
   #isRestored = true;
   readonly #lookout: Lookout;
   readonly #mender: Mender;
-  #cancelNews: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
 
   constructor(deps: HostNetworkDeps) {
@@ -87,11 +85,8 @@ export class HostNetwork implements ManagedNetwork {
     this.dhcpDirectory = networkDirectory(deps.names);
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'the network', where: { bridge: this.bridge }, clock, log });
-    this.#lookout = new Lookout({
-      ...{ clock, everyMs: LOOK_MS },
-      look: () => this.#look(),
-      isTold: () => news.isTold(),
-    });
+    const look = (): Promise<void> => this.#look();
+    this.#lookout = new Lookout({ clock, news, look, onFailure: (error) => this.#sayUnmended(error) });
   }
 
   /** Looks after what an earlier daemon made, whatever fails first; what the ledger cannot tell is left alone. */
@@ -106,7 +101,7 @@ export class HostNetwork implements ManagedNetwork {
       this.#ready = undefined; // the next caller tries again
       throw error;
     });
-    await withAbort(this.#ready, signal);
+    await orAborted(this.#ready, signal);
   }
 
   /** Whether an earlier daemon made it: then it is looked after from the start. */
@@ -117,17 +112,14 @@ export class HostNetwork implements ManagedNetwork {
 
   /** Lets go: what is made stays and works on. */
   release(): void {
-    this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#lookout.release();
-    this.#cancelNews?.();
+    const reason = new Fault('cancelled', 'the daemon ends');
+    this.#stop.abort(reason);
+    this.#lookout.release(reason);
     this.#cancelWatch?.();
   }
 
   #lookAfter(): void {
-    if (this.#stop.signal.aborted) return;
-    const { news } = this.#deps;
-    this.#cancelNews ??= news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
-    this.#lookout.start();
+    if (!this.#stop.signal.aborted) this.#lookout.start();
   }
 
   async #make(): Promise<void> {
@@ -314,17 +306,5 @@ export class HostNetwork implements ManagedNetwork {
     } catch (error) {
       log.error('the addresses that guests took could not be read', { error: String(error) });
     }
-  }
-}
-
-async function withAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

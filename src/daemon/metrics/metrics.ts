@@ -62,7 +62,7 @@ export class Metrics implements Meter {
       if (!this.#sources) throw new Error('the daemon is not put together yet');
       return this.#sources;
     });
-    this.#process = new ProcessMetrics(this.registry, clock);
+    this.#process = new ProcessMetrics(this.registry, clock, log);
     this.#collectors = [...state, () => this.#process.collect()].map((collect) => this.#tolerant(collect));
   }
 
