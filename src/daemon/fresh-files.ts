@@ -1,7 +1,7 @@
 import { statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
+import { errorMessage } from '../base/error-text.ts';
 import { Periodic } from '../base/periodic.ts';
-import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 
@@ -52,7 +52,7 @@ export function keepFresh<T>({ what, paths, load, log, clock }: FreshOptions<T>)
     } catch (error) {
       if (isLast) {
         seen = stamp;
-        const why = error instanceof Fault ? error.message : String(error);
+        const why = errorMessage(error);
         log.error(`${what} changed and cannot be used: what was read before stays in force`, { why });
       } else plan(BROKEN_MS, true);
       return;
@@ -83,7 +83,7 @@ export function keepFresh<T>({ what, paths, load, log, clock }: FreshOptions<T>)
     clock,
     everyMs: LOOK_MS,
     look: () => refresh(false),
-    onFailure: (error) => log.error(`${what} could not be looked at`, { error: String(error) }),
+    onFailure: (error) => log.error(`${what} could not be looked at`, { error }),
   }).start();
 
   return {

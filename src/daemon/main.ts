@@ -1,5 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
+import { errorTrace } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
@@ -44,8 +45,8 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   goFirst(log);
   // Whoever read our output may go: then it is written for nobody, and that is no fault to report, again and again.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: trace(error) }));
-  process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: trace(error) }));
+  process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: errorTrace(error) }));
+  process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: errorTrace(error) }));
   for (const warning of accessWarnings(settings)) log.warn(warning);
 
   const ended = Promise.withResolvers<string>();
@@ -118,14 +119,12 @@ async function late(ms: number, log: Log): Promise<void> {
   log.warn('a step did not end in time and is left as it is: the next daemon goes on with it', { ms });
 }
 
-const trace = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
-
 const program = createProgram(version, { run, tearDown, example: () => void process.stdout.write(exampleFile()) });
 
 try {
   await program.parseAsync();
   process.exit(0);
 } catch (error) {
-  process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : trace(error)}\n`);
+  process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : errorTrace(error)}\n`);
   process.exit(1);
 }

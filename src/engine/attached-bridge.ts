@@ -46,8 +46,7 @@ export class AttachedBridge implements GuestNetwork {
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'what taps have', where: { bridge: this.bridge }, clock, log });
     const look = (signal: AbortSignal): Promise<void> => this.#look(signal);
-    const onFailure = (error: unknown): void =>
-      log.error('the taps could not be looked after', { error: String(error) });
+    const onFailure = (error: unknown): void => log.error('the taps could not be looked after', { error });
     this.#lookout = new Lookout({ clock, news, look, onFailure });
   }
 

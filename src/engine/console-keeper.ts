@@ -31,11 +31,11 @@ export function keepConsoles(deps: ConsoleKeeperDeps): () => Promise<void> {
         if (path !== undefined && info && info.diskBytes > 2 * CONSOLE_KEEP_BYTES)
           await files.punch(path, info.sizeBytes - CONSOLE_KEEP_BYTES);
       } catch (error) {
-        log.warn('a console could not be bounded', { uid, error: String(error) });
+        log.warn('a console could not be bounded', { uid, error });
       }
     }
   };
-  const onFailure = (error: unknown): void => log.warn('the consoles could not be bounded', { error: String(error) });
+  const onFailure = (error: unknown): void => log.warn('the consoles could not be bounded', { error });
   const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
   return () => periodic.stop();
 }

@@ -224,7 +224,7 @@ class Listener {
     const { log } = this.#deps;
     log.warn('what a guest says of its configuration could not be read or stored', {
       uid: this.#uid,
-      error: String(error),
+      error,
     });
   }
 }

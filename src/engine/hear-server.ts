@@ -55,7 +55,7 @@ export function hearServer({ network, ledger, meter, clock, log }: HearServerDep
     }
   };
   const onFailure = (error: unknown, isNew: boolean): void => {
-    if (isNew) log.warn('the DHCP server could not be listened to', { error: String(error) });
+    if (isNew) log.warn('the DHCP server could not be listened to', { error });
   };
   const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
   return () => periodic.stop();

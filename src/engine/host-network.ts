@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
@@ -144,7 +145,7 @@ export class HostNetwork implements ManagedNetwork {
     try {
       this.#cancelWatch ??= network.onTaken(this.#dhcp(), () => void this.#readLeases());
     } catch (error) {
-      log.warn('the DHCP server’s file is not watched, but looked at from time to time', { error: String(error) });
+      log.warn('the DHCP server’s file is not watched, but looked at from time to time', { error });
     }
   }
 
@@ -204,7 +205,7 @@ export class HostNetwork implements ManagedNetwork {
       const blocked = await network.forwardingBlocked(this.bridge, signal);
       if (blocked !== undefined) log.warn(blocked, { bridge: this.bridge });
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.warn('could not look for other firewalls', { error: String(error) });
+      if (!this.#stop.signal.aborted) log.warn('could not look for other firewalls', { error });
     }
   }
 
@@ -242,8 +243,8 @@ export class HostNetwork implements ManagedNetwork {
 
   #sayUnmended(error: unknown): void {
     if (this.#stop.signal.aborted) return;
-    this.#deps.log.error('the network could not be mended', { error: String(error) });
-    this.#tell([{ thing: 'all', what: error instanceof Fault ? error.message : String(error) }]);
+    this.#deps.log.error('the network could not be mended', { error });
+    this.#tell([{ thing: 'all', what: errorMessage(error) }]);
   }
 
   /** What is not as it was made goes into the records of those whom it concerns. */
@@ -261,7 +262,7 @@ export class HostNetwork implements ManagedNetwork {
     try {
       health.tell('network', uids, troubles);
     } catch (error) {
-      log.error('what is wrong with the network could not be recorded', { error: String(error) });
+      log.error('what is wrong with the network could not be recorded', { error });
     }
   }
 
@@ -304,7 +305,7 @@ export class HostNetwork implements ManagedNetwork {
       }
       this.#told = told;
     } catch (error) {
-      log.error('the addresses that guests took could not be read', { error: String(error) });
+      log.error('the addresses that guests took could not be read', { error });
     }
   }
 }

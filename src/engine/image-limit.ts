@@ -31,8 +31,7 @@ export function limitImages({ images, ledger, clock, log, maxBytes }: ImageLimit
         bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
       });
   };
-  const onFailure = (error: unknown): void =>
-    log.warn('the image cache could not be bounded', { error: String(error) });
+  const onFailure = (error: unknown): void => log.warn('the image cache could not be bounded', { error });
   const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
   // Whoever pulls says first that the image is used: it is in the ledger when the look comes.
   const stopListening = images.onGrowth(() => periodic.soon());

@@ -30,7 +30,7 @@ export function keepMtus({ network, ledger, own, clock, log }: KeepMtusDeps): ()
     if (changed.length > 0) log.info('the MTU has changed: guests have it from their next start on', { changed });
   };
   const onFailure = (error: unknown, isNew: boolean): void => {
-    if (isNew) log.warn('the MTUs could not be compared', { error: String(error) });
+    if (isNew) log.warn('the MTUs could not be compared', { error });
   };
   const periodic = new Periodic({ clock, everyMs: LOOK_MS, limitMs: LOOK_LIMIT_MS, look, onFailure }).start();
   return () => periodic.stop();

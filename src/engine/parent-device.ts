@@ -54,8 +54,7 @@ export class ParentDevice implements ParentNetwork {
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'what macvtaps have', where: { parent: this.parent }, clock, log });
     const look = (signal: AbortSignal): Promise<void> => this.#look(signal);
-    const onFailure = (error: unknown): void =>
-      log.error('the macvtaps could not be looked after', { error: String(error) });
+    const onFailure = (error: unknown): void => log.error('the macvtaps could not be looked after', { error });
     this.#lookout = new Lookout({ clock, news, look, onFailure });
   }
 

@@ -21,6 +21,6 @@ export function purgePeriodically({ store, clock, log, retainMs }: PurgeDeps): P
     clock,
     everyMs: PURGE_MS,
     look: () => store.purge(clock.now() - retainMs, clock.now() - EVENTS_MS),
-    onFailure: (error) => log.error('old records could not be removed', { error: String(error) }),
+    onFailure: (error) => log.error('old records could not be removed', { error }),
   });
 }

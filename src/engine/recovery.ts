@@ -60,7 +60,7 @@ async function attempt(log: Log, what: string, act: () => Promise<void>): Promis
   try {
     await act();
   } catch (error) {
-    log.error(`could not ${what}`, { error: error instanceof Error ? error.message : String(error) });
+    log.error(`could not ${what}`, { error });
   }
 }
 

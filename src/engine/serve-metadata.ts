@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import { Periodic } from '../base/periodic.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
@@ -38,7 +39,7 @@ export async function serveMetadata(deps: ServeMetadataDeps, signal: AbortSignal
       before = before && (await attempt(deps, signal, before));
       if (!before) end();
     },
-    onFailure: (error) => log.error('the metadata of microVMs could not be looked after', { error: String(error) }),
+    onFailure: (error) => log.error('the metadata of microVMs could not be looked after', { error }),
   });
   const end = (): void => {
     signal.removeEventListener('abort', end);
@@ -77,7 +78,7 @@ async function attempt(
       await server.serve(uid, at);
       if (!made()) await server.unserve(uid, at.address); // deleted meanwhile
     } catch (error) {
-      const message = error instanceof Fault ? error.message : String(error);
+      const message = errorMessage(error);
       failed.set(uid, message);
       if (error instanceof Fault && error.kind === 'conflict') onTaken(uid);
     }

@@ -70,7 +70,7 @@ export function watchShares({
     before = now;
   };
   const onFailure = (error: unknown, isNew: boolean): void => {
-    if (isNew) log.warn('who asks for more than its share could not be read', { error: String(error) });
+    if (isNew) log.warn('who asks for more than its share could not be read', { error });
   };
   const periodic = new Periodic({ clock, everyMs: LOOK_MS, limitMs: LOOK_LIMIT_MS, look, onFailure }).start();
   return () => periodic.stop();

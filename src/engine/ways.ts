@@ -59,7 +59,7 @@ export class Ways {
       ...{ clock, limitMs: LIMIT_MS * patience, soon: { settleMs: SOON_MS, gapMs: GAP_MS } },
       everyMs: () => (this.#unsure.size > 0 ? GAP_MS : Math.max(GAP_MS, deps.everyMs)),
       look: (signal) => this.#try(signal),
-      onFailure: (error) => log.warn('the ways of guests could not be tried', { error: String(error) }),
+      onFailure: (error) => log.warn('the ways of guests could not be tried', { error }),
     });
   }
 
@@ -95,7 +95,7 @@ export class Ways {
       await metadata.serve(PROBE, { address, port });
       return true;
     } catch (error) {
-      log.debug('the way to the metadata service is not tried', { error: String(error) });
+      log.debug('the way to the metadata service is not tried', { error });
       return false;
     }
   }

@@ -2,6 +2,7 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../base/error-text.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
@@ -130,7 +131,7 @@ async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> 
       await writeFile(`${directory}/cgroup.procs`, String(pid), { flag: 'r+' });
     } catch (cause) {
       if (isErrno(cause, 'ESRCH')) return;
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = errorMessage(cause);
       throw new Fault('tool', `Cannot move process ${pid} into the cgroup ${directory}: ${why}`, { cause });
     }
 }
@@ -140,7 +141,7 @@ function openLog(path: string): number {
     return openSync(path, 'a', 0o600);
   } catch (cause) {
     const options = { cause, ...(isErrno(cause, 'ENOSPC', 'EDQUOT') && { reason: 'StorageFull' as const }) };
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new Fault('reason' in options ? 'full' : 'tool', `Cannot open the log ${path}: ${why}`, options);
   }
 }
@@ -150,7 +151,7 @@ function openDevice(path: string): number {
   try {
     return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   } catch (cause) {
-    throw new Fault('tool', `Cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new Fault('tool', `Cannot open ${path}: ${errorMessage(cause)}`, {
       cause,
     });
   }

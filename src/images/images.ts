@@ -423,7 +423,7 @@ class ImageCache implements ImageStore {
       for (const { kind, key } of this.#ledgered.all())
         if (kind === 'image-tree' && key !== digest) await this.#uses.drop(this.#paths.tree(key).uses, name);
     } catch (error) {
-      this.#options.log.warn('cannot note the use of an image', { digest, error: String(error) });
+      this.#options.log.warn('cannot note the use of an image', { digest, error });
     }
   }
 

@@ -83,7 +83,7 @@ export class Ledgered {
       this.#options.log.warn('cannot put away what was cut off; it is tried again', {
         kind: entry.kind,
         key: entry.key,
-        error: error instanceof Error ? error.message : String(error),
+        error,
       });
       return false;
     }

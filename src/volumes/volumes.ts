@@ -46,7 +46,7 @@ async function cheapest(options: VolumesOptions): Promise<CopyKind> {
   } catch (error) {
     options.signal.throwIfAborted();
     options.log.warn('qemu-img does not run, so volumes are copied whole; install qemu-utils', {
-      error: error instanceof Error ? error.message : String(error),
+      error,
     });
     return 'sparse';
   }

@@ -25,7 +25,7 @@ export class ProcessMetrics {
     const limit = openFilesLimit();
     if (limit !== undefined) this.#families.maxFiles.set(limit);
     const onFailure = (error: unknown): void =>
-      log.debug('the delay of the event loop could not be measured', { error: String(error) });
+      log.debug('the delay of the event loop could not be measured', { error });
     this.#turns = new Periodic({ clock, everyMs: WINDOW_MS, look: () => this.#turn(), onFailure }).start('now');
   }
 
