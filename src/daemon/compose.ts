@@ -65,7 +65,7 @@ import { createTokens } from '../metadata/tokens.ts';
 import { KERNEL_PARTS } from '../network/kernel-trial.ts';
 import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { FirewallElements, Shares, Surroundings } from '../ports/network.ts';
@@ -86,12 +86,13 @@ import { removeOldTrials } from '../tools/scratch.ts';
 import { createToolbox } from '../tools/toolbox.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
+import { limited } from './acts/limits.ts';
+import { patient } from './acts/patience.ts';
 import { requireAuthFile } from './auth-file.ts';
 import { capacityOf, isInMemory } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import { tryKernel } from './kernel-states.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { patient } from './patience.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
@@ -108,7 +109,8 @@ export interface Opened {
   readonly ledger: Ledger;
   readonly database: Database;
   readonly network: HostStepPorts & Surroundings & Shares & FirewallElements & Wholeness;
-  readonly faults: FaultPoints;
+  /** Within their limits, as long as this host may take. */
+  readonly acts: Acts;
   close(): void;
 }
 
@@ -116,7 +118,9 @@ export interface Opened {
  * Opens the state directory.
  * @throws Fault `refused` when another daemon holds it or the database is newer
  */
-export async function open(config: Config, version: string, log: Log, faults: FaultPoints): Promise<Opened> {
+export async function open(config: Config, version: string, log: Log, faulty: (acts: Acts) => Acts): Promise<Opened> {
+  // What is to hang on purpose has a short limit, whatever the patience.
+  const acts = patient(faulty(limited(DIRECT)), config.patience);
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
@@ -132,7 +136,7 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
       database.close();
       lock.release();
     };
-    return { names, store, ledger, database, network, faults, close };
+    return { names, store, ledger, database, network, acts, close };
   } catch (error) {
     lock.release();
     throw error;
@@ -168,7 +172,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const log = withRequest(plainLog, caller.get);
   const { names, store, ledger, database, network } = opened;
   const metrics = new Metrics({ version, clock, log });
-  const faults = metrics.acts(patient(opened.faults, config.patience));
+  const acts = metrics.acts(opened.acts);
   const run = patientRun(config.patience);
   const processes = createProcesses();
   const stopping = new AbortController();
@@ -192,7 +196,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     ledger,
     clock,
     log,
-    faults,
+    acts,
     meter: metrics,
   });
   await files.makeDirectory(imagesDirectory(names), 0o700);
@@ -272,7 +276,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   });
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const health = new NetworkHealth({ store, clock });
-  const watched = { names, ledger, network, news, health, clock, log, faults };
+  const watched = { names, ledger, network, news, health, clock, log, acts };
   const managed = cidr && new HostNetwork({ ...watched, cidr, store });
   const bridge = config['bridge-name'];
   const bridges = new Bridges(watched);
@@ -299,7 +303,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
-  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
+  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
     ...{ store, ledger, runner, guests, metadataPorts, clock, log },

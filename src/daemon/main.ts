@@ -5,13 +5,13 @@ import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
 import { run as runTool } from '../host/run.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Log } from '../ports/log.ts';
 import { accessWarnings } from './access-warnings.ts';
+import { faulty } from './acts/faults.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
-import { faultPointsOf } from './fault-points.ts';
 import { goFirst } from './go-first.ts';
 import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
@@ -56,7 +56,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   process.on('SIGHUP', () => reload());
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
-  const opened = await open(config, version, log, faultPoints(log));
+  const opened = await open(config, version, log, breaking(log));
   const daemon = await compose(config, version, opened, log).catch((error: unknown) => {
     opened.close();
     throw error;
@@ -91,7 +91,7 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);
-  const opened = await open(config, version, log, faultPoints(log));
+  const opened = await open(config, version, log, breaking(log));
   try {
     const count = await teardown(opened, AbortSignal.timeout(600_000 * config.patience));
     process.stdout.write(count === 0 ? 'nothing to remove\n' : `removed the network: ${count} things\n`);
@@ -100,8 +100,10 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   }
 }
 
-const faultPoints = (log: Log): FaultPoints =>
-  faultPointsOf(process.env, { log, clock, kill: () => process.kill(process.pid, 'SIGKILL') });
+const breaking =
+  (log: Log) =>
+  (acts: Acts): Acts =>
+    faulty(acts, process.env, { log, clock, kill: () => process.kill(process.pid, 'SIGKILL') });
 
 function needRoot(): void {
   if (process.geteuid?.() !== 0)

@@ -2,8 +2,8 @@ import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry, LedgerKind } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { interfacePrefix, type Names, tableName } from '../domain/names.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
@@ -25,7 +25,7 @@ export interface AttachedBridgeDeps {
   readonly health: NetworkHealth;
   readonly clock: Clock;
   readonly log: Log;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
 }
 
 /**

@@ -23,8 +23,8 @@ import {
   tableName,
 } from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
@@ -49,7 +49,7 @@ export interface HostNetworkDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
 }
 
 const LOOK_LIMIT_MS = 120_000;

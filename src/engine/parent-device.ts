@@ -9,8 +9,8 @@ import {
   macvtapTableName,
   type Names,
 } from '../domain/names.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ParentNetwork } from '../ports/managed-network.ts';
@@ -30,7 +30,7 @@ export interface ParentDeviceDeps {
   readonly network: HostStepPorts & Wholeness & Pick<Surroundings, 'parentUnfit'>;
   readonly news: NetworkNews;
   readonly health: NetworkHealth;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
   readonly clock: Clock;
   readonly log: Log;
 }

@@ -1,11 +1,10 @@
 import { Semaphore } from '../base/semaphore.ts';
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
 import type { ConditionType, MicroVm } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
+import type { Act, Acts, Way } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
 import { planMake } from '../steps/plan.ts';
@@ -20,7 +19,7 @@ export interface StepRunnerDeps {
   readonly clock: Clock;
   readonly progress: ProgressBoard;
   readonly ports: StepPorts;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
 }
 
 /**
@@ -63,7 +62,7 @@ export class StepRunner {
   }
 
   async make<K extends VmStepKind>({ kind, key }: VmStep<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { ledger, progress, ports, store, transactions, clock, faults } = this.#deps;
+    const { ledger, progress, ports, store, transactions, clock, acts } = this.#deps;
     const def = vmSteps[kind];
     const since = clock.now();
     progress.set(vm.uid, { step: kind, since, doneBytes: 0, totalBytes: 0 });
@@ -73,12 +72,12 @@ export class StepRunner {
         async () => {
           const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
           const entry = ledger.intend(vmOwner(vm.uid), kind, key, def.intent(key, known));
-          const limitMs = faults.limitMs(kind, 'make', def.timeoutMs);
-          const result = await withLimit(kind, signal, limitMs, (limited) => {
+          const act = actOf(kind, 'make', signal);
+          const result = await acts.run(act, (limited) => {
             const onBytes = (doneBytes: number, totalBytes: number): void =>
               progress.set(vm.uid, { step: kind, since, doneBytes, totalBytes });
             const context = { ...known, signal: limited, onBytes };
-            return faults.act(kind, 'make', () => def.make(entry.intent, context), limited);
+            return def.make(entry.intent, context);
           });
           const show = def.show?.(key, entry.intent, result);
           transactions.transact(() => {
@@ -88,7 +87,7 @@ export class StepRunner {
               return show || ready ? madeMore(old, show ?? ((made) => made), ready) : undefined;
             });
           });
-          faults.marked(kind, 'make');
+          acts.marked(act);
         },
         vm.spec.namespace,
       );
@@ -98,19 +97,17 @@ export class StepRunner {
   }
 
   async unmake<K extends VmStepKind>(entry: LedgerEntry<K>, vm: MicroVm, signal: AbortSignal): Promise<void> {
-    const { ledger, progress, ports, clock, faults } = this.#deps;
+    const { ledger, progress, ports, clock, acts } = this.#deps;
     const { kind } = entry;
     const def = vmSteps[kind];
     progress.set(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
-        await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
-          const undo = () => def.unmake(entry.intent, entry.result, { ...known, signal: limited });
-          return faults.act(kind, 'unmake', undo, limited);
-        });
+        const act = actOf(kind, 'unmake', signal);
+        await acts.run(act, (limited) => def.unmake(entry.intent, entry.result, { ...known, signal: limited }));
         ledger.strike(entry);
-        faults.marked(kind, 'unmake');
+        acts.marked(act);
       });
     } finally {
       progress.clear(vm.uid);
@@ -118,28 +115,16 @@ export class StepRunner {
   }
 }
 
-/** Turns the end of a step's own time into a Fault that says which step and how long. */
-async function withLimit<T>(
-  kind: VmStepKind,
-  signal: AbortSignal,
-  timeoutMs: number,
-  act: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  using limit = new TimeLimit(signal, timeoutMs);
-  try {
-    return await act(limit.signal);
-  } catch (cause) {
-    if (signal.aborted) throw signal.reason;
-    if (!limit.isLate) throw cause;
-    throw new Fault(
+/** The end of its own time is a Fault that says which step and how long. */
+function actOf(kind: VmStepKind, way: Way, signal: AbortSignal): Act {
+  const { timeoutMs, onTimeout: reason } = vmSteps[kind];
+  const late = (ms: number, cause: unknown): Fault =>
+    new Fault(
       'timeout',
-      `Step ${kind} did not end in ${timeoutMs / 1000} s; if this host is slow, give the daemon a larger --patience`,
-      {
-        cause,
-        reason: vmSteps[kind].onTimeout,
-      },
+      `Step ${kind} did not end in ${ms / 1000} s; if this host is slow, give the daemon a larger --patience`,
+      { cause, reason },
     );
-  }
+  return { kind, way, signal, limit: { ms: timeoutMs, late } };
 }
 
 function conditionAfter(kind: VmStepKind, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {

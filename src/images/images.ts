@@ -4,8 +4,8 @@ import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
+import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import { type FaultPoints, NO_FAULTS } from '../ports/fault-points.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type {
   BootFile,
@@ -76,7 +76,7 @@ export interface ImagesOptions {
   /** What an image may unpack to. */
   readonly bounds?: Bounds;
   /** Default: none. */
-  readonly faults?: FaultPoints;
+  readonly acts?: Acts;
   readonly meter?: Meter;
 }
 
@@ -117,11 +117,11 @@ class ImageCache implements ImageStore {
   #recovery: Promise<void> = Promise.resolve();
 
   constructor(options: ImagesOptions) {
-    const { directory, run, files, ledger, clock, log, faults = NO_FAULTS } = options;
+    const { directory, run, files, ledger, clock, log, acts = DIRECT } = options;
     this.#options = options;
     this.#meter = options.meter ?? NO_METER;
     this.#paths = new CachePaths(directory);
-    this.#ledgered = new Ledgered({ files, ledger, log, faults, directory });
+    this.#ledgered = new Ledgered({ files, ledger, log, acts, directory });
     this.#uses = new UseNotes(files, clock);
     this.#inventory = new Inventory(files, this.#ledgered, this.#paths, this.#uses);
     this.#keeper = new Keeper({

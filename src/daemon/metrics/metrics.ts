@@ -4,13 +4,14 @@ import type { StateName, Uid } from '../../domain/microvm.ts';
 import type { Reason } from '../../domain/reason.ts';
 import { TROUBLE_TEXT, type TroubleKind } from '../../domain/server-words.ts';
 import { SHARES, type Share } from '../../domain/shares.ts';
+import type { Acts } from '../../ports/acts.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { FaultPoints } from '../../ports/fault-points.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { Way, WayFound } from '../../ports/network-probe.ts';
-import { actMetrics, observe } from './acts.ts';
+import { actMetrics } from '../acts/metrics.ts';
 import { callMetrics } from './calls.ts';
+import { observe } from './observe.ts';
 import { ProcessMetrics } from './process.ts';
 import { type StateSources, stateMetrics } from './state.ts';
 
@@ -39,7 +40,7 @@ export interface MetricsDeps {
 export class Metrics implements Meter {
   readonly registry = new Registry();
   /** Measures the steps that are run through these points. */
-  readonly acts: (faults: FaultPoints) => FaultPoints;
+  readonly acts: (acts: Acts) => Acts;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #process: ProcessMetrics;
