@@ -1,4 +1,5 @@
 import type { CallMeter } from '../../api/call-meter.ts';
+import { endsWithin } from '../../base/ends-within.ts';
 import { Registry } from '../../base/prometheus.ts';
 import type { StateName, Uid } from '../../domain/microvm.ts';
 import type { Reason } from '../../domain/reason.ts';
@@ -146,12 +147,8 @@ export class Metrics implements Meter {
   }
 
   async #collect(): Promise<void> {
-    let cancel = (): void => undefined;
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(COLLECT_MS, resolve);
-    });
-    await Promise.race([Promise.all(this.#collectors.map((collect) => collect())), late]);
-    cancel();
+    const all = Promise.all(this.#collectors.map((collect) => collect()));
+    await endsWithin(COLLECT_MS, all, (ms, call) => this.#clock.after(ms, call));
   }
 
   /** One that fails keeps none of the others; one that hangs is not begun again meanwhile. */
