@@ -42,3 +42,17 @@ test('files, directories and links keep their modes, whatever their lengths', ()
   });
   expect(cpio(directory)).toEqual(archive);
 });
+
+test('a name is counted in bytes, not in letters', () => {
+  const directory = mkdtempSync(join(tmpdir(), 'flintlock-cpio-'));
+  onTestFinished(() => rmSync(directory, { recursive: true }));
+  const names = ['é', 'größe', '日本', '🦊', 'a🦊', 'ab🦊', 'abc🦊'];
+  for (const name of names) writeFileSync(join(directory, name), `in ${name}`);
+  symlinkSync('größe', join(directory, 'link'));
+
+  expect(read(cpio(directory))).toEqual({
+    ...Object.fromEntries(names.map((name) => [name, { mode: '100644', data: `in ${name}` }])),
+    link: { mode: '120777', data: 'größe' },
+    'TRAILER!!!': { mode: '0', data: '' },
+  });
+});

@@ -13,9 +13,11 @@ export function cpio(directory: string): Buffer {
   const pad = (length: number): Buffer => Buffer.alloc((4 - (length % 4)) % 4);
   let inode = 1;
   const entry = (name: string, mode: number, data: Buffer): void => {
-    const fields = [inode++, mode, 0, 0, 1, 0, data.length, 0, 0, 0, 0, name.length + 1, 0];
-    const head = `070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}${name}\0`;
-    parts.push(Buffer.from(head), pad(head.length), data, pad(data.length));
+    // The format counts bytes, and a name may have more of them than letters.
+    const path = Buffer.from(`${name}\0`);
+    const fields = [inode++, mode, 0, 0, 1, 0, data.length, 0, 0, 0, 0, path.length, 0];
+    const head = Buffer.from(`070701${fields.map((field) => field.toString(16).padStart(8, '0')).join('')}`);
+    parts.push(head, path, pad(head.length + path.length), data, pad(data.length));
   };
   const walk = (path: string): void => {
     for (const name of readdirSync(join(directory, path)).sort()) {

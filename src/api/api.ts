@@ -1,4 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
+import { endsWithin } from '../base/ends-within.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 import { guardServices } from '../service/guarded.ts';
@@ -98,9 +99,9 @@ export function createApi(options: ApiOptions): Api {
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     const closed = Promise.all([grpc.close(), http.close()]);
-    if (await within(GRACE_MS, closed)) return;
+    if (await endsWithin(GRACE_MS, closed)) return;
     stop.abort(new ConnectError('The daemon is shutting down: try again', Code.Unavailable));
-    if (await within(CUT_MS, closed)) return;
+    if (await endsWithin(CUT_MS, closed)) return;
     grpc.destroy();
     http.destroy();
     await closed;
@@ -113,16 +114,4 @@ export function createApi(options: ApiOptions): Api {
       return stopping;
     },
   };
-}
-
-async function within(ms: number, done: Promise<unknown>): Promise<boolean> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise<false>((resolve) => {
-    timer = setTimeout(() => resolve(false), ms);
-  });
-  try {
-    return await Promise.race([done.then(() => true), late]);
-  } finally {
-    clearTimeout(timer);
-  }
 }

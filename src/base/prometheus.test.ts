@@ -37,6 +37,36 @@ describe('the text of a registry', () => {
     expect(parseExposition(registry.text()).values.get('took_seconds_count{step="tap"}')).toBe(4);
   });
 
+  test('has one series for the same labels, in whatever order they come', () => {
+    const registry = new Registry();
+    const calls = registry.counter('calls_total', 'Calls.');
+    const took = registry.histogram('took_seconds', 'Time.', [1]);
+    const heat = registry.gauge('heat', 'Of the host.');
+    for (const labels of [
+      { method: 'Get', code: 'OK' },
+      { code: 'OK', method: 'Get' },
+    ]) {
+      calls.add(1, labels);
+      heat.add(2, labels);
+      took.observe(0.5, labels);
+    }
+    expect([...parseExposition(registry.text()).values]).toEqual([
+      ['calls_total{method="Get",code="OK"}', 2],
+      ['took_seconds_bucket{method="Get",code="OK",le="1"}', 2],
+      ['took_seconds_bucket{method="Get",code="OK",le="+Inf"}', 2],
+      ['took_seconds_sum{method="Get",code="OK"}', 1],
+      ['took_seconds_count{method="Get",code="OK"}', 2],
+      ['heat{method="Get",code="OK"}', 4],
+    ]);
+  });
+
+  test('tells series apart whose names and values run together', () => {
+    const calls = new Registry().counter('calls_total', 'Calls.');
+    calls.add(1, { a: 'b', c: 'd' });
+    calls.add(1, { a: 'b,c:d' });
+    expect([...calls.lines()]).toHaveLength(2);
+  });
+
   test('shows what is known only: a cleared gauge is gone', () => {
     const registry = new Registry();
     const gauge = registry.gauge('heat', 'Of the host.');
@@ -50,7 +80,7 @@ describe('the text of a registry', () => {
 
   test('has each name once, and only names that may be', () => {
     const registry = new Registry();
-    registry.gauge('heat', '');
+    registry.gauge('heat', 'Of the host.');
     for (const name of ['heat', 'Heat', '1heat', 'he-at', ''])
       expect(() => registry.counter(name, 'x')).toThrow(`"${name}" is no name for a metric, or is taken`);
     expect(registry.names()).toEqual(['heat']);

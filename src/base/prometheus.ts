@@ -111,6 +111,7 @@ export class Gauge implements Family {
 }
 
 interface Distribution {
+  /** As they were given first. */
   readonly labels: Labels;
   /** One a bucket; none for the last. */
   readonly counts: number[];
@@ -132,7 +133,7 @@ export class Histogram implements Family {
   }
 
   observe(value: number, labels: Labels = {}): void {
-    const key = labelText(labels);
+    const key = keyOf(labels);
     const found = this.#series.get(key) ?? { labels, counts: this.#buckets.map(() => 0), count: 0, sum: 0 };
     this.#series.set(key, found);
     const at = this.#buckets.findIndex((bound) => value <= bound);
@@ -142,29 +143,33 @@ export class Histogram implements Family {
   }
 
   *lines(): Iterable<string> {
-    for (const [key, { labels, counts, count, sum }] of this.#series) {
+    for (const { labels, counts, count, sum } of this.#series.values()) {
+      const text = labelText(labels);
       let below = 0;
       for (const [i, bound] of this.#buckets.entries()) {
         below += counts[i] ?? 0;
         yield `${this.name}_bucket${labelText({ ...labels, le: numberText(bound) })} ${below}`;
       }
       yield `${this.name}_bucket${labelText({ ...labels, le: '+Inf' })} ${count}`;
-      yield `${this.name}_sum${key} ${numberText(sum)}`;
-      yield `${this.name}_count${key} ${count}`;
+      yield `${this.name}_sum${text} ${numberText(sum)}`;
+      yield `${this.name}_count${text} ${count}`;
     }
   }
 }
 
 /** Values by their labels. */
 class Series {
-  readonly #values = new Map<string, number>();
+  readonly #values = new Map<string, { readonly text: string; value: number }>();
 
   get(labels: Labels): number {
-    return this.#values.get(labelText(labels)) ?? 0;
+    return this.#values.get(keyOf(labels))?.value ?? 0;
   }
 
   set(labels: Labels, value: number): void {
-    this.#values.set(labelText(labels), value);
+    const key = keyOf(labels);
+    const found = this.#values.get(key);
+    if (found) found.value = value;
+    else this.#values.set(key, { text: labelText(labels), value });
   }
 
   clear(): void {
@@ -172,9 +177,13 @@ class Series {
   }
 
   *lines(name: string): Iterable<string> {
-    for (const [labels, value] of this.#values) yield `${name}${labels} ${numberText(value)}`;
+    for (const { text, value } of this.#values.values()) yield `${name}${text} ${numberText(value)}`;
   }
 }
+
+/** The same for the same labels, in whatever order they are given. */
+const keyOf = (labels: Labels): string =>
+  JSON.stringify(Object.entries(labels).toSorted(([a], [b]) => (a < b ? -1 : 1)));
 
 /** `{a="b",c="d"}`, or nothing. */
 function labelText(labels: Labels): string {

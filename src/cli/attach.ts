@@ -1,4 +1,5 @@
 import { Code, ConnectError } from '@connectrpc/connect';
+import { errorMessage } from '../base/error-text.ts';
 import type { MicroVM } from '../gen/types/microvm_pb.ts';
 import type { Context } from './context.ts';
 import { DETACH_KEYS, Escapes } from './escapes.ts';
@@ -47,7 +48,8 @@ export async function attach(
         if (detach) return;
       }
     } catch (error) {
-      if (!signal.aborted) await context.err(`flintlock: Cannot read standard input any more: ${String(error)}\n`);
+      if (!signal.aborted)
+        await context.err(`flintlock: Cannot read standard input any more: ${errorMessage(error)}\n`);
     }
   }
 

@@ -1,5 +1,7 @@
 import { chmodSync, mkdirSync, readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { dirname, join } from 'node:path';
+import { errorMessage } from '../base/error-text.ts';
+import { isObject } from '../base/json.ts';
 import { EXIT, Problem } from './exit.ts';
 import type { Io } from './io.ts';
 
@@ -61,7 +63,7 @@ export function writeContexts(env: Io['env'], contexts: Contexts): void {
     renameSync(fresh, path);
   } catch (cause) {
     rmSync(fresh, { force: true });
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new Problem(EXIT.failed, `Cannot write the contexts to ${path}: ${why}`, { cause });
   }
 }
@@ -84,6 +86,3 @@ function isContexts(value: unknown): value is Contexts {
       isObject(one) && Object.entries(one).every(([key, text]) => KEYS.includes(key) && typeof text === 'string'),
   );
 }
-
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);

@@ -1,5 +1,6 @@
 import { fromJson } from '@bufbuild/protobuf';
 import { parseAllDocuments } from 'yaml';
+import { errorMessage } from '../base/error-text.ts';
 import { type MicroVMSpec, MicroVMSpecSchema } from '../gen/types/microvm_pb.ts';
 import { EXIT, Problem } from './exit.ts';
 import { JsonSpec } from './json-spec.ts';
@@ -42,7 +43,7 @@ export function parseSpecs(text: string, source: string): SpecDocument[] {
       if (json.wrong.length === 0) found.push({ from, spec: fromJson(MicroVMSpecSchema, made) });
       else wrong.push(...json.wrong.map((line) => (documents.length > 1 ? `${from}: ${line}` : line)));
     } catch (error) {
-      wrong.push(`${from}: ${error instanceof Error ? error.message : String(error)}`);
+      wrong.push(`${from}: ${errorMessage(error)}`);
     }
   }
   const hints = ['The fields are those of MicroVMSpec in proto/types/microvm.proto.'];

@@ -1,6 +1,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { errorMessage, errorTrace } from '../base/error-text.ts';
 import { BadRequestSchema } from '../gen/google/rpc/error_details_pb.ts';
 import { type Address, addressText, DEFAULT_PORT, DEFAULT_SOCKET } from './address.ts';
 import { EXIT, type Exit, Problem } from './exit.ts';
@@ -37,8 +38,7 @@ const hintsFor = (code: Code, said: string): readonly string[] =>
  */
 export function explain(error: unknown, address: Address, what?: string): Problem {
   if (!(error instanceof ConnectError)) {
-    const text = error instanceof Error ? (error.stack ?? error.message) : String(error);
-    return new Problem(EXIT.failed, `A fault of flintlock itself: ${text}`, { cause: error });
+    return new Problem(EXIT.failed, `A fault of flintlock itself: ${errorTrace(error)}`, { cause: error });
   }
   return unreachable(error, address) ?? answered(error, address, what);
 }
@@ -155,7 +155,7 @@ function tlsProblem(code: string, address: Address): [why: string, hints: string
 
 /** The words of what lies deepest. */
 function wordsOf(error: unknown): string {
-  return error instanceof Error ? (error.cause === undefined ? error.message : wordsOf(error.cause)) : String(error);
+  return error instanceof Error && error.cause !== undefined ? wordsOf(error.cause) : errorMessage(error);
 }
 
 const cutHints = (address: Address): string[] => [

@@ -1,5 +1,5 @@
 import { Option } from 'commander';
-import { parseDuration } from './duration.ts';
+import { duration } from './duration.ts';
 
 /** `-o`, with what the verb can print. */
 export const outputOption = (...formats: string[]): Option =>
@@ -8,7 +8,7 @@ export const outputOption = (...formats: string[]): Option =>
 /** `--timeout`, in milliseconds. */
 export const timeoutOption = (): Option =>
   new Option('--timeout <time>', 'how long to wait at most: 500ms, 60s, 2m, 1h')
-    .argParser(parseDuration)
+    .argParser(duration)
     .default(60_000, '60s');
 
 /** A namespace as the daemon takes it: empty is all of them. */

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { addressText, parseAddress } from './address.ts';
-import { parseDuration } from './duration.ts';
+import { duration } from './duration.ts';
 import { nearest } from './nearest.ts';
 import { ageText, bytesText, secondsText } from './print/units.ts';
 import { parseTarget } from './target.ts';
@@ -35,17 +35,14 @@ test.for([
 
 test.for([
   ['500ms', 500],
-  ['60s', 60_000],
-  ['1.5m', 90_000],
-  ['1h', 3_600_000],
   ['7', 7_000],
-  ['0', 0],
+  ['31d', 2_678_400_000],
 ] as const)('time %s is %d ms', ([text, ms]) => {
-  expect(parseDuration(text)).toBe(ms);
+  expect(duration(text)).toBe(ms);
 });
 
-test.for(['', '-1s', '1d', '1e9', '10000h', 's'])('no time: "%s"', (text) => {
-  expect(() => parseDuration(text)).toThrow('Write for instance');
+test.for(['', '-1s', '32d', '10000h', 's'])('no time: "%s"', (text) => {
+  expect(() => duration(text)).toThrow('Write for instance');
 });
 
 test.for(['', '/', 'a/', '/a', 'a/b/c'])('names no microVM: "%s"', (text) => {

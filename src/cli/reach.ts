@@ -1,4 +1,5 @@
 import { readFileSync } from 'node:fs';
+import { errorMessage } from '../base/error-text.ts';
 import { type Address, defaultAddress, parseAddress } from './address.ts';
 import { contextOf, readContexts, type SavedContext } from './contexts.ts';
 import { EXIT, Problem } from './exit.ts';
@@ -114,7 +115,7 @@ function read(flag: string, path: string): Buffer {
   try {
     return readFileSync(path);
   } catch (cause) {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new Problem(EXIT.usage, `Cannot read the file of ${flag}: ${why}`, { cause });
   }
 }

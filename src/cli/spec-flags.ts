@@ -1,6 +1,7 @@
 import { resolve } from 'node:path';
 import { create } from '@bufbuild/protobuf';
 import { type Command, InvalidArgumentError } from 'commander';
+import { parseSize } from '../base/quantity.ts';
 import {
   KernelSchema,
   type MicroVMSpec,
@@ -143,13 +144,11 @@ function parseCount(text: string): number {
   return Number(text);
 }
 
-const MIB: Readonly<Record<string, number>> = { '': 1, M: 1, G: 1024, T: 1 << 20 };
-
 /** @returns MiB */
 export function parseMemory(text: string): number {
-  const [, count, unit = ''] = /^(\d{1,9})\s*(?:([MGT])(?:i?B)?)?$/i.exec(text) ?? [];
-  const mib = Number(count) * (MIB[unit.toUpperCase()] ?? Number.NaN);
-  if (!(mib > 0) || mib >= 2 ** 31) throw new InvalidArgumentError('Write for instance 512M, 2G, or a number of MiB.');
+  const mib = (parseSize(text, 'M') ?? Number.NaN) / 2 ** 20;
+  if (!Number.isInteger(mib) || mib < 1 || mib >= 2 ** 31)
+    throw new InvalidArgumentError('Write for instance 512M, 2G, or a number of MiB.');
   return mib;
 }
 

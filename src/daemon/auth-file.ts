@@ -1,3 +1,4 @@
+import { isObject } from '../base/json.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Files } from '../ports/host.ts';
 
@@ -22,7 +23,6 @@ export async function requireAuthFile(files: Files, path: string): Promise<void>
   } catch {
     throw wrong('it is no JSON');
   }
-  const isObject = typeof parsed === 'object' && parsed !== null && !Array.isArray(parsed);
-  if (!isObject || !['auths', 'credHelpers', 'credsStore'].some((key) => key in Object(parsed)))
+  if (!isObject(parsed) || !['auths', 'credHelpers', 'credsStore'].some((key) => key in parsed))
     throw wrong('it has no "auths"');
 }

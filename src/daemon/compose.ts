@@ -41,6 +41,7 @@ import { NetworkHealth } from '../engine/network-health.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { ParentDevice } from '../engine/parent-device.ts';
 import { ProgressBoard } from '../engine/progress.ts';
+import { purgePeriodically } from '../engine/purge.ts';
 import { createReconciler } from '../engine/reconciler.ts';
 import { recover } from '../engine/recovery.ts';
 import { Scheduler } from '../engine/scheduler.ts';
@@ -66,7 +67,7 @@ import { createTokens } from '../metadata/tokens.ts';
 import { KERNEL_PARTS } from '../network/kernel-trial.ts';
 import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { FirewallElements, Shares, Surroundings } from '../ports/network.ts';
@@ -87,19 +88,17 @@ import { removeOldTrials } from '../tools/scratch.ts';
 import { createToolbox } from '../tools/toolbox.ts';
 import { VMMS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
+import { limited } from './acts/limits.ts';
+import { patient } from './acts/patience.ts';
 import { requireAuthFile } from './auth-file.ts';
 import { capacityOf, isInMemory } from './capacity.ts';
 import { demoKernelOf } from './demo-kernel.ts';
 import { tryKernel } from './kernel-states.ts';
 import { Metrics } from './metrics/metrics.ts';
-import { patient } from './patience.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
 
-/** What is kept of the past for watchers, beside the deleted records (design: 24 h). */
-const EVENTS_MS = 86_400_000;
-const PURGE_MS = 600_000;
 /** A VMM's socket on this host takes a connection at once. */
 /** What a daemon looks at on the host before it serves. */
 const LOOK_MS = 120_000;
@@ -112,7 +111,8 @@ export interface Opened {
   readonly ledger: Ledger;
   readonly database: Database;
   readonly network: HostStepPorts & Surroundings & Shares & FirewallElements & Wholeness;
-  readonly faults: FaultPoints;
+  /** Within their limits, as long as this host may take. */
+  readonly acts: Acts;
   close(): void;
 }
 
@@ -120,7 +120,9 @@ export interface Opened {
  * Opens the state directory.
  * @throws Fault `refused` when another daemon holds it or the database is newer
  */
-export async function open(config: Config, version: string, log: Log, faults: FaultPoints): Promise<Opened> {
+export async function open(config: Config, version: string, log: Log, faulty: (acts: Acts) => Acts): Promise<Opened> {
+  // What is to hang on purpose has a short limit, whatever the patience.
+  const acts = patient(faulty(limited(DIRECT)), config.patience);
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
@@ -139,7 +141,7 @@ export async function open(config: Config, version: string, log: Log, faults: Fa
       database.close();
       lock.release();
     };
-    return { names, store, ledger, database, network, faults, close };
+    return { names, store, ledger, database, network, acts, close };
   } catch (error) {
     lock.release();
     throw error;
@@ -175,7 +177,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const log = withRequest(plainLog, caller.get);
   const { names, store, ledger, database, network } = opened;
   const metrics = new Metrics({ version, clock, log });
-  const faults = metrics.acts(patient(opened.faults, config.patience));
+  const acts = metrics.acts(opened.acts);
   const run = patientRun(config.patience);
   const processes = createProcesses();
   const stopping = new AbortController();
@@ -199,7 +201,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     ledger,
     clock,
     log,
-    faults,
+    acts,
     meter: metrics,
   });
   await files.makeDirectory(imagesDirectory(names), 0o700);
@@ -279,7 +281,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const health = new NetworkHealth({ store, clock });
   const { patience } = config;
-  const watched = { names, ledger, network, news, health, clock, log, faults, patience };
+  const watched = { names, ledger, network, news, health, clock, log, acts, patience };
   const managed = cidr && new HostNetwork({ ...watched, cidr, store });
   const bridge = config['bridge-name'];
   const bridges = new Bridges(watched);
@@ -303,7 +305,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const parent = parentName === '' ? undefined : new ParentDevice({ ...watched, parent: parentName });
   const networks = { managed, attached, bridgeAt: (name: string) => bridges.at(name), parent };
   const ports = { names, files, cgroups, images, volumes, network, ...networks, guests, metadata, cidata, vmm: vmmOf };
-  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, faults });
+  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
     ...{ store, ledger, runner, guests, metadataPorts, clock, log },
@@ -411,29 +413,24 @@ export async function compose(config: Config, version: string, opened: Opened, p
   if (cordon) log.warn('this host is cordoned: creates are refused', { ...cordon });
 
   let stopAudits = async (): Promise<void> => undefined;
-  const stopConsoles = keepConsoles({
-    files,
-    clock,
-    log,
-    running: () => guests.all(),
-    consolePath: (uid) => {
-      const vm = store.get(uid);
-      return vm && consolePath(vm);
-    },
-  });
-  const stopMtus = keepMtus({ network, ledger, own: managed?.bridge, clock, log, patience });
-  const stopShares = watchShares({ network, names, ledger, store, meter: metrics, clock, log, patience });
-  const stopHearing = hearServer({ network, ledger, meter: metrics, clock, log });
+  const purge = purgePeriodically({ store, clock, log, retainMs: config['retain-deleted'] });
+  const stopLooks = [
+    keepConsoles({
+      files,
+      clock,
+      log,
+      running: () => guests.all(),
+      consolePath: (uid) => {
+        const vm = store.get(uid);
+        return vm && consolePath(vm);
+      },
+    }),
+    keepMtus({ network, ledger, own: managed?.bridge, clock, log, patience }),
+    watchShares({ network, names, ledger, store, meter: metrics, clock, log, patience }),
+    hearServer({ network, ledger, meter: metrics, clock, log }),
+    () => purge.stop(),
+  ];
   const stopImageLimit = limitImages({ images, ledger, clock, log, maxBytes: config['image-cache-max'] });
-  let cancelPurge = (): void => undefined;
-  const purge = (): void => {
-    try {
-      store.purge(clock.now() - config['retain-deleted'], clock.now() - EVENTS_MS);
-    } catch (error) {
-      log.error('old records could not be removed', { error: String(error) });
-    }
-    cancelPurge = clock.after(PURGE_MS, purge);
-  };
 
   return {
     async listen(surface, endpoint, options) {
@@ -445,7 +442,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       tokens?.look();
     },
     async recover() {
-      purge();
+      purge.start('now');
       news.start();
       managed?.start();
       ways?.start();
@@ -468,12 +465,8 @@ export async function compose(config: Config, version: string, opened: Opened, p
     },
     async stop() {
       stopping.abort(new Fault('cancelled', 'the daemon ends'));
-      cancelPurge();
-      stopConsoles();
-      stopMtus();
+      const looksEnd = Promise.all(stopLooks.map((stop) => stop()));
       news.release();
-      stopShares();
-      stopHearing();
       ways?.release();
       managed?.release();
       bridges.release();
@@ -483,7 +476,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       tokens?.close();
       await scheduler.stop();
       await metadata.close();
-      await stopAudits();
+      await Promise.all([looksEnd, stopAudits()]);
       metrics.stop();
       await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry

@@ -1,6 +1,7 @@
 import { statSync, watch } from 'node:fs';
 import { dirname } from 'node:path';
-import { Fault } from '../domain/fault.ts';
+import { errorMessage } from '../base/error-text.ts';
+import { Periodic } from '../base/periodic.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
 
@@ -51,7 +52,7 @@ export function keepFresh<T>({ what, paths, load, log, clock }: FreshOptions<T>)
     } catch (error) {
       if (isLast) {
         seen = stamp;
-        const why = error instanceof Fault ? error.message : String(error);
+        const why = errorMessage(error);
         log.error(`${what} changed and cannot be used: what was read before stays in force`, { why });
       } else plan(BROKEN_MS, true);
       return;
@@ -78,12 +79,12 @@ export function keepFresh<T>({ what, paths, load, log, clock }: FreshOptions<T>)
       return []; // no more watches are to be had: the looks below find it
     }
   });
-  let cancelLook = (): void => undefined;
-  const lookAgain = (): void => {
-    refresh(false);
-    cancelLook = clock.after(LOOK_MS, lookAgain);
-  };
-  cancelLook = clock.after(LOOK_MS, lookAgain);
+  const looks = new Periodic({
+    clock,
+    everyMs: LOOK_MS,
+    look: () => refresh(false),
+    onFailure: (error) => log.error(`${what} could not be looked at`, { error }),
+  }).start();
 
   return {
     current: () => value,
@@ -94,7 +95,7 @@ export function keepFresh<T>({ what, paths, load, log, clock }: FreshOptions<T>)
     look: () => refresh(false),
     close() {
       cancel();
-      cancelLook();
+      void looks.stop();
       for (const watcher of watchers) watcher.close();
     },
   };

@@ -18,6 +18,6 @@ export function goFirst(log: Log, file = '/proc/self/autogroup'): void {
     writeFileSync(file, NICE);
   } catch (error) {
     // The kernel is made without it: nothing else than the API's speed depends on it.
-    log.debug('the daemon runs at the usual weight: its autogroup cannot be set', { error: String(error) });
+    log.debug('the daemon runs at the usual weight: its autogroup cannot be set', { error });
   }
 }

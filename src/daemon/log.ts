@@ -1,24 +1,19 @@
 import { pino } from 'pino';
+import { errorTrace } from '../base/error-text.ts';
+import { Fault } from '../domain/fault.ts';
 import type { Log } from '../ports/log.ts';
 
-/** Of an error, what it was caused by, and that by what. */
-const MAX_CAUSES = 5;
-
-/** An error is an object without fields: as JSON it would be `{}`, and what is known of a bug would be lost. */
+/**
+ * An error is an object without fields, and as JSON it would be `{}`. What was foreseen is told in its own words; of a bug
+ * all is told that is known.
+ */
 export function readable(fields: Readonly<Record<string, unknown>> = {}): Readonly<Record<string, unknown>> {
   const entries = Object.entries(fields);
   if (!entries.some(([, value]) => value instanceof Error)) return fields;
   return Object.fromEntries(entries.map(([key, value]) => [key, value instanceof Error ? errorText(value) : value]));
 }
 
-function errorText(error: Error): string {
-  const texts: string[] = [];
-  for (let one: unknown = error; one !== undefined && texts.length < MAX_CAUSES; ) {
-    texts.push(one instanceof Error ? (one.stack ?? one.message) : String(one));
-    one = one instanceof Error ? one.cause : undefined;
-  }
-  return texts.join('\ncaused by: ');
-}
+const errorText = (error: Error): string => (error instanceof Fault ? error.message : errorTrace(error));
 
 /** The log, on standard error: standard output is for what was asked. */
 export function createLog(format: 'text' | 'json', verbosity: number): Log {

@@ -1,16 +1,17 @@
 import { readFileSync } from 'node:fs';
 import { formatEndpoint, parseEndpoint } from '../api/endpoint.ts';
+import { errorTrace } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import { socketPath } from '../domain/names.ts';
 import { clock } from '../host/clock.ts';
 import { run as runTool } from '../host/run.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Log } from '../ports/log.ts';
 import { accessWarnings } from './access-warnings.ts';
+import { faulty } from './acts/faults.ts';
 import { compose, open } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
-import { faultPointsOf } from './fault-points.ts';
 import { goFirst } from './go-first.ts';
 import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
@@ -44,8 +45,8 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   goFirst(log);
   // Whoever read our output may go: then it is written for nobody, and that is no fault to report, again and again.
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => undefined);
-  process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: trace(error) }));
-  process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: trace(error) }));
+  process.on('unhandledRejection', (error) => log.error('a bug: nobody waited for this', { error: errorTrace(error) }));
+  process.on('uncaughtException', (error) => log.error('a bug: nobody caught this', { error: errorTrace(error) }));
   for (const warning of accessWarnings(settings)) log.warn(warning);
 
   const ended = Promise.withResolvers<string>();
@@ -55,7 +56,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
   process.on('SIGHUP', () => reload());
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
-  const opened = await open(config, version, log, faultPoints(log));
+  const opened = await open(config, version, log, breaking(log));
   const daemon = await compose(config, version, opened, log).catch((error: unknown) => {
     opened.close();
     throw error;
@@ -90,7 +91,7 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   needRoot();
   process.umask(0o077);
   const log = createLog(config['log-format'], config.verbosity);
-  const opened = await open(config, version, log, faultPoints(log));
+  const opened = await open(config, version, log, breaking(log));
   try {
     const count = await teardown(opened, AbortSignal.timeout(600_000 * config.patience));
     process.stdout.write(count === 0 ? 'nothing to remove\n' : `removed the network: ${count} things\n`);
@@ -99,8 +100,10 @@ async function tearDown(options: Options, wrong: readonly string[]): Promise<voi
   }
 }
 
-const faultPoints = (log: Log): FaultPoints =>
-  faultPointsOf(process.env, { log, clock, kill: () => process.kill(process.pid, 'SIGKILL') });
+const breaking =
+  (log: Log) =>
+  (acts: Acts): Acts =>
+    faulty(acts, process.env, { log, clock, kill: () => process.kill(process.pid, 'SIGKILL') });
 
 function needRoot(): void {
   if (process.geteuid?.() !== 0)
@@ -118,8 +121,6 @@ async function late(ms: number, log: Log): Promise<void> {
   log.warn('a step did not end in time and is left as it is: the next daemon goes on with it', { ms });
 }
 
-const trace = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));
-
 const program = createProgram(version, { run, tearDown, example: () => void process.stdout.write(exampleFile()) });
 
 /** As the program that was started. */
@@ -128,7 +129,7 @@ export async function start(): Promise<void> {
     await program.parseAsync();
     process.exit(0);
   } catch (error) {
-    process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : trace(error)}\n`);
+    process.stderr.write(`flintlockd: ${error instanceof Fault ? error.message : errorTrace(error)}\n`);
     process.exit(1);
   }
 }

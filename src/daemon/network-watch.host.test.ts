@@ -17,8 +17,8 @@ import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { createNetwork } from '../network/network.ts';
 import { KernelNews } from '../network/news.ts';
+import { DIRECT } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import { NO_FAULTS } from '../ports/fault-points.ts';
 import type { Store } from '../ports/store.ts';
 
 const signal = new AbortController().signal;
@@ -71,7 +71,7 @@ async function watched(options: { readonly clock?: Clock; readonly isTold?: bool
   const follow = options.isTold === false ? undefined : host.follow;
   const news = new KernelNews({ follow, clock, log, tables: tableName(names) });
   const managed = new HostNetwork({
-    ...{ names, ledger, network, news, store, log, faults: NO_FAULTS, clock: time },
+    ...{ names, ledger, network, news, store, log, acts: DIRECT, clock: time },
     cidr: { network: (10 << 24) + (77 << 16), prefix: 24 },
     health: new NetworkHealth({ store, clock }),
   });

@@ -21,6 +21,6 @@ export async function notifyReady(
       env: { NOTIFY_SOCKET: socket },
     });
   } catch (error) {
-    log.error('the service manager could not be told that the daemon is ready', { error: String(error) });
+    log.error('the service manager could not be told that the daemon is ready', { error });
   }
 }

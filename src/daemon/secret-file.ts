@@ -1,4 +1,5 @@
 import { readFileSync, statSync } from 'node:fs';
+import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 
 const MAX_BYTES = 1 << 20;
@@ -29,6 +30,6 @@ export function readNamedFile(path: string, { flag, forbidden }: FileOptions): B
     return readFileSync(path);
   } catch (cause) {
     if (cause instanceof Fault) throw cause;
-    throw wrong(cause instanceof Error ? cause.message : String(cause), cause);
+    throw wrong(errorMessage(cause), cause);
   }
 }

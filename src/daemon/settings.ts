@@ -1,19 +1,17 @@
 import { z } from 'zod';
+import { parseDuration, parseSize } from '../base/quantity.ts';
 import { parseCidr } from '../domain/ipv4.ts';
 import { MAX_RUN_DIRECTORY } from '../domain/names.ts';
 import { parseUserRange } from '../domain/user-ranges.ts';
 
 /** `90s`, `15m`, `24h`, `7d` in milliseconds; a bare number is seconds. */
-const DURATION = /^(\d+)(ms|s|m|h|d)?$/;
-const UNIT_MS: Record<string, number> = { ms: 1, s: 1_000, m: 60_000, h: 3_600_000, d: 86_400_000 };
-
 const duration = z.string().transform((text, context) => {
-  const [, count, unit = 's'] = DURATION.exec(text) ?? [];
-  if (count === undefined) {
+  const ms = parseDuration(text);
+  if (ms === undefined) {
     context.addIssue({ code: 'custom', message: `"${text}" is no duration: write for instance 90s, 15m or 24h` });
     return z.NEVER;
   }
-  return Number(count) * (UNIT_MS[unit] ?? 1_000);
+  return ms;
 });
 
 const absolute = z
@@ -31,13 +29,10 @@ const uidRange = z.string().transform((text, context) => {
   return z.NEVER;
 });
 
-const SIZE = /^(\d{1,12})([KMGT])?(?:i?B)?$/i;
-
 /** `10G`, `500M`, a bare number is bytes; powers of 1024. In bytes. */
 const size = z.string().transform((text, context) => {
-  const [, count, unit = ''] = SIZE.exec(text) ?? [];
-  const bytes = Number(count) * 1024 ** ('KMGT'.indexOf(unit.toUpperCase() || '?') + 1);
-  if (count === undefined || !Number.isSafeInteger(bytes)) {
+  const bytes = parseSize(text, 'B');
+  if (bytes === undefined) {
     context.addIssue({ code: 'custom', message: `"${text}" is no size: write for instance 500M, 20G or 1T` });
     return z.NEVER;
   }

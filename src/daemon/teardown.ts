@@ -9,10 +9,7 @@ import type { Opened } from './compose.ts';
  * @returns how many things were removed
  * @throws Fault `refused` while there are microVMs
  */
-export async function teardown(
-  { names, store, ledger, network, faults }: Opened,
-  signal: AbortSignal,
-): Promise<number> {
+export async function teardown({ names, store, ledger, network, acts }: Opened, signal: AbortSignal): Promise<number> {
   const count = store.count();
   if (count > 0)
     throw new Fault(
@@ -20,8 +17,8 @@ export async function teardown(
       `Cannot remove the network: ${count} microVMs are still there; start flintlockd, delete them, and try again`,
     );
   const before = ledger.of(HOST_OWNER).length;
-  await teardownNetwork({ ledger, network, faults }, signal);
+  await teardownNetwork({ ledger, network, acts }, signal);
   const orphans = await orphanTables(network, names, signal);
-  for (const { table } of orphans) await network.removeInterface(table, signal);
+  for (const { table } of orphans) await network.removeTable(table, signal);
   return before + orphans.length;
 }

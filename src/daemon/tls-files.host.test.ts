@@ -3,6 +3,7 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import { Authority } from '../../test/support/certificates.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
+import { errorMessage } from '../base/error-text.ts';
 import { clock as realClock } from '../host/clock.ts';
 import { configure, type Flags } from './config.ts';
 import { tlsOf } from './tls-files.ts';
@@ -19,7 +20,7 @@ function messageOf(work: () => unknown): string {
   try {
     work();
   } catch (error) {
-    return error instanceof Error ? error.message : String(error);
+    return errorMessage(error);
   }
   return '';
 }

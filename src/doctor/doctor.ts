@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import type { Check, CheckHost, Result } from './check.ts';
 import { acceleration } from './checks/acceleration.ts';
 import { cgroups } from './checks/cgroups.ts';
@@ -50,7 +51,7 @@ async function examineOne(check: Check, host: CheckHost): Promise<readonly Resul
     return await check.examine(host);
   } catch (error) {
     host.signal.throwIfAborted();
-    const found = `could not be checked: ${error instanceof Error ? error.message : String(error)}`;
+    const found = `could not be checked: ${errorMessage(error)}`;
     return [
       { name: check.name, status: 'fail', found, fix: 'See the message; some checks need root: sudo flintlock doctor' },
     ];

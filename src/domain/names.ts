@@ -13,9 +13,13 @@ export interface Names {
 /** An interface name has at most 15 bytes (IFNAMSIZ, netdevice(7)). */
 export const interfacePrefix = (names: Pick<Names, 'instance'>): string => `fl${names.instance}`;
 export const bridgeName = (names: Pick<Names, 'instance'>): string => `${interfacePrefix(names)}br`;
-/** The last six characters of a ULID are random: 30 bits. */
 export const tapName = (names: Names, uid: Uid, index: number): string =>
-  `${interfacePrefix(names)}${uid.slice(-6).toLowerCase()}${index.toString(32)}`;
+  `${interfacePrefix(names)}${tapStem(uid)}${index.toString(32)}`;
+/**
+ * What the names of a microVM's interfaces have of its uid: the last six characters of a ULID are random, 30 bits. Two uids
+ * may agree in them, so that the store gives a stem to one microVM at a time.
+ */
+export const tapStem = (uid: Uid): string => uid.slice(-6).toLowerCase();
 
 /** Interfaces of ours carry it as alias, at most 255 bytes: it survives a rename. */
 export const aliasPrefix = (names: Names): string => `flintlock:${names.instance}:`;

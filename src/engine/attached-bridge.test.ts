@@ -4,7 +4,7 @@ import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
 import { ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
-import { NO_FAULTS } from '../ports/fault-points.ts';
+import { DIRECT } from '../ports/acts.ts';
 import type { HostInterface } from '../ports/network.ts';
 import { AttachedBridge } from './attached-bridge.ts';
 import { Bridges } from './bridges.ts';
@@ -14,7 +14,7 @@ const never = new AbortController().signal;
 
 /** What both need beside the network. */
 const looking = ({ names, clock, log, life: { ledger, store } }: FakeHost) => ({
-  ...{ names, ledger, clock, log, faults: NO_FAULTS },
+  ...{ names, ledger, clock, log, acts: DIRECT },
   news: { onNews: () => () => undefined, isTold: () => false },
   health: new NetworkHealth({ store, clock }),
 });

@@ -1,10 +1,9 @@
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { LedgerEntry, LedgerKind } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { interfacePrefix, type Names, tableName } from '../domain/names.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { GuestNetwork } from '../ports/managed-network.ts';
@@ -26,14 +25,10 @@ export interface AttachedBridgeDeps {
   readonly health: NetworkHealth;
   readonly clock: Clock;
   readonly log: Log;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
   /** What each limit of time is multiplied by on a slow host. Default: 1. */
   readonly patience?: number;
 }
-
-/** Taps hang on the bridge again within this time after it came back, where the kernel does not tell of it. */
-const LOOK_MS = { told: 5_000, untold: 2_000 };
-const LOOK_LIMIT_MS = 120_000;
 
 /**
  * A bridge that somebody else made: taps are plugged into it, and nothing on
@@ -46,26 +41,26 @@ export class AttachedBridge implements GuestNetwork {
   readonly #lookout: Lookout;
   readonly #mender: Mender;
   #isMissing = false;
-  #cancelNews: (() => void) | undefined;
 
   constructor(deps: AttachedBridgeDeps) {
     this.#deps = deps;
     this.bridge = deps.bridge;
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'what taps have', where: { bridge: this.bridge }, clock, log });
-    this.#lookout = new Lookout({ clock, everyMs: LOOK_MS, look: () => this.#look(), isTold: () => news.isTold() });
+    const look = (signal: AbortSignal): Promise<void> => this.#look(signal);
+    const onFailure = (error: unknown): void => log.error('the taps could not be looked after', { error });
+    this.#lookout = new Lookout({ clock, news, look, onFailure, patience: deps.patience });
   }
 
   /** Begins to look after the taps. */
   start(): void {
-    this.#cancelNews ??= this.#deps.news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
     this.#lookout.start();
   }
 
   release(): void {
-    this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#cancelNews?.();
-    this.#lookout.release();
+    const reason = new Fault('cancelled', 'the daemon ends');
+    this.#stop.abort(reason);
+    this.#lookout.release(reason);
   }
 
   async ensure(signal: AbortSignal): Promise<void> {
@@ -81,23 +76,17 @@ export class AttachedBridge implements GuestNetwork {
     await makeHostStep(this.#deps, 'guards', guards, AbortSignal.any([this.#stop.signal, signal]));
   }
 
-  async #look(): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     const { network, log } = this.#deps;
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS * (this.#deps.patience ?? 1));
-    const signal = time.signal;
-    try {
-      const interfaces = await network.interfaces(signal);
-      const isThere = interfaces.some(({ device, kind }) => device === this.bridge && kind === 'bridge');
-      if (isThere === this.#isMissing)
-        if (isThere) log.info('the bridge is back', { bridge: this.bridge });
-        else log.warn('the bridge is gone: guests reach nothing until it is back', { bridge: this.bridge });
-      this.#isMissing = !isThere;
-      const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
-      const left = await this.#mender.look(find, () => this.#remake(isThere, signal), signal);
-      this.#tell(isThere, left);
-    } catch (error) {
-      if (!this.#stop.signal.aborted) log.error('the taps could not be looked after', { error: String(error) });
-    }
+    const interfaces = await network.interfaces(signal);
+    const isThere = interfaces.some(({ device, kind }) => device === this.bridge && kind === 'bridge');
+    if (isThere === this.#isMissing)
+      if (isThere) log.info('the bridge is back', { bridge: this.bridge });
+      else log.warn('the bridge is gone: guests reach nothing until it is back', { bridge: this.bridge });
+    this.#isMissing = !isThere;
+    const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
+    const left = await this.#mender.look(find, () => this.#remake(isThere, signal), signal);
+    this.#tell(isThere, left);
   }
 
   #taps(): readonly LedgerEntry<'tap'>[] {

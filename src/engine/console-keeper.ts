@@ -1,3 +1,4 @@
+import { Periodic } from '../base/periodic.ts';
 import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -20,10 +21,8 @@ export interface ConsoleKeeperDeps {
  * (a hole), so that offsets stay, the VMM appends undisturbed, and no reader
  * can stall it. @returns how to stop
  */
-export function keepConsoles(deps: ConsoleKeeperDeps): () => void {
+export function keepConsoles(deps: ConsoleKeeperDeps): () => Promise<void> {
   const { files, clock, log } = deps;
-  let cancel = (): void => undefined;
-  let stopped = false;
   const look = async (): Promise<void> => {
     for (const uid of deps.running()) {
       try {
@@ -32,14 +31,11 @@ export function keepConsoles(deps: ConsoleKeeperDeps): () => void {
         if (path !== undefined && info && info.diskBytes > 2 * CONSOLE_KEEP_BYTES)
           await files.punch(path, info.sizeBytes - CONSOLE_KEEP_BYTES);
       } catch (error) {
-        log.warn('a console could not be bounded', { uid, error: String(error) });
+        log.warn('a console could not be bounded', { uid, error });
       }
     }
-    if (!stopped) cancel = clock.after(LOOK_MS, () => void look());
   };
-  cancel = clock.after(LOOK_MS, () => void look());
-  return () => {
-    stopped = true;
-    cancel();
-  };
+  const onFailure = (error: unknown): void => log.warn('the consoles could not be bounded', { error });
+  const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
+  return () => periodic.stop();
 }

@@ -8,7 +8,7 @@ export const tailOrNothing =
     try {
       return await consoleTail(uid);
     } catch (error) {
-      log.warn('the console of a microVM could not be read', { uid, error: String(error) });
+      log.warn('the console of a microVM could not be read', { uid, error });
       return '';
     }
   };

@@ -101,7 +101,7 @@ export class GuestLives {
       if (report.status === 'False') log.warn('a guest shows no sign of life', { uid, message: report.message });
       return true;
     } catch (error) {
-      log.warn('whether a guest lives could not be stored', { uid, error: String(error) });
+      log.warn('whether a guest lives could not be stored', { uid, error });
       return false;
     }
   }

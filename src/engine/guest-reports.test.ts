@@ -247,7 +247,7 @@ test('what cannot be read is tried again, and says so in the log', async () => {
     await settle();
     host.clock.advance(5_000);
   }
-  expect(host.log.lines.some(({ fields }) => JSON.stringify(fields).includes(FULL))).toBe(true);
+  expect(host.log.lines.some(({ fields }) => String(Object(fields).error).includes(FULL))).toBe(true);
   console_.broken = false;
   await becomes('True');
 });

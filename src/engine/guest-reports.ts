@@ -1,3 +1,4 @@
+import { orAborted } from '../base/or-aborted.ts';
 import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
 import { type Emergency, emergencyIn, emergencyText } from '../domain/emergency.ts';
 import {
@@ -209,17 +210,13 @@ class Listener {
 
   /** Resolves when the file has changed since the last call. */
   async #change(signal: AbortSignal): Promise<void> {
-    signal.throwIfAborted(); // else nobody would wake it: the signal has told its listeners
-    const { promise, resolve, reject } = Promise.withResolvers<void>();
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
+    const { promise, resolve } = Promise.withResolvers<void>();
     this.#onChange = resolve;
     if (this.#hasChanged) resolve();
     try {
-      await promise;
+      await orAborted(promise, signal);
     } finally {
       this.#hasChanged = false;
-      signal.removeEventListener('abort', onAbort);
     }
   }
 
@@ -227,7 +224,7 @@ class Listener {
     const { log } = this.#deps;
     log.warn('what a guest says of its configuration could not be read or stored', {
       uid: this.#uid,
-      error: String(error),
+      error,
     });
   }
 }

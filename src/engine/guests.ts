@@ -127,7 +127,7 @@ export class WatchedGuests implements Guests {
     try {
       this.#deps.store.update(uid, (vm) => bootedAnew(vm));
     } catch (error) {
-      this.#deps.log.error('the state of a microVM could not be stored', { uid, error: String(error) });
+      this.#deps.log.error('the state of a microVM could not be stored', { uid, error });
     }
   }
 
@@ -143,7 +143,7 @@ export class WatchedGuests implements Guests {
   /** After a pause: at once would be for ever, while the disk is full. */
   #tryAgain(uid: Uid, error: unknown, again: () => void): void {
     const { clock, log } = this.#deps;
-    log.error('the state of a microVM could not be stored', { uid, error: String(error) });
+    log.error('the state of a microVM could not be stored', { uid, error });
     this.#cancelAgain(uid);
     const cancel = clock.after(STORE_AGAIN_MS, () => {
       this.#again.delete(uid);

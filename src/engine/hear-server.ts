@@ -1,3 +1,4 @@
+import { Periodic } from '../base/periodic.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import { TROUBLE_TEXT, type TroubleKind } from '../domain/server-words.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -25,15 +26,12 @@ export interface HearServerDeps {
  *
  * @returns how to stop
  */
-export function hearServer({ network, ledger, meter, clock, log }: HearServerDeps): () => void {
-  let isStopped = false;
-  let cancel = (): void => undefined;
-  let isFailing = false;
+export function hearServer({ network, ledger, meter, clock, log }: HearServerDeps): () => Promise<void> {
   let isFirst = true;
   let wrongBefore: string | undefined;
   const told = new Map<TroubleKind, number>();
 
-  const hear = async (): Promise<void> => {
+  const look = async (): Promise<void> => {
     const entry = ledger.find(HOST_OWNER, 'dhcp', '');
     if (!entry?.made) return;
     const { troubles, resolvers, isChanged, wrong } = await network.serverNews(entry.intent);
@@ -56,24 +54,11 @@ export function hearServer({ network, ledger, meter, clock, log }: HearServerDep
       log.warn(TROUBLE_TEXT[kind], { said: words, ...(owner !== undefined && { uid: owner }) });
     }
   };
-  const look = async (): Promise<void> => {
-    try {
-      await hear();
-      isFailing = false;
-    } catch (error) {
-      if (!isStopped && !isFailing) log.warn('the DHCP server could not be listened to', { error: String(error) });
-      isFailing = true;
-    }
-    later();
+  const onFailure = (error: unknown, isNew: boolean): void => {
+    if (isNew) log.warn('the DHCP server could not be listened to', { error });
   };
-  const later = (): void => {
-    if (!isStopped) cancel = clock.after(LOOK_MS, () => void look());
-  };
-  later();
-  return () => {
-    isStopped = true;
-    cancel();
-  };
+  const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
+  return () => periodic.stop();
 }
 
 /** Whose address it speaks of. */

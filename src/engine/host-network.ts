@@ -1,3 +1,5 @@
+import { errorMessage } from '../base/error-text.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type Cidr, formatCidr, gatewayOf } from '../domain/ipv4.ts';
@@ -21,8 +23,8 @@ import {
   tableName,
 } from '../domain/names.ts';
 import { addressed } from '../domain/transitions.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ManagedNetwork } from '../ports/managed-network.ts';
@@ -47,13 +49,11 @@ export interface HostNetworkDeps {
   readonly store: Store;
   readonly clock: Clock;
   readonly log: Log;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
   /** What each limit of time is multiplied by on a slow host. Default: 1. */
   readonly patience?: number;
 }
 
-/** A DHCP server that died is brought back within this time, and all that the kernel does not tell of. */
-const LOOK_MS = { told: 5_000, untold: 2_000 };
 const LOOK_LIMIT_MS = 120_000;
 const FORWARDING = 'setting net/ipv4/ip_forward';
 /** What is compared with the host, and what of it others look after: see `parent-device.ts`. */
@@ -79,7 +79,6 @@ export class HostNetwork implements ManagedNetwork {
   #isRestored = true;
   readonly #lookout: Lookout;
   readonly #mender: Mender;
-  #cancelNews: (() => void) | undefined;
   #cancelWatch: (() => void) | undefined;
 
   constructor(deps: HostNetworkDeps) {
@@ -89,11 +88,9 @@ export class HostNetwork implements ManagedNetwork {
     this.dhcpDirectory = networkDirectory(deps.names);
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'the network', where: { bridge: this.bridge }, clock, log });
-    this.#lookout = new Lookout({
-      ...{ clock, everyMs: LOOK_MS },
-      look: () => this.#look(),
-      isTold: () => news.isTold(),
-    });
+    const look = (): Promise<void> => this.#look();
+    const { patience } = deps;
+    this.#lookout = new Lookout({ clock, news, look, patience, onFailure: (error) => this.#sayUnmended(error) });
   }
 
   /** Looks after what an earlier daemon made, whatever fails first; what the ledger cannot tell is left alone. */
@@ -108,7 +105,7 @@ export class HostNetwork implements ManagedNetwork {
       this.#ready = undefined; // the next caller tries again
       throw error;
     });
-    await withAbort(this.#ready, signal);
+    await orAborted(this.#ready, signal);
   }
 
   /** Whether an earlier daemon made it: then it is looked after from the start. */
@@ -119,17 +116,14 @@ export class HostNetwork implements ManagedNetwork {
 
   /** Lets go: what is made stays and works on. */
   release(): void {
-    this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#lookout.release();
-    this.#cancelNews?.();
+    const reason = new Fault('cancelled', 'the daemon ends');
+    this.#stop.abort(reason);
+    this.#lookout.release(reason);
     this.#cancelWatch?.();
   }
 
   #lookAfter(): void {
-    if (this.#stop.signal.aborted) return;
-    const { news } = this.#deps;
-    this.#cancelNews ??= news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
-    this.#lookout.start();
+    if (!this.#stop.signal.aborted) this.#lookout.start();
   }
 
   async #make(): Promise<void> {
@@ -154,7 +148,7 @@ export class HostNetwork implements ManagedNetwork {
     try {
       this.#cancelWatch ??= network.onTaken(this.#dhcp(), () => void this.#readLeases());
     } catch (error) {
-      log.warn('the DHCP server’s file is not watched, but looked at from time to time', { error: String(error) });
+      log.warn('the DHCP server’s file is not watched, but looked at from time to time', { error });
     }
   }
 
@@ -218,7 +212,7 @@ export class HostNetwork implements ManagedNetwork {
       const blocked = await network.forwardingBlocked(this.bridge, signal);
       if (blocked !== undefined) log.warn(blocked, { bridge: this.bridge });
     } catch (error) {
-      if (!this.#stop.signal.aborted) log.warn('could not look for other firewalls', { error: String(error) });
+      if (!this.#stop.signal.aborted) log.warn('could not look for other firewalls', { error });
     }
   }
 
@@ -256,8 +250,8 @@ export class HostNetwork implements ManagedNetwork {
 
   #sayUnmended(error: unknown): void {
     if (this.#stop.signal.aborted) return;
-    this.#deps.log.error('the network could not be mended', { error: String(error) });
-    this.#tell([{ thing: 'all', what: error instanceof Fault ? error.message : String(error) }]);
+    this.#deps.log.error('the network could not be mended', { error });
+    this.#tell([{ thing: 'all', what: errorMessage(error) }]);
   }
 
   /** What is not as it was made goes into the records of those whom it concerns. */
@@ -275,7 +269,7 @@ export class HostNetwork implements ManagedNetwork {
     try {
       health.tell('network', uids, troubles);
     } catch (error) {
-      log.error('what is wrong with the network could not be recorded', { error: String(error) });
+      log.error('what is wrong with the network could not be recorded', { error });
     }
   }
 
@@ -318,19 +312,7 @@ export class HostNetwork implements ManagedNetwork {
       }
       this.#told = told;
     } catch (error) {
-      log.error('the addresses that guests took could not be read', { error: String(error) });
+      log.error('the addresses that guests took could not be read', { error });
     }
-  }
-}
-
-async function withAbort<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }

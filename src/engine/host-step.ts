@@ -1,7 +1,6 @@
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER, HOST_STEP_KINDS, type HostStepKind, type IntentOf, type LedgerEntry } from '../domain/ledger.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { Act, Acts, Way } from '../ports/acts.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import { hostSteps } from '../steps/registry.ts';
 import type { HostStepPorts } from '../steps/step.ts';
@@ -9,7 +8,7 @@ import type { HostStepPorts } from '../steps/step.ts';
 export interface HostStepDeps {
   readonly ledger: Ledger;
   readonly network: HostStepPorts;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
 }
 
 /**
@@ -18,44 +17,39 @@ export interface HostStepDeps {
  * @throws Fault `timeout`
  */
 export async function makeHostStep<K extends HostStepKind>(
-  { ledger, network, faults }: HostStepDeps,
+  { ledger, network, acts }: HostStepDeps,
   kind: K,
   intent: IntentOf<K>,
   signal: AbortSignal,
 ): Promise<void> {
   const entry = ledger.intend(HOST_OWNER, kind, '', intent);
   const { make } = hostSteps[kind];
-  const timeoutMs = faults.limitMs(kind, 'make', hostSteps[kind].timeoutMs);
-  using limit = new TimeLimit(signal, timeoutMs);
-  const limited = limit.signal;
-  try {
-    // Also when it is marked: another boot may have swept it away, and twice is the same as once.
-    const act = () => make(entry.intent, network, limited);
-    await faults.act(kind, 'make', act, limited);
-  } catch (cause) {
-    if (cause instanceof Fault || !limited.aborted || signal.aborted) throw cause;
-    throw new Fault('timeout', `The network's ${kind} was not made in ${timeoutMs / 1000} s`, {
-      cause,
-      reason: 'NetworkFailed',
-    });
-  }
+  const act = actOf(kind, 'make', signal);
+  // Also when it is marked: another boot may have swept it away, and twice is the same as once.
+  await acts.run(act, (limited) => make(entry.intent, network, limited));
   if (!entry.made) ledger.made(entry, null);
-  faults.marked(kind, 'make');
+  acts.marked(act);
 }
 
 /** Removes one thing of the host's network, and strikes it out. */
 export async function unmakeHostStep<K extends HostStepKind>(
-  { ledger, network, faults }: HostStepDeps,
+  { ledger, network, acts }: HostStepDeps,
   entry: LedgerEntry<K>,
   signal: AbortSignal,
 ): Promise<void> {
   const { kind } = entry;
-  const { unmake, timeoutMs } = hostSteps[kind];
-  using limit = new TimeLimit(signal, faults.limitMs(kind, 'unmake', timeoutMs));
-  const limited = limit.signal;
-  await faults.act(kind, 'unmake', () => unmake(entry.intent, network, limited), limited);
+  const { unmake } = hostSteps[kind];
+  const act = actOf(kind, 'unmake', signal);
+  await acts.run(act, (limited) => unmake(entry.intent, network, limited));
   ledger.strike(entry);
-  faults.marked(kind, 'unmake');
+  acts.marked(act);
+}
+
+function actOf(kind: HostStepKind, way: Way, signal: AbortSignal): Act {
+  const done = way === 'make' ? 'made' : 'removed';
+  const late = (ms: number, cause: unknown): Fault =>
+    new Fault('timeout', `The network's ${kind} was not ${done} in ${ms / 1000} s`, { cause, reason: 'NetworkFailed' });
+  return { kind, way, signal, limit: { ms: hostSteps[kind].timeoutMs, late } };
 }
 
 /** Removes the network, newest first. Used with no microVM left. */

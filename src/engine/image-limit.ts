@@ -1,3 +1,4 @@
+import { Periodic } from '../base/periodic.ts';
 import { imagesInUse } from '../domain/image-uses.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { ImageStore } from '../ports/images.ts';
@@ -22,47 +23,20 @@ export interface ImageLimitDeps {
  */
 export function limitImages({ images, ledger, clock, log, maxBytes }: ImageLimitDeps): () => Promise<void> {
   if (maxBytes === 0) return async () => undefined;
-  let cancel = (): void => undefined;
-  let isStopped = false;
-  let again = false;
-  let looking: Promise<void> | undefined;
   const look = async (): Promise<void> => {
-    do {
-      again = false;
-      try {
-        const removed = await images.prune(() => imagesInUse(ledger), maxBytes);
-        if (removed.length > 0)
-          log.info('images were dropped to keep within --image-cache-max', {
-            digests: removed.map(({ digest }) => digest),
-            bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
-          });
-      } catch (error) {
-        log.warn('the image cache could not be bounded', { error: String(error) });
-      }
-    } while (again && !isStopped);
+    const removed = await images.prune(() => imagesInUse(ledger), maxBytes);
+    if (removed.length > 0)
+      log.info('images were dropped to keep within --image-cache-max', {
+        digests: removed.map(({ digest }) => digest),
+        bytes: removed.reduce((sum, { bytes }) => sum + bytes, 0),
+      });
   };
-  const begin = (): void => {
-    cancel();
-    if (isStopped) return;
-    if (looking) {
-      again = true;
-      return;
-    }
-    looking = look().finally(() => {
-      looking = undefined;
-      if (!isStopped) cancel = clock.after(LOOK_MS, begin);
-    });
-  };
-  // Whoever pulled says first that the image is used.
-  const stopListening = images.onGrowth(() => {
-    cancel();
-    cancel = clock.after(0, begin);
-  });
-  cancel = clock.after(LOOK_MS, begin);
+  const onFailure = (error: unknown): void => log.warn('the image cache could not be bounded', { error });
+  const periodic = new Periodic({ clock, everyMs: LOOK_MS, look, onFailure }).start();
+  // Whoever pulls says first that the image is used: it is in the ledger when the look comes.
+  const stopListening = images.onGrowth(() => periodic.soon());
   return async () => {
-    isStopped = true;
     stopListening();
-    cancel();
-    await looking;
+    await periodic.stop();
   };
 }

@@ -1,4 +1,4 @@
-import { TimeLimit } from '../base/time-limit.ts';
+import { Periodic } from '../base/periodic.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -25,29 +25,21 @@ export interface KeepMtusDeps {
  *
  * @returns how to stop
  */
-export function keepMtus({ network, ledger, own, clock, log, patience = 1 }: KeepMtusDeps): () => void {
-  const stop = new AbortController();
-  let cancel = (): void => undefined;
-  let isFailing = false;
-  const look = async (): Promise<void> => {
+export function keepMtus({ network, ledger, own, clock, log, patience = 1 }: KeepMtusDeps): () => Promise<void> {
+  const look = async (signal: AbortSignal): Promise<void> => {
     const taps = ledger.ofKind('tap').flatMap(({ made, intent }) => (made ? [intent] : []));
-    try {
-      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS * patience);
-      const changed = taps.length === 0 ? [] : await network.fitMtus(own, taps, time.signal);
-      if (changed.length > 0) log.info('the MTU has changed: guests have it from their next start on', { changed });
-      isFailing = false;
-    } catch (error) {
-      if (!stop.signal.aborted && !isFailing) log.warn('the MTUs could not be compared', { error: String(error) });
-      isFailing = true;
-    }
-    later();
+    const changed = taps.length === 0 ? [] : await network.fitMtus(own, taps, signal);
+    if (changed.length > 0) log.info('the MTU has changed: guests have it from their next start on', { changed });
   };
-  const later = (): void => {
-    if (!stop.signal.aborted) cancel = clock.after(LOOK_MS, () => void look());
+  const onFailure = (error: unknown, isNew: boolean): void => {
+    if (isNew) log.warn('the MTUs could not be compared', { error });
   };
-  later();
-  return () => {
-    stop.abort();
-    cancel();
-  };
+  const periodic = new Periodic({
+    clock,
+    everyMs: LOOK_MS,
+    limitMs: LOOK_LIMIT_MS * patience,
+    look,
+    onFailure,
+  }).start();
+  return () => periodic.stop();
 }

@@ -1,71 +1,44 @@
+import { Periodic } from '../base/periodic.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { NetworkNews } from '../ports/network-watch.ts';
 
 export interface LookoutOptions {
   readonly clock: Clock;
-  /** One look. Its own failures are its own affair: it does not reject. */
-  readonly look: () => Promise<void>;
-  /** Between two looks, in milliseconds: where somebody tells of changes, and where nobody does. */
-  readonly everyMs: { readonly told: number; readonly untold: number };
-  /** Whether somebody tells of changes now. */
-  readonly isTold: () => boolean;
+  readonly news: NetworkNews;
+  /** One look at what the host has of ours. @param signal - aborts when it takes too long, and at the end */
+  readonly look: (signal: AbortSignal) => Promise<void>;
+  readonly onFailure: (error: unknown) => void;
+  /** What the limit of time is multiplied by on a slow host. Default: 1. */
+  readonly patience?: number | undefined;
 }
 
-/** One change is mostly several. */
-const SETTLE_MS = 300;
-/** From the end of one look to the next, however much changes. */
-const GAP_MS = 1_500;
+/** Where the kernel tells of changes, what it does not tell of is found so late; where it does not, all. Milliseconds. */
+const EVERY_MS = { told: 5_000, untold: 2_000 };
+/** One change is mostly several; and from the end of one look to the next, however much changes. */
+const SOON = { settleMs: 300, gapMs: 1_500 };
+/** Some 20 ms for each microVM, of which a host may have hundreds. */
+const LIMIT_MS = 120_000;
 
-/**
- * Looks soon after it is told of a change, and again and again where nobody
- * tells, one look at a time. It goes on whatever a look finds.
- */
+/** Looks after what a part of the network has: soon after something of ours has changed on the host, and from time to time. */
 export class Lookout {
-  readonly #options: LookoutOptions;
-  #cancel: (() => void) | undefined;
-  #isSoon = false;
-  #isLooking = false;
-  #isTold = false;
-  #isReleased = false;
-  #lookedAt = Number.NEGATIVE_INFINITY;
+  readonly #news: NetworkNews;
+  readonly #periodic: Periodic;
+  #cancelNews: (() => void) | undefined;
 
-  constructor(options: LookoutOptions) {
-    this.#options = options;
+  constructor({ clock, news, look, onFailure, patience = 1 }: LookoutOptions) {
+    this.#news = news;
+    const everyMs = (): number => (news.isTold() ? EVERY_MS.told : EVERY_MS.untold);
+    this.#periodic = new Periodic({ clock, everyMs, soon: SOON, limitMs: LIMIT_MS * patience, look, onFailure });
   }
 
+  /** A second start does nothing. */
   start(): void {
-    if (this.#cancel === undefined && !this.#isLooking) this.#plan();
+    this.#cancelNews ??= this.#news.onNews((what) => (what === 'ours' ? this.#periodic.soon() : undefined));
+    this.#periodic.start();
   }
 
-  /** Something may have changed. Before the start it is no news. */
-  tell(): void {
-    this.#isTold = true;
-    if (this.#isLooking || this.#isSoon || this.#cancel === undefined) return;
-    this.#plan();
-  }
-
-  release(): void {
-    this.#isReleased = true;
-    this.#cancel?.();
-    this.#cancel = undefined;
-  }
-
-  #plan(): void {
-    if (this.#isReleased) return;
-    const { clock, everyMs, isTold } = this.#options;
-    this.#cancel?.();
-    this.#isSoon = this.#isTold;
-    const soon = Math.max(SETTLE_MS, this.#lookedAt + GAP_MS - clock.elapsed());
-    const ms = this.#isSoon ? soon : isTold() ? everyMs.told : everyMs.untold;
-    this.#cancel = clock.after(ms, () => void this.#look());
-  }
-
-  async #look(): Promise<void> {
-    this.#isLooking = true;
-    this.#isTold = false;
-    this.#isSoon = false;
-    await this.#options.look();
-    this.#isLooking = false;
-    this.#lookedAt = this.#options.clock.elapsed();
-    this.#plan();
+  release(reason: unknown): void {
+    this.#cancelNews?.();
+    void this.#periodic.stop(reason);
   }
 }

@@ -1,10 +1,12 @@
 import type { VmStepKind } from '../domain/ledger.ts';
 import type { Made } from '../domain/microvm.ts';
+import type { Act } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
 
 /** A step whose act has ended well, and that is to be marked. */
 export interface Done {
   readonly kind: VmStepKind;
+  readonly act: Act;
   /** Writes it; called in a transaction. */
   readonly mark: () => void;
   readonly show: ((made: Made) => Made) | undefined;

@@ -3,7 +3,7 @@ import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { fakeNetwork } from '../../test/support/fake-network.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
-import { NO_FAULTS } from '../ports/fault-points.ts';
+import { DIRECT } from '../ports/acts.ts';
 import { NetworkHealth } from './network-health.ts';
 import { ParentDevice } from './parent-device.ts';
 
@@ -22,7 +22,7 @@ async function setUp() {
   const health = new NetworkHealth({ store, clock });
   const news = { onNews: () => () => undefined, isTold: () => false };
   const parentAt = (parent: string) =>
-    new ParentDevice({ parent, names, ledger, network, news, health, clock, log, faults: NO_FAULTS });
+    new ParentDevice({ parent, names, ledger, network, news, health, clock, log, acts: DIRECT });
   const device = `flabcd${uid.slice(-6).toLowerCase()}0`;
   return { host, uid, device, parent: parentAt('par0'), parentAt };
 }

@@ -1,4 +1,3 @@
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER, type LedgerEntry, type LedgerKind } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
@@ -10,8 +9,8 @@ import {
   macvtapTableName,
   type Names,
 } from '../domain/names.ts';
+import type { Acts } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { ParentNetwork } from '../ports/managed-network.ts';
@@ -31,16 +30,12 @@ export interface ParentDeviceDeps {
   readonly network: HostStepPorts & Wholeness & Pick<Surroundings, 'parentUnfit'>;
   readonly news: NetworkNews;
   readonly health: NetworkHealth;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
   readonly clock: Clock;
   readonly log: Log;
   /** What each limit of time is multiplied by on a slow host. Default: 1. */
   readonly patience?: number;
 }
-
-/** A parent that vanished, and guards that were swept away, are seen within this time where the kernel does not tell. */
-const LOOK_MS = { told: 5_000, untold: 2_000 };
-const LOOK_LIMIT_MS = 120_000;
 
 /**
  * A device of the host's that macvtaps are made on; nothing of it is changed.
@@ -54,26 +49,26 @@ export class ParentDevice implements ParentNetwork {
   readonly #lookout: Lookout;
   readonly #mender: Mender;
   #isMissing = false;
-  #cancelNews: (() => void) | undefined;
 
   constructor(deps: ParentDeviceDeps) {
     this.#deps = deps;
     this.parent = deps.parent;
     const { clock, log, news } = deps;
     this.#mender = new Mender({ what: 'what macvtaps have', where: { parent: this.parent }, clock, log });
-    this.#lookout = new Lookout({ clock, everyMs: LOOK_MS, look: () => this.#look(), isTold: () => news.isTold() });
+    const look = (signal: AbortSignal): Promise<void> => this.#look(signal);
+    const onFailure = (error: unknown): void => log.error('the macvtaps could not be looked after', { error });
+    this.#lookout = new Lookout({ clock, news, look, onFailure, patience: deps.patience });
   }
 
   /** Begins to look after the macvtaps. */
   start(): void {
-    this.#cancelNews ??= this.#deps.news.onNews((what) => (what === 'ours' ? this.#lookout.tell() : undefined));
     this.#lookout.start();
   }
 
   release(): void {
-    this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
-    this.#cancelNews?.();
-    this.#lookout.release();
+    const reason = new Fault('cancelled', 'the daemon ends');
+    this.#stop.abort(reason);
+    this.#lookout.release(reason);
   }
 
   async ensure(signal: AbortSignal): Promise<void> {
@@ -121,24 +116,18 @@ export class ParentDevice implements ParentNetwork {
     return this.#deps.ledger.find(HOST_OWNER, 'macvtap-path', '');
   }
 
-  async #look(): Promise<void> {
+  async #look(signal: AbortSignal): Promise<void> {
     const { network, ledger, log } = this.#deps;
-    using time = new TimeLimit(this.#stop.signal, LOOK_LIMIT_MS * (this.#deps.patience ?? 1));
-    const signal = time.signal;
-    try {
-      const interfaces = await network.interfaces(signal);
-      const isThere = interfaces.some(({ device }) => device === this.parent);
-      if (isThere === this.#isMissing)
-        if (isThere) log.info('the parent is back', { parent: this.parent });
-        else log.warn('the parent is gone, and with it the interfaces of guests on it', { parent: this.parent });
-      this.#isMissing = !isThere;
-      const isMade = isThere && ledger.find(HOST_OWNER, 'macvtap-guards', '')?.made;
-      const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
-      const remake = () => this.#remake(this.#present(interfaces), signal);
-      this.#tell(interfaces, isMade ? await this.#mender.look(find, remake, signal) : []);
-    } catch (error) {
-      if (!this.#stop.signal.aborted) log.error('the macvtaps could not be looked after', { error: String(error) });
-    }
+    const interfaces = await network.interfaces(signal);
+    const isThere = interfaces.some(({ device }) => device === this.parent);
+    if (isThere === this.#isMissing)
+      if (isThere) log.info('the parent is back', { parent: this.parent });
+      else log.warn('the parent is gone, and with it the interfaces of guests on it', { parent: this.parent });
+    this.#isMissing = !isThere;
+    const isMade = isThere && ledger.find(HOST_OWNER, 'macvtap-guards', '')?.made;
+    const find = (): Promise<readonly Flaw[]> => this.#flaws(signal);
+    const remake = () => this.#remake(this.#present(interfaces), signal);
+    this.#tell(interfaces, isMade ? await this.#mender.look(find, remake, signal) : []);
   }
 
   #present(interfaces: readonly HostInterface[]): ReadonlySet<string> {

@@ -2,7 +2,7 @@ import { afterEach, beforeEach, expect, test, vi } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { FAKE_CIDR, fakeNetwork } from '../../test/support/fake-network.ts';
-import { NO_FAULTS } from '../ports/fault-points.ts';
+import { DIRECT } from '../ports/acts.ts';
 import { AttachedBridge } from './attached-bridge.ts';
 import { HostNetwork } from './host-network.ts';
 import { keepMtus } from './keep-mtus.ts';
@@ -34,7 +34,7 @@ async function setUp() {
     overShares: (_: unknown, signal: AbortSignal) => never(signal),
   };
   const news = { onNews: () => () => undefined, isTold: () => false };
-  const deps = { names, ledger, store, network, news, clock, log, faults: NO_FAULTS, meter: { overShare: () => {} } };
+  const deps = { names, ledger, store, network, news, clock, log, acts: DIRECT, meter: { overShare: () => {} } };
   return { host, signals, deps: { ...deps, health: new NetworkHealth({ store, clock }) } };
 }
 

@@ -59,7 +59,7 @@ export function createPower(deps: PowerDeps): Power {
         } catch (error) {
           // It may answer yet; when its time is up it is ended without.
           if (signal.aborted) throw error;
-          log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error: String(error) });
+          log.warn('a guest that is to stop cannot be told', { uid: vm.uid, error });
           return Math.min(by, now + PRESS_AGAIN_MS);
         }
       } else if (ledger.find(vmOwner(vm.uid), 'vmm', ''))
@@ -80,7 +80,7 @@ export function createPower(deps: PowerDeps): Power {
       } catch (error) {
         if (signal.aborted) throw error;
         // What does not answer is ended and started: to its guest that is the same.
-        log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error: String(error) });
+        log.warn('a guest cannot be rebooted in place', { uid: vm.uid, error });
         await guests.recordEnd(vm.uid, { reason: 'VmmUnreachable', message: 'Its VMM did not answer to a reboot' });
       }
       return undefined;
@@ -96,7 +96,7 @@ export function createPower(deps: PowerDeps): Power {
         if (signal.aborted) throw error;
         const now = clock.now();
         if (now < until) return Math.min(until, now + TURN_AGAIN_MS); // it may answer yet
-        log.warn(`a guest cannot be told to ${verb}, and is not any more`, { uid, error: String(error) });
+        log.warn(`a guest cannot be told to ${verb}, and is not any more`, { uid, error });
         store.update(uid, (old) => notTurned(old, verb));
         return undefined;
       }

@@ -219,7 +219,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       return await work(vm, signal);
     } catch (error) {
       if (signal.aborted) return undefined;
-      if (!(error instanceof Fault)) log.error('a step failed unforeseen', { uid, error: describe(error) });
+      if (!(error instanceof Fault)) log.error('a step failed unforeseen', { uid, error });
       const fault = error instanceof Fault ? error : new Fault('tool', `Internal error: ${String(error)}`);
       return afterFault(uid, vm.state.is, fault);
     }
@@ -252,5 +252,3 @@ const gaveUp = (fault: Fault, attempts: number): Fault =>
     cause: fault,
     ...(fault.reason && { reason: fault.reason }),
   });
-
-const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

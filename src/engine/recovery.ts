@@ -1,3 +1,4 @@
+import { endsWithin } from '../base/ends-within.ts';
 import { unreadableText } from '../domain/ledger.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -49,7 +50,7 @@ export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<
       log.error('what a row of the ledger stands for is left alone', { why: unreadableText(row) });
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
   for (const uid of running) scheduler.wake(uid);
-  await firstOf(scheduler.settled(running), clock, ADOPT_MS);
+  await endsWithin(ADOPT_MS, scheduler.settled(running), (ms, call) => clock.after(ms, call));
   if (network?.isMade()) void attempt(log, 'look after the network', () => network.ensure(signal));
   await attempt(log, 'put away what an earlier daemon left half done of images', () => images.recover(signal));
   const isRunning = new Set<Uid>(running);
@@ -60,13 +61,6 @@ async function attempt(log: Log, what: string, act: () => Promise<void>): Promis
   try {
     await act();
   } catch (error) {
-    log.error(`could not ${what}`, { error: error instanceof Error ? error.message : String(error) });
+    log.error(`could not ${what}`, { error });
   }
-}
-
-async function firstOf(work: Promise<void>, clock: Clock, ms: number): Promise<void> {
-  const { promise: late, resolve } = Promise.withResolvers<void>();
-  const cancel = clock.after(ms, resolve);
-  await Promise.race([work, late]);
-  cancel();
 }

@@ -96,7 +96,7 @@ export class Scheduler implements Wake {
       } catch (error) {
         if (abort.signal.aborted) next = undefined;
         else {
-          this.#log.error('a look at a microVM failed', { uid, error: describe(error) });
+          this.#log.error('a look at a microVM failed', { uid, error });
           next = this.#clock.now() + UNFORESEEN_MS;
         }
       }
@@ -107,5 +107,3 @@ export class Scheduler implements Wake {
     } else task.cancelTimer = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.wake(uid));
   }
 }
-
-const describe = (error: unknown): string => (error instanceof Error ? (error.stack ?? error.message) : String(error));

@@ -1,3 +1,5 @@
+import { errorMessage } from '../base/error-text.ts';
+import { Periodic } from '../base/periodic.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -27,7 +29,24 @@ const PATIENCE = 5;
  * signal; it is told once, and in the record while it lasts. Resolves when each was tried once.
  */
 export async function serveMetadata(deps: ServeMetadataDeps, signal: AbortSignal): Promise<void> {
-  await attempt(deps, signal, { tries: 1, told: new Map() });
+  let before = await attempt(deps, signal, { tries: 1, told: new Map() });
+  if (!before) return;
+  const { clock, log } = deps;
+  const again = new Periodic({
+    clock,
+    everyMs: RETRY_MS,
+    look: async () => {
+      before = before && (await attempt(deps, signal, before));
+      if (!before) end();
+    },
+    onFailure: (error) => log.error('the metadata of microVMs could not be looked after', { error }),
+  });
+  const end = (): void => {
+    signal.removeEventListener('abort', end);
+    void again.stop();
+  };
+  signal.addEventListener('abort', end, { once: true });
+  again.start();
 }
 
 /** What was tried how often before, and said of whom. */
@@ -36,8 +55,13 @@ interface Before {
   readonly told: ReadonlyMap<Uid, string>;
 }
 
-async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, told }: Before): Promise<void> {
-  const { ledger, server, health, clock, log, onTaken } = deps;
+/** @returns what the next one is to know; undefined: there is none */
+async function attempt(
+  deps: ServeMetadataDeps,
+  signal: AbortSignal,
+  { tries, told }: Before,
+): Promise<Before | undefined> {
+  const { ledger, server, health, log, onTaken } = deps;
   const failed = new Map<Uid, string>();
   const all = new Set<Uid>();
   for (const { owner, kind, key } of [...ledger.ofKind('metadata'), ...ledger.ofKind('macvtap-metadata')]) {
@@ -45,7 +69,7 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
       const entry = ledger.find(owner, kind, key);
       return entry?.made === true ? entry.intent : undefined;
     };
-    if (signal.aborted) return;
+    if (signal.aborted) return undefined;
     const at = made(); // it may have another port since
     if (!at) continue;
     const { uid } = owner;
@@ -54,12 +78,12 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
       await server.serve(uid, at);
       if (!made()) await server.unserve(uid, at.address); // deleted meanwhile
     } catch (error) {
-      const message = error instanceof Fault ? error.message : String(error);
+      const message = errorMessage(error);
       failed.set(uid, message);
       if (error instanceof Fault && error.kind === 'conflict') onTaken(uid);
     }
   }
-  if (signal.aborted) return;
+  if (signal.aborted) return undefined;
   const isOverdue = tries >= PATIENCE;
   const troubles = new Map<Uid, Trouble>();
   for (const [uid, message] of failed) {
@@ -69,8 +93,5 @@ async function attempt(deps: ServeMetadataDeps, signal: AbortSignal, { tries, to
   }
   for (const uid of told.keys()) if (!failed.has(uid)) log.info('the metadata of a microVM is served again', { uid });
   if (isOverdue || told.size > 0) health.tell('metadata', all, troubles);
-  if (failed.size === 0) return;
-  const next = { tries: tries + 1, told: isOverdue ? failed : told };
-  const cancel = clock.after(RETRY_MS, () => void attempt(deps, signal, next));
-  signal.addEventListener('abort', cancel, { once: true });
+  return failed.size === 0 ? undefined : { tries: tries + 1, told: isOverdue ? failed : told };
 }

@@ -1,11 +1,10 @@
 import { Semaphore } from '../base/semaphore.ts';
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import { type AnyEntry, isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
 import type { ConditionType, MicroVm, Uid } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
+import type { Act, Acts, Way } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { FaultPoints, Way } from '../ports/fault-points.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Store, Transactions } from '../ports/store.ts';
 import { newestFirst, planMake } from '../steps/plan.ts';
@@ -22,7 +21,7 @@ export interface StepRunnerDeps {
   readonly clock: Clock;
   readonly progress: ProgressBoard;
   readonly ports: StepPorts;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
 }
 
 /**
@@ -141,7 +140,7 @@ export class StepRunner {
   }
 
   async #make<K extends VmStepKind>(entry: LedgerEntry<K>, batch: Batch): Promise<void> {
-    const { progress, ports, clock, faults, ledger } = this.#deps;
+    const { progress, ports, clock, acts, ledger } = this.#deps;
     const { kind, key, intent } = entry;
     const { vm, signal } = batch;
     const def = vmSteps[kind];
@@ -150,13 +149,12 @@ export class StepRunner {
       await this.#making[def.lane].run(
         signal,
         async () => {
-          const limitMs = faults.limitMs(kind, 'make', def.timeoutMs);
-          const result = await withLimit(kind, signal, limitMs, (limited) => {
-            const context = { vm, entries: batch.entries(), ports, signal: limited, onBytes: work.onBytes };
-            return faults.act(kind, 'make', () => def.make(intent, context), limited);
-          });
+          const act = actOf(kind, 'make', signal);
+          const result = await acts.run(act, (limited) =>
+            def.make(intent, { vm, entries: batch.entries(), ports, signal: limited, onBytes: work.onBytes }),
+          );
           batch.made.set(entry.entry, { ...entry, made: true, result });
-          batch.marks.add({ kind, mark: () => ledger.made(entry, result), show: def.show?.(key, intent, result) });
+          batch.marks.add({ kind, act, mark: () => ledger.made(entry, result), show: def.show?.(key, intent, result) });
         },
         vm.spec.namespace,
       );
@@ -171,18 +169,16 @@ export class StepRunner {
     signal: AbortSignal,
     marks: Marks,
   ): Promise<void> {
-    const { ledger, progress, ports, clock, faults } = this.#deps;
+    const { ledger, progress, ports, clock, acts } = this.#deps;
     const { kind, intent, result } = entry;
     const def = vmSteps[kind];
     const work = progress.begin(vm.uid, { step: kind, since: clock.now(), doneBytes: 0, totalBytes: 0 });
     try {
       await this.#unmaking[def.lane].run(signal, async () => {
         const known = { vm, entries: ledger.of(vmOwner(vm.uid)), ports };
-        await withLimit(kind, signal, faults.limitMs(kind, 'unmake', def.timeoutMs), (limited) => {
-          const undo = () => def.unmake(intent, result, { ...known, signal: limited });
-          return faults.act(kind, 'unmake', undo, limited);
-        });
-        marks.add({ kind, mark: () => ledger.strike(entry), show: undefined });
+        const act = actOf(kind, 'unmake', signal);
+        await acts.run(act, (limited) => def.unmake(intent, result, { ...known, signal: limited }));
+        marks.add({ kind, act, mark: () => ledger.strike(entry), show: undefined });
       });
     } finally {
       work.end();
@@ -190,14 +186,14 @@ export class StepRunner {
   }
 
   #marks(way: Way, uid: Uid): Marks {
-    const { clock, transactions, faults } = this.#deps;
+    const { clock, transactions, acts } = this.#deps;
     const write = (done: readonly Done[], and: (() => void) | undefined): void => {
       transactions.transact(() => {
         for (const { mark } of done) mark();
         if (way === 'make') this.#show(uid, done);
         and?.();
       });
-      for (const { kind } of done) faults.marked(kind, way);
+      for (const { act } of done) acts.marked(act);
     };
     return new Marks(clock, write);
   }
@@ -248,28 +244,16 @@ function isAfter(kind: VmStepKind, other: VmStepKind): boolean {
   return after === 'all' ? kind !== other : after.includes(other);
 }
 
-/** Turns the end of a step's own time into a Fault that says which step and how long. */
-async function withLimit<T>(
-  kind: VmStepKind,
-  signal: AbortSignal,
-  timeoutMs: number,
-  act: (signal: AbortSignal) => Promise<T>,
-): Promise<T> {
-  using limit = new TimeLimit(signal, timeoutMs);
-  try {
-    return await act(limit.signal);
-  } catch (cause) {
-    if (signal.aborted) throw signal.reason;
-    if (!limit.isLate) throw cause;
-    throw new Fault(
+/** The end of its own time is a Fault that says which step and how long. */
+function actOf(kind: VmStepKind, way: Way, signal: AbortSignal): Act {
+  const { timeoutMs, onTimeout: reason } = vmSteps[kind];
+  const late = (ms: number, cause: unknown): Fault =>
+    new Fault(
       'timeout',
-      `Step ${kind} did not end in ${timeoutMs / 1000} s; if this host is slow, give the daemon a larger --patience`,
-      {
-        cause,
-        reason: vmSteps[kind].onTimeout,
-      },
+      `Step ${kind} did not end in ${ms / 1000} s; if this host is slow, give the daemon a larger --patience`,
+      { cause, reason },
     );
-  }
+  return { kind, way, signal, limit: { ms: timeoutMs, late } };
 }
 
 function conditionAfter(type: StepCondition, vm: MicroVm, entries: readonly LedgerEntry[], now: number) {

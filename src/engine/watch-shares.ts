@@ -1,4 +1,4 @@
-import { TimeLimit } from '../base/time-limit.ts';
+import { Periodic } from '../base/periodic.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { macvtapTableName, metadataTableName, type Names, tableName } from '../domain/names.ts';
 import { SHARE_TEXT, SHARES, type Share } from '../domain/shares.ts';
@@ -33,59 +33,56 @@ export interface WatchSharesDeps {
  *
  * @returns how to stop
  */
-export function watchShares(deps: WatchSharesDeps): () => void {
-  const { network, names, ledger, store, meter, clock, log, patience = 1 } = deps;
-  const stop = new AbortController();
-  let cancel = (): void => undefined;
-  let isFailing = false;
+export function watchShares({
+  network,
+  names,
+  ledger,
+  store,
+  meter,
+  clock,
+  log,
+  patience = 1,
+}: WatchSharesDeps): () => Promise<void> {
   let before: ReadonlyMap<Uid, ReadonlySet<Share>> = new Map();
   const tables = [
     ...['bridge', 'inet'].map((family) => `${family} ${tableName(names)}`),
     ...[metadataTableName(names), macvtapTableName(names)].map((name) => `inet ${name}`),
   ];
 
-  const look = async (): Promise<void> => {
-    if (ledger.ofKind('guard').length + ledger.ofKind('macvtap-metadata').length > 0 || before.size > 0) await tell();
-    later();
-  };
-  const tell = async (): Promise<void> => {
-    try {
-      using time = new TimeLimit(stop.signal, LOOK_LIMIT_MS * patience);
-      const now = byOwner(ledger, await network.overShares(tables, time.signal));
-      for (const [uid, shares] of now) {
-        const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;
-        const vm = store.update(uid, (old) => shareExceeded(old, text, clock.now()));
-        const fresh = [...shares].filter((share) => !before.get(uid)?.has(share));
-        const { namespace, id } = (vm ?? store.get(uid))?.spec ?? {};
-        if (fresh.length > 0)
-          log.warn('a guest asks for more than its share: what is over it is dropped, the others are not touched', {
-            ...{ uid, namespace, id },
-            shares: fresh.map((share) => SHARE_TEXT[share]),
-          });
-      }
-      for (const [uid] of before)
-        if (!now.has(uid)) {
-          store.update(uid, (old) => sharesKept(old, clock.now()));
-          log.info('a guest keeps within its shares again', { uid });
-        }
-      const counts = SHARE_NAMES.map((share) => [share, [...now.values()].filter((set) => set.has(share)).length]);
-      meter.overShare(Object.fromEntries(counts) as Record<Share, number>);
-      before = now;
-      isFailing = false;
-    } catch (error) {
-      if (!stop.signal.aborted && !isFailing)
-        log.warn('who asks for more than its share could not be read', { error: String(error) });
-      isFailing = true;
+  const look = async (signal: AbortSignal): Promise<void> => {
+    if (ledger.ofKind('guard').length + ledger.ofKind('macvtap-metadata').length === 0 && before.size === 0) return;
+    const now = byOwner(ledger, await network.overShares(tables, signal));
+    for (const [uid, shares] of now) {
+      const text = `It asks for more than its share of ${[...shares].map((share) => SHARE_TEXT[share]).join(' and of ')}: what is over it is dropped`;
+      const vm = store.update(uid, (old) => shareExceeded(old, text, clock.now()));
+      const fresh = [...shares].filter((share) => !before.get(uid)?.has(share));
+      const { namespace, id } = (vm ?? store.get(uid))?.spec ?? {};
+      if (fresh.length > 0)
+        log.warn('a guest asks for more than its share: what is over it is dropped, the others are not touched', {
+          ...{ uid, namespace, id },
+          shares: fresh.map((share) => SHARE_TEXT[share]),
+        });
     }
+    for (const [uid] of before)
+      if (!now.has(uid)) {
+        store.update(uid, (old) => sharesKept(old, clock.now()));
+        log.info('a guest keeps within its shares again', { uid });
+      }
+    const counts = SHARE_NAMES.map((share) => [share, [...now.values()].filter((set) => set.has(share)).length]);
+    meter.overShare(Object.fromEntries(counts) as Record<Share, number>);
+    before = now;
   };
-  const later = (): void => {
-    if (!stop.signal.aborted) cancel = clock.after(LOOK_MS, () => void look());
+  const onFailure = (error: unknown, isNew: boolean): void => {
+    if (isNew) log.warn('who asks for more than its share could not be read', { error });
   };
-  later();
-  return () => {
-    stop.abort();
-    cancel();
-  };
+  const periodic = new Periodic({
+    clock,
+    everyMs: LOOK_MS,
+    limitMs: LOOK_LIMIT_MS * patience,
+    look,
+    onFailure,
+  }).start();
+  return () => periodic.stop();
 }
 
 const SHARE_NAMES = Object.keys(SHARES) as readonly Share[];

@@ -1,4 +1,4 @@
-import { TimeLimit } from '../base/time-limit.ts';
+import { Periodic } from '../base/periodic.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { bridgeName, type Names, waysPath } from '../domain/names.ts';
@@ -45,12 +45,8 @@ const PROBE = 'probe';
  */
 export class Ways {
   readonly #deps: WaysDeps;
-  readonly #stop = new AbortController();
-  #cancel: (() => void) | undefined;
+  readonly #tries: Periodic;
   #cancelNews: (() => void) | undefined;
-  #triedAt = Number.NEGATIVE_INFINITY;
-  #isTrying = false;
-  #dueAt = Number.POSITIVE_INFINITY;
   /** What no chain was found to refuse, and may be a slow host's: it is tried once more before it is told. */
   #unsure = new Set<WayFound['way']>();
   /** What was said last, so that it is said once. */
@@ -58,52 +54,33 @@ export class Ways {
 
   constructor(deps: WaysDeps) {
     this.#deps = deps;
+    const { clock, log, patience = 1 } = deps;
+    this.#tries = new Periodic({
+      ...{ clock, limitMs: LIMIT_MS * patience, soon: { settleMs: SOON_MS, gapMs: GAP_MS } },
+      everyMs: () => (this.#unsure.size > 0 ? GAP_MS : Math.max(GAP_MS, deps.everyMs)),
+      look: (signal) => this.#try(signal),
+      onFailure: (error) => log.warn('the ways of guests could not be tried', { error }),
+    });
   }
 
   start(): void {
-    this.#cancelNews = this.#deps.news.onNews(() => this.#plan(SOON_MS));
-    this.#plan(SOON_MS);
+    // A try changes the firewall itself: what is heard meanwhile is mostly that.
+    this.#cancelNews = this.#deps.news.onNews(() => (this.#tries.isLooking ? undefined : this.#tries.soon()));
+    this.#tries.start('soon');
   }
 
   release(): void {
-    this.#stop.abort(new Fault('cancelled', 'the daemon ends'));
     this.#cancelNews?.();
-    this.#cancel?.();
+    void this.#tries.stop(new Fault('cancelled', 'the daemon ends'));
   }
 
-  #plan(ms: number): void {
-    if (this.#isTrying || this.#stop.signal.aborted) return;
-    const { clock } = this.#deps;
-    const now = clock.elapsed();
-    const at = Math.max(now + ms, this.#triedAt + GAP_MS);
-    if (at >= this.#dueAt) return;
-    this.#cancel?.();
-    this.#dueAt = at;
-    this.#cancel = clock.after(at - now, () => void this.#try());
-  }
-
-  async #try(): Promise<void> {
-    const { clock, log } = this.#deps;
-    this.#isTrying = true;
-    this.#dueAt = Number.POSITIVE_INFINITY;
-    try {
-      await this.#tryAll();
-    } catch (error) {
-      if (!this.#stop.signal.aborted) log.warn('the ways of guests could not be tried', { error: String(error) });
-    }
-    this.#triedAt = clock.elapsed();
-    this.#isTrying = false;
-    this.#plan(this.#unsure.size > 0 ? GAP_MS : this.#deps.everyMs);
-  }
-
-  async #tryAll(): Promise<void> {
-    const { ledger, network, patience = 1 } = this.#deps;
+  async #try(signal: AbortSignal): Promise<void> {
+    const { ledger, network } = this.#deps;
     const [entry] = ledger.ofKind('probe');
     if (!entry?.made) return; // not made yet, or the network is too small for it
     const { intent } = entry;
-    using time = new TimeLimit(this.#stop.signal, LIMIT_MS * patience);
     const isServed = await this.#serve(intent.metadata);
-    const found = await network.tryWays(intent, time.signal);
+    const found = await network.tryWays(intent, signal);
     const known = found.filter(({ way }) => isServed || (way !== 'metadata' && way !== 'large'));
     const unsure = new Set(this.#unsure);
     this.#unsure = new Set(known.flatMap((one) => (one.is === 'blocked' && !one.isSure ? [one.way] : [])));
@@ -118,7 +95,7 @@ export class Ways {
       await metadata.serve(PROBE, { address, port });
       return true;
     } catch (error) {
-      log.debug('the way to the metadata service is not tried', { error: String(error) });
+      log.debug('the way to the metadata service is not tried', { error });
       return false;
     }
   }

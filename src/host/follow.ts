@@ -1,4 +1,5 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { errorMessage } from '../base/error-text.ts';
 import type { Follow } from '../ports/host.ts';
 import { toolEnvironment } from './environment.ts';
 import { DIES_WITH_US, killGroup } from './run.ts';
@@ -19,7 +20,7 @@ export const follow: Follow = ([program, ...args], { signal, onLine }) => {
       env: toolEnvironment(),
     });
   } catch (error) {
-    return { pid: undefined, ended: Promise.resolve(`${program} was not started: ${String(error)}`) };
+    return { pid: undefined, ended: Promise.resolve(`${program} was not started: ${errorMessage(error)}`) };
   }
   let pending = '';
   let err = '';

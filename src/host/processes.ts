@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { closeSync, constants, openSync, readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { errorMessage } from '../base/error-text.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
@@ -115,8 +117,10 @@ export function createProcesses(): Processes {
 
     async ended(identity, signal) {
       const child = children.get(identity.pid);
-      if (child?.startTime === identity.startTime && identity.bootId === (await bootId()))
-        return raceAbort(child.exited, signal);
+      if (child?.startTime === identity.startTime && identity.bootId === (await bootId())) {
+        await orAborted(child.exited, signal);
+        return;
+      }
       while (await inspect(identity)) await sleep(LOOK_MS, undefined, { signal }).catch(() => signal.throwIfAborted());
     },
   };
@@ -129,7 +133,7 @@ async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> 
       await writeFile(`${directory}/cgroup.procs`, String(pid), { flag: 'r+' });
     } catch (cause) {
       if (isErrno(cause, 'ESRCH')) return;
-      const why = cause instanceof Error ? cause.message : String(cause);
+      const why = errorMessage(cause);
       throw new Fault('tool', `Cannot move process ${pid} into the cgroup ${directory}: ${why}`, { cause });
     }
 }
@@ -143,7 +147,7 @@ async function openLog(path: string): Promise<number> {
       ? 'no space left in the quota of the disk'
       : isErrno(cause, 'ENOSPC') && (await fullDisk([path]));
     if (full) throw new Fault('full', `${failed}: ${noRoom(full)}`, { cause, reason: 'StorageFull' });
-    throw new Fault('tool', `${failed}: ${cause instanceof Error ? cause.message : String(cause)}`, { cause });
+    throw new Fault('tool', `${failed}: ${errorMessage(cause)}`, { cause });
   }
 }
 
@@ -152,23 +156,9 @@ function openDevice(path: string): number {
   try {
     return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
   } catch (cause) {
-    throw new Fault('tool', `Cannot open ${path}: ${cause instanceof Error ? cause.message : String(cause)}`, {
+    throw new Fault('tool', `Cannot open ${path}: ${errorMessage(cause)}`, {
       cause,
     });
-  }
-}
-
-async function raceAbort(promise: Promise<unknown>, signal: AbortSignal): Promise<void> {
-  signal.throwIfAborted();
-  let onAbort = (): void => undefined;
-  const aborted = new Promise<never>((_, reject) => {
-    onAbort = () => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-  });
-  try {
-    await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
   }
 }
 

@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Platform } from './manifest.ts';
 
@@ -16,7 +17,7 @@ export function asInvalid<T>(name: string, read: () => T): T {
   try {
     return read();
   } catch (error) {
-    throw error instanceof Fault ? error : invalid(name, error instanceof Error ? error.message : String(error), error);
+    throw error instanceof Fault ? error : invalid(name, errorMessage(error), error);
   }
 }
 

@@ -1,10 +1,11 @@
 import { backoffMs } from '../base/backoff.ts';
+import { orAborted } from '../base/or-aborted.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
+import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
-import { type FaultPoints, NO_FAULTS } from '../ports/fault-points.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type {
   BootFile,
@@ -41,7 +42,7 @@ import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
 import { DIGEST, inFull, nameOf, parseReference, type Reference } from './reference.ts';
 import { DiskReservations } from './reservations.ts';
-import { SharedWork, unlessAborted } from './shared-work.ts';
+import { SharedWork } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { UseNotes } from './uses.ts';
 
@@ -76,7 +77,7 @@ export interface ImagesOptions {
   /** What an image may unpack to. */
   readonly bounds?: Bounds;
   /** Default: none. */
-  readonly faults?: FaultPoints;
+  readonly acts?: Acts;
   readonly meter?: Meter;
 }
 
@@ -117,11 +118,11 @@ class ImageCache implements ImageStore {
   #recovery: Promise<void> = Promise.resolve();
 
   constructor(options: ImagesOptions) {
-    const { directory, run, files, ledger, clock, log, faults = NO_FAULTS } = options;
+    const { directory, run, files, ledger, clock, log, acts = DIRECT } = options;
     this.#options = options;
     this.#meter = options.meter ?? NO_METER;
     this.#paths = new CachePaths(directory);
-    this.#ledgered = new Ledgered({ files, ledger, log, faults, directory });
+    this.#ledgered = new Ledgered({ files, ledger, log, acts, directory });
     this.#uses = new UseNotes(files, clock);
     this.#inventory = new Inventory(files, this.#ledgered, this.#paths, this.#uses);
     this.#keeper = new Keeper({
@@ -173,7 +174,7 @@ class ImageCache implements ImageStore {
     text: string,
     { signal, whose, onBytes }: Parameters<Images['ensure']>[1],
   ): ReturnType<Images['ensure']> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference)
       throw new Fault('invalid', `Cannot use an image: ${reference.wrong}`, { reason: 'ImageInvalid' });
@@ -205,7 +206,7 @@ class ImageCache implements ImageStore {
   }
 
   async cached(text: string, signal: AbortSignal): Promise<LocalImage | undefined> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference) return undefined;
     const { given, real } = reference;
@@ -223,7 +224,7 @@ class ImageCache implements ImageStore {
     wants: BootWants,
     { signal, dry }: Parameters<Images['bootFiles']>[2],
   ): Promise<BootFilesFound> {
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
     const { kernel, initrd } = await new BootFiles(image.tree, this.#search, signal).find(wants);
     if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
@@ -243,7 +244,7 @@ class ImageCache implements ImageStore {
 
   async golden(image: LocalImage, options: GoldenShape & ForWhom): Promise<Golden> {
     const { signal, whose, ...shape } = options;
-    await unlessAborted(signal, this.#recovery);
+    await orAborted(this.#recovery, signal);
     if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
     this.#requireFileSystem(image.digest);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
@@ -431,7 +432,7 @@ class ImageCache implements ImageStore {
       for (const { kind, key } of this.#ledgered.all())
         if (kind === 'image-tree' && key !== digest) await this.#uses.drop(this.#paths.tree(key).uses, name);
     } catch (error) {
-      this.#options.log.warn('cannot note the use of an image', { digest, error: String(error) });
+      this.#options.log.warn('cannot note the use of an image', { digest, error });
     }
   }
 

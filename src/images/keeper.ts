@@ -1,3 +1,4 @@
+import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import type { CacheKind, LedgerEntry } from '../domain/ledger.ts';
 import type { CachedImage, InUse } from '../ports/images.ts';
@@ -6,7 +7,6 @@ import type { CachePaths } from './cache-paths.ts';
 import { type Inventory, isOfDigest } from './inventory.ts';
 import type { Ledgered } from './ledgered.ts';
 import { inFull } from './reference.ts';
-import { unlessAborted } from './shared-work.ts';
 import type { UseNotes } from './uses.ts';
 
 export interface KeeperOptions {
@@ -38,7 +38,7 @@ export class Keeper {
   /** Resolves at once, or when the removal of a digest that is under way has ended. */
   async removed(digest: string, signal: AbortSignal): Promise<void> {
     for (let removal = this.#removals.get(digest); removal; removal = this.#removals.get(digest))
-      await unlessAborted(signal, removal);
+      await orAborted(removal, signal);
   }
 
   async settled(): Promise<void> {

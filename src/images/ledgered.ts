@@ -1,5 +1,5 @@
 import { CACHE_KINDS, type CacheKind, IMAGES_OWNER, type LedgerEntry, type ResultOf } from '../domain/ledger.ts';
-import type { FaultPoints } from '../ports/fault-points.ts';
+import type { Act, Acts } from '../ports/acts.ts';
 import type { Files } from '../ports/host.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -12,7 +12,7 @@ export interface LedgeredOptions {
   readonly files: Files;
   readonly ledger: Ledger;
   readonly log: Log;
-  readonly faults: FaultPoints;
+  readonly acts: Acts;
   /** Nothing outside it is ever removed, whatever an intent says. */
   readonly directory: string;
 }
@@ -47,16 +47,18 @@ export class Ledgered {
     kind: K,
     key: string,
     paths: CachedIntent['paths'],
-    act: () => Promise<ResultOf<K>>,
+    work: () => Promise<ResultOf<K>>,
     signal?: AbortSignal,
   ): Promise<ResultOf<K>> {
     const before = this.find(kind, key);
     if (before) await this.undo(before);
-    const entry = this.#options.ledger.intend(IMAGES_OWNER, kind, key, { paths });
+    const { ledger, acts } = this.#options;
+    const entry = ledger.intend(IMAGES_OWNER, kind, key, { paths });
+    const act: Act = { kind, way: 'make', ...(signal && { signal }) };
     try {
-      const result = await this.#options.faults.act(kind, 'make', act, signal);
-      this.#options.ledger.made(entry, result);
-      this.#options.faults.marked(kind, 'make');
+      const result = await acts.run(act, work);
+      ledger.made(entry, result);
+      acts.marked(act);
       return result;
     } catch (error) {
       await this.undoOrLog(entry);
@@ -66,11 +68,12 @@ export class Ledgered {
 
   /** Removes all that an entry names and strikes it out; nothing there is success. */
   async undo(entry: Undone): Promise<void> {
-    const { ledger, log, faults, files, directory } = this.#options;
+    const { ledger, log, acts, files, directory } = this.#options;
     const { kind } = entry;
-    await faults.act(kind, 'unmake', () => removeCached(entry.intent, directory, files));
+    const act: Act = { kind, way: 'unmake' };
+    await acts.run(act, () => removeCached(entry.intent, directory, files));
     ledger.strike(entry);
-    faults.marked(kind, 'unmake');
+    acts.marked(act);
     log.debug('put away', { kind, key: entry.key });
   }
 
@@ -83,7 +86,7 @@ export class Ledgered {
       this.#options.log.warn('cannot put away what was cut off; it is tried again', {
         kind: entry.kind,
         key: entry.key,
-        error: error instanceof Error ? error.message : String(error),
+        error,
       });
       return false;
     }

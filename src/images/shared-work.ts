@@ -1,3 +1,4 @@
+import { orAborted } from '../base/or-aborted.ts';
 import type { OnBytes } from '../ports/images.ts';
 
 /** Does the work; `signal` aborts when nobody wants it any more. */
@@ -33,9 +34,9 @@ export class SharedWork<T> {
     signal.throwIfAborted();
     let job = this.#jobs.get(key);
     while (job?.stop.signal.aborted) {
-      await unlessAborted(
-        signal,
+      await orAborted(
         job.done.catch(() => undefined),
+        signal,
       );
       job = this.#jobs.get(key);
     }
@@ -45,7 +46,7 @@ export class SharedWork<T> {
     job.listeners.add(listener);
     if (job.last) listener(...job.last);
     try {
-      return await unlessAborted(signal, job.done);
+      return await orAborted(job.done, signal);
     } finally {
       job.listeners.delete(listener);
       if (--job.callers === 0) job.stop.abort();
@@ -70,18 +71,5 @@ export class SharedWork<T> {
     const job: Job<T> = { done, stop, listeners: new Set(), callers: 0, last: undefined };
     this.#jobs.set(key, job);
     return job;
-  }
-}
-
-/** What a promise gives, or the signal's reason as soon as it aborts. */
-export async function unlessAborted<T>(signal: AbortSignal, promise: Promise<T>): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const leave = (): void => reject(signal.reason);
-  signal.addEventListener('abort', leave, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', leave);
   }
 }

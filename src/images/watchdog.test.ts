@@ -4,12 +4,15 @@ import type { Clock } from '../ports/clock.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 
 const never = new AbortController().signal;
-/** Sleeps one turn of the event loop. */
+/** Each time is one turn of the event loop. */
 const clock: Clock = {
   now: () => 0,
   elapsed: () => 0,
   random: () => 0,
-  after: () => () => undefined,
+  after: (_ms, callback) => {
+    const turn = setImmediate(callback);
+    return () => clearImmediate(turn);
+  },
   sleep: async (_ms, signal) => {
     await new Promise((resolve) => setImmediate(resolve));
     signal.throwIfAborted();

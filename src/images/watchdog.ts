@@ -1,3 +1,4 @@
+import { Periodic } from '../base/periodic.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
@@ -13,23 +14,17 @@ export async function underWatch<T>(
   look: (signal: AbortSignal) => Promise<void>,
   work: (signal: AbortSignal) => Promise<T>,
 ): Promise<T> {
-  const over = new AbortController();
   const alarm = new AbortController();
-  const watching = (async () => {
-    try {
-      while (!over.signal.aborted) {
-        await look(over.signal);
-        await clock.sleep(everyMs, over.signal);
-      }
-    } catch (error) {
-      if (!over.signal.aborted) alarm.abort(error);
-    }
-  })();
+  const onFailure = (error: unknown): void => {
+    alarm.abort(error);
+    void looks.stop();
+  };
+  const looks = new Periodic({ clock, everyMs, look, onFailure });
+  looks.start('now');
   try {
     return await work(AbortSignal.any([signal, alarm.signal]));
   } finally {
-    over.abort();
-    await watching;
+    await looks.stop();
   }
 }
 

@@ -92,7 +92,7 @@ export function createMetadataServer(deps: MetadataServerDeps): ClosableMetadata
         isGone = found === undefined;
         return found && answer({ method, url, headers }, owner.uid, () => found, tokens);
       } catch (error) {
-        log.error('a request for metadata could not be answered', { uid: owner.uid, error: String(error) });
+        log.error('a request for metadata could not be answered', { uid: owner.uid, error });
         return undefined;
       }
     })();
@@ -151,7 +151,7 @@ export function createMetadataServer(deps: MetadataServerDeps): ClosableMetadata
         if (listening.get(key)?.server === server) listening.delete(key);
         throw error;
       }
-      server.on('error', (error) => log.error('a metadata socket failed', { uid, error: String(error) }));
+      server.on('error', (error) => log.error('a metadata socket failed', { uid, error }));
     },
 
     unserve: (uid, address) => unserve(keyOf(uid, address)),

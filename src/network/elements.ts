@@ -1,3 +1,4 @@
+import { isObject, textOf } from '../base/json.ts';
 import { Fault } from '../domain/fault.ts';
 import type { FirewallElement, FirewallElements } from '../ports/network.ts';
 import { guard } from './failure.ts';
@@ -58,7 +59,7 @@ const nameOf = (command: string): string => plainText(command.replace(/^add elem
 const plainText = (line: string): string => line.replaceAll(/["{}]/g, '').replaceAll(/\s+/g, ' ').trim().toLowerCase();
 
 export function elementsIn({ kind, row }: NftRow): FirewallElement[] {
-  const [family, table, name] = [text(row.family), text(row.table), text(row.name)];
+  const [family, table, name] = [textOf(row.family), textOf(row.table), textOf(row.name)];
   if (kind === 'chain') {
     if (family !== 'netdev' || SHARED_CHAINS.includes(name)) return [];
     const chain = `${family} ${table} ${name}`;
@@ -79,12 +80,9 @@ export function elementsIn({ kind, row }: NftRow): FirewallElement[] {
 
 /** As nft(8) reads it: interfaces in quotes, parts joined by dots. */
 function written(value: unknown, types: readonly string[]): string {
-  const parts = isRecord(value) && Array.isArray(value.concat) ? value.concat : [value];
+  const parts = isObject(value) && Array.isArray(value.concat) ? value.concat : [value];
   return parts.map((part: unknown, i) => (types[i] === 'ifname' ? `"${String(part)}"` : String(part))).join(' . ');
 }
 
-const typesOf = (type: unknown): readonly string[] => (Array.isArray(type) ? type.map(String) : [text(type)]);
+const typesOf = (type: unknown): readonly string[] => (Array.isArray(type) ? type.map(String) : [textOf(type)]);
 const list = (value: unknown): readonly unknown[] => (Array.isArray(value) ? value : []);
-const isRecord = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');

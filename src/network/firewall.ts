@@ -3,10 +3,7 @@ import { guard, plain } from './failure.ts';
 import { type Nft, removal } from './nft.ts';
 import { overCount, overRate, shareSets } from './shares.ts';
 
-type Firewall = Pick<Network, 'addFirewall' | 'removeFirewall' | 'tables'> & {
-  /** `inet name`, as `tables` names it. */
-  removeTable(table: string, signal: AbortSignal): Promise<void>;
-};
+type Firewall = Pick<Network, 'addFirewall' | 'removeFirewall' | 'tables' | 'removeTable'>;
 
 /** The managed network's own table, replaced as a whole in one transaction. */
 export function createFirewall(nft: Nft, connections?: number): Firewall {

@@ -1,7 +1,8 @@
+import { objectsIn as list, objectOf as record, textOf as text } from '../base/json.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
 import type { HostInterface, HostRule } from '../ports/network.ts';
-import { failed } from './failure.ts';
+import { printedBy } from './printed.ts';
 
 /** It waits for the kernel's network lock only: milliseconds, some 20 for a removal. */
 const TIMEOUT_MS = 60_000;
@@ -160,16 +161,4 @@ export function parseRules(json: string): readonly HostRule[] {
   });
 }
 
-function parse(json: string): unknown {
-  try {
-    return json.trim() === '' ? [] : JSON.parse(json);
-  } catch (cause) {
-    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
-  }
-}
-
-type Row = Readonly<Record<string, unknown>>;
-const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
-const record = (value: unknown): Row => (isRow(value) ? value : {});
-const list = (value: unknown): readonly Row[] => (Array.isArray(value) ? value.filter(isRow) : []);
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');
+const parse = (json: string): unknown => printedBy('ip', json);

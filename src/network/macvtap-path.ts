@@ -57,7 +57,7 @@ export function createMacvtapPath(hands: {
         await set('ipv4/conf/DEVICE/src_valid_mark', '1');
         await set('ipv6/conf/DEVICE/disable_ipv6', '1').catch((error: unknown) => {
           signal.throwIfAborted();
-          log.debug('cannot turn IPv6 off; the rules drop it all the same', { device, error: String(error) });
+          log.debug('cannot turn IPv6 off; the rules drop it all the same', { device, error });
         });
         const routes = number('routing table', intent.routes, 2 ** 31);
         const rules = await ip.rules(signal);

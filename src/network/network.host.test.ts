@@ -182,7 +182,7 @@ test('what the audit proved ours is removed, interface or table', async () => {
   await network.addFirewall(firewall, signal);
   for (let i = 0; i < 2; i++) {
     await network.removeInterface('fltstbr', signal);
-    await network.removeInterface('inet flintlock_tst', signal);
+    await network.removeTable('inet flintlock_tst', signal);
   }
   expect((await network.interfaces(signal)).map((i) => i.device)).toEqual(['lo']);
   expect(await network.tables(signal)).toEqual([]);

@@ -92,6 +92,26 @@ test.each([
   expect(run).toHaveBeenCalledTimes(1);
 });
 
+describe('what the audit proved ours', () => {
+  test('as an interface is removed as one: a blank makes it no firewall table', async () => {
+    const run = vi.fn<Run>().mockResolvedValue('');
+    const refused = { kind: 'invalid', reason: 'NetworkFailed' };
+    await expect(networkOf(run).removeInterface('inet flintlock_abcd', signal)).rejects.toMatchObject(refused);
+    await expect(networkOf(run).removeTable('inet x;y', signal)).rejects.toMatchObject(refused);
+    expect(run).not.toHaveBeenCalled();
+  });
+
+  test('is removed by its own tool', async () => {
+    const run = vi.fn<Run>().mockResolvedValue('');
+    await networkOf(run).removeInterface('flabcd0', signal);
+    await networkOf(run).removeTable('inet flintlock_abcd', signal);
+    expect(run.mock.calls.map(([argv, { input }]) => [argv.join(' '), input])).toEqual([
+      ['ip -j -d -batch -', 'link delete dev flabcd0\n'],
+      ['nft -f -', 'table inet flintlock_abcd\ndelete table inet flintlock_abcd\n\n'],
+    ]);
+  });
+});
+
 test('forwarding that is on is not set again', async () => {
   const run = vi.fn<Run>().mockResolvedValue('1\n');
   const network = networkOf(run);

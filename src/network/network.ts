@@ -113,6 +113,7 @@ export function createNetwork(
     addFirewall: firewall.addFirewall,
     removeFirewall: firewall.removeFirewall,
     tables: firewall.tables,
+    removeTable: firewall.removeTable,
     startDhcp: dhcp.startDhcp,
     stopDhcp: dhcp.stopDhcp,
     dhcpRuns: dhcp.dhcpRuns,
@@ -131,8 +132,6 @@ export function createNetwork(
     interfaces: (signal) => guard('list the interfaces', () => ip.all(signal)),
 
     removeInterface: (device, signal) =>
-      device.includes(' ')
-        ? firewall.removeTable(device, signal)
-        : guard(`remove interface ${device}`, () => ip.remove(plain('interface', device), signal)),
+      guard(`remove interface ${device}`, () => ip.remove(plain('interface', device), signal)),
   };
 }

@@ -1,6 +1,7 @@
+import { isObject, objectOf, objectsIn, type JsonObject as Row, textOf as text } from '../base/json.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
-import { failed } from './failure.ts';
+import { printedBy, unreadable } from './printed.ts';
 
 /** It waits for the kernel's netfilter lock only: milliseconds. */
 const TIMEOUT_MS = 60_000;
@@ -98,23 +99,14 @@ function isJson(text: string): boolean {
   }
 }
 
-type Row = Readonly<Record<string, unknown>>;
-const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null;
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');
-
 /** `{"nftables": [{"metainfo": …}, {"table": {…}}, …]}`: the rows of one kind (libnftables-json(5)). */
 const parseRows = (json: string, kind: string): readonly Row[] =>
   rowsIn(json).flatMap((one) => (one.kind === kind ? [one.row] : []));
 
 function rowsIn(json: string): readonly NftRow[] {
-  try {
-    const all: unknown = JSON.parse(json);
-    if (isRow(all) && Array.isArray(all.nftables))
-      return all.nftables.flatMap((one: unknown) =>
-        isRow(one) ? Object.entries(one).flatMap(([kind, row]) => (isRow(row) ? [{ kind, row }] : [])) : [],
-      );
-  } catch (cause) {
-    throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
-  }
-  throw failed(`Cannot read what nft printed: ${JSON.stringify(json.slice(0, 200))}`);
+  const { nftables } = objectOf(printedBy('nft', json));
+  if (!Array.isArray(nftables)) throw unreadable('nft', json);
+  return objectsIn(nftables).flatMap((one) =>
+    Object.entries(one).flatMap(([kind, row]) => (isObject(row) ? [{ kind, row }] : [])),
+  );
 }

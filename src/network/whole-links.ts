@@ -1,9 +1,10 @@
+import { objectOf, objectsIn, textOf } from '../base/json.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { BridgeIntent, MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw } from '../ports/network-watch.ts';
-import { failed } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { bridgeMac } from './links.ts';
+import { printedBy } from './printed.ts';
 
 /** An interface with all of it that we set. */
 export interface WholeLink {
@@ -26,27 +27,21 @@ export interface WholeLink {
 
 /** Reads what `ip -j -d address show` printed. */
 export function parseWholeLinks(json: string): readonly WholeLink[] {
-  let rows: unknown;
-  try {
-    rows = JSON.parse(json);
-  } catch (cause) {
-    throw failed(`Cannot read what ip printed: ${JSON.stringify(json.slice(0, 200))}`, cause);
-  }
-  return list(rows)
+  return objectsIn(printedBy('ip', json))
     .filter((row) => typeof row.ifname === 'string')
     .map((row) => {
-      const info = record(row.linkinfo);
-      const port = info.info_slave_kind === 'bridge' ? record(info.info_slave_data) : undefined;
+      const info = objectOf(row.linkinfo);
+      const port = info.info_slave_kind === 'bridge' ? objectOf(info.info_slave_data) : undefined;
       return {
-        device: text(row.ifname),
+        device: textOf(row.ifname),
         index: typeof row.ifindex === 'number' ? row.ifindex : 0,
-        mac: text(row.address),
-        alias: text(row.ifalias),
-        kind: text(info.info_kind),
-        master: text(row.master),
+        mac: textOf(row.address),
+        alias: textOf(row.ifalias),
+        kind: textOf(info.info_kind),
+        master: textOf(row.master),
         isUp: Array.isArray(row.flags) && row.flags.includes('UP'),
-        addresses: list(row.addr_info).map((one) => `${text(one.local)}/${String(one.prefixlen)}`),
-        stp: Number(record(info.info_data).stp_state ?? 0),
+        addresses: objectsIn(row.addr_info).map((one) => `${textOf(one.local)}/${String(one.prefixlen)}`),
+        stp: Number(objectOf(info.info_data).stp_state ?? 0),
         port: port && {
           isolated: port.isolated === true,
           learning: port.learning !== false,
@@ -172,9 +167,3 @@ function sideFlaws(
     flaw('MAC', `has another MAC address, ${there.mac}, not ${mac}`, [`link set dev ${there.device} address ${mac}`]),
   ];
 }
-
-type Row = Readonly<Record<string, unknown>>;
-const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
-const record = (value: unknown): Row => (isRow(value) ? value : {});
-const list = (value: unknown): readonly Row[] => (Array.isArray(value) ? value.filter(isRow) : []);
-const text = (value: unknown): string => (typeof value === 'string' ? value : '');

@@ -75,7 +75,7 @@ export function createWholeness({
     } catch (error) {
       signal.throwIfAborted();
       for (const [text] of unknown) listed.add(text);
-      log.warn('what the firewall should hold is taken from what it holds now', { error: String(error) });
+      log.warn('what the firewall should hold is taken from what it holds now', { error });
     }
   };
 

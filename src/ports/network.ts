@@ -116,8 +116,10 @@ export interface Network {
   interfaces(signal: AbortSignal): Promise<readonly HostInterface[]>;
   /** The names of every firewall table (`inet name`), for the audit. */
   tables(signal: AbortSignal): Promise<readonly string[]>;
-  /** Removes an interface or table that the audit proved ours. */
+  /** Removes an interface that the audit proved ours. Not there is success. */
   removeInterface(device: string, signal: AbortSignal): Promise<void>;
+  /** Removes a firewall table (`inet name`) that the audit proved ours. Not there is success. */
+  removeTable(table: string, signal: AbortSignal): Promise<void>;
 }
 
 export interface HostInterface {

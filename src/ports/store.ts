@@ -39,7 +39,7 @@ export interface FirstAnswer {
   readonly at: Millis;
 }
 
-export type AllocationKind = 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port';
+export type AllocationKind = 'tap-stem' | 'mac' | 'address' | 'hostname' | 'port' | 'vmm-user' | 'metadata-port';
 
 /**
  * The records of all microVMs. Durable before a call returns. Calls are
@@ -49,7 +49,8 @@ export interface Store {
   /**
    * Stores a new record, its allocation and its ADDED event.
    * @throws Fault `exists` for a taken id; `invalid` for a taken MAC, address or published port, with who has it;
-   * `full` where that one is being deleted, so that it is free soon
+   * `full` where that one is being deleted, so that it is free soon; `conflict` for a uid whose interfaces would have the
+   * names of another's
    */
   create(created: NewVm): void;
   get(uid: Uid): MicroVm | undefined;
@@ -99,7 +100,10 @@ export interface Store {
    * @throws Fault `full` when there is none
    */
   nextMetadataPort(uid: Uid): MicroVm | undefined;
-  /** Whether a MAC address, IPv4 address, DNS name, published port, VMM user or port of the metadata service is taken. */
+  /**
+   * Whether a MAC address, IPv4 address, DNS name, published port, VMM user, port of the metadata service, or a stem of
+   * interfaces' names (see `tapStem`) is taken.
+   */
   isAllocated(kind: AllocationKind, value: string): boolean;
   /** The living microVM that has this address. */
   holder(kind: 'mac' | 'address' | 'parent-address', value: string): MicroVm | undefined;

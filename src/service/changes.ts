@@ -1,3 +1,5 @@
+import { orAborted } from '../base/or-aborted.ts';
+
 /**
  * Lets one reader sleep until something has changed since it last looked. Who
  * waits for one microVM is woken by no other's changes: else many who wait at
@@ -24,14 +26,11 @@ export class Changes {
   async next(signal: AbortSignal): Promise<void> {
     signal.throwIfAborted();
     if (!this.#changed) {
-      const { promise, resolve, reject } = Promise.withResolvers<void>();
-      const onAbort = (): void => reject(signal.reason);
+      const { promise, resolve } = Promise.withResolvers<void>();
       this.#wake = resolve;
-      signal.addEventListener('abort', onAbort, { once: true });
       try {
-        await promise;
+        await orAborted(promise, signal);
       } finally {
-        signal.removeEventListener('abort', onAbort);
         this.#wake = undefined;
       }
     }

@@ -21,6 +21,7 @@ import { Once } from './once.ts';
 import { likelyWords, planBoot } from './plan-boot.ts';
 import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
+import { unusedUid } from './unused-uid.ts';
 
 const LAST_ADDRESS = 'last-address';
 
@@ -33,7 +34,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
   // Only where one name may be that of several: elsewhere the name says that it is there.
   const again = options.uniqueId ? undefined : repeated(context, draft);
   if (again) return view(again, context);
-  const uid = context.newUid();
+  const uid = unusedUid(context);
   let checked: Checked;
   try {
     checked = await check(context, draft, uid);
@@ -76,7 +77,7 @@ export async function planCreate(
       vm: withMetadata(answered, context.store.metadataOf(answered)),
       plan: ['nothing: this idempotency key has its answer already'],
     };
-  const uid = context.newUid();
+  const uid = unusedUid(context);
   const checked = await check(context, draft, uid);
   const boot = await planBoot(context, checked.spec);
   try {

@@ -1,3 +1,4 @@
+import { isObject } from '../base/json.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm } from '../domain/microvm.ts';
@@ -74,11 +75,8 @@ export function canonical(draft: SpecDraft): string {
     metadata: inOrder(metadata),
     providerOptions: inOrder(providerOptions),
   };
-  return JSON.stringify(all, (_, value: unknown) => (isPlain(value) ? withoutDefaults(value) : value));
+  return JSON.stringify(all, (_, value: unknown) => (isObject(value) ? withoutDefaults(value) : value));
 }
-
-const isPlain = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 function withoutDefaults(value: Readonly<Record<string, unknown>>): Readonly<Record<string, unknown>> {
   const isDefault = (one: unknown): boolean =>

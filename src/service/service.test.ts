@@ -69,6 +69,23 @@ describe('create', () => {
     expect((await host.life.services.get({ id: uid.toLowerCase() }, { showDeleted: false })).uid).toBe(uid);
   });
 
+  test('takes no uid whose interfaces would have the names of another microVM', async () => {
+    const [first, alike, other] = [
+      '01JDGZ00000000000000ABCDEF',
+      '01JDH000000000000000ABCDEF',
+      '01JDH000000000000000ABCDEG',
+    ];
+    const uids = [first, alike, other];
+    const host = quietHost({ context: { newUid: () => (uids.shift() ?? alike) as Uid } });
+    expect(await host.create({ id: 'a' })).toBe(first);
+    expect(await host.create({ id: 'b' })).toBe(other);
+    // No more than those two are to be had.
+    await expect(host.create({ id: 'c' })).rejects.toMatchObject({ kind: 'full' });
+    await host.delete(first as Uid);
+    await host.until(first as Uid, 'gone');
+    expect(await host.create({ id: 'c' })).toBe(alike);
+  });
+
   test('takes users of its range alone, also where the range was another before', async () => {
     const ranges = [
       { first: 700_000, last: 700_009 },

@@ -1,5 +1,6 @@
 import { Fault, type Violation } from '../domain/fault.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
+import { tapStem } from '../domain/names.ts';
 import { publishedKey, publishedText } from '../domain/published.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import type { AllocationKind } from '../ports/store.ts';
@@ -27,6 +28,10 @@ export function createAllocations(db: Database, read: (row: Record<string, unkno
   );
   const portsLike = db.sql.prepare("SELECT value, uid FROM allocations WHERE kind = 'port' AND value GLOB ?");
   const readVm = db.sql.prepare('SELECT record FROM vms WHERE uid = ?');
+
+  const unnamed = db.sql.prepare(
+    "SELECT uid FROM vms WHERE gone_at IS NULL AND uid NOT IN (SELECT uid FROM allocations WHERE kind = 'tap-stem')",
+  );
 
   const take = (kind: string, value: string, uid: Uid): boolean => allocate.run(kind, value, uid).changes === 1;
   const holder = (kind: string, value: string): MicroVm | undefined => {
@@ -79,6 +84,11 @@ export function createAllocations(db: Database, read: (row: Record<string, unkno
      * @throws Fault as `Store.create`
      */
     take(vm: MicroVm, knows: string | undefined): void {
+      if (!take('tap-stem', tapStem(vm.uid), vm.uid))
+        throw new Fault(
+          'conflict',
+          `Cannot create microVM ${vm.spec.namespace}/${vm.spec.id}: another one has taken the names of its interfaces meanwhile; try again`,
+        );
       const { interfaces, vmmUser, metadataPort } = vm.allocation;
       vm.spec.interfaces.forEach(({ name, type, address }, i) => {
         const nic = interfaces[name];
@@ -100,6 +110,11 @@ export function createAllocations(db: Database, read: (row: Record<string, unkno
       if (!take('vmm-user', String(vmmUser), vm.uid)) throw new Error(`VMM user ${vmmUser} is taken`);
       if (metadataPort !== undefined && !take('metadata-port', String(metadataPort), vm.uid))
         throw new Error(`port ${metadataPort} of the metadata service is taken`);
+    },
+
+    /** Records that an earlier version wrote hold the names of their interfaces, too. */
+    complete(): void {
+      for (const { uid } of unnamed.all()) take('tap-stem', tapStem(String(uid) as Uid), String(uid) as Uid);
     },
 
     /** Gives one value back and takes another. */

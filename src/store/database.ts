@@ -1,4 +1,5 @@
 import { DatabaseSync } from 'node:sqlite';
+import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
 import { first } from './schema/0001-first.ts';
@@ -143,5 +144,5 @@ function asFault(error: unknown, what: string, room = ''): unknown {
     return new Fault('full', `Cannot ${what}: ${noRoom(room)}`, { ...options, reason: 'StorageFull' });
   if (code === SQLITE_NOTADB)
     return new Fault('refused', `Cannot ${what}: it is no SQLite database; restore it from a backup`, options);
-  return new Fault('tool', `Cannot ${what}: ${error instanceof Error ? error.message : String(error)}`, options);
+  return new Fault('tool', `Cannot ${what}: ${errorMessage(error)}`, options);
 }

@@ -29,7 +29,7 @@ export function createMetadata(db: Database, log: Log) {
         if (!isMetadata(content)) throw new TypeError('it is no metadata');
         return content;
       } catch (error) {
-        log.error('stored metadata cannot be read', { uid, ...spec.metadataRef, error: String(error) });
+        log.error('stored metadata cannot be read', { uid, ...spec.metadataRef, error });
         throw new Fault('tool', `Cannot read the metadata of microVM ${uid} in the database`, { cause: error });
       }
     },

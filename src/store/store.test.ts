@@ -118,6 +118,19 @@ describe('create', () => {
     add(store, vm(2)); // its label rows, too, are gone
   });
 
+  test('of a uid whose interfaces would have the names of another is refused, and taken when that is gone', () => {
+    const { store } = open();
+    const alike = { ...vm(2), uid: uidOf(1).replace('JDGZ', 'JDH0') as Uid };
+    add(store, vm(1));
+    expect(store.isAllocated('tap-stem', '000001')).toBe(true);
+    expect(() => add(store, alike)).toThrow(expect.objectContaining({ kind: 'conflict' }));
+    expect(store.get(alike.uid)).toBeUndefined();
+    store.gone(uidOf(1));
+    expect(store.isAllocated('tap-stem', '000001')).toBe(false);
+    add(store, alike);
+    expect(store.isAllocated('tap-stem', '000001')).toBe(true);
+  });
+
   test('of an id that the drop-in surface may use twice is found twice', () => {
     const { store } = open();
     for (const n of [1, 2]) store.create({ vm: vm(n, { id: 'same' }), uniqueId: false });
@@ -467,6 +480,20 @@ describe('the database', () => {
     first.db.close();
     const second = open(path);
     expect(second.store.promised()).toMatchObject({ microvms: 1, memoryInMb: 100 });
+    second.db.close();
+  });
+
+  test('of an earlier version learns which names the interfaces of its microVMs have', () => {
+    const path = `${directory()}/f.db`;
+    const first = open(path);
+    add(first.store, vm(1), vm(2));
+    first.store.gone(uidOf(2));
+    first.db.sql.exec("DELETE FROM allocations WHERE kind = 'tap-stem'");
+    first.db.close();
+    const second = open(path);
+    expect(['000001', '000002'].map((stem) => second.store.isAllocated('tap-stem', stem))).toEqual([true, false]);
+    second.store.gone(uidOf(1));
+    expect(second.store.isAllocated('tap-stem', '000001')).toBe(false);
     second.db.close();
   });
 

@@ -66,7 +66,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
         listener(uids);
       } catch (error) {
         // What it was told of is stored: its bug must not fail the writer.
-        log.error('a listener for events failed', { error: String(error) });
+        log.error('a listener for events failed', { error });
       }
   };
 
@@ -89,7 +89,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       if (!isRecord(vm)) throw new TypeError('it is no record of a microVM');
       return [vm];
     } catch (error) {
-      log.error('a stored record cannot be read', { record: String(row.record).slice(0, 200), error: String(error) });
+      log.error('a stored record cannot be read', { record: String(row.record).slice(0, 200), error });
       return [];
     }
   };
@@ -133,6 +133,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
 
   db.transact(() => {
     for (const vm of promises.missing.all().flatMap(parse)) promises.keep(vm);
+    allocations.complete();
   });
 
   return {

@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Files, Run, RunLimits } from '../ports/host.ts';
 
@@ -40,7 +41,7 @@ export async function withScratch<T>(
       await files.remove(directory);
     }
   }
-  const why = noRoom instanceof Error ? noRoom.message : String(noRoom);
+  const why = errorMessage(noRoom);
   throw new Fault('full', `there is no room below ${PLACES.join(' and ')} to try it: ${why}`, {
     reason: 'StorageFull',
     cause: noRoom,

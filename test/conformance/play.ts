@@ -1,5 +1,6 @@
 import { fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { errorMessage } from '../../src/base/error-text.ts';
 import { BadRequestSchema } from '../../src/gen/google/rpc/error_details_pb.ts';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
 import { TooLate } from '../support/daemon.ts';
@@ -32,8 +33,7 @@ export async function playScene(scene: Scene, wanted: readonly GuestRow[], lab: 
 const isLate = (cause: unknown): boolean =>
   cause instanceof TooLate || (cause instanceof ConnectError && cause.code === Code.DeadlineExceeded);
 
-const textOf = (cause: unknown): string =>
-  (cause instanceof Error ? cause.message : String(cause)).split('\n')[0] ?? '';
+const textOf = (cause: unknown): string => errorMessage(cause).split('\n')[0] ?? '';
 
 /** Boots the guests and lets the scene go on. @param uids - is filled with the guests that are created */
 async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, images: Images): Promise<Seen> {
@@ -131,7 +131,7 @@ function compare(seeing: Seeing, expected: string): { readonly ok: boolean; read
 }
 
 function failed(row: GuestRow, cause: unknown): Result {
-  const [what = '', ...more] = (cause instanceof Error ? cause.message : String(cause)).split('\n');
+  const [what = '', ...more] = errorMessage(cause).split('\n');
   return {
     row: row.row,
     ok: false,

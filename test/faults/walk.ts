@@ -1,4 +1,5 @@
 import { ConnectError } from '@connectrpc/connect';
+import { errorMessage } from '../../src/base/error-text.ts';
 import { LEDGER_KINDS } from '../../src/domain/ledger.ts';
 import { Lab } from './lab.ts';
 import { type Met, nameOf, type Point, pointsOf } from './point.ts';
@@ -157,7 +158,7 @@ async function walkOne(lab: Lab, point: Point): Promise<Row> {
     await check('gone');
     await lab.host.stop();
   } catch (error) {
-    const text = error instanceof Error ? error.message : String(error);
+    const text = errorMessage(error);
     (text.startsWith('LOST') ? wrong.lost : wrong.failures).push(`${text}\n${lab.told.slice(-3_000)}`);
   }
   return { ...point, crashes, ...wrong, seconds: (performance.now() - began) / 1_000 };

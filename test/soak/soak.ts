@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { errorMessage } from '../../src/base/error-text.ts';
 import type { MicroVMSpecSchema as DropinSpecSchema } from '../../src/gen/dropin/types/microvm_pb.ts';
 import { MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type SpecInit, type StateName } from '../support/daemon.ts';
@@ -217,9 +218,7 @@ export class Soak {
 
   #begin(id: string, act: () => Promise<void>): void {
     const done = act()
-      .catch(
-        (error: unknown) => void this.#wrong.push(`${id}: ${error instanceof Error ? error.message : String(error)}`),
-      )
+      .catch((error: unknown) => void this.#wrong.push(`${id}: ${errorMessage(error)}`))
       .finally(() => this.#busy.delete(id));
     this.#busy.set(id, done);
   }
@@ -401,7 +400,7 @@ export class Soak {
       });
       this.#checks++;
     } catch (error) {
-      this.#wrong.push(error instanceof Error ? error.message : String(error));
+      this.#wrong.push(errorMessage(error));
     }
   }
 

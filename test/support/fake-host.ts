@@ -1,5 +1,6 @@
 import { createHash } from 'node:crypto';
 import { createUlids } from '../../src/base/ulid.ts';
+import { limited } from '../../src/daemon/acts/limits.ts';
 import type { SpecDraft } from '../../src/domain/draft.ts';
 import { type LedgerEntry, type LedgerKind, VM_STEP_KINDS, vmOwner } from '../../src/domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../../src/domain/microvm.ts';
@@ -17,8 +18,8 @@ import { createReconciler } from '../../src/engine/reconciler.ts';
 import { recover } from '../../src/engine/recovery.ts';
 import { type Look, Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
+import { type Acts, DIRECT } from '../../src/ports/acts.ts';
 import type { Clock } from '../../src/ports/clock.ts';
-import { type FaultPoints, NO_FAULTS } from '../../src/ports/fault-points.ts';
 import type { Files } from '../../src/ports/host.ts';
 import type { ImageStore, Images } from '../../src/ports/images.ts';
 import type { Ledger } from '../../src/ports/ledger.ts';
@@ -98,8 +99,8 @@ export interface FakeHostOptions {
   /** What the guest has written to its console. */
   readonly consoleTail?: (uid: Uid) => Promise<string>;
   readonly context?: Partial<ServiceContext>;
-  /** What acts are run through, and what counts: nothing, by default. */
-  readonly faults?: FaultPoints;
+  /** What acts are run through, by default within their limits, and what counts: nothing, by default. */
+  readonly acts?: Acts;
   readonly meter?: Meter;
   /** Wraps the work on a microVM. */
   readonly look?: (look: Look) => Look;
@@ -309,7 +310,7 @@ export class FakeHost {
       files: this.#options.context?.files ?? fakeConsoles(),
     });
     const maximumRetry = this.#options.maximumRetry ?? 3;
-    const { faults = NO_FAULTS, meter = NO_METER, look = (same) => same } = this.#options;
+    const { acts = limited(DIRECT), meter = NO_METER, look = (same) => same } = this.#options;
     noticeNewBoot({ store, ledger, transactions, clock, log }, world.bootId);
     const lives = { follow: () => undefined, leave: () => undefined };
     const guests = new WatchedGuests({ store, clock, log, wake, reports, lives, consoleTail, maximumRetry, meter });
@@ -324,7 +325,7 @@ export class FakeHost {
       store,
       clock,
       log,
-      faults,
+      acts,
     });
     const parent = new ParentDevice({
       ...{ news, health },
@@ -334,7 +335,7 @@ export class FakeHost {
       network: fakedNetwork,
       clock,
       log,
-      faults,
+      acts,
     });
     const cgroups = fakeCgroups(world, life);
     const ports = {
@@ -353,7 +354,7 @@ export class FakeHost {
       guests,
       vmm: () => vmm,
     };
-    const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports, faults });
+    const runner = new StepRunner({ store, ledger, transactions, clock, progress, ports, acts });
     const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
     const scheduler = new Scheduler(
       look(

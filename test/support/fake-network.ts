@@ -248,6 +248,9 @@ export function fakeNetwork(
     removeInterface: (name, limited) =>
       world.act(caller, `fix interface ${name}`, limited, () => {
         world.interfaces.delete(name);
+      }),
+    removeTable: (name, limited) =>
+      world.act(caller, `fix table ${name}`, limited, () => {
         world.tables.delete(name);
       }),
   };

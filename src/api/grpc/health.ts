@@ -1,3 +1,4 @@
+import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import { Health, HealthCheckResponse_ServingStatus } from '../../gen/health/v1/health_pb.ts';
 import { type Served, served } from '../served.ts';
@@ -23,10 +24,7 @@ export function health(names: readonly string[]): Served {
     list: () => ({ statuses: Object.fromEntries([...known].map((name) => [name, { status: SERVING }])) }),
     watch: async function* ({ service }, { signal }) {
       yield { status: known.has(service) ? SERVING : SERVICE_UNKNOWN };
-      await new Promise((_, reject) => {
-        if (signal.aborted) reject(signal.reason);
-        signal.addEventListener('abort', () => reject(signal.reason), { once: true });
-      });
+      await orAborted(new Promise<never>(() => undefined), signal); // it stays so
     },
   });
 }

@@ -2,6 +2,7 @@ import { promisify } from 'node:util';
 import { gunzip, gzip } from 'node:zlib';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { Compression } from '@connectrpc/connect/protocol';
+import { errorMessage } from '../../base/error-text.ts';
 
 /** What `grpc-accept-encoding` says of us. @see https://github.com/grpc/grpc/blob/master/doc/compression.md */
 export const ACCEPTED = 'identity,gzip';
@@ -51,7 +52,7 @@ export async function unpacked(bytes: Uint8Array, maxBytes: number): Promise<Uin
   } catch (cause) {
     if (cause instanceof RangeError)
       throw new ConnectError(`The message is over ${maxBytes} bytes when it is unpacked`, Code.ResourceExhausted);
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new ConnectError(`Cannot unpack the message by gzip: ${why}`, Code.InvalidArgument);
   }
 }

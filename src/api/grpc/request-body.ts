@@ -1,5 +1,6 @@
 import { type DescMethod, fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { CallFlow } from '../flow/flow.ts';
 import { faultError } from '../status.ts';
@@ -191,4 +192,4 @@ function checkJson(bytes: Uint8Array, name: string): void {
   }
 }
 
-const reasonOf = (cause: unknown): string => (cause instanceof Error ? cause.message : String(cause)).slice(0, 300);
+const reasonOf = (cause: unknown): string => errorMessage(cause).slice(0, 300);

@@ -258,7 +258,7 @@ function handler({ services, log, gate, caller, calls, clock, stopped, flow, ...
       calls({ surface: 'grpc', method: name, code, ms: clock.elapsed() - began });
     });
     answer(request, response, peer, connection, outcome).catch((error: unknown) => {
-      log.debug('a gRPC call was cut off', { error: error instanceof Error ? error.message : String(error) });
+      log.debug('a gRPC call was cut off', { error });
       if (!response.stream.destroyed) response.stream.close();
     });
   };

@@ -8,6 +8,7 @@ import {
   toJsonString,
 } from '@bufbuild/protobuf';
 import type { FastifyReply } from 'fastify';
+import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
 import { BadRequestSchema, ErrorInfoSchema } from '../../gen/google/rpc/error_details_pb.ts';
@@ -53,7 +54,7 @@ export function messageOf<S extends DescMessage>(desc: S, body: unknown): Messag
 /** Of a message's name clients know the last part: what stands before it says where the generated code lies. */
 const plainly = (why: string): string =>
   why.replaceAll(/\b(?:flintlock\.[a-z0-9.]+|microvm\.services\.api\.v1alpha1)\.([A-Z]\w*)/g, '$1');
-const reasonOf = (cause: unknown): string => unquoted(cause instanceof Error ? cause.message : String(cause));
+const reasonOf = (cause: unknown): string => unquoted(errorMessage(cause));
 const short = (text: string): string => (text.length > 300 ? `${text.slice(0, 300)}…` : text).replace(/\p{Cc}/gu, '?');
 
 export function sendMessage<S extends DescMessage>(

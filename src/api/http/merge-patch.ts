@@ -1,3 +1,4 @@
+import { isObject } from '../../base/json.ts';
 import { Fault } from '../../domain/fault.ts';
 import { type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import { messageOf } from './json.ts';
@@ -24,7 +25,7 @@ function withoutNulls(body: unknown): { readonly body: unknown; readonly paths: 
   let hadNulls = false;
   for (const [key, value] of Object.entries(patch)) {
     const name = maskName(key);
-    if (!MAPS.has(name) || !isRecord(value)) {
+    if (!MAPS.has(name) || !isObject(value)) {
       paths.push(name);
       continue;
     }
@@ -40,7 +41,7 @@ function withoutNulls(body: unknown): { readonly body: unknown; readonly paths: 
 function parse(body: unknown): Record<string, unknown> | undefined {
   try {
     const value: unknown = typeof body === 'string' ? JSON.parse(body) : undefined;
-    return isRecord(value) ? value : undefined;
+    return isObject(value) ? value : undefined;
   } catch {
     return undefined;
   }
@@ -53,9 +54,6 @@ function stringify(value: unknown): string {
     throw new Fault('invalid', 'Cannot read the body as MicroVMSpec: it is nested too deeply', { cause });
   }
 }
-
-const isRecord = (value: unknown): value is Record<string, unknown> =>
-  typeof value === 'object' && value !== null && !Array.isArray(value);
 
 /** A name in camel case as it is in a mask. */
 export const maskName = (name: string): string => name.replace(/[A-Z]/g, (letter) => `_${letter.toLowerCase()}`);

@@ -3,6 +3,7 @@ import { pipeline, Readable, type Transform } from 'node:stream';
 import { promisify } from 'node:util';
 import { createBrotliDecompress, createGunzip, createInflate, createZstdDecompress, gzip } from 'node:zlib';
 import type { FastifyReply, FastifyRequest } from 'fastify';
+import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
 
 /** What a body may be packed by. @see https://www.rfc-editor.org/rfc/rfc9110#section-8.4.1 */
@@ -69,7 +70,7 @@ async function* bytesOf(
     yield* pipeline(raw, counted, unpacker, () => undefined);
   } catch (cause) {
     if (raw.errored || !raw.complete) throw raw.errored ?? cause; // its caller went away
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new Fault('invalid', `Cannot unpack the body by ${encoding}: ${why}`, { cause });
   }
 }

@@ -1,5 +1,6 @@
 import { once } from 'node:events';
 import type { FastifyReply } from 'fastify';
+import { endsWithin } from '../../base/ends-within.ts';
 import { eachUntil } from '../each-until.ts';
 import { type CallFlow, PIECE_BYTES } from '../flow/flow.ts';
 
@@ -37,7 +38,7 @@ export async function sendStream(
 ): Promise<void> {
   const pieces = eachUntil(signal, source);
   let next = pieces.next();
-  await settledOrLate(next);
+  await endsWithin(PATIENCE_MS, next);
   const { raw } = reply.hijack();
   raw.writeHead(200, { 'content-type': contentType, ...UNBUFFERED });
   raw.flushHeaders();
@@ -66,17 +67,5 @@ export async function sendStream(
   } finally {
     clearInterval(heart);
     await pieces.return(undefined).catch(() => {});
-  }
-}
-
-async function settledOrLate(next: Promise<unknown>): Promise<void> {
-  let timer: NodeJS.Timeout | undefined;
-  const late = new Promise((resolve) => {
-    timer = setTimeout(resolve, PATIENCE_MS);
-  });
-  try {
-    await Promise.race([next, late]);
-  } finally {
-    clearTimeout(timer);
   }
 }

@@ -7,7 +7,7 @@ import { Hosts } from './hosts.ts';
 import { Images } from './images.ts';
 import { MicroVms } from './microvms.ts';
 
-/** The native surface's verbs: gRPC serves all of them, HTTP those that `native/routes.ts` names. */
+/** The native surface's verbs: gRPC serves all of them, HTTP those that `http/routes.ts` names. */
 export interface Native {
   readonly microvms: MicroVms;
   readonly hosts: Hosts;

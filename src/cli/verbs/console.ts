@@ -1,5 +1,6 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { InvalidArgumentError } from 'commander';
+import { parseSize } from '../../base/quantity.ts';
 import { attach } from '../attach.ts';
 import type { Configure, Context } from '../context.ts';
 import { EXIT } from '../exit.ts';
@@ -18,7 +19,7 @@ export const configure: Configure = (command, act) => {
     .argument('<vm>', 'the microVM: ID, NAMESPACE/ID or uid')
     .option('-f, --follow', 'go on with what the guest writes, until it is gone or Ctrl-C')
     .option('-i, --interactive', 'type on it too, until its end or Ctrl-]')
-    .option('--tail <bytes>', 'begin at most this many bytes before the end', parseBytes)
+    .option('--tail <bytes>', 'begin at most this many bytes before the end', tailBytes)
     .addHelpText('after', EXAMPLES)
     .action((name: string, options: Options) =>
       act((context) => (options.interactive ? type(context, name, options) : read(context, name, options))),
@@ -61,10 +62,10 @@ async function read(context: Context, name: string, { follow = false, tail }: Op
   return EXIT.done;
 }
 
-function parseBytes(text: string): number {
-  const bytes = Number(text);
-  if (!/^\d+$/.test(text) || !Number.isSafeInteger(bytes) || bytes === 0)
-    throw new InvalidArgumentError('Write a number of bytes, at least 1.');
+function tailBytes(text: string): number {
+  const bytes = parseSize(text, 'B');
+  if (bytes === undefined || bytes === 0)
+    throw new InvalidArgumentError('Write a number of bytes, at least 1, or for instance 64K.');
   return bytes;
 }
 

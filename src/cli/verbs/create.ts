@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { toJson } from '@bufbuild/protobuf';
+import { errorMessage } from '../../base/error-text.ts';
 import { CreateMicroVMResponseSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import { faultsOf } from '../check-spec.ts';
@@ -202,7 +203,7 @@ async function read({ io }: Context, file: string): Promise<string> {
     return new TextDecoder('utf-8', { fatal: true }).decode(data);
   } catch (error) {
     if (error instanceof Problem) throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorMessage(error);
     throw new Problem(EXIT.usage, `Cannot read the spec: ${why}`, { cause: error });
   }
 }

@@ -1,5 +1,6 @@
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
+import { parseSize } from '../../base/quantity.ts';
 import {
   type Image,
   ImageSchema,
@@ -39,7 +40,7 @@ export const configure: Configure = (command, act) => {
     .option('-q, --quiet', 'digests only')
     .addHelpText('after', LS_EXAMPLES);
   verb(sub('pull <image>', 'pull an image ahead of time'), act, pull)
-    .option('--golden <size>', 'make the disk image of that size too: MiB, or 2G', parseSize)
+    .option('--golden <size>', 'make the disk image of that size too: MiB, or 2G', goldenSize)
     .addHelpText('after', PULL_EXAMPLES);
   verb(sub('rm <image...>', 'remove images that nothing uses').alias('remove'), act, remove).addHelpText(
     'after',
@@ -189,10 +190,9 @@ async function prune(context: Context, { output }: Options): Promise<number> {
 }
 
 /** `512`, `512M`, `2G`, in MiB. */
-function parseSize(text: string): number {
-  const [, count, unit = 'M'] = /^(\d{1,8})([MGT])?(?:i?B)?$/i.exec(text) ?? [];
-  const mb = Number(count) * 1024 ** 'MGT'.indexOf(unit.toUpperCase());
-  if (count === undefined || mb < 1 || mb > 16 << 20)
+function goldenSize(text: string): number {
+  const mb = (parseSize(text, 'M') ?? Number.NaN) / 2 ** 20;
+  if (!Number.isInteger(mb) || mb < 1 || mb > 16 << 20)
     throw new InvalidArgumentError('Write a size from 1 MiB to 16 TiB, for instance 512, 512M or 2G.');
   return mb;
 }

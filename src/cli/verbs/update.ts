@@ -1,6 +1,7 @@
 import { readFile } from 'node:fs/promises';
 import { create } from '@bufbuild/protobuf';
 import { type Command, InvalidArgumentError, Option } from 'commander';
+import { errorMessage } from '../../base/error-text.ts';
 import { UpdateMicroVMResponseSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { MicroVMSchema, MicroVMSpec_RestartPolicy, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import { quick } from '../client.ts';
@@ -110,7 +111,7 @@ async function encoded(text: string | undefined): Promise<string | undefined> {
   if (!text.startsWith('@')) return Buffer.from(text).toString('base64');
   const file = text.slice(1);
   const content = await readFile(file).catch((cause: unknown) => {
-    const why = cause instanceof Error ? cause.message : String(cause);
+    const why = errorMessage(cause);
     throw new Problem(EXIT.usage, `Cannot read the metadata: ${why}`, { cause });
   });
   if (content.length > MAX_BYTES) throw new Problem(EXIT.usage, `${file} is larger than ${MAX_BYTES} bytes`);

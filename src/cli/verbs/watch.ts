@@ -5,7 +5,7 @@ import {
   MicroVMEventSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Configure, Context } from '../context.ts';
-import { parseDuration } from '../duration.ts';
+import { duration } from '../duration.ts';
 import { follow, RETRY_MS } from '../following.ts';
 import { namespaceOf, namespaceOptions, outputOption, selectorOption } from '../options.ts';
 import { colourOf, nameOf, situationText, stateOf } from '../print/microvm.ts';
@@ -27,7 +27,7 @@ export const configure: Configure = (command, act) => {
     .addOption(selectorOption())
     .addOption(
       new Option('--retry <time>', 'how long to look for a daemon that went away; 0: not at all')
-        .argParser(parseDuration)
+        .argParser(duration)
         .default(RETRY_MS, '60s'),
     )
     .addOption(outputOption('json'))

@@ -1,6 +1,6 @@
 import type { CallMeter } from '../../api/call-meter.ts';
 import type { Registry } from '../../base/prometheus.ts';
-import { observe } from './acts.ts';
+import { observe } from './observe.ts';
 
 /** Seconds: a read takes a millisecond, a create two, a stream hours. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 5, 30, 60];

@@ -8,7 +8,8 @@ import { fail, hang } from '../../../test/support/fake-world.ts';
 import { memoryLog } from '../../../test/support/memory-log.ts';
 import { parseExposition } from '../../../test/support/prometheus.ts';
 import { Fault } from '../../domain/fault.ts';
-import { NO_FAULTS } from '../../ports/fault-points.ts';
+import { DIRECT } from '../../ports/acts.ts';
+import { limited } from '../acts/limits.ts';
 import { Metrics } from './metrics.ts';
 import type { StateSources } from './state.ts';
 
@@ -20,7 +21,11 @@ async function serving(changes: Partial<StateSources> = {}) {
   const log = memoryLog();
   const metrics = new Metrics({ version: '1.2.3', clock, log });
   onTestFinished(() => metrics.stop());
-  const host = new FakeHost({ faults: metrics.acts(NO_FAULTS), meter: metrics, look: (look) => metrics.look(look) });
+  const host = new FakeHost({
+    acts: metrics.acts(limited(DIRECT)),
+    meter: metrics,
+    look: (look) => metrics.look(look),
+  });
   metrics.watch({
     store: host.life.store,
     providers: ['qemu'],

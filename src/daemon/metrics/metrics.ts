@@ -1,16 +1,18 @@
 import type { CallMeter } from '../../api/call-meter.ts';
+import { endsWithin } from '../../base/ends-within.ts';
 import { Registry } from '../../base/prometheus.ts';
 import type { StateName, Uid } from '../../domain/microvm.ts';
 import type { Reason } from '../../domain/reason.ts';
 import { TROUBLE_TEXT, type TroubleKind } from '../../domain/server-words.ts';
 import { SHARES, type Share } from '../../domain/shares.ts';
+import type { Acts } from '../../ports/acts.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { FaultPoints } from '../../ports/fault-points.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { Way, WayFound } from '../../ports/network-probe.ts';
-import { actMetrics, observe } from './acts.ts';
+import { actMetrics } from '../acts/metrics.ts';
 import { callMetrics } from './calls.ts';
+import { observe } from './observe.ts';
 import { ProcessMetrics } from './process.ts';
 import { type StateSources, stateMetrics } from './state.ts';
 
@@ -39,7 +41,7 @@ export interface MetricsDeps {
 export class Metrics implements Meter {
   readonly registry = new Registry();
   /** Measures the steps that are run through these points. */
-  readonly acts: (faults: FaultPoints) => FaultPoints;
+  readonly acts: (acts: Acts) => Acts;
   readonly #clock: Clock;
   readonly #log: Log;
   readonly #process: ProcessMetrics;
@@ -62,7 +64,7 @@ export class Metrics implements Meter {
       if (!this.#sources) throw new Error('the daemon is not put together yet');
       return this.#sources;
     });
-    this.#process = new ProcessMetrics(this.registry, clock);
+    this.#process = new ProcessMetrics(this.registry, clock, log);
     this.#collectors = [...state, () => this.#process.collect()].map((collect) => this.#tolerant(collect));
   }
 
@@ -145,12 +147,8 @@ export class Metrics implements Meter {
   }
 
   async #collect(): Promise<void> {
-    let cancel = (): void => undefined;
-    const late = new Promise<void>((resolve) => {
-      cancel = this.#clock.after(COLLECT_MS, resolve);
-    });
-    await Promise.race([Promise.all(this.#collectors.map((collect) => collect())), late]);
-    cancel();
+    const all = Promise.all(this.#collectors.map((collect) => collect()));
+    await endsWithin(COLLECT_MS, all, (ms, call) => this.#clock.after(ms, call));
   }
 
   /** One that fails keeps none of the others; one that hangs is not begun again meanwhile. */

@@ -1,8 +1,10 @@
 import { type ChannelListener, subscribe, unsubscribe } from 'node:diagnostics_channel';
 import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
+import { Periodic } from '../../base/periodic.ts';
 import type { Registry } from '../../base/prometheus.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Log } from '../../ports/log.ts';
 
 /** The loop's delay is shown of the last one to two of these, whoever fetches it and how often. */
 const WINDOW_MS = 60_000;
@@ -16,21 +18,21 @@ type Window = ReturnType<typeof monitorEventLoopDelay>;
 
 /** What the daemon's process takes, by the names that Prometheus' client libraries use. */
 export class ProcessMetrics {
-  readonly #clock: Clock;
   readonly #families: ReturnType<typeof families>;
   readonly #onStart: ChannelListener = () => this.#families.starts.add(1);
+  readonly #turns: Periodic;
   #windows: readonly Window[] = [];
-  #cancel = (): void => undefined;
 
-  constructor(registry: Registry, clock: Clock) {
-    this.#clock = clock;
+  constructor(registry: Registry, clock: Clock, log: Log) {
     this.#families = families(registry);
     this.#families.started.set(clock.now() / 1_000 - process.uptime());
     const limit = openFilesLimit();
     if (limit !== undefined) this.#families.maxFiles.set(limit);
     this.#families.starts.add(0);
     subscribe(STARTS, this.#onStart);
-    this.#turn();
+    const onFailure = (error: unknown): void =>
+      log.debug('the delay of the event loop could not be measured', { error });
+    this.#turns = new Periodic({ clock, everyMs: WINDOW_MS, look: () => this.#turn(), onFailure }).start('now');
   }
 
   collect(): void {
@@ -58,8 +60,8 @@ export class ProcessMetrics {
   }
 
   stop(): void {
-    this.#cancel();
     unsubscribe(STARTS, this.#onStart);
+    void this.#turns.stop();
     for (const window of this.#windows) window.disable();
   }
 
@@ -69,7 +71,6 @@ export class ProcessMetrics {
     const [before] = this.#windows;
     before?.disable(); // it keeps what it saw
     this.#windows = before ? [fresh, before] : [fresh];
-    this.#cancel = this.#clock.after(WINDOW_MS, () => this.#turn());
   }
 }
 

@@ -1,3 +1,4 @@
+import { isObject, type JsonObject, objectOf, objectsIn } from '../../base/json.ts';
 import { type Cidr, overlap, parseBlock, parseCidr } from '../../domain/ipv4.ts';
 import type { Check, CheckHost, Result } from '../check.ts';
 import { ask, textOf, whoAmI } from '../look.ts';
@@ -105,7 +106,7 @@ async function firewall(host: CheckHost): Promise<Result> {
       ? { name, status: 'warn', found: `cannot be listed: ${text}`, fix: 'Look: nft list ruleset' }
       : { name, status: 'ok', found: 'only root can see them', fix: '' };
   }
-  const chains = rowsOf(text, 'nftables').flatMap(({ chain }) => (isRow(chain) ? [chain] : []));
+  const chains = rowsOf(text, 'nftables').flatMap(({ chain }) => (isObject(chain) ? [chain] : []));
   const dropping = chains.find(
     ({ family, hook, policy }) => ['ip', 'inet'].includes(String(family)) && hook === 'forward' && policy === 'drop',
   );
@@ -167,15 +168,11 @@ async function dhcp(host: CheckHost, isOurs: (device: string) => boolean): Promi
   };
 }
 
-type Row = Readonly<Record<string, unknown>>;
-const isRow = (value: unknown): value is Row => typeof value === 'object' && value !== null && !Array.isArray(value);
-
 /** The rows of a tool's JSON, or of one list in it; none where it is something else. */
-function rowsOf(json: string, key?: string): readonly Row[] {
+function rowsOf(json: string, key?: string): readonly JsonObject[] {
   try {
     const parsed: unknown = JSON.parse(json);
-    const list = key !== undefined && isRow(parsed) ? parsed[key] : parsed;
-    return Array.isArray(list) ? list.filter(isRow) : [];
+    return objectsIn(key === undefined ? parsed : objectOf(parsed)[key]);
   } catch {
     return [];
   }

@@ -128,7 +128,7 @@ describe('told to mend', () => {
       'undo cgroup',
       'fix interface flabcdplanted',
       'fix interface renamed',
-      'fix interface inet flintlock_abcd_planted',
+      'fix table inet flintlock_abcd_planted',
       'undo directory',
       'undo directory',
       'undo directory',

@@ -202,8 +202,9 @@ async function undo(
     case 'cgroup':
       return cgroups.remove([{ parent: thing.parent, directory: thing.name }], signal);
     case 'interface':
-    case 'firewall-table':
       return network.removeInterface(thing.name, signal);
+    case 'firewall-table':
+      return network.removeTable(thing.name, signal);
     case 'firewall-element':
       return network.removeElement(thing.element, signal);
     case 'routing-rule':

@@ -1,4 +1,4 @@
-import { expect, onTestFinished, test } from 'vitest';
+import { expect, onTestFinished, test, vi } from 'vitest';
 import { FakeClock, turn } from '../../../test/support/fake-clock.ts';
 import { memoryLog } from '../../../test/support/memory-log.ts';
 import type { AuditResult } from './audit.ts';
@@ -39,6 +39,8 @@ test('the host is looked at each period, and what is found is told once while it
 });
 
 test('one that fails, or hangs, is told and does not end the others', async () => {
+  vi.useFakeTimers({ toFake: ['setTimeout', 'clearTimeout'] });
+  onTestFinished(() => void vi.useRealTimers());
   let audits = 0;
   const { log, pass } = running((signal) => {
     audits++;
@@ -48,10 +50,11 @@ test('one that fails, or hangs, is told and does not end the others', async () =
   await pass(900_000);
   await pass(900_000);
   expect([audits, log.lines.length]).toEqual([2, 1]);
-  await pass(900_000); // the second one had its time
+  vi.advanceTimersByTime(120_000); // the second one had its time
+  await pass(0);
   expect(log.lines.map(({ fields }) => String((fields as { error: unknown }).error))).toEqual([
     'Error: no ip',
-    'Error: no end in 120 s',
+    'TimeoutError: no end in 120000 ms',
   ]);
   await pass(900_000);
   expect(audits).toBe(3);

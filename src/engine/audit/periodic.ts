@@ -1,3 +1,5 @@
+import { Periodic } from '../../base/periodic.ts';
+import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
 import type { AuditResult } from './audit.ts';
@@ -19,45 +21,23 @@ const MAX_NAMED = 10;
 /** Compares the host with the ledger from time to time, so that leaks are seen before they hurt. @returns how to stop */
 export function auditPeriodically({ audit, clock, log, everyMs }: PeriodicAuditDeps): () => Promise<void> {
   if (everyMs === 0) return async () => undefined;
-  const stopping = new AbortController();
   let before = '';
-  let looking: Promise<void> | undefined;
-  const look = async (): Promise<void> => {
-    const late = new AbortController();
-    const cancelLate = clock.after(LIMIT_MS, () => late.abort(new Error(`no end in ${LIMIT_MS / 1_000} s`)));
-    try {
-      const { leaked, missing } = await audit(AbortSignal.any([stopping.signal, late.signal]));
-      const found = JSON.stringify([leaked, missing]);
-      if (found !== before && leaked.length + missing.length > 0) {
-        const names = (lines: AuditResult['leaked']): string[] =>
-          lines.slice(0, MAX_NAMED).map(({ kind, name }) => `${kind} ${name}`);
-        log.warn('an audit found that host and ledger differ: "flintlock audit" says more', {
-          leaks: leaked.length,
-          leaked: names(leaked),
-          lost: missing.length,
-          missing: names(missing),
-        });
-      } else if (found !== before && before !== '') log.info('an audit found that host and ledger agree again');
-      before = leaked.length + missing.length > 0 ? found : '';
-    } catch (error) {
-      if (!stopping.signal.aborted) log.warn('the host could not be compared with the ledger', { error });
-    } finally {
-      cancelLate();
-    }
-  };
-  let cancel = (): void => undefined;
-  const later = (): void => {
-    cancel = clock.after(everyMs, () => {
-      looking = look().then(() => {
-        looking = undefined;
-        if (!stopping.signal.aborted) later();
+  const look = async (signal: AbortSignal): Promise<void> => {
+    const { leaked, missing } = await audit(signal);
+    const found = JSON.stringify([leaked, missing]);
+    if (found !== before && leaked.length + missing.length > 0) {
+      const names = (lines: AuditResult['leaked']): string[] =>
+        lines.slice(0, MAX_NAMED).map(({ kind, name }) => `${kind} ${name}`);
+      log.warn('an audit found that host and ledger differ: "flintlock audit" says more', {
+        leaks: leaked.length,
+        leaked: names(leaked),
+        lost: missing.length,
+        missing: names(missing),
       });
-    });
+    } else if (found !== before && before !== '') log.info('an audit found that host and ledger agree again');
+    before = leaked.length + missing.length > 0 ? found : '';
   };
-  later();
-  return async () => {
-    stopping.abort(new Error('the daemon ends'));
-    cancel();
-    await looking;
-  };
+  const onFailure = (error: unknown): void => log.warn('the host could not be compared with the ledger', { error });
+  const periodic = new Periodic({ clock, everyMs, limitMs: LIMIT_MS, look, onFailure }).start();
+  return () => periodic.stop(new Fault('cancelled', 'the daemon ends'));
 }

@@ -1,4 +1,5 @@
 import { Readable } from 'node:stream';
+import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Files, Run } from '../../ports/host.ts';
@@ -61,7 +62,7 @@ export async function lookIntoBzImage(
     return seen.isLinux ? { ...seen.facts, ...known } : { ...known, unseen: 'what is packed in it is not known' };
   } catch (error) {
     if (signal.aborted) throw error;
-    const why = error instanceof Error ? error.message : String(error);
+    const why = errorMessage(error);
     const isPassing = error instanceof NotInstalled || (error instanceof Fault && error.kind === 'full');
     return { ...known, unseen: `it could not be unpacked: ${why}${isPassing ? ` ${NOT_YET}` : ''}` };
   }

@@ -1,3 +1,4 @@
+import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
@@ -227,17 +228,4 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     openConsole: (config, signal) => openConsoleSocket(consoleSocket(config), signal),
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
-}
-
-/** What comes first: the promise's outcome, or the abort. The promise's own work goes on, for others. */
-async function orAborted<T>(promise: Promise<T>, signal: AbortSignal): Promise<T> {
-  signal.throwIfAborted();
-  const { promise: aborted, reject } = Promise.withResolvers<never>();
-  const onAbort = (): void => reject(signal.reason);
-  signal.addEventListener('abort', onAbort, { once: true });
-  try {
-    return await Promise.race([promise, aborted]);
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-  }
 }

@@ -17,4 +17,4 @@ export async function tailOf(files: Files, path: string, from: number, maxBytes:
 }
 
 /** An error as a field of the log. */
-export const textOf = (error: unknown): string => (error instanceof Error ? error.message : String(error));
+export { errorMessage as textOf } from '../../base/error-text.ts';

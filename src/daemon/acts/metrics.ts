@@ -1,7 +1,8 @@
-import type { Histogram, Registry } from '../../base/prometheus.ts';
+import type { Registry } from '../../base/prometheus.ts';
 import type { LedgerKind } from '../../domain/ledger.ts';
+import type { Act, Acts, Way } from '../../ports/acts.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { FaultPoints, Way } from '../../ports/fault-points.ts';
+import { observe } from '../metrics/observe.ts';
 
 /** Seconds: a tap takes milliseconds, an image minutes. */
 const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 300, 1_800];
@@ -9,10 +10,9 @@ const BUCKETS = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5
 type Result = 'done' | 'failed' | 'cancelled';
 
 /**
- * Measures the act of every ledger entry, whoever runs it: there is no side
- * effect that does not pass through here. A pull is the act of an `image-tree`.
+ * Measures every act, with all that is around it, such as its limit. A pull is the making of an `image-tree`.
  */
-export function actMetrics(registry: Registry, clock: Clock): (faults: FaultPoints) => FaultPoints {
+export function actMetrics(registry: Registry, clock: Clock): (acts: Acts) => Acts {
   const duration = registry.histogram(
     'flintlock_step_duration_seconds',
     'How long the steps took that make and unmake things on the host, by ledger kind, without their wait for a turn.',
@@ -44,17 +44,16 @@ export function actMetrics(registry: Registry, clock: Clock): (faults: FaultPoin
     };
   };
 
-  return (faults) => ({
-    marked: (kind, way) => faults.marked(kind, way),
-    limitMs: (kind, way, ms) => faults.limitMs(kind, way, ms),
-    async act<T>(kind: LedgerKind, way: Way, act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-      const end = begin(kind, way);
+  return (acts) => ({
+    marked: (act) => acts.marked(act),
+    async run<T>(act: Act, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+      const end = begin(act.kind, act.way);
       try {
-        const result = await faults.act(kind, way, act, signal);
+        const result = await acts.run(act, work);
         end('done');
         return result;
       } catch (error) {
-        end(isCancelled(signal) ? 'cancelled' : 'failed');
+        end(isCancelled(act.signal) ? 'cancelled' : 'failed');
         throw error;
       }
     },
@@ -64,7 +63,3 @@ export function actMetrics(registry: Registry, clock: Clock): (faults: FaultPoin
 /** A limit of time that has passed is a failure; a change that came first, or the daemon's end, is none. */
 const isCancelled = (signal: AbortSignal | undefined): boolean =>
   signal?.aborted === true && !(signal.reason instanceof Error && signal.reason.name === 'TimeoutError');
-
-/** A clock that was set back measures nothing. */
-export const observe = (histogram: Histogram, ms: number, labels?: Readonly<Record<string, string>>): void =>
-  histogram.observe(Math.max(0, ms) / 1_000, labels);

@@ -1,14 +1,18 @@
-import { Fault } from '../domain/fault.ts';
-import type { LedgerKind } from '../domain/ledger.ts';
-import type { Clock } from '../ports/clock.ts';
-import { type FaultPoints, NO_FAULTS, type Way } from '../ports/fault-points.ts';
-import type { Log } from '../ports/log.ts';
+import { Fault } from '../../domain/fault.ts';
+import type { LedgerKind } from '../../domain/ledger.ts';
+import type { Act, Acts, Way } from '../../ports/acts.ts';
+import type { Clock } from '../../ports/clock.ts';
+import type { Log } from '../../ports/log.ts';
 
 /** What is to break, as in `tap:make:before:1:kill`; several are split at commas. `trace` writes every point to the log. */
 const WHAT = 'FLINTLOCK_TEST_FAULT';
 /** Must say `allow` too: one variable that was left behind breaks no daemon. */
 const ALLOWED = 'FLINTLOCK_TEST_FAULTS';
 
+/**
+ * Where a daemon can be broken: before the work of an act (its intent is on the disk), after it (its mark is not), and after
+ * its mark.
+ */
 const POINTS = ['before', 'after', 'marked'] as const;
 type Point = (typeof POINTS)[number];
 /**
@@ -34,7 +38,7 @@ const HANG_MS: Record<Point, number> = { before: 400, after: 5_000, marked: 0 };
 /** Somebody forgot to interrupt it. */
 const HOLD_MS = 120_000;
 
-export interface FaultPointsDeps {
+export interface FaultsDeps {
   readonly log: Log;
   readonly clock: Pick<Clock, 'sleep'>;
   /** As by kill -9: nothing runs afterwards. */
@@ -42,20 +46,23 @@ export interface FaultPointsDeps {
 }
 
 /**
- * The points as the environment wants them: inert without both variables.
+ * Acts that break where the environment wants it: as they are without both variables.
+ * @param acts - those that keep the limits: what hangs has a short one
  * @throws Fault `refused` where one is there without the other; `invalid` for what is no rule
  */
-export function faultPointsOf(environment: NodeJS.ProcessEnv, deps: FaultPointsDeps): FaultPoints {
+export function faulty(acts: Acts, environment: NodeJS.ProcessEnv, deps: FaultsDeps): Acts {
   const text = environment[WHAT];
   const allowed = environment[ALLOWED];
-  if (text === undefined && allowed === undefined) return NO_FAULTS;
+  if (text === undefined && allowed === undefined) return acts;
   if (text === undefined || allowed !== 'allow')
     throw new Fault(
       'refused',
       `${WHAT} makes the daemon break on purpose, and works only with ${ALLOWED}=allow: unset both, unless this is a test of Flintlock`,
     );
   deps.log.warn('this daemon breaks on purpose', { [WHAT]: text });
-  return text === 'trace' ? new Points([], true, deps) : new Points(text.split(',').map(parseRule), false, deps);
+  return text === 'trace'
+    ? new Faulty(acts, [], true, deps)
+    : new Faulty(acts, text.split(',').map(parseRule), false, deps);
 }
 
 function parseRule(text: string): Rule {
@@ -79,35 +86,43 @@ function parseRule(text: string): Rule {
   return { kind, way, point: knownPoint, occurrence: Number(occurrence), action: knownAction };
 }
 
-class Points implements FaultPoints {
+class Faulty implements Acts {
+  readonly #acts: Acts;
   readonly #rules: readonly Rule[];
   readonly #isTraced: boolean;
-  readonly #deps: FaultPointsDeps;
+  readonly #deps: FaultsDeps;
   readonly #met = new Map<Rule, number>();
 
-  constructor(rules: readonly Rule[], isTraced: boolean, deps: FaultPointsDeps) {
+  constructor(acts: Acts, rules: readonly Rule[], isTraced: boolean, deps: FaultsDeps) {
+    this.#acts = acts;
     this.#rules = rules;
     this.#isTraced = isTraced;
     this.#deps = deps;
   }
 
-  async act<T>(kind: LedgerKind, way: Way, act: () => Promise<T>, signal?: AbortSignal): Promise<T> {
-    const action = this.#meet(kind, way, 'before');
-    await this.#break(action, kind, 'before', signal);
-    if (action === 'twice') await act();
-    const result = await act();
-    await this.#break(this.#meet(kind, way, 'after'), kind, 'after', signal);
-    return result;
+  run<T>(act: Act, work: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    const { kind, way } = act;
+    return this.#acts.run(this.#hurried(act), async (signal) => {
+      const action = this.#meet(kind, way, 'before');
+      await this.#break(action, kind, 'before', signal);
+      if (action === 'twice') await work(signal);
+      const result = await work(signal);
+      await this.#break(this.#meet(kind, way, 'after'), kind, 'after', signal);
+      return result;
+    });
   }
 
-  marked(kind: LedgerKind, way: Way): void {
-    if (this.#meet(kind, way, 'marked') === 'kill') this.#deps.kill();
+  marked(act: Pick<Act, 'kind' | 'way'>): void {
+    this.#acts.marked(act);
+    if (this.#meet(act.kind, act.way, 'marked') === 'kill') this.#deps.kill();
   }
 
-  limitMs(kind: LedgerKind, way: Way, ms: number): number {
+  /** With less time where it is to hang. */
+  #hurried(act: Act): Act {
+    const { kind, way, limit } = act;
     const isLeft = (rule: Rule): boolean => (this.#met.get(rule) ?? 0) < rule.occurrence;
     const rule = this.#rules.find((one) => one.action === 'hang' && isFor(one, kind, way) && isLeft(one));
-    return rule ? Math.min(ms, HANG_MS[rule.point]) : ms;
+    return rule && limit ? { ...act, limit: { ...limit, ms: Math.min(limit.ms, HANG_MS[rule.point]) } } : act;
   }
 
   /** @returns what is to happen at this point, this time */
@@ -125,12 +140,7 @@ class Points implements FaultPoints {
     return count === rule.occurrence;
   }
 
-  async #break(
-    action: Action | undefined,
-    kind: LedgerKind,
-    point: Point,
-    signal = new AbortController().signal,
-  ): Promise<void> {
+  async #break(action: Action | undefined, kind: LedgerKind, point: Point, signal: AbortSignal): Promise<void> {
     switch (action) {
       case 'kill':
         this.#deps.kill();
