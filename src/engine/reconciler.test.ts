@@ -387,3 +387,16 @@ test('one record that cannot be read stops no other', async () => {
   await host.delete(good);
   await host.until(good, 'gone');
 });
+
+test('a VMM that took a stranger’s device for its tap is ended before anybody is told that it runs, and another is started', async () => {
+  const host = new FakeHost();
+  host.world.strays.push('/dev/tap3');
+  const uid = await host.create();
+  await host.untilLater(uid, 'CREATED');
+  const told = host.log.lines.find(({ message }) => message === 'a step failed');
+  expect(told?.fields).toMatchObject({ reason: 'NetworkFailed', state: 'PENDING' });
+  expect(told?.fields).toMatchObject({ message: expect.stringContaining('took /dev/tap3, a macvtap of another') });
+  expect(host.world.vmmsOf(uid)).toHaveLength(1);
+  expect(host.world.calls.filter((call) => call === 'vmm')).toHaveLength(2);
+  expect(host.world.breaches).toEqual([]);
+});

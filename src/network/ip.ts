@@ -121,6 +121,7 @@ export function parseLinks(json: string): readonly Link[] {
       kind: text(record(row.linkinfo).info_kind),
       master: text(row.master),
       ...(typeof row.mtu === 'number' && { mtu: row.mtu }),
+      ...(Array.isArray(row.flags) && { isPlugged: row.flags.includes('LOWER_UP') }),
       addresses: list(row.addr_info)
         .filter((address) => address.family === 'inet')
         .map((address) => `${text(address.local)}/${String(address.prefixlen)}`),

@@ -1,4 +1,5 @@
 import { createHash } from 'node:crypto';
+import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { BridgeIntent, Network, TapIntent } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
@@ -7,11 +8,29 @@ import { parseLinks } from './ip.ts';
 import { wayOut } from './mtu.ts';
 import type { Sysctl } from './sysctl.ts';
 
-type Links = Pick<Network, 'addTap' | 'removeTap' | 'addBridge' | 'removeBridge'>;
+type Links = Pick<Network, 'addTap' | 'renewTap' | 'removeTap' | 'addBridge' | 'removeBridge'>;
+
+/** A stranger has some macvtaps; that of each number in a row would be a host with thousands. */
+const TRIES = 100;
+
+export interface LinksHands {
+  readonly ip: Ip;
+  readonly sysctl: Sysctl;
+  readonly files: Pick<Files, 'stat'>;
+  readonly log: Log;
+}
 
 /** Taps and bridges, each with the mark that it is ours. */
-export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: Log }): Links {
-  return {
+export function createLinks({ ip, sysctl, files, log }: LinksHands): Links {
+  /**
+   * Where a macvtap of any network namespace has this number, its device node is `/dev/tapN` for all of them: QEMU (since 9)
+   * opens that first when it is told a tap's name, and the guest would be on a stranger's network.
+   *
+   * @see https://gitlab.com/qemu-project/qemu/-/blob/v10.0.0/net/tap-linux.c `tap_open`
+   */
+  const isTaken = async (index: number): Promise<boolean> => (await files.stat(`/dev/tap${index}`)) !== undefined;
+
+  const links: Links = {
     addTap: ({ device, bridge, alias }, signal) =>
       guard(`add tap ${device} to bridge ${bridge}`, async () => {
         const [name, plug, mark] = [plain('interface', device), plain('bridge', bridge), plain('alias', alias)];
@@ -27,16 +46,31 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
         ];
         // Only when it is new: what is there has one that stands in the ledger.
         const create = [`tuntap add dev ${name} mode tap`, `link set dev ${name} address ${tapMac(device)}`, ...dress];
-        const shown = await ip.batch(create, signal).catch(async (error: unknown) => {
-          const there = signal.aborted ? undefined : await ip.find(name, signal);
-          if (!there) throw error;
-          refuseForeignTap(there, { device, bridge, alias });
-          return ip.batch(dress, signal); // a second time, or the rest of a first one that was cut off
-        });
-        const [link] = parseLinks(shown);
-        if (!link) throw failed(`Cannot add tap ${device}: ip does not show it`);
-        return { index: link.index, mac: link.mac };
+        for (let tries = 1; ; tries++) {
+          let isNew = true;
+          const shown = await ip.batch(create, signal).catch(async (error: unknown) => {
+            const there = signal.aborted ? undefined : await ip.find(name, signal);
+            if (!there) throw error;
+            refuseForeignTap(there, { device, bridge, alias });
+            isNew = false;
+            return ip.batch(dress, signal); // a second time, or the rest of a first one that was cut off
+          });
+          const [link] = parseLinks(shown);
+          if (!link) throw failed(`Cannot add tap ${device}: ip does not show it`);
+          if (!isNew || tries === TRIES || !(await isTaken(link.index))) return { index: link.index, mac: link.mac };
+          await ip.remove(device, signal); // the next one has the next number
+        }
       }),
+
+    renewTap: async (tap, { index, isPlugged }, signal) => {
+      if (isPlugged || !(await isTaken(index))) return undefined;
+      log.info('a tap is made anew: a macvtap of another network namespace has its number', {
+        device: tap.device,
+        index,
+      });
+      await links.removeTap(tap, signal);
+      return links.addTap(tap, signal);
+    },
 
     removeTap: (tap, signal) =>
       guard(`remove tap ${tap.device}`, async () => {
@@ -85,6 +119,7 @@ export function createLinks({ ip, sysctl, log }: { ip: Ip; sysctl: Sysctl; log: 
         await ip.remove(intent.bridge, signal);
       }),
   };
+  return links;
 }
 
 // The name is the instance's own, and the intent was written first: a device

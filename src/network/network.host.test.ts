@@ -1,4 +1,5 @@
-import { appendFile, chmod, mkdtemp, readdir, readFile, rm, stat } from 'node:fs/promises';
+import { existsSync } from 'node:fs';
+import { appendFile, chmod, mkdtemp, open, readdir, readFile, rm, stat } from 'node:fs/promises';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest';
@@ -61,6 +62,9 @@ const lease = (n: number): LeaseIntent => ({
   hostname: `vm-${n}`,
 });
 
+/** That macvtaps can be made on, with numbers that are far off. */
+const DEVICE = 'ip link add up0 index 9001 type veth peer name up1 index 9002'.split(' ') as [string, ...string[]];
+
 describe('taps', () => {
   beforeEach(() => network.addBridge(bridge, signal));
 
@@ -72,6 +76,37 @@ describe('taps', () => {
     await network.removeTap(tap, signal);
     await network.removeTap(tap, signal);
     expect((await network.interfaces(signal)).map((i) => i.device)).toEqual(['lo', 'fltstbr']);
+  });
+
+  test('has no number of which there is a macvtap in another namespace, and is made anew where one comes', async (t) => {
+    await using other = await createNetns();
+    await sh(other, ...DEVICE);
+    const stranger = (number: number) =>
+      sh(other, 'ip', 'link', 'add', 'link', 'up0', 'index', String(number), 'name', `mv${number}`, 'type', 'macvtap');
+    // The next ones of this namespace.
+    const last = Math.max(...(await network.interfaces(signal)).map(({ index }) => index));
+    await stranger(last + 1);
+    await stranger(last + 2);
+    if (!existsSync(`/dev/tap${last + 1}`)) return t.skip('the kernel makes no device nodes here');
+    const made = await network.addTap(tap, signal);
+    expect(made.index).toBe(last + 3);
+    const now = async () => (await network.interfaces(signal)).find(({ device }) => device === tap.device) ?? made;
+    expect(await network.renewTap(tap, await now(), signal)).toBeUndefined();
+
+    await stranger(made.index);
+    expect(await network.renewTap(tap, { ...(await now()), isPlugged: true }, signal)).toBeUndefined();
+    expect(await network.renewTap(tap, await now(), signal)).toMatchObject({ index: last + 4, mac: made.mac });
+    expect(await now()).toMatchObject({ index: last + 4, alias: tap.alias, master: 'fltstbr', isPlugged: false });
+  });
+
+  test('a stranger’s macvtap that a process has open is found', async (t) => {
+    await using other = await createNetns();
+    await sh(other, ...DEVICE);
+    await sh(other, 'ip', 'link', 'add', 'link', 'up0', 'index', '7001', 'name', 'mv0', 'type', 'macvtap');
+    if (!existsSync('/dev/tap7001')) return t.skip('the kernel makes no device nodes here');
+    const file = await open('/dev/tap7001', 'r+');
+    t.onTestFinished(() => file.close());
+    expect(await network.strayTap(process.pid)).toBe('/dev/tap7001');
   });
 
   test('one that was cut off before its mark is completed, and can be removed', async () => {

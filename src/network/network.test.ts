@@ -13,10 +13,10 @@ const unused = <T extends object>(name: string): T =>
       throw new Error(`${name}.${String(key)} is not to be used`);
     },
   });
-const networkOf = (run: Run) =>
+const networkOf = (run: Run, files = unused<Files>('files')) =>
   createNetwork({
     run,
-    files: unused<Files>('files'),
+    files,
     processes: unused<Processes>('processes'),
     clock: unused('clock'),
     log,
@@ -35,7 +35,9 @@ describe('addTap', () => {
       .fn<Run>()
       .mockResolvedValueOnce(JSON.stringify([{ ifname: tap.bridge, mtu: 9_000, linkinfo: { info_kind: 'bridge' } }]))
       .mockResolvedValue(shown(tap.alias));
-    expect(await networkOf(run).addTap(tap, signal)).toEqual({ index: 9, mac: '02:00:00:00:00:09' });
+    const files = { ...unused<Files>('files'), stat: vi.fn<Files['stat']>().mockResolvedValue(undefined) };
+    expect(await networkOf(run, files).addTap(tap, signal)).toEqual({ index: 9, mac: '02:00:00:00:00:09' });
+    expect(files.stat).toHaveBeenCalledExactlyOnceWith('/dev/tap9');
     expect(run.mock.calls.map(([argv, { input }]) => [argv, input]).slice(1)).toEqual([
       [
         ['ip', '-j', '-d', '-batch', '-'],

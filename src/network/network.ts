@@ -34,6 +34,7 @@ import { createProbe } from './probe.ts';
 import { createPublisher } from './published.ts';
 import { createResolvers } from './resolvers.ts';
 import { createShares } from './shares.ts';
+import { strayTap } from './stray-tap.ts';
 import { createSurroundings } from './surroundings.ts';
 import { createSysctl } from './sysctl.ts';
 import { createWholeness } from './whole.ts';
@@ -97,7 +98,8 @@ export function createNetwork(
   const ports = { ...leases, ...guards, ...publisher, ...paths };
 
   return {
-    ...createLinks({ ip, sysctl, log }),
+    ...createLinks({ ip, sysctl, files, log }),
+    strayTap: (pid) => strayTap(files, pid),
     ...createMtus(ip),
     ...createShares(nft),
     ...ports,

@@ -77,6 +77,18 @@ export interface TakenLease {
 export interface Network {
   /** It takes over the bridge's MTU, so that the bridge keeps it. */
   addTap(tap: TapIntent, signal: AbortSignal): Promise<{ readonly index: number; readonly mac: string }>;
+  /**
+   * For a tap that no VMM has open, before one opens it by its name: makes it anew where a VMM may take another device for
+   * it, because of its number. @param now - as the host shows it
+   * @returns how it is then; undefined: it is left as it is
+   */
+  renewTap(
+    tap: TapIntent,
+    now: Pick<HostInterface, 'index' | 'isPlugged'>,
+    signal: AbortSignal,
+  ): Promise<{ readonly index: number; readonly mac: string } | undefined>;
+  /** The device node of somebody else's macvtap that a VMM's process has open in the place of a tap, if there is one. */
+  strayTap(pid: number): Promise<string | undefined>;
   removeTap(tap: TapIntent, signal: AbortSignal): Promise<void>;
   addLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
   /** The address can be given to another MAC at once afterwards. */
@@ -132,6 +144,8 @@ export interface HostInterface {
   readonly master: string;
   /** Bytes of a packet; absent where it is not known. */
   readonly mtu?: number;
+  /** It has a carrier: of a tap, a process has it open. */
+  readonly isPlugged?: boolean;
 }
 
 /** The table that holds the guards of all ports of an instance. */

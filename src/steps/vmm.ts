@@ -111,6 +111,12 @@ export const vmm: VmStepDef<'vmm'> = {
     // A host without the tools of the network runs microVMs without interfaces.
     const links = config.nics.length === 0 ? [] : await ports.network.interfaces(signal);
     const mtus = new Map(links.map(({ device, mtu }) => [device, mtu]));
+    const renewed: [string, { readonly index: number; readonly mac: string }][] = [];
+    for (const { key, intent: tap } of entriesOf(context.entries, 'tap')) {
+      const link = links.find(({ device }) => device === tap.device);
+      const now = link && (await ports.network.renewTap(tap, link, signal));
+      if (now) renewed.push([key, now]);
+    }
     const nics = config.nics.map((nic): VmmNic => {
       const { node } = found.get(nic.device) ?? {};
       const mtu = mtus.get(nic.device);
@@ -118,9 +124,16 @@ export const vmm: VmStepDef<'vmm'> = {
     });
     await ports.cgroups.make(cgroups, signal);
     const running = await ports.vmm(provider).start({ ...config, nics }, signal);
+    const stray = links.length > 0 ? await ports.network.strayTap(running.process.pid) : undefined;
+    if (stray !== undefined) {
+      running.release();
+      await ports.vmm(provider).stop(config, running.process, signal);
+      throw strayFault(vm.uid, stray);
+    }
     ports.guests.attach(vm.uid, running, 'now');
-    const macvtaps = Object.fromEntries([...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }]));
-    return { process: running.process, accelerator: running.accelerator, macvtaps };
+    const macvtaps = [...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }] as const);
+    const result = { process: running.process, accelerator: running.accelerator };
+    return { ...result, macvtaps: Object.fromEntries([...macvtaps, ...renewed]) };
   },
 
   async unmake({ provider, config, cgroups }, result, { vm, ports, signal }) {
@@ -144,6 +157,14 @@ export const vmm: VmStepDef<'vmm'> = {
     to.thing('process', result ? String(result.process.pid) : `of ${config.uid}`);
   },
 };
+
+/** Nobody was told that it runs; the next attempt has another tap. */
+const strayFault = (uid: string, node: string): Fault =>
+  new Fault(
+    'tool',
+    `The VMM of microVM ${uid} took ${node}, a macvtap of another network namespace, for its tap, whose number is the same: it was ended, and is tried again with a tap of another number`,
+    { reason: 'NetworkFailed' },
+  );
 
 /** A qcow2 file is that much larger than what it holds: its tables. */
 const TABLES = 1 / 64;

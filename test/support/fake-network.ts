@@ -55,6 +55,8 @@ export function fakeNetwork(
       }),
     removeTap: ({ device }, limited) =>
       world.act(caller, 'undo tap', limited, () => void world.interfaces.delete(device)),
+    renewTap: async () => undefined,
+    strayTap: async () => world.strays.shift(),
     fitMtus: async () => [],
     addLease: ({ directory, file }, limited) =>
       world.act(caller, 'lease', limited, () => {

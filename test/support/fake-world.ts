@@ -70,6 +70,8 @@ export class FakeWorld {
   /** For `Wholeness.flaws`, beside what is not there. */
   flaws: readonly Flaw[] = [];
   /** Every call, in order: `tap`, `undo tap`, … */
+  /** What the next VMMs take for their taps. */
+  readonly strays: string[] = [];
   readonly calls: string[] = [];
   /** How often each thing came to be. */
   readonly made = new Map<string, number>();
