@@ -46,7 +46,9 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   tools: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'zlib'] },
   // The registry: the one place that knows all providers.
   vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
-  'vmm/qemu': { rooms: [...PORTS, 'tools'], node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // What is true of every VMM's process.
+  'vmm/supervisor': { rooms: PORTS, node: ['path'] },
+  'vmm/qemu': { rooms: [...PORTS, 'tools', 'vmm/supervisor'], node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
   api: {
