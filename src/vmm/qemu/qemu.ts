@@ -2,17 +2,17 @@ import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
-import type { Clock } from '../../ports/clock.ts';
-import type { Files, Processes, Run } from '../../ports/host.ts';
-import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
+import type { ProviderDeps } from '../provider.ts';
+import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { type AccelChoice, hostTscKhz } from './accel.ts';
 import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { openConsoleSocket } from './console.ts';
+import { openConsole } from './console.ts';
 import { consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
@@ -21,23 +21,15 @@ import { qemuProgram } from './program.ts';
 import { NO_QBOOT, remarksOf } from './remarks.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
 
-export interface QemuOptions {
+export interface QemuOptions extends ProviderDeps {
   /** The program, by name or path. */
   readonly binary: string;
-  /** Directories in which a program that is only named is looked for, separated by colons. */
-  readonly path: string;
-  /** The daemon's instance. */
-  readonly whose: string;
   readonly accel: AccelChoice;
   /** The default. Off: fewer devices, and the guest cannot power itself off. See `domain/acpi.ts` for what wins over it. */
   readonly acpi: boolean;
-  readonly run: Run;
-  readonly files: Files;
-  readonly processes: Processes;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
+/** As clients know them that came before the typed table: they stay as they are. */
 const CAPABILITIES = ['initrd', 'disks', 'read-only-disks', 'qcow2', 'tap', 'console', 'adopt', 'guest-reboot'];
 const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 
@@ -59,6 +51,7 @@ const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
  */
 export async function createQemu(options: QemuOptions): Promise<Vmm> {
   const { binary, acpi, files, log } = options;
+  const channels = new OwnedChannels();
   const supervisor = new Supervisor(qemuProgram(binary, options.clock), options);
 
   const tscKhz = await hostTscKhz(files);
@@ -139,8 +132,14 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     }
   };
 
+  const capabilities = () => capabilitiesOf({ accelerator: known().acceleration.accelerator, acpi });
+
   return {
     name: 'qemu',
+
+    get capabilities() {
+      return capabilities();
+    },
 
     async info(): Promise<VmmInfo> {
       const verdict = await soon();
@@ -156,6 +155,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
         available: unavailableReason === '',
         unavailableReason,
         capabilities: [...CAPABILITIES, ...(acpi ? ACPI_CAPABILITIES : [])],
+        features: capabilities(),
       };
     },
 
@@ -171,7 +171,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
-    openConsole: (config, signal) => openConsoleSocket(consoleSocket(config), signal),
+    openChannel: (config, kind, signal) => channels.open(config.uid, kind, () => openConsole(config, files, signal)),
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
 }

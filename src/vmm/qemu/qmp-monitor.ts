@@ -1,3 +1,4 @@
+import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Connection, GuestReport, Monitor, MonitorEvent } from '../supervisor/monitor.ts';
@@ -126,14 +127,7 @@ export class QmpMonitor implements Monitor {
         reason: 'VmmUnreachable',
       });
     signal.throwIfAborted();
-    const { promise: aborted, reject } = Promise.withResolvers<never>();
-    const onAbort = (): void => reject(signal.reason);
-    signal.addEventListener('abort', onAbort, { once: true });
-    try {
-      await Promise.race([qmp.execute(command, args), aborted]);
-    } finally {
-      signal.removeEventListener('abort', onAbort);
-    }
+    await orAborted(qmp.execute(command, args), signal);
   }
 
   #onEvent({ event, data }: QmpEvent, hear: (event: MonitorEvent) => void): void {
