@@ -15,6 +15,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { allVerbs, createProgram as createCli } from '../src/cli/program.ts';
 import { exampleFile, SETTING_TEXTS } from '../src/daemon/describe.ts';
 import { createProgram as createDaemon } from '../src/daemon/program.ts';
+import { PROVIDERS } from '../src/vmm/registry.ts';
 import { proofOf } from '../test/conformance/fields.ts';
 import { GROUPS } from '../test/conformance/groups.ts';
 import { MORE_PATIENCE, main, PATIENCE, ROOT, Stop } from './steps.mjs';
@@ -290,6 +291,58 @@ refused ask for what cannot be: create says so, in these words, and nothing is s
 ${sections.join('\n')}`;
 }
 
+/** What stands of one machine in each row. */
+const FEATURES = [
+  ['virtual CPUs, at most', ({ limits }) => limits.vcpu.most],
+  ['memory in MiB', ({ limits }) => `${limits.memoryInMb.least} to ${limits.memoryInMb.most}`],
+  ['disks and interfaces together, at most', ({ limits }) => limits.devices.most],
+  ['disks, at most', ({ limits }) => limits.disks],
+  ['interfaces, at most', ({ limits }) => limits.interfaces],
+  ['formats of disks', ({ diskFormats }) => diskFormats.join(', ')],
+  ['types of interfaces', ({ interfaceTypes }) => interfaceTypes.join(', ')],
+  ['power button', ({ powerButton }) => yes(powerButton)],
+  ['reboot in place', ({ rebootInPlace }) => yes(rebootInPlace)],
+  ['pause', ({ pause }) => yes(pause)],
+  ['console can be typed on', ({ consoleInput }) => yes(consoleInput)],
+  ['snapshot', ({ snapshot }) => yes(snapshot)],
+  ['ways into the guest', ({ channels }) => channels.join(', ')],
+];
+const yes = (is) => (is ? 'yes' : 'no');
+
+function providersPage() {
+  const sections = PROVIDERS.map(({ name, title, settings, options, machines }) => {
+    const rows = FEATURES.map(([what, of]) => [what, ...machines.map(({ capabilities }) => String(of(capabilities)))]);
+    const flags = Object.entries(settings).map(([flag, { value, default: standard, help }]) => [
+      code(`--${flag}`),
+      code(value),
+      code(standard),
+      cell(sentence(help)),
+    ]);
+    const keys = Object.entries(options).map(([key, { values, help }]) => [
+      code(key),
+      code(values.join('|')),
+      cell(sentence(help)),
+    ]);
+    return `## ${title} (\`${name}\`)
+
+${table(['what', ...machines.map(({ when }) => when)], rows)}
+Settings of the daemon:
+
+${table(['flag', 'value', 'default', 'meaning'], flags)}
+In \`provider_options\` of a spec:
+
+${table(['key', 'value', 'meaning'], keys)}`;
+  });
+  return `${made('src/vmm')}
+# The providers
+
+A provider is a virtual machine monitor. A spec names one in \`provider\`, or goes to the first of \`--default-provider\` that
+can be used on the host and can do all that the spec asks; it stays there. What a provider lacks is refused at create, by
+the tables of this page, which \`flintlock info -o json\` prints as \`features\` for the host that it is asked of.
+
+${sections.join('\n')}`;
+}
+
 const API_FILES = ['microvms', 'images', 'host'].map((name) => `flintlock/microvm/v1/${name}.proto`);
 
 function apiPage(registry) {
@@ -382,6 +435,7 @@ async function pages() {
     ['docs/configuration.md', configurationPage()],
     ['docs/reference/cli.md', await cliPage()],
     ['docs/reference/spec.md', specPage(registry)],
+    ['docs/reference/providers.md', providersPage()],
     ['docs/reference/conformance.md', conformancePage()],
     ['docs/reference/api.md', apiPage(registry)],
     ['docs/reference/drop-in.md', dropInPage(registry)],

@@ -15,7 +15,7 @@ test('the daemon that the user means is asked, with its directories and network'
   const { address } = await startFakeDaemon({}, { serverInfo: () => info });
   expect(await askLocalDaemon(at(address), '/nowhere', signal)).toEqual({
     findings: {
-      ...{ tools: [], stateDirectory: '/s', runDirectory: '/r' },
+      ...{ tools: [], providers: [], stateDirectory: '/s', runDirectory: '/r' },
       network: { bridge: 'flwxyzbr', cidr: '10.90.0.0/24' },
     },
   });

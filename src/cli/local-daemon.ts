@@ -51,7 +51,6 @@ const isOfThisHost = (address: Address): boolean =>
 
 function findingsOf(info: ServerInfoResponse): DaemonFindings {
   const { tools, providers, capacity, capacityNotes, instance, stateDirectory, runDirectory, managedNetwork } = info;
-  const qemu = providers.find(({ name }) => name === 'qemu');
   return {
     ...(stateDirectory !== '' && { stateDirectory }),
     ...(runDirectory !== '' && { runDirectory }),
@@ -60,14 +59,11 @@ function findingsOf(info: ServerInfoResponse): DaemonFindings {
       isState(state) ? [{ is: state, name, path, found, remedy }] : [],
     ),
     ...(capacity && { capacity: { memoryInMb: Number(capacity.memoryInMb), notes: capacityNotes } }),
-    ...(qemu?.program && {
-      qemu: {
-        program: qemu.program,
-        version: qemu.version,
-        available: qemu.available,
-        why: qemu.unavailableReason,
-      },
-    }),
+    providers: providers
+      .filter(({ program }) => program !== '')
+      .map(({ name, program, version, available, unavailableReason: why }) => ({
+        ...{ name, program, version, available, why },
+      })),
   };
 }
 
@@ -81,11 +77,7 @@ const UNIT_ENVIRONMENT = '/etc/flintlock/flintlockd.env';
  * A setting that a daemon of this host would have, as far as its files say it: the environment, then the unit's, then the
  * configuration file that one of them names.
  */
-export function configured(
-  env: Io['env'],
-  name: 'qemu-bin' | 'state-dir' | 'run-dir' | 'vmm-uid-range',
-  unit = UNIT_ENVIRONMENT,
-): string | undefined {
+export function configured(env: Io['env'], name: string, unit = UNIT_ENVIRONMENT): string | undefined {
   const variables: Readonly<Record<string, string | undefined>> = { ...linesOf(unit), ...env };
   const file = variables.FLINTLOCKD_CONFIG;
   const settings = file === undefined ? undefined : yamlOf(file);

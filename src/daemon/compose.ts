@@ -24,6 +24,7 @@ import {
   vmRunDirectory,
   vmStateDirectory,
 } from '../domain/names.ts';
+import { providerOf } from '../domain/provider-of.ts';
 import { chooseUsers, isIn, type OthersUsers, othersUsers, sharersOf, type UserRange } from '../domain/user-ranges.ts';
 import { audit } from '../engine/audit/audit.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
@@ -73,7 +74,6 @@ import type { Log } from '../ports/log.ts';
 import type { FirewallElements, Shares, Surroundings } from '../ports/network.ts';
 import type { Wholeness } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
-import type { Vmm } from '../ports/vmm.ts';
 import { cordonOf } from '../service/cordon.ts';
 import { createServices } from '../service/create-services.ts';
 import { nicsOf } from '../steps/managed.ts';
@@ -86,7 +86,7 @@ import { createStore } from '../store/vms.ts';
 import { TOOLS } from '../tools/list.ts';
 import { removeOldTrials } from '../tools/scratch.ts';
 import { createToolbox } from '../tools/toolbox.ts';
-import { VMMS } from '../vmm/registry.ts';
+import { PROVIDERS } from '../vmm/registry.ts';
 import { chooseVolumes } from '../volumes/volumes.ts';
 import { limited } from './acts/limits.ts';
 import { patient } from './acts/patience.ts';
@@ -98,6 +98,7 @@ import { Metrics } from './metrics/metrics.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
+import { vmmsBy } from './vmms-by.ts';
 
 /** A VMM's socket on this host takes a connection at once. */
 /** What a daemon looks at on the host before it serves. */
@@ -205,29 +206,18 @@ export async function compose(config: Config, version: string, opened: Opened, p
     meter: metrics,
   });
   await files.makeDirectory(imagesDirectory(names), 0o700);
+  await removeOldTrials(files, names.instance);
+  const path = process.env.PATH ?? '';
+  const deps = { whose: names.instance, path, run, files, processes, clock, log };
+  const vmms = await Promise.all(PROVIDERS.map((provider) => provider.create(deps, config)));
+  const { vmmOf, defaultVmms } = vmmsBy(vmms, config['default-provider']);
   const volumes = await chooseVolumes({
     directory: imagesDirectory(names),
     files,
     log,
-    allowQcow2: true,
     inMemory: await isInMemory(imagesDirectory(names)),
     signal: stopping.signal,
   });
-  await removeOldTrials(files, names.instance);
-  const qemu = await VMMS.qemu({
-    whose: names.instance,
-    binary: config['qemu-bin'],
-    path: process.env.PATH ?? '',
-    accel: config['qemu-accel'],
-    acpi: config['qemu-acpi'] === 'on',
-    run,
-    files,
-    processes,
-    clock,
-    log,
-  });
-  const vmms: readonly Vmm[] = [qemu];
-  const path = process.env.PATH ?? '';
   const tools = createToolbox(TOOLS, { run, files, clock, log, path, whose: names.instance, signal: stopping.signal });
   const kernelParts = [
     ...(cidr || config['bridge-name'] !== '' ? [KERNEL_PARTS.tun, KERNEL_PARTS.bridge, KERNEL_PARTS.firewall] : []),
@@ -239,22 +229,14 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const setting = config['vmm-cgroups'];
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });
-  const vmmOf = (provider: string): Vmm => {
-    const found = vmms.find((vmm) => vmm.name === (provider || config['default-provider']));
-    if (!found) throw new Fault('refused', `There is no provider "${provider}"`, { reason: 'ProviderUnavailable' });
-    return found;
-  };
-
   const consolePath = (vm: MicroVm): string =>
-    vmmOf(vm.made.provider ?? vm.spec.provider).consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
+    vmmOf(providerOf(vm)).consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
   const consoles = new SharedConsoles((uid) => {
     const vm = store.get(uid);
     if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
     const limits = AbortSignal.any([stopping.signal, AbortSignal.timeout(CONSOLE_OPEN_MS)]);
-    return vmmOf(vm.made.provider ?? vm.spec.provider).openConsole(
-      { runDirectory: vmRunDirectory(names, uid) },
-      limits,
-    );
+    const places = { uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) };
+    return vmmOf(providerOf(vm)).openChannel(places, 'console', limits);
   });
   const consoleTail = async (uid: Uid): Promise<string> => {
     const vm = store.get(uid);
@@ -362,7 +344,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     othersUsers: readOthersUsers,
     vmms,
     tools: { ...tools, states: async () => [...(await tools.states()), ...kernel()] },
-    defaultVmm: vmmOf(''),
+    defaultVmms,
     limits,
     newUid: () => newUid() as Uid,
     plan: planText,

@@ -116,6 +116,8 @@ describe('what is wrong', () => {
     ['managed-network', { 'managed-network': '10.77.0.0/30' }],
     ['managed-network', { 'managed-network': 'nonsense' }],
     ['default-provider', { 'default-provider': 'vmware' }],
+    ['default-provider', { 'default-provider': 'qemu,qemu' }],
+    ['default-provider', { 'default-provider': '' }],
     ['qemu-accel', { 'qemu-accel': 'hvf' }],
     ['qemu-acpi', { 'qemu-acpi': 'yes' }],
     ['vmm-uid-range', { 'vmm-uid-range': '0-10' }],

@@ -3,6 +3,8 @@ import { parseDuration, parseSize } from '../base/quantity.ts';
 import { parseCidr } from '../domain/ipv4.ts';
 import { MAX_RUN_DIRECTORY } from '../domain/names.ts';
 import { parseUserRange } from '../domain/user-ranges.ts';
+import type { ProviderSetting } from '../vmm/provider.ts';
+import { PROVIDERS, type ProviderSettingName } from '../vmm/registry.ts';
 
 /** `90s`, `15m`, `24h`, `7d` in milliseconds; a bare number is seconds. */
 const duration = z.string().transform((text, context) => {
@@ -49,6 +51,18 @@ const countOrNone = z.union([
   z.coerce.number('must be a whole number, or none').int().min(1).max(1_000_000),
 ]);
 
+const PROVIDER_NAMES: readonly string[] = PROVIDERS.map(({ name }) => name);
+
+/** In the order in which they are tried. */
+const providers = z.string().transform((text, context): readonly string[] => {
+  const names = text.split(',').map((name) => name.trim());
+  const wrong = names.find((name, i) => !PROVIDER_NAMES.includes(name) || names.indexOf(name) !== i);
+  if (wrong === undefined) return names;
+  const what = PROVIDER_NAMES.includes(wrong) ? 'is there twice' : 'is no provider';
+  context.addIssue({ code: 'custom', message: `"${wrong}" ${what}: there are ${PROVIDER_NAMES.join(', ')}` });
+  return z.NEVER;
+});
+
 export interface Setting {
   readonly schema: z.ZodType;
   readonly help: string;
@@ -58,6 +72,18 @@ export interface Setting {
   /** Its value is told to nobody. */
   readonly secret?: boolean;
   readonly default: string | boolean | number | readonly string[];
+}
+
+type TextSetting = Setting & { readonly schema: z.ZodType<string> };
+
+/** What the providers bring. */
+function providerSettings(): Readonly<Record<ProviderSettingName, TextSetting>> {
+  const all = PROVIDERS.flatMap(({ settings }) => Object.entries<ProviderSetting>(settings));
+  const made = all.map(([name, { choices, value, default: standard, help }]): readonly [string, TextSetting] => {
+    const schema = choices ? z.enum(choices) : z.string().min(1);
+    return [name, { schema, value, default: standard, help }];
+  });
+  return Object.fromEntries(made) as Record<ProviderSettingName, TextSetting>;
 }
 
 /** Every setting of the daemon, once: flags, environment, file, help and checks are made from it. */
@@ -189,24 +215,12 @@ export const SETTINGS = {
     help: 'make MACVTAP interfaces on this interface of the host, so that guests are on its network; beside a managed network or a bridge',
   },
   'default-provider': {
-    schema: z.enum(['qemu']),
-    value: 'NAME',
-    default: 'qemu',
-    help: 'the VMM of a spec that names none',
+    schema: providers,
+    value: 'NAME[,NAME]',
+    default: PROVIDER_NAMES.join(','),
+    help: 'the VMM of a spec that names none; of several the first that can do all that the spec asks',
   },
-  'qemu-bin': { schema: z.string().min(1), value: 'PATH', default: 'qemu-system-x86_64', help: "QEMU's program" },
-  'qemu-accel': {
-    schema: z.enum(['auto', 'kvm', 'tcg']),
-    value: 'auto|kvm|tcg',
-    default: 'auto',
-    help: 'auto: KVM where it really works, else software emulation (tcg)',
-  },
-  'qemu-acpi': {
-    schema: z.enum(['on', 'off']),
-    value: 'on|off',
-    default: 'on',
-    help: 'off for guest kernels without ACPI',
-  },
+  ...providerSettings(),
   'vmm-uid-range': {
     schema: uidRange,
     value: 'FIRST-LAST|auto',

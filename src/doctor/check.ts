@@ -23,8 +23,8 @@ export interface CheckHost {
   readonly stateDirectory: string;
   readonly runDirectory: string;
   readonly clock: Pick<Clock, 'elapsed' | 'now'>;
-  /** QEMU's program, by name or path. */
-  readonly qemu: string;
+  /** The settings of providers by which their programs are named, as far as they are known. */
+  readonly settings: Readonly<Record<string, string>>;
   /** `FIRST-LAST` or `auto`, as the daemon's settings say; absent: they do not. */
   readonly vmmUsers?: string;
   /** Absent where no daemon answers. */
@@ -41,12 +41,14 @@ export interface DaemonFindings {
   /** MiB that it may have beside what it keeps for the host, and where that is less than the host's, why. */
   readonly capacity?: { readonly memoryInMb: number; readonly notes: readonly string[] };
   readonly tools: readonly ToolState[];
-  readonly qemu?: {
+  /** Those whose program it tells. */
+  readonly providers: readonly {
+    readonly name: string;
     readonly program: string;
     readonly version: string;
     readonly available: boolean;
     readonly why: string;
-  };
+  }[];
 }
 
 /** One question to the host, which changes nothing there. What is thrown becomes a failed result. */

@@ -1,6 +1,7 @@
 import { expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
+import { PROVIDERS } from '../vmm/registry.ts';
 import type { Check, CheckHost, DaemonFindings, Result } from './check.ts';
 import { acceleration } from './checks/acceleration.ts';
 import { cgroups } from './checks/cgroups.ts';
@@ -12,12 +13,14 @@ import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
 import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
-import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
 import { users } from './checks/users.ts';
 import { ways } from './checks/ways.ts';
 import { examine } from './doctor.ts';
+
+const [ofQemu] = PROVIDERS[0].checks;
+if (ofQemu?.name !== 'qemu-system-x86_64') throw new Error('the first check is another');
 
 const V2 = {
   '/proc/self/mountinfo': '1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw',
@@ -78,7 +81,7 @@ function fakeHost({
     stateDirectory: '/var/lib/flintlock',
     runDirectory: '/run/flintlock',
     clock: { elapsed: () => 0, now: () => 1_000_000 },
-    qemu: 'qemu-system-x86_64',
+    settings: { 'qemu-bin': 'qemu-system-x86_64' },
     ...(vmmUsers !== undefined && { vmmUsers }),
     ...(daemon && { daemon }),
   };
@@ -174,6 +177,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: {
       tools: { 'dpkg-query': '1.47.0-2' },
       daemon: {
+        providers: [],
         tools: [
           { name: 'mke2fs', path: '/opt/mke2fs', is: 'works', found: '', remedy: '' },
           { name: 'tar', path: '/opt/tar', is: 'slow', found: '/opt/tar took 23 s', remedy: 'less load' },
@@ -183,14 +187,17 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     says: /warn tar: \/opt\/tar took 23 s, as the daemon finds it\nok mke2fs: \/opt\/mke2fs, package 1\.47\.0-2, as the daemon/,
   },
   {
-    check: qemu,
+    check: ofQemu,
     fake: {
-      daemon: { tools: [], qemu: { program: '/opt/q', version: '', available: false, why: 'it has no firmware' } },
+      daemon: {
+        tools: [],
+        providers: [{ name: 'qemu', program: '/opt/q', version: '', available: false, why: 'it has no firmware' }],
+      },
     },
     says: /^fail qemu-system-x86_64: it has no firmware$/,
   },
   {
-    check: qemu,
+    check: ofQemu,
     fake: { files: { '/proc/self/status': USER } },
     says: /^fail qemu-system-x86_64: .* is not installed/,
   },
@@ -209,6 +216,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     fake: {
       files: { '/proc/self/status': USER, '/sys/module/bridge/': '' },
       daemon: {
+        providers: [],
         tools: [
           { name: 'kernel: tun', path: '', is: 'works', found: '', remedy: '' },
           { name: 'kernel: bridge', path: '', is: 'broken', found: 'Unknown device type', remedy: 'reboot' },
@@ -289,7 +297,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     check: memory,
     fake: {
       files: { '/proc/meminfo': 'MemTotal: 4194304 kB\nMemAvailable: 3102400 kB\n' },
-      daemon: { tools: [], capacity: { memoryInMb: 1_024, notes: ['memory: the limit of cgroup /x'] } },
+      daemon: { tools: [], providers: [], capacity: { memoryInMb: 1_024, notes: ['memory: the limit of cgroup /x'] } },
     },
     says: /^ok memory: 4096 MiB, .*; 512 MiB can be promised to VMs; memory: the limit of cgroup \/x$/,
   },
@@ -352,7 +360,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     check: network,
     fake: {
       tools: { 'ip -j -4 route': '[{"dst":"10.90.0.0/24","dev":"flabcdbr"},{"dst":"10.77.0.0/24","dev":"vpn0"}]' },
-      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
+      daemon: { tools: [], providers: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
     },
     says: /^ok managed network: 10\.90\.0\.0\/24, as the daemon has it, meets no route\n/,
   },
@@ -360,7 +368,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     check: network,
     fake: {
       tools: { 'ip -j -4 route': '[{"dst":"10.90.0.0/24","dev":"flabcdbr"},{"dst":"10.90.0.0/16","dev":"vpn0"}]' },
-      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
+      daemon: { tools: [], providers: [], network: { bridge: 'flabcdbr', cidr: '10.90.0.0/24' } },
     },
     says: /^warn managed network: .* meets the host's route 10\.90\.0\.0\/16 dev vpn0\n/,
   },
@@ -368,7 +376,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     check: network,
     fake: {
       tools: { 'ip -j -4 route': '[]' },
-      daemon: { tools: [], network: { bridge: 'flabcdbr', cidr: '' } },
+      daemon: { tools: [], providers: [], network: { bridge: 'flabcdbr', cidr: '' } },
     },
     says: /^ok managed network: the daemon that runs has none\n/,
   },

@@ -1,4 +1,6 @@
 import { errorMessage } from '../base/error-text.ts';
+import type { ProviderSetting } from '../vmm/provider.ts';
+import { PROVIDERS } from '../vmm/registry.ts';
 import type { Check, CheckHost, Result } from './check.ts';
 import { acceleration } from './checks/acceleration.ts';
 import { cgroups } from './checks/cgroups.ts';
@@ -11,7 +13,6 @@ import { kernelFeatures } from './checks/kernel-features.ts';
 import { memory } from './checks/memory.ts';
 import { network } from './checks/network.ts';
 import { ports } from './checks/ports.ts';
-import { qemu } from './checks/qemu.ts';
 import { rights } from './checks/rights.ts';
 import { tools } from './checks/tools.ts';
 import { users } from './checks/users.ts';
@@ -22,7 +23,7 @@ const CHECKS: readonly Check[] = [
   rights,
   users,
   acceleration,
-  qemu,
+  ...PROVIDERS.flatMap(({ checks }) => checks),
   tools,
   kernelFeatures,
   ports,
@@ -36,6 +37,12 @@ const CHECKS: readonly Check[] = [
   cgroups,
   forwarding,
 ];
+
+/** The settings of the daemon by which the programs of providers are named, each with its default. */
+export const PROGRAM_SETTINGS: readonly { readonly name: string; readonly help: string; readonly standard: string }[] =
+  PROVIDERS.flatMap(({ settings }) => Object.entries<ProviderSetting>(settings)).flatMap(
+    ([name, { help, default: standard, isProgram }]) => (isProgram ? [{ name, help, standard }] : []),
+  );
 
 /**
  * Says what this host can and cannot do, with the remedy for each.

@@ -69,6 +69,8 @@ export interface MadeInterface {
 
 /** What is a microVM's own for its whole life, taken in the transaction that creates it. */
 export interface Allocation {
+  /** The provider that was chosen for it. A record of an earlier version has none. */
+  readonly provider?: string;
   /** The unprivileged uid and gid that its VMM runs as. */
   readonly vmmUser: number;
   readonly interfaces: Readonly<Record<string, AllocatedInterface>>;

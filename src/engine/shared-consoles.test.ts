@@ -1,19 +1,26 @@
 import { expect, test } from 'vitest';
 import type { Uid } from '../domain/microvm.ts';
-import type { ConsoleInput } from '../ports/vmm.ts';
+import type { Channel } from '../ports/channel.ts';
 import { SharedConsoles } from './shared-consoles.ts';
 
 const A = 'A' as Uid;
 
 /** Consoles that remember what was typed, and whether they are open. */
 function consoles(fails = false) {
-  const opened: { typed: string[]; open: boolean; cut: () => void }[] = [];
-  const shared = new SharedConsoles(async () => {
+  const opened: { uid: Uid; typed: string[]; open: boolean; cut: () => void }[] = [];
+  const shared = new SharedConsoles(async (uid) => {
     if (fails) throw new Error('no such console');
+    // It has one owner.
+    expect(opened.filter((other) => other.open && other.uid === uid)).toEqual([]);
     const { promise: closed, resolve } = Promise.withResolvers<void>();
-    const one = { typed: [] as string[], open: true, cut: () => resolve() };
+    const cut = (): void => {
+      one.open = false;
+      resolve();
+    };
+    const one = { uid, typed: [] as string[], open: true, cut };
     opened.push(one);
-    const input: ConsoleInput = {
+    const input: Channel = {
+      read: async function* () {},
       write: async (bytes) => void one.typed.push(Buffer.from(bytes).toString()),
       closed,
       close: () => {
@@ -55,7 +62,7 @@ test('one that was left or cut off is opened anew for the next user', async () =
   const fresh = await shared.join(A);
   stale.close(); // and does not take the new one away
   await fresh.write(Buffer.from('x'));
-  expect(opened).toMatchObject([{ open: false }, {}, { typed: ['x'], open: true }]);
+  expect(opened).toMatchObject([{ open: false }, { open: false }, { typed: ['x'], open: true }]);
 });
 
 test('one that does not open is told to all who wait, and tried again', async () => {

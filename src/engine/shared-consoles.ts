@@ -1,17 +1,23 @@
 import type { Uid } from '../domain/microvm.ts';
-import type { ConsoleInput } from '../ports/vmm.ts';
+import type { Channel, ChannelInput } from '../ports/channel.ts';
 
 interface Shared {
-  readonly opening: Promise<ConsoleInput>;
+  readonly opening: Promise<Channel>;
+  /** Once it is open. */
+  channel?: Channel;
   users: number;
 }
 
-/** Lets several users type on one console: a VMM takes one client. The last one to leave closes it. */
+/**
+ * Owns the consoles of guests, and lets several users type on one of them. The
+ * last one to leave closes it. What the guest writes each reads from the record
+ * of the console, at its own pace.
+ */
 export class SharedConsoles {
-  readonly #open: (uid: Uid) => Promise<ConsoleInput>;
+  readonly #open: (uid: Uid) => Promise<Channel>;
   readonly #shared = new Map<Uid, Shared>();
 
-  constructor(open: (uid: Uid) => Promise<ConsoleInput>) {
+  constructor(open: (uid: Uid) => Promise<Channel>) {
     this.#open = open;
   }
 
@@ -20,15 +26,15 @@ export class SharedConsoles {
    * @returns a console of the caller's own to close
    * @throws what opening it throws
    */
-  async join(uid: Uid): Promise<ConsoleInput> {
+  async join(uid: Uid): Promise<ChannelInput> {
     const shared = this.#shared.get(uid) ?? this.#begin(uid);
     shared.users++;
     const leave = (): void => {
       if (--shared.users > 0) return;
       this.#forget(uid, shared);
-      shared.opening.then((input) => input.close()).catch(() => undefined); // it never opened
+      shared.channel?.close(); // at once: the next user may open it anew
     };
-    let input: ConsoleInput;
+    let input: Channel;
     try {
       input = await shared.opening;
     } catch (error) {
@@ -51,7 +57,10 @@ export class SharedConsoles {
     this.#shared.set(uid, shared);
     const forget = (): void => this.#forget(uid, shared);
     // One that failed or was cut off is of no use to the next user.
-    shared.opening.then((input) => input.closed.then(forget), forget);
+    shared.opening.then((channel) => {
+      shared.channel = channel;
+      return channel.closed.then(forget);
+    }, forget);
     return shared;
   }
 

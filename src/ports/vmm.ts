@@ -1,9 +1,11 @@
+import type { Capabilities, ChannelKind, DiskFormat } from '../domain/capabilities.ts';
 import type { Violation } from '../domain/fault.ts';
 import type { Signs } from '../domain/guest-life.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
 import type { CgroupLimits } from './cgroups.ts';
+import type { Channel } from './channel.ts';
 import type { ProcessIdentity } from './host.ts';
 
 /** All that a VMM needs to know of one microVM. It is the ledger's intent: it holds no secret and is plain JSON. */
@@ -47,7 +49,7 @@ export interface VmmNic {
 export interface VmmDisk {
   readonly id: string;
   readonly path: string;
-  readonly format: 'raw' | 'qcow2';
+  readonly format: DiskFormat;
   readonly backing?: string;
   readonly readOnly: boolean;
   readonly isRoot: boolean;
@@ -104,19 +106,6 @@ export interface RunningVmm {
   resume(signal: AbortSignal): Promise<void>;
 }
 
-/** The way in to a guest's serial console. The way out is the file of `consolePath`. */
-export interface ConsoleInput {
-  /**
-   * Types. Resolves once the VMM, or the system on its way there, has taken it: a guest that does not read holds it up.
-   * @throws Fault `refused` when the console was closed, by whosoever
-   */
-  write(bytes: Uint8Array): Promise<void>;
-  /** Resolves when it is closed, by whosoever. */
-  readonly closed: Promise<void>;
-  /** What was not taken yet is dropped. */
-  close(): void;
-}
-
 export interface VmmInfo {
   readonly name: string;
   readonly version: string;
@@ -127,7 +116,9 @@ export interface VmmInfo {
   readonly available: boolean;
   /** Why not, with the remedy. */
   readonly unavailableReason: string;
+  /** Words for clients that know no {@link features}. */
   readonly capabilities: readonly string[];
+  readonly features: Capabilities;
 }
 
 export interface MachineRemarks {
@@ -140,6 +131,8 @@ export interface MachineRemarks {
 /** One virtual machine monitor. Faults: `tool`/`refused` ProviderRefused, `refused` ProviderUnavailable, `timeout` Timeout. */
 export interface Vmm {
   readonly name: string;
+  /** Of the machine that a spec gets which asks for no other, as far as it is known by now. */
+  readonly capabilities: Capabilities;
   info(): Promise<VmmInfo>;
   /**
    * What of a spec this VMM cannot do, in API field names.
@@ -166,10 +159,14 @@ export interface Vmm {
   /** The file with what the guest wrote to its console: it only grows, its beginning may be freed. */
   consolePath(config: Pick<VmmConfig, 'stateDirectory'>): string;
   /**
-   * Opens the console of a guest that runs. A VMM takes one client at a time: the caller sees to it that there is one.
-   * @throws Fault `refused` when it is not there; the signal's reason
+   * Opens a way into a guest that runs: of a kind that `capabilities.channels` has, with one owner at a time.
+   * @throws Fault `refused` when it is not there; `conflict` while it has an owner; the signal's reason
    */
-  openConsole(config: Pick<VmmConfig, 'runDirectory'>, signal: AbortSignal): Promise<ConsoleInput>;
+  openChannel(
+    config: Pick<VmmConfig, 'uid' | 'runDirectory' | 'stateDirectory'>,
+    kind: ChannelKind,
+    signal: AbortSignal,
+  ): Promise<Channel>;
   /** Every file and socket that it may make in those directories, for the audit. */
   paths(config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[];
 }

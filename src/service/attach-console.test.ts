@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { eventually } from '../../test/support/fake-clock.ts';
 import { fakeFiles } from '../../test/support/fake-files.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
-import type { ConsoleInput } from '../ports/vmm.ts';
+import type { ChannelInput } from '../ports/channel.ts';
 
 const bytes = (text: string): Uint8Array => Buffer.from(text);
 
@@ -10,7 +10,7 @@ const bytes = (text: string): Uint8Array => Buffer.from(text);
 async function setUp({ deaf = false } = {}) {
   const typed: string[] = [];
   let closed = 0;
-  const input: ConsoleInput = {
+  const input: ChannelInput = {
     write: (data) => {
       typed.push(Buffer.from(data).toString());
       return deaf ? new Promise(() => undefined) : Promise.resolve();
@@ -70,6 +70,16 @@ test('a piece that is too large is refused, and ends the call', async () => {
   await host.until(uid, 'CREATED');
   await expect(attach(pieces('x'.repeat((64 << 10) + 1)))).rejects.toThrow(/data: has 65537 bytes: at most 65536/);
   expect(closed()).toBe(1);
+});
+
+test('a machine whose console cannot be typed on is not typed on', async () => {
+  const { host, uid, attach, typed } = await setUp();
+  await host.until(uid, 'CREATED');
+  const [vmm] = host.life.context.vmms;
+  if (!vmm) throw new Error('no VMM');
+  Object.assign(vmm, { capabilities: { ...vmm.capabilities, consoleInput: false } });
+  await expect(attach(pieces('x'))).rejects.toThrow(/of The fake machine cannot be typed on/);
+  expect(typed).toEqual([]);
 });
 
 test('what does not run cannot be typed on', async () => {

@@ -2,6 +2,7 @@ import { Fault } from '../domain/fault.ts';
 import { readConsole } from './console.ts';
 import { type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
+import { vmmOf } from './vmm-of.ts';
 
 /** A line that is pasted, or a block of a file; a caller that has more sends more messages. */
 export const MAX_TYPED_BYTES = 64 << 10;
@@ -24,6 +25,12 @@ export async function* attachConsole(
   const { is, reason, message } = vm.state;
   if (is !== 'CREATED' && is !== 'PAUSED')
     throw new Fault('refused', `Cannot attach to the console of microVM ${uid}: it is ${is} (${reason}): ${message}`);
+  const vmm = vmmOf(context, vm);
+  if (vmm?.capabilities.consoleInput === false)
+    throw new Fault(
+      'refused',
+      `Cannot attach to the console of microVM ${uid}: that of ${vmm.capabilities.machine} cannot be typed on`,
+    );
   const failed = new AbortController();
   const input = await context.joinConsole(vm.uid);
   const type = async (): Promise<void> => {

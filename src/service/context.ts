@@ -6,6 +6,7 @@ import type { Metadata } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { guestSays } from '../domain/transitions.ts';
 import type { OthersUsers, UserRange } from '../domain/user-ranges.ts';
+import type { ChannelInput } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
@@ -13,7 +14,7 @@ import type { Ledger } from '../ports/ledger.ts';
 import type { Surroundings } from '../ports/network.ts';
 import type { Store, Transactions } from '../ports/store.ts';
 import type { HostTools } from '../ports/tools.ts';
-import type { ConsoleInput, RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
+import type { RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
 import type { AuditReport } from './services.ts';
@@ -49,7 +50,8 @@ export interface ServiceContext {
   othersUsers(): Promise<readonly OthersUsers[]>;
   readonly vmms: readonly Vmm[];
   readonly tools: HostTools;
-  readonly defaultVmm: Vmm;
+  /** Those that a spec goes to that names none, in the order in which they are tried; one at least. */
+  readonly defaultVmms: readonly [Vmm, ...Vmm[]];
   /** What may be promised to microVMs. */
   readonly limits: LimitSettings;
   newUid(): Uid;
@@ -65,7 +67,7 @@ export interface ServiceContext {
   isReconciling(): boolean;
   consolePath(vm: MicroVm): string | undefined;
   /** The way in to a console, shared by all who are attached. */
-  joinConsole(uid: Uid): Promise<ConsoleInput>;
+  joinConsole(uid: Uid): Promise<ChannelInput>;
   /** The image that `flintlock run` boots, or empty. */
   readonly demoKernel: string;
   /** Calls back when records, or what is shown of them, may have changed, with whose. @returns how to stop */

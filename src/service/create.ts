@@ -1,4 +1,5 @@
 import { admission, inodeAdmission, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
+import { chooseProvider, mayGoTo, type ProviderChoice } from '../domain/choose-provider.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
@@ -79,7 +80,7 @@ export async function planCreate(
     };
   const uid = unusedUid(context);
   const checked = await check(context, draft, uid);
-  const boot = await planBoot(context, checked.spec);
+  const boot = await planBoot(context, checked.spec, checked.provider);
   try {
     return context.transactions.transact(() => {
       throw new Rehearsed(admit(context, uid, checked, { ...options, request: requestDigest(context, draft) }));
@@ -97,6 +98,7 @@ export async function planCreate(
 interface Checked {
   readonly spec: Spec;
   readonly metadata: Metadata;
+  readonly provider: string;
   readonly limits: ReturnType<typeof limitsOf>;
   readonly diskIsMemory: boolean;
   readonly others: readonly OthersUsers[];
@@ -106,19 +108,19 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const spec = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
   const cordon = cordonOf(context.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
-  await checkAgainstHost(context, spec, draft);
+  const provider = await checkAgainstHost(context, spec, draft);
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
   const others = await context.othersUsers();
-  return { spec, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory, others };
+  return { spec, provider, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory, others };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
   context: ServiceContext,
   uid: Uid,
-  { spec, metadata, limits, diskIsMemory, others: othersUsers }: Checked,
+  { spec, provider, metadata, limits, diskIsMemory, others: othersUsers }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
   const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
@@ -130,6 +132,7 @@ function admit(
     request,
     spec,
     allocation: {
+      provider,
       vmmUser: takeUser(context, othersUsers),
       interfaces: takeInterfaces(context, spec, uid),
       ...(metadataBy(spec).service && { metadataPort: takeMetadataPort(context) }),
@@ -160,23 +163,18 @@ function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
   return { ...spec, interfaces };
 }
 
-/** What needs no pull is refused now: all at once, before anything is stored. */
-async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: SpecDraft): Promise<void> {
-  const { vmms, defaultVmm, images } = context;
-  const wrong: Violation[] = [];
-  const vmm = spec.provider === '' ? defaultVmm : vmms.find(({ name }) => name === spec.provider);
-  if (vmm) {
-    const info = await context.vmmInfo(vmm);
-    if (!info.available)
-      throw new Fault('refused', `Cannot run microVMs with ${info.name}: ${info.unavailableReason}`, {
-        reason: 'ProviderUnavailable',
-      });
-    wrong.push(...vmm.check(spec, likelyWords(context, spec)));
-  } else
-    wrong.push({
-      field: 'provider',
-      description: `"${spec.provider}" is none of this daemon's: give ${vmms.map(({ name }) => name).join(' or ')}, or nothing`,
+/**
+ * What needs no pull is refused now: all at once, before anything is stored.
+ * @returns the provider that it goes to
+ */
+async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: SpecDraft): Promise<string> {
+  const { images } = context;
+  const choice = await choose(context, spec);
+  if (choice.is === 'unavailable')
+    throw new Fault('refused', `Cannot run microVMs with ${choice.provider}: ${choice.why}`, {
+      reason: 'ProviderUnavailable',
     });
+  const wrong: Violation[] = choice.is === 'refused' ? [...choice.violations] : [];
   const obstacle = await context.tools.obstacle(toolNeeds(context, spec));
   if (obstacle !== undefined)
     throw new Fault('refused', `Cannot make microVMs on this host: ${obstacle}`, { reason: 'ProviderUnavailable' });
@@ -193,6 +191,20 @@ async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: Spec
   }
   wrong.push(...(await checkNetwork(context, spec)));
   if (wrong.length > 0) throw Fault.invalid(wrong);
+  return choice.provider ?? '';
+}
+
+async function choose(context: ServiceContext, spec: Spec): Promise<ProviderChoice> {
+  const words = likelyWords(context, spec);
+  const byDefault = context.defaultVmms.map(({ name }) => name);
+  const names = mayGoTo(spec.provider, byDefault);
+  const possible = names.flatMap((name) => context.vmms.find((vmm) => vmm.name === name) ?? []);
+  const candidates = possible.map(async (vmm) => {
+    const { available, unavailableReason } = await context.vmmInfo(vmm);
+    return { name: vmm.name, lacks: vmm.check(spec, words), ...(!available && { unavailable: unavailableReason }) };
+  });
+  const known = context.vmms.map(({ name }) => name);
+  return chooseProvider(spec.provider, known, await Promise.all(candidates));
 }
 
 /** What the host must be able to do for this one beside what it must for each. */

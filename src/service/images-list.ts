@@ -9,7 +9,7 @@ export async function listImages(context: ServiceContext): Promise<ImageList> {
   const uses = imageUses(context.ledger);
   return {
     images: images.map((image) => imageView(context, image, uses)),
-    volumeCopy: context.volumes.kind,
+    volumeCopy: context.volumes.kindFor(context.defaultVmms[0].capabilities.diskFormats),
     bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
     maxBytes: context.imageCacheMax,
   };

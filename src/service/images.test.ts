@@ -36,7 +36,13 @@ function setUp(store: Partial<ImageStore> = {}) {
     ...store,
   };
   // The verbs of images use no more of it.
-  const context = { ledger, images: fake, volumes: { kind: 'qcow2' }, imageCacheMax: 500 } as unknown as ServiceContext;
+  const context = {
+    ledger,
+    images: fake,
+    volumes: { kindFor: () => 'qcow2' },
+    defaultVmms: [{ capabilities: {} }],
+    imageCacheMax: 500,
+  } as unknown as ServiceContext;
   return { ledger, context };
 }
 

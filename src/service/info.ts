@@ -7,6 +7,7 @@ import type { ServerInfo } from './services.ts';
 /** What this daemon is, can do and has promised. */
 export async function info(context: ServiceContext): Promise<ServerInfo> {
   const { store, network } = context;
+  const [byDefault] = context.defaultVmms;
   const { microvms, ...promised } = store.promised();
   const cordon = cordonOf(store);
   const { capacity, used, notes } = await context.capacity();
@@ -17,14 +18,14 @@ export async function info(context: ServiceContext): Promise<ServerInfo> {
     runDirectory: context.runDirectory,
     tools: await context.tools.states(),
     providers: await Promise.all(context.vmms.map((vmm) => context.vmmInfo(vmm))),
-    defaultProvider: context.defaultVmm.name,
+    defaultProvider: byDefault.name,
     capacity,
     capacityNotes: notes,
     promised,
     used,
     limits: limitsOf(context.limits, capacity),
     managedNetwork: network ? formatCidr(network) : '',
-    volumeCopy: context.volumes.kind,
+    volumeCopy: context.volumes.kindFor(byDefault.capabilities.diskFormats),
     reconciling: context.isReconciling(),
     ...(cordon && { cordon }),
     microvms,

@@ -38,10 +38,9 @@ function stage(cached: readonly string[], wrong: readonly Violation[] = [], faul
       },
     },
     vmms: [vmm],
-    defaultVmm: vmm,
     network: undefined,
   } as unknown as Parameters<typeof planBoot>[0];
-  return { plan: (of = spec()) => planBoot(context, of), asked };
+  return { plan: (of = spec()) => planBoot(context, of, 'qemu'), asked };
 }
 
 test('of images that are here a dry run says what would be booted, and on what', async () => {

@@ -12,7 +12,7 @@ import type { ServiceContext } from './context.ts';
 /** It reads files of this host, and unpacks a kernel at most. */
 const LOOK_MS = 60_000;
 
-type Context = Pick<ServiceContext, 'images' | 'vmms' | 'defaultVmm' | 'network'>;
+type Context = Pick<ServiceContext, 'images' | 'vmms' | 'network'>;
 
 /** As long as what its guest will be told of it. */
 const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
@@ -31,10 +31,11 @@ export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): 
  * Which kernel and initrd a spec would boot, and what a user should know of
  * them and of the machine: as far as their images are here. Nothing is made.
  *
+ * @param provider - the one that was chosen for it
  * @returns one line each
  * @throws Fault `invalid` for what is not found, or does not boot, and what the kernel's machine cannot do
  */
-export async function planBoot(context: Context, spec: Spec): Promise<readonly string[]> {
+export async function planBoot(context: Context, spec: Spec, provider: string): Promise<readonly string[]> {
   using time = new TimeLimit(undefined, LOOK_MS);
   const { kernel, initrd } = await find(context, spec, time.signal);
   const lines = [
@@ -43,7 +44,7 @@ export async function planBoot(context: Context, spec: Spec): Promise<readonly s
     ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }).map((text) => `note: ${text}`),
   ];
   if (!kernel) return lines;
-  const vmm = spec.provider === '' ? context.defaultVmm : context.vmms.find(({ name }) => name === spec.provider);
+  const vmm = context.vmms.find(({ name }) => name === provider);
   const wrong = vmm?.check(spec, likelyWords(context, spec), kernel.facts) ?? [];
   if (wrong.length > 0) throw Fault.invalid(wrong);
   const { chosen = [], warnings = [] } = vmm?.remarks(spec, kernel.facts) ?? {};

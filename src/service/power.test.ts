@@ -286,6 +286,17 @@ describe('reboot', () => {
   });
 });
 
+test('a machine that cannot be paused is not told to', async () => {
+  const host = new FakeHost();
+  const uid = await running(host);
+  const [vmm] = host.life.context.vmms;
+  if (!vmm) throw new Error('no VMM');
+  Object.assign(vmm, { capabilities: { ...vmm.capabilities, pause: false } });
+  await expect(power(host, 'pause', uid)).rejects.toMatchObject({
+    ...{ kind: 'refused', message: expect.stringContaining('The fake machine cannot be paused') },
+  });
+});
+
 test('pause and resume are the guest’s, and said twice do no harm', async () => {
   const host = new FakeHost();
   const uid = await running(host);

@@ -7,6 +7,7 @@ import { type PowerVerb, rebooting, refuse, starting, stopping, turning } from '
 import { Changes } from './changes.ts';
 import { type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
+import { vmmOf } from './vmm-of.ts';
 import { wait } from './wait.ts';
 
 export interface PowerRequest {
@@ -99,6 +100,9 @@ async function turn(
   { uid, timeoutMs }: PowerRequest,
   signal: AbortSignal,
 ): Promise<MicroVmView> {
+  const { capabilities } = vmmOf(context, byUid(context.store, uid, false)) ?? {};
+  if (capabilities?.pause === false)
+    throw new Fault('refused', `Cannot ${verb} microVM ${uid}: ${capabilities.machine} cannot be paused`);
   using changes = new Changes(context.onChange, uid);
   const now = context.clock.now();
   change(context, uid, (vm) => turning(vm, verb, now, now + timeoutMs));

@@ -29,7 +29,7 @@ function stage(
     metadata: {},
   };
   const context = {
-    vm: { uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ', spec, allocation: { interfaces: {} } },
+    vm: { uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ', spec, allocation: { interfaces: {} }, made: {} },
     entries: more.entries ?? [],
     signal,
     onBytes: () => undefined,

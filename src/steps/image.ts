@@ -4,6 +4,7 @@ import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { KERNEL_PARTS, type KernelFacts } from '../domain/kernel-facts.ts';
 import { entriesOf } from '../domain/ledger.ts';
+import { providerOf } from '../domain/provider-of.ts';
 import type { BootWants } from '../ports/images.ts';
 import { nicsOf } from './managed.ts';
 import { maybe, text, texts } from './row.ts';
@@ -91,7 +92,7 @@ export const image: VmStepDef<'image'> = {
     };
     const { kernel, initrd } = boot.kernel || boot.initrd ? await ports.images.bootFiles(local, boot, { signal }) : {};
     if (kernel) refuseUnfit(kernel.facts, context);
-    const machine = kernel ? ports.vmm(vm.spec.provider).remarks(vm.spec, kernel.facts).chosen : [];
+    const machine = kernel ? ports.vmm(providerOf(vm)).remarks(vm.spec, kernel.facts).chosen : [];
     const notes = [...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }, of), ...machine];
     return {
       digest: local.digest,
@@ -140,7 +141,7 @@ const kernelOf = ({ entries }: StepContext): BootFound['kernel'] =>
 /** What was well for the usual machine may be too much for the one that this kernel gets: fewer devices, a shorter line. */
 function refuseUnfit(facts: KernelFacts, { vm, ports }: StepContext): void {
   const { spec } = vm;
-  const wrong = ports.vmm(spec.provider).check(spec, wordsForGuest(vm, nicsOf(ports, vm)), facts);
+  const wrong = ports.vmm(providerOf(vm)).check(spec, wordsForGuest(vm, nicsOf(ports, vm)), facts);
   if (wrong.length === 0) return;
   const text = wrong.map(({ field, description }) => `${field}: ${description}`).join('; ');
   throw new Fault('refused', `The kernel's machine cannot do what the spec asks for: ${text}`, {

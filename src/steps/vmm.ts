@@ -4,6 +4,7 @@ import { wordsForGuest } from '../domain/guest-words.ts';
 import { entriesOf } from '../domain/ledger.ts';
 import { CIDATA_DISK, metadataBy } from '../domain/metadata.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
+import { providerOf } from '../domain/provider-of.ts';
 import type { CgroupIntent, CgroupLimits } from '../ports/cgroups.ts';
 import type { ProcessIdentity } from '../ports/host.ts';
 import type { MadeMacvtap } from '../ports/network.ts';
@@ -94,7 +95,7 @@ export const vmm: VmStepDef<'vmm'> = {
     `start ${spec.provider || "the daemon's default VMM"} with vcpu ${spec.vcpu}, memory ${spec.memoryInMb} MiB`,
 
   intent: (_key, context) => {
-    const provider = context.ports.vmm(context.vm.spec.provider);
+    const provider = context.ports.vmm(providerOf(context.vm));
     const config = configOf(context);
     const cgroups = context.ports.cgroups.of(config.uid, withDisks(provider.needs(config), context));
     return {

@@ -1,6 +1,7 @@
 import { z } from 'zod';
 import { Fault } from '../domain/fault.ts';
 import { vmStateDirectory } from '../domain/names.ts';
+import { providerOf } from '../domain/provider-of.ts';
 import type { Disk } from '../ports/volumes.ts';
 import { factOf } from './facts.ts';
 import { maybe, number, text } from './row.ts';
@@ -52,12 +53,13 @@ export const volume: VmStepDef<'volume'> = {
     return `make a ${isReadOnly ? 'read-only' : 'writable'} disk${size} from ${image}`;
   },
 
-  intent(key, { vm, ports: { names, volumes } }) {
+  intent(key, { vm, ports: { names, volumes, vmm } }) {
     const spec = volumeOf(vm, key);
     if (!spec) throw new Fault('tool', `microVM ${vm.uid} has no volume "${key}"`);
+    const { diskFormats } = vmm(providerOf(vm)).capabilities;
     return {
       image: spec.image,
-      path: volumes.pathFor(vmStateDirectory(names, vm.uid), vm.spec.volumes.indexOf(spec)),
+      path: volumes.pathFor(vmStateDirectory(names, vm.uid), vm.spec.volumes.indexOf(spec), diskFormats),
       readOnly: spec.isReadOnly,
       sizeInMb: spec.sizeInMb ?? null,
       partitionUuid: spec.partitionId ?? null,

@@ -34,7 +34,7 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
   const countVms = db.sql.prepare('SELECT count(*) AS n FROM vms WHERE gone_at IS NULL');
   // A row that cannot be read is left out, as everywhere.
   const tallyVms = db.sql.prepare(
-    `SELECT record ->> '$.state.is' AS state, coalesce(record ->> '$.made.provider', record ->> '$.spec.provider', '') AS provider,
+    `SELECT record ->> '$.state.is' AS state, coalesce(record ->> '$.made.provider', record ->> '$.allocation.provider', record ->> '$.spec.provider', '') AS provider,
        count(*) AS n
      FROM vms WHERE gone_at IS NULL AND CASE WHEN json_valid(record) THEN record ->> '$.state.is' END IS NOT NULL
      GROUP BY state, provider`,

@@ -1,4 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
+import type { DiskFormat } from '../domain/capabilities.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
 import type { Files } from '../ports/host.ts';
@@ -11,8 +12,6 @@ export interface VolumesOptions {
   readonly directory: string;
   readonly files: Files;
   readonly log: Log;
-  /** Whether every VMM here can attach qcow2. */
-  readonly allowQcow2: boolean;
   /** Whether the directory lies in memory. Default: no. */
   readonly inMemory?: boolean;
   readonly signal: AbortSignal;
@@ -25,21 +24,14 @@ interface Golden {
   readonly sizeInMb: number;
 }
 
-/** Makes one copy at `partial`, which is not there. */
-type MakeCopy = (golden: Golden, partial: string, signal: AbortSignal) => Promise<void>;
-
 const MB = 2 ** 20;
 
 /** Finds out, by trying, how copies are made most cheaply here. */
 export async function chooseVolumes(options: VolumesOptions): Promise<Volumes> {
-  const kind = await cheapest(options);
-  options.log.info('volumes are copied by', { kind, directory: options.directory });
-  return new CopiedVolumes(kind, options);
-}
-
-async function cheapest(options: VolumesOptions): Promise<CopyKind> {
-  if (await hasReflinks(options)) return 'reflink';
-  return options.allowQcow2 ? 'qcow2' : 'sparse';
+  const reflinks = await hasReflinks(options);
+  const by = reflinks ? 'reflink' : 'qcow2 where the VMM takes it, else sparse';
+  options.log.info('volumes are copied by', { kind: by, directory: options.directory });
+  return new CopiedVolumes(reflinks, options);
 }
 
 /** @returns false also where there is no room to try it: a full disk must not keep the daemon from serving. */
@@ -63,37 +55,39 @@ async function hasReflinks({ directory, files, log, signal }: VolumesOptions): P
   }
 }
 
+/** An overlay is known by its name: a later daemon, and another VMM, see the same. */
+const OVERLAY = '.qcow2';
+
 class CopiedVolumes implements Volumes {
-  readonly kind: CopyKind;
   readonly inMemory: boolean;
   readonly #options: VolumesOptions;
-  readonly #copy: MakeCopy;
+  readonly #reflinks: boolean;
 
-  constructor(kind: CopyKind, options: VolumesOptions) {
-    this.kind = kind;
+  constructor(reflinks: boolean, options: VolumesOptions) {
+    this.#reflinks = reflinks;
     this.inMemory = options.inMemory ?? false;
     this.#options = options;
-    const { files } = options;
-    this.#copy =
-      kind === 'qcow2'
-        ? (golden, partial) => this.#overlay(golden, partial)
-        : (golden, partial, signal) => files.copy(golden.path, partial, kind, signal);
   }
 
-  pathFor(directory: string, index: number): string {
-    return `${directory}/disk${index}.${this.kind === 'qcow2' ? 'qcow2' : 'img'}`;
+  kindFor(formats: readonly DiskFormat[]): CopyKind {
+    if (this.#reflinks) return 'reflink';
+    return formats.includes('qcow2') ? 'qcow2' : 'sparse';
+  }
+
+  pathFor(directory: string, index: number, formats: readonly DiskFormat[]): string {
+    return `${directory}/disk${index}${this.kindFor(formats) === 'qcow2' ? OVERLAY : '.img'}`;
   }
 
   async make(golden: Golden, path: string, signal: AbortSignal): Promise<Disk> {
     const { files, timeoutMs = 600_000 } = this.#options;
-    const disk = this.#describe(golden, path);
+    const disk = describe(golden, path);
     // Renamed means whole; and it may have been written to since: never make it anew.
     if (await files.stat(path)) return disk;
     const partial = partialOf(path);
     await files.remove(partial);
     try {
       using limit = new TimeLimit(signal, timeoutMs);
-      await this.#copy(golden, partial, limit.signal);
+      await this.#copy(golden, partial, disk.format, limit.signal);
       signal.throwIfAborted();
       await files.rename(partial, path);
     } catch (error) {
@@ -109,21 +103,18 @@ class CopiedVolumes implements Volumes {
     await this.#options.files.remove(path);
   }
 
-  async #overlay({ path: backing, sizeInMb }: Golden, partial: string): Promise<void> {
+  async #copy({ path: from, sizeInMb }: Golden, partial: string, format: DiskFormat, signal: AbortSignal) {
     const { files } = this.#options;
-    if ((await files.stat(backing))?.kind !== 'file')
-      throw new Fault('tool', `Cannot lay an overlay over ${backing}: there is no such file`);
-    const { sizeBytes, pieces } = overlayOf(backing, sizeInMb * MB);
+    if (format === 'raw') return files.copy(from, partial, this.#reflinks ? 'reflink' : 'sparse', signal);
+    if ((await files.stat(from))?.kind !== 'file')
+      throw new Fault('tool', `Cannot lay an overlay over ${from}: there is no such file`);
+    const { sizeBytes, pieces } = overlayOf(from, sizeInMb * MB);
     await files.writeSparse(partial, sizeBytes, pieces);
   }
-
-  #describe(golden: Golden, path: string): Disk {
-    const { sizeInMb } = golden;
-    return this.kind === 'qcow2'
-      ? { path, format: 'qcow2', backing: golden.path, sizeInMb }
-      : { path, format: 'raw', sizeInMb };
-  }
 }
+
+const describe = ({ path: backing, sizeInMb }: Golden, path: string): Disk =>
+  path.endsWith(OVERLAY) ? { path, format: 'qcow2', backing, sizeInMb } : { path, format: 'raw', sizeInMb };
 
 const partialOf = (path: string): string => `${path}.partial`;
 

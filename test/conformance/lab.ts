@@ -2,6 +2,7 @@ import { existsSync, lstatSync } from 'node:fs';
 import { join } from 'node:path';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
+import type { ProviderFeatures } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
@@ -67,6 +68,7 @@ const SLOW_REPORT_MS = 1_200_000;
 export class Lab {
   readonly #host: TestHost;
   readonly #provider: string;
+  #features: ProviderFeatures | undefined;
 
   /**
    * @param provider - for every spec; empty: the daemon's default
@@ -98,10 +100,17 @@ export class Lab {
     });
   }
 
+  /** What the daemon says of the provider that is tried. */
+  get features(): ProviderFeatures {
+    if (!this.#features) throw new Error('the daemon does not say what the provider can do');
+    return this.#features;
+  }
+
   async start(): Promise<void> {
     await this.#host.start();
-    const { providers } = await this.#host.host.serverInfo({});
+    const { providers, defaultProvider } = await this.#host.host.serverInfo({});
     const name = this.#provider;
+    this.#features = providers.find((provider) => provider.name === (name || defaultProvider))?.features;
     const found = providers.find((provider) => provider.name === name);
     if (name !== '' && !found?.available)
       throw new Usage(

@@ -327,7 +327,7 @@ export const machine: Group = {
     },
     {
       row: 'machine/vcpu-more-than-the-provider',
-      spec: (images) => reporting(images, { vcpu: 100_000 }),
+      spec: (images, { maxVcpu }) => reporting(images, { vcpu: maxVcpu + 1 }),
       field: 'vcpu',
       words: 'takes 1 to',
     },

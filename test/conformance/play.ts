@@ -158,7 +158,7 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
   const other = row.beside && (await lab.create(row.beside(images)));
   let made: MicroVM;
   try {
-    made = await lab.create(row.spec(images));
+    made = await lab.create(row.spec(images, lab.features));
   } catch (error) {
     const fault = ConnectError.from(error);
     const violations = fault.details.flatMap((detail) =>

@@ -1,3 +1,4 @@
+import type { ProviderFeatures } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
 import type { Images } from './images.ts';
 import type { HostFacts } from './lab.ts';
@@ -60,7 +61,8 @@ export interface GuestRow {
 /** A row of what cannot be: create says so, in these words, and stores nothing. */
 export interface RefusedRow {
   readonly row: string;
-  readonly spec: (images: Images) => SpecFields;
+  /** @param features - of the provider that is tried */
+  readonly spec: (images: Images, features: ProviderFeatures) => SpecFields;
   /** Another that is there already. */
   readonly beside?: (images: Images) => SpecFields;
   /** Asked of a daemon that has no parent for MACVTAP interfaces. */

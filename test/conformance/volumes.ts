@@ -333,9 +333,12 @@ export const volumes: Group = {
     },
     {
       row: 'volumes/more-than-the-provider-has-room-for',
-      spec: (images) =>
+      spec: (images, { maxDevices }) =>
         reporting(images, {
-          volumes: [rootVolume(images), ...Array.from({ length: 99 }, (_, i) => dataVolume(`data${i}`, images.data))],
+          volumes: [
+            rootVolume(images),
+            ...Array.from({ length: maxDevices }, (_, i) => dataVolume(`data${i}`, images.data)),
+          ],
         }),
       field: 'volumes',
       words: 'has room for',

@@ -25,8 +25,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   service: { rooms: PORTS, node: [] },
   // zod: the rows of the ledger are parsed by it.
   steps: { rooms: PORTS, node: [], packages: ['zod'] },
-  // Trials of QEMU, of the tools and of the kernel, as the daemon tries them.
-  doctor: { rooms: [...PORTS, 'tools', 'vmm/qemu/trial.ts', 'network/kernel-trial.ts'], node: [] },
+  // Trials of the tools and of the kernel, as the daemon tries them; what providers bring of checks.
+  doctor: {
+    rooms: [...PORTS, 'tools', 'vmm/registry.ts', 'vmm/provider.ts', 'network/kernel-trial.ts'],
+    node: [],
+  },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
   // zlib: kernels and initrds are looked at as they are packed. unpack: the program, and its reader of tar for archives.
@@ -44,9 +47,15 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // The programs of the host, one a file: what they are needed for, and how to see that they do it.
   // The unpacker is tried with tar.
   tools: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'zlib'] },
-  // The registry: the one place that knows all providers.
-  vmm: { rooms: [...PORTS, 'vmm/qemu'], node: [] },
-  'vmm/qemu': { rooms: [...PORTS, 'tools'], node: ['path', 'crypto', 'stream', 'http', 'net'] },
+  // What a provider is, and the registry: the one place that knows all of them.
+  vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts'], node: [] },
+  // What is true of every VMM's process.
+  'vmm/supervisor': { rooms: PORTS, node: ['path'] },
+  // Its own check of the host is the doctor's kind.
+  'vmm/qemu': {
+    rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
+    node: ['path', 'crypto', 'stream', 'http', 'net'],
+  },
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
   api: {

@@ -409,7 +409,7 @@ export class FakeHost {
       othersUsers: async () => [],
       vmms: [vmm],
       tools: { states: async () => [], obstacle: async () => undefined },
-      defaultVmm: vmm,
+      defaultVmms: [vmm],
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
       plan: planText,
@@ -425,7 +425,10 @@ export class FakeHost {
       running: (uid) => guests.of(uid),
       isReconciling: () => false,
       consolePath,
-      joinConsole: (uid) => vmm.openConsole({ runDirectory: vmRunDirectory(names, uid) }, new AbortController().signal),
+      joinConsole: (uid) => {
+        const places = { uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) };
+        return vmm.openChannel(places, 'console', new AbortController().signal);
+      },
       demoKernel: '',
       onChange(listener) {
         const stops = [store.onEvent(listener), guests.onAttach(listener)];

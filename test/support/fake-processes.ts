@@ -1,4 +1,5 @@
 import { setImmediate as turn } from 'node:timers/promises';
+import type { Capabilities } from '../../src/domain/capabilities.ts';
 import { Fault } from '../../src/domain/fault.ts';
 import type { Cgroups } from '../../src/ports/cgroups.ts';
 import type { Processes, ProcessInfo } from '../../src/ports/host.ts';
@@ -62,6 +63,21 @@ export function fakeCgroups(world: FakeWorld, caller: Caller): Cgroups {
   };
 }
 
+/** Everything, and much of it. */
+export const FAKE_CAPABILITIES: Capabilities = {
+  machine: 'The fake machine',
+  diskFormats: ['qcow2', 'raw'],
+  interfaceTypes: ['TAP', 'MACVTAP'],
+  ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true, snapshot: false },
+  channels: ['console'],
+  limits: {
+    vcpu: { most: 64, note: 'by chance' },
+    memoryInMb: { least: 32, most: 4_096 },
+    ...{ disks: 16, interfaces: 8 },
+    devices: { most: 20 },
+  },
+};
+
 export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
   const sockets = ({ runDirectory }: Pick<VmmConfig, 'runDirectory'>): string[] => [`${runDirectory}/qmp.sock`];
   const consolePath = ({ stateDirectory }: Pick<VmmConfig, 'stateDirectory'>): string =>
@@ -122,9 +138,11 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
     available: true,
     unavailableReason: '',
     capabilities: [],
+    features: FAKE_CAPABILITIES,
   };
   return {
     name: 'qemu',
+    capabilities: FAKE_CAPABILITIES,
     info: async () =>
       world.available ? info : { ...info, available: false, unavailableReason: 'it is not installed; install it' },
     check: () => world.violations,
@@ -144,7 +162,7 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
         const process = world.processes.get(pid);
         return process ? watch(process) : { reason: 'VmmVanished', message: 'it was gone when the daemon came back' };
       }),
-    openConsole: async () => {
+    openChannel: async () => {
       throw new Fault('refused', 'A fake VMM has no console to type on');
     },
     stop: (config, process, signal) =>

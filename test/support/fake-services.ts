@@ -3,6 +3,7 @@ import { Fault } from '../../src/domain/fault.ts';
 import type { MicroVm, MicroVmView, Uid } from '../../src/domain/microvm.ts';
 import type { Spec, SpecWithMetadata } from '../../src/domain/spec.ts';
 import type { CreateOptions, ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
+import { FAKE_CAPABILITIES } from './fake-processes.ts';
 
 export const SAMPLE_UID = '01JDGZ0000000000000000000A' as Uid;
 
@@ -74,6 +75,7 @@ export const sampleInfo: ServerInfo = {
       available: true,
       unavailableReason: '',
       capabilities: ['initrd'],
+      features: FAKE_CAPABILITIES,
     },
   ],
   capacityNotes: [],

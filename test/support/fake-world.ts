@@ -284,7 +284,7 @@ export function fakeImages(world: FakeWorld, caller: Caller): Images {
 
 export function fakeVolumes(world: FakeWorld, caller: Caller): Volumes {
   return {
-    kind: 'sparse',
+    kindFor: () => 'sparse',
     inMemory: false,
     pathFor: (directory, index) => `${directory}/disk${index}`,
     make: ({ sizeInMb }, path, signal) =>

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Resources } from '../../domain/admission.ts';
+import type { Capabilities } from '../../domain/capabilities.ts';
 import type { Cordon } from '../../domain/cordon.ts';
 import {
   AuditItemSchema,
@@ -21,7 +22,11 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     instance: info.instance,
     stateDirectory: info.stateDirectory,
     runDirectory: info.runDirectory,
-    providers: info.providers.map((provider) => ({ ...provider, capabilities: [...provider.capabilities] })),
+    providers: info.providers.map(({ features, capabilities, ...provider }) => ({
+      ...provider,
+      capabilities: [...capabilities],
+      features: featuresMessage(features),
+    })),
     tools: info.tools.map(({ name, path, is, found, remedy }) => ({ name, path, state: is, found, remedy })),
     defaultProvider: info.defaultProvider,
     capacity: resourcesToWire(info.capacity),
@@ -38,6 +43,23 @@ export function infoToWire(info: ServerInfo): ServerInfoResponse {
     demoKernel: info.demoKernel,
   });
 }
+
+const featuresMessage = ({ limits, ...features }: Capabilities) => ({
+  diskFormats: [...features.diskFormats],
+  interfaceTypes: [...features.interfaceTypes],
+  pause: features.pause,
+  rebootInPlace: features.rebootInPlace,
+  powerButton: features.powerButton,
+  consoleInput: features.consoleInput,
+  snapshot: features.snapshot,
+  channels: [...features.channels],
+  maxVcpu: int32(limits.vcpu.most),
+  minMemoryInMb: int32(limits.memoryInMb.least),
+  maxMemoryInMb: int32(limits.memoryInMb.most),
+  maxDisks: int32(limits.disks),
+  maxInterfaces: int32(limits.interfaces),
+  maxDevices: int32(limits.devices.most),
+});
 
 const cordonMessage = ({ since, reason }: Cordon) => ({ since: timestampFromMs(since), reason });
 

@@ -144,5 +144,16 @@ test('events and server info', () => {
   expect(eventToWire({ type: 'BOOKMARK', cursor: 'e.1', at: 0 })).toMatchObject({ type: 4, cursor: 'e.1' });
   const info = infoToWire({ ...sampleInfo, used: { vcpu: 1.5, memoryInMb: 10.7, diskInMb: 0 } });
   expect(info.used).toMatchObject({ vcpu: 1, memoryInMb: 10n });
-  expect(toJson(ServerInfoResponseSchema, info)).toMatchObject({ providers: [{ name: 'qemu', available: true }] });
+  expect(toJson(ServerInfoResponseSchema, info)).toMatchObject({
+    providers: [
+      {
+        ...{ name: 'qemu', available: true, capabilities: ['initrd'] },
+        features: {
+          ...{ diskFormats: ['qcow2', 'raw'], interfaceTypes: ['TAP', 'MACVTAP'], channels: ['console'] },
+          ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true },
+          ...{ maxVcpu: 64, minMemoryInMb: 32, maxMemoryInMb: 4_096, maxDisks: 16, maxInterfaces: 8, maxDevices: 20 },
+        },
+      },
+    ],
+  });
 });

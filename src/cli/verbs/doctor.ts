@@ -1,5 +1,5 @@
 import type { Result } from '../../doctor/check.ts';
-import { examine } from '../../doctor/doctor.ts';
+import { examine, PROGRAM_SETTINGS } from '../../doctor/doctor.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { run } from '../../host/run.ts';
@@ -14,8 +14,9 @@ import { tableText } from '../print/table.ts';
 interface Options {
   readonly stateDir?: string;
   readonly runDir?: string;
-  readonly qemuBin?: string;
   readonly output?: Structured;
+  /** Of a setting by which a provider's program is named, in camel case. */
+  readonly [setting: string]: string | undefined;
 }
 
 const [STATE_DIRECTORY, RUN_DIRECTORY] = ['/var/lib/flintlock', '/run/flintlock'];
@@ -24,18 +25,25 @@ const AS_SET = 'as the daemon that is asked has it, or as its settings say';
 export const configure: Configure = (command, act) => {
   command
     .option('--state-dir <directory>', `the daemon's state directory (default: ${AS_SET}, else ${STATE_DIRECTORY})`)
-    .option('--run-dir <directory>', `the daemon's run-time directory (default: ${AS_SET}, else ${RUN_DIRECTORY})`)
-    .option(
-      '--qemu-bin <path>',
-      "QEMU's program, where no daemon runs that says which (default: what its settings say)",
-    )
+    .option('--run-dir <directory>', `the daemon's run-time directory (default: ${AS_SET}, else ${RUN_DIRECTORY})`);
+  for (const { name, help } of PROGRAM_SETTINGS)
+    command.option(
+      `--${name} <path>`,
+      `${help}, where no daemon runs that says which (default: what its settings say)`,
+    );
+  command
     .addOption(outputOption('json', 'yaml'))
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => act((context) => doctor(context, options)));
 };
 
-async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: Options): Promise<number> {
+async function doctor(context: Context, options: Options): Promise<number> {
+  const { stateDir, runDir, output } = options;
   const { env } = context.io;
+  const settings = PROGRAM_SETTINGS.map(({ name, standard }) => {
+    const flag = options[name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
+    return [name, flag ?? configured(env, name) ?? standard] as const;
+  });
   const wanted = runDir ?? configured(env, 'run-dir') ?? RUN_DIRECTORY;
   const { findings: daemon, trouble } = await askLocalDaemon(context.reach(), wanted, context.io.interrupt);
   const fix = 'Name a daemon of this host (--host unix:///path), or leave --host, FLINTLOCK_HOST and the context out';
@@ -49,7 +57,7 @@ async function doctor(context: Context, { stateDir, runDir, qemuBin, output }: O
     stateDirectory: stateDir ?? daemon?.stateDirectory ?? configured(env, 'state-dir') ?? STATE_DIRECTORY,
     runDirectory: runDir ?? daemon?.runDirectory ?? wanted,
     clock,
-    qemu: qemuBin ?? configured(env, 'qemu-bin') ?? 'qemu-system-x86_64',
+    settings: Object.fromEntries(settings),
     ...(vmmUsers !== undefined && { vmmUsers }),
     ...(daemon && { daemon }),
   });

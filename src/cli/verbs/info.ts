@@ -2,6 +2,7 @@ import { timestampDate } from '@bufbuild/protobuf/wkt';
 import {
   type Cordon,
   type Provider,
+  type ProviderFeatures,
   type Resources,
   type ServerInfoResponse,
   ServerInfoResponseSchema,
@@ -70,10 +71,19 @@ function providerText(provider: Provider, byDefault: string, colour: boolean): s
         ['version', provider.version],
         ['accelerator', `${provider.accelerator}: ${provider.acceleratorReason}`],
         ['can', provider.capabilities.join(', ')],
+        ...(provider.features ? [['at most', featuresText(provider.features)]] : []),
       ]
     : [['not usable', provider.unavailableReason]];
   return title + tableText(rows, { colour, indent: '  ' });
 }
+
+/** What one microVM may have. */
+const featuresText = ({ maxVcpu, maxMemoryInMb, maxDevices, diskFormats, interfaceTypes }: ProviderFeatures): string =>
+  [
+    `${maxVcpu} CPUs`,
+    `${bytesText(BigInt(maxMemoryInMb) << 20n)} memory`,
+    `${maxDevices} disks (${diskFormats.join(', ')}) and interfaces (${interfaceTypes.join(', ')})`,
+  ].join(', ');
 
 /** Since when, and why. */
 function cordonText({ since, reason }: Cordon): string {

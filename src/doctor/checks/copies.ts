@@ -1,3 +1,4 @@
+import { PROVIDERS } from '../../vmm/registry.ts';
 import type { Check } from '../check.ts';
 import { ask, nearestDirectory } from '../look.ts';
 
@@ -5,6 +6,13 @@ import { ask, nearestDirectory } from '../look.ts';
 const REFLINKS = ['btrfs', 'xfs', 'bcachefs', 'ocfs2'];
 /** They are in memory: what is there is gone with the power, and takes memory from VMs. */
 const IN_MEMORY = ['tmpfs', 'ramfs'];
+
+/** Who runs a VM on a qcow2 overlay. */
+const OVERLAYS = PROVIDERS.filter(({ machines }) =>
+  machines.some(({ capabilities }) => capabilities.diskFormats.includes('qcow2')),
+)
+  .map(({ title }) => title)
+  .join(' or ');
 
 /** What a VM's own copy of a disk image costs here. */
 export const copies: Check = {
@@ -27,7 +35,7 @@ export const copies: Check = {
     }
     const found = REFLINKS.includes(text)
       ? `${where} is on ${text}: a copy is a reflink, which costs no time and only the blocks that the VM writes`
-      : `${where} is on ${text}, without reflinks: a copy is a qcow2 overlay where QEMU runs the VM (no time, only the blocks that the VM writes), else a sparse copy (time and disk for all that is in the image)`;
+      : `${where} is on ${text}, without reflinks: a copy is a qcow2 overlay where ${OVERLAYS} runs the VM (no time, only the blocks that the VM writes), else a sparse copy (time and disk for all that is in the image)`;
     return [{ name: 'volume copies', status: 'ok', found, fix: '' }];
   },
 };

@@ -1,7 +1,8 @@
 import { Fault } from '../../domain/fault.ts';
 import type { Files, Run } from '../../ports/host.ts';
 
-export type AccelChoice = 'auto' | 'kvm' | 'tcg';
+export const ACCEL_CHOICES = ['auto', 'kvm', 'tcg'] as const;
+export type AccelChoice = (typeof ACCEL_CHOICES)[number];
 
 export interface Acceleration {
   readonly accelerator: 'kvm' | 'tcg';

@@ -1,5 +1,6 @@
 import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
+import type { PacketCounter } from '../supervisor/packets.ts';
 import { consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
 
 export interface Machine {
@@ -83,12 +84,6 @@ const userArguments = (how: UserSwitch, user: number): readonly string[] =>
 
 /** Whether a machine that was started so has a power button. */
 export const hasAcpi = (argv: readonly string[]): boolean => argv.includes('microvm,acpi=on');
-
-/** Where packets of a guest are counted: of a tap, what the host has received; of a macvtap, what it has sent. */
-export interface PacketCounter {
-  readonly device: string;
-  readonly counts: 'received' | 'sent';
-}
 
 /** @param argv - that it was started with */
 export const packetCounters = ({ nics }: Pick<VmmConfig, 'nics'>, argv: readonly string[]): readonly PacketCounter[] =>

@@ -1,6 +1,27 @@
 import { connect, type Socket } from 'node:net';
 import { Fault } from '../../domain/fault.ts';
-import type { ConsoleInput } from '../../ports/vmm.ts';
+import type { Channel, ChannelInput } from '../../ports/channel.ts';
+import type { Files } from '../../ports/host.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { appended } from '../supervisor/growing-file.ts';
+import { lengthOf } from '../supervisor/tail.ts';
+import { consoleLog, consoleSocket } from './layout.ts';
+
+/**
+ * The serial port of a guest, both ways: in by its socket, out by the file that has all that it writes.
+ *
+ * @throws Fault `refused` when there is no such socket; the signal's reason
+ */
+export async function openConsole(
+  config: Pick<VmmConfig, 'runDirectory' | 'stateDirectory'>,
+  files: Pick<Files, 'read' | 'stat' | 'watch'>,
+  signal: AbortSignal,
+): Promise<Channel> {
+  const path = consoleLog(config);
+  const from = await lengthOf(files, path);
+  const input = await openConsoleSocket(consoleSocket(config), signal);
+  return { ...input, read: (reading) => appended(files, path, from, input.closed, reading) };
+}
 
 /**
  * Types on the socket of QEMU's serial port, with a connection for each piece
@@ -13,7 +34,7 @@ import type { ConsoleInput } from '../../ports/vmm.ts';
  *
  * @throws Fault `refused` when there is no such socket; the signal's reason
  */
-export async function openConsoleSocket(path: string, signal: AbortSignal): Promise<ConsoleInput> {
+export async function openConsoleSocket(path: string, signal: AbortSignal): Promise<ChannelInput> {
   signal.throwIfAborted();
   let current = dial(path);
   const { promise: closed, resolve: onClosed } = Promise.withResolvers<void>();

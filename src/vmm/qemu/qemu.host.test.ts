@@ -176,6 +176,27 @@ describe('a guest', () => {
   });
 });
 
+test('the console is a channel: what is typed comes back, and it has one owner at a time', async () => {
+  await using bed = makeBed('');
+  const qemu = await bed.qemu();
+  await qemu.start(bed.config, soon());
+  await bed.until(/tiny-guest: up/);
+  const open = () => qemu.openChannel(bed.config, 'console', soon());
+  const console = await open();
+  await expect(open()).rejects.toMatchObject({ kind: 'conflict' });
+  let seen = '';
+  const reading = (async () => {
+    for await (const bytes of console.read(soon())) seen += Buffer.from(bytes).toString();
+  })();
+  await console.write(Buffer.from('is anybody there\r'));
+  await expect.poll(() => seen, { timeout: 100_000 }).toContain('is anybody there'); // its terminal echoes
+  expect(seen).not.toContain('tiny-guest: up'); // said before
+  console.close();
+  await reading;
+  (await open()).close();
+  await qemu.stop(bed.config, undefined, soon());
+});
+
 test('a guest is held while its disk is full on the host, and goes on when there is room', async () => {
   await using bed = makeBed('do=fill');
   const small = join(bed.directory, 'small');

@@ -2,43 +2,34 @@ import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
-import type { Clock } from '../../ports/clock.ts';
-import type { Files, Processes, ProcessIdentity, Run } from '../../ports/host.ts';
-import type { Log } from '../../ports/log.ts';
-import type { RunningVmm, Vmm, VmmConfig, VmmEnd, VmmInfo } from '../../ports/vmm.ts';
+import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
+import type { ProviderDeps } from '../provider.ts';
+import { OwnedChannels } from '../supervisor/owned-channels.ts';
+import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { type AccelChoice, hostTscKhz } from './accel.ts';
 import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
+import { capabilitiesOf } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { openConsoleSocket } from './console.ts';
-import { endOf, NO_EXIT } from './ends.ts';
-import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
-import { consoleLog, consoleSocket, isOf, isProgram, qmpSocket, vmmLog } from './layout.ts';
+import { openConsole } from './console.ts';
+import { consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
+import { qemuProgram } from './program.ts';
 import { NO_QBOOT, remarksOf } from './remarks.ts';
-import type { Running } from './running.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
 
-export interface QemuOptions {
+export interface QemuOptions extends ProviderDeps {
   /** The program, by name or path. */
   readonly binary: string;
-  /** Directories in which a program that is only named is looked for, separated by colons. */
-  readonly path: string;
-  /** The daemon's instance. */
-  readonly whose: string;
   readonly accel: AccelChoice;
   /** The default. Off: fewer devices, and the guest cannot power itself off. See `domain/acpi.ts` for what wins over it. */
   readonly acpi: boolean;
-  readonly run: Run;
-  readonly files: Files;
-  readonly processes: Processes;
-  readonly clock: Clock;
-  readonly log: Log;
 }
 
+/** As clients know them that came before the typed table: they stay as they are. */
 const CAPABILITIES = ['initrd', 'disks', 'read-only-disks', 'qcow2', 'tap', 'console', 'adopt', 'guest-reboot'];
 const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 
@@ -59,10 +50,9 @@ const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
  * is another, and after a start that failed; the accelerator is the trial's.
  */
 export async function createQemu(options: QemuOptions): Promise<Vmm> {
-  const { binary, acpi, files, processes, log } = options;
-  const deps = options;
-  const watched = new Map<string, Running>();
-  const starting = new Map<string, Promise<RunningVmm>>();
+  const { binary, acpi, files, log } = options;
+  const channels = new OwnedChannels();
+  const supervisor = new Supervisor(qemuProgram(binary, options.clock), options);
 
   const tscKhz = await hostTscKhz(files);
   let told = '';
@@ -130,33 +120,11 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
   };
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
-  const keep = (running: Running): Running => {
-    watched.set(running.uid, running);
-    void running.ended.then(() => {
-      if (watched.get(running.uid) === running) watched.delete(running.uid);
-    });
-    return running;
-  };
-  const watchedNow = (uid: string): Running | undefined => {
-    const running = watched.get(uid);
-    return running?.isOver ? undefined : running;
-  };
-
-  const start = async (config: VmmConfig, signal: AbortSignal): Promise<RunningVmm> => {
-    const here = watchedNow(config.uid);
-    if (here) return here;
-    // QEMU's log is opened before QEMU is started: without one there is nothing to look for among all processes.
-    const [info] = (await files.stat(vmmLog(config))) ? await processes.find(isOf(config)) : [];
-    if (info) {
-      log.info('A QEMU of this microVM runs already and is taken over', { uid: config.uid, pid: info.pid });
-      await processes.moveInto(info.pid, config.cgroups ?? []); // perhaps it came no further than its start
-      return keep(await takeOver(config, info, deps, signal));
-    }
+  const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
     await orAborted(requireWorking(trial.verdict()), signal);
     const chosen = machine(config);
-    const line = commandLine({ ...config, ...chosen });
     try {
-      return keep(await launch(config, qemuArgv(config, chosen, line), chosen, deps, signal));
+      return await launch(qemuArgv(config, chosen, commandLine({ ...config, ...chosen })));
     } catch (error) {
       // Perhaps it is not this microVM: its firmware may be gone, which is another file.
       if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);
@@ -164,8 +132,14 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     }
   };
 
+  const capabilities = () => capabilitiesOf({ accelerator: known().acceleration.accelerator, acpi });
+
   return {
     name: 'qemu',
+
+    get capabilities() {
+      return capabilities();
+    },
 
     async info(): Promise<VmmInfo> {
       const verdict = await soon();
@@ -181,6 +155,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
         available: unavailableReason === '',
         unavailableReason,
         capabilities: [...CAPABILITIES, ...(acpi ? ACPI_CAPABILITIES : [])],
+        features: capabilities(),
       };
     },
 
@@ -190,42 +165,13 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     needs: (config) => needsOf(config, known().acceleration.accelerator),
 
-    async start(config, signal) {
-      // Two at once would both find no process.
-      const before = starting.get(config.uid);
-      const started = (async () => {
-        await before?.catch(() => undefined);
-        signal.throwIfAborted();
-        return await start(config, signal);
-      })();
-      starting.set(config.uid, started);
-      try {
-        return await started;
-      } finally {
-        if (starting.get(config.uid) === started) starting.delete(config.uid);
-      }
-    },
-
-    async adopt(config, identity, signal): Promise<RunningVmm | VmmEnd> {
-      const here = watchedNow(config.uid);
-      if (here?.process.pid === identity.pid && here.process.startTime === identity.startTime) return here;
-      const info = await processes.inspect(identity);
-      // Not there, or the pid is a stranger's by now.
-      if (!info || !isOf(config)(info.argv)) return endOf(NO_EXIT);
-      return keep(await adoptRunning(config, info, deps, signal));
-    },
-
-    async stop(config, identity: ProcessIdentity | undefined, signal) {
-      const found = identity ? [identity] : await processes.find(isOf(config));
-      for (const one of found) await endProcess(config, one, deps, signal);
-      // Who was let go of before is told of no end.
-      watched.delete(config.uid);
-      await removeSockets(config, deps);
-    },
+    start: (config, signal) => supervisor.start(config, signal, (launch) => begin(config, launch, signal)),
+    adopt: (config, identity, signal) => supervisor.adopt(config, identity, signal),
+    stop: (config, identity, signal) => supervisor.stop(config, identity, signal),
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
-    openConsole: (config, signal) => openConsoleSocket(consoleSocket(config), signal),
+    openChannel: (config, kind, signal) => channels.open(config.uid, kind, () => openConsole(config, files, signal)),
     paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
   };
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/host.proto.
  */
 export const file_flintlock_microvm_v1_host: GenFile = /*@__PURE__*/
-  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSIjChFDb3Jkb25Ib3N0UmVxdWVzdBIOCgZyZWFzb24YASABKAkiQgoSQ29yZG9uSG9zdFJlc3BvbnNlEiwKBmNvcmRvbhgBIAEoCzIcLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbiIVChNVbmNvcmRvbkhvc3RSZXF1ZXN0IhYKFFVuY29yZG9uSG9zdFJlc3BvbnNlIkMKBkNvcmRvbhIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJIhMKEVNlcnZlckluZm9SZXF1ZXN0Iu8EChJTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghpbnN0YW5jZRgCIAEoCRIxCglwcm92aWRlcnMYAyADKAsyHi5mbGludGxvY2subWljcm92bS52MS5Qcm92aWRlchIYChBkZWZhdWx0X3Byb3ZpZGVyGAQgASgJEjEKCGNhcGFjaXR5GAUgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEjEKCHByb21pc2VkGAYgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEi0KBHVzZWQYByABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFwoPbWFuYWdlZF9uZXR3b3JrGAggASgJEhMKC3ZvbHVtZV9jb3B5GAkgASgJEhMKC3JlY29uY2lsaW5nGAogASgIEhAKCG1pY3Jvdm1zGAsgASgFEhMKC2RlbW9fa2VybmVsGAwgASgJEi8KBmxpbWl0cxgUIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIUCgxtYXhfbWljcm92bXMYFSABKAUSLAoGY29yZG9uGBYgASgLMhwuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uEi0KBXRvb2xzGB4gAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuSG9zdFRvb2wSFgoOY2FwYWNpdHlfbm90ZXMYHyADKAkSFwoPc3RhdGVfZGlyZWN0b3J5GCAgASgJEhUKDXJ1bl9kaXJlY3RvcnkYISABKAkiVAoISG9zdFRvb2wSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBWZvdW5kGAQgASgJEg4KBnJlbWVkeRgFIAEoCSKwAQoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhMKC2FjY2VsZXJhdG9yGAMgASgJEhoKEmFjY2VsZXJhdG9yX3JlYXNvbhgEIAEoCRIRCglhdmFpbGFibGUYBSABKAgSGgoSdW5hdmFpbGFibGVfcmVhc29uGAYgASgJEhQKDGNhcGFiaWxpdGllcxgHIAMoCRIPCgdwcm9ncmFtGAggASgJIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi4wEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SDwoHb21pdHRlZBgUIAEoBSJXCglBdWRpdEl0ZW0SDAoEa2luZBgBIAEoCRIMCgRuYW1lGAIgASgJEg0KBW93bmVyGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd1bmNsZWFyGBQgASgIMogDCgtIb3N0U2VydmljZRJfCgpTZXJ2ZXJJbmZvEicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5TZXJ2ZXJJbmZvUmVzcG9uc2USXwoKQ29yZG9uSG9zdBInLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbkhvc3RSZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uSG9zdFJlc3BvbnNlEmUKDFVuY29yZG9uSG9zdBIpLmZsaW50bG9jay5taWNyb3ZtLnYxLlVuY29yZG9uSG9zdFJlcXVlc3QaKi5mbGludGxvY2subWljcm92bS52MS5VbmNvcmRvbkhvc3RSZXNwb25zZRJQCgVBdWRpdBIiLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVxdWVzdBojLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
+  fileDesc("Ch9mbGludGxvY2svbWljcm92bS92MS9ob3N0LnByb3RvEhRmbGludGxvY2subWljcm92bS52MSIjChFDb3Jkb25Ib3N0UmVxdWVzdBIOCgZyZWFzb24YASABKAkiQgoSQ29yZG9uSG9zdFJlc3BvbnNlEiwKBmNvcmRvbhgBIAEoCzIcLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbiIVChNVbmNvcmRvbkhvc3RSZXF1ZXN0IhYKFFVuY29yZG9uSG9zdFJlc3BvbnNlIkMKBkNvcmRvbhIpCgVzaW5jZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDgoGcmVhc29uGAIgASgJIhMKEVNlcnZlckluZm9SZXF1ZXN0Iu8EChJTZXJ2ZXJJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRIQCghpbnN0YW5jZRgCIAEoCRIxCglwcm92aWRlcnMYAyADKAsyHi5mbGludGxvY2subWljcm92bS52MS5Qcm92aWRlchIYChBkZWZhdWx0X3Byb3ZpZGVyGAQgASgJEjEKCGNhcGFjaXR5GAUgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEjEKCHByb21pc2VkGAYgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVzb3VyY2VzEi0KBHVzZWQYByABKAsyHy5mbGludGxvY2subWljcm92bS52MS5SZXNvdXJjZXMSFwoPbWFuYWdlZF9uZXR3b3JrGAggASgJEhMKC3ZvbHVtZV9jb3B5GAkgASgJEhMKC3JlY29uY2lsaW5nGAogASgIEhAKCG1pY3Jvdm1zGAsgASgFEhMKC2RlbW9fa2VybmVsGAwgASgJEi8KBmxpbWl0cxgUIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlc291cmNlcxIUCgxtYXhfbWljcm92bXMYFSABKAUSLAoGY29yZG9uGBYgASgLMhwuZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uEi0KBXRvb2xzGB4gAygLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuSG9zdFRvb2wSFgoOY2FwYWNpdHlfbm90ZXMYHyADKAkSFwoPc3RhdGVfZGlyZWN0b3J5GCAgASgJEhUKDXJ1bl9kaXJlY3RvcnkYISABKAkiVAoISG9zdFRvb2wSDAoEbmFtZRgBIAEoCRIMCgRwYXRoGAIgASgJEg0KBXN0YXRlGAMgASgJEg0KBWZvdW5kGAQgASgJEg4KBnJlbWVkeRgFIAEoCSLqAQoIUHJvdmlkZXISDAoEbmFtZRgBIAEoCRIPCgd2ZXJzaW9uGAIgASgJEhMKC2FjY2VsZXJhdG9yGAMgASgJEhoKEmFjY2VsZXJhdG9yX3JlYXNvbhgEIAEoCRIRCglhdmFpbGFibGUYBSABKAgSGgoSdW5hdmFpbGFibGVfcmVhc29uGAYgASgJEhQKDGNhcGFiaWxpdGllcxgHIAMoCRIPCgdwcm9ncmFtGAggASgJEjgKCGZlYXR1cmVzGBQgASgLMiYuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUHJvdmlkZXJGZWF0dXJlcyLAAgoQUHJvdmlkZXJGZWF0dXJlcxIUCgxkaXNrX2Zvcm1hdHMYASADKAkSFwoPaW50ZXJmYWNlX3R5cGVzGAIgAygJEg0KBXBhdXNlGAMgASgIEhcKD3JlYm9vdF9pbl9wbGFjZRgEIAEoCBIUCgxwb3dlcl9idXR0b24YBSABKAgSFQoNY29uc29sZV9pbnB1dBgGIAEoCBIQCghzbmFwc2hvdBgHIAEoCBIQCghjaGFubmVscxgIIAMoCRIQCghtYXhfdmNwdRgJIAEoBRIYChBtaW5fbWVtb3J5X2luX21iGAogASgFEhgKEG1heF9tZW1vcnlfaW5fbWIYCyABKAUSEQoJbWF4X2Rpc2tzGAwgASgFEhYKDm1heF9pbnRlcmZhY2VzGA0gASgFEhMKC21heF9kZXZpY2VzGA4gASgFIkMKCVJlc291cmNlcxIMCgR2Y3B1GAEgASgFEhQKDG1lbW9yeV9pbl9tYhgCIAEoAxISCgpkaXNrX2luX21iGAMgASgDIhsKDEF1ZGl0UmVxdWVzdBILCgNmaXgYASABKAgi4wEKDUF1ZGl0UmVzcG9uc2USLgoFa25vd24YASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLwoGbGVha2VkGAIgAygLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuQXVkaXRJdGVtEjAKB21pc3NpbmcYAyADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SLgoFZml4ZWQYBCADKAsyHy5mbGludGxvY2subWljcm92bS52MS5BdWRpdEl0ZW0SDwoHb21pdHRlZBgUIAEoBSJXCglBdWRpdEl0ZW0SDAoEa2luZBgBIAEoCRIMCgRuYW1lGAIgASgJEg0KBW93bmVyGAMgASgJEg4KBmRldGFpbBgEIAEoCRIPCgd1bmNsZWFyGBQgASgIMogDCgtIb3N0U2VydmljZRJfCgpTZXJ2ZXJJbmZvEicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuU2VydmVySW5mb1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5TZXJ2ZXJJbmZvUmVzcG9uc2USXwoKQ29yZG9uSG9zdBInLmZsaW50bG9jay5taWNyb3ZtLnYxLkNvcmRvbkhvc3RSZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ29yZG9uSG9zdFJlc3BvbnNlEmUKDFVuY29yZG9uSG9zdBIpLmZsaW50bG9jay5taWNyb3ZtLnYxLlVuY29yZG9uSG9zdFJlcXVlc3QaKi5mbGludGxvY2subWljcm92bS52MS5VbmNvcmRvbkhvc3RSZXNwb25zZRJQCgVBdWRpdBIiLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVxdWVzdBojLmZsaW50bG9jay5taWNyb3ZtLnYxLkF1ZGl0UmVzcG9uc2ViBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * CordonHostRequest is the request of CordonHost.
@@ -391,6 +391,13 @@ export type Provider = Message<"flintlock.microvm.v1.Provider"> & {
    * @generated from field: string program = 8;
    */
   program: string;
+
+  /**
+   * What its machines can do, and how much of it.
+   *
+   * @generated from field: flintlock.microvm.v1.ProviderFeatures features = 20;
+   */
+  features?: ProviderFeatures | undefined;
 };
 
 /**
@@ -399,6 +406,119 @@ export type Provider = Message<"flintlock.microvm.v1.Provider"> & {
  */
 export const ProviderSchema: GenMessage<Provider> = /*@__PURE__*/
   messageDesc(file_flintlock_microvm_v1_host, 8);
+
+/**
+ * ProviderFeatures is what the machines of a provider can do, of one that a
+ * spec gets which asks for no other: create refuses what is beyond it.
+ *
+ * @generated from message flintlock.microvm.v1.ProviderFeatures
+ */
+export type ProviderFeatures = Message<"flintlock.microvm.v1.ProviderFeatures"> & {
+  /**
+   * What disks may be: raw, qcow2.
+   *
+   * @generated from field: repeated string disk_formats = 1;
+   */
+  diskFormats: string[];
+
+  /**
+   * The types of interfaces, as NetworkInterface.type has them.
+   *
+   * @generated from field: repeated string interface_types = 2;
+   */
+  interfaceTypes: string[];
+
+  /**
+   * The guest's CPUs can be stopped, and go on.
+   *
+   * @generated from field: bool pause = 3;
+   */
+  pause: boolean;
+
+  /**
+   * It can be rebooted without a new process.
+   *
+   * @generated from field: bool reboot_in_place = 4;
+   */
+  rebootInPlace: boolean;
+
+  /**
+   * It has a power button.
+   *
+   * @generated from field: bool power_button = 5;
+   */
+  powerButton: boolean;
+
+  /**
+   * Its console can be typed on.
+   *
+   * @generated from field: bool console_input = 6;
+   */
+  consoleInput: boolean;
+
+  /**
+   * It can be kept with its memory, and go on later.
+   *
+   * @generated from field: bool snapshot = 7;
+   */
+  snapshot: boolean;
+
+  /**
+   * The ways into a guest: console.
+   *
+   * @generated from field: repeated string channels = 8;
+   */
+  channels: string[];
+
+  /**
+   * The most virtual CPUs.
+   *
+   * @generated from field: int32 max_vcpu = 9;
+   */
+  maxVcpu: number;
+
+  /**
+   * The least memory in MiB.
+   *
+   * @generated from field: int32 min_memory_in_mb = 10;
+   */
+  minMemoryInMb: number;
+
+  /**
+   * The most memory in MiB.
+   *
+   * @generated from field: int32 max_memory_in_mb = 11;
+   */
+  maxMemoryInMb: number;
+
+  /**
+   * The most disks.
+   *
+   * @generated from field: int32 max_disks = 12;
+   */
+  maxDisks: number;
+
+  /**
+   * The most interfaces.
+   *
+   * @generated from field: int32 max_interfaces = 13;
+   */
+  maxInterfaces: number;
+
+  /**
+   * The most disks and interfaces together.
+   *
+   * @generated from field: int32 max_devices = 14;
+   */
+  maxDevices: number;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.ProviderFeatures.
+ * Use `create(ProviderFeaturesSchema)` to create a new message.
+ */
+export const ProviderFeaturesSchema: GenMessage<ProviderFeatures> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_host, 9);
 
 /**
  * Resources counts what a host has or gives.
@@ -433,7 +553,7 @@ export type Resources = Message<"flintlock.microvm.v1.Resources"> & {
  * Use `create(ResourcesSchema)` to create a new message.
  */
 export const ResourcesSchema: GenMessage<Resources> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 9);
+  messageDesc(file_flintlock_microvm_v1_host, 10);
 
 /**
  * AuditRequest is the request of Audit.
@@ -454,7 +574,7 @@ export type AuditRequest = Message<"flintlock.microvm.v1.AuditRequest"> & {
  * Use `create(AuditRequestSchema)` to create a new message.
  */
 export const AuditRequestSchema: GenMessage<AuditRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 10);
+  messageDesc(file_flintlock_microvm_v1_host, 11);
 
 /**
  * AuditResponse is what Audit found.
@@ -504,7 +624,7 @@ export type AuditResponse = Message<"flintlock.microvm.v1.AuditResponse"> & {
  * Use `create(AuditResponseSchema)` to create a new message.
  */
 export const AuditResponseSchema: GenMessage<AuditResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 11);
+  messageDesc(file_flintlock_microvm_v1_host, 12);
 
 /**
  * AuditItem is one thing on the host.
@@ -554,7 +674,7 @@ export type AuditItem = Message<"flintlock.microvm.v1.AuditItem"> & {
  * Use `create(AuditItemSchema)` to create a new message.
  */
 export const AuditItemSchema: GenMessage<AuditItem> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_host, 12);
+  messageDesc(file_flintlock_microvm_v1_host, 13);
 
 /**
  * HostService tells about the daemon and its host.

@@ -1,10 +1,9 @@
 import type { Files } from '../../ports/host.ts';
-import type { PacketCounter } from './argv.ts';
 
-/** @param device - one entry of QEMU's `query-blockstats` */
-export function operationsIn(device: unknown): number {
-  const stats = isObject(device) && isObject(device.stats) ? device.stats : {};
-  return count(stats.rd_operations) + count(stats.wr_operations);
+/** Where packets of a guest are counted: of a tap, what the host has received; of a macvtap, what it has sent. */
+export interface PacketCounter {
+  readonly device: string;
+  readonly counts: 'received' | 'sent';
 }
 
 /** Packets that came from a guest, over all its interfaces. @see proc_net_dev(5) */
@@ -25,12 +24,8 @@ export async function packetsOf(
       }),
   );
   // bytes, packets, errs, drop, fifo, frame, compressed, multicast; then the same of what was sent.
-  return counters.reduce(
-    (sum, { device, counts }) => sum + count(Number(rows.get(device)?.[counts === 'sent' ? 9 : 1])),
-    0,
-  );
+  return counters.reduce((sum, { device, counts }) => {
+    const packets = Number(rows.get(device)?.[counts === 'sent' ? 9 : 1]);
+    return sum + (Number.isFinite(packets) ? packets : 0);
+  }, 0);
 }
-
-const count = (value: unknown): number => (typeof value === 'number' && Number.isFinite(value) ? value : 0);
-const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
-  typeof value === 'object' && value !== null;

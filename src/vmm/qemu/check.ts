@@ -1,25 +1,26 @@
+import type { Check, Result } from '../../doctor/check.ts';
+import { ask, whoAmI } from '../../doctor/look.ts';
 import { findProgram } from '../../tools/programs.ts';
-import { tryQemu } from '../../vmm/qemu/trial.ts';
-import type { Check, Result } from '../check.ts';
-import { ask, whoAmI } from '../look.ts';
+import { tryQemu } from './trial.ts';
 
 const NAME = 'qemu-system-x86_64';
 /** A guest of a few bytes takes 0.1 s. */
 const SLOW_MS = 10_000;
 
 /** The monitor, tried with a guest: by the daemon itself, where one runs. */
-export const qemu: Check = {
+export const check: Check = {
   name: NAME,
   async examine(host) {
     const row = (status: Result['status'], found: string, fix = ''): readonly Result[] => [
       { name: NAME, status, found, fix },
     ];
-    const { daemon, qemu: binary } = host;
-    if (daemon?.qemu) {
-      const { program, version, available, why } = daemon.qemu;
+    const told = host.daemon?.providers.find(({ name }) => name === 'qemu');
+    if (told) {
+      const { program, version, available, why } = told;
       if (available) return row('ok', `${program} ${version} runs a guest, as the daemon finds it`);
       return row('fail', why, `What the daemon uses is ${program} (--qemu-bin)`);
     }
+    const binary = host.settings['qemu-bin'] ?? NAME;
     if (!(await whoAmI(host)).root) {
       const found = await findProgram(host.files, host.path, binary);
       if (!found) return row('fail', `${binary} is not installed`, INSTALL);

@@ -1,7 +1,7 @@
 import type { Files } from '../../ports/host.ts';
 
 /** A log's length in bytes; 0 while there is none. */
-export async function lengthOf(files: Files, path: string): Promise<number> {
+export async function lengthOf(files: Pick<Files, 'stat'>, path: string): Promise<number> {
   return (await files.stat(path))?.sizeBytes ?? 0;
 }
 

@@ -8,8 +8,9 @@ import type { Clock } from '../../ports/clock.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
+import { SupervisedVmm } from '../supervisor/supervised-vmm.ts';
 import { qemuArgv } from './argv.ts';
-import { Running } from './running.ts';
+import { qemuProgram } from './program.ts';
 
 const ignore = (): void => undefined;
 const log: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };
@@ -20,15 +21,12 @@ let config: VmmConfig;
 let server: QmpServer;
 let alive: boolean;
 let freeBytes: number;
-/** What the kernel has counted when QEMU has ended. */
-let oomKills: number;
-let oomFull: { cgroup: string; limitBytes: number } | undefined;
 let signals: string[];
 let timers: { readonly ms: number; readonly callback: () => void }[];
-let running: Running | undefined;
+let running: SupervisedVmm | undefined;
 
 beforeEach(async () => {
-  directory = mkdtempSync(join(tmpdir(), 'fl-running-'));
+  directory = mkdtempSync(join(tmpdir(), 'fl-program-'));
   config = {
     uid: 'U1',
     runDirectory: directory,
@@ -44,8 +42,6 @@ beforeEach(async () => {
   server = await startQmpServer(join(directory, 'qmp.sock'));
   alive = true;
   freeBytes = 1 << 30;
-  oomKills = 2;
-  oomFull = { cgroup: '/vms/a', limitBytes: 64 << 20 };
   signals = [];
   timers = [];
 });
@@ -85,8 +81,8 @@ async function tickUntil(holds: () => boolean): Promise<void> {
     .toBe(true);
 }
 
-const argv = (): readonly string[] =>
-  qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi: true, userSwitch: 'runas' }, '').slice(2);
+const argv = (acpi = true): readonly string[] =>
+  qemuArgv(config, { binary: 'qemu', accelerator: 'tcg', acpi, userSwitch: 'runas' }, '').slice(2);
 const processes: Processes = {
   moveInto: async () => undefined,
   start: () => Promise.reject(new Error('not here')),
@@ -100,24 +96,20 @@ const processes: Processes = {
   },
   ended: async () => undefined,
   bootId: async () => 'boot',
-  oomCounter: async () => ({ cgroup: '/vms/a', kills: 2, again: async () => oomKills, full: async () => oomFull }),
+  oomCounter: async () => undefined,
 };
 
-async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<Running> {
+async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<SupervisedVmm> {
   const files = { ...realFiles, freeBytes: async () => freeBytes };
-  const one = new Running(
-    config,
-    identity,
-    'tcg',
-    { files, processes, clock, log },
-    { ...(exited && { exited }), acpi },
-  );
+  const deps = { files, processes, clock, log };
+  const program = qemuProgram('qemu', clock);
+  const one = new SupervisedVmm(config, identity, program, argv(acpi), deps, { ...(exited && { exited }) });
   running = one;
   await one.connect(new AbortController().signal);
   await one.watch();
   return one;
 }
-const becomes = (one: Running, state: string) => expect.poll(() => one.guest).toBe(state);
+const becomes = (one: SupervisedVmm, state: string) => expect.poll(() => one.guest).toBe(state);
 
 test('is running once QEMU says so, and follows pause and resume', async () => {
   const one = await watched();
@@ -206,45 +198,6 @@ test('what QEMU said last is heard before the exit of a child is judged', async 
   expect(await one.ended).toMatchObject({ reason: 'GuestShutdown' });
 });
 
-test('the exit of a child tells its signal and the end of its log', async () => {
-  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
-  const one = await watched(exited);
-  writeFileSync(join(directory, 'vmm.log'), 'qemu: it hurts\n');
-  alive = false; // a look at the process must not be quicker than its exit
-  await server.close();
-  await expect.poll(() => timers.length).toBe(1);
-  tick();
-  await expect.poll(() => timers.length).toBe(1);
-  resolve({ code: null, signal: 'SIGSEGV', seen: true });
-  expect(await one.ended).toEqual({ reason: 'VmmKilled', message: 'QEMU was killed by SIGSEGV: qemu: it hurts' });
-});
-
-test.each([
-  ['a child killed', { code: null, signal: 'SIGKILL', seen: true }, 3, 'OutOfMemory'],
-  ['a child killed by hand', { code: null, signal: 'SIGKILL', seen: true }, 2, 'VmmKilled'],
-  ['a child that exits', { code: 1, signal: null, seen: true }, 3, 'VmmExited'],
-  ['one whose end nobody saw', { code: null, signal: null, seen: false }, 3, 'OutOfMemory'],
-] as const)('%s is out of memory where the kernel has counted one more', async (_, exit, kills, reason) => {
-  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
-  const one = await watched(exited);
-  oomKills = kills;
-  resolve(exit);
-  await server.close();
-  const end = await one.ended;
-  expect(end.reason).toBe(reason);
-  if (reason === 'OutOfMemory') expect(end.message).toMatch(/cgroup \/vms\/a has reached its limit of 64 MiB/);
-});
-
-test('where no cgroup has met its limit it is the host that has no memory', async () => {
-  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
-  const one = await watched(exited);
-  oomKills = 3;
-  oomFull = undefined;
-  resolve({ code: null, signal: 'SIGKILL', seen: true });
-  await server.close();
-  expect(await one.ended).toMatchObject({ reason: 'OutOfMemory', message: expect.stringContaining('on the host') });
-});
-
 test('a reset right after a panic ends the run, another does not', async () => {
   const one = await watched();
   server.event('RESET', { guest: true, reason: 'guest-reset' });
@@ -278,21 +231,6 @@ test('a reset right after an initrd gave up ends the run', async () => {
       'initrd gave up and reset the machine, and would again: "ALERT! /dev/vda does not exist',
     ),
   });
-});
-
-test('a guest that resets itself again and again is in a loop, and is ended', async () => {
-  const one = await watched();
-  for (let i = 0; i < 5; i++) server.event('RESET', { guest: true, reason: 'guest-reset' });
-  server.event('RESET', { guest: false, reason: 'host-qmp-system-reset' });
-  tick();
-  await expect.poll(() => timers.length).toBe(1);
-  expect(signals).toEqual([]);
-  server.event('RESET', { guest: true, reason: 'guest-reset' });
-  await expect.poll(() => signals).toEqual(['SIGKILL']);
-  alive = false;
-  server.hangUp();
-  await tickUntil(() => timers.length === 0);
-  expect(await one.ended).toMatchObject({ reason: 'GuestReset', message: expect.stringContaining('6 times') });
 });
 
 describe('the power of a guest', () => {
@@ -388,22 +326,4 @@ describe('the power of a guest', () => {
     for (const call of [() => one.pause(signal), () => one.pressPower(signal), () => one.reboot(1, signal)])
       await expect(call()).rejects.toMatchObject({ kind: 'tool', reason: 'VmmUnreachable' });
   });
-});
-
-test('let go of, it has no timer and no connection, and its end is not told', async () => {
-  const { promise: exited, resolve } = Promise.withResolvers<ProcessExit>();
-  const one = await watched(exited);
-  one.release();
-  expect(timers).toEqual([]);
-  let told = false;
-  void one.ended.then(() => {
-    told = true;
-  });
-  resolve({ code: 0, signal: null, seen: true });
-  await exited;
-  const again = await startQmpServer(join(directory, 'other.sock')); // some turns of the loop
-  await again.close();
-  expect(told).toBe(false);
-  expect(timers).toEqual([]);
-  expect(signals).toEqual([]);
 });

@@ -1,0 +1,14 @@
+import { expect, test } from 'vitest';
+import type { Vmm } from '../ports/vmm.ts';
+import { vmmsBy } from './vmms-by.ts';
+
+const [a, b] = ['a', 'b'].map((name) => ({ name }) as Vmm);
+const all = [a, b].flatMap((vmm) => vmm ?? []);
+
+test('VMMs are found by name, and none is the first default', () => {
+  const { vmmOf, defaultVmms } = vmmsBy(all, ['b', 'a']);
+  expect(defaultVmms).toEqual([b, a]);
+  expect(vmmOf('')).toBe(b);
+  expect(vmmOf('a')).toBe(a);
+  expect(() => vmmOf('c')).toThrow(expect.objectContaining({ reason: 'ProviderUnavailable' }));
+});

@@ -1,0 +1,73 @@
+import { expect, test } from 'vitest';
+import { type Candidate, chooseProvider as choose, mayGoTo } from './choose-provider.ts';
+
+/** As a create does it. */
+function chooseProvider(wanted: string, byDefault: readonly string[], all: readonly Candidate[]) {
+  const possible = mayGoTo(wanted, byDefault).flatMap((name) => all.find((one) => one.name === name) ?? []);
+  return choose(
+    wanted,
+    all.map(({ name }) => name),
+    possible,
+  );
+}
+
+const lack = (field: string) => ({ field, description: `too many ${field}` });
+const able = (name: string): Candidate => ({ name, lacks: [] });
+const away = (name: string): Candidate => ({ name, unavailable: `${name} is not installed`, lacks: [] });
+const unable = (name: string, ...fields: string[]): Candidate => ({ name, lacks: fields.map(lack) });
+
+test('the one that is named is taken, whatever the order says', () => {
+  expect(chooseProvider('b', ['a', 'b'], [able('a'), able('b')])).toEqual({ is: 'chosen', provider: 'b' });
+  expect(chooseProvider('b', ['a'], [able('a'), able('b')])).toEqual({ is: 'chosen', provider: 'b' });
+});
+
+test('without a name the first that can do all is taken, in the order that is given', () => {
+  const all = [able('a'), able('b'), unable('c', 'vcpu')];
+  expect(chooseProvider('', ['b', 'a'], all)).toEqual({ is: 'chosen', provider: 'b' });
+  expect(chooseProvider('', ['c', 'a'], all)).toEqual({ is: 'chosen', provider: 'a' });
+  expect(chooseProvider('', ['b', 'a'], [able('a'), away('b')])).toEqual({ is: 'chosen', provider: 'a' });
+});
+
+test('what is not in the order is never taken unasked', () => {
+  expect(chooseProvider('', ['a'], [unable('a', 'vcpu'), able('b')])).toMatchObject({ is: 'refused', provider: 'a' });
+});
+
+test('what is refused is told with what is lacked', () => {
+  expect(chooseProvider('', ['a'], [unable('a', 'vcpu', 'volumes')])).toEqual({
+    ...{ is: 'refused', provider: 'a', violations: [lack('vcpu'), lack('volumes')] },
+  });
+  // One that is named is not given up for another.
+  expect(chooseProvider('a', ['b'], [unable('a', 'vcpu'), able('b')])).toEqual({
+    ...{ is: 'refused', provider: 'a', violations: [lack('vcpu')] },
+  });
+});
+
+test('of several it is told what each lacks', () => {
+  const all = [unable('a', 'vcpu'), unable('b', 'volumes'), away('c')];
+  expect(chooseProvider('', ['a', 'b', 'c'], all)).toEqual({
+    is: 'refused',
+    provider: 'a',
+    violations: [
+      { field: 'vcpu', description: 'too many vcpu (a)' },
+      { field: 'volumes', description: 'too many volumes (b)' },
+    ],
+  });
+});
+
+test('where none can be used it is told why', () => {
+  expect(chooseProvider('', ['a'], [away('a')])).toEqual({
+    is: 'unavailable',
+    provider: 'a',
+    why: 'a is not installed',
+  });
+  expect(chooseProvider('', ['a', 'b'], [away('a'), away('b')])).toMatchObject({
+    ...{ is: 'unavailable', why: 'a: a is not installed; b: b is not installed' },
+  });
+});
+
+test('a name that is none is refused with those there are', () => {
+  expect(chooseProvider('x', ['a'], [able('a'), able('b')])).toEqual({
+    is: 'refused',
+    violations: [{ field: 'provider', description: '"x" is none of this daemon\'s: give a or b, or nothing' }],
+  });
+});

@@ -1,0 +1,27 @@
+import type { Clock } from '../../ports/clock.ts';
+import type { VmmProgram } from '../supervisor/program.ts';
+import { hasAcpi, openNodes, packetCounters } from './argv.ts';
+import { bootAdvice, refusalOf } from './ends.ts';
+import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { QmpMonitor } from './qmp-monitor.ts';
+
+/** What the supervisor has to know of QEMU. @param binary - the program, by name or path */
+export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmProgram => ({
+  name: 'QEMU',
+  consoleLog,
+  errorLog: vmmLog,
+  controlSocket: qmpSocket,
+  sockets: (config) => [qmpSocket(config), consoleSocket(config)],
+  openFiles: openNodes,
+  isOf,
+  runOf: (config, { pid }, argv) => {
+    const acpi = hasAcpi(argv);
+    return {
+      monitor: new QmpMonitor({ path: qmpSocket(config), pid, acpi, clock }),
+      accelerator: argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg',
+      advice: bootAdvice(acpi),
+      counters: packetCounters(config, argv),
+    };
+  },
+  refusalOf: (exit, errors) => refusalOf(binary, exit, errors),
+});

@@ -1,0 +1,227 @@
+import { Fault } from '../../domain/fault.ts';
+import type { ProcessExit, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import type { VmmProgram } from './program.ts';
+import { type SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
+import { lengthOf, tailOf, textOf } from './tail.ts';
+
+/** The first wait for the VMM's socket; QEMU greets after 20 to 120 ms. Each next one is longer by half. */
+const FIRST_RETRY_MS = 4;
+const MAX_RETRY_MS = 50;
+/** From spawn to a running guest; 0.1 s on an idle host. The caller's signal may be shorter. */
+const START_MS = 150_000;
+/** How long an adopted VMM may take for its first answer before it counts as unreachable. */
+const ADOPT_MS = 2_000;
+/** SIGKILL works at once, except on a process in a system call that does not end. */
+const KILL_MS = 10_000;
+const ERRORS_TAIL = 2_000;
+/** sun_path has 108 bytes with its NUL (unix(7)). */
+const MAX_SOCKET_PATH = 107;
+
+/** Starts a VMM and resolves once it says how its guest does. On failure or abort nothing of it is left. */
+export async function launch(
+  program: VmmProgram,
+  config: VmmConfig,
+  argv: readonly [string, ...string[]],
+  deps: SupervisedDeps,
+  signal: AbortSignal,
+): Promise<SupervisedVmm> {
+  for (const path of program.sockets(config))
+    if (Buffer.byteLength(path) > MAX_SOCKET_PATH)
+      throw new Fault('refused', `Cannot make the socket ${path}: its path is over ${MAX_SOCKET_PATH} bytes`, {
+        reason: 'ProviderRefused',
+      });
+  signal.throwIfAborted();
+  await removeSockets(program, config, deps);
+  const errorLog = program.errorLog(config);
+  const errorsFrom = await lengthOf(deps.files, errorLog);
+  const bootedAt = await lengthOf(deps.files, program.consoleLog(config));
+  const { identity, exited } = await deps.processes.start(argv, {
+    log: errorLog,
+    open: program.openFiles(config),
+    cgroups: config.cgroups ?? [],
+  });
+  const running = new SupervisedVmm(config, identity, program, argv, deps, { exited, errorsFrom, bootedAt });
+  try {
+    let gone: ProcessExit | undefined;
+    const early = new AbortController();
+    void exited.then((exit) => {
+      gone = exit;
+      early.abort();
+    });
+    try {
+      await untilConnected(running, program, config, deps, AbortSignal.any([signal, early.signal]));
+    } catch (error) {
+      if (signal.aborted || !gone) throw error;
+      throw program.refusalOf(gone, await tailOf(deps.files, errorLog, errorsFrom, ERRORS_TAIL));
+    }
+    await running.watch();
+    signal.throwIfAborted();
+    return running;
+  } catch (error) {
+    running.release();
+    await clearAway(program, config, identity, deps);
+    throw error;
+  }
+}
+
+/** @returns one that is not connected yet; of the VMM's log only what comes from now on is of this run for sure */
+async function runningOf(
+  program: VmmProgram,
+  config: VmmConfig,
+  { pid, startTime, bootId, argv }: ProcessInfo,
+  deps: SupervisedDeps,
+): Promise<SupervisedVmm> {
+  const errorsFrom = await lengthOf(deps.files, program.errorLog(config));
+  return new SupervisedVmm(config, { pid, startTime, bootId }, program, argv, deps, { errorsFrom });
+}
+
+/** Takes over a VMM that runs but that nobody watches, and waits until it answers. On failure it is ended. */
+export async function takeOver(
+  program: VmmProgram,
+  config: VmmConfig,
+  info: ProcessInfo,
+  deps: SupervisedDeps,
+  signal: AbortSignal,
+): Promise<SupervisedVmm> {
+  const running = await runningOf(program, config, info, deps);
+  const gone = new AbortController();
+  const enough = new AbortController();
+  const vanished = new Fault('tool', `${program.name}, process ${info.pid}, ended while it was taken over`, {
+    reason: 'VmmVanished',
+  });
+  deps.processes.ended(running.process, enough.signal).then(
+    () => gone.abort(vanished),
+    () => undefined, // enough
+  );
+  try {
+    await untilConnected(running, program, config, deps, AbortSignal.any([signal, gone.signal]));
+    await running.watch();
+    signal.throwIfAborted();
+    return running;
+  } catch (error) {
+    running.release();
+    await clearAway(program, config, running.process, deps);
+    throw error;
+  } finally {
+    enough.abort();
+  }
+}
+
+/** Watches a VMM that another daemon started. One that does not answer soon is watched all the same. */
+export async function adoptRunning(
+  program: VmmProgram,
+  config: VmmConfig,
+  info: ProcessInfo,
+  deps: SupervisedDeps,
+  signal: AbortSignal,
+): Promise<SupervisedVmm> {
+  const running = await runningOf(program, config, info, deps);
+  const late = new AbortController();
+  const stop = deps.clock.after(ADOPT_MS, () => late.abort());
+  try {
+    await running.connect(AbortSignal.any([signal, late.signal]));
+  } catch (error) {
+    if (signal.aborted) {
+      running.release();
+      throw error;
+    }
+    deps.log.warn(`${program.name} does not answer; it is asked again until it does`, {
+      uid: config.uid,
+      pid: info.pid,
+      error: textOf(error),
+    });
+  } finally {
+    stop();
+  }
+  await running.watch();
+  return running;
+}
+
+/** Ends a process proved to be this microVM's, and waits until it is gone. */
+export async function endProcess(
+  program: VmmProgram,
+  config: VmmConfig,
+  identity: ProcessIdentity,
+  { processes, clock }: Pick<SupervisedDeps, 'processes' | 'clock'>,
+  signal: AbortSignal = new AbortController().signal,
+): Promise<void> {
+  await processes.signal(identity, program.isOf(config), 'SIGKILL');
+  const late = new AbortController();
+  const stop = clock.after(KILL_MS, () =>
+    late.abort(
+      new Fault(
+        'timeout',
+        `${program.name}, process ${identity.pid}, is still there ${KILL_MS / 1000} s after SIGKILL`,
+        {
+          reason: 'Timeout',
+        },
+      ),
+    ),
+  );
+  try {
+    await processes.ended(identity, AbortSignal.any([signal, late.signal]));
+  } finally {
+    stop();
+  }
+}
+
+/** After a failure, which is what the caller must hear of; what cannot be cleared away is left to `stop`. */
+async function clearAway(
+  program: VmmProgram,
+  config: VmmConfig,
+  identity: ProcessIdentity,
+  deps: SupervisedDeps,
+): Promise<void> {
+  try {
+    await endProcess(program, config, identity, deps);
+    await removeSockets(program, config, deps);
+  } catch (error) {
+    deps.log.warn(`Cannot clear away a ${program.name} that did not start`, {
+      uid: config.uid,
+      pid: identity.pid,
+      error: textOf(error),
+    });
+  }
+}
+
+export async function removeSockets(
+  program: VmmProgram,
+  config: VmmConfig,
+  { files }: Pick<SupervisedDeps, 'files'>,
+): Promise<void> {
+  await Promise.all(program.sockets(config).map((path) => files.remove(path)));
+}
+
+/** Tries to connect in short steps; rejects when the signal aborts or it takes too long. */
+async function untilConnected(
+  running: SupervisedVmm,
+  program: VmmProgram,
+  config: VmmConfig,
+  { clock }: Pick<SupervisedDeps, 'clock'>,
+  signal: AbortSignal,
+): Promise<void> {
+  const late = new AbortController();
+  const tooLate = (cause?: unknown): Fault =>
+    new Fault('timeout', `${program.name} did not answer on ${program.controlSocket(config)} in time; it was ended`, {
+      reason: 'Timeout',
+      cause,
+    });
+  const stop = clock.after(START_MS, () => late.abort(tooLate()));
+  const either = AbortSignal.any([signal, late.signal]);
+  try {
+    for (let step = FIRST_RETRY_MS; ; step = Math.min(step * 1.5, MAX_RETRY_MS)) {
+      try {
+        return await running.connect(either);
+      } catch {
+        either.throwIfAborted(); // else it is not there yet
+      }
+      await clock.sleep(step, either);
+    }
+  } catch (error) {
+    if (error instanceof DOMException && error.name === 'TimeoutError') throw tooLate(error);
+    throw error;
+  } finally {
+    stop();
+  }
+}
