@@ -23,6 +23,8 @@ describe('ip', () => {
     expect(isDone('link set dev x up', '')).toBe(true);
     expect(isDone('link set dev x up', 'RTNETLINK answers: File exists\nCommand failed -:1\n')).toBe(false);
     expect(isDone('link show dev lo', '[{"ifname":"lo"}]\n')).toBe(true);
+    // Another has the name now that this one has met with another number.
+    expect(isDone('address show dev lo', '[{}]\n')).toBe(false);
     // What it says of an interface whose number is not its number any more.
     expect(isDone('link show dev x', 'RTNETLINK answers: No such device\nCannot send link request\n[]\n')).toBe(false);
     for (const text of ['', '[]\n', '[{"ifname":"a"}]\n[{"ifname":"b"}]\n', 'Device "x" does not exist.\n'])

@@ -36,7 +36,12 @@ export function livingIp(): LivingForm {
       const at = text.lastIndexOf(`Object "${mark}" is unknown`);
       return at >= 0 && /\nCommand failed [^\n]*\n$/.test(text.slice(at)) ? text.slice(0, at) : undefined;
     },
-    isDone: (part, answer) => (/ show /.test(` ${part} `) ? /^\[\{[^\n]*\}\]\n$/.test(answer) : answer === ''),
+    isDone(part, answer) {
+      if (!/ show /.test(` ${part} `)) return answer === '';
+      const [, device] = / dev (\S+)/.exec(part) ?? [];
+      // `[{}]` is a row of another device: it looked for the number that one of this name had.
+      return /^\[\{[^\n]*\}\]\n$/.test(answer) && (device === undefined || answer.includes(`"ifname":"${device}"`));
+    },
   };
 }
 

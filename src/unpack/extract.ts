@@ -71,8 +71,11 @@ export class Extraction {
     this.#batch = [];
     this.#batched = 0;
     if (this.#isBroken) return void (await this.#ended);
-    if (bytes.length > 0 && !this.#child.stdin.write(bytes))
-      await Promise.race([once(this.#child.stdin, 'drain'), this.#ended]);
+    if (bytes.length > 0 && !this.#child.stdin.write(bytes)) {
+      // A pipe that breaks meanwhile says less than how it ended.
+      const drained = once(this.#child.stdin, 'drain').catch(() => this.#ended);
+      await Promise.race([drained, this.#ended]);
+    }
   }
 }
 

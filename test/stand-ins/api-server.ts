@@ -33,7 +33,7 @@ const first = host.vm(await host.create({ id: 'vm0', metadata }));
 const forgetEvents = (): void => store.purge(0, Number.MAX_SAFE_INTEGER); // they would have it all again
 forgetEvents();
 for (let i = 1; i < Number(count); i++) {
-  store.create({ vm: another(first, i), uniqueId: true });
+  store.create({ vm: another(first, i), metadata, uniqueId: true });
   if (i % 100 === 0) forgetEvents();
 }
 forgetEvents();
