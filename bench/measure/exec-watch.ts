@@ -9,6 +9,8 @@ import { closeSync, openSync, readFileSync, readSync } from 'node:fs';
 
 /** Not for ever, where none comes. */
 const LOOK_MS = 60_000;
+/** A process has its number before it can be looked at. */
+const COMING_MS = 100;
 /** What a VMM is started by, before it becomes itself. */
 const STARTERS = /^(?:.*\/)?(?:setpriv|nsenter|sh|env)$/;
 const NAME = /^guest=([^,]+)/;
@@ -30,7 +32,8 @@ process.send?.('ready');
 
 function watch(count: number): readonly Execed[] {
   const found = new Map<string, number>();
-  const started = new Set<number>();
+  /** When each was heard of. */
+  const started = new Map<number, number>();
   const loads = openSync('/proc/loadavg', 'r');
   const buffer = Buffer.alloc(128);
   const last = (): number => {
@@ -43,13 +46,14 @@ function watch(count: number): readonly Execed[] {
   try {
     while (found.size < count && clock() < end) {
       const now = last();
-      for (let pid = seen + 1; pid <= now; pid++) started.add(pid);
+      for (let pid = seen + 1; pid <= now; pid++) started.set(pid, clock());
       seen = now;
-      for (const pid of started) {
+      for (const [pid, since] of started) {
         const argv = argvOf(pid);
         const at = clock();
-        if (argv === undefined) started.delete(pid);
-        else if (!isStarter(argv)) {
+        if (argv === undefined) {
+          if (at - since > COMING_MS) started.delete(pid);
+        } else if (!isStarter(argv)) {
           // Any other is looked at again: it may be a copy of its parent that has not become itself yet.
           const name = nameOf(argv);
           if (name === undefined) continue;
@@ -64,7 +68,7 @@ function watch(count: number): readonly Execed[] {
   return [...found].map(([name, at]) => ({ name, at }));
 }
 
-/** @returns undefined once it has ended */
+/** @returns undefined where it is not there: it has ended, or is not there yet */
 function argvOf(pid: number): readonly string[] | undefined {
   try {
     return readFileSync(`/proc/${pid}/cmdline`, 'latin1').split('\0').slice(0, -1);
