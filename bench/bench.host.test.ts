@@ -68,7 +68,7 @@ test("what is no microVM's start, and the daemon's trial, goes to the real QEMU"
 });
 
 test('a VMM is seen to run when its own program does, by the clock that all share', async () => {
-  using watch = await ExecWatch.start();
+  using watch = await ExecWatch.start(directory);
   const { seen } = await watch.look(1);
   const before = monotonic();
   const { qmp } = startStub();

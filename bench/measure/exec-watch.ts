@@ -24,6 +24,8 @@ export interface Execed {
   readonly at: number;
 }
 
+const [directory = ''] = process.argv.slice(2);
+
 const clock = (): number => Number(process.hrtime.bigint()) / 1e6;
 
 process.on('message', ({ count }: Wanted) => process.send?.(watch(count)));
@@ -56,7 +58,7 @@ function watch(count: number): readonly Execed[] {
         } else if (!isStarter(argv)) {
           // Any other is looked at again: it may be a copy of its parent that has not become itself yet.
           const name = nameOf(argv);
-          if (name === undefined) continue;
+          if (name === undefined || !argv.some((word) => word.includes(directory))) continue;
           if (!found.has(name)) found.set(name, at);
           started.delete(pid);
         }

@@ -14,8 +14,10 @@ export class ExecWatch implements Disposable {
     this.#child = child;
   }
 
-  static async start(): Promise<ExecWatch> {
-    const child = fork(join(import.meta.dirname, 'exec-watch.ts'), { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  /** @param directory - which the arguments of those name that are looked for: the host may have other VMMs */
+  static async start(directory: string): Promise<ExecWatch> {
+    const program = join(import.meta.dirname, 'exec-watch.ts');
+    const child = fork(program, [directory], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     await once(child, 'message');
     return new ExecWatch(child);
   }

@@ -37,7 +37,7 @@ export const creates: Group = {
   async measure(run: Run) {
     const lab = await Lab.start();
     try {
-      using execs = await ExecWatch.start();
+      using execs = await ExecWatch.start(lab.host.directory);
       await using floor = Floor.start<Asked>(lab.host, 'microvm.ts');
       await prepare(lab, floor);
       await round(lab, execs);
