@@ -1,4 +1,4 @@
-import type { BackoffOptions } from '../base/backoff.ts';
+import { ATTEMPT_BACKOFF } from './attempts.ts';
 import type { MicroVm, Millis } from './microvm.ts';
 import type { Reason } from './reason.ts';
 
@@ -9,15 +9,12 @@ export interface End {
   readonly message: string;
 }
 
-/** Between a death and the next start: half a second to a second at first, in the end up to five minutes. */
-export const RESTART_BACKOFF: BackoffOptions = { firstMs: 1_000, maxMs: 300_000 };
-
 /**
  * A guest that has run for so long without an end is steady: its deaths are
  * counted from 0 again. Twice the longest back-off, so that what dies as soon
  * as it may is never taken for steady.
  */
-export const STEADY_MS = 2 * RESTART_BACKOFF.maxMs;
+export const STEADY_MS = 2 * ATTEMPT_BACKOFF.maxMs;
 
 /** Whether its guest has ever run. A record of an earlier version shows it by its state alone. */
 export const hasRun = ({ hasRun: told, state }: Pick<MicroVm, 'hasRun' | 'state'>): boolean =>

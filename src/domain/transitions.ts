@@ -1,11 +1,12 @@
 import { backoffMs } from '../base/backoff.ts';
+import { ATTEMPT_BACKOFF } from './attempts.ts';
 import type { Fault } from './fault.ts';
 import type { LifeReport } from './guest-life.ts';
 import type { GuestReport, InitReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import { oneLine } from './one-line.ts';
 import type { Reason } from './reason.ts';
-import { afterEnd, type End, hasRun, RESTART_BACKOFF, steadyAt, waitingAfter } from './restart.ts';
+import { afterEnd, type End, hasRun, steadyAt, waitingAfter } from './restart.ts';
 
 /**
  * Every change of a record's state is one of these. Each answers undefined
@@ -231,7 +232,7 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
     case 'failed':
       return after({ is: 'FAILED', reason, message, consoleTail });
     default: {
-      const nextRetryAt = now + backoffMs(attempt, random, RESTART_BACKOFF);
+      const nextRetryAt = now + backoffMs(attempt, random, ATTEMPT_BACKOFF);
       return after({ is: 'PENDING', ...waitingAfter(vm, end, attempt), nextRetryAt, ended: true }, attempt);
     }
   }

@@ -1,19 +1,13 @@
-import { checkVolumes, toVolume } from './check-volumes.ts';
+import { checkVolumes } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import { checkMetadata, metadataRef } from './metadata.ts';
+import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
-import {
-  FIRST_GENERATION,
-  type FileInImage,
-  type InterfaceSpec,
-  type PublishedPort,
-  type RestartPolicy,
-  type Spec,
-} from './spec.ts';
+import type { PublishedPort, RestartPolicy, Spec } from './spec.ts';
+import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._=-]{0,252}$/;
@@ -30,13 +24,9 @@ const POLICIES: readonly RestartPolicy[] = ['ON_FAILURE', 'ALWAYS', 'NEVER'];
 /** Of one microVM: each is an element of a map in the firewall. */
 const MAX_PUBLISHED = 256;
 
-const DEFAULT_VCPU = 2;
-const DEFAULT_MEMORY_IN_MB = 1024;
-const DEFAULT_NAMESPACE = 'default';
-
 /**
- * Makes a Spec of what a surface received: everything checked, defaults filled
- * in. What only the host or a provider can judge is judged by `service/create`.
+ * Makes a Spec of what a surface received: everything checked here, what was left out filled in by
+ * `spec-defaults.ts`. What only the host or a provider can judge is judged by `service/create`.
  * Its metadata is the draft's, as it is.
  *
  * @param newId - the id for a spec that has none
@@ -76,25 +66,8 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     bad('provider_options', `has ${options} entries: at most ${MAX_PROVIDER_OPTIONS}`);
 
   if (wrong.length > 0 || !draft.kernel || !restartPolicy) throw Fault.invalid(wrong);
-  const volumes = draft.volumes.map(toVolume);
-  const { cmdline, addNetworkConfig } = draft.kernel;
-  const named = metadataRef(draft.metadata, FIRST_GENERATION);
-  return {
-    id,
-    namespace,
-    labels: draft.labels,
-    vcpu: draft.vcpu || DEFAULT_VCPU,
-    memoryInMb: draft.memoryInMb || DEFAULT_MEMORY_IN_MB,
-    kernel: { ...toFile(draft.kernel), cmdline, addNetworkConfig },
-    ...(draft.initrd && { initrd: toFile(draft.initrd) }),
-    volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
-    interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
-    ...(named && { metadataRef: named }),
-    ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
-    provider: draft.provider,
-    restartPolicy,
-    providerOptions: draft.providerOptions,
-  };
+  const { kernel } = draft;
+  return fillIn({ ...draft, kernel, id, namespace, restartPolicy }, macs);
 }
 
 type Bad = (field: string, description: string) => void;
@@ -227,24 +200,3 @@ function checkPublished(interfaces: readonly InterfaceDraft[], bad: Bad): void {
   if (before.length > MAX_PUBLISHED)
     bad('interfaces', `publish ${before.length} ports together: at most ${MAX_PUBLISHED}`);
 }
-
-const toFile = ({ image, filename }: FileDraft): FileInImage => ({ image, ...(filename && { filename }) });
-
-const toInterface = (draft: InterfaceDraft, mac: string | undefined): InterfaceSpec => ({
-  name: draft.name,
-  type: draft.type === 'MACVTAP' ? 'MACVTAP' : 'TAP',
-  allowMetadata: draft.allowMetadata,
-  publishedPorts: draft.publishedPorts.map(toPublished),
-  ...(mac !== undefined && { mac }),
-  ...(draft.address && { address: draft.address }),
-  ...(draft.gateway && { gateway: draft.gateway }),
-  ...(draft.nameservers && draft.nameservers.length > 0 && { nameservers: draft.nameservers }),
-  ...(draft.bridge && { bridge: draft.bridge }),
-});
-
-const toPublished = (draft: InterfaceDraft['publishedPorts'][number]): PublishedPort => ({
-  hostPort: draft.hostPort,
-  guestPort: draft.guestPort,
-  protocol: draft.protocol === 'udp' ? 'udp' : 'tcp',
-  hostIp: draft.hostIp === '0.0.0.0' ? '' : draft.hostIp,
-});

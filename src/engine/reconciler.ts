@@ -1,9 +1,10 @@
 import { backoffMs, longestBackoffMs } from '../base/backoff.ts';
 import { TimeLimit } from '../base/time-limit.ts';
+import { ATTEMPT_BACKOFF, DELETE_BACKOFF } from '../domain/attempts.ts';
 import { Fault } from '../domain/fault.ts';
 import { type LedgerEntry, unreadableText, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
-import { hasRun, RESTART_BACKOFF, STEADY_MS, steadyAt } from '../domain/restart.ts';
+import { hasRun, STEADY_MS, steadyAt } from '../domain/restart.ts';
 import { clearedAway, failed, ledgerRead, ledgerUnread, preparing, steady, willRetry } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -34,9 +35,6 @@ export interface ReconcilerDeps {
   readonly maximumRetry: number;
 }
 
-const RETRY = RESTART_BACKOFF;
-/** A delete is never given up, so it comes back sooner. */
-const DELETE_RETRY = { firstMs: 500, maxMs: 30_000 };
 const ADOPT_MS = 20_000;
 /** After a fault for which the record plans no attempt: a VMM that could not be taken over, a run that could not be cleared away. */
 const LOOK_AGAIN_MS = 10_000;
@@ -196,11 +194,11 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       // A delete that was accepted meanwhile is not to blame, and does not wait.
       if (vm.state.is === 'DELETING' && was !== 'DELETING') return undefined;
       if (vm.state.is === 'DELETING')
-        return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), DELETE_RETRY));
+        return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), DELETE_BACKOFF));
       // What has run once may run again, however bad it looks now: it is tried for ever.
       if (fault.terminal && !hasRun(vm)) return failed(vm, fault, tail);
       if (attempt >= deps.maximumRetry && !hasRun(vm)) return failed(vm, gaveUp(fault, attempt), tail);
-      return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), RETRY));
+      return willRetry(vm, fault, now + backoffMs(attempt, clock.random(), ATTEMPT_BACKOFF));
     });
     const again = after && nextRetryAt(after);
     log.warn('a step failed', { uid, state: after?.state.is, reason: fault.reason, message: fault.message, again });
@@ -245,7 +243,7 @@ const nextRetryAt = ({ state }: MicroVm): number | undefined =>
 
 /** What is further off than its attempt's back-off can be is due: the host's clock was set back since. */
 const isAhead = ({ retry, state }: MicroVm, at: number, now: number): boolean =>
-  at > now && at <= now + longestBackoffMs(retry, state.is === 'DELETING' ? DELETE_RETRY : RETRY);
+  at > now && at <= now + longestBackoffMs(retry, state.is === 'DELETING' ? DELETE_BACKOFF : ATTEMPT_BACKOFF);
 
 const gaveUp = (fault: Fault, attempts: number): Fault =>
   new Fault(fault.kind, `${fault.message} (given up after ${attempts} attempts)`, {
