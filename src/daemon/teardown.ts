@@ -2,7 +2,7 @@ import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
 import { teardownNetwork } from '../engine/host-step.ts';
 import { orphanTables } from '../engine/orphans.ts';
-import type { Opened } from './compose.ts';
+import type { Opened } from './open.ts';
 
 /**
  * Removes what outlives the daemon: the managed network, and firewall tables of one whose daemon is gone for good.

@@ -1,0 +1,66 @@
+import type { CurrentCaller } from '../../api/current-caller.ts';
+import type { Uid } from '../../domain/microvm.ts';
+import { GuestLives } from '../../engine/guest-lives.ts';
+import { GuestReports } from '../../engine/guest-reports.ts';
+import { WatchedGuests } from '../../engine/guests.ts';
+import { MetadataPorts } from '../../engine/metadata-ports.ts';
+import { ProgressBoard } from '../../engine/progress.ts';
+import { createReconciler } from '../../engine/reconciler.ts';
+import { Scheduler } from '../../engine/scheduler.ts';
+import { StepRunner } from '../../engine/step-runner.ts';
+import { clock } from '../../host/clock.ts';
+import { files } from '../../host/files.ts';
+import { createCidataDisks } from '../../metadata/cidata.ts';
+import type { Images } from '../../ports/images.ts';
+import type { Volumes } from '../../ports/volumes.ts';
+import type { BuiltNetworks } from './networks.ts';
+import type { Parts } from './parts.ts';
+import type { BuiltVmms } from './vmms.ts';
+
+export interface EngineNeeds {
+  readonly images: Images;
+  readonly volumes: Volumes;
+  readonly vmms: BuiltVmms;
+  readonly networks: BuiltNetworks;
+  readonly caller: CurrentCaller;
+  /** Of the host's boot. */
+  readonly bootId: string;
+}
+
+/** What makes the host as the records say, microVM by microVM. */
+export function buildEngine(
+  { config, opened, log, metrics, acts, run }: Parts,
+  { images, volumes, vmms, networks, caller, bootId }: EngineNeeds,
+) {
+  const { names, store, ledger, database, network } = opened;
+  const { consolePath, consoleTail, cgroups, vmmOf } = vmms;
+  const maximumRetry = config['maximum-retry'];
+  const progress = new ProgressBoard();
+  const wake = {
+    // The work goes on for as long as it takes, for whatever was asked later too: it is no call's.
+    wake: (uid: Uid): void => caller.outside(() => scheduler.wake(uid)),
+    interrupt: (uid: Uid): void => caller.outside(() => scheduler.interrupt(uid)),
+  };
+  const reports = new GuestReports({ store, files, clock, log, consolePath });
+  const lives = new GuestLives({ store, clock, log });
+  const guests = new WatchedGuests({
+    ...{ store, clock, log, wake, reports, lives },
+    ...{ consoleTail, maximumRetry, meter: metrics },
+  });
+  const { managed, attached, bridgeAt, parent, metadata } = networks;
+  const cidata = createCidataDisks({ run, files, store });
+  const ports = {
+    ...{ names, files, cgroups, images, volumes, network, guests, metadata, cidata },
+    ...{ managed, attached, bridgeAt, parent },
+    vmm: vmmOf,
+  };
+  const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
+  const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
+  const reconciler = createReconciler({
+    ...{ store, ledger, runner, guests, metadataPorts, clock, log },
+    ...{ consoleTail, maximumRetry, bootId },
+    vmm: vmmOf,
+  });
+  const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
+  return { progress, wake, guests, runner, metadataPorts, scheduler };
+}
