@@ -106,7 +106,8 @@ describe('taps', () => {
     if (!existsSync('/dev/tap7001')) return t.skip('the kernel makes no device nodes here');
     const file = await open('/dev/tap7001', 'r+');
     t.onTestFinished(() => file.close());
-    expect(await network.strayTap(process.pid)).toBe('/dev/tap7001');
+    expect(await network.strayTap(process.pid, [])).toBe('/dev/tap7001');
+    expect(await network.strayTap(process.pid, ['/dev/tap7001'])).toBeUndefined();
   });
 
   test('one that was cut off before its mark is completed, and can be removed', async () => {

@@ -99,7 +99,7 @@ export function createNetwork(
 
   return {
     ...createLinks({ ip, sysctl, files, log }),
-    strayTap: (pid) => strayTap(files, pid),
+    strayTap: (pid, given) => strayTap(files, pid, given),
     ...createMtus(ip),
     ...createShares(nft),
     ...ports,

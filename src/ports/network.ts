@@ -87,8 +87,11 @@ export interface Network {
     now: Pick<HostInterface, 'index' | 'isPlugged'>,
     signal: AbortSignal,
   ): Promise<{ readonly index: number; readonly mac: string } | undefined>;
-  /** The device node of somebody else's macvtap that a VMM's process has open in the place of a tap, if there is one. */
-  strayTap(pid: number): Promise<string | undefined>;
+  /**
+   * The device node of somebody else's macvtap that a VMM's process has open in the place of a tap, if there is one.
+   * @param given - the nodes of its own macvtaps
+   */
+  strayTap(pid: number, given: readonly string[]): Promise<string | undefined>;
   removeTap(tap: TapIntent, signal: AbortSignal): Promise<void>;
   addLease(lease: LeaseIntent, signal: AbortSignal): Promise<void>;
   /** The address can be given to another MAC at once afterwards. */

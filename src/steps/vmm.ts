@@ -125,7 +125,8 @@ export const vmm: VmStepDef<'vmm'> = {
     });
     await ports.cgroups.make(cgroups, signal);
     const running = await ports.vmm(provider).start({ ...config, nics }, signal);
-    const stray = links.length > 0 ? await ports.network.strayTap(running.process.pid) : undefined;
+    const given = nics.flatMap(({ node }) => node ?? []);
+    const stray = links.length > 0 ? await ports.network.strayTap(running.process.pid, given) : undefined;
     if (stray !== undefined) {
       running.release();
       await ports.vmm(provider).stop(config, running.process, signal);
