@@ -14,7 +14,9 @@ export async function strayTap(
 ): Promise<string | undefined> {
   const directory = `/proc/${pid}/fd`;
   for (const name of await files.list(directory)) {
-    const node = NODE.exec((await files.readLink(`${directory}/${name}`)) ?? '')?.[1];
+    // One that was closed meanwhile leads nowhere.
+    const target = await files.readLink(`${directory}/${name}`).catch(() => undefined);
+    const node = NODE.exec(target ?? '')?.[1];
     if (node !== undefined && !given.includes(node)) return node;
   }
   return undefined;
