@@ -50,7 +50,7 @@ export function isBundleOld() {
 }
 
 /**
- * @param from - `dist` of a package, or `src`
+ * @param from - from the checkout: its `src`, or the `dist` of a package
  * @param to - a directory, made anew
  */
 export async function bundle(from, to = BUNDLE) {
@@ -59,7 +59,7 @@ export async function bundle(from, to = BUNDLE) {
   const socket = join(to, 'warm.sock');
   for (const [name, module, argv] of programsAt(socket)) {
     const input = join(ROOT, from, `${module}.${from === 'src' ? 'ts' : 'js'}`);
-    const made = await rolldown({ input, platform: 'node', plugins: [whereItWas(to)] });
+    const made = await rolldown({ input, platform: 'node', plugins: [whereItWas(to, join(ROOT, from))] });
     const output = await made.generate({
       format: 'cjs',
       codeSplitting: false,
@@ -77,12 +77,12 @@ const ascii = (code) =>
   code.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
 
 /** A module finds what lies beside it where it was, not where the bundle is. */
-function whereItWas(to) {
+function whereItWas(to, from) {
   const at = (path) => `require('node:path').join(__dirname, ${JSON.stringify(relative(to, path))})`;
   return {
     name: 'where-it-was',
     transform(code, id) {
-      if (!id.startsWith(ROOT) || id.includes('/node_modules/') || !code.includes('import.meta')) return null;
+      if (!id.startsWith(from) || id.includes('/node_modules/') || !code.includes('import.meta')) return null;
       return code
         .replaceAll('import.meta.main', 'false')
         .replaceAll('import.meta.dirname', at(dirname(id)))

@@ -1,6 +1,6 @@
 import { execFileSync } from 'node:child_process';
 import { copyFileSync, cpSync, existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname, join, relative } from 'node:path';
 import { writeDemoTree } from '../../guest/demo-tree.ts';
 import { makeImage } from '../../guest/make-image.ts';
 import { ROOT } from './daemon.ts';
@@ -56,14 +56,22 @@ export function makeHostInGuest({ layout, tag, scratch, script, copies }: HostIn
 
 /** What `npm pack` would pack, of what starts the daemon: its JavaScript, and the packages it is made with. */
 function writePackage(directory: string): void {
-  const flags = ['--project', join(ROOT, 'tsconfig.build.json'), '--outDir', join(directory, 'dist')];
-  execFileSync(join(ROOT, 'node_modules/.bin/tsc'), flags, { cwd: ROOT });
+  const dist = join(directory, 'dist');
+  execFileSync(
+    join(ROOT, 'node_modules/.bin/tsc'),
+    ['--project', join(ROOT, 'tsconfig.build.json'), '--outDir', dist],
+    {
+      cwd: ROOT,
+    },
+  );
   for (const name of ['bin', 'package.json']) cpSync(join(ROOT, name), join(directory, name), { recursive: true });
   const { packages } = JSON.parse(readFileSync(join(ROOT, 'package-lock.json'), 'utf8')) as {
     packages: Record<string, { dev?: boolean }>;
   };
   for (const [path, { dev }] of Object.entries(packages))
     if (path !== '' && !dev) cpSync(join(ROOT, path), join(directory, path), { recursive: true });
+  const bundle = `import(${JSON.stringify(join(ROOT, 'scripts/bundle.mjs'))}).then(({ bundle }) => bundle(...process.argv.slice(1)))`;
+  execFileSync(process.execPath, ['--eval', bundle, relative(ROOT, dist), join(dist, 'bundle')], { cwd: ROOT });
 }
 
 function librariesOf(programs: readonly string[]): ReadonlySet<string> {
