@@ -42,8 +42,9 @@ function watch(count: number): readonly Execed[] {
     const length = readSync(loads, buffer, 0, buffer.length, 0);
     return Number(buffer.subarray(0, length).toString().trim().split(' ').at(-1));
   };
-  process.send?.('looking');
+  // Before it is told: who hears it starts something at once.
   let seen = last();
+  process.send?.('looking');
   const end = clock() + LOOK_MS;
   try {
     while (found.size < count && clock() < end) {
