@@ -1,3 +1,4 @@
+import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import { isVmEntry, type VmStep, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm } from '../domain/microvm.ts';
@@ -69,7 +70,7 @@ export class MetadataPorts {
       const [taken] = failures;
       if (!taken) return;
       if (tries >= TRIES) throw taken.error;
-      now = await this.#goOn(now, errorText(taken.error), signal);
+      now = await this.#goOn(now, errorMessage(taken.error), signal);
     }
   }
 
@@ -89,4 +90,3 @@ export class MetadataPorts {
 const isOfMetadata = ({ kind }: Pick<VmStep, 'kind'>): boolean => KINDS.some((one) => one === kind);
 const isTaken = ({ of, error }: Failure<VmStep>): boolean =>
   error instanceof Fault && error.kind === 'conflict' && isOfMetadata(of);
-const errorText = (error: unknown): string => (error instanceof Error ? error.message : String(error));

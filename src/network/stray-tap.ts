@@ -5,18 +5,22 @@ const NODE = /^(\/dev\/tap\d+)(?: \(deleted\))?$/;
 
 /**
  * @param given - the nodes of the VMM's own macvtaps
+ * @throws what keeps it from being seen: that is never taken for none
  * @see proc(5), /proc/PID/fd
  */
 export async function strayTap(
-  files: Pick<Files, 'list' | 'readLink'>,
+  files: Pick<Files, 'list' | 'readLink' | 'stat'>,
   pid: number,
   given: readonly string[],
 ): Promise<string | undefined> {
   const directory = `/proc/${pid}/fd`;
   for (const name of await files.list(directory)) {
-    // One that was closed meanwhile leads nowhere.
-    const target = await files.readLink(`${directory}/${name}`).catch(() => undefined);
-    const node = NODE.exec(target ?? '')?.[1];
+    const path = `${directory}/${name}`;
+    const target = await files.readLink(path).catch(async (error: unknown) => {
+      if (await files.stat(path)) throw error;
+      return ''; // it was closed meanwhile
+    });
+    const node = NODE.exec(target)?.[1];
     if (node !== undefined && !given.includes(node)) return node;
   }
   return undefined;
