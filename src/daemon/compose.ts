@@ -129,6 +129,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     defaultVmms: vmms.defaultVmms,
     limits,
     newUid: () => newUid() as Uid,
+    intend: (vm) => engine.runner.intend(vm),
     plan: planText,
     digest: (text) => createHash('sha256').update(text).digest('base64'),
     vmmInfo: (vmm) => vmm.info(),

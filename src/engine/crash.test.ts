@@ -102,13 +102,13 @@ test('killed again and again, at every point in turn, it still ends', async () =
   const [first = [], last = []] = [false, true].map((isLast) =>
     making.filter((point) => !isOfHost(point) && ('kind' in point && point.kind === 'vmm') === isLast),
   );
-  // What is made side by side is intended at once and marked at once; what is made once for the host, within its acts.
+  // What is made side by side is intended at once, with the record, and marked at once, with the intent of the last; what is made once for the host, within its acts.
   const inTurn = [
-    ...of('intent', first),
+    ...of('intent', first).slice(0, 1),
     ...making.filter(isOfHost),
     ...of('act', first),
     ...of('mark', first).slice(0, 1),
-    ...last,
+    ...last.filter(({ at }) => at !== 'intent'),
   ];
   const unmaking = whileUnmade.filter(isOfAll);
   const undone = [

@@ -13,7 +13,7 @@ export interface Done {
 }
 
 /** A mark waits so long for others: a commit for each costs more than the acts. */
-const WAIT_MS = 25;
+const WAIT_MS = 100;
 
 /** The marks of steps that run side by side: as many as there are go into one transaction. */
 export class Marks implements Disposable {

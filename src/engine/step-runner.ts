@@ -1,6 +1,14 @@
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
-import { type AnyEntry, isVmEntry, type LedgerEntry, type VmStep, type VmStepKind, vmOwner } from '../domain/ledger.ts';
+import {
+  type AnyEntry,
+  entriesOf,
+  isVmEntry,
+  type LedgerEntry,
+  type VmStep,
+  type VmStepKind,
+  vmOwner,
+} from '../domain/ledger.ts';
 import type { ConditionType, MicroVm, Uid } from '../domain/microvm.ts';
 import { condition, madeMore } from '../domain/transitions.ts';
 import type { Act, Acts, Way } from '../ports/acts.ts';
@@ -27,11 +35,12 @@ export interface StepRunnerDeps {
 /**
  * How many steps of a lane run at once, over all microVMs: what two cores and
  * one disk do well. Images wait for registries, and a slow one must not hold up
- * what is here already: the image cache bounds its own work on the disk.
+ * what is here already: the image cache bounds its own work on the disk. VMMs that
+ * are ready wait for others, and the supervisor bounds how many get ready.
  * Each namespace has its turn, and leaves others some of the places for images,
  * which a registry that does not answer holds for minutes.
  */
-const LANES: Record<Lane, number> = { images: 32, disks: 4, network: 4, vmm: 4 };
+const LANES: Record<Lane, number> = { images: 32, disks: 4, network: 4, vmm: 64 };
 const IMAGES_OF_ONE = 24;
 const lanes = (): Record<Lane, Semaphore> => ({
   images: new Semaphore(LANES.images, IMAGES_OF_ONE),
@@ -68,6 +77,23 @@ export class StepRunner {
   }
 
   /**
+   * Writes down what is made first, within the transaction that accepts the microVM: that is one commit less. What cannot
+   * be planned by now is left to {@link make}, and told by it.
+   */
+  intend(vm: MicroVm): void {
+    let writes: readonly (() => unknown)[];
+    try {
+      writes = planMake(vm, [])
+        .filter(({ kind }) => vmSteps[kind].after !== 'all')
+        .map((step) => this.#intent(step, vm, []));
+    } catch (error) {
+      if (error instanceof Fault) return;
+      throw error;
+    }
+    for (const write of writes) write();
+  }
+
+  /**
    * Makes these steps, in the order in which a plan has them. What comes after all others begins in the transaction that
    * marks those.
    *
@@ -97,17 +123,18 @@ export class StepRunner {
       }
       return failures.map(({ of, error }) => ({ of: of.step, error }));
     };
-    const begin = <K extends VmStepKind>(step: VmStep<K>): Making => {
-      const { kind, key } = step;
-      const known = { vm, entries: ledger.of(owner), ports: this.#deps.ports };
-      const entry = ledger.intend(owner, kind, key, vmSteps[kind].intent(key, known));
+    const begin = <K extends VmStepKind>(step: VmStep<K>, known: readonly AnyEntry[]): Making => {
+      const entry = entryOf(step, known) ?? this.#intent(step, vm, known)();
       return { step, run: () => this.#make(entry, { vm, signal, entries, made, marks }) };
     };
 
     const last = steps.filter(({ kind }) => vmSteps[kind].after === 'all');
     const first = steps.filter((step) => !last.includes(step));
     if (first.length > 0) {
-      const failures = await run(transactions.transact(() => first.map(begin)));
+      const known = ledger.of(owner);
+      const beginAll = (): readonly Making[] => first.map((step) => begin(step, known));
+      const areWritten = first.every((step) => entryOf(step, known));
+      const failures = await run(areWritten ? beginAll() : transactions.transact(beginAll));
       if (failures.length > 0) {
         marks.write();
         return failures;
@@ -115,7 +142,7 @@ export class StepRunner {
     }
     let works: readonly Making[] = [];
     marks.write(() => {
-      if (last.length > 0 && (hooks.mayEnd?.() ?? true)) works = last.map(begin);
+      if (last.length > 0 && (hooks.mayEnd?.() ?? true)) works = last.map((step) => begin(step, ledger.of(owner)));
     });
     const failures = await run(works);
     marks.write(failures.length > 0 ? undefined : hooks.onEnd);
@@ -137,6 +164,13 @@ export class StepRunner {
     signal.throwIfAborted();
     const [failure] = failures;
     if (failure) throw failure.error;
+  }
+
+  /** @returns what writes it */
+  #intent<K extends VmStepKind>({ kind, key }: VmStep<K>, vm: MicroVm, entries: readonly AnyEntry[]) {
+    const { ledger, ports } = this.#deps;
+    const intent = vmSteps[kind].intent(key, { vm, entries, ports });
+    return (): LedgerEntry<K> => ledger.intend(vmOwner(vm.uid), kind, key, intent);
   }
 
   async #make<K extends VmStepKind>(entry: LedgerEntry<K>, batch: Batch): Promise<void> {
@@ -237,6 +271,9 @@ interface Batch {
   readonly made: Map<number, AnyEntry>;
   readonly marks: Marks;
 }
+
+const entryOf = <K extends VmStepKind>({ kind, key }: VmStep<K>, entries: readonly AnyEntry[]) =>
+  entriesOf(entries, kind).find((entry) => entry.key === key);
 
 /** Whether a kind is made after another, and unmade before it. */
 function isAfter(kind: VmStepKind, other: VmStepKind): boolean {

@@ -57,6 +57,8 @@ export interface ServiceContext {
   newUid(): Uid;
   /** A digest of a text that no two texts share. */
   digest(text: string): string;
+  /** Writes down what will be made first for a microVM, within the transaction that accepts it. */
+  intend(vm: MicroVm): void;
   /** What will be made for a microVM, a line each. */
   plan(vm: Pick<MicroVm, 'spec' | 'allocation'>): readonly string[];
   vmmInfo(vmm: Vmm): Promise<VmmInfo>;

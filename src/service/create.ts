@@ -51,6 +51,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
     if (answered) return { vm: answered, isNew: false };
     const made = admit(context, uid, checked, { ...options, request: requestDigest(context, draft) });
     once?.keep(made);
+    context.intend(made);
     return { vm: made, isNew: true };
   });
   if (isNew) context.wake.wake(uid);

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { Vmm } from '../ports/vmm.ts';
+import type { Starts } from './supervisor/starts.ts';
 
 /** A setting of the daemon that a provider brings: a flag, a variable and a key of the file are made from it. */
 export interface ProviderSetting {
@@ -33,6 +34,8 @@ export interface ProviderDeps {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of all providers together. */
+  readonly starts: Starts;
 }
 
 interface About<S extends Settings> {

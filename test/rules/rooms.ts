@@ -48,7 +48,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // The unpacker is tried with tar.
   tools: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'zlib'] },
   // What a provider is, and the registry: the one place that knows all of them.
-  vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts'], node: [] },
+  vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts', 'vmm/supervisor/starts.ts'], node: [] },
   // What is true of every VMM's process.
   'vmm/supervisor': { rooms: PORTS, node: ['path'] },
   // Its own check of the host is the doctor's kind.

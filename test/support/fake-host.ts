@@ -144,7 +144,15 @@ export class FakeHost {
       ...nic,
       publishedPorts: [{ hostPort, guestPort: 80, protocol: 'tcp', hostIp: '' }],
     }));
-    return (await this.life.services.create({ ...fullDraft, interfaces, ...changes }, { uniqueId: true })).uid;
+    const before = new Set(this.#records.list({}).map(({ uid }) => uid));
+    try {
+      return (await this.life.services.create({ ...fullDraft, interfaces, ...changes }, { uniqueId: true })).uid;
+    } catch (error) {
+      // Its answer was lost with the daemon.
+      const stored = this.#records.list({}).find(({ uid }) => !before.has(uid));
+      if (error instanceof Killed && stored) return stored.uid;
+      throw error;
+    }
   }
 
   allocated(kind: AllocationKind): number {
@@ -412,6 +420,7 @@ export class FakeHost {
       defaultVmms: [vmm],
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
+      intend: (vm) => runner.intend(vm),
       plan: planText,
       digest: (text) => createHash('sha256').update(text).digest('base64'),
       vmmInfo: (one) => one.info(),

@@ -50,6 +50,11 @@ export class FakeMonitor implements Monitor {
     this.#hangUp();
   }
 
+  async begin(): Promise<void> {
+    await this.#tell('begin');
+    if (this.report?.is === 'ready') this.report = { is: 'running' };
+  }
+
   pressPower = (): Promise<void> => this.#tell('power');
   pause = (): Promise<void> => this.#tell('pause');
   resume = (): Promise<void> => this.#tell('resume');

@@ -10,6 +10,7 @@ import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { limitsInForce } from '../../host/limits-in-force.ts';
 import { PROVIDERS } from '../../vmm/registry.ts';
+import { Starts } from '../../vmm/supervisor/starts.ts';
 import { capacityOf } from '../capacity.ts';
 import { usersOf } from '../vmm-users.ts';
 import { vmmsBy } from '../vmms-by.ts';
@@ -21,7 +22,16 @@ const CONSOLE_OPEN_MS = 5_000;
 /** The VMMs of all providers, what they run as and within, and the consoles of their guests. */
 export async function buildVmms({ config, opened, log, run, processes, ending }: Parts) {
   const { names, store } = opened;
-  const deps = { whose: names.instance, path: process.env.PATH ?? '', run, files, processes, clock, log };
+  const deps = {
+    whose: names.instance,
+    path: process.env.PATH ?? '',
+    run,
+    files,
+    processes,
+    clock,
+    log,
+    starts: new Starts(clock),
+  };
   const vmms = await Promise.all(PROVIDERS.map((provider) => provider.create(deps, config)));
   const { vmmOf, defaultVmms } = vmmsBy(vmms, config['default-provider']);
   const vmmUsers = await usersOf(config['vmm-uid-range'], store, log);

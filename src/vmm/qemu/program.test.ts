@@ -8,6 +8,7 @@ import type { Clock } from '../../ports/clock.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
+import { Starts } from '../supervisor/starts.ts';
 import { SupervisedVmm } from '../supervisor/supervised-vmm.ts';
 import { qemuArgv } from './argv.ts';
 import { qemuProgram } from './program.ts';
@@ -101,7 +102,7 @@ const processes: Processes = {
 
 async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<SupervisedVmm> {
   const files = { ...realFiles, freeBytes: async () => freeBytes };
-  const deps = { files, processes, clock, log };
+  const deps = { files, processes, clock, log, starts: new Starts(clock) };
   const program = qemuProgram('qemu', clock);
   const one = new SupervisedVmm(config, identity, program, argv(acpi), deps, { ...(exited && { exited }) });
   running = one;

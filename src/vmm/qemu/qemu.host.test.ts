@@ -15,6 +15,7 @@ import { run } from '../../host/run.ts';
 import type { Run } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
+import { Starts } from '../supervisor/starts.ts';
 import { isOf } from './layout.ts';
 import { createQemu, type QemuOptions } from './qemu.ts';
 import { trialKernel } from './trial-kernel.ts';
@@ -79,6 +80,7 @@ function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
         processes: createProcesses(),
         clock,
         log,
+        starts: new Starts(clock),
         ...options,
       }),
     console,

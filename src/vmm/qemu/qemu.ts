@@ -38,6 +38,9 @@ const DOUBT_MS = 5_000;
 /** So long a question waits for the first trial; who starts a guest waits for its end. */
 const FIRST_ANSWER_MS = 5_000;
 
+/** The guest runs its first instruction when it is told to. */
+const STANDING = '-S';
+
 /** What of a spec decides on the machine. */
 const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
   options: spec.providerOptions,
@@ -124,7 +127,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     await orAborted(requireWorking(trial.verdict()), signal);
     const chosen = machine(config);
     try {
-      return await launch(qemuArgv(config, chosen, commandLine({ ...config, ...chosen })));
+      return await launch([...qemuArgv(config, chosen, commandLine({ ...config, ...chosen })), STANDING]);
     } catch (error) {
       // Perhaps it is not this microVM: its firmware may be gone, which is another file.
       if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);

@@ -62,6 +62,10 @@ export class QmpMonitor implements Monitor {
     }
   }
 
+  begin(signal: AbortSignal): Promise<void> {
+    return this.#tell('cont', signal);
+  }
+
   pressPower(signal: AbortSignal): Promise<void> {
     return this.#tell('system_powerdown', signal);
   }
@@ -151,6 +155,8 @@ function reportOf(status: unknown): GuestReport {
   switch (word) {
     case 'running':
       return { is: 'running' };
+    case 'prelaunch':
+      return { is: 'ready' };
     case 'io-error':
       return { is: 'held' };
     case 'internal-error': {

@@ -18,7 +18,10 @@ const ERRORS_TAIL = 2_000;
 /** sun_path has 108 bytes with its NUL (unix(7)). */
 const MAX_SOCKET_PATH = 107;
 
-/** Starts a VMM and resolves once it says how its guest does. On failure or abort nothing of it is left. */
+/**
+ * Starts a VMM and resolves once it says how its guest does. The guest begins when no other VMM starts. On failure or
+ * abort nothing of it is left.
+ */
 export async function launch(
   program: VmmProgram,
   config: VmmConfig,
@@ -33,6 +36,37 @@ export async function launch(
       });
   signal.throwIfAborted();
   await removeSockets(program, config, deps);
+  const started = await deps.starts.getReady(signal, async () => {
+    const started = await startProcess(program, config, argv, deps);
+    const { running } = started;
+    await orNothing(started, signal, (either) => untilConnected(running, program, config, deps, either));
+    return started;
+  });
+  const { running } = started;
+  await orNothing(started, signal, async (either) => {
+    await deps.starts.none(either);
+    await running.watch();
+    await running.begin(either);
+  });
+  return running;
+}
+
+/** A process that was just started, and may end at any time. */
+interface Started {
+  readonly running: SupervisedVmm;
+  readonly exited: Promise<ProcessExit>;
+  /** Ends it, and takes its sockets away. */
+  clearAway(): Promise<void>;
+  /** Why it has ended. */
+  refusal(exit: ProcessExit): Promise<Fault>;
+}
+
+async function startProcess(
+  program: VmmProgram,
+  config: VmmConfig,
+  argv: readonly [string, ...string[]],
+  deps: SupervisedDeps,
+): Promise<Started> {
   const errorLog = program.errorLog(config);
   const errorsFrom = await lengthOf(deps.files, errorLog);
   const bootedAt = await lengthOf(deps.files, program.consoleLog(config));
@@ -42,26 +76,36 @@ export async function launch(
     cgroups: config.cgroups ?? [],
   });
   const running = new SupervisedVmm(config, identity, program, argv, deps, { exited, errorsFrom, bootedAt });
+  return {
+    ...{ running, exited },
+    clearAway: () => clearAway(program, config, identity, deps),
+    refusal: async (exit) => program.refusalOf(exit, await tailOf(deps.files, errorLog, errorsFrom, ERRORS_TAIL)),
+  };
+}
+
+/**
+ * Does a part of a start, within the signal and the process's life. When it fails nothing is left of the process.
+ * @throws the signal's reason; why the process has ended; what `work` throws
+ */
+async function orNothing(
+  { running, exited, clearAway, refusal }: Started,
+  signal: AbortSignal,
+  work: (either: AbortSignal) => Promise<void>,
+): Promise<void> {
+  let gone: ProcessExit | undefined;
+  const early = new AbortController();
+  void exited.then((exit) => {
+    gone = exit;
+    early.abort();
+  });
   try {
-    let gone: ProcessExit | undefined;
-    const early = new AbortController();
-    void exited.then((exit) => {
-      gone = exit;
-      early.abort();
-    });
-    try {
-      await untilConnected(running, program, config, deps, AbortSignal.any([signal, early.signal]));
-    } catch (error) {
-      if (signal.aborted || !gone) throw error;
-      throw program.refusalOf(gone, await tailOf(deps.files, errorLog, errorsFrom, ERRORS_TAIL));
-    }
-    await running.watch();
+    await work(AbortSignal.any([signal, early.signal]));
     signal.throwIfAborted();
-    return running;
   } catch (error) {
+    const why = signal.aborted || !gone ? error : await refusal(gone);
     running.release();
-    await clearAway(program, config, identity, deps);
-    throw error;
+    await clearAway();
+    throw why;
   }
 }
 
@@ -95,8 +139,10 @@ export async function takeOver(
     () => undefined, // enough
   );
   try {
-    await untilConnected(running, program, config, deps, AbortSignal.any([signal, gone.signal]));
+    const either = AbortSignal.any([signal, gone.signal]);
+    await untilConnected(running, program, config, deps, either);
     await running.watch();
+    await running.begin(either);
     signal.throwIfAborted();
     return running;
   } catch (error) {
@@ -120,7 +166,9 @@ export async function adoptRunning(
   const late = new AbortController();
   const stop = deps.clock.after(ADOPT_MS, () => late.abort());
   try {
-    await running.connect(AbortSignal.any([signal, late.signal]));
+    const either = AbortSignal.any([signal, late.signal]);
+    await running.connect(either);
+    await running.begin(either);
   } catch (error) {
     if (signal.aborted) {
       running.release();

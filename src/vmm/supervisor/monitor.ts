@@ -3,6 +3,8 @@ import type { VmmEnd } from '../../ports/vmm.ts';
 /** How the guest does, as the VMM answers. */
 export type GuestReport = Readonly<
   | { is: 'running' | 'paused' | 'held' }
+  /** The machine stands before its first instruction, and waits for {@link Monitor.begin}. */
+  | { is: 'ready' }
   /** Its kernel panicked, and the process is still there. */
   | { is: 'panicked' }
   /** It powered itself off, and the process is still there. */
@@ -46,6 +48,8 @@ export interface Monitor {
     signal: AbortSignal,
     hear: (event: MonitorEvent) => void,
   ): Promise<{ readonly connection: Connection; readonly report: GuestReport }>;
+  /** Lets a guest that is ready run its first instruction. */
+  begin(signal: AbortSignal): Promise<void>;
   /** Of this machine. */
   readonly hasPowerButton: boolean;
   /** The guest's CPUs run. */

@@ -7,6 +7,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, Processes } from '../../ports/host.ts';
 import type { GuestState, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import type { VmmProgram } from './program.ts';
+import { Starts } from './starts.ts';
 import { SupervisedVmm } from './supervised-vmm.ts';
 
 const identity = { pid: 4711, startTime: '99', bootId: 'boot' };
@@ -80,7 +81,7 @@ const processes: Processes = {
 
 async function watched(exited?: Promise<ProcessExit>): Promise<SupervisedVmm> {
   const files = { ...fakeFiles(texts), freeBytes: async (path: string) => (path === '/full' ? 0 : freeBytes) };
-  const deps = { files, processes, clock, log };
+  const deps = { files, processes, clock, log, starts: new Starts(clock) };
   one = new SupervisedVmm(config, identity, program, ['vmm', 'U1'], deps, { ...(exited && { exited }) });
   await one.connect(never);
   await one.watch();
@@ -114,6 +115,18 @@ test('what the VMM says of its guest is told at once, and once', async () => {
   one.onGuest((state) => seen.push(state));
   for (const is of ['paused', 'paused', 'running'] as const) monitor.say({ is });
   expect(seen).toEqual(['paused', 'running']);
+});
+
+test('a guest that still stands before its first instruction is let go when its VMM says so', async () => {
+  monitor.report = { is: 'ready' };
+  await watched();
+  expect(one.guest).toBe('unreachable');
+  expect(monitor.told).toEqual([]);
+  await one.begin(never);
+  expect(one.guest).toBe('running');
+  monitor.report = { is: 'ready' };
+  await rounds('it is told to begin again', () => monitor.told.length === 2);
+  expect(monitor.told).toEqual(['begin', 'begin']);
 });
 
 test('a VMM that tells nothing unasked is asked', async () => {

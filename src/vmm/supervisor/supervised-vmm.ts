@@ -13,6 +13,7 @@ import { OomWatch } from './oom-watch.ts';
 import { packetsOf } from './packets.ts';
 import type { VmmProgram, VmmRun } from './program.ts';
 import { Resets } from './resets.ts';
+import type { Starts } from './starts.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
 
 export interface SupervisedDeps {
@@ -20,6 +21,8 @@ export interface SupervisedDeps {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** Of all providers together. */
+  readonly starts: Starts;
 }
 
 /** A guest that was held for want of disk goes on when so much is free. */
@@ -52,6 +55,9 @@ export class SupervisedVmm implements RunningVmm {
   /** Whether its end has been told or it was let go. */
   #over = false;
   #finishing = false;
+  /** Whether its guest may run its first instruction; and whether it waits for that. */
+  #mayBegin = false;
+  #isReady = false;
   #guest: GuestState = 'unreachable';
   #consoleFrom = 0;
   #bootedAt: number;
@@ -166,6 +172,18 @@ export class SupervisedVmm implements RunningVmm {
     return this.#contact.connect(signal);
   }
 
+  /**
+   * Lets its guest run, if it has not begun: from now on, whenever it should be found so.
+   * @throws Fault `tool` when the VMM does not answer; the signal's reason
+   */
+  async begin(signal: AbortSignal): Promise<void> {
+    this.#mayBegin = true;
+    if (!this.#isReady) return;
+    await this.#run.monitor.begin(signal);
+    this.#isReady = false;
+    this.#setGuest('running');
+  }
+
   release(): void {
     this.#over = true;
     this.#contact.close();
@@ -239,7 +257,11 @@ export class SupervisedVmm implements RunningVmm {
   }
 
   #take(report: GuestReport): void {
+    this.#isReady = report.is === 'ready';
     switch (report.is) {
+      case 'ready':
+        if (this.#mayBegin && !this.#isRebooting) void this.#beginAfterAll();
+        break;
       case 'running':
       case 'held':
         this.#setGuest(report.is);
@@ -296,6 +318,16 @@ export class SupervisedVmm implements RunningVmm {
     } catch (error) {
       this.#verdict = undefined;
       this.#complain(`Cannot end a ${this.#program.name} whose guest is dead`, error);
+    }
+  }
+
+  /** Who told it to begin, before us or here, was cut off. */
+  async #beginAfterAll(): Promise<void> {
+    try {
+      using limit = new TimeLimit(undefined, ASK_MS);
+      await this.begin(limit.signal);
+    } catch (error) {
+      this.#complain('Cannot let the guest begin', error);
     }
   }
 

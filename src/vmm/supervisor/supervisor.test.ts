@@ -7,6 +7,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessInfo } from '../../ports/host.ts';
 import type { RunningVmm, VmmConfig } from '../../ports/vmm.ts';
 import type { VmmProgram } from './program.ts';
+import { Starts } from './starts.ts';
 import { type Launch, Supervisor } from './supervisor.ts';
 
 const config: VmmConfig = {
@@ -67,10 +68,12 @@ const processes: Processes = {
   oomCounter: async () => undefined,
 };
 
+const clock = new FakeClock();
+let starts: Starts;
 const newSupervisor = (): Supervisor =>
   new Supervisor(program, {
     files: { ...fakeFiles(texts), remove: async (path) => void removed.push(path) },
-    ...{ processes, clock: new FakeClock(), log: memoryLog() },
+    ...{ processes, clock, log: memoryLog(), starts },
   });
 const begin = (launch: Launch): Promise<RunningVmm> => launch(['vmm', 'U1']);
 const notBegun = (): Promise<RunningVmm> => Promise.reject(new Error('begun'));
@@ -82,6 +85,7 @@ beforeEach(() => {
   moved = [];
   texts = {};
   monitor = new FakeMonitor();
+  starts = new Starts(clock);
   supervisor = newSupervisor();
 });
 
@@ -93,6 +97,43 @@ describe('a start', () => {
     ]);
     expect(again).toBe(first);
     expect(table.size).toBe(1);
+  });
+
+  test('lets its guest run once no other VMM starts', async () => {
+    monitor.report = { is: 'ready' };
+    const slow = Promise.withResolvers<void>();
+    const other = starts.getReady(never, () => slow.promise);
+    const started = supervisor.start(config, never, begin);
+    while (monitor.connections === 0) await turn();
+    for (let i = 0; i < 10; i++) await turn();
+    expect(monitor.told).toEqual([]);
+    slow.resolve();
+    await other;
+    expect((await started).guest).toBe('running');
+    expect(monitor.told).toEqual(['begin']);
+  });
+
+  test('that dies while its guest waits for others says why', async () => {
+    monitor.report = { is: 'ready' };
+    const slow = Promise.withResolvers<void>();
+    const other = starts.getReady(never, () => slow.promise);
+    const started = supervisor.start(config, never, begin);
+    const rejected = expect(started).rejects.toThrow('it ended with 3: no');
+    while (monitor.connections === 0) await turn();
+    texts['/state/U1/vmm.log'] = 'no';
+    table.delete(100);
+    exits.get(100)?.({ code: 3, signal: null, seen: true });
+    await rejected;
+    slow.resolve();
+    await other;
+  });
+
+  test('finishes what a daemon before it began: a VMM whose guest stands still', async () => {
+    await supervisor.start(config, never, begin);
+    monitor.report = { is: 'ready' };
+    const taken = await newSupervisor().start(config, never, notBegun);
+    expect(taken.guest).toBe('running');
+    expect(monitor.told).toEqual(['begin']);
   });
 
   test('takes over what another daemon has started, and puts it where it belongs', async () => {
@@ -133,7 +174,13 @@ describe('a start', () => {
 
   test('whose socket has too long a name is refused before anything is made', async () => {
     const deep = { ...program, sockets: () => [`/run/${'x'.repeat(110)}`] };
-    const one = new Supervisor(deep, { files: fakeFiles({}), processes, clock: new FakeClock(), log: memoryLog() });
+    const one = new Supervisor(deep, {
+      files: fakeFiles({}),
+      processes,
+      clock,
+      log: memoryLog(),
+      starts: new Starts(clock),
+    });
     await expect(one.start(config, never, begin)).rejects.toMatchObject({ reason: 'ProviderRefused' });
     expect(table.size).toBe(0);
   });
