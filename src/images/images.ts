@@ -28,6 +28,7 @@ import { type Meter, NO_METER } from '../ports/meter.ts';
 import { allow } from './allowed.ts';
 import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
 import { needsFit } from './boot/fit.ts';
+import { FoundBefore } from './boot/found-before.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
@@ -112,6 +113,7 @@ class ImageCache implements ImageStore {
   readonly #fitted: FittedKernels;
   readonly #looks = new SharedWork<KernelFacts | undefined>();
   readonly #search: SearchDeps;
+  readonly #found: FoundBefore;
   readonly #keeper: Keeper;
   readonly #lending = new Lending();
   /** The clean-up after the start: nothing new is made while it runs. */
@@ -153,6 +155,7 @@ class ImageCache implements ImageStore {
       reservations,
       bounds: options.bounds ?? DEFAULT_BOUNDS,
     };
+    this.#found = new FoundBefore(files);
     let looks = 0;
     this.#search = {
       ...{ files, run },
@@ -226,7 +229,9 @@ class ImageCache implements ImageStore {
   ): Promise<BootFilesFound> {
     await orAborted(this.#recovery, signal);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
-    const { kernel, initrd } = await new BootFiles(image.tree, this.#search, signal).find(wants);
+    const { kernel, initrd } = await this.#found.find(image.tree, wants, () =>
+      new BootFiles(image.tree, this.#search, signal).find(wants),
+    );
     if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
     const fitted = dry
       ? undefined

@@ -64,6 +64,8 @@ export class Lookup {
   /** @param reference - a local one with its real path */
   async resolve(reference: Reference, signal: AbortSignal): Promise<Resolved> {
     const name = nameOf(reference);
+    // What is laid out already needs no place to be laid out in.
+    if (reference.from === 'oci') return this.#local(reference, name, '', signal);
     if (reference.from !== 'registry') return this.#withScratch((at) => this.#local(reference, name, at, signal));
     const text = await this.#ask(reference, name, signal);
     const digest = digestOf(text);

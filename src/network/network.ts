@@ -131,6 +131,9 @@ export function createNetwork(
         if ((await sysctl.read(FORWARDING, forever)) !== wanted) await sysctl.write(FORWARDING, wanted, forever);
       }),
 
+    findInterface: (device, signal) =>
+      guard(`look for interface ${device}`, () => ip.find(plain('interface', device), signal)),
+
     interfaces: (signal) => guard('list the interfaces', () => ip.all(signal)),
 
     removeInterface: (device, signal) =>

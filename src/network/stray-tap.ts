@@ -1,3 +1,4 @@
+import { allDone } from '../base/all-done.ts';
 import type { Files } from '../ports/host.ts';
 
 /** What the kernel names the node of a macvtap, in whichever network namespace that is. */
@@ -14,14 +15,13 @@ export async function strayTap(
   given: readonly string[],
 ): Promise<string | undefined> {
   const directory = `/proc/${pid}/fd`;
-  for (const name of await files.list(directory)) {
+  const targets = (await files.list(directory)).map(async (name) => {
     const path = `${directory}/${name}`;
     const target = await files.readLink(path).catch(async (error: unknown) => {
       if (await files.stat(path)) throw error;
       return ''; // it was closed meanwhile
     });
-    const node = NODE.exec(target)?.[1];
-    if (node !== undefined && !given.includes(node)) return node;
-  }
-  return undefined;
+    return NODE.exec(target)?.[1] ?? [];
+  });
+  return (await allDone(targets)).flat().find((node) => !given.includes(node));
 }

@@ -127,6 +127,8 @@ export interface Network {
   taken(dhcp: DhcpIntent): Promise<readonly TakenLease[]>;
   /** Calls back when that may have changed. @returns how to stop */
   onTaken(dhcp: DhcpIntent, changed: () => void): () => void;
+  /** One interface of the network namespace; undefined when there is none of that name. */
+  findInterface(device: string, signal: AbortSignal): Promise<HostInterface | undefined>;
   /** Every interface of the network namespace, for the audit. */
   interfaces(signal: AbortSignal): Promise<readonly HostInterface[]>;
   /** The names of every firewall table (`inet name`), for the audit. */

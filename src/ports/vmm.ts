@@ -128,6 +128,9 @@ export interface MachineRemarks {
   readonly warnings: readonly string[];
 }
 
+/** Called when a VMM is ready, before its guest runs its first instruction. What it throws ends the VMM. */
+export type BeforeGuest = (process: ProcessIdentity) => Promise<void>;
+
 /** One virtual machine monitor. Faults: `tool`/`refused` ProviderRefused, `refused` ProviderUnavailable, `timeout` Timeout. */
 export interface Vmm {
   readonly name: string;
@@ -148,8 +151,10 @@ export interface Vmm {
    * Starts the guest and resolves once the VMM says that it runs. When a
    * process of this config runs already (a crash fell between start and
    * mark) it is taken over. On failure or abort nothing of it is left.
+   *
+   * @throws what `before` throws
    */
-  start(config: VmmConfig, signal: AbortSignal): Promise<RunningVmm>;
+  start(config: VmmConfig, signal: AbortSignal, before?: BeforeGuest): Promise<RunningVmm>;
   /** Takes over a process that another daemon started. @returns how it ended, if it is gone */
   adopt(config: VmmConfig, process: ProcessIdentity, signal: AbortSignal): Promise<RunningVmm | VmmEnd>;
   /** Ends the process and removes its sockets; gone already is success. `process` absent: it is searched for. */

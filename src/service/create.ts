@@ -1,4 +1,12 @@
-import { admission, inodeAdmission, limitsOf, promisedTo, withDisksAsMemory } from '../domain/admission.ts';
+import { allDone } from '../base/all-done.ts';
+import {
+  admission,
+  type Capacity,
+  inodeAdmission,
+  limitsOf,
+  promisedTo,
+  withDisksAsMemory,
+} from '../domain/admission.ts';
 import { chooseProvider, mayGoTo, type ProviderChoice } from '../domain/choose-provider.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
@@ -109,11 +117,10 @@ async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promi
   const spec = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
   const cordon = cordonOf(context.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
-  const provider = await checkAgainstHost(context, spec, draft);
-  const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = await context.capacity();
+  const [{ provider, host }, others] = await allDone([checkAgainstHost(context, spec, draft), context.othersUsers()]);
+  const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = host;
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  const others = await context.othersUsers();
   return { spec, provider, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory, others };
 }
 
@@ -166,33 +173,45 @@ function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
 
 /**
  * What needs no pull is refused now: all at once, before anything is stored.
- * @returns the provider that it goes to
+ * @returns the provider that it goes to, and what the host has
  */
-async function checkAgainstHost(context: ServiceContext, spec: Spec, draft: SpecDraft): Promise<string> {
-  const { images } = context;
-  const choice = await choose(context, spec);
+async function checkAgainstHost(
+  context: ServiceContext,
+  spec: Spec,
+  draft: SpecDraft,
+): Promise<{ readonly provider: string; readonly host: Capacity }> {
+  const [choice, obstacle, host, unfit, wrongNetwork] = await allDone([
+    choose(context, spec),
+    context.tools.obstacle(toolNeeds(context, spec)),
+    context.capacity(),
+    unfitImages(context, spec, draft),
+    checkNetwork(context, spec),
+  ]);
   if (choice.is === 'unavailable')
     throw new Fault('refused', `Cannot run microVMs with ${choice.provider}: ${choice.why}`, {
       reason: 'ProviderUnavailable',
     });
   const wrong: Violation[] = choice.is === 'refused' ? [...choice.violations] : [];
-  const obstacle = await context.tools.obstacle(toolNeeds(context, spec));
   if (obstacle !== undefined)
     throw new Fault('refused', `Cannot make microVMs on this host: ${obstacle}`, { reason: 'ProviderUnavailable' });
-  const { capacity, notes } = await context.capacity();
+  const { capacity, notes } = host;
   // No other microVM's end can mend that: it is the request that is wrong. What they leave of it: admission.
   if (spec.memoryInMb > capacity.memoryInMb)
     wrong.push({
       field: 'memory_in_mb',
       description: `${spec.memoryInMb} MiB is more than this host has: at most ${capacity.memoryInMb}${notes.length === 0 ? '' : ` (${notes.join('; ')})`}`,
     });
-  for (const [field, reference] of references(spec, draft)) {
-    const description = await images.check(reference);
-    if (description !== undefined) wrong.push({ field, description });
-  }
-  wrong.push(...(await checkNetwork(context, spec)));
+  wrong.push(...unfit, ...wrongNetwork);
   if (wrong.length > 0) throw Fault.invalid(wrong);
-  return choice.provider ?? '';
+  return { provider: choice.provider ?? '', host };
+}
+
+async function unfitImages({ images }: ServiceContext, spec: Spec, draft: SpecDraft): Promise<readonly Violation[]> {
+  const wrong = references(spec, draft).map(async ([field, reference]) => {
+    const description = await images.check(reference);
+    return description === undefined ? [] : [{ field, description }];
+  });
+  return (await allDone(wrong)).flat();
 }
 
 async function choose(context: ServiceContext, spec: Spec): Promise<ProviderChoice> {

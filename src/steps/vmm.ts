@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { entriesOf } from '../domain/ledger.ts';
@@ -107,31 +108,23 @@ export const vmm: VmStepDef<'vmm'> = {
 
   async make({ provider, config, cgroups }, context) {
     const { vm, ports, signal } = context;
-    const found = await openable(context);
-    // As they are at this start: bridges and parents may have come to another MTU since.
-    // A host without the tools of the network runs microVMs without interfaces.
-    const links = config.nics.length === 0 ? [] : await ports.network.interfaces(signal);
-    const mtus = new Map(links.map(({ device, mtu }) => [device, mtu]));
+    const [found] = await allDone([openable(context), ports.cgroups.make(cgroups, signal)]);
     const renewed: [string, { readonly index: number; readonly mac: string }][] = [];
-    for (const { key, intent: tap } of entriesOf(context.entries, 'tap')) {
-      const link = links.find(({ device }) => device === tap.device);
-      const now = link && (await ports.network.renewTap(tap, link, signal));
-      if (now) renewed.push([key, now]);
-    }
-    const nics = config.nics.map((nic): VmmNic => {
+    const nics: VmmNic[] = [];
+    for (const nic of config.nics) {
+      // As it is at this start: bridges and parents may have come to another MTU since.
+      const link = await ports.network.findInterface(nic.device, signal);
+      const tap = entriesOf(context.entries, 'tap').find(({ intent }) => intent.device === nic.device);
+      const now = link && tap && (await ports.network.renewTap(tap.intent, link, signal));
+      if (tap && now) renewed.push([tap.key, now]);
       const { node } = found.get(nic.device) ?? {};
-      const mtu = mtus.get(nic.device);
-      return { ...nic, ...(node !== undefined && { node }), ...(mtu !== undefined && { mtu }) };
-    });
-    await ports.cgroups.make(cgroups, signal);
-    const running = await ports.vmm(provider).start({ ...config, nics }, signal);
-    const given = nics.flatMap(({ node }) => node ?? []);
-    const stray = links.length > 0 ? await ports.network.strayTap(running.process.pid, given) : undefined;
-    if (stray !== undefined) {
-      running.release();
-      await ports.vmm(provider).stop(config, running.process, signal);
-      throw strayFault(vm.uid, stray);
+      nics.push({ ...nic, ...(node !== undefined && { node }), ...(link?.mtu !== undefined && { mtu: link.mtu }) });
     }
+    const given = nics.flatMap(({ node }) => node ?? []);
+    const running = await ports.vmm(provider).start({ ...config, nics }, signal, async ({ pid }) => {
+      const stray = nics.length > 0 ? await ports.network.strayTap(pid, given) : undefined;
+      if (stray !== undefined) throw strayFault(vm.uid, stray);
+    });
     ports.guests.attach(vm.uid, running, 'now');
     const macvtaps = [...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }] as const);
     const result = { process: running.process, accelerator: running.accelerator };

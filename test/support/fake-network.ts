@@ -238,6 +238,9 @@ export function fakeNetwork(
       world.leaseListeners.add(changed);
       return () => world.leaseListeners.delete(changed);
     },
+    async findInterface(device) {
+      return world.interfaces.get(device);
+    },
     async interfaces() {
       await turn();
       return [...world.interfaces.values()];

@@ -148,15 +148,25 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
     check: () => world.violations,
     remarks: () => ({ chosen: [], warnings: [] }),
     needs: ({ vcpu, memoryInMb }) => ({ memoryInMb: memoryInMb + 100, tasks: vcpu + 10 }),
-    start: (config, signal) =>
-      world.act(caller, 'vmm', signal, () => {
+    async start(config, signal, before) {
+      const running = await world.act(caller, 'vmm', signal, () => {
         const [pid] = world.vmmsOf(config.uid);
         const running = pid === undefined ? undefined : world.processes.get(pid);
         if (running) return watch(running);
         world.come(caller, 'process', config.uid);
         for (const path of [...sockets(config), consolePath(config)]) world.addPath(path, 'file');
         return watch(world.startProcess([VMM_PROGRAM, config.uid, config.stateDirectory]));
-      }),
+      });
+      try {
+        await before?.(running.process);
+      } catch (error) {
+        running.release();
+        world.kill(running.process.pid, { reason: 'VmmKilled', message: 'ended by SIGKILL' });
+        for (const path of sockets(config)) world.removePath(path);
+        throw error;
+      }
+      return running;
+    },
     adopt: (_config, { pid }, signal) =>
       world.act(caller, 'adopt', signal, () => {
         const process = world.processes.get(pid);

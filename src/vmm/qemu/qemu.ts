@@ -168,7 +168,8 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     needs: (config) => needsOf(config, known().acceleration.accelerator),
 
-    start: (config, signal) => supervisor.start(config, signal, (launch) => begin(config, launch, signal)),
+    start: (config, signal, before) =>
+      supervisor.start(config, signal, (launch) => begin(config, launch, signal), before),
     adopt: (config, identity, signal) => supervisor.adopt(config, identity, signal),
     stop: (config, identity, signal) => supervisor.stop(config, identity, signal),
 

@@ -1,6 +1,7 @@
+import { allDone } from '../../base/all-done.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
-import type { VmmConfig } from '../../ports/vmm.ts';
+import type { BeforeGuest, VmmConfig } from '../../ports/vmm.ts';
 import type { VmmProgram } from './program.ts';
 import { type SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
@@ -18,14 +19,19 @@ const ERRORS_TAIL = 2_000;
 /** sun_path has 108 bytes with its NUL (unix(7)). */
 const MAX_SOCKET_PATH = 107;
 
+interface ToLaunch {
+  readonly program: VmmProgram;
+  readonly config: VmmConfig;
+  readonly argv: readonly [string, ...string[]];
+  readonly before: BeforeGuest;
+}
+
 /**
  * Starts a VMM and resolves once it says how its guest does. The guest begins when no other VMM starts. On failure or
  * abort nothing of it is left.
  */
 export async function launch(
-  program: VmmProgram,
-  config: VmmConfig,
-  argv: readonly [string, ...string[]],
+  { program, config, argv, before }: ToLaunch,
   deps: SupervisedDeps,
   signal: AbortSignal,
 ): Promise<SupervisedVmm> {
@@ -35,7 +41,6 @@ export async function launch(
         reason: 'ProviderRefused',
       });
   signal.throwIfAborted();
-  await removeSockets(program, config, deps);
   const started = await deps.starts.getReady(signal, async () => {
     const started = await startProcess(program, config, argv, deps);
     const { running } = started;
@@ -44,6 +49,7 @@ export async function launch(
   });
   const { running } = started;
   await orNothing(started, signal, async (either) => {
+    await before(running.process);
     await deps.starts.none(either);
     await running.watch();
     await running.begin(either);
@@ -68,8 +74,11 @@ async function startProcess(
   deps: SupervisedDeps,
 ): Promise<Started> {
   const errorLog = program.errorLog(config);
-  const errorsFrom = await lengthOf(deps.files, errorLog);
-  const bootedAt = await lengthOf(deps.files, program.consoleLog(config));
+  const [errorsFrom, bootedAt] = await allDone([
+    lengthOf(deps.files, errorLog),
+    lengthOf(deps.files, program.consoleLog(config)),
+    removeSockets(program, config, deps),
+  ]);
   const { identity, exited } = await deps.processes.start(argv, {
     log: errorLog,
     open: program.openFiles(config),
@@ -122,9 +131,7 @@ async function runningOf(
 
 /** Takes over a VMM that runs but that nobody watches, and waits until it answers. On failure it is ended. */
 export async function takeOver(
-  program: VmmProgram,
-  config: VmmConfig,
-  info: ProcessInfo,
+  { program, config, info, before }: Omit<ToLaunch, 'argv'> & { readonly info: ProcessInfo },
   deps: SupervisedDeps,
   signal: AbortSignal,
 ): Promise<SupervisedVmm> {
@@ -142,6 +149,7 @@ export async function takeOver(
     const either = AbortSignal.any([signal, gone.signal]);
     await untilConnected(running, program, config, deps, either);
     await running.watch();
+    await before(running.process);
     await running.begin(either);
     signal.throwIfAborted();
     return running;

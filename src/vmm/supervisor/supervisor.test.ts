@@ -136,6 +136,20 @@ describe('a start', () => {
     expect(monitor.told).toEqual(['begin']);
   });
 
+  test('ends a VMM that is found unfit before its guest runs an instruction', async () => {
+    monitor.report = { is: 'ready' };
+    const unfit = async ({ pid }: { readonly pid: number }): Promise<void> => {
+      expect(table.has(pid)).toBe(true);
+      throw new Fault('tool', 'it has a device of somebody else');
+    };
+    await expect(supervisor.start(config, never, begin, unfit)).rejects.toThrow('somebody else');
+    expect(monitor.told).toEqual([]);
+    expect(table.size).toBe(0);
+    await supervisor.start(config, never, begin);
+    await expect(newSupervisor().start(config, never, notBegun, unfit)).rejects.toThrow('somebody else');
+    expect(table.size).toBe(0);
+  });
+
   test('takes over what another daemon has started, and puts it where it belongs', async () => {
     const { process } = await supervisor.start(config, never, begin);
     const taken = await newSupervisor().start(config, never, notBegun);

@@ -1,5 +1,5 @@
 import type { ProcessIdentity } from '../../ports/host.ts';
-import type { RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
+import type { BeforeGuest, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import { endOf, NO_EXIT } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
 import type { VmmProgram } from './program.ts';
@@ -28,13 +28,14 @@ export class Supervisor {
     config: VmmConfig,
     signal: AbortSignal,
     begin: (launch: Launch) => Promise<RunningVmm>,
+    before?: BeforeGuest,
   ): Promise<RunningVmm> {
     // Two at once would both find no process.
-    const before = this.#starting.get(config.uid);
+    const other = this.#starting.get(config.uid);
     const started = (async () => {
-      await before?.catch(() => undefined);
+      await other?.catch(() => undefined);
       signal.throwIfAborted();
-      return await this.#start(config, signal, begin);
+      return await this.#start(config, signal, begin, before);
     })();
     this.#starting.set(config.uid, started);
     try {
@@ -48,6 +49,7 @@ export class Supervisor {
     config: VmmConfig,
     signal: AbortSignal,
     begin: (launch: Launch) => Promise<RunningVmm>,
+    before: BeforeGuest = async () => undefined,
   ): Promise<RunningVmm> {
     const program = this.#program;
     const { files, processes, log } = this.#deps;
@@ -55,10 +57,11 @@ export class Supervisor {
     if (here) return here;
     // Its log is opened before a VMM is started: without one there is nothing to look for among all processes.
     const [info] = (await files.stat(program.errorLog(config))) ? await processes.find(program.isOf(config)) : [];
-    if (!info) return begin(async (argv) => this.#keep(await launch(program, config, argv, this.#deps, signal)));
+    if (!info)
+      return begin(async (argv) => this.#keep(await launch({ program, config, argv, before }, this.#deps, signal)));
     log.info(`A ${program.name} of this microVM runs already and is taken over`, { uid: config.uid, pid: info.pid });
     await processes.moveInto(info.pid, config.cgroups ?? []); // perhaps it came no further than its start
-    return this.#keep(await takeOver(program, config, info, this.#deps, signal));
+    return this.#keep(await takeOver({ program, config, info, before }, this.#deps, signal));
   }
 
   /** As `Vmm.adopt`. */
