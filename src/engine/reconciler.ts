@@ -31,6 +31,8 @@ export interface ReconcilerDeps {
   readonly bootId: string;
   vmm(provider: string): Vmm;
   consoleTail(uid: Uid): Promise<string>;
+  /** What the time for taking over a VMM is multiplied by; absent: 1. */
+  readonly patience?: number;
   /** Attempts to create before FAILED. */
   readonly maximumRetry: number;
 }
@@ -43,7 +45,7 @@ const UNREAD_AGAIN_MS = 60_000;
 
 /** Makes what is there into what should be there, for one microVM. */
 export function createReconciler(deps: ReconcilerDeps): Look {
-  const { store, ledger, runner, guests, metadataPorts, clock, log } = deps;
+  const { store, ledger, runner, guests, metadataPorts, clock, log, patience = 1 } = deps;
   const consoleTail = tailOrNothing(deps.consoleTail, log);
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
@@ -65,7 +67,9 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       });
       return false;
     }
-    const found = await withinTime(signal, (limited) => deps.vmm(provider).adopt(config, process, limited));
+    const found = await withinTime(signal, ADOPT_MS * patience, (limited) =>
+      deps.vmm(provider).adopt(config, process, limited),
+    );
     if ('reason' in found) {
       await guests.recordEnd(vm.uid, found);
       return false;
@@ -225,16 +229,20 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 }
 
 /** @throws Fault `timeout` when taking over took too long */
-async function withinTime<T>(signal: AbortSignal, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
-  using limit = new TimeLimit(signal, ADOPT_MS);
+async function withinTime<T>(signal: AbortSignal, ms: number, act: (signal: AbortSignal) => Promise<T>): Promise<T> {
+  using limit = new TimeLimit(signal, ms);
   try {
     return await act(limit.signal);
   } catch (cause) {
     if (cause instanceof Fault || signal.aborted || !limit.isLate) throw cause;
-    throw new Fault('timeout', `The VMM could not be taken over in ${ADOPT_MS / 1000} s`, {
-      cause,
-      reason: 'VmmUnreachable',
-    });
+    throw new Fault(
+      'timeout',
+      `The VMM could not be taken over in ${ms / 1000} s; if this host is slow, give the daemon a larger --patience`,
+      {
+        cause,
+        reason: 'VmmUnreachable',
+      },
+    );
   }
 }
 

@@ -34,6 +34,8 @@ export interface ProviderDeps {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** What limits are multiplied by, on a slow host; absent: 1. */
+  readonly patience?: number;
   /** Of all providers together. */
   readonly starts: Starts;
 }

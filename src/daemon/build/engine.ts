@@ -58,7 +58,7 @@ export function buildEngine(
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
     ...{ store, ledger, runner, guests, metadataPorts, clock, log },
-    ...{ consoleTail, maximumRetry, bootId },
+    ...{ consoleTail, maximumRetry, bootId, patience: config.patience },
     vmm: vmmOf,
   });
   const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });

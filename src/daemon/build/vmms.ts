@@ -22,6 +22,7 @@ const CONSOLE_OPEN_MS = 5_000;
 /** The VMMs of all providers, what they run as and within, and the consoles of their guests. */
 export async function buildVmms({ config, opened, log, run, processes, ending }: Parts) {
   const { names, store } = opened;
+  const { patience } = config;
   const deps = {
     whose: names.instance,
     path: process.env.PATH ?? '',
@@ -31,6 +32,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
     clock,
     log,
     starts: new Starts(clock),
+    patience,
   };
   const vmms = await Promise.all(PROVIDERS.map((provider) => provider.create(deps, config)));
   const { vmmOf, defaultVmms } = vmmsBy(vmms, config['default-provider']);
@@ -43,7 +45,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
   const consoles = new SharedConsoles((uid) => {
     const vm = store.get(uid);
     if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
-    const limits = AbortSignal.any([ending, AbortSignal.timeout(CONSOLE_OPEN_MS)]);
+    const limits = AbortSignal.any([ending, AbortSignal.timeout(CONSOLE_OPEN_MS * patience)]);
     const places = { uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) };
     return vmmOf(providerOf(vm)).openChannel(places, 'console', limits);
   });

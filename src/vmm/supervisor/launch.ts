@@ -254,7 +254,7 @@ async function untilConnected(
   running: SupervisedVmm,
   program: VmmProgram,
   config: VmmConfig,
-  { clock }: Pick<SupervisedDeps, 'clock'>,
+  { clock, patience = 1 }: Pick<SupervisedDeps, 'clock' | 'patience'>,
   signal: AbortSignal,
 ): Promise<void> {
   const late = new AbortController();
@@ -263,7 +263,7 @@ async function untilConnected(
       reason: 'Timeout',
       cause,
     });
-  const stop = clock.after(START_MS, () => late.abort(tooLate()));
+  const stop = clock.after(START_MS * patience, () => late.abort(tooLate()));
   const either = AbortSignal.any([signal, late.signal]);
   try {
     for (let step = FIRST_RETRY_MS; ; step = Math.min(step * 1.5, MAX_RETRY_MS)) {

@@ -21,6 +21,8 @@ export interface SupervisedDeps {
   readonly processes: Processes;
   readonly clock: Clock;
   readonly log: Log;
+  /** What the time for a start is multiplied by. */
+  readonly patience?: number;
   /** Of all providers together. */
   readonly starts: Starts;
 }

@@ -68,10 +68,11 @@ const processes: Processes = {
   oomCounter: async () => undefined,
 };
 
-const clock = new FakeClock();
+let clock: FakeClock;
 let starts: Starts;
-const newSupervisor = (): Supervisor =>
+const newSupervisor = (patience = 1): Supervisor =>
   new Supervisor(program, {
+    patience,
     files: { ...fakeFiles(texts), remove: async (path) => void removed.push(path) },
     ...{ processes, clock, log: memoryLog(), starts },
   });
@@ -85,6 +86,7 @@ beforeEach(() => {
   moved = [];
   texts = {};
   monitor = new FakeMonitor();
+  clock = new FakeClock();
   starts = new Starts(clock);
   supervisor = newSupervisor();
 });
@@ -174,6 +176,24 @@ describe('a start', () => {
     monitor.listens = true;
     expect((await supervisor.start(config, never, begin)).guest).toBe('running');
   });
+
+  test.each([1, 3])(
+    'that is not answered ends when its time is up, on a slow host later (%s times)',
+    async (patience) => {
+      monitor.listens = false;
+      const started = newSupervisor(patience).start(config, never, begin);
+      const rejected = expect(started).rejects.toMatchObject({ kind: 'timeout', reason: 'Timeout' });
+      while (clock.waiting < 2) {
+        await turn();
+      }
+      clock.advance(patience * 150_000 - 1);
+      for (let i = 0; i < 10; i++) await turn();
+      expect(table.size).toBe(1);
+      clock.advance(1);
+      await rejected;
+      expect(table.size).toBe(0);
+    },
+  );
 
   test('that is broken off ends its process, for the reason given', async () => {
     monitor.listens = false;
