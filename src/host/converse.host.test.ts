@@ -1,13 +1,11 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { existsSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
+import { isAlive } from '../../test/support/is-alive.ts';
 import { converse } from './converse.ts';
-
-const isAlive = (pid: number): boolean =>
-  existsSync(`/proc/${pid}/status`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
 
 async function until(what: string, isSo: () => boolean): Promise<void> {
   for (let i = 0; i < 1_000; i++) {

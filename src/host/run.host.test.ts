@@ -1,6 +1,7 @@
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
+import { isAlive } from '../../test/support/is-alive.ts';
 import { patientRun, run } from './run.ts';
 
 const never = new AbortController().signal;
@@ -27,9 +28,6 @@ async function until(what: string, isSo: () => boolean): Promise<void> {
   throw new Error(`not in 5 s: ${what}`);
 }
 const pidIn = (path: string): number => Number(existsSync(path) ? readFileSync(path, 'utf8') : '');
-const isAlive = (pid: number): boolean =>
-  existsSync(`/proc/${pid}/status`) && !/^State:\s+Z/m.test(readFileSync(`/proc/${pid}/status`, 'utf8'));
-
 describe('a tool', () => {
   test('gets its arguments whole, whatever they hold, and answers by its output', async () => {
     const args = ['a b', "'", '"; rm -rf /', '$(id)', '*', '', '-x', 'ü\n'];
