@@ -15,11 +15,12 @@ import { guestGaveUp, guestInit, guestReports } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
-import type { Store } from '../ports/store.ts';
+import type { Store, Transactions } from '../ports/store.ts';
 import type { RunningVmm } from '../ports/vmm.ts';
 
 export interface GuestReportsDeps {
   readonly store: Store;
+  readonly transactions: Pick<Transactions, 'together'>;
   readonly files: Pick<Files, 'read' | 'stat' | 'watch'>;
   readonly clock: Clock;
   readonly log: Log;
@@ -139,7 +140,7 @@ class Listener {
     try {
       while (!signal.aborted) {
         try {
-          if (unsaid) this.#begun(unsaid);
+          if (unsaid) await this.#begun(unsaid);
           unsaid = undefined;
           unwatch ??= this.#deps.files.watch(this.#path, () => this.#changed());
           const heard = await this.#hear(signal);
@@ -180,10 +181,13 @@ class Listener {
     return this.#offset < size ? 'more' : 'nothing';
   }
 
-  #begun(report: GuestReport): void {
-    const { store, clock } = this.#deps;
-    store.update(this.#uid, (vm) => guestGaveUp(vm, undefined, clock.now()));
-    this.#say(report);
+  /** Stored with what is said of its VMM at the same time. */
+  #begun(report: GuestReport): Promise<void> {
+    const { store, transactions, clock } = this.#deps;
+    return transactions.together(() => {
+      store.update(this.#uid, (vm) => guestGaveUp(vm, undefined, clock.now()));
+      this.#say(report);
+    });
   }
 
   #hearEmergency(lines: string): void {

@@ -12,49 +12,81 @@ export interface Done {
   readonly show: ((made: Made) => Made) | undefined;
 }
 
-/** A mark waits so long for others: a commit for each costs more than the acts. */
+/** A mark waits so long for others, of whatever microVM: a commit for each costs more than the acts. */
 const WAIT_MS = 100;
+
+/** Calls all who wait, at once: what they write then goes into one transaction. */
+export class Round {
+  readonly #clock: Pick<Clock, 'after'>;
+  readonly #waiting = new Set<() => void>();
+  #cancel: (() => void) | undefined;
+
+  constructor(clock: Pick<Clock, 'after'>) {
+    this.#clock = clock;
+  }
+
+  /** @returns how to wait no more */
+  wait(call: () => void): () => void {
+    this.#waiting.add(call);
+    this.#cancel ??= this.#clock.after(WAIT_MS, () => {
+      this.#cancel = undefined;
+      const all = [...this.#waiting];
+      this.#waiting.clear();
+      for (const one of all) one();
+    });
+    return () => {
+      this.#waiting.delete(call);
+      if (this.#waiting.size > 0) return;
+      this.#cancel?.();
+      this.#cancel = undefined;
+    };
+  }
+}
 
 /** The marks of steps that run side by side: as many as there are go into one transaction. */
 export class Marks implements Disposable {
-  readonly #clock: Pick<Clock, 'after'>;
-  readonly #write: (done: readonly Done[], and: (() => void) | undefined) => void;
+  readonly #round: Round;
+  readonly #write: (done: readonly Done[], and: (() => void) | undefined) => Promise<void>;
   #done: readonly Done[] = [];
-  #cancel: (() => void) | undefined;
+  #writing: Promise<void> = Promise.resolve();
+  #leave: (() => void) | undefined;
 
   /** @param write - stores all of it or nothing */
-  constructor(clock: Pick<Clock, 'after'>, write: (done: readonly Done[], and: (() => void) | undefined) => void) {
-    this.#clock = clock;
+  constructor(round: Round, write: (done: readonly Done[], and: (() => void) | undefined) => Promise<void>) {
+    this.#round = round;
     this.#write = write;
   }
 
   add(done: Done): void {
     this.#done = [...this.#done, done];
-    this.#cancel ??= this.#clock.after(WAIT_MS, () => {
-      this.#cancel = undefined;
-      try {
-        this.write();
-      } catch {
-        // They are kept: who waits for the steps writes them, and is told.
-      }
+    this.#leave ??= this.#round.wait(() => {
+      this.#leave = undefined;
+      // What cannot be stored now is kept: who waits for the steps writes it, and is told.
+      this.write().catch(() => undefined);
     });
   }
 
   /**
-   * Writes what there is now.
+   * Writes what there is, once what was written before is stored.
    * @param and - done in the same transaction
    * @throws what keeps it from being stored; the marks are kept
    */
-  write(and?: () => void): void {
+  write(and?: () => void): Promise<void> {
+    const mine = this.#writing.catch(() => undefined).then(() => this.#writeNow(and));
+    this.#writing = mine;
+    return mine;
+  }
+
+  async #writeNow(and: (() => void) | undefined): Promise<void> {
     const done = this.#done;
     if (done.length === 0 && !and) return;
-    this.#write(done, and);
+    await this.#write(done, and);
     this.#done = this.#done.slice(done.length);
-    this[Symbol.dispose]();
+    if (this.#done.length === 0) this[Symbol.dispose]();
   }
 
   [Symbol.dispose](): void {
-    this.#cancel?.();
-    this.#cancel = undefined;
+    this.#leave?.();
+    this.#leave = undefined;
   }
 }

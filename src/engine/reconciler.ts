@@ -50,8 +50,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
 
   const unmakeAll = async (vm: MicroVm, signal: AbortSignal): Promise<void> => {
     const tail = await consoleTail(vm.uid); // before its file goes
-    await runner.unmake(planUnmake(ledger.of(vmOwner(vm.uid))), vm, signal);
-    store.gone(vm.uid, tail);
+    await runner.unmake(planUnmake(ledger.of(vmOwner(vm.uid))), vm, signal, () => store.gone(vm.uid, tail));
     log.info('a microVM is gone', { uid: vm.uid, namespace: vm.spec.namespace, id: vm.spec.id });
   };
 

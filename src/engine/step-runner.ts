@@ -19,7 +19,7 @@ import { newestFirst, planMake } from '../steps/plan.ts';
 import { vmSteps } from '../steps/registry.ts';
 import type { Lane, Notes, StepCondition, StepPorts } from '../steps/step.ts';
 import { type Failure, inOrder } from './in-order.ts';
-import { type Done, Marks } from './marks.ts';
+import { type Done, Marks, Round } from './marks.ts';
 import type { ProgressBoard } from './progress.ts';
 
 export interface StepRunnerDeps {
@@ -66,9 +66,11 @@ export class StepRunner {
   readonly #making = lanes();
   /** Of their own: no delete waits for what others make. */
   readonly #unmaking = lanes();
+  readonly #round: Round;
 
   constructor(deps: StepRunnerDeps) {
     this.#deps = deps;
+    this.#round = new Round(deps.clock);
   }
 
   /** How many steps wait for their turn, by lane. */
@@ -118,7 +120,7 @@ export class StepRunner {
         (work) => work.run(),
       );
       if (signal.aborted) {
-        marks.write();
+        await marks.write();
         throw signal.reason;
       }
       return failures.map(({ of, error }) => ({ of: of.step, error }));
@@ -136,31 +138,41 @@ export class StepRunner {
       const areWritten = first.every((step) => entryOf(step, known));
       const failures = await run(areWritten ? beginAll() : transactions.transact(beginAll));
       if (failures.length > 0) {
-        marks.write();
+        await marks.write();
         return failures;
       }
     }
     let works: readonly Making[] = [];
-    marks.write(() => {
+    await marks.write(() => {
       if (last.length > 0 && (hooks.mayEnd?.() ?? true)) works = last.map((step) => begin(step, ledger.of(owner)));
     });
     const failures = await run(works);
-    marks.write(failures.length > 0 ? undefined : hooks.onEnd);
+    await marks.write(failures.length > 0 ? undefined : hooks.onEnd);
     return failures;
   }
 
   /**
    * Unmakes these entries, each once those that were made after it are gone.
+   *
+   * @param onEnd - called in the transaction that strikes out the last
    * @throws what failed first, when nothing of it runs any more; the signal's reason
    */
-  async unmake(entries: readonly LedgerEntry<VmStepKind>[], vm: MicroVm, signal: AbortSignal): Promise<void> {
+  async unmake(
+    entries: readonly LedgerEntry<VmStepKind>[],
+    vm: MicroVm,
+    signal: AbortSignal,
+    onEnd?: () => void,
+  ): Promise<void> {
     using marks = this.#marks('unmake', vm.uid);
+    using _leaving = this.#deps.ledger.leaving(entries);
     const failures = await inOrder(
       newestFirst(entries),
       (one, other) => isAfter(other.kind, one.kind),
       (entry) => this.#unmake(entry, vm, signal, marks),
     );
-    marks.write();
+    const isDone = failures.length === 0 && !signal.aborted;
+    await marks.write(isDone ? onEnd : undefined);
+    if (isDone) return;
     signal.throwIfAborted();
     const [failure] = failures;
     if (failure) throw failure.error;
@@ -220,16 +232,16 @@ export class StepRunner {
   }
 
   #marks(way: Way, uid: Uid): Marks {
-    const { clock, transactions, acts } = this.#deps;
-    const write = (done: readonly Done[], and: (() => void) | undefined): void => {
-      transactions.transact(() => {
+    const { transactions, acts } = this.#deps;
+    const write = async (done: readonly Done[], and: (() => void) | undefined): Promise<void> => {
+      await transactions.together(() => {
         for (const { mark } of done) mark();
         if (way === 'make') this.#show(uid, done);
         and?.();
       });
       for (const { act } of done) acts.marked(act);
     };
-    return new Marks(clock, write);
+    return new Marks(this.#round, write);
   }
 
   /** What was made shows in the record, with the conditions that are met by it. */

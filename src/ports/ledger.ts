@@ -15,6 +15,11 @@ export interface Ledger {
   made<K extends LedgerKind>(entry: LedgerEntry<K>, result: ResultOf<K>): void;
   /** Takes the marks off every entry of these kinds: whether what they made is still there is not known. */
   unmark(kinds: readonly LedgerKind[]): void;
+  /**
+   * Until it is disposed of these count as not made, whoever reads them: what they made is being taken away, and must not be
+   * taken for swept away by others and made again. Held in memory: a crash ends the taking away, too.
+   */
+  leaving(entries: readonly Pick<LedgerEntry, 'entry'>[]): Disposable;
   /** Strikes the entry out, after its undo. */
   strike(entry: Pick<LedgerEntry, 'entry' | 'kind'>): void;
   /**

@@ -123,4 +123,10 @@ export interface Store {
 /** Writes of the store and of the ledger in one transaction. */
 export interface Transactions {
   transact<T>(work: () => T): T;
+  /**
+   * As `transact`, in one transaction with all else that is asked for so in the same turn of the loop: the disk is waited
+   * for once. Resolves when it is on the disk.
+   * @throws what `work` throws, which undoes that one alone; what keeps all of it from being stored
+   */
+  together<T>(work: () => T): Promise<T>;
 }

@@ -24,7 +24,7 @@ export function createServices(context: ServiceContext): Services {
     update: async (request) => update(context, request),
     planUpdate: async (request) => planUpdate(context, request),
     get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
-    delete: async (target) => remove(context, target),
+    delete: (target) => remove(context, target),
     list: async (request) => list(context, request),
     watch: (request, signal, room) => watch(context, request, signal, room),
     wait: (request, signal) => wait(context, request, signal),

@@ -53,7 +53,7 @@ export async function create(context: ServiceContext, draft: SpecDraft, options:
     if (answered) return asStored(answered);
     throw error;
   }
-  const { vm, isNew } = context.transactions.transact(() => {
+  const { vm, isNew } = await context.transactions.together(() => {
     // The same request may have been accepted beside this one.
     const answered = once?.answer() ?? (options.uniqueId ? undefined : repeated(context, draft));
     if (answered) return { vm: answered, isNew: false };

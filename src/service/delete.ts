@@ -5,14 +5,19 @@ import { find } from './find.ts';
 import type { Target } from './services.ts';
 
 /** Marks a microVM as deleted, durably. A create under way is interrupted; a second delete does not interrupt the first. */
-export function remove({ store, clock, wake }: ServiceContext, target: Target): { readonly uid: Uid } {
+export async function remove(
+  { store, transactions, clock, wake }: ServiceContext,
+  target: Target,
+): Promise<{ readonly uid: Uid }> {
   const { uid } = find(store, target, false);
   let isFirst = false;
-  store.update(uid, (vm) => {
-    const next = deleting(vm, clock.now());
-    isFirst = next !== undefined;
-    return next;
-  });
+  await transactions.together(() =>
+    store.update(uid, (vm) => {
+      const next = deleting(vm, clock.now());
+      isFirst = next !== undefined;
+      return next;
+    }),
+  );
   if (isFirst) wake.interrupt(uid);
   else wake.wake(uid);
   return { uid };

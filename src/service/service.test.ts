@@ -266,6 +266,7 @@ describe('info', () => {
     await host.until(runs, 'CREATED');
     host.world.kill(host.world.vmmsOf(stopped)[0] ?? -1, { reason: 'GuestShutdown', message: '' });
     await host.until(stopped, 'STOPPED');
+    await eventually('its VMM is gone', () => !host.ledgerOf(stopped).some(({ kind }) => kind === 'vmm'));
     expect(await host.life.services.info()).toMatchObject({
       microvms: 2,
       promised: { vcpu: 1, memoryInMb: 128, diskInMb: 128 },

@@ -2,6 +2,7 @@ import { DatabaseSync } from 'node:sqlite';
 import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
+import type { Transactions } from '../ports/store.ts';
 import { first } from './schema/0001-first.ts';
 import { promises } from './schema/0002-promises.ts';
 import { answers } from './schema/0003-answers.ts';
@@ -20,17 +21,25 @@ const SQLITE_NOTADB = 26;
 /** What is left on the disk of a path, in words; undefined: that is not known. */
 export type RoomText = (path: string) => string | undefined;
 
+/** To be stored with others. */
+interface Queued {
+  /** @returns what tells that it is stored */
+  run(): () => void;
+  fail(error: unknown): void;
+}
+
 /**
  * The one database. Every transaction is on the disk when it returns
  * (WAL, synchronous=FULL); a transaction within one is part of it.
  */
-export class Database {
+export class Database implements Transactions {
   readonly sql: DatabaseSync;
   readonly #roomText: RoomText;
   readonly #path: string;
   #depth = 0;
   #commits = 0;
   #afterCommit: (() => void)[] = [];
+  #queue: Queued[] = [];
 
   /**
    * @param roomText - asked when SQLite has found no room
@@ -77,13 +86,59 @@ export class Database {
     }
   }
 
+  together<T>(work: () => T): Promise<T> {
+    const { promise, resolve, reject } = Promise.withResolvers<T>();
+    if (this.#queue.length === 0) setImmediate(() => this.#storeQueue());
+    this.#queue.push({
+      run: () => {
+        const result = work();
+        return () => resolve(result);
+      },
+      fail: reject,
+    });
+    return promise;
+  }
+
   /** Calls back once the transaction under way is on the disk; not at all when it is rolled back. */
   afterCommit(call: () => void): void {
     if (!this.#afterCommit.includes(call)) this.#afterCommit.push(call);
   }
 
   close(): void {
+    this.#storeQueue();
     this.sql.close();
+  }
+
+  #storeQueue(): void {
+    const queue = this.#queue;
+    this.#queue = [];
+    if (queue.length === 0) return;
+    let tells: readonly (() => void)[];
+    try {
+      tells = this.transact(() => queue.map((one) => (queue.length === 1 ? one.run() : this.#alone(one))));
+    } catch (error) {
+      for (const { fail } of queue) fail(error);
+      return;
+    }
+    for (const tell of tells) tell();
+  }
+
+  /** What one of several throws undoes that one. */
+  #alone({ run, fail }: Queued): () => void {
+    const calls = this.#afterCommit;
+    this.#afterCommit = [...calls];
+    this.sql.exec('SAVEPOINT one');
+    try {
+      const tell = run();
+      this.sql.exec('RELEASE one');
+      return tell;
+    } catch (cause) {
+      const error = cause instanceof Fault ? cause : this.#fault(cause, 'write the database');
+      if (!this.sql.isTransaction) throw error; // SQLite gave all of it up
+      this.sql.exec('ROLLBACK TO one; RELEASE one');
+      this.#afterCommit = calls;
+      return () => fail(error);
+    }
   }
 
   #fault(error: unknown, what: string): unknown {

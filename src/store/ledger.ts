@@ -33,7 +33,11 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
   const every = db.sql.prepare('SELECT * FROM ledger ORDER BY entry');
 
   type Row = Record<string, unknown>;
-  const read = (row: Row): LedgerEntry | UnreadableRow => schemas.read(stored(row));
+  const leaving = new Set<number>();
+  const read = (row: Row): LedgerEntry | UnreadableRow => {
+    const found = schemas.read(stored(row));
+    return isUnreadable(found) || !leaving.has(found.entry) ? found : { ...found, made: false };
+  };
   /** @throws Fault `refused` */
   const readOrRefuse = (row: Row): LedgerEntry => {
     const found = read(row);
@@ -64,6 +68,15 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
       void db.transact(() => {
         for (const kind of kinds) unmark.run(kind);
       }),
+    leaving(entries) {
+      const numbers = entries.map(({ entry }) => entry);
+      for (const number of numbers) leaving.add(number);
+      return {
+        [Symbol.dispose]: () => {
+          for (const number of numbers) leaving.delete(number);
+        },
+      };
+    },
     strike: (entry) => void db.transact(() => strike.run(entry.entry)),
     of: (owner) => byOwner.all(ownerText(owner)).map(readOrRefuse),
     find(owner, kind, key) {

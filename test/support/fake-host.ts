@@ -288,13 +288,19 @@ export class FakeHost {
         alive();
         if (this.#crash?.at === 'before gone') this.#die(life);
         realStore.gone(uid, tail);
-        if (this.#crash?.at === 'after gone') this.#die(life);
+        if (this.#crash?.at === 'after gone') dieAfterCommit = true;
       },
     };
     const transactions = {
       transact: <T>(work: () => T): T => {
         alive();
         const result = database.transact(work);
+        if (dieAfterCommit) this.#die(life);
+        return result;
+      },
+      together: async <T>(work: () => T): Promise<T> => {
+        alive();
+        const result = await database.together(work);
         if (dieAfterCommit) this.#die(life);
         return result;
       },
@@ -314,6 +320,7 @@ export class FakeHost {
     };
     const consolePath = (vm: MicroVm): string => vmm.consolePath({ stateDirectory: vmStateDirectory(names, vm.uid) });
     const reports = new GuestReports({
+      transactions,
       ...{ store, clock, log, consolePath },
       files: this.#options.context?.files ?? fakeConsoles(),
     });

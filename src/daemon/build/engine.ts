@@ -41,7 +41,7 @@ export function buildEngine(
     wake: (uid: Uid): void => caller.outside(() => scheduler.wake(uid)),
     interrupt: (uid: Uid): void => caller.outside(() => scheduler.interrupt(uid)),
   };
-  const reports = new GuestReports({ store, files, clock, log, consolePath });
+  const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
   const lives = new GuestLives({ store, clock, log });
   const guests = new WatchedGuests({
     ...{ store, clock, log, wake, reports, lives },
