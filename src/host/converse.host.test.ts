@@ -38,7 +38,7 @@ test('how it ended is told', async () => {
   expect(await talk('sh', '-c', 'exit 3').ended).toEqual({ code: 3, signal: null });
   const missing = talk('flintlock-no-such-tool');
   expect(await missing.ended).toEqual({ code: 127, signal: null });
-  expect(missing.text()).toContain('No such file');
+  expect(missing.text()).toContain('not found');
   missing.say('in vain');
   missing.end();
 });

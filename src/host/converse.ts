@@ -1,14 +1,14 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import type { Converse } from '../ports/host.ts';
 import { toolEnvironment } from './environment.ts';
-import { DIES_WITH_US, killGroup } from './run.ts';
+import { killGroup, staysWithUs } from './run.ts';
 
 /** One pipe for both, so that what is said keeps its order. Nothing but a shell can do it; what is run comes as arguments. */
 const IN_ORDER = ['sh', '-c', 'exec "$@" 2>&1', 'sh'] as const;
 
 /** Adapter of {@link Converse}; it decides nothing. */
 export const converse: Converse = (argv, { signal, onText }) => {
-  const [first, ...rest] = [...IN_ORDER, ...DIES_WITH_US, ...argv];
+  const [first, ...rest] = [...IN_ORDER, ...staysWithUs(argv)];
   let child: ChildProcess;
   try {
     signal.throwIfAborted();

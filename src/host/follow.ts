@@ -2,7 +2,7 @@ import { type ChildProcess, spawn } from 'node:child_process';
 import { errorMessage } from '../base/error-text.ts';
 import type { Follow } from '../ports/host.ts';
 import { toolEnvironment } from './environment.ts';
-import { DIES_WITH_US, killGroup } from './run.ts';
+import { killGroup, staysWithUs } from './run.ts';
 
 /** A line that is longer is nobody's: it is cut. */
 const MAX_LINE_BYTES = 1 << 20;
@@ -10,11 +10,11 @@ const MAX_ERROR_BYTES = 4 << 10;
 
 /** Adapter of {@link Follow}; it decides nothing. */
 export const follow: Follow = ([program, ...args], { signal, onLine }) => {
-  const [first, ...rest] = [...DIES_WITH_US, program, ...args];
+  const [first, ...rest] = staysWithUs([program, ...args]);
   let child: ChildProcess;
   try {
     signal.throwIfAborted();
-    child = spawn(first ?? program, rest, {
+    child = spawn(first, rest, {
       detached: true, // a process group of its own: what the tool started is ended with it
       stdio: ['ignore', 'pipe', 'pipe'],
       env: toolEnvironment(),

@@ -1,8 +1,10 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import { isAlive } from '../../test/support/is-alive.ts';
-import { patientRun, run } from './run.ts';
+import { patientRun, run, staysWithUs } from './run.ts';
 
 const never = new AbortController().signal;
 const limits = { signal: never, timeoutMs: 20_000 };
@@ -150,4 +152,19 @@ describe('a tool that takes too long', () => {
     await late.catch((error: unknown) => expect(error).toMatchObject({ kind: 'timeout' }));
     expect(Date.now() - at).toBeLessThan(5_000);
   });
+});
+
+test('a tool that stays is not begun for somebody who is gone', async () => {
+  const outcome = async (us: number): Promise<string> => {
+    const [first, ...rest] = staysWithUs(['echo', 'it runs'], us);
+    const child = spawn(first, rest, { stdio: ['ignore', 'pipe', 'inherit'] });
+    let text = '';
+    child.stdout.on('data', (data: Buffer) => {
+      text += data.toString();
+    });
+    const [code] = (await once(child, 'close')) as [number];
+    return `${text.trim()} ${code}`;
+  };
+  expect(await outcome(process.pid)).toBe('it runs 0');
+  expect(await outcome(process.pid + 1)).toBe(' 1');
 });

@@ -12,6 +12,18 @@ const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
 export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
+/**
+ * For a tool that stays. Who died before the tool could ask for that signal is never told of: so it looks whether we are there
+ * still, and only then becomes what is to be run, which comes as arguments.
+ *
+ * @param us - our process
+ * @see PR_SET_PDEATHSIG(2const)
+ */
+export const staysWithUs = (argv: readonly string[], us: number = process.pid): readonly [string, ...string[]] => [
+  ...DIES_WITH_US,
+  ...['sh', '-c', 'us=$1; shift; [ "$PPID" = "$us" ] && exec "$@"', 'sh', String(us)],
+  ...argv,
+];
 /** Nothing but a shell can set it; what is run comes as arguments. */
 const WITH_UMASK = ['sh', '-c', 'umask "$0" && exec "$@"'] as const;
 
