@@ -319,7 +319,7 @@ class ImageCache implements ImageStore {
     // A digest says all that a look at the registry would, once the image is here.
     if (given.from === 'registry' && given.digest !== undefined && (await this.#isHere(given.digest)))
       return { digest: given.digest };
-    await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
+    if (real.from !== 'oci') await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
     try {
       return await this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop));
     } catch (error) {

@@ -34,6 +34,8 @@ export interface Chosen {
   readonly manifest: ImageManifest;
 }
 
+/** As many layouts are remembered; then it begins anew. */
+const MAX_LAYOUTS = 200;
 /** Of an index that does not say for whom its images are, so many are looked at. */
 const MAX_ASKED = 16;
 
@@ -55,6 +57,7 @@ export class Lookup {
   /** What the names of this daemon's scratch directories begin with. */
   readonly scratchPrefix: string;
   #count = 0;
+  readonly #layouts = new Map<string, { readonly stamp: string; readonly resolved: Resolved }>();
 
   constructor(options: LookupOptions) {
     this.scratchPrefix = `lookup-${options.clock.now()}-`;
@@ -64,8 +67,7 @@ export class Lookup {
   /** @param reference - a local one with its real path */
   async resolve(reference: Reference, signal: AbortSignal): Promise<Resolved> {
     const name = nameOf(reference);
-    // What is laid out already needs no place to be laid out in.
-    if (reference.from === 'oci') return this.#local(reference, name, '', signal);
+    if (reference.from === 'oci') return this.#inLayout(reference, name, signal);
     if (reference.from !== 'registry') return this.#withScratch((at) => this.#local(reference, name, at, signal));
     const text = await this.#ask(reference, name, signal);
     const digest = digestOf(text);
@@ -123,6 +125,19 @@ export class Lookup {
       await expand(path, plain, name, { ...this.#options, directory: this.#options.paths.directory }, signal);
     }
     return asInvalidAsync(name, () => archiveStore(files, plain));
+  }
+
+  /** What its index leads to is known as long as that is the same file. */
+  async #inLayout(reference: LocalReference, name: string, signal: AbortSignal): Promise<Resolved> {
+    const stamp = (await this.#options.files.stat(`${reference.path}/index.json`))?.stamp;
+    const known = this.#layouts.get(name);
+    if (stamp !== undefined && known?.stamp === stamp) return known.resolved;
+    this.#layouts.delete(name);
+    // What is laid out already needs no place to be laid out in.
+    const resolved = await this.#local(reference, name, '', signal);
+    if (this.#layouts.size >= MAX_LAYOUTS) this.#layouts.clear();
+    if (stamp !== undefined) this.#layouts.set(name, { stamp, resolved });
+    return resolved;
   }
 
   async #local(reference: LocalReference, name: string, scratch: string, signal: AbortSignal): Promise<Resolved> {

@@ -108,12 +108,11 @@ export const vmm: VmStepDef<'vmm'> = {
 
   async make({ provider, config, cgroups }, context) {
     const { vm, ports, signal } = context;
-    const [found] = await allDone([openable(context), ports.cgroups.make(cgroups, signal)]);
+    const [{ found, links }] = await allDone([interfacesOf(config, context), ports.cgroups.make(cgroups, signal)]);
     const renewed: [string, { readonly index: number; readonly mac: string }][] = [];
     const nics: VmmNic[] = [];
-    for (const nic of config.nics) {
-      // As it is at this start: bridges and parents may have come to another MTU since.
-      const link = await ports.network.findInterface(nic.device, signal);
+    for (const [i, nic] of config.nics.entries()) {
+      const link = links[i];
       const tap = entriesOf(context.entries, 'tap').find(({ intent }) => intent.device === nic.device);
       const now = link && tap && (await ports.network.renewTap(tap.intent, link, signal));
       if (tap && now) renewed.push([tap.key, now]);
@@ -219,6 +218,14 @@ function configOf({
       mac: allocatedTo(vm, name).mac,
     })),
   };
+}
+
+/** As they are at this start: bridges and parents may have come to another MTU since. */
+async function interfacesOf({ nics }: VmmConfig, context: StepContext) {
+  const { ports, signal } = context;
+  const found = await openable(context);
+  const links = await allDone(nics.map(({ device }) => ports.network.findInterface(device, signal)));
+  return { found, links };
 }
 
 interface Openable extends MadeMacvtap {

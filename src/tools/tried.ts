@@ -11,10 +11,15 @@ export interface TriedOptions<T> {
   readonly clock: Pick<Clock, 'elapsed'>;
 }
 
+/** A thing that was the same so lately is not looked at again: each create would look through the directories of a dozen programs. */
+const FRESH_MS = 1_000;
+
 /** Remembers how the trial of a thing went, so that it is not tried more often than it changes. */
 export class Tried<T> {
   readonly #options: TriedOptions<T>;
   #last: { readonly verdict: T; readonly stamp: string; readonly at: number } | undefined;
+  /** When it was seen to be the same. */
+  #seenAt = Number.NEGATIVE_INFINITY;
   #running: Promise<T> | undefined;
 
   constructor(options: TriedOptions<T>) {
@@ -30,11 +35,13 @@ export class Tried<T> {
   async verdict(): Promise<T> {
     if (this.#running) return this.#running;
     const before = this.#last;
-    if (before && before.stamp === (await this.#options.stamp())) {
-      const age = this.#options.clock.elapsed() - before.at;
-      if (this.#options.isGood(before.verdict) || age < this.#options.doubtMs) return before.verdict;
-    }
-    return this.again();
+    if (!before) return this.again();
+    const { stamp, isGood, doubtMs, clock } = this.#options;
+    const now = clock.elapsed();
+    if (isGood(before.verdict) && now - this.#seenAt < FRESH_MS) return before.verdict;
+    if (before.stamp !== (await stamp())) return this.again();
+    this.#seenAt = now;
+    return isGood(before.verdict) || now - before.at < doubtMs ? before.verdict : this.again();
   }
 
   /** Tries it anew, for who has a reason to doubt. */
@@ -49,6 +56,7 @@ export class Tried<T> {
     const stamp = await this.#options.stamp(); // before: what changes meanwhile is tried anew
     const verdict = await this.#options.attempt();
     this.#last = { verdict, stamp, at: this.#options.clock.elapsed() };
+    this.#seenAt = this.#last.at;
     return verdict;
   }
 }
