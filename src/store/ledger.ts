@@ -7,8 +7,9 @@ import {
   type UnreadableRow,
   unreadable,
 } from '../domain/ledger.ts';
-import { isUnreadable, type Ledger, type LedgerSchemas, type StoredRow } from '../ports/ledger.ts';
+import { isUnreadable, type Ledger, type LedgerSchemas } from '../ports/ledger.ts';
 import type { Database } from './database.ts';
+import { ParsedRows, type Row } from './parsed-rows.ts';
 
 /**
  * The ledger in SQLite.
@@ -32,10 +33,10 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
   const byKind = db.sql.prepare('SELECT * FROM ledger WHERE kind = ? ORDER BY entry');
   const every = db.sql.prepare('SELECT * FROM ledger ORDER BY entry');
 
-  type Row = Record<string, unknown>;
   const leaving = new Set<number>();
+  const rows = new ParsedRows(schemas);
   const read = (row: Row): LedgerEntry | UnreadableRow => {
-    const found = schemas.read(stored(row));
+    const found = rows.read(row);
     return isUnreadable(found) || !leaving.has(found.entry) ? found : { ...found, made: false };
   };
   /** @throws Fault `refused` */
@@ -78,7 +79,11 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
       };
     },
     strike: (entry) => void db.transact(() => strike.run(entry.entry)),
-    of: (owner) => byOwner.all(ownerText(owner)).map(readOrRefuse),
+    of(owner) {
+      const own = byOwner.all(ownerText(owner));
+      rows.keep(own);
+      return own.map(readOrRefuse);
+    },
     find(owner, kind, key) {
       const row = one.get(ownerText(owner), kind, key);
       return row && of(kind, readOrRefuse(row));
@@ -96,15 +101,3 @@ function of<K extends LedgerKind>(kind: K, entry: AnyEntry): LedgerEntry<K> {
   if (found) return found;
   throw new Error(`a row of kind ${kind} was read as ${entry.kind}`);
 }
-
-const stored = (row: Record<string, unknown>): StoredRow => ({
-  entry: Number(row.entry),
-  owner: String(row.owner),
-  kind: String(row.kind),
-  key: String(row.key),
-  version: Number(row.version),
-  program: String(row.program),
-  intent: String(row.intent),
-  made: row.made === 1,
-  result: String(row.result),
-});
