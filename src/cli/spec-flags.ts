@@ -3,6 +3,7 @@ import { create } from '@bufbuild/protobuf';
 import { type Command, InvalidArgumentError } from 'commander';
 import { parseSize } from '../base/quantity.ts';
 import {
+  ImagePull_Policy,
   KernelSchema,
   type MicroVMSpec,
   MicroVMSpecSchema,
@@ -36,6 +37,7 @@ export interface SpecFlags {
   readonly label?: Readonly<Record<string, string>>;
   readonly provider?: string;
   readonly restart?: RestartPolicy;
+  readonly pull?: ImagePull_Policy;
 }
 
 /** Adds the flags that every verb that makes a microVM takes. */
@@ -66,6 +68,11 @@ export function addSpecFlags(command: Command): Command {
       '--restart <policy>',
       'what follows its end: on-failure (a death), always (a power-off too) or never',
       parseRestart,
+    )
+    .option(
+      '--pull <policy>',
+      "when registries are asked: always (where each tag leads), missing (what is not in the cache) or never (default: the daemon's)",
+      parsePull,
     );
 }
 
@@ -111,6 +118,7 @@ export function specOf(name: string | undefined, flags: SpecFlags): MicroVMSpec 
       : [],
     provider: flags.provider ?? '',
     restartPolicy: flags.restart ?? RestartPolicy.ON_FAILURE,
+    pullPolicy: flags.pull ?? ImagePull_Policy.DEFAULT,
   });
 }
 
@@ -135,6 +143,18 @@ const RESTART = new Map([
 function parseRestart(text: string): RestartPolicy {
   const policy = RESTART.get(text);
   if (policy === undefined) throw new InvalidArgumentError(`Write ${[...RESTART.keys()].join(', ')}.`);
+  return policy;
+}
+
+const PULL = new Map([
+  ['always', ImagePull_Policy.ALWAYS],
+  ['missing', ImagePull_Policy.MISSING],
+  ['never', ImagePull_Policy.NEVER],
+]);
+
+function parsePull(text: string): ImagePull_Policy {
+  const policy = PULL.get(text);
+  if (policy === undefined) throw new InvalidArgumentError(`Write ${[...PULL.keys()].join(', ')}.`);
   return policy;
 }
 

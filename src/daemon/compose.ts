@@ -114,6 +114,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     wake,
     ledger,
     images,
+    pullPolicy: config.pull,
     imageCacheMax: config['image-cache-max'],
     volumes,
     files,

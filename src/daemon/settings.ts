@@ -187,6 +187,12 @@ export const SETTINGS = {
     default: '',
     help: 'credentials for registries, in the format that Docker and Podman share (auth.json, config.json)',
   },
+  pull: {
+    schema: z.enum(['always', 'missing', 'never']).transform((text) => text.toUpperCase() as Uppercase<typeof text>),
+    value: 'always|missing|never',
+    default: 'always',
+    help: 'when registries are asked for the images of a create that does not say (pull_policy, flintlock create --pull): always, where each tag leads; missing, only for what is not in the cache; never, what is not in the cache is refused',
+  },
   'image-cache-max': {
     schema: size,
     value: 'SIZE',

@@ -19,6 +19,8 @@ export interface SpecDraft {
   readonly provider: string;
   /** `ON_FAILURE`, `ALWAYS`, `NEVER`, or the number of a value that is none of them. */
   readonly restartPolicy: string;
+  /** One of the pull policies, or the number of a value that is none; absent or empty: the daemon's default. */
+  readonly pullPolicy?: string;
   readonly providerOptions: Readonly<Record<string, string>>;
   /** Names of output-only fields that the caller has set: `uid`, `created_at`, … */
   readonly outputsSet: readonly string[];

@@ -15,6 +15,7 @@ export const REASONS = [
   'OutOfMemory',
   'ImageNotFound',
   'ImageInvalid',
+  'ImageNotPulled',
   'ImagePullFailed',
   'RegistryUnreachable',
   'KernelNotFound',

@@ -6,6 +6,7 @@ import {
   type FileInImage,
   type InterfaceSpec,
   type PublishedPort,
+  type PullPolicy,
   type RestartPolicy,
   type Spec,
 } from './spec.ts';
@@ -18,6 +19,7 @@ export const DEFAULT_NAMESPACE = 'default';
 export interface CheckedDraft extends SpecDraft {
   readonly kernel: NonNullable<SpecDraft['kernel']>;
   readonly restartPolicy: RestartPolicy;
+  readonly pullPolicy?: PullPolicy;
 }
 
 /**
@@ -42,6 +44,7 @@ export function fillIn(draft: CheckedDraft, macs: readonly (string | undefined)[
     ...(draft.metadataAnyhow && { metadataAnyhow: true as const }),
     provider: draft.provider,
     restartPolicy: draft.restartPolicy,
+    ...(draft.pullPolicy !== undefined && { pullPolicy: draft.pullPolicy }),
     providerOptions: draft.providerOptions,
   };
 }

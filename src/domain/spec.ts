@@ -21,6 +21,8 @@ export interface Spec {
   /** Empty: the daemon's default. */
   readonly provider: string;
   readonly restartPolicy: RestartPolicy;
+  /** Absent in records of daemons that knew no other than ALWAYS: read it by {@link pullPolicyOf}. */
+  readonly pullPolicy?: PullPolicy;
   readonly providerOptions: Readonly<Record<string, string>>;
 }
 
@@ -42,6 +44,15 @@ export interface MetadataRef {
 export type SpecWithMetadata = Omit<Spec, 'metadata'> & { readonly metadata: Metadata };
 
 export type RestartPolicy = 'ON_FAILURE' | 'ALWAYS' | 'NEVER';
+
+/**
+ * When a registry is asked for an image: ALWAYS, where a tag leads, at each create; MISSING, where the tag led to nothing
+ * that is here; NEVER.
+ */
+export const PULL_POLICIES = ['ALWAYS', 'MISSING', 'NEVER'] as const;
+export type PullPolicy = (typeof PULL_POLICIES)[number];
+
+export const pullPolicyOf = ({ pullPolicy = 'ALWAYS' }: Pick<Spec, 'pullPolicy'>): PullPolicy => pullPolicy;
 
 /** A file in an OCI image; without a filename the well-known names are tried. */
 export interface FileInImage {

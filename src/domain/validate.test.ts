@@ -2,6 +2,7 @@ import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import type { InterfaceDraft, SpecDraft, VolumeDraft } from './draft.ts';
 import { Fault } from './fault.ts';
+import { PULL_POLICIES, pullPolicyOf } from './spec.ts';
 import { validate } from './validate.ts';
 
 const root: VolumeDraft = { id: 'root', isRoot: true, isReadOnly: false, mountPoint: '', image: 'r' };
@@ -393,6 +394,15 @@ test('a restart policy is one of three', () => {
   for (const restartPolicy of ['ON_FAILURE', 'ALWAYS', 'NEVER'])
     expect(validate({ ...draft, restartPolicy }, 'new').restartPolicy).toBe(restartPolicy);
   expect(wrongIn({ restartPolicy: '7' })).toEqual(['restart_policy: "7" must be ON_FAILURE, ALWAYS, NEVER']);
+});
+
+test('a pull policy is one of three, or the daemon is left to choose', () => {
+  for (const pullPolicy of PULL_POLICIES) expect(validate({ ...draft, pullPolicy }, 'new').pullPolicy).toBe(pullPolicy);
+  for (const left of [{}, { pullPolicy: '' }])
+    expect('pullPolicy' in validate({ ...draft, ...left }, 'new')).toBe(false);
+  expect(wrongIn({ pullPolicy: '9' })).toEqual(['pull_policy: "9" must be ALWAYS, MISSING, NEVER']);
+  // A record of before there were any.
+  expect(pullPolicyOf({})).toBe('ALWAYS');
 });
 
 test('what only the daemon sets is refused by name', () => {

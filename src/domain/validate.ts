@@ -6,7 +6,7 @@ import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
 import { checkMetadata } from './metadata.ts';
 import { collide, publishedText } from './published.ts';
-import type { PublishedPort, RestartPolicy, Spec } from './spec.ts';
+import { PULL_POLICIES, type PublishedPort, type RestartPolicy, type Spec } from './spec.ts';
 import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
 
@@ -26,7 +26,8 @@ const MAX_PUBLISHED = 256;
 
 /**
  * Makes a Spec of what a surface received: everything checked here, what was left out filled in by
- * `spec-defaults.ts`. What only the host or a provider can judge is judged by `service/create`.
+ * `spec-defaults.ts`. What only the host or a provider can judge is judged by `service/create`, which knows the daemon's own
+ * defaults too.
  * Its metadata is the draft's, as it is.
  *
  * @param newId - the id for a spec that has none
@@ -61,13 +62,16 @@ export function validate(draft: SpecDraft, newId: string): Spec {
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
   const restartPolicy = POLICIES.find((policy) => policy === draft.restartPolicy);
   if (!restartPolicy) bad('restart_policy', `"${shorten(draft.restartPolicy)}" must be ${POLICIES.join(', ')}`);
+  const { pullPolicy: asked = '' } = draft;
+  const pullPolicy = PULL_POLICIES.find((policy) => policy === asked);
+  if (asked !== '' && !pullPolicy) bad('pull_policy', `"${shorten(asked)}" must be ${PULL_POLICIES.join(', ')}`);
   const options = Object.keys(draft.providerOptions).length;
   if (options > MAX_PROVIDER_OPTIONS)
     bad('provider_options', `has ${options} entries: at most ${MAX_PROVIDER_OPTIONS}`);
 
   if (wrong.length > 0 || !draft.kernel || !restartPolicy) throw Fault.invalid(wrong);
-  const { kernel } = draft;
-  return fillIn({ ...draft, kernel, id, namespace, restartPolicy }, macs);
+  const { kernel, pullPolicy: _, ...rest } = draft;
+  return fillIn({ ...rest, kernel, id, namespace, restartPolicy, ...(pullPolicy && { pullPolicy }) }, macs);
 }
 
 type Bad = (field: string, description: string) => void;

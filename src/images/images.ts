@@ -4,6 +4,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
+import type { PullPolicy } from '../domain/spec.ts';
 import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
@@ -17,6 +18,7 @@ import type {
   GoldenShape,
   ImageStore,
   Images,
+  ImageWay,
   InUse,
   LocalImage,
   OnBytes,
@@ -38,11 +40,12 @@ import { Inventory } from './inventory.ts';
 import { Keeper } from './keeper.ts';
 import { Ledgered } from './ledgered.ts';
 import { Lending } from './lending.ts';
-import { Lookup, type Resolved } from './lookup.ts';
+import { Lookup } from './lookup.ts';
 import type { Platform } from './manifest.ts';
 import { type PullOptions, pull } from './pull.ts';
 import { DIGEST, inFull, nameOf, parseReference, type Reference } from './reference.ts';
 import { DiskReservations } from './reservations.ts';
+import { type Found, Resolver } from './resolver.ts';
 import { SharedWork } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { UseNotes } from './uses.ts';
@@ -82,8 +85,6 @@ export interface ImagesOptions {
   readonly meter?: Meter;
 }
 
-type Found = Pick<Resolved, 'digest'> & Partial<Resolved> & { readonly remark?: string };
-
 /** A pull ahead of time is tried so often: registries have bad moments. What microVMs need is tried by the reconciler. */
 const PULL_TRIES = 3;
 const PULL_RETRY = { firstMs: 1_000, maxMs: 5_000 };
@@ -107,7 +108,6 @@ class ImageCache implements ImageStore {
   readonly #ledgered: Ledgered;
   readonly #uses: UseNotes;
   readonly #inventory: Inventory;
-  readonly #lookups = new SharedWork<Resolved>();
   readonly #pulls = new SharedWork<LocalImage>();
   readonly #goldens = new SharedWork<Golden>();
   readonly #fitted: FittedKernels;
@@ -115,6 +115,7 @@ class ImageCache implements ImageStore {
   readonly #search: SearchDeps;
   readonly #found: FoundBefore;
   readonly #keeper: Keeper;
+  readonly #resolver: Resolver;
   readonly #lending = new Lending();
   /** The clean-up after the start: nothing new is made while it runs. */
   #recovery: Promise<void> = Promise.resolve();
@@ -156,6 +157,10 @@ class ImageCache implements ImageStore {
       bounds: options.bounds ?? DEFAULT_BOUNDS,
     };
     this.#found = new FoundBefore(files);
+    this.#resolver = new Resolver({
+      ...{ files, clock, log, meter: this.#meter, paths: this.#paths },
+      ...{ lookup: this.#work.lookup, ledgered: this.#ledgered, inventory: this.#inventory },
+    });
     let looks = 0;
     this.#search = {
       ...{ files, run },
@@ -175,28 +180,37 @@ class ImageCache implements ImageStore {
 
   async ensure(
     text: string,
-    { signal, whose, onBytes }: Parameters<Images['ensure']>[1],
+    { signal, whose, pull: policy = 'ALWAYS', onBytes }: Parameters<Images['ensure']>[1],
   ): ReturnType<Images['ensure']> {
     await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference)
       throw new Fault('invalid', `Cannot use an image: ${reference.wrong}`, { reason: 'ImageInvalid' });
     const { given, real } = reference;
-    const resolved = await this.#resolve(given, real, signal);
-    using _lent = await this.#lending.lend(resolved.digest, this.#keeper, signal);
-    const image = await this.#pulls.run(
-      resolved.digest,
-      signal,
-      (stop, report) => this.#pull(real, resolved, { signal: stop, ...(whose !== undefined && { whose }) }, report),
-      onBytes,
-    );
-    await this.#note(image.digest, given);
-    return resolved.remark === undefined ? image : { ...image, remark: resolved.remark };
+    for (;;) {
+      const found = await this.#resolver.find(given, real, policy, signal);
+      using _lent = await this.#lending.lend(found.digest, this.#keeper, signal);
+      // It was in the cache, and was removed before it was lent.
+      if (!found.manifest && !(await this.#resolver.isHere(found.digest))) continue;
+      const image = await this.#pulls.run(
+        found.digest,
+        signal,
+        (stop, report) => this.#pull(real, found, { signal: stop, ...(whose !== undefined && { whose }) }, report),
+        onBytes,
+      );
+      await this.#note(image.digest, given);
+      return withHistory(image, found);
+    }
+  }
+
+  async way(text: string, pull: PullPolicy): Promise<ImageWay> {
+    const given = parseReference(text);
+    return 'wrong' in given ? { is: 'refused', why: given.wrong } : this.#resolver.way(given, pull);
   }
 
   async pull(text: string, request: PullRequest): ReturnType<ImageStore['pull']> {
     const { signal, goldenSizeInMb: sizeInMb } = request;
-    const { digest, tree, remark } = await this.#ensureWithRetries(text, request);
+    const { digest, tree, remark, took } = await this.#ensureWithRetries(text, request);
     using _lent = await this.#lending.lend(digest, this.#keeper, signal);
     if (sizeInMb !== undefined) {
       request.onGolden?.();
@@ -205,21 +219,15 @@ class ImageCache implements ImageStore {
     const image = (await this.list()).find((one) => one.digest === digest);
     if (!image)
       throw new Fault('conflict', `Image "${inFull(text)}" was removed as soon as it was there: pull it again`);
-    return { image, ...(remark !== undefined && { remark }) };
+    return { image, ...(remark !== undefined && { remark }), ...(took && { took }) };
   }
 
   async cached(text: string, signal: AbortSignal): Promise<LocalImage | undefined> {
     await orAborted(this.#recovery, signal);
     const reference = await this.#allowed(text);
     if ('wrong' in reference) return undefined;
-    const { given, real } = reference;
-    // An archive would be unpacked for it.
-    const digest =
-      real.from === 'oci'
-        ? (await this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop))).digest
-        : ((given.from === 'registry' ? given.digest : undefined) ?? (await this.#lastSeen(nameOf(given))));
-    if (digest === undefined || !(await this.#isHere(digest))) return undefined;
-    return { digest, tree: this.#paths.tree(digest).rootfs };
+    const digest = await this.#resolver.cached(reference.given, reference.real, signal);
+    return digest === undefined ? undefined : { digest, tree: this.#paths.tree(digest).rootfs };
   }
 
   async bootFiles(
@@ -287,7 +295,7 @@ class ImageCache implements ImageStore {
   }
 
   async settled(): Promise<void> {
-    const work = [this.#lookups, this.#pulls, this.#goldens, this.#fitted, this.#looks, this.#keeper].map((one) =>
+    const work = [this.#resolver, this.#pulls, this.#goldens, this.#fitted, this.#looks, this.#keeper].map((one) =>
       one.settled(),
     );
     await Promise.allSettled([...work, this.#recovery]);
@@ -314,35 +322,6 @@ class ImageCache implements ImageStore {
     }
   }
 
-  /** The manifest is left out where nothing was asked for it. */
-  async #resolve(given: Reference, real: Reference, signal: AbortSignal): Promise<Found> {
-    // A digest says all that a look at the registry would, once the image is here.
-    if (given.from === 'registry' && given.digest !== undefined && (await this.#isHere(given.digest)))
-      return { digest: given.digest };
-    if (real.from !== 'oci') await this.#options.files.makeDirectory(this.#paths.scratch, 0o700);
-    try {
-      return await this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop));
-    } catch (error) {
-      if (!(error instanceof PullFault && error.unreachable)) throw error;
-      const before = await this.#lastSeen(nameOf(given));
-      if (before === undefined) throw error;
-      const remark = `The digest last seen, ${before}, is used, because whether the tag has moved is not known: ${error.message}`;
-      this.#options.log.warn('an image is used as it was last seen', { image: nameOf(given), digest: before, remark });
-      return { digest: before, remark };
-    }
-  }
-
-  async #lookUp(reference: Reference, signal: AbortSignal): Promise<Resolved> {
-    try {
-      const resolved = await this.#work.lookup.resolve(reference, signal);
-      this.#meter.imageLookup('done');
-      return resolved;
-    } catch (error) {
-      this.#meter.imageLookup(signal.aborted ? 'cancelled' : 'failed');
-      throw error;
-    }
-  }
-
   /** @throws Fault ImageInvalid for an artifact */
   #requireFileSystem(digest: string): void {
     const artifact = this.#ledgered.find('image-tree', digest)?.result?.artifact;
@@ -354,17 +333,6 @@ class ImageCache implements ImageStore {
     );
   }
 
-  /** What a reference led to when it was looked up last, if that is here. */
-  async #lastSeen(name: string): Promise<string | undefined> {
-    const known = (await this.#inventory.list()).find((image) => image.references.includes(name));
-    return known && (await this.#isHere(known.digest)) ? known.digest : undefined;
-  }
-
-  async #isHere(digest: string): Promise<boolean> {
-    const isMade = this.#ledgered.find('image-tree', digest)?.made === true;
-    return isMade && (await this.#options.files.stat(this.#paths.tree(digest).rootfs))?.kind === 'directory';
-  }
-
   async #pull(
     reference: Reference,
     { digest, manifest }: Found,
@@ -372,21 +340,21 @@ class ImageCache implements ImageStore {
     report: (done: number, total: number) => void,
   ): Promise<LocalImage> {
     const { home, partial, work, rootfs } = this.#paths.tree(digest);
-    if (!(await this.#isHere(digest))) {
-      const started = this.#options.clock.elapsed();
-      const resolved = manifest ? { digest, manifest } : await this.#work.lookup.resolve(reference, by.signal);
-      const pulled = await this.#ledgered.make(
-        'image-tree',
-        digest,
-        [home, partial, work],
-        () => pull(reference, resolved, this.#work, by, this.#metered(report)),
-        by.signal,
-      );
-      const seconds = (this.#options.clock.elapsed() - started) / 1000;
-      this.#options.log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds });
-      this.#lending.grew(digest);
-    }
-    return { digest, tree: rootfs };
+    if (await this.#resolver.isHere(digest)) return { digest, tree: rootfs };
+    if (!manifest) throw new Error(`image ${digest} went while it was lent`);
+    const { clock, log } = this.#options;
+    const started = clock.elapsed();
+    const pulled = await this.#ledgered.make(
+      'image-tree',
+      digest,
+      [home, partial, work],
+      () => pull(reference, { digest, manifest }, this.#work, by, this.#metered(report)),
+      by.signal,
+    );
+    const pullMs = clock.elapsed() - started;
+    log.info('image pulled', { image: nameOf(reference), digest, bytes: pulled.bytes, seconds: pullMs / 1000 });
+    this.#lending.grew(digest);
+    return { digest, tree: rootfs, ...(reference.from === 'registry' && { took: { pullMs } }) };
   }
 
   /** Counts what comes, also of a pull that fails later. */
@@ -461,6 +429,12 @@ class ImageCache implements ImageStore {
       if (name.startsWith('lookup-') && !name.startsWith(this.#work.lookup.scratchPrefix))
         await files.remove(`${this.#paths.scratch}/${name}`);
   }
+}
+
+/** With how it was come by. */
+function withHistory(image: LocalImage, { remark, lookUpMs }: Found): LocalImage {
+  const took = { ...image.took, ...(lookUpMs !== undefined && { lookUpMs }) };
+  return { ...image, ...(remark !== undefined && { remark }), ...(Object.keys(took).length > 0 && { took }) };
 }
 
 const bootFile = ({ filename, path, release, kind }: FoundFile): BootFile => ({

@@ -1,7 +1,7 @@
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 
-/** Who asked for an image, and when last. A note for people and for the choice of what goes first: losing it is no harm. */
+/** Who asked for an image, and when last: for people, for the choice of what goes first, and for tags that are not looked up. */
 export interface Uses {
   /** In full, as they led to it; newest last. */
   readonly references: readonly string[];
@@ -9,7 +9,7 @@ export interface Uses {
 }
 
 /** As many names as are kept of one image. */
-const MAX_REFERENCES = 16;
+const MAX_REFERENCES = 64;
 /** A use is written down once in so many milliseconds: creates must not wait for notes. */
 const WRITE_EVERY_MS = 60_000;
 

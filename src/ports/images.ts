@@ -1,4 +1,5 @@
 import type { KernelFacts } from '../domain/kernel-facts.ts';
+import type { PullPolicy } from '../domain/spec.ts';
 
 /** What a caller is told while bytes move. `total` is 0 where it is not known. */
 export type OnBytes = (done: number, total: number) => void;
@@ -18,7 +19,30 @@ export interface LocalImage {
   readonly tree: string;
   /** What the user should know of how it was found: that the digest last seen was used, because its registry did not answer. */
   readonly remark?: string;
+  /** Of a registry's, where it was asked or fetched. */
+  readonly took?: ImageTimes;
 }
+
+/** How long a registry was waited for, in milliseconds. Absent: it was not done. */
+export interface ImageTimes {
+  /** To learn where the tag leads. */
+  readonly lookUpMs?: number;
+  /** To have it here, unpacked. */
+  readonly pullMs?: number;
+}
+
+/** How an image would be come by, as far as that is known without asking a registry. */
+export type ImageWay =
+  /** It is read from this host, whatever the policy is. */
+  | { readonly is: 'local' }
+  /** Nobody is asked. */
+  | { readonly is: 'cached'; readonly digest: string }
+  /** The registry says where the tag leads, and the image is pulled unless it is here. `digest`: led to last, and here. */
+  | { readonly is: 'look-up'; readonly digest?: string }
+  /** By its digest. */
+  | { readonly is: 'pull' }
+  /** `why`: a sentence with the remedy, `image "…": …`. */
+  | { readonly is: 'refused'; readonly why: string };
 
 /** What a disk image of an image is to be like. */
 export interface GoldenShape {
@@ -69,9 +93,12 @@ export interface Golden {
  * caller that aborts leaves the others theirs; when the last one aborts the
  * work is ended.
  *
+ * Where a registry is asked is the caller's choice: its {@link PullPolicy}.
+ *
  * Faults carry their reason: `not_found` ImageNotFound; `invalid`
  * ImageInvalid (another CPU, corrupt); `tool` or `timeout` ImagePullFailed
- * (transient); `full` StorageFull; `not_found` KernelNotFound, InitrdNotFound.
+ * (transient); `refused` ImageNotPulled; `full` StorageFull; `not_found`
+ * KernelNotFound, InitrdNotFound.
  */
 export interface Images {
   /**
@@ -80,8 +107,16 @@ export interface Images {
    * Reads no image. @returns what is wrong, as a sentence with the remedy
    */
   check(reference: string): Promise<string | undefined>;
-  /** The image of a reference, pulled and unpacked if it is not there yet. */
-  ensure(reference: string, options: ForWhom & { readonly onBytes?: OnBytes }): Promise<LocalImage>;
+  /**
+   * The image of a reference, pulled and unpacked if it is not there yet.
+   * @param options - `pull`: default ALWAYS
+   */
+  ensure(
+    reference: string,
+    options: ForWhom & { readonly pull?: PullPolicy; readonly onBytes?: OnBytes },
+  ): Promise<LocalImage>;
+  /** How `ensure` would come by it now. Only of a reference with which nothing is wrong. */
+  way(reference: string, pull: PullPolicy): Promise<ImageWay>;
   /**
    * The image of a reference, if it is here already: nothing is pulled and no
    * registry is asked. A registry's tag counts as leading to where it led last.
@@ -145,6 +180,12 @@ export interface PullRequest {
   readonly onGolden?: () => void;
 }
 
+export interface Pulled {
+  readonly image: CachedImage;
+  readonly remark?: string;
+  readonly took?: ImageTimes;
+}
+
 /** The cache behind {@link Images}, with what its keeper needs. */
 export interface ImageStore extends Images {
   /** What is there, used last first. */
@@ -152,7 +193,7 @@ export interface ImageStore extends Images {
   /** A reference in full, the same for all ways to write it; the text itself where it is none. */
   fullName(reference: string): string;
   /** Pulls ahead of time: tries again what may go better soon, and keeps the image from being removed until it is done. */
-  pull(reference: string, request: PullRequest): Promise<{ readonly image: CachedImage; readonly remark?: string }>;
+  pull(reference: string, request: PullRequest): Promise<Pulled>;
   /**
    * Removes an image and its disk images.
    * @param inUse - asked at the last moment

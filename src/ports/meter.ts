@@ -6,8 +6,8 @@ import type { Way, WayFound } from './network-probe.ts';
 
 /** What operators count, told where it happens. Takes next to no time and never throws. */
 export interface Meter {
-  /** Whether a registry, or a directory, has said what a reference leads to. */
-  imageLookup(result: 'done' | 'failed' | 'cancelled'): void;
+  /** Whether a registry, or a directory, has said what a reference leads to. `ms`: how long the registry was waited for. */
+  imageLookup(result: 'done' | 'failed' | 'cancelled', waited: { readonly ms?: number }): void;
   /** Bytes of an image's packed layers that have come. */
   pulledBytes(bytes: number): void;
   /** A run has ended by itself, and what the microVM is now. */

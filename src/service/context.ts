@@ -2,7 +2,7 @@ import type { Capacity, LimitSettings } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
-import type { Metadata } from '../domain/spec.ts';
+import type { Metadata, PullPolicy } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { guestSays } from '../domain/transitions.ts';
 import type { OthersUsers, UserRange } from '../domain/user-ranges.ts';
@@ -31,6 +31,8 @@ export interface ServiceContext {
   readonly wake: Wake;
   readonly ledger: Ledger;
   readonly images: ImageStore;
+  /** Of a create that names none. */
+  readonly pullPolicy: PullPolicy;
   /** Bytes; 0: no limit. */
   readonly imageCacheMax: number;
   readonly volumes: Volumes;

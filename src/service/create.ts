@@ -28,6 +28,7 @@ import { type ServiceContext, view, withMetadata } from './context.ts';
 import { cordonOf } from './cordon.ts';
 import { Once } from './once.ts';
 import { likelyWords, planBoot } from './plan-boot.ts';
+import { checkPulls, type ImageField, planImages } from './plan-images.ts';
 import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
 import { unusedUid } from './unused-uid.ts';
@@ -89,6 +90,7 @@ export async function planCreate(
     };
   const uid = unusedUid(context);
   const checked = await check(context, draft, uid);
+  const images = await planImages(context, checked.spec);
   const boot = await planBoot(context, checked.spec, checked.provider);
   try {
     return context.transactions.transact(() => {
@@ -97,7 +99,7 @@ export async function planCreate(
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
-    const plan = [...context.plan(vm), ...boot];
+    const plan = [...context.plan(vm), ...images, ...boot];
     const planned = { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } };
     return { vm: withMetadata(planned, draft.metadata), plan };
   }
@@ -114,7 +116,9 @@ interface Checked {
 }
 
 async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
-  const spec = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
+  const valid = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
+  // Stored as it is in force: another daemon's default must not change it.
+  const spec: Spec = { ...valid, pullPolicy: valid.pullPolicy ?? context.pullPolicy };
   const cordon = cordonOf(context.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
   const [{ provider, host }, others] = await allDone([checkAgainstHost(context, spec, draft), context.othersUsers()]);
@@ -203,6 +207,7 @@ async function checkAgainstHost(
     });
   wrong.push(...unfit, ...wrongNetwork);
   if (wrong.length > 0) throw Fault.invalid(wrong);
+  await checkPulls(context, spec, references(spec, draft));
   return { provider: choice.provider ?? '', host };
 }
 
@@ -240,7 +245,7 @@ function toolNeeds({ network }: ServiceContext, spec: Spec): ReadonlySet<ToolNee
 }
 
 /** Volumes by the index that was sent: the spec has the root first. */
-function references(spec: Spec, draft: SpecDraft): readonly (readonly [field: string, reference: string])[] {
+function references(spec: Spec, draft: SpecDraft): readonly ImageField[] {
   return [
     ['kernel.image', spec.kernel.image],
     ...(spec.initrd ? [['initrd.image', spec.initrd.image] as const] : []),

@@ -59,9 +59,13 @@ export async function* pullImage(
       if (isOver) break;
       await changes.next(signal);
     }
-    const { image, remark } = await pulling;
+    const { image, remark, took } = await pulling;
     const view = imageView(context, image, imageUses(ledger));
-    yield { ...news, step: 'done', image: view, ...(remark !== undefined && { remark }) };
+    yield {
+      ...{ ...news, step: 'done', image: view },
+      ...(remark !== undefined && { remark }),
+      ...(took?.lookUpMs !== undefined && { lookUpMs: took.lookUpMs }),
+    };
   } finally {
     left.abort(new Fault('cancelled', 'nobody waits for the pull any more'));
   }

@@ -104,7 +104,7 @@ test('a pull tells the newest only, then the image with its users', async () => 
       await new Promise(setImmediate);
       onGolden?.();
       await new Promise(setImmediate);
-      return { image: cached('a', 'host/a:v1'), remark: 'as last seen' };
+      return { image: cached('a', 'host/a:v1'), remark: 'as last seen', took: { lookUpMs: 34 } };
     },
   });
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
@@ -112,7 +112,7 @@ test('a pull tells the newest only, then the image with its users', async () => 
   for await (const one of pullImage(context, { reference: 'host/a:v1', goldenSizeInMb: 64 }, signal)) news.push(one);
   expect(news.length).toBeLessThan(6);
   expect(news.map(({ step }) => step)).toContain('golden');
-  expect(news.at(-1)).toMatchObject({ step: 'done', remark: 'as last seen', image: { usedBy: ['VM1'] } });
+  expect(news.at(-1)).toMatchObject({ step: 'done', lookUpMs: 34, remark: 'as last seen', image: { usedBy: ['VM1'] } });
 });
 
 test('who leaves a pull ends it; what is wrong is told before it begins', async () => {

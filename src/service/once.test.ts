@@ -163,9 +163,9 @@ describe('a create that is only planned', () => {
     const host = new FakeHost();
     const { vm, plan } = await host.life.services.planCreate(fullDraft, { uniqueId: true });
     expect(plan).toEqual([
-      'image: hold oci:/images:kernel for kernel, initrd; pull it unless it is in the cache',
-      'image: hold oci:/images:root for volume; pull it unless it is in the cache',
-      'image: hold oci:/images:data for volume; pull it unless it is in the cache',
+      'image: hold oci:/images:kernel for kernel, initrd',
+      'image: hold oci:/images:root for volume',
+      'image: hold oci:/images:data for volume',
       'directory: make directories for state and for sockets',
       'volume root: make a writable disk from oci:/images:root',
       'volume data: make a read-only disk from oci:/images:data',
@@ -175,6 +175,9 @@ describe('a create that is only planned', () => {
       'publish eth0: lead tcp port 8080 to port 80',
       'metadata: serve its metadata at 169.254.169.254',
       "vmm: start the daemon's default VMM with vcpu 1, memory 128 MiB",
+      'image: oci:/images:kernel is read from this host, and unpacked unless it is in the cache',
+      'image: oci:/images:root is read from this host, and unpacked unless it is in the cache',
+      'image: oci:/images:data is read from this host, and unpacked unless it is in the cache',
     ]);
     expect(vm).toMatchObject({ uid: '', version: 0, spec: { id: 'web', namespace: 'default' } });
     for (let i = 0; i < 20; i++) await turn();

@@ -137,6 +137,8 @@ export interface PullNews {
   /** In the last news. */
   readonly image?: ImageView;
   readonly remark?: string;
+  /** In the last news: how long the registry was waited for; absent: none was asked. */
+  readonly lookUpMs?: number;
 }
 
 export interface PrunedImages {

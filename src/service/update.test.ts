@@ -83,13 +83,16 @@ describe('update', () => {
   test('of anything else is refused by name, all at once, and changes nothing', async () => {
     const host = quietHost();
     const uid = await host.create();
-    const mask = ['vcpu', 'kernel.image', 'uid', 'colour', 'labels.a b', 'labels.', '*', 'restart_policy', 'metadata'];
+    const mask = [
+      ...['vcpu', 'pull_policy', 'kernel.image', 'uid', 'colour', 'labels.a b', 'labels.', '*'],
+      ...['restart_policy', 'metadata'],
+    ];
     const draft = { labels: { 'a b': '1' }, metadata: { 'user-data': '%' }, restartPolicy: '7', id: 'other' };
     const failure = await update(host, uid, mask, draft).catch((error: unknown) => error);
     expect(failure).toMatchObject({ kind: 'invalid' });
     const fields = failure instanceof Fault && failure.violations.map(({ field }) => field);
     expect(fields).toEqual([
-      ...['id', 'vcpu', 'kernel.image', 'uid', 'update_mask', 'update_mask', 'update_mask'],
+      ...['id', 'vcpu', 'pull_policy', 'kernel.image', 'uid', 'update_mask', 'update_mask', 'update_mask'],
       ...['restart_policy', 'labels[a b]', 'metadata[user-data]'],
     ]);
     expect(host.vm(uid).generation).toBe(1);

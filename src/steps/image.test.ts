@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest';
 import type { Violation } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { IntentOf, LedgerEntry } from '../domain/ledger.ts';
-import type { BootFilesFound, BootWants, ForWhom } from '../ports/images.ts';
+import { PULL_POLICIES, type PullPolicy } from '../domain/spec.ts';
+import type { BootFilesFound, BootWants, Images, ImageTimes } from '../ports/images.ts';
 import { image } from './image.ts';
 import type { StepContext } from './step.ts';
 
@@ -13,11 +14,17 @@ const signal = new AbortController().signal;
 /** What the step asked the images for, with what it found. */
 function stage(
   found: BootFilesFound,
-  more: { entries?: readonly Partial<LedgerEntry>[]; wrong?: readonly Violation[] } = {},
+  more: {
+    entries?: readonly Partial<LedgerEntry>[];
+    wrong?: readonly Violation[];
+    pullPolicy?: PullPolicy;
+    took?: ImageTimes;
+  } = {},
 ) {
   const asked: BootWants[] = [];
   const checked: (KernelFacts | undefined)[] = [];
   const turns: (string | undefined)[] = [];
+  const pulls: (PullPolicy | undefined)[] = [];
   const spec = {
     id: 'web',
     namespace: 'default',
@@ -27,6 +34,7 @@ function stage(
     volumes: [],
     interfaces: [],
     metadata: {},
+    ...(more.pullPolicy && { pullPolicy: more.pullPolicy }),
   };
   const context = {
     vm: { uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ', spec, allocation: { interfaces: {} }, made: {} },
@@ -35,9 +43,10 @@ function stage(
     onBytes: () => undefined,
     ports: {
       images: {
-        ensure: async (_: unknown, { whose }: ForWhom) => {
+        ensure: async (_: unknown, { whose, pull }: Parameters<Images['ensure']>[1]) => {
           turns.push(whose);
-          return { digest: 'sha256:1', tree: '/t' };
+          pulls.push(pull);
+          return { digest: 'sha256:1', tree: '/t', ...(more.took && { took: more.took }) };
         },
         bootFiles: async (_: unknown, wants: BootWants) => {
           asked.push(wants);
@@ -54,7 +63,7 @@ function stage(
     },
   } as unknown as StepContext;
   const make = (...wants: IntentOf<'image'>['wants'][number][]) => image.make({ reference: 'k', wants }, context);
-  return { make, asked, checked, turns };
+  return { make, asked, checked, turns, pulls };
 }
 
 describe('the hold on an image', () => {
@@ -98,6 +107,25 @@ describe('the hold on an image', () => {
     });
     expect(asked).toEqual([{ initrd: { releases: ['6.1', '6.1.0'] } }]);
     expect(checked).toEqual([]);
+  });
+
+  test('is made as the policy of its microVM says; one of before there were any is as ALWAYS', async () => {
+    for (const pullPolicy of PULL_POLICIES) {
+      const { make, pulls } = stage({}, { pullPolicy });
+      await make('volume');
+      expect(pulls).toEqual([pullPolicy]);
+    }
+    const { make, pulls } = stage({});
+    await make('volume');
+    expect(pulls).toEqual(['ALWAYS']);
+  });
+
+  test.each([
+    [{ lookUpMs: 34.4, pullMs: 2_140 }, 'Image "k": registry look-up 34 ms, pull 2.1 s.'],
+    [{ lookUpMs: 34.4 }, 'Image "k": registry look-up 34 ms.'],
+    [{ pullMs: 12 }, 'Image "k": pull 12 ms.'],
+  ])('tells what was waited for: %o', async (took, note) => {
+    expect(await stage({}, { took }).make('volume')).toMatchObject({ notes: [note] });
   });
 
   test('of a volume asks for no file', async () => {

@@ -5,7 +5,8 @@ import { wordsForGuest } from '../domain/guest-words.ts';
 import { KERNEL_PARTS, type KernelFacts } from '../domain/kernel-facts.ts';
 import { entriesOf } from '../domain/ledger.ts';
 import { providerOf } from '../domain/provider-of.ts';
-import type { BootWants } from '../ports/images.ts';
+import { pullPolicyOf } from '../domain/spec.ts';
+import type { BootWants, ImageTimes } from '../ports/images.ts';
 import { nicsOf } from './managed.ts';
 import { maybe, text, texts } from './row.ts';
 import type { Planned, StepContext, VmStepDef } from './step.ts';
@@ -75,14 +76,14 @@ export const image: VmStepDef<'image'> = {
   condition: 'ImagesReady',
   atBoot: 'stays',
   wanted: (vm) => [...rolesOf(vm).keys()],
-  says: (reference, vm) =>
-    `hold ${reference} for ${wantsOf(vm, reference).join(', ')}; pull it unless it is in the cache`,
+  says: (reference, vm) => `hold ${reference} for ${wantsOf(vm, reference).join(', ')}`,
   saysKey: true,
   intent: (reference, { vm }) => ({ reference, wants: wantsOf(vm, reference) }),
 
   async make({ reference, wants }, context) {
     const { vm, ports, signal, onBytes } = context;
-    const local = await ports.images.ensure(reference, { signal, whose: vm.spec.namespace, onBytes });
+    const pull = pullPolicyOf(vm.spec);
+    const local = await ports.images.ensure(reference, { signal, whose: vm.spec.namespace, pull, onBytes });
     const of = kernelOf(context);
     const boot: BootWants = {
       ...(wants.includes('kernel') && { kernel: named(vm.spec.kernel.filename) }),
@@ -93,7 +94,11 @@ export const image: VmStepDef<'image'> = {
     const { kernel, initrd } = boot.kernel || boot.initrd ? await ports.images.bootFiles(local, boot, { signal }) : {};
     if (kernel) refuseUnfit(kernel.facts, context);
     const machine = kernel ? ports.vmm(providerOf(vm)).remarks(vm.spec, kernel.facts).chosen : [];
-    const notes = [...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }, of), ...machine];
+    const notes = [
+      ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }, of),
+      ...machine,
+      ...timeNotes(reference, local.took),
+    ];
     return {
       digest: local.digest,
       tree: local.tree,
@@ -129,6 +134,17 @@ function rolesOf({ spec }: Planned): ReadonlyMap<string, ReadonlySet<Role>> {
   for (const volume of spec.volumes) want(volume.image, 'volume');
   return roles;
 }
+
+/** What of the time was not ours. */
+function timeNotes(reference: string, { lookUpMs, pullMs }: ImageTimes = {}): readonly string[] {
+  const times = [
+    ...(lookUpMs === undefined ? [] : [`registry look-up ${timeText(lookUpMs)}`]),
+    ...(pullMs === undefined ? [] : [`pull ${timeText(pullMs)}`]),
+  ];
+  return times.length === 0 ? [] : [`Image "${reference}": ${times.join(', ')}.`];
+}
+
+const timeText = (ms: number): string => (ms < 1_000 ? `${Math.round(ms)} ms` : `${(ms / 1_000).toFixed(1)} s`);
 
 const wantsOf = (vm: Planned, reference: string): readonly Role[] => [...(rolesOf(vm).get(reference) ?? [])];
 

@@ -110,7 +110,7 @@ describe('what is still to make', () => {
 
   test('is told in lines that name what it is of', () => {
     const lines = planText(plannedOf({ ...sample, kernel: { ...sample.kernel, image: 'x' } }));
-    expect(lines[0]).toBe('image: hold x for kernel; pull it unless it is in the cache');
+    expect(lines[0]).toBe('image: hold x for kernel');
     expect(lines).toContain('directory: make directories for state and for sockets');
     expect(lines.at(-1)).toMatch(/^vmm: start .* with vcpu \d+, memory \d+ MiB$/);
     for (const { id } of sample.volumes)

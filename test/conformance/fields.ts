@@ -22,6 +22,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'MicroVMSpec.provider': /^machine\/provider-/,
   'MicroVMSpec.restart_policy': /^machine\/restart_policy/,
   'MicroVMSpec.provider_options': /^machine\/provider_options/,
+  'MicroVMSpec.pull_policy': /^machine\/pull_policy/,
   'MicroVMSpec.generation': /^machine\/generation/,
   'Kernel.image': /^kernel\/image-/,
   'Kernel.cmdline': /^(kernel\/cmdline|volumes\/root-read-only-on)/,

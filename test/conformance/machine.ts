@@ -1,5 +1,6 @@
 import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import {
+  ImagePull_Policy,
   type MicroVM,
   MicroVMSpec_RestartPolicy,
   MicroVMStatus_MicroVMState,
@@ -207,6 +208,13 @@ export const machine: Group = {
           },
         },
         {
+          row: 'machine/pull_policy-left-out',
+          expected: "the daemon's, as it was then: ALWAYS",
+          guest: booted,
+          host: ({ record: { spec } }) =>
+            judged(spec?.pullPolicy === ImagePull_Policy.ALWAYS, `pull_policy ${spec?.pullPolicy}`),
+        },
+        {
           row: 'machine/status.kernel_mount',
           expected: 'the file that was booted',
           guest: booted,
@@ -354,6 +362,20 @@ export const machine: Group = {
       spec: (images) => reporting(images, { restartPolicy: 7 as MicroVMSpec_RestartPolicy }),
       field: 'restart_policy',
       words: '"7" must be ON_FAILURE, ALWAYS, NEVER',
+    },
+    {
+      row: 'machine/pull_policy-unknown',
+      spec: (images) => reporting(images, { pullPolicy: 9 as ImagePull_Policy }),
+      field: 'pull_policy',
+      words: '"9" must be ALWAYS, MISSING, NEVER',
+    },
+    {
+      row: 'machine/pull_policy-never',
+      spec: (images) =>
+        reporting(images, { kernel: { image: 'registry.invalid/kernel:v1' }, pullPolicy: ImagePull_Policy.NEVER }),
+      code: 'FAILED_PRECONDITION',
+      field: 'kernel.image',
+      words: 'it is not on this host',
     },
     {
       row: 'machine/outputs-given',

@@ -145,7 +145,7 @@ function failed(row: GuestRow, cause: unknown): Result {
 
 /** Asks for what cannot be. */
 export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Promise<Result> {
-  const expected = `INVALID_ARGUMENT ${row.field}: …${row.words}…`;
+  const expected = `${row.code ?? 'INVALID_ARGUMENT'} ${row.field}: …${row.words}…`;
   const result = (ok: boolean, seen: string): Result => ({
     row: row.row,
     ok,
@@ -167,7 +167,8 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
         : [],
     );
     const said = violations.find(({ field }) => field === row.field);
-    const ok = fault.code === Code.InvalidArgument && said?.description.includes(row.words) === true;
+    const code = row.code === 'FAILED_PRECONDITION' ? Code.FailedPrecondition : Code.InvalidArgument;
+    const ok = fault.code === code && said?.description.includes(row.words) === true;
     return result(ok, said ? `${said.field}: ${said.description}` : fault.rawMessage);
   } finally {
     if (other) await lab.remove(other.spec?.uid ?? '');

@@ -67,6 +67,8 @@ export interface RefusedRow {
   readonly beside?: (images: Images) => SpecFields;
   /** Asked of a daemon that has no parent for MACVTAP interfaces. */
   readonly withoutParent?: true;
+  /** Default: INVALID_ARGUMENT. */
+  readonly code?: 'FAILED_PRECONDITION';
   /** In API names, e.g. `volumes[1].mount_point`. */
   readonly field: string;
   /** A part of what is said of it. */

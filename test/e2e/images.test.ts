@@ -1,7 +1,9 @@
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { Code } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
 import type { PullImageResponse } from '../../src/gen/flintlock/microvm/v1/images_pb.ts';
+import { ImagePull_Policy } from '../../src/gen/types/microvm_pb.ts';
 import { DEMO_ROOT, demoSpec, poll, ROOT, type SpecInit, startHost, type TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 
@@ -10,8 +12,9 @@ const REGISTRY = '127.0.0.1:5001';
 const CLI = join(ROOT, 'bin/flintlock');
 
 /** A spec whose data volume is made of an image. */
-const withData = (id: string, image: string): SpecInit =>
+const withData = (id: string, image: string, change: { pullPolicy?: ImagePull_Policy } = {}): SpecInit =>
   demoSpec(id, {
+    ...change,
     interfaces: [],
     volumes: [
       { id: 'root', isRoot: true, source: { containerSource: DEMO_ROOT } },
@@ -29,8 +32,8 @@ async function pull(host: TestHost, reference: string, goldenSizeInMb?: number):
 const cli = (host: TestHost, ...args: readonly string[]) => host.tool(CLI, '--host', `unix://${host.socket}`, ...args);
 
 /** The registry that misbehaves by name, in the daemon's network namespace; it ends with the test. */
-async function startRegistry(host: TestHost, layout: string) {
-  const server = host.spawnInside(process.execPath, join(ROOT, 'test/stand-ins/registry.ts'), layout, '5001');
+async function startRegistry(host: TestHost, layout: string, ...log: readonly string[]) {
+  const server = host.spawnInside(process.execPath, join(ROOT, 'test/stand-ins/registry.ts'), layout, '5001', ...log);
   const url = `http://${REGISTRY}/v2/`;
   const ask = `fetch('${url}').then(() => process.exit(0), () => process.exit(1))`;
   await poll('the registry answers', 10_000, async () => {
@@ -119,6 +122,46 @@ test('images are pulled ahead of time, shown with who uses them, and removed whe
   expect(await cli(host, 'image', 'prune')).toMatch(/^1 removed, |2 removed, /m);
   expect((await host.imageService.listImages({})).images).toEqual([]);
   expect(await host.audit()).toEqual({ leaked: [], missing: [], fixed: [] });
+});
+
+test('registries are asked when the create, or else the daemon, says so, and by no restart', async (t) => {
+  const host = await startHost(t, {
+    flags: ['--managed-network', 'none', '--insecure-registry', REGISTRY, '--pull', 'missing'],
+  });
+  const layout = join(host.images, 'small');
+  await writeLayout(layout, { v1: { layers: [[{ name: 'hello', data: 'hello\n' }]] } });
+  const requests = join(host.images, 'requests.log');
+  await startRegistry(host, layout, requests);
+  /** Of this image, since it was asked last. */
+  const asked = (): number => {
+    const text = readFileSync(requests, 'utf8');
+    writeFileSync(requests, '');
+    return text.split('\n').filter((line) => line.includes('/ok/x/')).length;
+  };
+  const image = `${REGISTRY}/ok/x:v1`;
+  const never = { pullPolicy: ImagePull_Policy.NEVER };
+
+  await expect(host.create(withData('none', image, never))).rejects.toMatchObject({
+    code: Code.FailedPrecondition,
+    rawMessage: expect.stringContaining(`"flintlock image pull ${image}"`),
+  });
+  const { plan } = await host.vms.createMicroVM({ microvm: withData('dry', image), validateOnly: true });
+  expect(plan).toContain(`image: the registry is asked where ${image} leads, and it is pulled: it is not in the cache`);
+  expect(asked()).toBe(0);
+
+  const first = (await host.create(withData('first', image))).spec?.uid ?? '';
+  const { spec, status } = await host.until(first, 'CREATED');
+  expect(spec?.pullPolicy).toBe(ImagePull_Policy.MISSING);
+  const ready = status?.conditions.find(({ type }) => type === 'ImagesReady');
+  expect(ready?.message).toMatch(/Image "127\.0\.0\.1:5001\/ok\/x:v1": registry look-up [\d.]+ m?s, pull [\d.]+ m?s$/);
+  expect(host.log).toContain('image looked up');
+  expect(asked()).toBeGreaterThan(0);
+
+  const second = (await host.create(withData('second', image, never))).spec?.uid ?? '';
+  await host.until(second, 'CREATED');
+  await host.vms.stopMicroVM({ uid: first, timeout: { seconds: 0n } });
+  await host.vms.startMicroVM({ uid: first, timeout: { seconds: 60n } });
+  expect(asked()).toBe(0);
 });
 
 test('above --image-cache-max what nothing uses is dropped, used last longest ago first', async (t) => {

@@ -1,10 +1,12 @@
 /**
  * A registry that misbehaves as its repositories are named: `hang/x`, `cut/x`,
  * … It serves one layout under all of them, over plain HTTP on loopback.
- * Run as a program, in a test's network namespace: node registry.ts LAYOUT PORT
+ * Run as a program, in a test's network namespace: node registry.ts LAYOUT PORT [LOG]
+ * LOG gets a line of each request, before it is answered: `GET /v2/…`.
  *
  * @see https://github.com/opencontainers/distribution-spec
  */
+import { appendFileSync } from 'node:fs';
 import { readFile } from 'node:fs/promises';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { join } from 'node:path';
@@ -96,7 +98,8 @@ async function serve(layout: string, request: IncomingMessage, response: ServerR
   response.end(isWrong ? Buffer.concat([bytes, Buffer.from(' ')]) : bytes);
 }
 
-const [layout = '', port = ''] = process.argv.slice(2);
+const [layout = '', port = '', log = ''] = process.argv.slice(2);
 createServer((request, response) => {
+  if (log !== '') appendFileSync(log, `${request.method} ${request.url}\n`);
   serve(layout, request, response).catch(() => response.destroy());
 }).listen(Number(port), '127.0.0.1');

@@ -412,6 +412,7 @@ export class FakeHost {
       wake,
       ledger,
       images: withoutCache(images),
+      pullPolicy: 'ALWAYS',
       imageCacheMax: 0,
       volumes,
       files,

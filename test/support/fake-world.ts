@@ -2,7 +2,7 @@ import { setImmediate as turn } from 'node:timers/promises';
 import { Fault } from '../../src/domain/fault.ts';
 import type { KernelFacts } from '../../src/domain/kernel-facts.ts';
 import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
-import type { Images } from '../../src/ports/images.ts';
+import type { Images, ImageWay } from '../../src/ports/images.ts';
 import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
 import type { HostInterface, Surroundings, TakenLease } from '../../src/ports/network.ts';
 import type { WayFound } from '../../src/ports/network-probe.ts';
@@ -81,6 +81,8 @@ export class FakeWorld {
   readonly leaseListeners = new Set<() => void>();
   /** For {@link Images.check}. */
   readonly badImages = new Map<string, string>();
+  /** For {@link Images.way}, by policy and reference: `NEVER registry.test/x:v1`. */
+  readonly imageWays = new Map<string, ImageWay>();
   /** What the VMM cannot do, for {@link Vmm.check}. */
   violations: ReturnType<Vmm['check']> = [];
   /** Of every kernel. */
@@ -268,6 +270,7 @@ export function fakeImages(world: FakeWorld, caller: Caller): Images {
         const digest = `sha256:${Buffer.from(reference).toString('hex').padEnd(64, '0').slice(0, 64)}`;
         return { digest, tree: `/state/images/trees/${digest}` };
       }),
+    way: async (reference, pull) => world.imageWays.get(`${pull} ${reference}`) ?? { is: 'local' },
     cached: async () => undefined,
     bootFiles: async (image, { kernel, initrd }) => {
       const at = (filename: string) => ({ filename, path: `${image.tree}/${filename}` });

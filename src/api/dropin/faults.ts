@@ -3,11 +3,15 @@ import { shorten } from '../../domain/labels.ts';
 import type { MicroVMSpec } from '../../gen/dropin/types/microvm_pb.ts';
 import { volumesOf } from './from-wire.ts';
 
-/** An error of a create in the names that this API's fields have. What is no Fault of fields stays as it is. */
+/** An error of a create in the names that this API's fields have. What names no fields stays as it is. */
 export function inOurNames(error: unknown, spec: MicroVMSpec): unknown {
   if (!(error instanceof Fault) || error.violations.length === 0) return error;
   const names = volumesOf(spec).map(({ name }) => name);
   const violations = error.violations.map(({ field, description }) => renamed(field, description, names));
+  if (error.kind !== 'invalid') {
+    const { kind, message, reason, terminal } = error;
+    return new Fault(kind, message, { violations, terminal, ...(reason && { reason }) });
+  }
   // Said already: it has no container_source because it has a virtiofs_source.
   const virtiofs = new Set(violations.map(({ field }) => field).filter((field) => field.endsWith('.virtiofs_source')));
   return Fault.invalid(

@@ -2,7 +2,7 @@ import { create, fromBinary, toBinary, type UnknownEnum } from '@bufbuild/protob
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
+import { ImagePull_Policy, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
 import { specToDraft } from './from-wire.ts';
 
 /** A value of a newer protocol, or of a hostile caller. */
@@ -47,6 +47,7 @@ test('every field reaches the draft', () => {
     provider: 'qemu',
     restartPolicy: unknownEnum(7),
     providerOptions: { 'qemu.acpi': 'off' },
+    pullPolicy: ImagePull_Policy.MISSING,
   });
   expect(specToDraft(spec)).toEqual({
     id: 'a',
@@ -68,8 +69,13 @@ test('every field reaches the draft', () => {
     provider: 'qemu',
     restartPolicy: '7',
     providerOptions: { 'qemu.acpi': 'off' },
+    pullPolicy: 'MISSING',
     outputsSet: [],
   });
+});
+
+test('a pull policy that is none is named by its number', () => {
+  expect(specToDraft(create(MicroVMSpecSchema, { pullPolicy: unknownEnum(9) })).pullPolicy).toBe('9');
 });
 
 test('outputs that the caller set are named', () => {

@@ -1,6 +1,8 @@
 import type { DescEnum } from '@bufbuild/protobuf';
 import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from '../../domain/draft.ts';
 import {
+  ImagePull_Policy,
+  ImagePull_PolicySchema,
   type Initrd,
   type Kernel,
   type MicroVMSpec,
@@ -25,6 +27,9 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
     metadata: spec.metadata,
     provider: spec.provider,
     restartPolicy: enumName(MicroVMSpec_RestartPolicySchema, spec.restartPolicy),
+    ...(spec.pullPolicy !== ImagePull_Policy.DEFAULT && {
+      pullPolicy: enumName(ImagePull_PolicySchema, spec.pullPolicy),
+    }),
     providerOptions: spec.providerOptions,
     outputsSet: outputsSet(spec),
   };

@@ -1,5 +1,5 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
 import {
   type Image,
@@ -50,13 +50,21 @@ export function imagesToWire(
   });
 }
 
-export const pullNewsToWire = ({ step, doneBytes, totalBytes, image, remark = '' }: PullNews): PullImageResponse =>
+export const pullNewsToWire = ({
+  step,
+  doneBytes,
+  totalBytes,
+  image,
+  remark = '',
+  lookUpMs,
+}: PullNews): PullImageResponse =>
   create(PullImageResponseSchema, {
     step,
     doneBytes: int64(doneBytes),
     totalBytes: int64(totalBytes),
     remark,
     ...(image && { image: imageToWire(image) }),
+    ...(lookUpMs !== undefined && { lookUp: durationFromMs(Math.round(lookUpMs)) }),
   });
 
 export function prunedToWire({ removed, freedBytes }: PrunedImages): PruneImagesResponse {

@@ -7,6 +7,7 @@ import type { State, Uid } from '../../domain/microvm.ts';
 import type { SpecWithMetadata } from '../../domain/spec.ts';
 import { ServerInfoResponseSchema } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import {
+  ImagePull_Policy,
   MicroVMSchema,
   MicroVMSpecSchema,
   MicroVMStatus_MicroVMState,
@@ -92,6 +93,7 @@ const specs: fc.Arbitrary<SpecWithMetadata> = fc
     vcpu: fc.integer({ min: 1, max: 64 }),
     memoryInMb: fc.integer({ min: 1, max: 2 ** 31 - 1 }),
     restartPolicy: fc.constantFrom('ON_FAILURE', 'ALWAYS', 'NEVER'),
+    pullPolicy: fc.constantFrom('ALWAYS', 'MISSING', 'NEVER'),
     volumes: fc.array(
       fc.record({ id: text, isRoot: fc.boolean(), isReadOnly: fc.boolean(), mountPoint: text, image: text }),
     ),
@@ -124,6 +126,11 @@ test('what the daemon answers is what it was told: wire and back', () => {
     }),
     { numRuns: 50 },
   );
+});
+
+test('a record of before there were pull policies is shown with the one that was in force', () => {
+  expect(sampleSpecView.pullPolicy).toBeUndefined();
+  expect(vmToWire(sampleVm()).spec?.pullPolicy).toBe(ImagePull_Policy.ALWAYS);
 });
 
 test('no number breaks a record: it is written in binary and JSON', () => {

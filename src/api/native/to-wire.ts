@@ -4,13 +4,21 @@ import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
 import { CIDATA_DISK, metadataBy } from '../../domain/metadata.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
-import type { FileInImage, InterfaceSpec, RestartPolicy, VolumeSpec } from '../../domain/spec.ts';
+import {
+  type FileInImage,
+  type InterfaceSpec,
+  type PullPolicy,
+  pullPolicyOf,
+  type RestartPolicy,
+  type VolumeSpec,
+} from '../../domain/spec.ts';
 import {
   type MicroVMEvent,
   MicroVMEvent_Type,
   MicroVMEventSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import {
+  ImagePull_Policy,
   InitrdSchema,
   KernelSchema,
   type MicroVM,
@@ -51,6 +59,12 @@ const POLICIES = {
   ALWAYS: MicroVMSpec_RestartPolicy.ALWAYS,
   NEVER: MicroVMSpec_RestartPolicy.NEVER,
 } as const satisfies Record<RestartPolicy, MicroVMSpec_RestartPolicy>;
+
+const PULLS = {
+  ALWAYS: ImagePull_Policy.ALWAYS,
+  MISSING: ImagePull_Policy.MISSING,
+  NEVER: ImagePull_Policy.NEVER,
+} as const satisfies Record<PullPolicy, ImagePull_Policy>;
 
 /** A record on the native wire. Its status is always there: living clients read it without a look. */
 export function vmToWire(vm: MicroVmView): MicroVM {
@@ -95,6 +109,7 @@ function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
     restartPolicy: POLICIES[spec.restartPolicy],
     providerOptions: { ...spec.providerOptions },
     generation: int64(vm.generation),
+    pullPolicy: PULLS[pullPolicyOf(spec)],
   });
 }
 

@@ -7,7 +7,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { FAKE_UID, fakeVm, startFakeDaemon } from '../../../test/support/fake-daemon.ts';
 import { runCli } from '../../../test/support/run-cli.ts';
 import { BadRequestSchema } from '../../gen/google/rpc/error_details_pb.ts';
-import { type MicroVMSpec, MicroVMStatus_MicroVMState as State } from '../../gen/types/microvm_pb.ts';
+import { ImagePull_Policy, type MicroVMSpec, MicroVMStatus_MicroVMState as State } from '../../gen/types/microvm_pb.ts';
 
 const SPEC = 'id: web\nkernel: { image: "oci:/images/kernel:1" }\n';
 
@@ -49,6 +49,20 @@ test('JSON in camel case from standard input, printed as JSON and nothing else',
     status: { state: 'PENDING' },
   });
   expect(specs).toMatchObject([{ id: 'web', memoryInMb: 96, restartPolicy: 2 }]);
+});
+
+test('--pull goes with a file too, and wins over what its documents say', async () => {
+  const { address, specs } = await accepting();
+  const stdin = 'id: a\npull_policy: always\n---\nid: b\n';
+  const pull = async (...argv: readonly string[]): Promise<unknown> => {
+    specs.splice(0);
+    expect(await runCli(['--host', address, 'create', '-f', '-', ...argv], { stdin })).toMatchObject({ exit: 0 });
+    return specs.map(({ pullPolicy }) => pullPolicy);
+  };
+  expect(await pull()).toEqual([ImagePull_Policy.ALWAYS, ImagePull_Policy.DEFAULT]);
+  expect(await pull('--pull', 'never')).toEqual([ImagePull_Policy.NEVER, ImagePull_Policy.NEVER]);
+  const wrong = await runCli(['create', '-f', '-', '--pull', 'newer'], { stdin });
+  expect(wrong).toMatchObject({ exit: 2, stderr: expect.stringContaining('Write always, missing, never.') });
 });
 
 test('several documents: one that is refused does not keep the others from being created', async () => {

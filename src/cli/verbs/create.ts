@@ -45,9 +45,9 @@ export const configure: Configure = (command, act) => {
     .action((name: string | undefined, options: Options) => act((context) => create(context, name, options)));
 };
 
-/** What is no part of the spec. */
+/** What is no part of the spec, or goes with one from a file too. */
 const OTHER_FLAGS: readonly string[] = [
-  ...['file', 'dryRun', 'printSpec', 'idempotencyKey'],
+  ...['file', 'dryRun', 'printSpec', 'idempotencyKey', 'pull'],
   ...['wait', 'timeout', 'output'],
 ];
 
@@ -59,7 +59,11 @@ async function specsOf(context: Context, name: string | undefined, options: Opti
     throw new Problem(EXIT.usage, 'Give the spec by -f or by a name and flags, not by both', {
       details: [...(name === undefined ? [] : [`name ${name}`]), ...flags.map((key) => `flag --${dashed(key)}`)],
     });
-  if (file !== undefined) return parseSpecs(await read(context, file), file === '-' ? 'standard input' : file);
+  if (file !== undefined) {
+    const specs = parseSpecs(await read(context, file), file === '-' ? 'standard input' : file);
+    if (options.pull !== undefined) for (const { spec } of specs) spec.pullPolicy = options.pull;
+    return specs;
+  }
   if (isByFlags) return [{ from: 'flags', spec: specOf(name, options) }];
   throw new Problem(EXIT.usage, 'There is no spec: give a file, or a name and flags', {
     hints: ['For instance: flintlock create -f spec.yaml', 'Try: flintlock create --help'],
@@ -240,8 +244,14 @@ or camel case, for instance:
 Images are oci:DIR:TAG, oci-archive:FILE:TAG or docker-archive:FILE:TAG (below an --image-root of the daemon), or
 REGISTRY/NAME:TAG.
 
---dry-run has the daemon check all that a create checks, and prints the steps that would run; nothing is stored, taken or
-pulled, and whether an image is there shows only when it is pulled. --print-spec prints the spec as it would be sent, in
+--pull is the spec's pull_policy, and wins over it in a file. With always (the daemon's default, unless flintlockd was started
+with another --pull) a registry is asked at each create where a tag leads; with missing only for what is not in the
+cache; with never no registry is asked, and what is not in the cache is refused. A digest that is in the cache, and an image
+of the daemon's host, need no registry. It is kept: a microVM that is started again has the images that it had.
+
+--dry-run has the daemon check all that a create checks, and prints the steps that would run, which registries would be
+asked, and what would be pulled; nothing is stored, taken or pulled, and whether a registry has an image shows only when it
+is asked. --print-spec prints the spec as it would be sent, in
 YAML or with -o json, asks no daemon, and exits with 2 where something is missing or given twice.
 
 A create whose answer was lost may be sent again with the same --idempotency-key: it gets the first answer. The daemon
@@ -258,5 +268,6 @@ Examples:
     --memory 256M --nic eth0 --publish 8080:80 --label app=demo --wait
   flintlock create web --kernel-image oci:images:kernel --root oci:images:root,ro --print-spec > web.yaml
   flintlock create -f spec.yaml --dry-run
+  flintlock create -f spec.yaml --pull missing
   flintlock create -f spec.yaml --idempotency-key "$JOB_ID"
 `;

@@ -1,3 +1,4 @@
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
 import { startFakeDaemon } from '../../../test/support/fake-daemon.ts';
@@ -39,7 +40,8 @@ test('pull tells its bytes, asks for the disk image, and ends with the image', a
       asked.push(request);
       yield { step: 'pull', doneBytes: 1_048_576n, totalBytes: 2_097_152n };
       yield { step: 'golden', doneBytes: 2_097_152n, totalBytes: 2_097_152n };
-      yield { step: 'done', image, remark: 'The digest last seen is used' };
+      const lookUp = durationFromMs(34);
+      yield { step: 'done', image, lookUp, remark: 'The digest last seen is used' };
     },
   });
   const pulled = await runCli(['--host', address, 'image', 'pull', 'x:v1', '--golden', '2G']);
@@ -47,7 +49,9 @@ test('pull tells its bytes, asks for the disk image, and ends with the image', a
   expect(asked).toMatchObject([{ reference: 'x:v1', goldenSizeInMb: 2_048 }]);
   expect(pulled.stderr).toMatch(/^x:v1: 1\.0 MiB of 2\.0 MiB, .* s\nx:v1: making the disk image, .* s\n/);
   expect(pulled.stderr).toContain('note: The digest last seen is used');
-  expect(pulled.stdout).toMatch(/^x:v1 is here after .*: sha256:b{64}, 3\.0 MiB, disk images of 64 MiB\n$/);
+  expect(pulled.stdout).toMatch(
+    /^x:v1 is here after .* s \(registry look-up 34 ms\): sha256:b{64}, 3\.0 MiB, disk images of 64 MiB\n$/,
+  );
   const json = await runCli(['--host', address, 'image', 'pull', 'x:v1', '-o', 'json']);
   expect(JSON.parse(json.stdout)).toMatchObject({ digest: DIGEST });
 });

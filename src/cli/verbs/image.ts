@@ -1,3 +1,4 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import type { Command } from 'commander';
 import { InvalidArgumentError } from 'commander';
 import { parseSize } from '../../base/quantity.ts';
@@ -132,7 +133,7 @@ async function pull(context: Context, { output, golden }: Options, [reference = 
   await context.out(
     output
       ? await structuredText(jsonOf(ImageSchema, image), output)
-      : pulledText(reference, image, io.now() - started),
+      : pulledText(reference, last, image, io.now() - started),
   );
   return EXIT.done;
 }
@@ -144,10 +145,16 @@ function progressText(reference: string, { step, doneBytes, totalBytes }: PullIm
   return `${reference}: ${bytesText(doneBytes)}${total}${isUnpacking ? ', unpacking' : ''}, ${secondsText(ms)}`;
 }
 
-function pulledText(reference: string, { digest, sizeBytes, goldens }: Image, ms: number): string {
+function pulledText(
+  reference: string,
+  { lookUp }: PullImageResponse,
+  { digest, sizeBytes, goldens }: Image,
+  ms: number,
+): string {
   const disks = goldens.map(({ sizeInMb }) => `${sizeInMb} MiB`).join(', ');
   const made = disks === '' ? '' : `, disk images of ${disks}`;
-  return `${printable(`${reference} is here after ${secondsText(ms)}: ${digest}, ${bytesText(sizeBytes)}${made}`)}\n`;
+  const asked = lookUp ? ` (registry look-up ${Math.round(durationMs(lookUp))} ms)` : '';
+  return `${printable(`${reference} is here after ${secondsText(ms)}${asked}: ${digest}, ${bytesText(sizeBytes)}${made}`)}\n`;
 }
 
 async function remove(context: Context, { output }: Options, names: readonly string[]): Promise<number> {

@@ -150,9 +150,14 @@ test('figures and limits are as they are, in bytes', async () => {
   expect(await value('flintlock_microvms_limit')).toBe(9);
   expect(await value('flintlock_steps_waiting{lane="disks",way="make"}')).toBe(3);
   metrics.pulledBytes(7);
-  metrics.imageLookup('failed');
+  metrics.imageLookup('failed', {});
+  metrics.imageLookup('done', { ms: 40 });
   expect(await value('flintlock_image_pulled_bytes_total')).toBe(7);
   expect(await value('flintlock_image_lookups_total{result="failed"}')).toBe(1);
+  expect(await value('flintlock_image_lookups_total{result="done"}')).toBe(1);
+  // Of registries alone: a look at a layout of this host takes nobody's time.
+  expect(await value('flintlock_image_lookup_duration_seconds_sum{result="done"}')).toBe(0.04);
+  expect(await value('flintlock_image_lookup_duration_seconds_count{result="failed"}')).toBeUndefined();
 });
 
 test('what cannot be had is left out and counted, and the rest is told', async () => {

@@ -18,6 +18,8 @@ import { type StateSources, stateMetrics } from './state.ts';
 
 /** Seconds: most looks find nothing to do; one that pulls an image takes as long as the pull. */
 const LOOK_BUCKETS = [0.001, 0.005, 0.01, 0.05, 0.1, 0.5, 1, 5, 10, 30, 60, 300];
+/** Seconds: a registry nearby, one far off, one that does not answer. */
+const LOOKUP_BUCKETS = [0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30];
 /** Looks at the disk may hang with it: then what they would say is left out. */
 const COLLECT_MS = 2_000;
 
@@ -105,8 +107,9 @@ export class Metrics implements Meter {
     };
   }
 
-  imageLookup(result: 'done' | 'failed' | 'cancelled'): void {
+  imageLookup(result: 'done' | 'failed' | 'cancelled', { ms }: { readonly ms?: number }): void {
     this.#families.lookups.add(1, { result });
+    if (ms !== undefined) observe(this.#families.registryLookups, ms, { result });
   }
 
   pulledBytes(bytes: number): void {
@@ -185,6 +188,11 @@ function families(registry: Registry) {
     lookups: registry.counter(
       'flintlock_image_lookups_total',
       'How often a registry or a directory was asked what an image reference leads to.',
+    ),
+    registryLookups: registry.histogram(
+      'flintlock_image_lookup_duration_seconds',
+      'How long registries took to say where a tag or digest leads: a part of the image step, before the pull if there is one.',
+      LOOKUP_BUCKETS,
     ),
     pulled: registry.counter('flintlock_image_pulled_bytes_total', 'Bytes of packed layers that have come.'),
     audits: registry.counter('flintlock_audits_total', 'Comparisons of the host with the ledger.'),

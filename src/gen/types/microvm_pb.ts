@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file types/microvm.proto.
  */
 export const file_types_microvm: GenFile = /*@__PURE__*/
-  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMitQcKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDGi0KC0xhYmVsc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaLwoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBGjYKFFByb3ZpZGVyT3B0aW9uc0VudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEiNgoNUmVzdGFydFBvbGljeRIOCgpPTl9GQUlMVVJFEAASCgoGQUxXQVlTEAESCQoFTkVWRVIQAkIJCgdfaW5pdHJkSgQIDhASImgKBktlcm5lbBINCgVpbWFnZRgBIAEoCRIPCgdjbWRsaW5lGAIgASgJEhUKCGZpbGVuYW1lGAMgASgJSACIAQESGgoSYWRkX25ldHdvcmtfY29uZmlnGAQgASgIQgsKCV9maWxlbmFtZSI7CgZJbml0cmQSDQoFaW1hZ2UYASABKAkSFQoIZmlsZW5hbWUYAiABKAlIAIgBAUILCglfZmlsZW5hbWUiqAIKEE5ldHdvcmtJbnRlcmZhY2USGQoRZ3Vlc3RfZGV2aWNlX25hbWUYASABKAkSOQoEdHlwZRgCIAEoDjIrLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlLklmYWNlVHlwZRIaChJhbGxvd19tZXRhZGF0YV9yZXEYAyABKAgSFgoJZ3Vlc3RfbWFjGAQgASgJSACIAQESFAoHYWRkcmVzcxgFIAEoCUgBiAEBEjcKD3B1Ymxpc2hlZF9wb3J0cxgUIAMoCzIeLmZsaW50bG9jay50eXBlcy5QdWJsaXNoZWRQb3J0IiEKCUlmYWNlVHlwZRILCgdNQUNWVEFQEAASBwoDVEFQEAFCDAoKX2d1ZXN0X21hY0IKCghfYWRkcmVzcyJZCg1QdWJsaXNoZWRQb3J0EhEKCWhvc3RfcG9ydBgBIAEoBRISCgpndWVzdF9wb3J0GAIgASgFEhAKCHByb3RvY29sGAMgASgJEg8KB2hvc3RfaXAYBCABKAki0wEKBlZvbHVtZRIKCgJpZBgBIAEoCRIPCgdpc19yb290GAIgASgIEhQKDGlzX3JlYWRfb25seRgDIAEoCBITCgttb3VudF9wb2ludBgEIAEoCRItCgZzb3VyY2UYBSABKAsyHS5mbGludGxvY2sudHlwZXMuVm9sdW1lU291cmNlEhkKDHBhcnRpdGlvbl9pZBgGIAEoCUgAiAEBEhcKCnNpemVfaW5fbWIYByABKAVIAYgBAUIPCg1fcGFydGl0aW9uX2lkQg0KC19zaXplX2luX21iIkIKDFZvbHVtZVNvdXJjZRIdChBjb250YWluZXJfc291cmNlGAEgASgJSACIAQFCEwoRX2NvbnRhaW5lcl9zb3VyY2UiJgoVQ29udGFpbmVyVm9sdW1lU291cmNlEg0KBWltYWdlGAEgASgJIpcHCg1NaWNyb1ZNU3RhdHVzEjoKBXN0YXRlGAEgASgOMisuZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMuTWljcm9WTVN0YXRlEjwKB3ZvbHVtZXMYAiADKAsyKy5mbGludGxvY2sudHlwZXMuTWljcm9WTVN0YXR1cy5Wb2x1bWVzRW50cnkSLAoMa2VybmVsX21vdW50GAMgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50EiwKDGluaXRyZF9tb3VudBgEIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBJRChJuZXR3b3JrX2ludGVyZmFjZXMYBSADKAsyNS5mbGludGxvY2sudHlwZXMuTWljcm9WTVN0YXR1cy5OZXR3b3JrSW50ZXJmYWNlc0VudHJ5Eg0KBXJldHJ5GAYgASgFEg8KB21lc3NhZ2UYFCABKAkSDgoGcmVhc29uGBUgASgJEi4KCmNvbmRpdGlvbnMYFiADKAsyGi5mbGludGxvY2sudHlwZXMuQ29uZGl0aW9uEhAKCHByb3ZpZGVyGBcgASgJEhMKC2FjY2VsZXJhdG9yGBggASgJEhsKE2tlcm5lbF9pbWFnZV9kaWdlc3QYGSABKAkSFwoPa2VybmVsX2ZpbGVuYW1lGBogASgJEhsKE2luaXRyZF9pbWFnZV9kaWdlc3QYGyABKAkSFAoMY29uc29sZV90YWlsGBwgASgJEisKCHByb2dyZXNzGB0gASgLMhkuZmxpbnRsb2NrLnR5cGVzLlByb2dyZXNzEjEKDW5leHRfcmV0cnlfYXQYHiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wGk0KDFZvbHVtZXNFbnRyeRILCgNrZXkYASABKAkSLAoFdmFsdWUYAiABKAsyHS5mbGludGxvY2sudHlwZXMuVm9sdW1lU3RhdHVzOgI4ARphChZOZXR3b3JrSW50ZXJmYWNlc0VudHJ5EgsKA2tleRgBIAEoCRI2CgV2YWx1ZRgCIAEoCzInLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlU3RhdHVzOgI4ASJbCgxNaWNyb1ZNU3RhdGUSCwoHUEVORElORxAAEgsKB0NSRUFURUQQARIKCgZGQUlMRUQQAhIMCghERUxFVElORxADEgsKB1NUT1BQRUQQBBIKCgZQQVVTRUQQBSKEAQoJQ29uZGl0aW9uEgwKBHR5cGUYASABKAkSDgoGc3RhdHVzGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEjgKFGxhc3RfdHJhbnNpdGlvbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsCghQcm9ncmVzcxIMCgRzdGVwGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpkb25lX2J5dGVzGAMgASgDEhMKC3RvdGFsX2J5dGVzGAQgASgDIm8KDFZvbHVtZVN0YXR1cxIlCgVtb3VudBgBIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBIUCgxpbWFnZV9kaWdlc3QYFCABKAkSEgoKc2l6ZV9pbl9tYhgVIAEoBRIOCgZzZXJpYWwYFiABKAkiawoFTW91bnQSLgoEdHlwZRgBIAEoDjIgLmZsaW50bG9jay50eXBlcy5Nb3VudC5Nb3VudFR5cGUSDgoGc291cmNlGAIgASgJIiIKCU1vdW50VHlwZRIHCgNERVYQABIMCghIT1NUUEFUSBABIo4BChZOZXR3b3JrSW50ZXJmYWNlU3RhdHVzEhgKEGhvc3RfZGV2aWNlX25hbWUYASABKAkSDQoFaW5kZXgYAiABKAUSEwoLbWFjX2FkZHJlc3MYAyABKAkSEQoJYWRkcmVzc2VzGBQgAygJEhEKCWd1ZXN0X21hYxgVIAEoCRIQCghob3N0bmFtZRgWIAEoCWIGcHJvdG8z", [file_google_protobuf_timestamp]);
+  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMi7QcKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDEjYKC3B1bGxfcG9saWN5GBkgASgOMiEuZmxpbnRsb2NrLnR5cGVzLkltYWdlUHVsbC5Qb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNgoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2Cg1SZXN0YXJ0UG9saWN5Eg4KCk9OX0ZBSUxVUkUQABIKCgZBTFdBWVMQARIJCgVORVZFUhACQgkKB19pbml0cmRKBAgOEBIiRgoJSW1hZ2VQdWxsIjkKBlBvbGljeRILCgdERUZBVUxUEAASCgoGQUxXQVlTEAESCwoHTUlTU0lORxACEgkKBU5FVkVSEAMiaAoGS2VybmVsEg0KBWltYWdlGAEgASgJEg8KB2NtZGxpbmUYAiABKAkSFQoIZmlsZW5hbWUYAyABKAlIAIgBARIaChJhZGRfbmV0d29ya19jb25maWcYBCABKAhCCwoJX2ZpbGVuYW1lIjsKBkluaXRyZBINCgVpbWFnZRgBIAEoCRIVCghmaWxlbmFtZRgCIAEoCUgAiAEBQgsKCV9maWxlbmFtZSKoAgoQTmV0d29ya0ludGVyZmFjZRIZChFndWVzdF9kZXZpY2VfbmFtZRgBIAEoCRI5CgR0eXBlGAIgASgOMisuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2UuSWZhY2VUeXBlEhoKEmFsbG93X21ldGFkYXRhX3JlcRgDIAEoCBIWCglndWVzdF9tYWMYBCABKAlIAIgBARIUCgdhZGRyZXNzGAUgASgJSAGIAQESNwoPcHVibGlzaGVkX3BvcnRzGBQgAygLMh4uZmxpbnRsb2NrLnR5cGVzLlB1Ymxpc2hlZFBvcnQiIQoJSWZhY2VUeXBlEgsKB01BQ1ZUQVAQABIHCgNUQVAQAUIMCgpfZ3Vlc3RfbWFjQgoKCF9hZGRyZXNzIlkKDVB1Ymxpc2hlZFBvcnQSEQoJaG9zdF9wb3J0GAEgASgFEhIKCmd1ZXN0X3BvcnQYAiABKAUSEAoIcHJvdG9jb2wYAyABKAkSDwoHaG9zdF9pcBgEIAEoCSLTAQoGVm9sdW1lEgoKAmlkGAEgASgJEg8KB2lzX3Jvb3QYAiABKAgSFAoMaXNfcmVhZF9vbmx5GAMgASgIEhMKC21vdW50X3BvaW50GAQgASgJEi0KBnNvdXJjZRgFIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTb3VyY2USGQoMcGFydGl0aW9uX2lkGAYgASgJSACIAQESFwoKc2l6ZV9pbl9tYhgHIAEoBUgBiAEBQg8KDV9wYXJ0aXRpb25faWRCDQoLX3NpemVfaW5fbWIiQgoMVm9sdW1lU291cmNlEh0KEGNvbnRhaW5lcl9zb3VyY2UYASABKAlIAIgBAUITChFfY29udGFpbmVyX3NvdXJjZSImChVDb250YWluZXJWb2x1bWVTb3VyY2USDQoFaW1hZ2UYASABKAkilwcKDU1pY3JvVk1TdGF0dXMSOgoFc3RhdGUYASABKA4yKy5mbGludGxvY2sudHlwZXMuTWljcm9WTVN0YXR1cy5NaWNyb1ZNU3RhdGUSPAoHdm9sdW1lcxgCIAMoCzIrLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLlZvbHVtZXNFbnRyeRIsCgxrZXJuZWxfbW91bnQYAyABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSLAoMaW5pdHJkX21vdW50GAQgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50ElEKEm5ldHdvcmtfaW50ZXJmYWNlcxgFIAMoCzI1LmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSDQoFcmV0cnkYBiABKAUSDwoHbWVzc2FnZRgUIAEoCRIOCgZyZWFzb24YFSABKAkSLgoKY29uZGl0aW9ucxgWIAMoCzIaLmZsaW50bG9jay50eXBlcy5Db25kaXRpb24SEAoIcHJvdmlkZXIYFyABKAkSEwoLYWNjZWxlcmF0b3IYGCABKAkSGwoTa2VybmVsX2ltYWdlX2RpZ2VzdBgZIAEoCRIXCg9rZXJuZWxfZmlsZW5hbWUYGiABKAkSGwoTaW5pdHJkX2ltYWdlX2RpZ2VzdBgbIAEoCRIUCgxjb25zb2xlX3RhaWwYHCABKAkSKwoIcHJvZ3Jlc3MYHSABKAsyGS5mbGludGxvY2sudHlwZXMuUHJvZ3Jlc3MSMQoNbmV4dF9yZXRyeV9hdBgeIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaTQoMVm9sdW1lc0VudHJ5EgsKA2tleRgBIAEoCRIsCgV2YWx1ZRgCIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTdGF0dXM6AjgBGmEKFk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSCwoDa2V5GAEgASgJEjYKBXZhbHVlGAIgASgLMicuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2VTdGF0dXM6AjgBIlsKDE1pY3JvVk1TdGF0ZRILCgdQRU5ESU5HEAASCwoHQ1JFQVRFRBABEgoKBkZBSUxFRBACEgwKCERFTEVUSU5HEAMSCwoHU1RPUFBFRBAEEgoKBlBBVVNFRBAFIoQBCglDb25kaXRpb24SDAoEdHlwZRgBIAEoCRIOCgZzdGF0dXMYAiABKAkSDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSOAoUbGFzdF90cmFuc2l0aW9uX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKCFByb2dyZXNzEgwKBHN0ZXAYASABKAkSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRvbmVfYnl0ZXMYAyABKAMSEwoLdG90YWxfYnl0ZXMYBCABKAMibwoMVm9sdW1lU3RhdHVzEiUKBW1vdW50GAEgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50EhQKDGltYWdlX2RpZ2VzdBgUIAEoCRISCgpzaXplX2luX21iGBUgASgFEg4KBnNlcmlhbBgWIAEoCSJrCgVNb3VudBIuCgR0eXBlGAEgASgOMiAuZmxpbnRsb2NrLnR5cGVzLk1vdW50Lk1vdW50VHlwZRIOCgZzb3VyY2UYAiABKAkiIgoJTW91bnRUeXBlEgcKA0RFVhAAEgwKCEhPU1RQQVRIEAEijgEKFk5ldHdvcmtJbnRlcmZhY2VTdGF0dXMSGAoQaG9zdF9kZXZpY2VfbmFtZRgBIAEoCRINCgVpbmRleBgCIAEoBRITCgttYWNfYWRkcmVzcxgDIAEoCRIRCglhZGRyZXNzZXMYFCADKAkSEQoJZ3Vlc3RfbWFjGBUgASgJEhAKCGhvc3RuYW1lGBYgASgJYgZwcm90bzM", [file_google_protobuf_timestamp]);
 
 /**
  * MicroVM represents a microvm machine that is created via a provider.
@@ -189,6 +189,15 @@ export type MicroVMSpec = Message<"flintlock.types.MicroVMSpec"> & {
    * @generated from field: int64 generation = 24;
    */
   generation: bigint;
+
+  /**
+   * PullPolicy says when registries are asked for the microvm's images. It is
+   * shown as it is in force, and cannot be changed. Images of this host
+   * (oci:, oci-archive:, docker-archive:) are read whatever it is.
+   *
+   * @generated from field: flintlock.types.ImagePull.Policy pull_policy = 25;
+   */
+  pullPolicy: ImagePull_Policy;
 };
 
 /**
@@ -240,6 +249,71 @@ export const MicroVMSpec_RestartPolicySchema: GenEnum<MicroVMSpec_RestartPolicy>
   enumDesc(file_types_microvm, 1, 0);
 
 /**
+ * ImagePull holds the names of the pull policies.
+ *
+ * @generated from message flintlock.types.ImagePull
+ */
+export type ImagePull = Message<"flintlock.types.ImagePull"> & {
+};
+
+/**
+ * Describes the message flintlock.types.ImagePull.
+ * Use `create(ImagePullSchema)` to create a new message.
+ */
+export const ImagePullSchema: GenMessage<ImagePull> = /*@__PURE__*/
+  messageDesc(file_types_microvm, 2);
+
+/**
+ * Policy says when a registry is asked for an image.
+ *
+ * @generated from enum flintlock.types.ImagePull.Policy
+ */
+export const ImagePull_Policy = {
+  /**
+   * DEFAULT is what the daemon was started with (flintlockd run --pull).
+   *
+   * @generated from enum value: DEFAULT = 0;
+   */
+  DEFAULT: 0,
+
+  /**
+   * ALWAYS looks a tag up at each create, and pulls what it leads to unless
+   * that is in the cache. A digest that is in the cache is not looked up.
+   *
+   * @generated from enum value: ALWAYS = 1;
+   */
+  ALWAYS: 1,
+
+  /**
+   * MISSING uses the image that a tag led to last, if it is in the cache,
+   * and asks no registry; else it pulls.
+   *
+   * @generated from enum value: MISSING = 2;
+   */
+  MISSING: 2,
+
+  /**
+   * NEVER uses what is in the cache, and refuses the create otherwise.
+   *
+   * @generated from enum value: NEVER = 3;
+   */
+  NEVER: 3,
+} as const;
+
+/**
+ * Policy says when a registry is asked for an image.
+ *
+ * @generated from enum flintlock.types.ImagePull.Policy
+ */
+export type ImagePull_Policy = (typeof ImagePull_Policy)[keyof typeof ImagePull_Policy] | UnknownEnum;
+
+/**
+ * Describes the enum flintlock.types.ImagePull.Policy.
+ */
+export const ImagePull_PolicySchema: GenEnum<ImagePull_Policy> = /*@__PURE__*/
+  enumDesc(file_types_microvm, 2, 0);
+
+/**
  * Kernel represents the configuration for a kernel.
  *
  * @generated from message flintlock.types.Kernel
@@ -280,7 +354,7 @@ export type Kernel = Message<"flintlock.types.Kernel"> & {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 2);
+  messageDesc(file_types_microvm, 3);
 
 /**
  * Initrd represents the configuration for the initial ramdisk.
@@ -309,7 +383,7 @@ export type Initrd = Message<"flintlock.types.Initrd"> & {
  * Use `create(InitrdSchema)` to create a new message.
  */
 export const InitrdSchema: GenMessage<Initrd> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 3);
+  messageDesc(file_types_microvm, 4);
 
 /**
  * NetworkInterface represents one network interface of the microvm.
@@ -370,7 +444,7 @@ export type NetworkInterface = Message<"flintlock.types.NetworkInterface"> & {
  * Use `create(NetworkInterfaceSchema)` to create a new message.
  */
 export const NetworkInterfaceSchema: GenMessage<NetworkInterface> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 4);
+  messageDesc(file_types_microvm, 5);
 
 /**
  * IfaceType is the kind of a network interface.
@@ -404,7 +478,7 @@ export type NetworkInterface_IfaceType = (typeof NetworkInterface_IfaceType)[key
  * Describes the enum flintlock.types.NetworkInterface.IfaceType.
  */
 export const NetworkInterface_IfaceTypeSchema: GenEnum<NetworkInterface_IfaceType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 4, 0);
+  enumDesc(file_types_microvm, 5, 0);
 
 /**
  * PublishedPort leads a port of the host to a port of the guest.
@@ -447,7 +521,7 @@ export type PublishedPort = Message<"flintlock.types.PublishedPort"> & {
  * Use `create(PublishedPortSchema)` to create a new message.
  */
 export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 5);
+  messageDesc(file_types_microvm, 6);
 
 /**
  * Volume represents the configuration for a volume to be attached to a
@@ -514,7 +588,7 @@ export type Volume = Message<"flintlock.types.Volume"> & {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 6);
+  messageDesc(file_types_microvm, 7);
 
 /**
  * VolumeSource is the source of a volume. Based loosely on the volumes in
@@ -538,7 +612,7 @@ export type VolumeSource = Message<"flintlock.types.VolumeSource"> & {
  * Use `create(VolumeSourceSchema)` to create a new message.
  */
 export const VolumeSourceSchema: GenMessage<VolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 7);
+  messageDesc(file_types_microvm, 8);
 
 /**
  * ContainerVolumeSource represents the details of a volume coming from a OCI
@@ -560,7 +634,7 @@ export type ContainerVolumeSource = Message<"flintlock.types.ContainerVolumeSour
  * Use `create(ContainerVolumeSourceSchema)` to create a new message.
  */
 export const ContainerVolumeSourceSchema: GenMessage<ContainerVolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 8);
+  messageDesc(file_types_microvm, 9);
 
 /**
  * MicroVMStatus contains the runtime status of the microvm.
@@ -695,7 +769,7 @@ export type MicroVMStatus = Message<"flintlock.types.MicroVMStatus"> & {
  * Use `create(MicroVMStatusSchema)` to create a new message.
  */
 export const MicroVMStatusSchema: GenMessage<MicroVMStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 9);
+  messageDesc(file_types_microvm, 10);
 
 /**
  * MicroVMState is the state of a microvm.
@@ -757,7 +831,7 @@ export type MicroVMStatus_MicroVMState = (typeof MicroVMStatus_MicroVMState)[key
  * Describes the enum flintlock.types.MicroVMStatus.MicroVMState.
  */
 export const MicroVMStatus_MicroVMStateSchema: GenEnum<MicroVMStatus_MicroVMState> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 9, 0);
+  enumDesc(file_types_microvm, 10, 0);
 
 /**
  * Condition is one part of readiness, in the Kubernetes manner.
@@ -810,7 +884,7 @@ export type Condition = Message<"flintlock.types.Condition"> & {
  * Use `create(ConditionSchema)` to create a new message.
  */
 export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 10);
+  messageDesc(file_types_microvm, 11);
 
 /**
  * Progress is what is being done for a microvm now.
@@ -852,7 +926,7 @@ export type Progress = Message<"flintlock.types.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 11);
+  messageDesc(file_types_microvm, 12);
 
 /**
  * VolumeStatus is the status of one volume.
@@ -896,7 +970,7 @@ export type VolumeStatus = Message<"flintlock.types.VolumeStatus"> & {
  * Use `create(VolumeStatusSchema)` to create a new message.
  */
 export const VolumeStatusSchema: GenMessage<VolumeStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 12);
+  messageDesc(file_types_microvm, 13);
 
 /**
  * Mount represents a volume mount point.
@@ -924,7 +998,7 @@ export type Mount = Message<"flintlock.types.Mount"> & {
  * Use `create(MountSchema)` to create a new message.
  */
 export const MountSchema: GenMessage<Mount> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 13);
+  messageDesc(file_types_microvm, 14);
 
 /**
  * MountType is the kind of a mount.
@@ -958,7 +1032,7 @@ export type Mount_MountType = (typeof Mount_MountType)[keyof typeof Mount_MountT
  * Describes the enum flintlock.types.Mount.MountType.
  */
 export const Mount_MountTypeSchema: GenEnum<Mount_MountType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 13, 0);
+  enumDesc(file_types_microvm, 14, 0);
 
 /**
  * NetworkInterfaceStatus is the status of one network interface.
@@ -1016,5 +1090,5 @@ export type NetworkInterfaceStatus = Message<"flintlock.types.NetworkInterfaceSt
  * Use `create(NetworkInterfaceStatusSchema)` to create a new message.
  */
 export const NetworkInterfaceStatusSchema: GenMessage<NetworkInterfaceStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 14);
+  messageDesc(file_types_microvm, 15);
 
