@@ -1,4 +1,5 @@
 import type { Capacity, LimitSettings } from '../domain/admission.ts';
+import type { AuditReport } from '../domain/audit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Cidr } from '../domain/ipv4.ts';
 import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
@@ -17,7 +18,6 @@ import type { HostTools } from '../ports/tools.ts';
 import type { RunningVmm, Vmm, VmmInfo } from '../ports/vmm.ts';
 import type { Volumes } from '../ports/volumes.ts';
 import type { Wake } from '../ports/wake.ts';
-import type { AuditReport } from './services.ts';
 
 /** What the verbs work with. */
 export interface ServiceContext {

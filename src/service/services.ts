@@ -1,4 +1,5 @@
 import type { Limits, Resources } from '../domain/admission.ts';
+import type { AuditReport } from '../domain/audit.ts';
 import type { Cordon } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
@@ -96,22 +97,6 @@ export interface ServerInfo {
   readonly microvms: number;
   /** A reference, or empty. */
   readonly demoKernel: string;
-}
-
-export interface AuditItem {
-  readonly kind: string;
-  readonly name: string;
-  readonly owner: string;
-  readonly detail: string;
-  /** Nothing proves whose it is: it is left alone. */
-  readonly isUnclear?: boolean;
-}
-
-export interface AuditReport {
-  readonly known: readonly AuditItem[];
-  readonly leaked: readonly AuditItem[];
-  readonly missing: readonly AuditItem[];
-  readonly fixed: readonly AuditItem[];
 }
 
 /** An image of the cache, and the uids of the microVMs that use it. */

@@ -1,6 +1,7 @@
 import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import type { Resources } from '../../domain/admission.ts';
+import type { AuditItem, AuditReport } from '../../domain/audit.ts';
 import type { Capabilities } from '../../domain/capabilities.ts';
 import type { Cordon } from '../../domain/cordon.ts';
 import {
@@ -12,7 +13,7 @@ import {
   type ServerInfoResponse,
   ServerInfoResponseSchema,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
-import type { AuditItem, AuditReport, ServerInfo } from '../../service/services.ts';
+import type { ServerInfo } from '../../service/services.ts';
 import { AnswerRoom } from '../flow/fitting.ts';
 import { int32, int64 } from '../numbers.ts';
 

@@ -1,3 +1,4 @@
+import type { AuditItem, AuditReport } from '../../domain/audit.ts';
 import { Fault } from '../../domain/fault.ts';
 import { rowText, type UnreadableRow } from '../../domain/ledger.ts';
 import { uidsIn } from '../../domain/uids-in.ts';
@@ -16,24 +17,8 @@ export interface AuditDeps extends EnumerateDeps {
   sockets(): readonly string[];
 }
 
-export interface AuditLine {
-  readonly kind: string;
-  readonly name: string;
-  readonly owner: string;
-  readonly detail: string;
-  /** Nothing proves whose it is, or whether it is there: `fix` leaves it alone. */
-  readonly isUnclear?: boolean;
-}
-
-export interface AuditResult {
-  readonly known: readonly AuditLine[];
-  readonly leaked: readonly AuditLine[];
-  readonly missing: readonly AuditLine[];
-  readonly fixed: readonly AuditLine[];
-}
-
 interface Found {
-  readonly known: readonly AuditLine[];
+  readonly known: readonly AuditItem[];
   readonly leaked: readonly Thing[];
   readonly missing: readonly Expected[];
   readonly unread: readonly Unread[];
@@ -45,7 +30,7 @@ export async function audit(
   deps: AuditDeps,
   { fix }: { readonly fix: boolean },
   signal: AbortSignal,
-): Promise<AuditResult> {
+): Promise<AuditReport> {
   let found = await compare(deps, signal);
   // Work goes on meanwhile: what was made or unmade between the two readings looks wrong once, not twice.
   if (found.leaked.length > 0 || found.missing.length > 0) {
@@ -98,7 +83,7 @@ async function compare(deps: AuditDeps, signal: AbortSignal): Promise<Found> {
   const rows = deps.ledger.unreadable();
   const expectation = expect(deps.ledger.all(), deps.names, deps.vmms, deps.sockets(), deps.network);
   const ownerOf = owners(expectation);
-  const known: AuditLine[] = [];
+  const known: AuditItem[] = [];
   const leaked: Thing[] = [];
   for (const thing of things) {
     const owner = ownerOf(thing);
@@ -238,14 +223,14 @@ function remedyOf(thing: Thing): string | undefined {
   }
 }
 
-const lineOfThing = (thing: Thing): AuditLine => ({
+const lineOfThing = (thing: Thing): AuditItem => ({
   ...{ kind: thing.kind, name: thing.name, owner: '', detail: thing.detail },
   ...(remedyOf(thing) !== undefined && { isUnclear: true }),
 });
-const lineOfRow = (row: UnreadableRow): AuditLine => ({
+const lineOfRow = (row: UnreadableRow): AuditItem => ({
   ...{ kind: 'ledger-row', name: rowText(row), owner: row.owner, detail: row.why, isUnclear: true },
 });
-const linesOfUnread = ({ kinds, why }: Unread): AuditLine[] =>
+const linesOfUnread = ({ kinds, why }: Unread): AuditItem[] =>
   kinds.map((kind) => ({
     kind,
     name: 'all',
@@ -253,7 +238,7 @@ const linesOfUnread = ({ kinds, why }: Unread): AuditLine[] =>
     detail: `could not be looked at: ${why}. "flintlock doctor" tells what the host lacks`,
     isUnclear: true,
   }));
-const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditLine => ({
+const lineOfExpected = ({ kind, name, owner, step }: Expected): AuditItem => ({
   kind,
   name,
   owner,

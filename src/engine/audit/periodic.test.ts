@@ -1,13 +1,13 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { FakeClock, turn } from '../../../test/support/fake-clock.ts';
 import { memoryLog } from '../../../test/support/memory-log.ts';
-import type { AuditResult } from './audit.ts';
+import type { AuditReport } from '../../domain/audit.ts';
 import { auditPeriodically } from './periodic.ts';
 
-const CLEAN: AuditResult = { known: [], leaked: [], missing: [], fixed: [] };
+const CLEAN: AuditReport = { known: [], leaked: [], missing: [], fixed: [] };
 const LEAK = { kind: 'interface', name: 'flt-ghost', owner: '', detail: '' };
 
-function running(audit: (signal: AbortSignal) => Promise<AuditResult>, everyMs = 900_000) {
+function running(audit: (signal: AbortSignal) => Promise<AuditReport>, everyMs = 900_000) {
   const clock = new FakeClock();
   const log = memoryLog();
   const stop = auditPeriodically({ audit, clock, log, everyMs });
@@ -62,7 +62,7 @@ test('one that fails, or hangs, is told and does not end the others', async () =
 
 test('it ends with the daemon, in the middle of a look too, and leaves no timer', async () => {
   const audit = (signal: AbortSignal) =>
-    new Promise<AuditResult>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    new Promise<AuditReport>((_, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
   const { log, clock, stop, pass } = running(audit);
   await pass(900_000);
   await stop();

@@ -1,12 +1,12 @@
 import { Periodic } from '../../base/periodic.ts';
+import type { AuditReport } from '../../domain/audit.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
-import type { AuditResult } from './audit.ts';
 
 export interface PeriodicAuditDeps {
   /** Changes nothing. */
-  readonly audit: (signal: AbortSignal) => Promise<AuditResult>;
+  readonly audit: (signal: AbortSignal) => Promise<AuditReport>;
   readonly clock: Clock;
   readonly log: Log;
   /** From the end of one to the next; 0: never. */
@@ -26,7 +26,7 @@ export function auditPeriodically({ audit, clock, log, everyMs }: PeriodicAuditD
     const { leaked, missing } = await audit(signal);
     const found = JSON.stringify([leaked, missing]);
     if (found !== before && leaked.length + missing.length > 0) {
-      const names = (lines: AuditResult['leaked']): string[] =>
+      const names = (lines: AuditReport['leaked']): string[] =>
         lines.slice(0, MAX_NAMED).map(({ kind, name }) => `${kind} ${name}`);
       log.warn('an audit found that host and ledger differ: "flintlock audit" says more', {
         leaks: leaked.length,
