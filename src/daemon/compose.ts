@@ -133,7 +133,6 @@ export async function compose(config: Config, version: string, opened: Opened, p
     intend: (vm) => engine.runner.intend(vm),
     plan: planText,
     digest: (text) => createHash('sha256').update(text).digest('base64'),
-    vmmInfo: (vmm) => vmm.info(),
     capacity,
     progress: (uid) => engine.progress.of(uid),
     running: (uid) => guests.of(uid),

@@ -1,8 +1,11 @@
 import { Fault } from '../domain/fault.ts';
-import { readConsole } from './console.ts';
-import { type ServiceContext, view } from './context.ts';
+import { type ConsoleNeeds, readConsole } from './console.ts';
 import { byUid } from './find.ts';
+import type { Needs } from './needs.ts';
+import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
+
+type AttachNeeds = ConsoleNeeds & Needs<'joinConsole' | 'vmms' | 'defaultVmms'> & ViewNeeds;
 
 /** A line that is pasted, or a block of a file; a caller that has more sends more messages. */
 export const MAX_TYPED_BYTES = 64 << 10;
@@ -16,23 +19,23 @@ export const MAX_TYPED_BYTES = 64 << 10;
  * @throws Fault `refused` when the guest does not run
  */
 export async function* attachConsole(
-  context: ServiceContext,
+  needs: AttachNeeds,
   { uid, tailBytes }: { readonly uid: string; readonly tailBytes: number },
   typed: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
-  const vm = view(byUid(context.store, uid, false), context);
+  const vm = view(byUid(needs.store, uid, false), needs);
   const { is, reason, message } = vm.state;
   if (is !== 'CREATED' && is !== 'PAUSED')
     throw new Fault('refused', `Cannot attach to the console of microVM ${uid}: it is ${is} (${reason}): ${message}`);
-  const vmm = vmmOf(context, vm);
+  const vmm = vmmOf(needs, vm);
   if (vmm?.capabilities.consoleInput === false)
     throw new Fault(
       'refused',
       `Cannot attach to the console of microVM ${uid}: that of ${vmm.capabilities.machine} cannot be typed on`,
     );
   const failed = new AbortController();
-  const input = await context.joinConsole(vm.uid);
+  const input = await needs.joinConsole(vm.uid);
   const type = async (): Promise<void> => {
     for await (const bytes of typed) {
       if (bytes.length > MAX_TYPED_BYTES)
@@ -48,7 +51,7 @@ export async function* attachConsole(
       // Of a guest that is ending the reader below tells.
       if (!(error instanceof Fault && error.kind === 'refused')) failed.abort(error);
     });
-    yield* readConsole(context, { uid, follow: true, tailBytes }, AbortSignal.any([signal, failed.signal]));
+    yield* readConsole(needs, { uid, follow: true, tailBytes }, AbortSignal.any([signal, failed.signal]));
   } finally {
     input.close();
   }

@@ -6,7 +6,9 @@ import { collide, publishedText } from '../domain/published.ts';
 import type { PublishedPort, Spec } from '../domain/spec.ts';
 import { parseStatic, routerOf, wrongOn } from '../domain/static-address.ts';
 import type { Listener } from '../ports/network.ts';
-import type { ServiceContext } from './context.ts';
+import type { Needs } from './needs.ts';
+
+export type NetworkNeeds = Needs<'network' | 'bridge' | 'parent' | 'surroundings' | 'instance'>;
 
 /** It asks the kernel for two lists. */
 const ASK_MS = 20_000;
@@ -15,13 +17,13 @@ const ASK_MS = 20_000;
  * What only the host can say of a spec's interfaces.
  * @throws Fault `refused` where the bridge of --bridge-name, or the parent of --parent-iface, is not there
  */
-export async function checkNetwork(context: ServiceContext, { interfaces }: Spec): Promise<readonly Violation[]> {
+export async function checkNetwork(needs: NetworkNeeds, { interfaces }: Spec): Promise<readonly Violation[]> {
   if (interfaces.length === 0) return [];
-  const { bridge, parent, surroundings } = context;
+  const { bridge, parent, surroundings } = needs;
   using time = new TimeLimit(undefined, ASK_MS);
   const { signal } = time;
   if (
-    !context.network &&
+    !needs.network &&
     bridge !== undefined &&
     interfaces.some((nic) => nic.type === 'TAP' && nic.bridge === undefined)
   ) {
@@ -49,13 +51,13 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
         );
       continue;
     }
-    const network = nic.bridge === undefined ? context.network : undefined;
+    const network = nic.bridge === undefined ? needs.network : undefined;
     const plugged = nic.bridge ?? (network ? undefined : bridge);
     if (!network && plugged === undefined) {
       field('type', 'TAP needs a network: start flintlockd with --managed-network CIDR or --bridge-name BRIDGE');
       continue;
     }
-    if (nic.bridge !== undefined) field('overrides.bridge_name', await wrongBridge(context, nic.bridge, signal));
+    if (nic.bridge !== undefined) field('overrides.bridge_name', await wrongBridge(needs, nic.bridge, signal));
     const fixed = nic.address === undefined ? undefined : parseStatic(nic.address);
     if (fixed && 'address' in fixed) {
       const needsPrefix = `${fixed.address} needs its prefix on bridge ${plugged}: write ${fixed.address}/24, for instance`;
@@ -80,11 +82,11 @@ export async function checkNetwork(context: ServiceContext, { interfaces }: Spec
       );
     });
   }
-  return [...wrong, ...(await wrongPorts(context, interfaces, signal))];
+  return [...wrong, ...(await wrongPorts(needs, interfaces, signal))];
 }
 
 async function wrongBridge(
-  { instance, surroundings }: ServiceContext,
+  { instance, surroundings }: NetworkNeeds,
   bridge: string,
   signal: AbortSignal,
 ): Promise<string | undefined> {
@@ -94,7 +96,7 @@ async function wrongBridge(
 }
 
 async function wrongPorts(
-  { network, surroundings }: ServiceContext,
+  { network, surroundings }: NetworkNeeds,
   interfaces: Spec['interfaces'],
   signal: AbortSignal,
 ): Promise<readonly Violation[]> {

@@ -1,6 +1,5 @@
 import { attachConsole } from './attach-console.ts';
 import { readConsole } from './console.ts';
-import { type ServiceContext, view } from './context.ts';
 import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
@@ -10,34 +9,36 @@ import { pullImage } from './images-pull.ts';
 import { pruneImages, removeImage } from './images-remove.ts';
 import { info } from './info.ts';
 import { list } from './list.ts';
+import type { ServiceParts } from './needs.ts';
 import { power } from './power.ts';
 import type { Services } from './services.ts';
 import { planUpdate, update } from './update.ts';
+import { view } from './view.ts';
 import { wait } from './wait.ts';
 import { watch } from './watch.ts';
 
-/** The verbs, for every surface alike. */
-export function createServices(context: ServiceContext): Services {
+/** The verbs, for every surface alike: each takes of the parts what it needs. */
+export function createServices(parts: ServiceParts): Services {
   return {
-    create: (draft, options) => create(context, draft, options),
-    planCreate: (draft, options) => planCreate(context, draft, options),
-    update: async (request) => update(context, request),
-    planUpdate: async (request) => planUpdate(context, request),
-    get: async (target, { showDeleted }) => view(find(context.store, target, showDeleted), context),
-    delete: (target) => remove(context, target),
-    list: async (request) => list(context, request),
-    watch: (request, signal, room) => watch(context, request, signal, room),
-    wait: (request, signal) => wait(context, request, signal),
-    power: (verb, request, signal) => power(context, verb, request, signal),
-    readConsole: (request, signal) => readConsole(context, request, signal),
-    attachConsole: (request, typed, signal) => attachConsole(context, request, typed, signal),
-    info: () => info(context),
-    cordonHost: async (reason) => cordonHost(context, reason),
-    uncordonHost: async () => uncordonHost(context),
-    audit: (options, signal) => context.audit(options, signal),
-    listImages: () => listImages(context),
-    pullImage: (request, signal) => pullImage(context, request, signal),
-    removeImage: (image) => removeImage(context, image),
-    pruneImages: () => pruneImages(context),
+    create: (draft, options) => create(parts, draft, options),
+    planCreate: (draft, options) => planCreate(parts, draft, options),
+    update: async (request) => update(parts, request),
+    planUpdate: async (request) => planUpdate(parts, request),
+    get: async (target, { showDeleted }) => view(find(parts.store, target, showDeleted), parts),
+    delete: (target) => remove(parts, target),
+    list: async (request) => list(parts, request),
+    watch: (request, signal, room) => watch(parts, request, signal, room),
+    wait: (request, signal) => wait(parts, request, signal),
+    power: (verb, request, signal) => power(parts, verb, request, signal),
+    readConsole: (request, signal) => readConsole(parts, request, signal),
+    attachConsole: (request, typed, signal) => attachConsole(parts, request, typed, signal),
+    info: () => info(parts),
+    cordonHost: async (reason) => cordonHost(parts, reason),
+    uncordonHost: async () => uncordonHost(parts),
+    audit: (options, signal) => parts.audit(options, signal),
+    listImages: () => listImages(parts),
+    pullImage: (request, signal) => pullImage(parts, request, signal),
+    removeImage: (image) => removeImage(parts, image),
+    pruneImages: () => pruneImages(parts),
   };
 }

@@ -23,47 +23,66 @@ import { isIn, type OthersUsers, overlap, sharersOf } from '../domain/user-range
 import { validate } from '../domain/validate.ts';
 import type { AllocationKind } from '../ports/store.ts';
 import type { ToolNeed } from '../ports/tools.ts';
-import { checkNetwork } from './check-network.ts';
-import { type ServiceContext, view, withMetadata } from './context.ts';
+import { checkNetwork, type NetworkNeeds } from './check-network.ts';
 import { cordonOf } from './cordon.ts';
-import { Once } from './once.ts';
-import { likelyWords, planBoot } from './plan-boot.ts';
-import { checkPulls, type ImageField, planImages } from './plan-images.ts';
+import type { Needs, NeedsOf } from './needs.ts';
+import { Once, type OnceNeeds } from './once.ts';
+import { type BootNeeds, likelyWords, planBoot } from './plan-boot.ts';
+import { checkPulls, type ImageField, planImages, type WayNeeds } from './plan-images.ts';
 import { repeated, requestDigest } from './repeated.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
 import { unusedUid } from './unused-uid.ts';
+import { type ViewNeeds, view, withMetadata } from './view.ts';
+
+/** To judge a spec by what the host has, and can do. */
+type CheckNeeds = NetworkNeeds &
+  WayNeeds &
+  NeedsOf<'images', 'check'> &
+  NeedsOf<'store', 'recall'> &
+  NeedsOf<'tools', 'obstacle'> &
+  Needs<'vmms' | 'defaultVmms' | 'capacity' | 'limits' | 'pullPolicy' | 'othersUsers'>;
+/** To give a microVM what is its own, and to store it. */
+type AdmitNeeds = NeedsOf<'store', 'create' | 'promised' | 'isAllocated' | 'recall' | 'remember'> &
+  Needs<'clock' | 'network' | 'vmmUsers' | 'ownNames'>;
+type EachNeeds = CheckNeeds &
+  AdmitNeeds &
+  OnceNeeds &
+  NeedsOf<'store', 'metadataOf'> &
+  Needs<'transactions' | 'newUid'>;
+type CreateNeeds = EachNeeds & ViewNeeds & NeedsOf<'store', 'holder' | 'get'> & Needs<'wake' | 'intend'>;
+type PlanNeeds = EachNeeds & BootNeeds & Needs<'plan'>;
 
 const LAST_ADDRESS = 'last-address';
 
 /** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
-export async function create(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
-  const once = Once.of(context, draft, options);
-  const asStored = (vm: MicroVm): MicroVmView => withMetadata(vm, context.store.metadataOf(vm));
+export async function create(needs: CreateNeeds, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
+  const once = Once.of(needs, draft, options);
+  const asStored = (vm: MicroVm): MicroVmView => withMetadata(vm, needs.store.metadataOf(vm));
   const before = once?.answer();
   if (before) return asStored(before);
   // Only where one name may be that of several: elsewhere the name says that it is there.
-  const again = options.uniqueId ? undefined : repeated(context, draft);
-  if (again) return view(again, context);
-  const uid = unusedUid(context);
+  const again = options.uniqueId ? undefined : repeated(needs, draft);
+  if (again) return view(again, needs);
+  const uid = unusedUid(needs);
   let checked: Checked;
   try {
-    checked = await check(context, draft, uid);
+    checked = await check(needs, draft, uid);
   } catch (error) {
     // The same request may have been accepted meanwhile, and what it took be in the way of this one.
     const answered = once?.answer();
     if (answered) return asStored(answered);
     throw error;
   }
-  const { vm, isNew } = await context.transactions.together(() => {
+  const { vm, isNew } = await needs.transactions.together(() => {
     // The same request may have been accepted beside this one.
-    const answered = once?.answer() ?? (options.uniqueId ? undefined : repeated(context, draft));
+    const answered = once?.answer() ?? (options.uniqueId ? undefined : repeated(needs, draft));
     if (answered) return { vm: answered, isNew: false };
-    const made = admit(context, uid, checked, { ...options, request: requestDigest(context, draft) });
+    const made = admit(needs, uid, checked, { ...options, request: requestDigest(needs, draft) });
     once?.keep(made);
-    context.intend(made);
+    needs.intend(made);
     return { vm: made, isNew: true };
   });
-  if (isNew) context.wake.wake(uid);
+  if (isNew) needs.wake.wake(uid);
   return asStored(vm); // without what goes on already: so a later answer is the same
 }
 
@@ -77,29 +96,25 @@ class Rehearsed extends Error {
 }
 
 /** As `create`, up to the commit: that one is rolled back. */
-export async function planCreate(
-  context: ServiceContext,
-  draft: SpecDraft,
-  options: CreateOptions,
-): Promise<PlannedVm> {
-  const answered = Once.of(context, draft, options)?.answer();
+export async function planCreate(needs: PlanNeeds, draft: SpecDraft, options: CreateOptions): Promise<PlannedVm> {
+  const answered = Once.of(needs, draft, options)?.answer();
   if (answered)
     return {
-      vm: withMetadata(answered, context.store.metadataOf(answered)),
+      vm: withMetadata(answered, needs.store.metadataOf(answered)),
       plan: ['nothing: this idempotency key has its answer already'],
     };
-  const uid = unusedUid(context);
-  const checked = await check(context, draft, uid);
-  const images = await planImages(context, checked.spec);
-  const boot = await planBoot(context, checked.spec, checked.provider);
+  const uid = unusedUid(needs);
+  const checked = await check(needs, draft, uid);
+  const images = await planImages(needs, checked.spec);
+  const boot = await planBoot(needs, checked.spec, checked.provider);
   try {
-    return context.transactions.transact(() => {
-      throw new Rehearsed(admit(context, uid, checked, { ...options, request: requestDigest(context, draft) }));
+    return needs.transactions.transact(() => {
+      throw new Rehearsed(admit(needs, uid, checked, { ...options, request: requestDigest(needs, draft) }));
     });
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
-    const plan = [...context.plan(vm), ...images, ...boot];
+    const plan = [...needs.plan(vm), ...images, ...boot];
     const planned = { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } };
     return { vm: withMetadata(planned, draft.metadata), plan };
   }
@@ -115,28 +130,28 @@ interface Checked {
   readonly others: readonly OthersUsers[];
 }
 
-async function check(context: ServiceContext, draft: SpecDraft, uid: Uid): Promise<Checked> {
-  const valid = withMetadataAnyhow(validate(draft, uid.toLowerCase()), context);
+async function check(needs: CheckNeeds, draft: SpecDraft, uid: Uid): Promise<Checked> {
+  const valid = withMetadataAnyhow(validate(draft, uid.toLowerCase()), needs);
   // Stored as it is in force: another daemon's default must not change it.
-  const spec: Spec = { ...valid, pullPolicy: valid.pullPolicy ?? context.pullPolicy };
-  const cordon = cordonOf(context.store);
+  const spec: Spec = { ...valid, pullPolicy: valid.pullPolicy ?? needs.pullPolicy };
+  const cordon = cordonOf(needs.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
-  const [{ provider, host }, others] = await allDone([checkAgainstHost(context, spec, draft), context.othersUsers()]);
+  const [{ provider, host }, others] = await allDone([checkAgainstHost(needs, spec, draft), needs.othersUsers()]);
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = host;
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  return { spec, provider, metadata: draft.metadata, limits: limitsOf(context.limits, capacity), diskIsMemory, others };
+  return { spec, provider, metadata: draft.metadata, limits: limitsOf(needs.limits, capacity), diskIsMemory, others };
 }
 
 /** Within a transaction: takes what the microVM needs for itself, and stores it. */
 function admit(
-  context: ServiceContext,
+  needs: AdmitNeeds,
   uid: Uid,
   { spec, provider, metadata, limits, diskIsMemory, others: othersUsers }: Checked,
   { uniqueId, knows = '', request }: CreateOptions & { readonly request: string },
 ): MicroVm {
-  const others = withDisksAsMemory(context.store.promised(), diskIsMemory);
-  const now = context.clock.now();
+  const others = withDisksAsMemory(needs.store.promised(), diskIsMemory);
+  const now = needs.clock.now();
   const vm: MicroVm = {
     uid,
     version: 1,
@@ -145,9 +160,9 @@ function admit(
     spec,
     allocation: {
       provider,
-      vmmUser: takeUser(context, othersUsers),
-      interfaces: takeInterfaces(context, spec, uid),
-      ...(metadataBy(spec).service && { metadataPort: takeMetadataPort(context) }),
+      vmmUser: takeUser(needs, othersUsers),
+      interfaces: takeInterfaces(needs, spec, uid),
+      ...(metadataBy(spec).service && { metadataPort: takeMetadataPort(needs) }),
     },
     state: { is: 'PENDING', reason: 'Preparing', message: 'Accepted; being prepared' },
     made: { volumes: {}, interfaces: {} },
@@ -157,7 +172,7 @@ function admit(
     createdAt: now,
     updatedAt: now,
   };
-  context.store.create({ vm, metadata, uniqueId, ...(knows !== '' && { knows }) });
+  needs.store.create({ vm, metadata, uniqueId, ...(knows !== '' && { knows }) });
   // In the transaction that makes the promise: creates at the same time cannot overshoot. One that exists is told so first.
   const asked = withDisksAsMemory({ microvms: 1, ...promisedTo(spec) }, diskIsMemory);
   const refused = admission(`microVM ${spec.namespace}/${spec.id}`, asked, others, limits);
@@ -166,7 +181,7 @@ function admit(
 }
 
 /** Where the caller cannot say who may ask for metadata, every interface may that the service reaches. */
-function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
+function withMetadataAnyhow(spec: Spec, { network }: CheckNeeds): Spec {
   if (spec.metadataAnyhow !== true || spec.metadataRef === undefined || !network) return spec;
   const interfaces = spec.interfaces.map((nic) => ({
     ...nic,
@@ -180,16 +195,16 @@ function withMetadataAnyhow(spec: Spec, { network }: ServiceContext): Spec {
  * @returns the provider that it goes to, and what the host has
  */
 async function checkAgainstHost(
-  context: ServiceContext,
+  needs: CheckNeeds,
   spec: Spec,
   draft: SpecDraft,
 ): Promise<{ readonly provider: string; readonly host: Capacity }> {
   const [choice, obstacle, host, unfit, wrongNetwork] = await allDone([
-    choose(context, spec),
-    context.tools.obstacle(toolNeeds(context, spec)),
-    context.capacity(),
-    unfitImages(context, spec, draft),
-    checkNetwork(context, spec),
+    choose(needs, spec),
+    needs.tools.obstacle(toolNeeds(needs, spec)),
+    needs.capacity(),
+    unfitImages(needs, spec, draft),
+    checkNetwork(needs, spec),
   ]);
   if (choice.is === 'unavailable')
     throw new Fault('refused', `Cannot run microVMs with ${choice.provider}: ${choice.why}`, {
@@ -207,11 +222,11 @@ async function checkAgainstHost(
     });
   wrong.push(...unfit, ...wrongNetwork);
   if (wrong.length > 0) throw Fault.invalid(wrong);
-  await checkPulls(context, spec, references(spec, draft));
+  await checkPulls(needs, spec, references(spec, draft));
   return { provider: choice.provider ?? '', host };
 }
 
-async function unfitImages({ images }: ServiceContext, spec: Spec, draft: SpecDraft): Promise<readonly Violation[]> {
+async function unfitImages({ images }: CheckNeeds, spec: Spec, draft: SpecDraft): Promise<readonly Violation[]> {
   const wrong = references(spec, draft).map(async ([field, reference]) => {
     const description = await images.check(reference);
     return description === undefined ? [] : [{ field, description }];
@@ -219,21 +234,21 @@ async function unfitImages({ images }: ServiceContext, spec: Spec, draft: SpecDr
   return (await allDone(wrong)).flat();
 }
 
-async function choose(context: ServiceContext, spec: Spec): Promise<ProviderChoice> {
-  const words = likelyWords(context, spec);
-  const byDefault = context.defaultVmms.map(({ name }) => name);
+async function choose(needs: CheckNeeds, spec: Spec): Promise<ProviderChoice> {
+  const words = likelyWords(needs, spec);
+  const byDefault = needs.defaultVmms.map(({ name }) => name);
   const names = mayGoTo(spec.provider, byDefault);
-  const possible = names.flatMap((name) => context.vmms.find((vmm) => vmm.name === name) ?? []);
+  const possible = names.flatMap((name) => needs.vmms.find((vmm) => vmm.name === name) ?? []);
   const candidates = possible.map(async (vmm) => {
-    const { available, unavailableReason } = await context.vmmInfo(vmm);
+    const { available, unavailableReason } = await vmm.info();
     return { name: vmm.name, lacks: vmm.check(spec, words), ...(!available && { unavailable: unavailableReason }) };
   });
-  const known = context.vmms.map(({ name }) => name);
+  const known = needs.vmms.map(({ name }) => name);
   return chooseProvider(spec.provider, known, await Promise.all(candidates));
 }
 
 /** What the host must be able to do for this one beside what it must for each. */
-function toolNeeds({ network }: ServiceContext, spec: Spec): ReadonlySet<ToolNeed> {
+function toolNeeds({ network }: CheckNeeds, spec: Spec): ReadonlySet<ToolNeed> {
   const needs = new Set<ToolNeed>();
   if (spec.volumes.length > 0) needs.add('volumes');
   if (spec.volumes.some(({ partitionId }) => partitionId !== undefined)) needs.add('partitions');
@@ -259,13 +274,13 @@ interface Takings extends Taken {
 }
 
 /** Looked up one by one: to read all of it would cost more with each microVM that there is. */
-function takenOf(store: ServiceContext['store'], kind: AllocationKind, more: readonly string[] = []): Takings {
+function takenOf(store: AdmitNeeds['store'], kind: AllocationKind, more: readonly string[] = []): Takings {
   const own = new Set(more);
   return { has: (value) => own.has(value) || store.isAllocated(kind, value), add: (value) => void own.add(value) };
 }
 
 /** Whoever else has it could end the VMM and read its memory. */
-function takeUser({ store, vmmUsers }: ServiceContext, others: readonly OthersUsers[]): number {
+function takeUser({ store, vmmUsers }: AdmitNeeds, others: readonly OthersUsers[]): number {
   const near = others.filter((other) => overlap(vmmUsers, other));
   const user = takeNext(store, 'vmm-user', vmmUsers, (one) => isIn(one, near));
   if (user !== undefined) return user;
@@ -278,7 +293,7 @@ function takeUser({ store, vmmUsers }: ServiceContext, others: readonly OthersUs
 }
 
 function takeNext(
-  store: ServiceContext['store'],
+  store: AdmitNeeds['store'],
   kind: 'vmm-user' | 'metadata-port',
   range: NumberRange,
   isOthers?: (number: number) => boolean,
@@ -291,7 +306,7 @@ function takeNext(
   return number;
 }
 
-function takeMetadataPort({ store }: ServiceContext): number {
+function takeMetadataPort({ store }: AdmitNeeds): number {
   const port = takeNext(store, 'metadata-port', METADATA_PORTS);
   if (port !== undefined) return port;
   const { first, last } = METADATA_PORTS;
@@ -301,21 +316,21 @@ function takeMetadataPort({ store }: ServiceContext): number {
   );
 }
 
-function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
-  const { store, clock } = context;
+function takeInterfaces(needs: AdmitNeeds, spec: Spec, uid: Uid): Readonly<Record<string, AllocatedInterface>> {
+  const { store, clock } = needs;
   const macs = takenOf(store, 'mac');
   const hostnames = takenOf(store, 'hostname');
   const given: Record<string, AllocatedInterface> = {};
   // None is given by turns to one interface that the spec gives to another.
   const fixed = new Map(spec.interfaces.map((nic) => [nic.name, fixedAddress(nic)]));
-  const probe = context.network && probeAddressOf(context.network);
+  const probe = needs.network && probeAddressOf(needs.network);
   const own = [...fixed.values(), probe].filter((one) => one !== undefined);
   const taken = takenOf(store, 'address', own);
   for (const nic of spec.interfaces) {
     let { mac } = nic;
     while (mac === undefined || (nic.mac === undefined && macs.has(mac))) mac = makeMac(clock.random);
     macs.add(mac);
-    const network = nic.type === 'TAP' && nic.bridge === undefined ? context.network : undefined;
+    const network = nic.type === 'TAP' && nic.bridge === undefined ? needs.network : undefined;
     if (!network) {
       given[nic.name] = { mac };
       continue;
@@ -332,7 +347,7 @@ function takeInterfaces(context: ServiceContext, spec: Spec, uid: Uid): Readonly
       );
     if (asked === undefined) store.remember(LAST_ADDRESS, address);
     taken.add(address);
-    const hostname = guestName(spec, uid, nic.name, hostnames, context.ownNames);
+    const hostname = guestName(spec, uid, nic.name, hostnames, needs.ownNames);
     hostnames.add(hostname);
     given[nic.name] = { mac, address, hostname };
   }

@@ -1,12 +1,16 @@
 import type { Uid } from '../domain/microvm.ts';
 import { deleting } from '../domain/transitions.ts';
-import type { ServiceContext } from './context.ts';
 import { find } from './find.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { Target } from './services.ts';
+
+type DeleteNeeds = NeedsOf<'store', 'find' | 'get' | 'update'> &
+  NeedsOf<'transactions', 'together'> &
+  Needs<'clock' | 'wake'>;
 
 /** Marks a microVM as deleted, durably. A create under way is interrupted; a second delete does not interrupt the first. */
 export async function remove(
-  { store, transactions, clock, wake }: ServiceContext,
+  { store, transactions, clock, wake }: DeleteNeeds,
   target: Target,
 ): Promise<{ readonly uid: Uid }> {
   const { uid } = find(store, target, false);

@@ -8,7 +8,7 @@ import type { Target } from './services.ts';
  * The microVM that a request names.
  * @throws Fault `not_found`; `refused` when the name is that of several; `invalid` when nothing is named
  */
-export function find(store: Store, { uid, namespace, id }: Target, gone: boolean): MicroVm {
+export function find(store: Pick<Store, 'find' | 'get'>, { uid, namespace, id }: Target, gone: boolean): MicroVm {
   if (uid) return byUid(store, uid, gone);
   if (!id)
     throw Fault.invalid([
@@ -36,7 +36,7 @@ export const notFound = ({ uid, namespace, id = '' }: Target): Fault =>
       : `microVM ${shorten(namespace || 'default')}/${shorten(id)} not found`,
   );
 
-export function byUid(store: Store, uid: string, gone: boolean): MicroVm {
+export function byUid(store: Pick<Store, 'get'>, uid: string, gone: boolean): MicroVm {
   const vm = store.get(uid as Uid); // any text may be asked for: it is bound, and not found
   if (!vm || (vm.goneAt !== undefined && !gone)) throw notFound({ uid });
   return vm;

@@ -1,25 +1,29 @@
 import { type ImageUse, imageUses } from '../domain/image-uses.ts';
 import type { CachedImage } from '../ports/images.ts';
-import type { ServiceContext } from './context.ts';
+import type { Vmm } from '../ports/vmm.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { ImageList, ImageView } from './services.ts';
 
+export type ImageNeeds = NeedsOf<'images', 'fullName'>;
+
+export type ImageListNeeds = ImageNeeds &
+  NeedsOf<'images', 'list'> &
+  NeedsOf<'volumes', 'kindFor'> &
+  Needs<'ledger' | 'imageCacheMax'> & { readonly defaultVmms: readonly [Pick<Vmm, 'capabilities'>, ...unknown[]] };
+
 /** What the cache has, used last first, and who uses what. */
-export async function listImages(context: ServiceContext): Promise<ImageList> {
-  const images = await context.images.list();
-  const uses = imageUses(context.ledger);
+export async function listImages(needs: ImageListNeeds): Promise<ImageList> {
+  const images = await needs.images.list();
+  const uses = imageUses(needs.ledger);
   return {
-    images: images.map((image) => imageView(context, image, uses)),
-    volumeCopy: context.volumes.kindFor(context.defaultVmms[0].capabilities.diskFormats),
+    images: images.map((image) => imageView(needs, image, uses)),
+    volumeCopy: needs.volumes.kindFor(needs.defaultVmms[0].capabilities.diskFormats),
     bytes: images.reduce((sum, { bytes }) => sum + bytes, 0),
-    maxBytes: context.imageCacheMax,
+    maxBytes: needs.imageCacheMax,
   };
 }
 
-export function imageView(
-  { images }: Pick<ServiceContext, 'images'>,
-  image: CachedImage,
-  uses: readonly ImageUse[],
-): ImageView {
+export function imageView({ images }: ImageNeeds, image: CachedImage, uses: readonly ImageUse[]): ImageView {
   const usedBy = uses
     .filter(({ digest, reference }) =>
       digest === undefined ? image.references.includes(images.fullName(reference)) : digest === image.digest,

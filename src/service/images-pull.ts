@@ -1,9 +1,11 @@
 import { Fault, type Violation } from '../domain/fault.ts';
 import { imageUses } from '../domain/image-uses.ts';
 import { Changes } from './changes.ts';
-import type { ServiceContext } from './context.ts';
 import { imageView } from './images-list.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { PullNews } from './services.ts';
+
+type PullNeeds = NeedsOf<'images', 'check' | 'pull' | 'fullName'> & Needs<'ledger'>;
 
 /** ext4 with blocks of 4 KiB and without the feature 64bit: 16 TiB. */
 const MAX_GOLDEN_MB = 16 << 20;
@@ -16,11 +18,11 @@ const MAX_GOLDEN_MB = 16 << 20;
  * @throws Fault `invalid`; what {@link Images} throws
  */
 export async function* pullImage(
-  context: ServiceContext,
+  needs: PullNeeds,
   { reference, goldenSizeInMb }: { readonly reference: string; readonly goldenSizeInMb?: number },
   signal: AbortSignal,
 ): AsyncIterable<PullNews> {
-  const { images, ledger } = context;
+  const { images, ledger } = needs;
   const wrong: Violation[] = [];
   const description = await images.check(reference);
   if (description !== undefined) wrong.push({ field: 'reference', description });
@@ -60,7 +62,7 @@ export async function* pullImage(
       await changes.next(signal);
     }
     const { image, remark, took } = await pulling;
-    const view = imageView(context, image, imageUses(ledger));
+    const view = imageView(needs, image, imageUses(ledger));
     yield {
       ...{ ...news, step: 'done', image: view },
       ...(remark !== undefined && { remark }),

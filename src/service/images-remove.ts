@@ -1,9 +1,12 @@
 import { Fault } from '../domain/fault.ts';
 import { imagesInUse, imageUses } from '../domain/image-uses.ts';
 import { shorten } from '../domain/labels.ts';
-import type { ServiceContext } from './context.ts';
-import { imageView, listImages } from './images-list.ts';
+import { type ImageListNeeds, type ImageNeeds, imageView, listImages } from './images-list.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { ImageView, PrunedImages } from './services.ts';
+
+type PruneNeeds = NeedsOf<'images', 'prune'> & Needs<'ledger'>;
+type RemoveNeeds = ImageListNeeds & NeedsOf<'images', 'remove'>;
 
 /** What `image ls` shows of a digest, and more of it. */
 const DIGEST_BEGINNING = /^(?:sha256:)?([a-f0-9]{12,64})$/;
@@ -13,11 +16,11 @@ const DIGEST_BEGINNING = /^(?:sha256:)?([a-f0-9]{12,64})$/;
  * @param name - a digest, 12 or more hex digits of one, or a reference
  * @throws Fault `not_found`; `refused` naming the microVMs that use it
  */
-export async function removeImage(context: ServiceContext, name: string): Promise<ImageView> {
-  const { images, ledger } = context;
+export async function removeImage(needs: RemoveNeeds, name: string): Promise<ImageView> {
+  const { images, ledger } = needs;
   if (name === '')
     throw Fault.invalid([{ field: 'image', description: 'must name an image: a digest or a reference' }]);
-  const image = pick(context, (await listImages(context)).images, name);
+  const image = pick(needs, (await listImages(needs)).images, name);
   if (image.usedBy.length > 0) throw inUse(name, image.usedBy);
   const inUseNow = () => imagesInUse(ledger);
   try {
@@ -25,14 +28,14 @@ export async function removeImage(context: ServiceContext, name: string): Promis
   } catch (error) {
     if (!(error instanceof Fault && error.kind === 'refused')) throw error;
     // A microVM came in between.
-    const { usedBy } = imageView(context, image, imageUses(ledger));
+    const { usedBy } = imageView(needs, image, imageUses(ledger));
     throw usedBy.length > 0 ? inUse(name, usedBy) : error;
   }
 }
 
-function pick(context: ServiceContext, all: readonly ImageView[], name: string): ImageView {
+function pick(needs: ImageNeeds, all: readonly ImageView[], name: string): ImageView {
   const hex = DIGEST_BEGINNING.exec(name)?.[1];
-  const full = context.images.fullName(name);
+  const full = needs.images.fullName(name);
   const found = all.filter(
     ({ digest, references }) =>
       references.includes(full) || (hex !== undefined && digest.slice('sha256:'.length).startsWith(hex)),
@@ -59,7 +62,7 @@ function inUse(name: string, usedBy: readonly string[]): Fault {
 }
 
 /** Removes every image that nothing uses. */
-export async function pruneImages({ images, ledger }: ServiceContext): Promise<PrunedImages> {
+export async function pruneImages({ images, ledger }: PruneNeeds): Promise<PrunedImages> {
   const removed = await images.prune(() => imagesInUse(ledger), 0);
   return {
     removed: removed.map((image) => ({ ...image, usedBy: [] })),

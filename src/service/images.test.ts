@@ -1,9 +1,10 @@
 import { expect, test } from 'vitest';
+import { FAKE_CAPABILITIES } from '../../test/support/fake-processes.ts';
 import { INTENTS, ownedBy, RESULTS } from '../../test/support/ledger-rows.ts';
 import { memoryLedger } from '../../test/support/memory-ledger.ts';
 import { Fault } from '../domain/fault.ts';
 import type { CachedImage, ImageStore, InUse } from '../ports/images.ts';
-import type { ServiceContext } from './context.ts';
+import type { CopyKind } from '../ports/volumes.ts';
 import { listImages } from './images-list.ts';
 import { pullImage } from './images-pull.ts';
 import { pruneImages, removeImage } from './images-remove.ts';
@@ -17,12 +18,14 @@ const cached = (letter: string, ...references: string[]): CachedImage => ({
 
 const made = (letter: string) => ({ ...RESULTS.image, digest: digest(letter) });
 
-/** A cache with two images, of which `held` uses one. */
-function setUp(store: Partial<ImageStore> = {}) {
+type Cache = Pick<ImageStore, 'list' | 'fullName' | 'check' | 'pull' | 'remove' | 'prune'>;
+
+/** A cache with two images. */
+function setUp(store: Partial<Cache> = {}) {
   const ledger = memoryLedger();
   let images = [cached('a', 'host/a:v1'), cached('b', 'host/b:v1', 'host/b:v2')];
   const free = (inUse: () => InUse) => images.filter((i) => !inUse().digests.has(i.digest));
-  const fake: Partial<ImageStore> = {
+  const fake: Cache = {
     list: async () => images,
     fullName: (text) => text.replace(/^short/, 'host'),
     check: async (reference) => (reference === '' ? 'image "" is empty' : undefined),
@@ -33,71 +36,66 @@ function setUp(store: Partial<ImageStore> = {}) {
       return found;
     },
     prune: async (inUse) => free(inUse),
+    pull: () => Promise.reject(new Error('nobody asked for that')),
     ...store,
   };
-  // The verbs of images use no more of it.
-  const context = {
-    ledger,
-    images: fake,
-    volumes: { kindFor: () => 'qcow2' },
-    defaultVmms: [{ capabilities: {} }],
-    imageCacheMax: 500,
-  } as unknown as ServiceContext;
-  return { ledger, context };
+  const volumes = { kindFor: (): CopyKind => 'qcow2' };
+  const defaultVmms = [{ capabilities: FAKE_CAPABILITIES }] as const;
+  return { ledger, needs: { ledger, images: fake, volumes, defaultVmms, imageCacheMax: 500 } };
 }
 
 test('a list says who uses what, also while a hold is being made', async () => {
-  const { ledger, context } = setUp();
+  const { ledger, needs } = setUp();
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a@x', INTENTS.image), made('a'));
   ledger.intend(ownedBy('VM2'), 'image', 'short/b:v2', INTENTS.image);
-  const list = await listImages(context);
+  const list = await listImages(needs);
   expect(list).toMatchObject({ volumeCopy: 'qcow2', bytes: 200, maxBytes: 500 });
   expect(list.images.map(({ usedBy }) => usedBy)).toEqual([['VM1'], ['VM2']]);
 });
 
 test('an image in use is not removed, and its users are named', async () => {
-  const { ledger, context } = setUp();
+  const { ledger, needs } = setUp();
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
-  await expect(removeImage(context, 'host/a:v1')).rejects.toMatchObject({
+  await expect(removeImage(needs, 'host/a:v1')).rejects.toMatchObject({
     kind: 'refused',
     message: expect.stringContaining('used by microVM VM1'),
   });
-  expect(await removeImage(context, 'short/b:v1')).toMatchObject({ digest: digest('b') });
+  expect(await removeImage(needs, 'short/b:v1')).toMatchObject({ digest: digest('b') });
 });
 
 test('a microVM that comes in between is named too', async () => {
-  const { ledger, context } = setUp({
+  const { ledger, needs } = setUp({
     async remove() {
       ledger.made(ledger.intend(ownedBy('VM9'), 'image', 'host/a:v1', INTENTS.image), made('a'));
       throw new Fault('refused', 'in use');
     },
   });
-  await expect(removeImage(context, digest('a'))).rejects.toThrow('VM9');
+  await expect(removeImage(needs, digest('a'))).rejects.toThrow('VM9');
 });
 
 test('images are named by digest, its beginning, or a reference', async () => {
   for (const name of [digest('a'), 'a'.repeat(12), `sha256:${'a'.repeat(20)}`, 'host/a:v1'])
-    expect((await removeImage(setUp().context, name)).digest).toBe(digest('a'));
+    expect((await removeImage(setUp().needs, name)).digest).toBe(digest('a'));
   for (const name of ['aaaa', 'c'.repeat(12), 'host/c:v1'])
-    await expect(removeImage(setUp().context, name)).rejects.toMatchObject({ kind: 'not_found' });
-  await expect(removeImage(setUp().context, '')).rejects.toMatchObject({ kind: 'invalid' });
+    await expect(removeImage(setUp().needs, name)).rejects.toMatchObject({ kind: 'not_found' });
+  await expect(removeImage(setUp().needs, '')).rejects.toMatchObject({ kind: 'invalid' });
   const twins = [cached('a', 'host/x:v1'), { ...cached('a'), digest: `sha256:${'a'.repeat(63)}b` }];
-  const { context } = setUp({ list: async () => twins });
-  await expect(removeImage(context, 'a'.repeat(12))).rejects.toMatchObject({
+  const { needs } = setUp({ list: async () => twins });
+  await expect(removeImage(needs, 'a'.repeat(12))).rejects.toMatchObject({
     kind: 'refused',
     message: expect.stringContaining('ambiguous'),
   });
 });
 
 test('a prune leaves what is used', async () => {
-  const { ledger, context } = setUp();
+  const { ledger, needs } = setUp();
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
-  expect(await pruneImages(context)).toMatchObject({ removed: [{ digest: digest('b') }], freedBytes: 100 });
+  expect(await pruneImages(needs)).toMatchObject({ removed: [{ digest: digest('b') }], freedBytes: 100 });
 });
 
 test('a pull tells the newest only, then the image with its users', async () => {
-  const { ledger, context } = setUp({
+  const { ledger, needs } = setUp({
     async pull(_reference, { onBytes, onGolden, goldenSizeInMb }) {
       expect(goldenSizeInMb).toBe(64);
       for (let i = 1; i <= 1_000; i++) onBytes?.(i, 1_000);
@@ -109,7 +107,7 @@ test('a pull tells the newest only, then the image with its users', async () => 
   });
   ledger.made(ledger.intend(ownedBy('VM1'), 'image', 'host/a:v1', INTENTS.image), made('a'));
   const news: PullNews[] = [];
-  for await (const one of pullImage(context, { reference: 'host/a:v1', goldenSizeInMb: 64 }, signal)) news.push(one);
+  for await (const one of pullImage(needs, { reference: 'host/a:v1', goldenSizeInMb: 64 }, signal)) news.push(one);
   expect(news.length).toBeLessThan(6);
   expect(news.map(({ step }) => step)).toContain('golden');
   expect(news.at(-1)).toMatchObject({ step: 'done', lookUpMs: 34, remark: 'as last seen', image: { usedBy: ['VM1'] } });
@@ -117,7 +115,7 @@ test('a pull tells the newest only, then the image with its users', async () => 
 
 test('who leaves a pull ends it; what is wrong is told before it begins', async () => {
   const { promise: ended, resolve } = Promise.withResolvers<unknown>();
-  const { context } = setUp({
+  const { needs } = setUp({
     pull: (_reference, { signal: left }) =>
       new Promise((_, reject) => {
         left.addEventListener('abort', () => {
@@ -126,10 +124,10 @@ test('who leaves a pull ends it; what is wrong is told before it begins', async 
         });
       }),
   });
-  for await (const _ of pullImage(context, { reference: 'host/a:v1' }, signal)) break;
+  for await (const _ of pullImage(needs, { reference: 'host/a:v1' }, signal)) break;
   expect(await ended).toMatchObject({ kind: 'cancelled' });
 
-  const wrong = pullImage(context, { reference: '', goldenSizeInMb: 0 }, signal)[Symbol.asyncIterator]();
+  const wrong = pullImage(needs, { reference: '', goldenSizeInMb: 0 }, signal)[Symbol.asyncIterator]();
   await expect(wrong.next()).rejects.toMatchObject({
     kind: 'invalid',
     violations: [{ field: 'reference' }, { field: 'golden_size_in_mb' }],
@@ -138,10 +136,10 @@ test('who leaves a pull ends it; what is wrong is told before it begins', async 
 
 test('a pull that fails is told as it failed', async () => {
   const fault = new Fault('tool', 'no', { reason: 'ImagePullFailed' });
-  const { context } = setUp({ pull: () => Promise.reject(fault) });
+  const { needs } = setUp({ pull: () => Promise.reject(fault) });
   await expect(
     (async () => {
-      for await (const _ of pullImage(context, { reference: 'x' }, signal));
+      for await (const _ of pullImage(needs, { reference: 'x' }, signal));
     })(),
   ).rejects.toBe(fault);
 });

@@ -1,34 +1,40 @@
 import { limitsOf } from '../domain/admission.ts';
 import { formatCidr } from '../domain/ipv4.ts';
-import type { ServiceContext } from './context.ts';
 import { cordonOf } from './cordon.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { ServerInfo } from './services.ts';
 
+type InfoNeeds = Needs<'version' | 'instance' | 'stateDirectory' | 'runDirectory' | 'isReconciling' | 'demoKernel'> &
+  NeedsOf<'store', 'promised' | 'recall'> &
+  NeedsOf<'tools', 'states'> &
+  NeedsOf<'volumes', 'kindFor'> &
+  Needs<'vmms' | 'defaultVmms' | 'network' | 'limits' | 'capacity'>;
+
 /** What this daemon is, can do and has promised. */
-export async function info(context: ServiceContext): Promise<ServerInfo> {
-  const { store, network } = context;
-  const [byDefault] = context.defaultVmms;
+export async function info(needs: InfoNeeds): Promise<ServerInfo> {
+  const { store, network } = needs;
+  const [byDefault] = needs.defaultVmms;
   const { microvms, ...promised } = store.promised();
   const cordon = cordonOf(store);
-  const { capacity, used, notes } = await context.capacity();
+  const { capacity, used, notes } = await needs.capacity();
   return {
-    version: context.version,
-    instance: context.instance,
-    stateDirectory: context.stateDirectory,
-    runDirectory: context.runDirectory,
-    tools: await context.tools.states(),
-    providers: await Promise.all(context.vmms.map((vmm) => context.vmmInfo(vmm))),
+    version: needs.version,
+    instance: needs.instance,
+    stateDirectory: needs.stateDirectory,
+    runDirectory: needs.runDirectory,
+    tools: await needs.tools.states(),
+    providers: await Promise.all(needs.vmms.map((vmm) => vmm.info())),
     defaultProvider: byDefault.name,
     capacity,
     capacityNotes: notes,
     promised,
     used,
-    limits: limitsOf(context.limits, capacity),
+    limits: limitsOf(needs.limits, capacity),
     managedNetwork: network ? formatCidr(network) : '',
-    volumeCopy: context.volumes.kindFor(byDefault.capabilities.diskFormats),
-    reconciling: context.isReconciling(),
+    volumeCopy: needs.volumes.kindFor(byDefault.capabilities.diskFormats),
+    reconciling: needs.isReconciling(),
     ...(cordon && { cordon }),
     microvms,
-    demoKernel: context.demoKernel,
+    demoKernel: needs.demoKernel,
   };
 }

@@ -1,12 +1,15 @@
 import { Fault } from '../domain/fault.ts';
 import type { MicroVmView, Uid } from '../domain/microvm.ts';
 import { parseSelector } from '../domain/selector.ts';
-import { ifReadable, type ServiceContext, view } from './context.ts';
+import type { NeedsOf } from './needs.ts';
 import type { ListRequest } from './services.ts';
+import { ifReadable, type ViewNeeds, view } from './view.ts';
+
+type ListNeeds = ViewNeeds & NeedsOf<'store', 'list'>;
 
 /** A page of microVMs, oldest first. The token of the next page is the last uid of this one: uids sort by creation. */
 export function list(
-  context: ServiceContext,
+  needs: ListNeeds,
   request: ListRequest,
 ): { readonly vms: readonly MicroVmView[]; readonly nextPageToken: string } {
   const { pageSize, pageToken, maxBytes } = request;
@@ -20,13 +23,13 @@ export function list(
     ...(request.namespace !== '' && { namespace: request.namespace }),
     ...(pageToken !== '' && { after: pageToken as Uid }),
   };
-  const page = context.store.list({
+  const page = needs.store.list({
     ...query,
     ...(pageSize > 0 && { limit: pageSize }),
     ...(maxBytes !== undefined && { maxBytes }),
   });
   const last = page.at(-1)?.uid;
   const mayBeCut = page.length === pageSize || maxBytes !== undefined;
-  const isCut = last !== undefined && mayBeCut && context.store.list({ ...query, after: last, limit: 1 }).length > 0;
-  return { vms: page.flatMap((vm) => ifReadable(() => view(vm, context))), nextPageToken: isCut ? last : '' };
+  const isCut = last !== undefined && mayBeCut && needs.store.list({ ...query, after: last, limit: 1 }).length > 0;
+  return { vms: page.flatMap((vm) => ifReadable(() => view(vm, needs))), nextPageToken: isCut ? last : '' };
 }

@@ -2,15 +2,17 @@ import { isObject } from '../base/json.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm } from '../domain/microvm.ts';
-import type { ServiceContext } from './context.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { CreateOptions } from './services.ts';
+
+export type OnceNeeds = NeedsOf<'store', 'answered' | 'answer'> & Needs<'clock' | 'digest'>;
 
 /** Printable, so that it passes through a header as it is. */
 const KEY = /^[\x21-\x7e]{1,255}$/;
 
 /** A request that is to be done once, however often it comes: it is known by its idempotency key. */
 export class Once {
-  readonly #context: ServiceContext;
+  readonly #needs: OnceNeeds;
   readonly #key: string;
   /** As it is stored: a space is in no key, so none of one caller is one of another. */
   readonly #stored: string;
@@ -20,7 +22,7 @@ export class Once {
    * @returns undefined for a request without a key
    * @throws Fault `invalid` for what is no key
    */
-  static of(context: ServiceContext, draft: SpecDraft, options: CreateOptions): Once | undefined {
+  static of(needs: OnceNeeds, draft: SpecDraft, options: CreateOptions): Once | undefined {
     const { idempotencyKey = '', knows = '', uniqueId } = options;
     if (idempotencyKey === '') return undefined;
     if (!KEY.test(idempotencyKey))
@@ -31,11 +33,11 @@ export class Once {
         },
       ]);
     const stored = knows === '' ? idempotencyKey : `${knows} ${idempotencyKey}`;
-    return new Once(context, idempotencyKey, stored, context.digest(`create ${uniqueId} ${canonical(draft)}`));
+    return new Once(needs, idempotencyKey, stored, needs.digest(`create ${uniqueId} ${canonical(draft)}`));
   }
 
-  private constructor(context: ServiceContext, key: string, stored: string, digest: string) {
-    this.#context = context;
+  private constructor(needs: OnceNeeds, key: string, stored: string, digest: string) {
+    this.#needs = needs;
     this.#key = key;
     this.#stored = stored;
     this.#digest = digest;
@@ -46,7 +48,7 @@ export class Once {
    * @throws Fault `refused` when the key is another request's
    */
   answer(): MicroVm | undefined {
-    const first = this.#context.store.answered(this.#stored);
+    const first = this.#needs.store.answered(this.#stored);
     if (!first || first.digest === this.#digest) return first?.vm;
     const { uid, spec } = first.vm;
     throw new Fault(
@@ -57,7 +59,7 @@ export class Once {
 
   /** In the transaction that does what the request asks for. */
   keep(vm: MicroVm): void {
-    this.#context.store.answer(this.#stored, { digest: this.#digest, vm, at: this.#context.clock.now() });
+    this.#needs.store.answer(this.#stored, { digest: this.#digest, vm, at: this.#needs.clock.now() });
   }
 }
 

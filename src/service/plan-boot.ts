@@ -7,12 +7,12 @@ import type { Uid } from '../domain/microvm.ts';
 import type { InterfaceSpec, Spec } from '../domain/spec.ts';
 import { guestNics } from '../domain/static-address.ts';
 import type { BootFilesFound, BootWants } from '../ports/images.ts';
-import type { ServiceContext } from './context.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 
 /** It reads files of this host, and unpacks a kernel at most. */
 const LOOK_MS = 60_000;
 
-type Context = Pick<ServiceContext, 'images' | 'vmms' | 'network'>;
+export type BootNeeds = NeedsOf<'images', 'cached' | 'bootFiles'> & Needs<'vmms' | 'network'>;
 
 /** As long as what its guest will be told of it. */
 const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
@@ -21,7 +21,7 @@ const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:0
 const LIKELY_UID = '00000000000000000000000000' as Uid;
 
 /** The words that a guest of a spec will be given, as far as their length goes. */
-export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): readonly string[] =>
+export const likelyWords = ({ network }: Needs<'network'>, spec: Spec): readonly string[] =>
   wordsForGuest(
     { uid: LIKELY_UID, spec, allocation: { interfaces: {} } },
     guestNics(spec.interfaces.map(withMac), { interfaces: {} }, network),
@@ -35,23 +35,23 @@ export const likelyWords = ({ network }: Pick<Context, 'network'>, spec: Spec): 
  * @returns one line each
  * @throws Fault `invalid` for what is not found, or does not boot, and what the kernel's machine cannot do
  */
-export async function planBoot(context: Context, spec: Spec, provider: string): Promise<readonly string[]> {
+export async function planBoot(needs: BootNeeds, spec: Spec, provider: string): Promise<readonly string[]> {
   using time = new TimeLimit(undefined, LOOK_MS);
-  const { kernel, initrd } = await find(context, spec, time.signal);
+  const { kernel, initrd } = await find(needs, spec, time.signal);
   const lines = [
     ...(kernel ? [`kernel: ${shown(kernel)} of ${spec.kernel.image}`] : []),
     ...(initrd && spec.initrd ? [`initrd: ${shown(initrd)} of ${spec.initrd.image}`] : []),
     ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }).map((text) => `note: ${text}`),
   ];
   if (!kernel) return lines;
-  const vmm = context.vmms.find(({ name }) => name === provider);
-  const wrong = vmm?.check(spec, likelyWords(context, spec), kernel.facts) ?? [];
+  const vmm = needs.vmms.find(({ name }) => name === provider);
+  const wrong = vmm?.check(spec, likelyWords(needs, spec), kernel.facts) ?? [];
   if (wrong.length > 0) throw Fault.invalid(wrong);
   const { chosen = [], warnings = [] } = vmm?.remarks(spec, kernel.facts) ?? {};
   return [...lines, ...chosen.map((text) => `note: ${text}`), ...warnings.map((text) => `warning: ${text}`)];
 }
 
-async function find({ images }: Context, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {
+async function find({ images }: BootNeeds, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {
   const wanted = ({ filename }: { readonly filename?: string }) => (filename === undefined ? {} : { filename });
   const look = async (reference: string, wants: BootWants): Promise<BootFilesFound> => {
     try {

@@ -1,10 +1,9 @@
 import { Fault, type Violation } from '../domain/fault.ts';
 import { pullPolicyOf, type Spec } from '../domain/spec.ts';
-import type { ImageStore, ImageWay } from '../ports/images.ts';
+import type { ImageWay } from '../ports/images.ts';
+import type { NeedsOf } from './needs.ts';
 
-interface Needs {
-  readonly images: Pick<ImageStore, 'way'>;
-}
+export type WayNeeds = NeedsOf<'images', 'way'>;
 
 /** A reference, and the field that has it. */
 export type ImageField = readonly [field: string, reference: string];
@@ -15,7 +14,7 @@ export type ImageField = readonly [field: string, reference: string];
  *
  * @throws Fault `refused` ImageNotPulled, with all such fields
  */
-export async function checkPulls({ images }: Needs, spec: Spec, fields: readonly ImageField[]): Promise<void> {
+export async function checkPulls({ images }: WayNeeds, spec: Spec, fields: readonly ImageField[]): Promise<void> {
   const policy = pullPolicyOf(spec);
   if (policy !== 'NEVER') return;
   const wrong: Violation[] = [];
@@ -32,7 +31,7 @@ export async function checkPulls({ images }: Needs, spec: Spec, fields: readonly
 }
 
 /** Which registries would be asked for the images of a spec, and what would be pulled, a line for each image. */
-export async function planImages({ images }: Needs, spec: Spec): Promise<readonly string[]> {
+export async function planImages({ images }: WayNeeds, spec: Spec): Promise<readonly string[]> {
   const { kernel, initrd, volumes } = spec;
   const references = new Set([kernel.image, ...(initrd ? [initrd.image] : []), ...volumes.map(({ image }) => image)]);
   const lines: string[] = [];

@@ -5,10 +5,15 @@ import { vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { type PowerVerb, rebooting, refuse, starting, stopping, turning } from '../domain/power.ts';
 import { Changes } from './changes.ts';
-import { type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
+import type { Needs, NeedsOf } from './needs.ts';
+import { view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
-import { wait } from './wait.ts';
+import { type WaitNeeds, wait } from './wait.ts';
+
+type PowerNeeds = WaitNeeds & NeedsOf<'store', 'update'> & Needs<'wake'>;
+type StartNeeds = PowerNeeds & NeedsOf<'store', 'promised'> & NeedsOf<'ledger', 'find'> & Needs<'limits' | 'capacity'>;
+type TurnNeeds = PowerNeeds & Needs<'vmms' | 'defaultVmms'>;
 
 export interface PowerRequest {
   readonly uid: string;
@@ -27,40 +32,40 @@ const GRACE_MS = 30_000;
  * `full` Admission when there is no room to start it; `timeout`; `not_found`
  */
 export async function power(
-  context: ServiceContext,
+  needs: StartNeeds & TurnNeeds,
   verb: PowerVerb,
   request: PowerRequest,
   signal: AbortSignal,
 ): Promise<MicroVmView> {
   switch (verb) {
     case 'start':
-      return start(context, request, signal);
+      return start(needs, request, signal);
     case 'stop':
-      return stop(context, request, signal);
+      return stop(needs, request, signal);
     case 'reboot':
-      return reboot(context, request, signal);
+      return reboot(needs, request, signal);
     case 'pause':
     case 'resume':
-      return turn(context, verb, request, signal);
+      return turn(needs, verb, request, signal);
     default:
       return verb satisfies never;
   }
 }
 
-async function start(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  const { capacity, diskIsMemory } = await context.capacity();
-  const limits = limitsOf(context.limits, capacity);
-  const vm = change(context, uid, (old) => {
+async function start(needs: StartNeeds, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  const { capacity, diskIsMemory } = await needs.capacity();
+  const limits = limitsOf(needs.limits, capacity);
+  const vm = change(needs, uid, (old) => {
     const next = starting(old);
-    if (next) requireRoom(context, old, limits, diskIsMemory);
+    if (next) requireRoom(needs, old, limits, diskIsMemory);
     return next;
   });
-  if (timeoutMs === 0) return view(vm, context);
-  return wait(context, { uid, until: 'CREATED', timeoutMs }, signal);
+  if (timeoutMs === 0) return view(vm, needs);
+  return wait(needs, { uid, until: 'CREATED', timeoutMs }, signal);
 }
 
 /** In the transaction that starts it: what it gave up when it ended may be promised to others by now. Its disks are its own. */
-function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Limits, diskIsMemory: boolean): void {
+function requireRoom({ store, ledger }: StartNeeds, vm: MicroVm, limits: Limits, diskIsMemory: boolean): void {
   const holds = vm.state.is === 'PENDING' || ledger.find(vmOwner(vm.uid), 'vmm', '') !== undefined;
   if (holds) return;
   const asked = { ...promisedTo(vm.spec), microvms: 0, diskInMb: 0 };
@@ -69,22 +74,22 @@ function requireRoom({ store, ledger }: ServiceContext, vm: MicroVm, limits: Lim
   if (refused) throw refused;
 }
 
-async function stop(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  const by = context.clock.now() + timeoutMs;
-  change(context, uid, (vm) => stopping(vm, by));
-  return wait(context, { uid, until: 'STOPPED', timeoutMs: timeoutMs + GRACE_MS }, signal);
+async function stop(needs: PowerNeeds, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  const by = needs.clock.now() + timeoutMs;
+  change(needs, uid, (vm) => stopping(vm, by));
+  return wait(needs, { uid, until: 'STOPPED', timeoutMs: timeoutMs + GRACE_MS }, signal);
 }
 
-async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
-  using changes = new Changes(context.onChange, uid);
-  const by = context.clock.now() + timeoutMs;
-  change(context, uid, (vm) => rebooting(vm, by));
+async function reboot(needs: PowerNeeds, { uid, timeoutMs }: PowerRequest, signal: AbortSignal) {
+  using changes = new Changes(needs.onChange, uid);
+  const by = needs.clock.now() + timeoutMs;
+  change(needs, uid, (vm) => rebooting(vm, by));
   using limit = new TimeLimit(signal, timeoutMs + GRACE_MS);
   for (;;) {
-    const vm = byUid(context.store, uid, true);
+    const vm = byUid(needs.store, uid, true);
     if (vm.asked?.for === 'stop') throw new Fault('conflict', `microVM ${uid} is being stopped: it was not rebooted`);
     // One that had to be ended is being started.
-    if (!vm.asked) return wait(context, { uid, until: 'CREATED', timeoutMs: timeoutMs + GRACE_MS }, signal);
+    if (!vm.asked) return wait(needs, { uid, until: 'CREATED', timeoutMs: timeoutMs + GRACE_MS }, signal);
     try {
       await changes.next(limit.signal);
     } catch (cause) {
@@ -95,22 +100,22 @@ async function reboot(context: ServiceContext, { uid, timeoutMs }: PowerRequest,
 }
 
 async function turn(
-  context: ServiceContext,
+  needs: TurnNeeds,
   verb: 'pause' | 'resume',
   { uid, timeoutMs }: PowerRequest,
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  const { capabilities } = vmmOf(context, byUid(context.store, uid, false)) ?? {};
+  const { capabilities } = vmmOf(needs, byUid(needs.store, uid, false)) ?? {};
   if (capabilities?.pause === false)
     throw new Fault('refused', `Cannot ${verb} microVM ${uid}: ${capabilities.machine} cannot be paused`);
-  using changes = new Changes(context.onChange, uid);
-  const now = context.clock.now();
-  change(context, uid, (vm) => turning(vm, verb, now, now + timeoutMs));
+  using changes = new Changes(needs.onChange, uid);
+  const now = needs.clock.now();
+  change(needs, uid, (vm) => turning(vm, verb, now, now + timeoutMs));
   using limit = new TimeLimit(signal, timeoutMs);
   const late = (cause?: unknown): Fault =>
     new Fault('timeout', `Cannot ${verb} microVM ${uid}: its VMM did not answer in ${timeoutMs / 1000} s`, { cause });
   for (;;) {
-    const vm = byUid(context.store, uid, true);
+    const vm = byUid(needs.store, uid, true);
     const { asked, state } = vm;
     if (asked && asked.for !== verb)
       throw new Fault('conflict', `Cannot ${verb} microVM ${uid}: another call has begun to ${asked.for} it meanwhile`);
@@ -118,7 +123,7 @@ async function turn(
       if (state.is === 'DELETING' || state.is === 'STOPPED' || state.is === 'FAILED') refuse(vm, verb);
       if (state.is === 'PENDING' && state.ended) refuse(vm, verb);
       if (state.is === (verb === 'pause' ? 'CREATED' : 'PAUSED')) throw late(); // it was given up
-      return view(vm, context);
+      return view(vm, needs);
     }
     try {
       await changes.next(limit.signal);
@@ -129,11 +134,7 @@ async function turn(
 }
 
 /** Stores what is wanted, and has it looked at: what is being made for it gives way. */
-function change(
-  { store, wake }: ServiceContext,
-  uid: string,
-  transition: (vm: MicroVm) => MicroVm | undefined,
-): MicroVm {
+function change({ store, wake }: PowerNeeds, uid: string, transition: (vm: MicroVm) => MicroVm | undefined): MicroVm {
   const vm = byUid(store, uid, false);
   let isNews = false;
   const after = store.update(vm.uid, (old) => {

@@ -1,11 +1,11 @@
 import type { SpecDraft } from '../domain/draft.ts';
 import { parseMac } from '../domain/mac.ts';
 import type { MicroVm } from '../domain/microvm.ts';
-import type { ServiceContext } from './context.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import { canonical } from './once.ts';
 
 /** What `create` keeps in the record of the request that made it. */
-export const requestDigest = ({ digest }: Pick<ServiceContext, 'digest'>, draft: SpecDraft): string =>
+export const requestDigest = ({ digest }: Needs<'digest'>, draft: SpecDraft): string =>
   digest(`request ${canonical(draft)}`);
 
 /**
@@ -17,13 +17,16 @@ export const requestDigest = ({ digest }: Pick<ServiceContext, 'digest'>, draft:
  * The Cluster API provider repeats its creates so, with the MAC addresses that
  * its webhook has put into the spec, and without any key.
  */
-export function repeated(context: Pick<ServiceContext, 'store' | 'digest'>, draft: SpecDraft): MicroVm | undefined {
+export function repeated(
+  needs: NeedsOf<'store', 'holder' | 'get'> & Needs<'digest'>,
+  draft: SpecDraft,
+): MicroVm | undefined {
   const macs = draft.interfaces.flatMap(({ mac = '' }) => (mac === '' ? [] : [parseMac(mac)]));
   const holders = new Set(
-    macs.map((mac) => (typeof mac === 'string' ? context.store.holder('mac', mac)?.uid : undefined)),
+    macs.map((mac) => (typeof mac === 'string' ? needs.store.holder('mac', mac)?.uid : undefined)),
   );
   const [uid, ...others] = holders;
   if (uid === undefined || others.length > 0) return undefined;
-  const vm = context.store.get(uid);
-  return vm && vm.state.is !== 'DELETING' && vm.request === requestDigest(context, draft) ? vm : undefined;
+  const vm = needs.store.get(uid);
+  return vm && vm.state.is !== 'DELETING' && vm.request === requestDigest(needs, draft) ? vm : undefined;
 }

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { tapStem } from '../domain/names.ts';
-import type { ServiceContext } from './context.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 
 /** Of a billion stems one is free at once, unless chance is none. */
 const TRIES = 100;
@@ -12,7 +12,7 @@ const TRIES = 100;
  *
  * @throws Fault `full` when there is none
  */
-export function unusedUid({ newUid, store }: Pick<ServiceContext, 'newUid' | 'store'>): Uid {
+export function unusedUid({ newUid, store }: Needs<'newUid'> & NeedsOf<'store', 'isAllocated'>): Uid {
   for (let i = 0; i < TRIES; i++) {
     const uid = newUid();
     if (!store.isAllocated('tap-stem', tapStem(uid))) return uid;

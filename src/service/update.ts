@@ -3,35 +3,38 @@ import { shorten } from '../domain/labels.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import type { Metadata } from '../domain/spec.ts';
 import { patched } from '../domain/update.ts';
-import { type ServiceContext, view, viewWith } from './context.ts';
 import { byUid, find } from './find.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { PlannedVm, UpdateRequest } from './services.ts';
+import { type ViewNeeds, view, viewWith } from './view.ts';
+
+type UpdateNeeds = ViewNeeds & NeedsOf<'store', 'find' | 'get' | 'update' | 'keepMetadata'>;
 
 /**
  * Changes what can be changed of a living microVM: read, judged and written in
  * one transaction, so that no update is lost to another one.
  */
-export function update(context: ServiceContext, request: UpdateRequest): MicroVmView {
-  const { store, transactions, wake } = context;
+export function update(needs: UpdateNeeds & Needs<'transactions' | 'wake'>, request: UpdateRequest): MicroVmView {
+  const { store, transactions, wake } = needs;
   const { uid } = find(store, request.target, false);
   let hasNewPolicy = false;
   transactions.transact(() =>
     store.update(uid, (vm) => {
-      const { vm: next, metadata } = planned(context, vm, request);
+      const { vm: next, metadata } = planned(needs, vm, request);
       hasNewPolicy = next.spec.restartPolicy !== vm.spec.restartPolicy;
       if (metadata) store.keepMetadata(next, metadata);
       return next === vm ? undefined : next;
     }),
   );
   if (hasNewPolicy) wake.wake(uid);
-  return view(byUid(store, uid, false), context);
+  return view(byUid(store, uid, false), needs);
 }
 
 /** As `update`, without writing anything. */
-export function planUpdate(context: ServiceContext, request: UpdateRequest): PlannedVm {
-  const before = find(context.store, request.target, false);
-  const { vm, metadata = context.store.metadataOf(before), plan } = planned(context, before, request);
-  return { vm: viewWith(metadata, vm, context), plan };
+export function planUpdate(needs: UpdateNeeds, request: UpdateRequest): PlannedVm {
+  const before = find(needs.store, request.target, false);
+  const { vm, metadata = needs.store.metadataOf(before), plan } = planned(needs, before, request);
+  return { vm: viewWith(metadata, vm, needs), plan };
 }
 
 interface Planned {
@@ -42,7 +45,7 @@ interface Planned {
   readonly plan: readonly string[];
 }
 
-function planned({ store, clock }: ServiceContext, vm: MicroVm, request: UpdateRequest): Planned {
+function planned({ store, clock }: UpdateNeeds, vm: MicroVm, request: UpdateRequest): Planned {
   const { expectedGeneration } = request;
   const { spec, changes, metadata } = patched(vm, store.metadataOf(vm), request);
   const name = `microVM ${shorten(vm.spec.namespace)}/${shorten(vm.spec.id)}`;

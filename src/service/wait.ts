@@ -2,23 +2,26 @@ import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Condition, ConditionType, MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { Changes } from './changes.ts';
-import { recordNow, type ServiceContext, view } from './context.ts';
 import { byUid } from './find.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import type { Until } from './services.ts';
+import { recordNow, type ViewNeeds, view } from './view.ts';
+
+export type WaitNeeds = ViewNeeds & NeedsOf<'store', 'get'> & Needs<'onChange'>;
 
 /** @throws Fault `timeout`; `refused` once it cannot come true any more; `not_found` */
 export async function wait(
-  context: ServiceContext,
+  needs: WaitNeeds,
   { uid, until, timeoutMs }: { readonly uid: string; readonly until: Until; readonly timeoutMs: number },
   signal: AbortSignal,
 ): Promise<MicroVmView> {
-  using changes = new Changes(context.onChange, uid);
+  using changes = new Changes(needs.onChange, uid);
   using limit = new TimeLimit(signal, timeoutMs);
   for (;;) {
-    const stored = byUid(context.store, uid, true);
-    const vm = recordNow(stored, context);
+    const stored = byUid(needs.store, uid, true);
+    const vm = recordNow(stored, needs);
     const answer = judge(vm, until);
-    if (answer === 'yes') return view(stored, context);
+    if (answer === 'yes') return view(stored, needs);
     if (answer !== 'not yet') throw new Fault('refused', `microVM ${uid} ${answer}`, { reason: vm.state.reason });
     try {
       await changes.next(limit.signal);

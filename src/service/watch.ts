@@ -4,28 +4,30 @@ import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { weightOf } from '../domain/weight.ts';
 import { Changes } from './changes.ts';
-import { ifReadable, type ServiceContext, view, withMetadata } from './context.ts';
 import { Listing } from './listing.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import { NO_BOUND, PAGE, type Room } from './room.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
+import { ifReadable, type ViewNeeds, view, withMetadata } from './view.ts';
 
-/** What a watch needs of the daemon. */
-export type WatchContext = Pick<ServiceContext, 'store' | 'clock' | 'onChange' | 'running' | 'progress'>;
+export type WatchNeeds = ViewNeeds &
+  NeedsOf<'store', 'cursor' | 'oldestSeq' | 'events' | 'list' | 'get'> &
+  Needs<'onChange'>;
 
 /**
  * Every change, from the store, in the order of the commits. The reader sets the pace.
  * @throws Fault `expired` when the cursor is older than what is kept, or of another database: list again
  */
 export async function* watch(
-  context: WatchContext,
+  needs: WatchNeeds,
   request: WatchRequest,
   signal: AbortSignal,
   room: Room = NO_BOUND,
 ): AsyncIterable<WatchedEvent> {
-  const { store, clock } = context;
+  const { store, clock } = needs;
   const selector = parseSelector(request.labelSelector);
   const { epoch, seq: newest } = store.cursor();
-  using changes = new Changes(context.onChange);
+  using changes = new Changes(needs.onChange);
   /** Told as unknown: told again when the guest is taken over, which changes no record. */
   const unknown = new Set<Uid>();
   const listing = new Listing(store);
@@ -36,7 +38,7 @@ export async function* watch(
   else {
     const query = request.namespace === '' ? { selector } : { selector, namespace: request.namespace };
     for await (const vm of listing.records(query, room, signal)) {
-      for (const shown of ifReadable(() => view(vm, context))) {
+      for (const shown of ifReadable(() => view(vm, needs))) {
         if (shown.state !== vm.state) unknown.add(vm.uid);
         // Without a cursor: who came so far begins anew, and misses none of the rest.
         yield { type: 'ADDED', vm: shown, cursor: '', at: clock.now() };
@@ -63,11 +65,11 @@ export async function* watch(
     if (events.length > 0 && !told) yield { type: 'BOOKMARK', cursor: cursorAt(seq), at: clock.now() };
     if (events.length > 0) continue;
     for (const uid of unknown) {
-      if (!context.running(uid)) continue;
+      if (!needs.running(uid)) continue;
       unknown.delete(uid);
       const vm = store.get(uid);
       if (vm && vm.goneAt === undefined)
-        for (const shown of ifReadable(() => view(vm, context)))
+        for (const shown of ifReadable(() => view(vm, needs)))
           yield { type: 'MODIFIED', vm: shown, cursor: cursorAt(seq), at: clock.now() };
     }
     room.none();

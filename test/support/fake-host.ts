@@ -26,8 +26,8 @@ import type { Ledger } from '../../src/ports/ledger.ts';
 import { type Meter, NO_METER } from '../../src/ports/meter.ts';
 import type { NetworkNews } from '../../src/ports/network-watch.ts';
 import type { AllocationKind, Store } from '../../src/ports/store.ts';
-import type { ServiceContext } from '../../src/service/context.ts';
 import { createServices } from '../../src/service/create-services.ts';
+import type { ServiceParts } from '../../src/service/needs.ts';
 import type { Services } from '../../src/service/services.ts';
 import { planText } from '../../src/steps/plan.ts';
 import { Database } from '../../src/store/database.ts';
@@ -86,7 +86,7 @@ export interface Life extends Caller {
   readonly network: HostNetwork;
   readonly progress: ProgressBoard;
   readonly services: Services;
-  readonly context: ServiceContext;
+  readonly context: ServiceParts;
   readonly auditDeps: AuditDeps;
   /** The ports of the metadata service that it listens on, by uid. */
   readonly served: Map<string, number>;
@@ -98,7 +98,8 @@ export interface FakeHostOptions {
   readonly maximumRetry?: number;
   /** What the guest has written to its console. */
   readonly consoleTail?: (uid: Uid) => Promise<string>;
-  readonly context?: Partial<ServiceContext>;
+  /** What the verbs get instead of what is made up here. */
+  readonly context?: Partial<ServiceParts>;
   /** What acts are run through, by default within their limits, and what counts: nothing, by default. */
   readonly acts?: Acts;
   readonly meter?: Meter;
@@ -401,7 +402,7 @@ export class FakeHost {
       uids: () => store.list({ gone: true }).map((vm) => vm.uid),
       sockets: () => [],
     };
-    const context: ServiceContext = {
+    const context: ServiceParts = {
       version: '0.0.0',
       instance: names.instance,
       stateDirectory: names.stateDirectory,
@@ -431,7 +432,6 @@ export class FakeHost {
       intend: (vm) => runner.intend(vm),
       plan: planText,
       digest: (text) => createHash('sha256').update(text).digest('base64'),
-      vmmInfo: (one) => one.info(),
       capacity: async () => ({
         capacity: { vcpu: 2, memoryInMb: 4_096, diskInMb: 10_000 },
         used: { vcpu: 0, memoryInMb: 0, diskInMb: 0 },

@@ -7,7 +7,7 @@ import { formatEndpoint } from '../../src/api/endpoint.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { clock } from '../../src/host/clock.ts';
 import type { Store } from '../../src/ports/store.ts';
-import { type WatchContext, watch } from '../../src/service/watch.ts';
+import { type WatchNeeds, watch } from '../../src/service/watch.ts';
 import { Database } from '../../src/store/database.ts';
 import { createStore } from '../../src/store/vms.ts';
 import { transportTo } from '../support/api.ts';
@@ -22,7 +22,7 @@ const SCRATCH = existsSync('/dev/shm') ? '/dev/shm' : tmpdir();
 export interface Life extends Surface {
   readonly database: Database;
   readonly store: Store;
-  readonly context: WatchContext;
+  readonly needs: WatchNeeds;
   readonly api: Api;
 }
 
@@ -71,20 +71,20 @@ export class Stage {
     const { log } = this;
     const database = new Database(join(this.#directory, 'f.db'));
     const store = createStore(database, { clock, log, newEpoch: () => 'epoch' });
-    const context: WatchContext = {
+    const needs: WatchNeeds = {
       store,
       clock,
       onChange: (listener) => store.onEvent(listener),
       running: () => undefined,
       progress: () => undefined,
     };
-    const services = fakeServices({ watch: (request, signal) => watch(context, request, signal) });
+    const services = fakeServices({ watch: (request, signal) => watch(needs, request, signal) });
     const api = createApi({ services, log, clock, ready: () => undefined });
     const grpc = await api.listenGrpc({ kind: 'tcp', host: '127.0.0.1', port: 0 });
     const http = formatEndpoint(await api.listenHttp({ kind: 'tcp', host: '127.0.0.1', port: 0 }));
     const vms = createClient(MicroVMService, transportTo(grpc));
     return {
-      ...{ database, store, context, api, vms, epoch: store.cursor().epoch, ended: end.signal },
+      ...{ database, store, needs, api, vms, epoch: store.cursor().epoch, ended: end.signal },
       fetch: (path, headers, signal) => fetched(`http://${http}`, path, headers, signal),
     };
   }

@@ -8,7 +8,7 @@ import {
   MicroVMEventSchema,
   type MicroVMService,
 } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
-import { type WatchContext, watch } from '../../src/service/watch.ts';
+import { type WatchNeeds, watch } from '../../src/service/watch.ts';
 
 /** What a daemon shows from its start to its end. */
 export interface Surface {
@@ -17,7 +17,7 @@ export interface Surface {
   /** Of its database. */
   readonly epoch: string;
   /** Where it is in this process. */
-  readonly context?: WatchContext;
+  readonly needs?: WatchNeeds;
   /** Aborts when it ends. */
   readonly ended: AbortSignal;
 }
@@ -56,11 +56,11 @@ const fromWire = ({ type, microvm, cursor }: MicroVMEvent, bytes: number): Told 
 });
 
 export const WAYS = {
-  async *service({ context, ended }, asked, signal) {
-    if (!context) throw new Error('the daemon is in another process');
+  async *service({ needs, ended }, asked, signal) {
+    if (!needs) throw new Error('the daemon is in another process');
     try {
       const both = AbortSignal.any([ended, signal]);
-      for await (const { type, vm, cursor } of watch(context, asked, both))
+      for await (const { type, vm, cursor } of watch(needs, asked, both))
         yield { type, uid: vm?.uid ?? '', version: vm?.version ?? 0, cursor, bytes: 0 };
     } catch (error) {
       throw error instanceof Fault && error.kind === 'expired' ? new Expired() : error;
