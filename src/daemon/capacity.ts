@@ -1,7 +1,8 @@
 import { statfs } from 'node:fs/promises';
 import { cpus, freemem, loadavg, totalmem } from 'node:os';
-import type { Capacity } from '../domain/admission.ts';
+import type { Capacity, LimitSettings } from '../domain/admission.ts';
 import type { LimitsInForce } from '../host/limits-in-force.ts';
+import type { Config } from './settings.ts';
 
 const MIB = 1 << 20;
 /** @see statfs(2): TMPFS_MAGIC, RAMFS_MAGIC */
@@ -10,6 +11,14 @@ const IN_MEMORY: readonly number[] = [0x01021994, 0x858458f6];
 /** Whether what lies there is memory. */
 export const isInMemory = async (directory: string): Promise<boolean> =>
   IN_MEMORY.includes((await statfs(directory)).type);
+
+/** What may be promised to microVMs, as the operator has set it. */
+export const limitSettings = (config: Config): LimitSettings => ({
+  maxMemory: config['max-memory'],
+  maxVcpu: config['max-vcpu'],
+  maxDisk: config['max-disk'],
+  maxMicrovms: config['max-microvms'],
+});
 
 /**
  * What microVMs can have here and what is used of it, whoever uses it: CPUs by the load of the last minute, memory by

@@ -64,3 +64,5 @@ export function buildEngine(
   const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
   return { progress, wake, guests, runner, metadataPorts, scheduler };
 }
+
+export type BuiltEngine = ReturnType<typeof buildEngine>;

@@ -7,6 +7,7 @@ import { removeOldTrials } from '../../tools/scratch.ts';
 import { chooseVolumes } from '../../volumes/volumes.ts';
 import { requireAuthFile } from '../auth-file.ts';
 import { isInMemory } from '../capacity.ts';
+import { demoKernelOf } from '../demo-kernel.ts';
 import type { Parts } from './parts.ts';
 
 /** The image cache, and what makes disks of its images. */
@@ -28,5 +29,7 @@ export async function buildStorage({ config, opened, log, metrics, acts, run, en
   await removeOldTrials(files, names.instance);
   const inMemory = await isInMemory(directory);
   const volumes = await chooseVolumes({ directory, files, log, inMemory, signal: ending });
-  return { images, volumes };
+  return { images, volumes, demoKernel: await demoKernelOf(config, images) };
 }
+
+export type BuiltStorage = Awaited<ReturnType<typeof buildStorage>>;
