@@ -26,7 +26,7 @@ const MAX_PUBLISHED = 256;
 
 /**
  * Makes a Spec of what a surface received: everything checked here, what was left out filled in by
- * `spec-defaults.ts`. What only the host or a provider can judge is judged by `service/create`, which knows the daemon's own
+ * `spec-defaults.ts`. What only the host or a provider can judge is judged by `service/check-spec`, which knows the daemon's own
  * defaults too.
  * Its metadata is the draft's, as it is.
  *

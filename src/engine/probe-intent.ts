@@ -11,7 +11,7 @@ import {
 import type { Ledger } from '../ports/ledger.ts';
 import type { ProbeIntent } from '../ports/network-probe.ts';
 
-/** Below those of microVMs, see `service/create.ts`, and of no other use. Also the mark of its packets. */
+/** Below those of microVMs, see `domain/next-number.ts`, and of no other use. Also the mark of its packets. */
 const METADATA_PORT = 19_998;
 const PUBLISHED_PORT = 19_997;
 

@@ -99,7 +99,7 @@ table netdev ${table} {
 `;
 }
 
-/** Of a question for the service's MAC address. Below the ports that are marks, see `service/create.ts`. */
+/** Of a question for the service's MAC address. Below the ports that are marks, see `domain/next-number.ts`. */
 export const ARP_MARK = 19_999;
 
 export function macvtapGuard({ table: name, device, mac: own, address }: MacvtapIntent): string {
