@@ -1,11 +1,11 @@
 import { CommanderError } from 'commander';
 import type { Clients } from './client.ts';
+import { allVerbs, createProgram, GLOBAL_FLAGS } from './command-line.ts';
 import type { Act, Context } from './context.ts';
 import { EXIT, Problem } from './exit.ts';
 import { type Io, processIo } from './io.ts';
 import { PlainHeaders } from './plain-headers.ts';
 import { mayColour } from './print/style.ts';
-import { allVerbs, createProgram, GLOBAL_FLAGS } from './program.ts';
 import { type Reach, type ReachFlags, reachOf } from './reach.ts';
 
 /**

@@ -1,9 +1,9 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { expect, test } from 'vitest';
+import { createProgram, type Options } from './command-line.ts';
 import { configure } from './config.ts';
 import { insteadOf } from './former.ts';
-import { createProgram, type Options } from './program.ts';
 import { SETTING_NAMES } from './settings.ts';
 
 test('a setting of flintlock in Go is told what to do instead, wherever it stands', () => {

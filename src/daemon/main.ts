@@ -9,6 +9,7 @@ import type { Acts } from '../ports/acts.ts';
 import type { Log } from '../ports/log.ts';
 import { accessWarnings } from './access-warnings.ts';
 import { faulty } from './acts/faults.ts';
+import { createProgram, type Options } from './command-line.ts';
 import { compose } from './compose.ts';
 import { CONFIG_VARIABLE, type Configured, configure, httpEndpoints } from './config.ts';
 import { checkedText, exampleFile } from './describe.ts';
@@ -17,7 +18,6 @@ import { socketGroup } from './groups.ts';
 import { createLog } from './log.ts';
 import { notifyReady } from './notify.ts';
 import { open } from './open.ts';
-import { createProgram, type Options } from './program.ts';
 import { SETTING_NAMES, type SettingName } from './settings.ts';
 import { teardown } from './teardown.ts';
 

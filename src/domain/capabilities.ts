@@ -1,5 +1,5 @@
 import type { Violation } from './fault.ts';
-import { metadataBy } from './metadata.ts';
+import { metadataBy } from './metadata-ways.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
 
 export type DiskFormat = 'raw' | 'qcow2';

@@ -1,6 +1,6 @@
 import { toVolume } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
-import { metadataRef } from './metadata.ts';
+import { metadataRef } from './metadata-ways.ts';
 import {
   FIRST_GENERATION,
   type FileInImage,

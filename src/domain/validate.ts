@@ -4,7 +4,7 @@ import { Fault, type Violation } from './fault.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import { checkMetadata } from './metadata.ts';
+import { checkMetadata } from './metadata-ways.ts';
 import { collide, publishedText } from './published.ts';
 import { PULL_POLICIES, type PublishedPort, type RestartPolicy, type Spec } from './spec.ts';
 import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { eventually, FakeClock, turn } from '../../test/support/fake-clock.ts';
 import { fakeFiles } from '../../test/support/fake-files.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
-import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { type ConsoleKeeperDeps, keepConsoles } from './console-keeper.ts';
 

@@ -1,5 +1,5 @@
 import { Periodic } from '../base/periodic.ts';
-import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';

@@ -1,5 +1,5 @@
 import { orAborted } from '../base/or-aborted.ts';
-import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import { type Emergency, emergencyIn, emergencyText } from '../domain/emergency.ts';
 import {
   type AskedOfGuest,

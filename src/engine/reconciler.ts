@@ -15,7 +15,7 @@ import { planMake, planUnmake } from '../steps/plan.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 import type { MetadataPorts } from './metadata-ports.ts';
-import { createPower } from './power.ts';
+import { createPower } from './power-changes.ts';
 import type { Look } from './scheduler.ts';
 import type { StepRunner } from './step-runner.ts';
 

@@ -5,7 +5,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Images } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataServer } from '../ports/metadata.ts';
+import type { MetadataServer } from '../ports/metadata-server.ts';
 import type { Store } from '../ports/store.ts';
 import type { HostNetwork } from './host-network.ts';
 import type { MetadataPorts } from './metadata-ports.ts';

@@ -5,7 +5,7 @@ import type { Uid } from '../domain/microvm.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataServer, ServedAt } from '../ports/metadata.ts';
+import type { MetadataServer, ServedAt } from '../ports/metadata-server.ts';
 import type { NetworkHealth, Trouble } from './network-health.ts';
 
 export interface ServeMetadataDeps {

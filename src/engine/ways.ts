@@ -6,7 +6,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataServer } from '../ports/metadata.ts';
+import type { MetadataServer } from '../ports/metadata-server.ts';
 import type { Meter } from '../ports/meter.ts';
 import type { MetadataPortIntent } from '../ports/network.ts';
 import type { NetworkProbe, WayFound } from '../ports/network-probe.ts';

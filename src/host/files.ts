@@ -3,7 +3,7 @@ import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
-import { fullDisk, roomAt } from './room.ts';
+import { fullDisk, roomAt } from './disk-room.ts';
 import { isErrno, run } from './run.ts';
 
 /**

@@ -3,8 +3,8 @@ import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ProcessIdentity } from '../ports/host.ts';
+import { roomText } from './disk-room.ts';
 import { createProcesses } from './processes.ts';
-import { roomText } from './room.ts';
 
 const never = new AbortController().signal;
 

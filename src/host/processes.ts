@@ -7,8 +7,8 @@ import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
 import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import { fullDisk } from './disk-room.ts';
 import { oomCounter } from './oom.ts';
-import { fullDisk } from './room.ts';
 import { isErrno } from './run.ts';
 
 /** How often a process that is not our child is looked at while we wait for its end. */

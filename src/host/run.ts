@@ -1,8 +1,8 @@
 import { spawn } from 'node:child_process';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
+import { fullDisk } from './disk-room.ts';
 import { toolEnvironment } from './environment.ts';
-import { fullDisk } from './room.ts';
 
 /** Tools are asked for small answers; more than this is cut, so that none can fill our memory. */
 const MAX_OUTPUT_BYTES = 32 << 20;

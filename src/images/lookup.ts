@@ -1,10 +1,11 @@
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
-import { MAGIC_BYTES, packingOf } from '../unpack/packing.ts';
+import { MAGIC_BYTES, packingOf } from '../unpack/layer-packing.ts';
 import { archiveStore } from './archive.ts';
 import { type BlobStore, digestOf, layoutStore } from './blob-store.ts';
 import type { CachePaths } from './cache-paths.ts';
+import { chooseEntry } from './choose-entry.ts';
 import { expand } from './expand.ts';
 import { explain, PullFault } from './failures.ts';
 import { asInvalid, asInvalidAsync, invalid, otherPlatform } from './image-faults.ts';
@@ -18,7 +19,6 @@ import {
   parseConfig,
   parseManifest,
 } from './manifest.ts';
-import { chooseEntry } from './names.ts';
 import { type LocalReference, nameOf, type Reference, type RegistryReference } from './reference.ts';
 import type { Skopeo } from './skopeo.ts';
 

@@ -1,5 +1,5 @@
 import type { Files, Run } from '../ports/host.ts';
-import type { CidataDisks } from '../ports/metadata.ts';
+import type { CidataDisks } from '../ports/metadata-server.ts';
 import type { Store } from '../ports/store.ts';
 import { seedOf } from './seed.ts';
 import { sourceOf } from './source.ts';

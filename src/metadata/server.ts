@@ -3,7 +3,7 @@ import { createServer, type Server, type Socket } from 'node:net';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { MetadataServer, ServedAt } from '../ports/metadata.ts';
+import type { MetadataServer, ServedAt } from '../ports/metadata-server.ts';
 import { answer } from './protocol.ts';
 import type { Seed } from './seed.ts';
 import type { Tokens } from './tokens.ts';

@@ -5,7 +5,7 @@ import { guard } from './failure.ts';
 import { guardElements } from './guards.ts';
 import type { Ip } from './ip.ts';
 import { macvtapElements } from './macvtap-path.ts';
-import { metadataElements } from './metadata.ts';
+import { metadataElements } from './metadata-paths.ts';
 import type { Nft, NftRow } from './nft.ts';
 import { publishElements } from './published.ts';
 import { isOfShares } from './shares.ts';

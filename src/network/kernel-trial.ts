@@ -6,7 +6,7 @@ import { guardsRules } from './guards.ts';
 import { kernelRemedy } from './kernel-lacks.ts';
 import { macvtapPathRules } from './macvtap-path.ts';
 import { macvtapGuard, macvtapGuards } from './macvtaps.ts';
-import { metadataRules } from './metadata.ts';
+import { metadataRules } from './metadata-paths.ts';
 import { publishingRules } from './published.ts';
 
 /** A kind of thing of the kernel's that the network is made of. */

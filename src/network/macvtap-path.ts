@@ -5,7 +5,7 @@ import { failed, guard, plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { bridgeMac } from './links.ts';
 import { ARP_MARK } from './macvtaps.ts';
-import { number, RULE_PRIORITY, removeRoutes, SERVICE } from './metadata.ts';
+import { number, RULE_PRIORITY, removeRoutes, SERVICE } from './metadata-paths.ts';
 import { type Nft, removal } from './nft.ts';
 import { overRate, shareSets } from './shares.ts';
 import type { Sysctl } from './sysctl.ts';

@@ -3,7 +3,7 @@ import type { MacvtapIntent, Macvtaps } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
 import { asNumber, DHCP, LINK_LOCAL } from './guards.ts';
 import type { Ip, Link } from './ip.ts';
-import { SERVICE } from './metadata.ts';
+import { SERVICE } from './metadata-paths.ts';
 import { type Nft, removal } from './nft.ts';
 import { createTapNodes } from './tap-node.ts';
 

@@ -27,7 +27,7 @@ import { createLiving } from './living.ts';
 import { type LivingForm, livingIp, livingNft } from './living-forms.ts';
 import { createMacvtapPath } from './macvtap-path.ts';
 import { createMacvtaps } from './macvtaps.ts';
-import { createMetadataPaths } from './metadata.ts';
+import { createMetadataPaths } from './metadata-paths.ts';
 import { createMtus } from './mtu.ts';
 import { createNft } from './nft.ts';
 import { createProbe } from './probe.ts';

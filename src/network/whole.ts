@@ -9,7 +9,7 @@ import { guard } from './failure.ts';
 import { firewallRules } from './firewall.ts';
 import { guardsRules } from './guards.ts';
 import { type Ip, parseRules } from './ip.ts';
-import { metadataRules, removeRoutes, SERVICE } from './metadata.ts';
+import { metadataRules, removeRoutes, SERVICE } from './metadata-paths.ts';
 import { createNft, type Nft, type NftRow } from './nft.ts';
 import { publishingRules } from './published.ts';
 import { inScratch, type ScratchHands } from './scratch.ts';

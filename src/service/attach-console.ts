@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
-import { type ConsoleNeeds, readConsole } from './console.ts';
 import { byUid } from './find.ts';
 import type { Needs } from './needs.ts';
+import { type ConsoleNeeds, readConsole } from './read-console.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 

@@ -4,7 +4,7 @@ import { chooseProvider, mayGoTo, type ProviderChoice } from '../domain/choose-p
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
-import { metadataBy } from '../domain/metadata.ts';
+import { metadataBy } from '../domain/metadata-ways.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Metadata, Spec } from '../domain/spec.ts';
 import type { OthersUsers } from '../domain/user-ranges.ts';

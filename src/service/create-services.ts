@@ -1,5 +1,4 @@
 import { attachConsole } from './attach-console.ts';
-import { readConsole } from './console.ts';
 import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
@@ -10,7 +9,8 @@ import { pruneImages, removeImage } from './images-remove.ts';
 import { info } from './info.ts';
 import { list } from './list.ts';
 import type { ServiceParts } from './needs.ts';
-import { power } from './power.ts';
+import { power } from './power-verbs.ts';
+import { readConsole } from './read-console.ts';
 import type { Services } from './services.ts';
 import { planUpdate, update } from './update.ts';
 import { view } from './view.ts';

@@ -2,7 +2,7 @@ import type { VmEvent } from '../domain/event.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import { weightOf } from '../domain/weight.ts';
 import type { Query, Store } from '../ports/store.ts';
-import { PAGE, type Room } from './room.ts';
+import { PAGE, type Room } from './answer-room.ts';
 
 /** Sorts behind every uid. */
 const AFTER_ALL = '~';

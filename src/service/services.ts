@@ -3,13 +3,13 @@ import type { AuditReport } from '../domain/audit.ts';
 import type { Cordon } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
-import type { PowerVerb } from '../domain/power.ts';
-import type { Patch } from '../domain/update.ts';
+import type { Patch } from '../domain/patch.ts';
+import type { PowerVerb } from '../domain/power-wishes.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
-import type { Room } from './room.ts';
+import type { Room } from './answer-room.ts';
 
 /** A microVM by uid, or by namespace (empty: `default`) and id. */
 export interface Target {
@@ -158,7 +158,7 @@ export interface Services {
     signal: AbortSignal,
   ): Promise<MicroVmView>;
   /**
-   * Stores what the user wants of the guest's power, and waits for it; see `service/power.ts`.
+   * Stores what the user wants of the guest's power, and waits for it; see `service/power-verbs.ts`.
    * @param timeoutMs - start: how long is waited for; else: how long the guest may take
    */
   power(

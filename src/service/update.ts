@@ -1,8 +1,8 @@
 import { Fault } from '../domain/fault.ts';
 import { shorten } from '../domain/labels.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
+import { patched } from '../domain/patch.ts';
 import type { Metadata } from '../domain/spec.ts';
-import { patched } from '../domain/update.ts';
 import { byUid, find } from './find.ts';
 import type { Needs, NeedsOf } from './needs.ts';
 import type { PlannedVm, UpdateRequest } from './services.ts';

@@ -3,10 +3,10 @@ import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { weightOf } from '../domain/weight.ts';
+import { NO_BOUND, PAGE, type Room } from './answer-room.ts';
 import { Changes } from './changes.ts';
 import { Listing } from './listing.ts';
 import type { Needs, NeedsOf } from './needs.ts';
-import { NO_BOUND, PAGE, type Room } from './room.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
 import { ifReadable, type ViewNeeds, view, withMetadata } from './view.ts';
 

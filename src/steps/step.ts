@@ -16,7 +16,7 @@ import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
 import type { GuestNetwork, ManagedNetwork, ParentNetwork } from '../ports/managed-network.ts';
-import type { CidataDisks, MetadataServer } from '../ports/metadata.ts';
+import type { CidataDisks, MetadataServer } from '../ports/metadata-server.ts';
 import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
 import type { NetworkProbe } from '../ports/network-probe.ts';
 import type { Vmm } from '../ports/vmm.ts';

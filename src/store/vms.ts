@@ -9,7 +9,7 @@ import type { Log } from '../ports/log.ts';
 import type { Query, Store } from '../ports/store.ts';
 import { createAllocations } from './allocations.ts';
 import type { Database } from './database.ts';
-import { createMetadata } from './metadata.ts';
+import { createMetadata } from './metadata-table.ts';
 import { createPromises } from './promises.ts';
 import { selectorSql } from './selector-sql.ts';
 

@@ -2,7 +2,7 @@ import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
 import type { Blob } from './job.ts';
-import { MAGIC_BYTES, packingOf, unpacked } from './packing.ts';
+import { MAGIC_BYTES, packingOf, unpacked } from './layer-packing.ts';
 import { invalid } from './refusal.ts';
 
 const CHUNK_BYTES = 1 << 20;

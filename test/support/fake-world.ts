@@ -3,7 +3,7 @@ import { Fault } from '../../src/domain/fault.ts';
 import type { KernelFacts } from '../../src/domain/kernel-facts.ts';
 import type { FileInfo, Files, ProcessIdentity } from '../../src/ports/host.ts';
 import type { Images, ImageWay } from '../../src/ports/images.ts';
-import type { CidataDisks, MetadataServer } from '../../src/ports/metadata.ts';
+import type { CidataDisks, MetadataServer } from '../../src/ports/metadata-server.ts';
 import type { HostInterface, Surroundings, TakenLease } from '../../src/ports/network.ts';
 import type { WayFound } from '../../src/ports/network-probe.ts';
 import type { Flaw } from '../../src/ports/network-watch.ts';

@@ -6,7 +6,7 @@ import type {
   ListMicroVMsRequest,
 } from '../../gen/dropin/services/microvms_pb.ts';
 import type { MicroVM } from '../../gen/dropin/types/microvm_pb.ts';
-import type { Room } from '../../service/room.ts';
+import type { Room } from '../../service/answer-room.ts';
 import type { Services, Target } from '../../service/services.ts';
 import { ANSWER_BYTES } from '../flow/limits.ts';
 import { listed } from '../flow/listed.ts';

@@ -1,7 +1,7 @@
 import { createContextKey } from '@connectrpc/connect';
 import type { Caller } from '../../domain/caller.ts';
 import { Fault } from '../../domain/fault.ts';
-import { PAGE, type Room } from '../../service/room.ts';
+import { PAGE, type Room } from '../../service/answer-room.ts';
 import type { RareLog } from '../rare-log.ts';
 import { Budget, type Lease } from './budget.ts';
 import { FLOW_LIMITS, type FlowLimits } from './limits.ts';

@@ -1,6 +1,6 @@
 import type { MicroVmView } from '../../domain/microvm.ts';
 import { weightOf } from '../../domain/weight.ts';
-import { NO_BOUND, PAGE, type Room } from '../../service/room.ts';
+import { NO_BOUND, PAGE, type Room } from '../../service/answer-room.ts';
 import type { ListRequest, Services } from '../../service/services.ts';
 
 /**

@@ -5,7 +5,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { CallFlow } from '../flow/flow.ts';
 import { faultError } from '../status.ts';
 import { unquoted } from '../unquoted.ts';
-import { unpacked } from './packing.ts';
+import { unpacked } from './message-packing.ts';
 import { checkBytes } from './strict-bytes.ts';
 
 /** An envelope's head: flags, and the length of its message. @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */

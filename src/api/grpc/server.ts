@@ -39,7 +39,7 @@ import { WAITS, type Waits } from '../waits.ts';
 import { health } from './health.ts';
 import { inTime } from './in-time.ts';
 import { encodeMessage } from './message.ts';
-import { ACCEPTED, GZIP, isGrpc, MIN_PACKED_BYTES, packingOf } from './packing.ts';
+import { ACCEPTED, GZIP, isGrpc, MIN_PACKED_BYTES, packingOf } from './message-packing.ts';
 import { watchOver } from './pings.ts';
 import { reflection } from './reflection.ts';
 import { checkedBody } from './request-body.ts';

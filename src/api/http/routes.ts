@@ -3,7 +3,7 @@ import { EmptySchema } from '@bufbuild/protobuf/wkt';
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
-import { POWER_VERBS, type PowerVerb } from '../../domain/power.ts';
+import { POWER_VERBS, type PowerVerb } from '../../domain/power-wishes.ts';
 import {
   CreateMicroVMRequestSchema,
   CreateMicroVMResponseSchema,

@@ -21,9 +21,9 @@ import { REQUEST_ID, requestIdOf } from '../request-id.ts';
 import { type WireError, wireError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { WAITS, type Waits } from '../waits.ts';
+import { packed, UnknownPacking, unpacked } from './body-packing.ts';
 import { callSignal, type Flows } from './call-signal.ts';
 import { sendError } from './json.ts';
-import { packed, UnknownPacking, unpacked } from './packing.ts';
 
 /** Adds a surface's routes. */
 export type Routes = (app: FastifyInstance) => void;

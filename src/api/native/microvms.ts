@@ -1,7 +1,7 @@
 import { isFieldSet } from '@bufbuild/protobuf';
 import { type Duration, durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
-import type { PowerVerb } from '../../domain/power.ts';
+import type { PowerVerb } from '../../domain/power-wishes.ts';
 import {
   type AttachConsoleRequest,
   type CreateMicroVMRequest,
@@ -17,7 +17,7 @@ import {
   type WatchMicroVMsRequest,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
-import type { Room } from '../../service/room.ts';
+import type { Room } from '../../service/answer-room.ts';
 import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { ANSWER_BYTES } from '../flow/limits.ts';

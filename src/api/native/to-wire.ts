@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
-import { CIDATA_DISK, metadataBy } from '../../domain/metadata.ts';
+import { CIDATA_DISK, metadataBy } from '../../domain/metadata-ways.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import {
   type FileInImage,

@@ -1,5 +1,5 @@
 import { dirname } from 'node:path';
-import { CONSOLE_TAIL_BYTES } from '../../domain/console.ts';
+import { CONSOLE_TAIL_BYTES } from '../../domain/console-sizes.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { MicroVm, Uid } from '../../domain/microvm.ts';
 import { cgroupName, vmRunDirectory, vmStateDirectory } from '../../domain/names.ts';

@@ -6,8 +6,8 @@ import type { Files, Run } from '../../ports/host.ts';
 import { type Bytes, bytesOf, piecesOf, rangeOf } from './bytes.ts';
 import type { BzImage } from './bzimage.ts';
 import type { Elf } from './elf.ts';
+import { type Packing, packingOf, unpacker } from './kernel-packing.ts';
 import { PartsSeen } from './kernel-parts.ts';
-import { type Packing, packingOf, unpacker } from './packing.ts';
 
 export interface LookDeps {
   readonly files: Files;

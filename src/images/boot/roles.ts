@@ -1,4 +1,4 @@
-import { UNPACKED_BY } from './packing.ts';
+import { UNPACKED_BY } from './kernel-packing.ts';
 import type { FileKind } from './what-file.ts';
 
 export type Role = 'kernel' | 'initrd';

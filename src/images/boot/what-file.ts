@@ -2,7 +2,7 @@ import { type Bytes, hasAt, viewOf } from './bytes.ts';
 import { type BzImage, isBzImage, readBzImage } from './bzimage.ts';
 import { endOfCpio, isCpio, isOldCpio } from './cpio.ts';
 import { type Elf, isElf, readElf } from './elf.ts';
-import { beginningOf, type Packing, packingOf, UNPACKED_BY, unpacker } from './packing.ts';
+import { beginningOf, type Packing, packingOf, UNPACKED_BY, unpacker } from './kernel-packing.ts';
 
 /**
  * What a file is, by its bytes: what its name says is not asked. `none` is

@@ -1,6 +1,6 @@
 import { lacksOf } from '../../domain/capabilities.ts';
 import type { Violation } from '../../domain/fault.ts';
-import { metadataBy } from '../../domain/metadata.ts';
+import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { capabilitiesOf, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';

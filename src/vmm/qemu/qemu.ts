@@ -12,12 +12,12 @@ import { type AccelChoice, hostTscKhz } from './accel.ts';
 import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { openConsole } from './console.ts';
+import { openConsole } from './console-channel.ts';
 import { consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
-import { qemuProgram } from './program.ts';
+import { qemuProgram } from './qemu-program.ts';
 import { NO_QBOOT, remarksOf } from './remarks.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
 

@@ -2,9 +2,9 @@ import { allDone } from '../../base/all-done.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
 import type { BeforeGuest, VmmConfig } from '../../ports/vmm.ts';
-import type { VmmProgram } from './program.ts';
 import { type SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
+import type { VmmProgram } from './vmm-program.ts';
 
 /** The first wait for the VMM's socket; QEMU greets after 20 to 120 ms. Each next one is longer by half. */
 const FIRST_RETRY_MS = 4;

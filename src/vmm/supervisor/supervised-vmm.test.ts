@@ -6,9 +6,9 @@ import { memoryLog } from '../../../test/support/memory-log.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, Processes } from '../../ports/host.ts';
 import type { GuestState, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
-import type { VmmProgram } from './program.ts';
 import { Starts } from './starts.ts';
 import { SupervisedVmm } from './supervised-vmm.ts';
+import type { VmmProgram } from './vmm-program.ts';
 
 const identity = { pid: 4711, startTime: '99', bootId: 'boot' };
 const config: VmmConfig = {

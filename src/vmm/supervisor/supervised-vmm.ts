@@ -11,10 +11,10 @@ import { type EndFacts, endOf, gaveUpEnd, POWERED_OFF, panicEnd, panicLine, rese
 import type { GuestReport, MonitorEvent } from './monitor.ts';
 import { OomWatch } from './oom-watch.ts';
 import { packetsOf } from './packets.ts';
-import type { VmmProgram, VmmRun } from './program.ts';
 import { Resets } from './resets.ts';
 import type { Starts } from './starts.ts';
 import { lengthOf, tailOf, textOf } from './tail.ts';
+import type { VmmProgram, VmmRun } from './vmm-program.ts';
 
 export interface SupervisedDeps {
   readonly files: Files;

@@ -6,9 +6,9 @@ import { memoryLog } from '../../../test/support/memory-log.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { ProcessExit, Processes, ProcessInfo } from '../../ports/host.ts';
 import type { RunningVmm, VmmConfig } from '../../ports/vmm.ts';
-import type { VmmProgram } from './program.ts';
 import { Starts } from './starts.ts';
 import { type Launch, Supervisor } from './supervisor.ts';
+import type { VmmProgram } from './vmm-program.ts';
 
 const config: VmmConfig = {
   ...{ uid: 'U1', runDirectory: '/run/U1', stateDirectory: '/state/U1', user: 1, vcpu: 1, memoryInMb: 96 },

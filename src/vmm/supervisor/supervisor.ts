@@ -2,8 +2,8 @@ import type { ProcessIdentity } from '../../ports/host.ts';
 import type { BeforeGuest, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import { endOf, NO_EXIT } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
-import type { VmmProgram } from './program.ts';
 import type { SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
+import type { VmmProgram } from './vmm-program.ts';
 
 /** Starts a new process, for the config that was asked for. Resolves once it says how its guest does. */
 export type Launch = (argv: readonly [string, ...string[]]) => Promise<RunningVmm>;

@@ -2,7 +2,7 @@ import { describe, expect, test } from 'vitest';
 import { eventually, turn } from '../../test/support/fake-clock.ts';
 import { fakeFiles } from '../../test/support/fake-files.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
-import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Files } from '../ports/host.ts';
 

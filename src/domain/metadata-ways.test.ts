@@ -1,5 +1,12 @@
 import { describe, expect, test } from 'vitest';
-import { checkMetadata, decodedLength, isBase64, MAX_META_DATA_BYTES, metadataBy, metadataRef } from './metadata.ts';
+import {
+  checkMetadata,
+  decodedLength,
+  isBase64,
+  MAX_META_DATA_BYTES,
+  metadataBy,
+  metadataRef,
+} from './metadata-ways.ts';
 import type { InterfaceSpec } from './spec.ts';
 
 const base64 = (text: string): string => btoa(text);

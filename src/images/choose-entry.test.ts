@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
+import { chooseEntry } from './choose-entry.ts';
 import type { Descriptor } from './manifest.ts';
 import { parseManifest } from './manifest.ts';
-import { chooseEntry } from './names.ts';
 import { parseReference } from './reference.ts';
 
 const digest = (n: number): string => `sha256:${String(n).repeat(64)}`;

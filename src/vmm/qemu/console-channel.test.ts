@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer, type Socket } from 'node:net';
 import { expect, onTestFinished, test } from 'vitest';
-import { openConsoleSocket } from './console.ts';
+import { openConsoleSocket } from './console-channel.ts';
 
 const never = new AbortController().signal;
 

@@ -1,4 +1,4 @@
-import { CONSOLE_KEEP_BYTES } from '../domain/console.ts';
+import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import { Fault } from '../domain/fault.ts';
 import { Changes } from './changes.ts';
 import { byUid } from './find.ts';

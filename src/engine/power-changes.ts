@@ -1,7 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { type LedgerEntry, vmOwner } from '../domain/ledger.ts';
 import type { AskedOfGuest, AskedOfVmm, MicroVm, Uid } from '../domain/microvm.ts';
-import { notTurned, rebooted, stopped } from '../domain/power.ts';
+import { notTurned, rebooted, stopped } from '../domain/power-wishes.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';

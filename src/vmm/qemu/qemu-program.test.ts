@@ -11,7 +11,7 @@ import type { VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
 import { SupervisedVmm } from '../supervisor/supervised-vmm.ts';
 import { qemuArgv } from './argv.ts';
-import { qemuProgram } from './program.ts';
+import { qemuProgram } from './qemu-program.ts';
 
 const ignore = (): void => undefined;
 const log: Log = { debug: ignore, info: ignore, warn: ignore, error: ignore };

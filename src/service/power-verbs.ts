@@ -3,7 +3,7 @@ import { admission, type Limits, limitsOf, promisedTo, withDisksAsMemory } from 
 import { Fault } from '../domain/fault.ts';
 import { vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
-import { type PowerVerb, rebooting, refuse, starting, stopping, turning } from '../domain/power.ts';
+import { type PowerVerb, rebooting, refuse, starting, stopping, turning } from '../domain/power-wishes.ts';
 import { Changes } from './changes.ts';
 import { byUid } from './find.ts';
 import type { Needs, NeedsOf } from './needs.ts';

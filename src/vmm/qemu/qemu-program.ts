@@ -1,5 +1,5 @@
 import type { Clock } from '../../ports/clock.ts';
-import type { VmmProgram } from '../supervisor/program.ts';
+import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { hasAcpi, openNodes, packetCounters } from './argv.ts';
 import { bootAdvice, refusalOf } from './ends.ts';
 import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';

@@ -4,7 +4,7 @@ import { FakeHost } from '../../test/support/fake-host.ts';
 import { fail, hang } from '../../test/support/fake-world.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
-import { POWER_VERBS, type PowerVerb } from '../domain/power.ts';
+import { POWER_VERBS, type PowerVerb } from '../domain/power-wishes.ts';
 import { STEADY_MS } from '../domain/restart.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
