@@ -174,7 +174,7 @@ describe('a create that is only planned', () => {
       'tap eth0: make the device on the host',
       'publish eth0: lead tcp port 8080 to port 80',
       'metadata: serve its metadata at 169.254.169.254',
-      "vmm: start the daemon's default VMM with vcpu 1, memory 128 MiB",
+      'vmm: start qemu with vcpu 1, memory 128 MiB',
       'image: oci:/images:kernel is read from this host, and unpacked unless it is in the cache',
       'image: oci:/images:root is read from this host, and unpacked unless it is in the cache',
       'image: oci:/images:data is read from this host, and unpacked unless it is in the cache',

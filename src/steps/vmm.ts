@@ -92,8 +92,8 @@ export const vmm: VmStepDef<'vmm'> = {
   // Its mark tells of another boot by the process's identity: see `engine/reconciler.ts`.
   atBoot: 'stays',
   wanted: () => [''],
-  says: (_key, { spec }) =>
-    `start ${spec.provider || "the daemon's default VMM"} with vcpu ${spec.vcpu}, memory ${spec.memoryInMb} MiB`,
+  says: (_key, { spec, allocation }) =>
+    `start ${allocation.provider || spec.provider || "the daemon's default VMM"} with vcpu ${spec.vcpu}, memory ${spec.memoryInMb} MiB`,
 
   intent: (_key, context) => {
     const provider = context.ports.vmm(providerOf(context.vm));
