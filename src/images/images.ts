@@ -27,6 +27,7 @@ import type {
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import { type Meter, NO_METER } from '../ports/meter.ts';
+import type { AskRegistry } from '../ports/registries.ts';
 import { allow } from './allowed.ts';
 import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
 import { needsFit } from './boot/fit.ts';
@@ -48,6 +49,7 @@ import { DiskReservations } from './reservations.ts';
 import { type Found, Resolver } from './resolver.ts';
 import { SharedWork } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
+import { TagLooks } from './tag-look.ts';
 import { UseNotes } from './uses.ts';
 
 export interface ImagesOptions {
@@ -66,6 +68,8 @@ export interface ImagesOptions {
   readonly authFile?: string;
   /** What skopeo gets of the operator's environment. Default: nothing. */
   readonly registryEnvironment?: Readonly<Record<string, string>>;
+  /** Asks whether a tag still leads where it led. Default: skopeo does. */
+  readonly ask?: AskRegistry;
   /** Of this host, as the OCI calls it. Default: from `process`. */
   readonly platform?: Platform;
   /** From the first to the last byte. Default: 30 minutes. */
@@ -133,10 +137,10 @@ class ImageCache implements ImageStore {
       isUnderWay: (entry) => this.#isUnderWay(entry),
       isLent: (digest) => this.#lending.isLent(digest),
     });
-    const { insecureRegistries, authFile } = options;
+    const { insecureRegistries, authFile, ask, registryEnvironment: environment = {} } = options;
     const skopeo = new Skopeo({
       ...{ run, files, insecureRegistries, ...(authFile !== undefined && { authFile }) },
-      env: options.registryEnvironment ?? {},
+      env: environment,
       lookupTimeoutMs: options.lookupTimeoutMs ?? 30_000,
       pullTimeoutMs: options.pullTimeoutMs ?? 1_800_000,
     });
@@ -160,6 +164,12 @@ class ImageCache implements ImageStore {
     this.#resolver = new Resolver({
       ...{ files, clock, log, meter: this.#meter, paths: this.#paths },
       ...{ lookup: this.#work.lookup, ledgered: this.#ledgered, inventory: this.#inventory },
+      ...(ask && {
+        tags: new TagLooks({
+          ...{ ask, files, clock, insecureRegistries, environment },
+          ...(authFile !== undefined && { authFile }),
+        }),
+      }),
     });
     let looks = 0;
     this.#search = {

@@ -12,6 +12,7 @@ import type { Ledgered } from './ledgered.ts';
 import type { Lookup, Resolved } from './lookup.ts';
 import { nameOf, type Reference } from './reference.ts';
 import { SharedWork } from './shared-work.ts';
+import type { TagLooks } from './tag-look.ts';
 
 export interface ResolverOptions {
   readonly files: Files;
@@ -22,6 +23,8 @@ export interface ResolverOptions {
   readonly lookup: Lookup;
   readonly ledgered: Ledgered;
   readonly inventory: Inventory;
+  /** Absent: skopeo alone asks registries. */
+  readonly tags?: TagLooks;
 }
 
 /** Which image a reference leads to. Without a manifest where it is known from before, and is in the cache. */
@@ -64,7 +67,7 @@ export class Resolver {
     if (real.from !== 'oci') await files.makeDirectory(paths.scratch, 0o700);
     const began = clock.elapsed();
     try {
-      return await this.#lookedUp(real, signal);
+      return await this.#lookedUp(real, signal, way.is === 'look-up' ? way.digest : undefined);
     } catch (error) {
       if (!(error instanceof PullFault && error.unreachable)) throw error;
       // Again: so long a wait may have brought it.
@@ -105,12 +108,13 @@ export class Resolver {
     return known && (await this.isHere(known.digest)) ? known.digest : undefined;
   }
 
-  #lookedUp(real: Reference, signal: AbortSignal): Promise<Found> {
-    return this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, stop));
+  #lookedUp(real: Reference, signal: AbortSignal, last?: string): Promise<Found> {
+    return this.#lookups.run(nameOf(real), signal, (stop) => this.#lookUp(real, last, stop));
   }
 
-  async #lookUp(reference: Reference, signal: AbortSignal): Promise<Found> {
-    const { lookup, meter, clock, log } = this.#options;
+  /** @param last - where it led last, if that image is here: then nothing else of it need be known */
+  async #lookUp(reference: Reference, last: string | undefined, signal: AbortSignal): Promise<Found> {
+    const { lookup, meter, clock, log, tags } = this.#options;
     const began = clock.elapsed();
     const count = (result: 'done' | 'failed' | 'cancelled'): number => {
       const ms = clock.elapsed() - began;
@@ -118,10 +122,13 @@ export class Resolver {
       return ms;
     };
     try {
-      const resolved = await lookup.resolve(reference, signal);
+      const isStill =
+        reference.from === 'registry' && last !== undefined && (await tags?.digestOf(reference, signal)) === last;
+      const resolved = isStill ? { digest: last } : await lookup.resolve(reference, signal);
       const ms = count('done');
       if (reference.from !== 'registry') return resolved;
-      log.info('image looked up', { image: nameOf(reference), digest: resolved.digest, seconds: ms / 1000 });
+      const by = isStill ? 'one request' : 'skopeo';
+      log.info('image looked up', { image: nameOf(reference), digest: resolved.digest, by, seconds: ms / 1000 });
       return { ...resolved, lookUpMs: ms };
     } catch (error) {
       count(signal.aborted ? 'cancelled' : 'failed');

@@ -162,6 +162,11 @@ test('registries are asked when the create, or else the daemon, says so, and by 
   await host.vms.stopMicroVM({ uid: first, timeout: { seconds: 0n } });
   await host.vms.startMicroVM({ uid: first, timeout: { seconds: 60n } });
   expect(asked()).toBe(0);
+
+  const always = { pullPolicy: ImagePull_Policy.ALWAYS };
+  const third = (await host.create(withData('third', image, always))).spec?.uid ?? '';
+  await host.until(third, 'CREATED');
+  expect(asked()).toBe(1);
 });
 
 test('above --image-cache-max what nothing uses is dropped, used last longest ago first', async (t) => {

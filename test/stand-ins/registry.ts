@@ -94,7 +94,8 @@ async function serve(layout: string, request: IncomingMessage, response: ServerR
   const bytes = await blob(entry?.digest ?? name);
   const mediaType = mediaTypeIn(bytes);
   const isWrong = how === 'wrong' && !entry; // asked for by its digest
-  response.writeHead(200, { 'content-type': mediaType });
+  const digest = entry?.digest ?? name;
+  response.writeHead(200, { 'content-type': mediaType, 'docker-content-digest': digest });
   response.end(isWrong ? Buffer.concat([bytes, Buffer.from(' ')]) : bytes);
 }
 

@@ -1,4 +1,5 @@
 import { imagesDirectory } from '../../domain/names.ts';
+import { createAskRegistry } from '../../host/ask-registry.ts';
 import { clock } from '../../host/clock.ts';
 import { registryEnvironment } from '../../host/environment.ts';
 import { files } from '../../host/files.ts';
@@ -19,6 +20,7 @@ export async function buildStorage({ config, opened, log, metrics, acts, run, en
   const images = createImages({
     directory,
     registryEnvironment: registryEnvironment(process.env),
+    ask: createAskRegistry(),
     imageRoots: config['image-root'],
     insecureRegistries: config['insecure-registry'],
     ...(authFile !== '' && { authFile }),
