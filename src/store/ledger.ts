@@ -78,7 +78,10 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
         },
       };
     },
-    strike: (entry) => void db.transact(() => strike.run(entry.entry)),
+    strike(entry) {
+      db.transact(() => strike.run(entry.entry));
+      rows.forget(entry.entry);
+    },
     of(owner) {
       const own = byOwner.all(ownerText(owner));
       rows.keep(own);

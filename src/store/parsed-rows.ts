@@ -24,6 +24,11 @@ export class ParsedRows {
     return known && isSame(known.row, row) ? known.found : this.#schemas.read(stored(row));
   }
 
+  /** It is struck out. */
+  forget(entry: number): void {
+    this.#known.delete(entry);
+  }
+
   keep(rows: readonly Row[]): void {
     if (this.#known.size + rows.length > MAX_PARSED) this.#known.clear();
     for (const row of rows) this.#known.set(row.entry, { row, found: this.read(row) });
