@@ -20,6 +20,14 @@ export interface Query {
   readonly gone?: boolean;
 }
 
+/** A record without what is in it. With the same version it is the same record. */
+export interface Row {
+  readonly uid: Uid;
+  readonly version: number;
+  /** As it is stored, without its metadata. */
+  readonly bytes: number;
+}
+
 /** What a new microVM needs to be unique on the host; refused with Fault `exists` when taken. */
 export interface NewVm {
   readonly vm: MicroVm;
@@ -69,6 +77,11 @@ export interface Store {
   find(namespace: string, id: string, gone?: boolean): readonly MicroVm[];
   /** Oldest first. */
   list(query: Query): readonly MicroVm[];
+  /**
+   * The same without what is in them, also of one that cannot be read. They are read as they are asked for: nothing may be
+   * stored, and no other rows of the same form be asked for, before the last was.
+   */
+  rows(query: Omit<Query, 'limit' | 'maxBytes'>): Iterable<Row>;
   count(): number;
   /** How many microVMs that are not gone are in which state, by the provider that they have, or ask for (empty: the default). */
   tally(): readonly { readonly state: StateName; readonly provider: string; readonly count: number }[];

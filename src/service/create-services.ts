@@ -12,6 +12,7 @@ import type { ServiceParts } from './needs.ts';
 import { power } from './power-verbs.ts';
 import { readConsole } from './read-console.ts';
 import type { Services } from './services.ts';
+import { KeptForm, showing } from './shown.ts';
 import { planUpdate, update } from './update.ts';
 import { view } from './view.ts';
 import { wait } from './wait.ts';
@@ -26,7 +27,16 @@ export function createServices(parts: ServiceParts): Services {
     planUpdate: async (request) => planUpdate(parts, request),
     get: async (target, { showDeleted }) => view(find(parts.store, target, showDeleted), parts),
     delete: (target) => remove(parts, target),
-    list: async (request) => list(parts, request),
+    list: async (request) =>
+      list(
+        parts.store,
+        request,
+        showing(parts, (vm) => vm),
+      ),
+    listIn: (form) => {
+      const { show } = new KeptForm(parts, form);
+      return async (request) => list(parts.store, request, show);
+    },
     watch: (request, signal, room) => watch(parts, request, signal, room),
     wait: (request, signal) => wait(parts, request, signal),
     power: (verb, request, signal) => power(parts, verb, request, signal),

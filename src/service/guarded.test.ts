@@ -1,10 +1,11 @@
 import { describe, expect, test } from 'vitest';
+import { allOf } from '../../test/support/all-of.ts';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { fakeServices, SAMPLE_UID, sampleSpecView, sampleVm } from '../../test/support/fake-services.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
 import type { Caller } from '../domain/caller.ts';
 import { Fault } from '../domain/fault.ts';
-import type { Uid } from '../domain/microvm.ts';
+import type { MicroVmView, Uid } from '../domain/microvm.ts';
 import { guardServices } from './guarded.ts';
 import type { Services } from './services.ts';
 
@@ -62,14 +63,10 @@ function house(caller: Partial<Caller> | undefined) {
   return { guarded, log, asked };
 }
 
-async function all<T>(items: AsyncIterable<T>): Promise<T[]> {
-  const found: T[] = [];
-  for await (const item of items) found.push(item);
-  return found;
-}
-
 const patch = (uid: string) => ({ target: { uid }, draft: drafted(''), mask: ['labels'], expectedGeneration: 0 });
 
+const EVERYTHING = { namespace: '', labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false };
+const ITSELF = { make: (vm: MicroVmView) => vm, bytesOf: () => 1 };
 const nothing = (async function* () {})();
 
 /** Every verb, on the microVM of a uid where it is on one. */
@@ -80,23 +77,35 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   planUpdate: (s, uid) => s.planUpdate(patch(uid)),
   get: (s, uid) => s.get({ uid }, { showDeleted: false }),
   delete: (s, uid) => s.delete({ uid }),
-  list: (s) => s.list({ namespace: '', labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false }),
-  watch: (s) => all(s.watch({ namespace: '', labelSelector: '', cursor: '' }, signal)),
+  list: (s) => s.list(EVERYTHING),
+  listIn: (s) => s.listIn(ITSELF)(EVERYTHING),
+  watch: (s) => allOf(s.watch({ namespace: '', labelSelector: '', cursor: '' }, signal)),
   wait: (s, uid) => s.wait({ uid, until: 'CREATED', timeoutMs: 1 }, signal),
   power: (s, uid) => s.power('stop', { uid, timeoutMs: 1 }, signal),
-  readConsole: (s, uid) => all(s.readConsole({ uid, follow: false, tailBytes: 0 }, signal)),
-  attachConsole: (s, uid) => all(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
+  readConsole: (s, uid) => allOf(s.readConsole({ uid, follow: false, tailBytes: 0 }, signal)),
+  attachConsole: (s, uid) => allOf(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
   info: (s) => s.info(),
   cordonHost: (s) => s.cordonHost('kernel'),
   uncordonHost: (s) => s.uncordonHost(),
   audit: (s) => s.audit({ fix: true }, signal),
   listImages: (s) => s.listImages(),
-  pullImage: (s) => all(s.pullImage({ reference: 'registry.test/lab/x:v1' }, signal)),
+  pullImage: (s) => allOf(s.pullImage({ reference: 'registry.test/lab/x:v1' }, signal)),
   removeImage: (s) => s.removeImage('registry.test/lab/x:v1'),
   pruneImages: (s) => s.pruneImages(),
 };
 const NAMES = Object.keys(VERBS) as (keyof Services)[];
-const READS = ['planCreate', 'planUpdate', 'get', 'list', 'watch', 'wait', 'readConsole', 'info', 'listImages'];
+const READS = [
+  'planCreate',
+  'planUpdate',
+  'get',
+  'list',
+  'listIn',
+  'watch',
+  'wait',
+  'readConsole',
+  'info',
+  'listImages',
+];
 const ON_ONE = ['get', 'update', 'planUpdate', 'delete', 'wait', 'power', 'readConsole', 'attachConsole'] as const;
 
 describe.each(NAMES)('%s', (name) => {
@@ -167,21 +176,17 @@ describe('a caller that is bound to a namespace', () => {
   test('lists and watches its own where all were asked for, and no other', async () => {
     const { guarded, asked } = house(own);
     await VERBS.list(guarded, '');
+    await VERBS.listIn(guarded, '');
     const events = (await VERBS.watch(guarded, '')) as { type: string }[];
-    expect(asked).toEqual(['list default', 'watch default']);
+    expect(asked).toEqual(['list default', 'list default', 'watch default']);
     // What others do is not to be counted by bookmarks.
     expect(events.map(({ type }) => type)).toEqual(['BOOKMARK', 'ADDED', 'ADDED', 'ADDED']);
-    const list = guarded.list({
-      namespace: 'secret',
-      labelSelector: '',
-      pageSize: 0,
-      pageToken: '',
-      showDeleted: false,
-    });
-    await expect(list).rejects.toMatchObject({ kind: 'denied' });
-    const watch = all(guarded.watch({ namespace: 'secret', labelSelector: '', cursor: '' }, signal));
+    const secret = { ...EVERYTHING, namespace: 'secret' };
+    for (const list of [guarded.list(secret), guarded.listIn(ITSELF)(secret)])
+      await expect(list).rejects.toMatchObject({ kind: 'denied' });
+    const watch = allOf(guarded.watch({ namespace: 'secret', labelSelector: '', cursor: '' }, signal));
     await expect(watch).rejects.toMatchObject({ kind: 'denied' });
-    expect(asked).toHaveLength(2);
+    expect(asked).toHaveLength(3);
   });
 
   test('creates in its own only, also where none is named', async () => {

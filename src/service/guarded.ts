@@ -161,6 +161,13 @@ export function guardServices(
       act('list microVMs', 'reads', { namespace: shorten(request.namespace) }, async (caller) =>
         services.list({ ...request, namespace: only('list', caller, request.namespace) }),
       ),
+    listIn: (form) => {
+      const inForm = services.listIn(form);
+      return (request) =>
+        act('list microVMs', 'reads', { namespace: shorten(request.namespace) }, async (caller) =>
+          inForm({ ...request, namespace: only('list', caller, request.namespace) }),
+        );
+    },
     watch: (request, signal, room) =>
       flow('watch microVMs', 'reads', { namespace: shorten(request.namespace) }, signal, (caller, ended) => {
         const namespace = only('watch', caller, request.namespace);

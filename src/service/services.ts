@@ -10,6 +10,7 @@ import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
 import type { Room } from './answer-room.ts';
+import type { Form } from './shown.ts';
 
 /** A microVM by uid, or by namespace (empty: `default`) and id. */
 export interface Target {
@@ -52,6 +53,12 @@ export interface ListRequest {
   readonly showDeleted: boolean;
   /** The page ends before its records, as they are stored, have more bytes; one is in it whatever it has. Absent: no bound. */
   readonly maxBytes?: number;
+}
+
+export interface Listed<T> {
+  readonly vms: readonly T[];
+  /** Empty: these were the last. */
+  readonly nextPageToken: string;
 }
 
 export interface WatchRequest {
@@ -150,7 +157,9 @@ export interface Services {
   get(target: Target, options: { readonly showDeleted: boolean }): Promise<MicroVmView>;
   /** @returns what the name was that of */
   delete(target: Target): Promise<{ readonly uid: string }>;
-  list(request: ListRequest): Promise<{ readonly vms: readonly MicroVmView[]; readonly nextPageToken: string }>;
+  list(request: ListRequest): Promise<Listed<MicroVmView>>;
+  /** The same in another form. What was made stays made until a microVM is another: ask once for each form. */
+  listIn<T>(form: Form<T>): (request: ListRequest) => Promise<Listed<T>>;
   /** @param room - absent: what is read is taken at once */
   watch(request: WatchRequest, signal: AbortSignal, room?: Room): AsyncIterable<WatchedEvent>;
   wait(

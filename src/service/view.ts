@@ -48,7 +48,9 @@ export function recordNow(
   return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };
 }
 
-const claimsToRun = ({ state }: MicroVm): boolean => state.is === 'CREATED' || state.is === 'PAUSED';
+/** The record says that its guest runs, or would. */
+export const claimsToRun = ({ state }: Pick<MicroVm, 'state'>): boolean =>
+  state.is === 'CREATED' || state.is === 'PAUSED';
 
 function stateNow(vm: MicroVm, running: RunningVmm | undefined, now: number): State {
   if (running) return guestSays(vm, running.guest, now)?.state ?? vm.state;

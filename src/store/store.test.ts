@@ -246,7 +246,12 @@ describe('list', () => {
       vm(2, { namespace: 'b', labels: { app: 'web' } }),
       vm(4, { namespace: 'a', labels: {} }),
     );
-    const ids = (query: Parameters<Store['list']>[0]): readonly string[] => idsOf(store.list(query));
+    const ids = (query: Parameters<Store['list']>[0]): readonly string[] => {
+      const found = idsOf(store.list(query));
+      const rows = [...store.rows(query)].map(({ uid }) => `vm${Number(uid.slice(6))}`);
+      expect(rows.slice(0, query.limit)).toEqual(found); // the same ones, however they are read
+      return found;
+    };
     expect(ids({})).toEqual(['vm1', 'vm2', 'vm3', 'vm4']);
     expect(ids({ namespace: 'a' })).toEqual(['vm1', 'vm3', 'vm4']);
     expect(ids({ selector: parseSelector('app=web') })).toEqual(['vm2', 'vm3']);
@@ -255,6 +260,36 @@ describe('list', () => {
     expect(ids({ limit: 2, after: uidOf(2) })).toEqual(['vm3', 'vm4']);
     expect(ids({ namespace: 'none' })).toEqual([]);
     expect(ids({ limit: 0 })).toEqual([]);
+  });
+
+  test('has of each row the version and the bytes that are stored, and lets others be read meanwhile', () => {
+    const { store } = open();
+    add(store, vm(1), vm(2, { labels: { name: 'é' } }), vm(3));
+    store.update(uidOf(2), renamed('a'));
+    const read: unknown[] = [];
+    for (const row of store.rows({})) {
+      expect(row.bytes).toBe(Buffer.byteLength(JSON.stringify(store.get(row.uid))));
+      read.push([row.uid, row.version, store.rows({ namespace: 'none' })[Symbol.iterator]().next().done]);
+      if (row.uid === uidOf(2)) break;
+    }
+    expect(read).toEqual([
+      [uidOf(1), 1, true],
+      [uidOf(2), 2, true],
+    ]);
+    store.gone(uidOf(1)); // a read that was broken off holds nothing
+    expect([...store.rows({})].map(({ uid }) => uid)).toEqual([uidOf(2), uidOf(3)]);
+  });
+
+  test('of one form after the other finds what is asked for now', () => {
+    const { store } = open();
+    add(store, ...Array.from({ length: 9 }, (_, i) => vm(i + 1, { labels: { [`k${i + 1}`]: 'x' } })));
+    // More forms than are kept compiled.
+    for (let i = 0; i < 250; i++) {
+      const values = ['x', ...Array.from({ length: i % 100 }, (_, n) => `y${n}`)];
+      const selector = parseSelector(`k${(i % 9) + 1} in (${values.join(',')})`);
+      const found = [...store.rows({ selector, gone: i % 200 >= 100 })];
+      expect(found.map(({ uid }) => uid)).toEqual([uidOf((i % 9) + 1)]);
+    }
   });
 
   test('shows what is gone only when asked', () => {

@@ -1,4 +1,3 @@
-import type { SQLInputValue } from 'node:sqlite';
 import type { VmEvent } from '../domain/event.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
@@ -11,7 +10,7 @@ import { createAllocations } from './allocations.ts';
 import type { Database } from './database.ts';
 import { createMetadata } from './metadata-table.ts';
 import { createPromises } from './promises.ts';
-import { selectorSql } from './selector-sql.ts';
+import { createQueries } from './query-sql.ts';
 
 /** Events are kept for a time, but never more than this many (design: 24 h or 100,000). */
 const MAX_EVENTS = 100_000;
@@ -51,6 +50,8 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
     'INSERT INTO meta (key, value) VALUES (?, ?) ON CONFLICT (key) DO UPDATE SET value = excluded.value',
   );
   const getMeta = db.sql.prepare('SELECT value FROM meta WHERE key = ?');
+  const records = createQueries(db.sql, 'record');
+  const columns = createQueries(db.sql, 'uid, version, octet_length(record) AS bytes');
   const promises = createPromises(db);
   const metadata = createMetadata(db, log);
   const getAnswer = db.sql.prepare('SELECT digest, record, at FROM answers WHERE key = ?');
@@ -176,28 +177,11 @@ export function createStore(db: Database, deps: { clock: Clock; log: Log; newEpo
       })),
     promised: () => promises.all(),
 
-    list({ namespace, id, selector = [], limit, maxBytes, after, gone = false }: Query) {
-      const where: string[] = [];
-      const values: SQLInputValue[] = [];
-      if (!gone) where.push('gone_at IS NULL');
-      if (namespace !== undefined) {
-        where.push('namespace = ?');
-        values.push(namespace);
-      }
-      if (id !== undefined) {
-        where.push('id = ?');
-        values.push(id);
-      }
-      if (after !== undefined) {
-        where.push('uid > ?');
-        values.push(after);
-      }
-      for (const [sql, bound] of selectorSql(selector)) {
-        where.push(sql);
-        values.push(...bound);
-      }
-      const text = `SELECT record FROM vms ${where.length ? `WHERE ${where.join(' AND ')}` : ''} ORDER BY uid`;
-      return firstOf(db.sql.prepare(text).iterate(...values), parse, bytesOf, { limit, maxBytes });
+    list: ({ limit, maxBytes, ...asked }: Query) => firstOf(records(asked), parse, bytesOf, { limit, maxBytes }),
+    *rows(asked) {
+      // Only `create` writes uids.
+      for (const { uid, version, bytes } of columns(asked))
+        yield { uid: String(uid) as Uid, version: Number(version), bytes: Number(bytes) };
     },
 
     update,

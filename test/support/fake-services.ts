@@ -113,6 +113,7 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
     if (uid === SAMPLE_UID || (!uid && id === sampleSpec.id)) return sampleVm();
     throw new Fault('not_found', `MicroVM "${uid || id}" not found`);
   };
+  const list: Services['list'] = async () => ({ vms: [sampleVm()], nextPageToken: '' });
   return {
     created,
     options,
@@ -129,7 +130,12 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
     planUpdate: async ({ target }) => ({ vm: find(target), plan: ['labels: set app=web'] }),
     get: async (target) => find(target),
     delete: async (target) => find(target),
-    list: async () => ({ vms: [sampleVm()], nextPageToken: '' }),
+    list,
+    // In each form the same, also where a test replaces the list.
+    listIn: (form) => async (request) => {
+      const { vms, nextPageToken } = await (replaced.list ?? list)(request);
+      return { vms: vms.map((vm) => form.make(vm)), nextPageToken };
+    },
     async *watch() {
       yield { type: 'ADDED' as const, vm: sampleVm(), cursor: 'e.1', at: 1_700_000_000_000 };
       yield { type: 'BOOKMARK' as const, cursor: 'e.2', at: 1_700_000_000_000 };
