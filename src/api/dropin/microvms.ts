@@ -6,22 +6,16 @@ import type {
   ListMicroVMsRequest,
 } from '../../gen/dropin/services/microvms_pb.ts';
 import type { MicroVM } from '../../gen/dropin/types/microvm_pb.ts';
-import type { Room } from '../../service/answer-room.ts';
 import type { Services, Target } from '../../service/services.ts';
-import { ANSWER_BYTES } from '../flow/limits.ts';
 import { listed } from '../flow/listed.ts';
+import type { Call } from '../served.ts';
 import { inOurNames, notFound, noUid, refuseNative } from './faults.ts';
 import { specToDraft } from './from-wire.ts';
+import { everyOne, filterOf, whole } from './lists.ts';
 import { vmToWire } from './to-wire.ts';
 
 interface Answer {
   readonly microvm: MicroVM;
-}
-
-/** What a handler needs to know of its call; connect's HandlerContext is one. */
-interface Call {
-  readonly signal: AbortSignal;
-  readonly room?: Room;
 }
 
 /** The verbs of the service that today's clients call, for gRPC and HTTP alike. */
@@ -57,10 +51,7 @@ export class DropinMicroVms {
   }
 
   async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[] }> {
-    const wanted = { ...filterOf(request), pageSize: 0, pageToken: '', maxBytes: ANSWER_BYTES };
-    const { vms, nextPageToken } = await this.#services.list(wanted);
-    if (nextPageToken !== '') throw tooLong();
-    return { microvm: vms.map(vmToWire) };
+    return { microvm: whole(await this.#services.list(everyOne(request))).map(vmToWire) };
   }
 
   /** Reads page by page, so that a long list takes no more memory than a short one. */
@@ -69,20 +60,6 @@ export class DropinMicroVms {
     for await (const vm of listed(this.#services, wanted, 0, call)) yield { microvm: vmToWire(vm) };
   }
 }
-
-/** This API has no pages, and a list that is cut would look like a whole one. */
-const tooLong = (): Fault =>
-  new Fault(
-    'full',
-    'Cannot list the microVMs in one answer: they are more than the 4 MiB that gRPC clients take; call ListMicroVMsStream, name a namespace, or over HTTP read GET /v1/microvms by pages',
-  );
-
-const filterOf = ({ namespace, name = '' }: ListMicroVMsRequest) => ({
-  namespace,
-  ...(name !== '' && { id: name }),
-  labelSelector: '',
-  showDeleted: false,
-});
 
 async function named<T>(verb: string, uid: string, act: (target: Target) => Promise<T>): Promise<T> {
   if (uid === '') throw noUid();

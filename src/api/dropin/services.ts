@@ -1,6 +1,7 @@
 import { MicroVM } from '../../gen/dropin/services/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
+import { encodedLists } from './encoded.ts';
 import { DropinMicroVms } from './microvms.ts';
 
 /** The surface for today's clients: the same verbs over gRPC and HTTP. */
@@ -11,5 +12,5 @@ export interface Dropin {
 
 export function dropin(services: Services): Dropin {
   const microvms = new DropinMicroVms(services);
-  return { microvms, grpc: [served(MicroVM, microvms)] };
+  return { microvms, grpc: [served(MicroVM, microvms, encodedLists(services))] };
 }

@@ -1,4 +1,4 @@
-import { type DescMethod, fromBinary } from '@bufbuild/protobuf';
+import { type DescMessage, type DescMethod, fromBinary, type Message } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
@@ -9,7 +9,7 @@ import { unpacked } from './message-packing.ts';
 import { checkBytes } from './strict-bytes.ts';
 
 /** An envelope's head: flags, and the length of its message. @see https://github.com/grpc/grpc/blob/master/doc/PROTOCOL-HTTP2.md */
-const HEAD_BYTES = 5;
+export const HEAD_BYTES = 5;
 const COMPRESSED = 1;
 /** A body of one message, whose length comes last: until here it is as small as most. */
 const UNSAID_BYTES = 64 << 10;
@@ -137,10 +137,11 @@ async function* untilCut(source: AsyncIterable<Uint8Array>): AsyncGenerator<Uint
   }
 }
 
-const joined = (parts: readonly Uint8Array[]): Uint8Array =>
+export const joined = (parts: readonly Uint8Array[]): Uint8Array =>
   parts.length === 1 && parts[0] ? parts[0] : Buffer.concat(parts);
 
-const lengthIn = (head: Uint8Array): number => new DataView(head.buffer, head.byteOffset, head.byteLength).getUint32(1);
+export const lengthIn = (head: Uint8Array): number =>
+  new DataView(head.buffer, head.byteOffset, head.byteLength).getUint32(1);
 
 /** So many bytes have to be there before the first message is whole. */
 function neededBytes(parts: readonly Uint8Array[]): number {
@@ -149,7 +150,7 @@ function neededBytes(parts: readonly Uint8Array[]): number {
   return head.length < HEAD_BYTES ? HEAD_BYTES : HEAD_BYTES + lengthIn(head);
 }
 
-const isPacked = (envelope: Uint8Array): boolean => ((envelope[0] ?? 0) & COMPRESSED) !== 0;
+export const isPacked = (envelope: Uint8Array): boolean => ((envelope[0] ?? 0) & COMPRESSED) !== 0;
 
 function enveloped(message: Uint8Array): Uint8Array {
   const head = Buffer.alloc(HEAD_BYTES);
@@ -159,13 +160,15 @@ function enveloped(message: Uint8Array): Uint8Array {
 
 function checkEnvelope(envelope: Uint8Array, form: BodyForm, method: DescMethod): void {
   // Where a header says that it is packed in another way than ours the library has refused the call before.
-  if (isPacked(envelope))
-    throw new ConnectError(
-      'Cannot read the message: it says that it is compressed, and no header says how',
-      Code.InvalidArgument,
-    );
+  if (isPacked(envelope)) throw notSaidHow();
   checkMessage(envelope.subarray(HEAD_BYTES), form, method);
 }
+
+export const notSaidHow = (): ConnectError =>
+  new ConnectError(
+    'Cannot read the message: it says that it is compressed, and no header says how',
+    Code.InvalidArgument,
+  );
 
 function checkMessage(bytes: Uint8Array, { isBinary }: BodyForm, { input }: DescMethod): void {
   if (!isBinary) {
@@ -173,10 +176,19 @@ function checkMessage(bytes: Uint8Array, { isBinary }: BodyForm, { input }: Desc
     return;
   }
   try {
+    messageIn(bytes, input);
+  } catch (error) {
+    throw error instanceof Fault ? faultError(error) : error;
+  }
+}
+
+/** @throws Fault `invalid`; ConnectError INVALID_ARGUMENT */
+export function messageIn(bytes: Uint8Array, input: DescMessage): Message {
+  try {
     checkBytes(input, bytes);
-    fromBinary(input, bytes);
+    return fromBinary(input, bytes);
   } catch (cause) {
-    if (cause instanceof Fault) throw faultError(cause);
+    if (cause instanceof Fault) throw cause;
     const why = cause instanceof RangeError ? 'it is cut off or nested too deeply' : reasonOf(cause);
     throw new ConnectError(`Cannot read the message as ${input.name}: ${why}`, Code.InvalidArgument);
   }

@@ -386,7 +386,7 @@ test("the caller's deadline and its cancelling end our work", async () => {
     },
   });
   const vms = client(MicroVMService);
-  const late = await failureOf(vms.waitMicroVM({ uid: 'u', until: 1 }, { timeoutMs: 50 }));
+  const late = await failureOf(vms.waitMicroVM({ uid: 'u', until: 1 }, { timeoutMs: 500 }));
   expect(late.code).toBe(Code.DeadlineExceeded);
   await expect.poll(() => ended).toHaveLength(1);
 

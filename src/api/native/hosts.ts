@@ -8,8 +8,8 @@ import type {
   UncordonHostRequest,
 } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import type { Services } from '../../service/services.ts';
+import type { Call } from '../served.ts';
 import { auditToWire, cordonToWire, infoToWire } from './host-to-wire.ts';
-import type { Call } from './microvms.ts';
 
 /** The verbs of HostService. */
 export class Hosts {

@@ -11,8 +11,8 @@ import type {
 import type { Services } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { int64 } from '../numbers.ts';
+import type { Call } from '../served.ts';
 import { imagesToWire, imageToWire, prunedToWire, pullNewsToWire } from './images-to-wire.ts';
-import type { Call } from './microvms.ts';
 
 /** The verbs of ImageService. */
 export class Images {

@@ -17,21 +17,13 @@ import {
   type WatchMicroVMsRequest,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, type MicroVMSpec, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
-import type { Room } from '../../service/answer-room.ts';
 import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { ANSWER_BYTES } from '../flow/limits.ts';
 import { listed } from '../flow/listed.ts';
+import type { Call } from '../served.ts';
 import { specToDraft } from './from-wire.ts';
 import { eventToWire, plannedToWire, vmToWire } from './to-wire.ts';
-
-/** What a handler needs to know of its call; connect's HandlerContext is one. */
-export interface Call {
-  /** Aborts when the caller goes away, its deadline passes or the daemon ends. */
-  readonly signal: AbortSignal;
-  /** Where what a stream reads has room; absent: it is taken at once. */
-  readonly room?: Room;
-}
 
 /** The answer of every verb that ends with one record. */
 interface Answer {

@@ -3,6 +3,7 @@ import { ImageService } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
+import { encodedLists } from './encoded.ts';
 import { Hosts } from './hosts.ts';
 import { Images } from './images.ts';
 import { MicroVms } from './microvms.ts';
@@ -19,6 +20,10 @@ export function native(services: Services): Native {
   const microvms = new MicroVms(services);
   const hosts = new Hosts(services);
   const images = new Images(services);
-  const grpc = [served(MicroVMService, microvms), served(HostService, hosts), served(ImageService, images)];
+  const grpc = [
+    served(MicroVMService, microvms, encodedLists(services)),
+    served(HostService, hosts),
+    served(ImageService, images),
+  ];
   return { microvms, hosts, images, grpc };
 }
