@@ -1,14 +1,13 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
-import { FakeClock } from '../../test/support/fake-clock.ts';
+import type { FakeClock } from '../../test/support/fake-clock.ts';
+import { FakeHost } from '../../test/support/fake-host.ts';
 import { sampleRecord } from '../../test/support/fake-services.ts';
-import { memoryLog } from '../../test/support/memory-log.ts';
 import type { MicroVm, MicroVmView, Progress, State, Uid } from '../domain/microvm.ts';
 import type { Metadata } from '../domain/spec.ts';
 import { guestSays } from '../domain/transitions.ts';
+import type { Store } from '../ports/store.ts';
 import type { GuestState, RunningVmm } from '../ports/vmm.ts';
-import { Database } from '../store/database.ts';
-import { createStore } from '../store/vms.ts';
 import { list } from './list.ts';
 import { type Form, KeptForm, showing } from './shown.ts';
 
@@ -21,8 +20,8 @@ const ROOM = 8 << 10;
 const TEXT: Form<string> = { make: (vm) => JSON.stringify(vm), bytesOf: (text) => text.length };
 
 interface House {
-  readonly store: ReturnType<typeof createStore>;
-  readonly db: Database;
+  readonly store: Store;
+  readonly db: FakeHost['database'];
   readonly clock: FakeClock;
   /** What the VMM of each guest that is watched says. */
   readonly guests: Map<Uid, GuestState>;
@@ -35,9 +34,8 @@ interface House {
 }
 
 function house(mostBytes?: number): House {
-  const clock = new FakeClock();
-  const db = new Database(':memory:');
-  const store = createStore(db, { clock, log: memoryLog(), newEpoch: () => 'e' });
+  const { clock, database: db, life } = new FakeHost();
+  const { store } = life;
   const guests = new Map<Uid, GuestState>();
   const progress = new Map<Uid, Progress>();
   const context = {
