@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { bootAdvice, endingOf, refusalOf } from './ends.ts';
+import { endingOf, refusalOf } from './ends.ts';
 
 const child = { code: 0, signal: null, seen: true };
 
@@ -15,11 +15,6 @@ test.each([
   expect(end.reason).toBe(reason);
   expect(end.message).toMatch(message);
   expect(withErrors).toBe(word === 'host-error');
-});
-
-test('a kernel that sees nothing may want the machine the other way', () => {
-  expect(bootAdvice(true)).toMatch(/acpi=off in kernel\.cmdline/);
-  expect(bootAdvice(false)).toMatch(/"qemu\.acpi": "on"/);
 });
 
 describe('a start that failed', () => {

@@ -31,12 +31,6 @@ export function endingOf(reason: string): Extract<MonitorEvent, { is: 'ending' }
   }
 }
 
-/** What to try for a kernel that may see nothing of this machine. */
-export const bootAdvice = (acpi: boolean): string =>
-  acpi
-    ? 'A kernel without ACPI sees no device of this machine: try acpi=off in kernel.cmdline, or "qemu.acpi": "off" in provider_options'
-    : 'A kernel that takes no devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES) sees none of a machine without ACPI: try "qemu.acpi": "on" in provider_options';
-
 /** Failures that another try may not meet: something else holds what QEMU needs, or the host is short of it. */
 const PASSING =
   /Failed to get .* lock|Device or resource busy|Resource temporarily unavailable|Cannot allocate memory|Address already in use|Too many open files/;

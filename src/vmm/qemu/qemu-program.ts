@@ -1,7 +1,8 @@
 import type { Clock } from '../../ports/clock.ts';
 import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { hasAcpi, openNodes, packetCounters } from './argv.ts';
-import { bootAdvice, refusalOf } from './ends.ts';
+import { bootAdvice } from './boot-advice.ts';
+import { refusalOf } from './ends.ts';
 import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { QmpMonitor } from './qmp-monitor.ts';
 
@@ -19,7 +20,7 @@ export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmPro
     return {
       monitor: new QmpMonitor({ path: qmpSocket(config), pid, acpi, clock }),
       accelerator: argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg',
-      advice: bootAdvice(acpi),
+      advice: bootAdvice(config, acpi),
       counters: packetCounters(config, argv),
     };
   },

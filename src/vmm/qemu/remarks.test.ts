@@ -8,13 +8,13 @@ const remarksOf = (of: Spec, kernel: KernelFacts, acpi: AcpiChoice) =>
   remarks(of, kernel, { ...acpi, firmware: 'qboot.rom' });
 const spec = { volumes: [{}], interfaces: [] } as unknown as Spec;
 const withInitrd = { ...spec, initrd: { image: 'x' } };
-const ALL: readonly KernelPart[] = ['acpi', 'virtio-mmio', 'virtio-mmio on the command line', 'virtio-blk'];
+const ALL: readonly KernelPart[] = ['acpi', 'pci', 'virtio-mmio', 'virtio-mmio on the command line', 'virtio-blk'];
 const but = (...parts: readonly KernelPart[]) => ({ parts: ALL.filter((part) => !parts.includes(part)) });
 
 test('of the usual machine and a kernel that has everything nothing is said', () => {
   const nothing = { chosen: [], warnings: [] };
   expect(remarksOf(spec, { parts: ALL }, { acpi: true, because: 'default' })).toEqual(nothing);
-  expect(remarksOf(withInitrd, { parts: ['acpi'] }, { acpi: true, because: 'default' })).toEqual(nothing);
+  expect(remarksOf(withInitrd, { parts: ['acpi', 'pci'] }, { acpi: true, because: 'default' })).toEqual(nothing);
   expect(remarksOf({ ...spec, volumes: [] }, { parts: ['acpi'] }, { acpi: true, because: 'default' })).toEqual(nothing);
 });
 
@@ -38,6 +38,14 @@ test.each([
     true,
     /CONFIG_VIRTIO_MMIO\)/,
   ],
+  [
+    'ACPI without PCI',
+    spec,
+    but('pci', 'virtio-mmio on the command line'),
+    true,
+    /reads nothing of ACPI.*interface\.$/,
+  ],
+  ['ACPI forced on a kernel without PCI', spec, but('pci'), true, /none for PCI.*leave qemu.acpi out\.$/],
   ['no driver for disks and no initrd', spec, but('virtio-blk'), true, /CONFIG_VIRTIO_BLK/],
 ])('%s is a warning', (_, of, kernel, acpi, text) => {
   expect(remarksOf(of, kernel, { acpi, because: 'no ACPI code' }).warnings.join(' ')).toMatch(text);

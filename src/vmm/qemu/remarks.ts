@@ -42,7 +42,12 @@ export function remarksOf(
   if (acpi && kernelHas(kernel, 'acpi') === false)
     warnings.push('The machine has ACPI and the kernel has no ACPI code: it may find no devices; leave qemu.acpi out.');
   const hasMmio = kernelHas(kernel, 'virtio-mmio') ?? false;
-  if (devices && hasMmio && !acpi && !kernelHas(kernel, 'virtio-mmio on the command line'))
+  const takesWords = kernelHas(kernel, 'virtio-mmio on the command line') ?? false;
+  if (acpi && devices && kernelHas(kernel, 'acpi') && kernelHas(kernel, 'pci') === false)
+    warnings.push(
+      `The kernel has ACPI code but none for PCI (CONFIG_PCI), without which Linux reads nothing of ACPI, unless it was changed for that as Amazon's is: it may find no disk and no interface${takesWords ? '; leave qemu.acpi out' : ''}.`,
+    );
+  if (devices && hasMmio && !acpi && !takesWords)
     warnings.push(
       'The machine has no ACPI, and the kernel does not take devices from its command line (CONFIG_VIRTIO_MMIO_CMDLINE_DEVICES): it may find no disk and no interface.',
     );
