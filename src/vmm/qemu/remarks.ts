@@ -45,7 +45,7 @@ export function remarksOf(
   const takesWords = kernelHas(kernel, 'virtio-mmio on the command line') ?? false;
   if (acpi && devices && kernelHas(kernel, 'acpi') && kernelHas(kernel, 'pci') === false)
     warnings.push(
-      `The kernel has ACPI code but none for PCI (CONFIG_PCI), without which Linux reads nothing of ACPI, unless it was changed for that as Amazon's is: it may find no disk and no interface${takesWords ? '; leave qemu.acpi out' : ''}.`,
+      `The kernel has ACPI code but none for PCI (CONFIG_PCI), without which Linux reads nothing of ACPI, unless it was changed for that: it may find no disk and no interface${takesWords ? '; leave qemu.acpi out' : ''}.`,
     );
   if (devices && hasMmio && !acpi && !takesWords)
     warnings.push(
