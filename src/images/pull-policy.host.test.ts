@@ -82,7 +82,7 @@ beforeEach(async () => {
   port = await freePort();
   host = `127.0.0.1:${port}`;
   tag = `${host}/ok/x:v1`;
-  const argv = [process.execPath, program, join(top, 'layout'), String(port), requestsFile()] as const;
+  const argv = [process.execPath, program, join(top, 'layout'), String(port), `--log=${requestsFile()}`] as const;
   registry = await processes.start(['setpriv', '--pdeathsig', 'KILL', '--', ...argv], { log: join(top, 'log') });
   const asking = ['skopeo', 'inspect', '--raw', '--tls-verify=false', `docker://${tag}`] as const;
   await vi.waitFor(() => run(asking, { signal, timeoutMs: 20_000 }), { timeout: 20_000 });

@@ -32,8 +32,8 @@ async function pull(host: TestHost, reference: string, goldenSizeInMb?: number):
 const cli = (host: TestHost, ...args: readonly string[]) => host.tool(CLI, '--host', `unix://${host.socket}`, ...args);
 
 /** The registry that misbehaves by name, in the daemon's network namespace; it ends with the test. */
-async function startRegistry(host: TestHost, layout: string, ...log: readonly string[]) {
-  const server = host.spawnInside(process.execPath, join(ROOT, 'test/stand-ins/registry.ts'), layout, '5001', ...log);
+async function startRegistry(host: TestHost, layout: string, ...more: readonly string[]) {
+  const server = host.spawnInside(process.execPath, join(ROOT, 'test/stand-ins/registry.ts'), layout, '5001', ...more);
   const url = `http://${REGISTRY}/v2/`;
   const ask = `fetch('${url}').then(() => process.exit(0), () => process.exit(1))`;
   await poll('the registry answers', 10_000, async () => {
@@ -131,7 +131,7 @@ test('registries are asked when the create, or else the daemon, says so, and by 
   const layout = join(host.images, 'small');
   await writeLayout(layout, { v1: { layers: [[{ name: 'hello', data: 'hello\n' }]] } });
   const requests = join(host.images, 'requests.log');
-  await startRegistry(host, layout, requests);
+  await startRegistry(host, layout, `--log=${requests}`);
   /** Of this image, since it was asked last. */
   const asked = (): number => {
     const text = readFileSync(requests, 'utf8');

@@ -1,8 +1,8 @@
 /**
  * A registry that misbehaves as its repositories are named: `hang/x`, `cut/x`,
  * … It serves one layout under all of them, over plain HTTP on loopback.
- * Run as a program, in a test's network namespace: node registry.ts LAYOUT PORT [LOG]
- * LOG gets a line of each request, before it is answered: `GET /v2/…`.
+ * Run as a program, in a test's network namespace: node registry.ts LAYOUT PORT [--log=FILE]
+ * FILE gets a line of each request, before it is answered: `GET /v2/…`.
  *
  * @see https://github.com/opencontainers/distribution-spec
  */
@@ -99,7 +99,8 @@ async function serve(layout: string, request: IncomingMessage, response: ServerR
   response.end(isWrong ? Buffer.concat([bytes, Buffer.from(' ')]) : bytes);
 }
 
-const [layout = '', port = '', log = ''] = process.argv.slice(2);
+const [layout = '', port = '', ...more] = process.argv.slice(2);
+const log = more.find((word) => word.startsWith('--log='))?.slice('--log='.length) ?? '';
 createServer((request, response) => {
   if (log !== '') appendFileSync(log, `${request.method} ${request.url}\n`);
   serve(layout, request, response).catch(() => response.destroy());
