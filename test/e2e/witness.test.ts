@@ -112,8 +112,9 @@ test('what the ledger names and somebody took away is told, each by itself', asy
   ]);
   await host.tool('ip', 'link', 'set', 'dev', tap, 'nomaster');
   const lost = (await host.audit()).missing;
-  expect(lost).toHaveLength(2);
-  expect(lost).toContainEqual(`bridge-port ${tap} on fl${instance}br`);
+  // The element before may have been mended by now: the daemon looks by itself.
+  const isElement = (line: string): boolean => line.startsWith(`firewall-element ip flintlock_${instance} everywhere `);
+  expect(lost.filter((line) => !isElement(line))).toEqual([`bridge-port ${tap} on fl${instance}br`]);
   await host.tool('ip', 'link', 'del', macvtap);
   expect((await host.audit()).missing).toContainEqual(`interface ${macvtap}`);
   rmSync(`${host.run}/network/hosts`, { recursive: true });
