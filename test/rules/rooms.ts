@@ -50,7 +50,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // What a provider is, and the registry: the one place that knows all of them.
   vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts', 'vmm/supervisor/starts.ts'], node: [] },
   // What is true of every VMM's process.
-  'vmm/supervisor': { rooms: PORTS, node: ['path'] },
+  // http: some are spoken to by it.
+  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http'] },
   // Its own check of the host is the doctor's kind.
   'vmm/qemu': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
