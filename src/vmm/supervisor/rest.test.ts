@@ -46,7 +46,7 @@ test('a status line without a reason is one, and the connection is kept', async 
   );
   expect(await rest?.ask('PUT', '/a', never, { b: 'é' })).toEqual({ status: 204, text: '' });
   expect(await rest?.ask('GET', '/c', never)).toEqual({ status: 200, text: '{"a":1}' });
-  expect(came[0]).toMatch(/^PUT \/a HTTP\/1\.1\r\n[^]*content-length: 10\r\n[^]*\{"b":"é"\}$/i);
+  expect(came[0]).toMatch(/^PUT \/a HTTP\/1\.1\r\n.*content-length: 10\r\n.*\{"b":"é"\}$/is);
   expect(connections()).toBe(1);
 });
 
