@@ -14,6 +14,7 @@ import { createProcesses } from '../host/processes.ts';
 import { patientRun } from '../host/run.ts';
 import type { Log } from '../ports/log.ts';
 import { cordonOf } from '../service/cordon.ts';
+import { FIRST_THERE_WAS } from '../vmm/registry.ts';
 import { buildAudit } from './build/audit.ts';
 import { buildEngine } from './build/engine.ts';
 import { startLooks } from './build/looks.ts';
@@ -96,7 +97,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   metrics.watch({
     store,
     providers: vmms.vmms.map(({ name }) => name),
-    defaultProvider: vmms.vmmOf('').name,
+    untoldProvider: FIRST_THERE_WAS,
     capacity: vmms.capacity,
     limits: (host) => limitsOf(limitSettings(config), host),
     images,

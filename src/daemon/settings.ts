@@ -55,6 +55,7 @@ const PROVIDER_NAMES: readonly string[] = PROVIDERS.map(({ name }) => name);
 
 /** In the order in which they are tried. */
 const providers = z.string().transform((text, context): readonly string[] => {
+  if (text === 'auto') return PROVIDER_NAMES;
   const names = text.split(',').map((name) => name.trim());
   const wrong = names.find((name, i) => !PROVIDER_NAMES.includes(name) || names.indexOf(name) !== i);
   if (wrong === undefined) return names;
@@ -222,9 +223,9 @@ export const SETTINGS = {
   },
   'default-provider': {
     schema: providers,
-    value: 'NAME[,NAME]',
-    default: PROVIDER_NAMES.join(','),
-    help: 'the VMM of a spec that names none; of several the first that can do all that the spec asks',
+    value: 'NAME[,NAME]|auto',
+    default: 'auto',
+    help: `the VMM of a spec that names none; of several the first that this host can use and that can do all that the spec asks; auto: ${PROVIDER_NAMES.join(', ')}`,
   },
   ...providerSettings(),
   'vmm-uid-range': {

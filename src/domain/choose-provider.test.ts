@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { type Candidate, chooseProvider as choose, mayGoTo } from './choose-provider.ts';
+import { type Candidate, chooseProvider as choose, mayGoTo, type PassedOver } from './choose-provider.ts';
 
 /** As a create does it. */
 function chooseProvider(wanted: string, byDefault: readonly string[], all: readonly Candidate[]) {
@@ -14,18 +14,23 @@ function chooseProvider(wanted: string, byDefault: readonly string[], all: reado
 const lack = (field: string) => ({ field, description: `too many ${field}` });
 const able = (name: string): Candidate => ({ name, lacks: [] });
 const away = (name: string): Candidate => ({ name, unavailable: `${name} is not installed`, lacks: [] });
+const chosen = (provider: string, ...passedOver: PassedOver[]) => ({ is: 'chosen', provider, passedOver });
 const unable = (name: string, ...fields: string[]): Candidate => ({ name, lacks: fields.map(lack) });
 
 test('the one that is named is taken, whatever the order says', () => {
-  expect(chooseProvider('b', ['a', 'b'], [able('a'), able('b')])).toEqual({ is: 'chosen', provider: 'b' });
-  expect(chooseProvider('b', ['a'], [able('a'), able('b')])).toEqual({ is: 'chosen', provider: 'b' });
+  expect(chooseProvider('b', ['a', 'b'], [able('a'), able('b')])).toEqual(chosen('b'));
+  expect(chooseProvider('b', ['a'], [able('a'), able('b')])).toEqual(chosen('b'));
 });
 
 test('without a name the first that can do all is taken, in the order that is given', () => {
   const all = [able('a'), able('b'), unable('c', 'vcpu')];
-  expect(chooseProvider('', ['b', 'a'], all)).toEqual({ is: 'chosen', provider: 'b' });
-  expect(chooseProvider('', ['c', 'a'], all)).toEqual({ is: 'chosen', provider: 'a' });
-  expect(chooseProvider('', ['b', 'a'], [able('a'), away('b')])).toEqual({ is: 'chosen', provider: 'a' });
+  expect(chooseProvider('', ['b', 'a'], all)).toEqual(chosen('b'));
+  expect(chooseProvider('', ['c', 'a'], all)).toEqual(
+    chosen('a', { name: 'c', unusable: false, why: 'vcpu: too many vcpu' }),
+  );
+  expect(chooseProvider('', ['b', 'a'], [able('a'), away('b')])).toEqual(
+    chosen('a', { name: 'b', unusable: true, why: 'b is not installed' }),
+  );
 });
 
 test('what is not in the order is never taken unasked', () => {

@@ -9,8 +9,17 @@ export interface Candidate {
   readonly lacks: readonly Violation[];
 }
 
+/** A provider that comes before the chosen one, and why it is not that. */
+export interface PassedOver {
+  readonly name: string;
+  /** Whether this host cannot use it at all. */
+  readonly unusable: boolean;
+  /** For people. */
+  readonly why: string;
+}
+
 export type ProviderChoice = Readonly<
-  | { is: 'chosen'; provider: string }
+  | { is: 'chosen'; provider: string; passedOver: readonly PassedOver[] }
   /** None of those that may be taken can be used on this host. */
   | { is: 'unavailable'; provider: string; why: string }
   /** What none of them can do. `provider`: the one that is told of; absent: there is none of that name. */
@@ -46,7 +55,10 @@ export function chooseProvider(
   }
   const usable = possible.filter(({ unavailable }) => unavailable === undefined);
   const able = usable.find(({ lacks }) => lacks.length === 0);
-  if (able) return { is: 'chosen', provider: able.name };
+  if (able) {
+    const before = possible.slice(0, possible.indexOf(able));
+    return { is: 'chosen', provider: able.name, passedOver: before.map(passedOver) };
+  }
   const [nearest] = usable;
   if (!nearest) return { is: 'unavailable', provider: first.name, why: whyNone(possible) };
   const { name: provider, lacks } = nearest;
@@ -56,6 +68,11 @@ export function chooseProvider(
   );
   return { is: 'refused', provider, violations };
 }
+
+const passedOver = ({ name, unavailable, lacks }: Candidate): PassedOver => ({
+  ...{ name, unusable: unavailable !== undefined },
+  why: unavailable ?? lacks.map(({ field, description }) => `${field}: ${description}`).join('; '),
+});
 
 function whyNone(possible: readonly Candidate[]): string {
   const [only] = possible;

@@ -4,6 +4,6 @@ import type { Spec } from './spec.ts';
 /** What tells the provider of a microVM. */
 export type Provided = Pick<MicroVm, 'made' | 'allocation'> & { readonly spec: Pick<Spec, 'provider'> };
 
-/** The provider of a microVM: it stays the same for its whole life. Empty: the daemon's default, of a record that tells none. */
+/** The provider of a microVM: it stays the same for its whole life. Empty: the record tells none, because its version knew but one. */
 export const providerOf = ({ made, allocation, spec }: Provided): string =>
   made.provider ?? allocation.provider ?? spec.provider;

@@ -5,7 +5,7 @@ import { type ConsoleNeeds, readConsole } from './read-console.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
-type AttachNeeds = ConsoleNeeds & Needs<'joinConsole' | 'vmms' | 'defaultVmms'> & ViewNeeds;
+type AttachNeeds = ConsoleNeeds & Needs<'joinConsole' | 'vmms'> & ViewNeeds;
 
 /** A line that is pasted, or a block of a file; a caller that has more sends more messages. */
 export const MAX_TYPED_BYTES = 64 << 10;

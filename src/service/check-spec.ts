@@ -1,6 +1,6 @@
 import { allDone } from '../base/all-done.ts';
 import { type Capacity, inodeAdmission, limitsOf } from '../domain/admission.ts';
-import { chooseProvider, mayGoTo, type ProviderChoice } from '../domain/choose-provider.ts';
+import { chooseProvider, mayGoTo, type PassedOver, type ProviderChoice } from '../domain/choose-provider.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
@@ -29,6 +29,8 @@ export interface Checked {
   readonly spec: Spec;
   readonly metadata: Metadata;
   readonly provider: string;
+  /** Those that would have come first. */
+  readonly passedOver: readonly PassedOver[];
   readonly limits: ReturnType<typeof limitsOf>;
   readonly diskIsMemory: boolean;
   readonly others: readonly OthersUsers[];
@@ -44,11 +46,15 @@ export async function check(needs: CheckNeeds, draft: SpecDraft, uid: Uid): Prom
   const spec: Spec = { ...valid, pullPolicy: valid.pullPolicy ?? needs.pullPolicy };
   const cordon = cordonOf(needs.store);
   if (cordon) throw cordoned(`microVM ${spec.namespace}/${spec.id}`, cordon);
-  const [{ provider, host }, others] = await allDone([checkAgainstHost(needs, spec, draft), needs.othersUsers()]);
+  const [{ provider, passedOver, host }, others] = await allDone([
+    checkAgainstHost(needs, spec, draft),
+    needs.othersUsers(),
+  ]);
   const { capacity, diskIsMemory, freeInodes = Number.POSITIVE_INFINITY } = host;
   const full = inodeAdmission(`microVM ${spec.namespace}/${spec.id}`, freeInodes);
   if (full) throw full;
-  return { spec, provider, metadata: draft.metadata, limits: limitsOf(needs.limits, capacity), diskIsMemory, others };
+  const limits = limitsOf(needs.limits, capacity);
+  return { spec, provider, passedOver, metadata: draft.metadata, limits, diskIsMemory, others };
 }
 
 /** Where the caller cannot say who may ask for metadata, every interface may that the service reaches. */
@@ -69,7 +75,7 @@ async function checkAgainstHost(
   needs: CheckNeeds,
   spec: Spec,
   draft: SpecDraft,
-): Promise<{ readonly provider: string; readonly host: Capacity }> {
+): Promise<Pick<Checked, 'provider' | 'passedOver'> & { readonly host: Capacity }> {
   const [choice, obstacle, host, unfit, wrongNetwork] = await allDone([
     choose(needs, spec),
     needs.tools.obstacle(toolNeeds(needs, spec)),
@@ -94,7 +100,7 @@ async function checkAgainstHost(
   wrong.push(...unfit, ...wrongNetwork);
   if (wrong.length > 0) throw Fault.invalid(wrong);
   await checkPulls(needs, spec, references(spec, draft));
-  return { provider: choice.provider ?? '', host };
+  return { provider: choice.provider ?? '', passedOver: choice.is === 'chosen' ? choice.passedOver : [], host };
 }
 
 async function unfitImages({ images }: CheckNeeds, spec: Spec, draft: SpecDraft): Promise<readonly Violation[]> {

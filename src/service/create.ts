@@ -1,3 +1,4 @@
+import type { PassedOver } from '../domain/choose-provider.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import { type AdmitNeeds, admit } from './admit.ts';
@@ -79,8 +80,11 @@ export async function planCreate(needs: PlanNeeds, draft: SpecDraft, options: Cr
   } catch (error) {
     if (!(error instanceof Rehearsed)) throw error;
     const { vm } = error;
-    const plan = [...needs.plan(vm), ...images, ...boot];
+    const plan = [...needs.plan(vm), ...checked.passedOver.map(passedOverText), ...images, ...boot];
     const planned = { ...vm, uid: '' as Uid, version: 0, spec: { ...vm.spec, id: draft.id } };
     return { vm: withMetadata(planned, draft.metadata), plan };
   }
 }
+
+const passedOverText = ({ name, unusable, why }: PassedOver): string =>
+  `note: not ${name}${unusable ? '' : ', which lacks what is asked'}: ${why}`;

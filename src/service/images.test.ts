@@ -40,7 +40,8 @@ function setUp(store: Partial<Cache> = {}) {
     ...store,
   };
   const volumes = { kindFor: (): CopyKind => 'qcow2' };
-  const defaultVmms = [{ capabilities: FAKE_CAPABILITIES }] as const;
+  const vmm = { capabilities: FAKE_CAPABILITIES, info: async () => ({ available: true }) };
+  const defaultVmms = [vmm] as const;
   return { ledger, needs: { ledger, images: fake, volumes, defaultVmms, imageCacheMax: 500 } };
 }
 

@@ -3,6 +3,7 @@ import { formatCidr } from '../domain/ipv4.ts';
 import { cordonOf } from './cordon.ts';
 import type { Needs, NeedsOf } from './needs.ts';
 import type { ServerInfo } from './services.ts';
+import { usableDefault } from './usable-default.ts';
 
 type InfoNeeds = Needs<'version' | 'instance' | 'stateDirectory' | 'runDirectory' | 'isReconciling' | 'demoKernel'> &
   NeedsOf<'store', 'promised' | 'recall'> &
@@ -13,10 +14,10 @@ type InfoNeeds = Needs<'version' | 'instance' | 'stateDirectory' | 'runDirectory
 /** What this daemon is, can do and has promised. */
 export async function info(needs: InfoNeeds): Promise<ServerInfo> {
   const { store, network } = needs;
-  const [byDefault] = needs.defaultVmms;
   const { microvms, ...promised } = store.promised();
   const cordon = cordonOf(store);
   const { capacity, used, notes } = await needs.capacity();
+  const byDefault = await usableDefault(needs);
   return {
     version: needs.version,
     instance: needs.instance,

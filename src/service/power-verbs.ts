@@ -13,7 +13,7 @@ import { type WaitNeeds, wait } from './wait.ts';
 
 type PowerNeeds = WaitNeeds & NeedsOf<'store', 'update'> & Needs<'wake'>;
 type StartNeeds = PowerNeeds & NeedsOf<'store', 'promised'> & NeedsOf<'ledger', 'find'> & Needs<'limits' | 'capacity'>;
-type TurnNeeds = PowerNeeds & Needs<'vmms' | 'defaultVmms'>;
+type TurnNeeds = PowerNeeds & Needs<'vmms'>;
 
 export interface PowerRequest {
   readonly uid: string;

@@ -1,8 +1,14 @@
 import type { Provider } from './provider.ts';
 import { qemu } from './qemu/provider.ts';
 
-/** Every VMM there is: the one table that daemon, doctor and reference pages read. By default they are tried in this order. */
+/**
+ * Every VMM there is: the one table that daemon, doctor and reference pages read. `auto` tries them in this order: those
+ * that are of use with KVM alone come first.
+ */
 export const PROVIDERS = [qemu] as const satisfies readonly Provider[];
+
+/** The provider of records that tell none: their version knew no other. */
+export const FIRST_THERE_WAS: string = qemu.name;
 
 type SettingsOf<P> = P extends { readonly settings: infer S } ? keyof S & string : never;
 /** The settings that they bring. */

@@ -9,7 +9,7 @@ import { createCgroups } from '../../host/cgroups.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { limitsInForce } from '../../host/limits-in-force.ts';
-import { PROVIDERS } from '../../vmm/registry.ts';
+import { FIRST_THERE_WAS, PROVIDERS } from '../../vmm/registry.ts';
 import { Starts } from '../../vmm/supervisor/starts.ts';
 import { capacityOf } from '../capacity.ts';
 import { usersOf } from '../vmm-users.ts';
@@ -35,7 +35,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
     patience,
   };
   const vmms = await Promise.all(PROVIDERS.map((provider) => provider.create(deps, config)));
-  const { vmmOf, defaultVmms } = vmmsBy(vmms, config['default-provider']);
+  const { vmmOf, defaultVmms } = vmmsBy(vmms, config['default-provider'], FIRST_THERE_WAS);
   const vmmUsers = await usersOf(config['vmm-uid-range'], store, log);
   const { cgroups, why } = await createCgroups({ files, name: cgroupName(names), setting: config['vmm-cgroups'] });
   if (why !== undefined) log.info('VMMs run without limits of their own: flintlock doctor tells more', { why });

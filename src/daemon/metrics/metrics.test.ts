@@ -29,7 +29,7 @@ async function serving(changes: Partial<StateSources> = {}) {
   metrics.watch({
     store: host.life.store,
     providers: ['qemu'],
-    defaultProvider: 'qemu',
+    untoldProvider: 'qemu',
     capacity: async () => ({ capacity: FIGURES, used: { ...FIGURES, vcpu: 1 } }),
     limits: () => ({ vcpu: 8, microvms: 9 }),
     images: { list: async () => [] },

@@ -9,7 +9,7 @@ export interface StateSources {
   readonly store: Pick<Store, 'tally' | 'promised'>;
   /** Those that there are. */
   readonly providers: readonly string[];
-  readonly defaultProvider: string;
+  readonly untoldProvider: string;
   capacity(): Promise<{ readonly capacity: Resources; readonly used: Resources }>;
   limits(capacity: Resources): Limits;
   readonly images: Pick<ImageStore, 'list'>;
@@ -68,11 +68,11 @@ export function stateMetrics(registry: Registry, from: () => StateSources): read
   const figures = resourceGauges(registry);
 
   const records = (): void => {
-    const { store, providers, defaultProvider } = from();
+    const { store, providers, untoldProvider } = from();
     microvms.clear();
     for (const provider of providers) for (const state of Object.keys(STATES)) microvms.set(0, { state, provider });
     for (const { state, provider, count } of store.tally()) {
-      const name = provider || defaultProvider;
+      const name = provider || untoldProvider;
       // A record of another version may name what is not built in: it is no reason for a new word.
       microvms.add(count, {
         state: state in STATES ? state : 'other',
