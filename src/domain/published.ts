@@ -1,5 +1,8 @@
 import type { PublishedPort } from './spec.ts';
 
+/** Of one microVM: each is an element of a map in the firewall. */
+export const MAX_PUBLISHED = 256;
+
 /** What a published port takes of the host: `tcp/8080/`, or `tcp/8080/192.0.2.1` on one address. */
 export const publishedKey = ({ protocol, hostPort, hostIp }: Omit<PublishedPort, 'guestPort'>): string =>
   `${protocol}/${hostPort}/${hostIp}`;

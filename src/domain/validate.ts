@@ -5,7 +5,7 @@ import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
 import { checkMetadata } from './metadata-ways.ts';
-import { collide, publishedText } from './published.ts';
+import { collide, MAX_PUBLISHED, publishedText } from './published.ts';
 import { PULL_POLICIES, type PublishedPort, type RestartPolicy, type Spec } from './spec.ts';
 import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';
 import { parseStatic, wrongRouting } from './static-address.ts';
@@ -21,8 +21,6 @@ const MAX_LABELS = 256;
 const PROVIDER = /^[a-z0-9][a-z0-9-]{0,62}$/;
 const MAX_PROVIDER_OPTIONS = 64;
 const POLICIES: readonly RestartPolicy[] = ['ON_FAILURE', 'ALWAYS', 'NEVER'];
-/** Of one microVM: each is an element of a map in the firewall. */
-const MAX_PUBLISHED = 256;
 
 /**
  * Makes a Spec of what a surface received: everything checked here, what was left out filled in by

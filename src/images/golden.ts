@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
 import type { Golden, GoldenShape } from '../ports/images.ts';
-import { makeDisk, measureTree } from './ext4.ts';
+import { makeDisk, measureTree } from './golden-disk.ts';
 import type { PullOptions } from './pull.ts';
 import { keepFree, underWatch } from './watchdog.ts';
 

@@ -44,12 +44,19 @@ function through(source: AsyncIterable<Buffer>, engine: NodeJS.ReadWriteStream):
   return pipeline(from, engine, () => undefined) as unknown as AsyncIterable<Buffer>;
 }
 
+/** @see https://github.com/facebook/zstd/blob/dev/lib/zstd.h ZSTD_WINDOWLOG_LIMIT_DEFAULT: 27, the decoder's limit as the tool's */
+const WINDOW_TOO_LARGE = 'ZSTD_error_frameParameter_windowTooLarge';
+
 async function* explained(source: AsyncIterable<Buffer>): AsyncIterable<Buffer> {
   try {
     yield* source;
   } catch (error) {
     if (!(error instanceof Error) || !('code' in error) || !/^(Z_|ZSTD_|ERR_ZLIB)/.test(String(error.code)))
       throw error;
+    if (error.code === WINDOW_TOO_LARGE)
+      throw invalid(
+        'a layer cannot be decompressed: its zstd window is over 128 MiB, so much memory no layer gets; pack it without --long, or with --long=27 at most',
+      );
     throw invalid(`a layer cannot be decompressed, it is damaged or cut off: ${error.message}`);
   }
 }

@@ -23,7 +23,7 @@ const MAY_NAME: Readonly<Record<string, string>> = {
   'src/engine/audit/enumerate.ts directory': 'a thing on the host',
   'src/engine/audit/thing.ts directory': 'a thing on the host',
   'src/steps/expecting.ts directory': 'a thing on the host',
-  'src/engine/audit/expect.ts golden': 'a directory of the image cache',
+  'src/engine/audit/without-entry.ts golden': 'a directory of the image cache',
   'src/steps/step.ts vmm': 'a lane',
   'src/steps/step.ts bridge': 'whose look-out mends it',
   'src/engine/new-boot.ts vmm': 'the identity of a process tells the boot',

@@ -18,11 +18,11 @@ import type { Gate, Peer } from '../gate.ts';
 import type { ListenOptions } from '../listen.ts';
 import type { RareLog } from '../rare-log.ts';
 import { REQUEST_ID, requestIdOf } from '../request-id.ts';
-import { type WireError, wireError } from '../status.ts';
 import type { TlsSource } from '../tls.ts';
 import { WAITS, type Waits } from '../waits.ts';
-import { packed, UnknownPacking, unpacked } from './body-packing.ts';
 import { callSignal, type Flows } from './call-signal.ts';
+import { packed, unpacked } from './content-encoding.ts';
+import { errorOf, MAX_BODY_BYTES } from './errors.ts';
 import { sendError } from './json.ts';
 
 /** Adds a surface's routes. */
@@ -53,8 +53,6 @@ export interface HttpOptions {
   readonly waits?: Partial<Waits>;
 }
 
-/** As for gRPC: larger is 413 with the code RESOURCE_EXHAUSTED. */
-const MAX_BODY_BYTES = 4 << 20;
 /** An id may be longer than any that is allowed: it is then refused by name, not as an unknown path. */
 const MAX_PARAMETER = 4_096;
 /** How often Node looks for requests that are late, at least. */
@@ -224,39 +222,4 @@ function refuseOtherSites({ headers }: FastifyRequest): void {
   const { origin, host } = headers;
   if (origin !== undefined && origin !== `http://${host}` && origin !== `https://${host}`)
     throw new Fault('denied', `Pages of ${shorten(origin)} may not call this daemon`);
-}
-
-function errorOf(error: unknown, log: Log): WireError {
-  // Its connection is gone: nobody hears the answer, and it is no bug of ours.
-  if (isCutOff(error))
-    return {
-      code: Code.Canceled,
-      http: 499,
-      message: 'The caller went away before its request was whole',
-      details: [],
-    };
-  if (error instanceof UnknownPacking)
-    return { code: Code.Unimplemented, http: 415, message: error.message, details: [] };
-  if (!isFastifyRefusal(error)) return wireError(error, log);
-  const { statusCode: http, message } = error;
-  if (http === 413)
-    return { code: Code.ResourceExhausted, http, message: `The body is over ${MAX_BODY_BYTES} bytes`, details: [] };
-  if (http === 415) {
-    const needed = 'Cannot read the body: its content-type must be application/json';
-    return { code: Code.InvalidArgument, http, message: needed, details: [] };
-  }
-  return { code: Code.InvalidArgument, http, message, details: [] };
-}
-
-/** While the body was read. Fastify hands on what the socket said, and gives it a status. */
-function isCutOff(error: unknown): boolean {
-  if (!(error instanceof Error) || !('code' in error) || !('statusCode' in error)) return false;
-  return error.statusCode === 400 && (error.code === 'ECONNRESET' || error.code === 'ERR_STREAM_PREMATURE_CLOSE');
-}
-
-/** Fastify's own verdicts on a request: a bad URL, a body that is cut off or too large. */
-function isFastifyRefusal(error: unknown): error is Error & { statusCode: number } {
-  if (!(error instanceof Error) || !('code' in error) || !('statusCode' in error)) return false;
-  const { code, statusCode } = error;
-  return String(code).startsWith('FST_') && typeof statusCode === 'number' && statusCode >= 400 && statusCode < 500;
 }

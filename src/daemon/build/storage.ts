@@ -5,7 +5,7 @@ import { registryEnvironment } from '../../host/environment.ts';
 import { files } from '../../host/files.ts';
 import { createImages } from '../../images/images.ts';
 import { removeOldTrials } from '../../tools/scratch.ts';
-import { chooseVolumes } from '../../volumes/volumes.ts';
+import { chooseVolumes } from '../../volumes/copies.ts';
 import { requireAuthFile } from '../auth-file.ts';
 import { isInMemory } from '../capacity.ts';
 import { demoKernelOf } from '../demo-kernel.ts';

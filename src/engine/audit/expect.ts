@@ -1,19 +1,11 @@
 import { type LedgerEntry, type LedgerKind, ownerText } from '../../domain/ledger.ts';
-import {
-  databasePath,
-  imagesDirectory,
-  lockPath,
-  type Names,
-  networkDirectory,
-  socketPath,
-  vmRunRoot,
-  vmStateRoot,
-} from '../../domain/names.ts';
+import type { Names } from '../../domain/names.ts';
 import type { FirewallElements } from '../../ports/network.ts';
 import type { Vmm } from '../../ports/vmm.ts';
 import type { Expecting } from '../../steps/expecting.ts';
 import { kinds } from '../../steps/registry.ts';
 import type { Expected } from './thing.ts';
+import { withoutEntry } from './without-entry.ts';
 
 export interface Expectation {
   /** What each entry of the ledger names. */
@@ -41,13 +33,7 @@ export function expect(
   const named: Expected[] = [];
   const within: string[] = [];
   const processes: Expectation['processes'][number][] = [];
-  const fixed = new Set([
-    ...['', '-wal', '-shm', '-journal'].flatMap((end) => [databasePath(names) + end, lockPath(names) + end]),
-    ...[vmStateRoot(names), vmRunRoot(names), imagesDirectory(names), networkDirectory(names)],
-    ...['trees', 'golden', 'kernels', 'scratch'].map((name) => `${imagesDirectory(names)}/${name}`),
-    socketPath(names),
-    ...sockets,
-  ]);
+  const fixed = new Set(withoutEntry(names, sockets));
   for (const entry of entries) {
     const { made, kind: step } = entry;
     const owner = ownerText(entry.owner);

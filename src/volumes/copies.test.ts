@@ -4,7 +4,7 @@ import { memoryLog } from '../../test/support/memory-log.ts';
 import type { DiskFormat } from '../domain/capabilities.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Files } from '../ports/host.ts';
-import { chooseVolumes } from './volumes.ts';
+import { chooseVolumes } from './copies.ts';
 
 const BOTH: readonly DiskFormat[] = ['qcow2', 'raw'];
 const RAW: readonly DiskFormat[] = ['raw'];

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import type { Run } from '../ports/host.ts';
 import type { GoldenShape } from '../ports/images.ts';
-import { makeDisk, roomySizeInMb } from './ext4.ts';
+import { makeDisk, roomySizeInMb } from './golden-disk.ts';
 
 const MB = 2 ** 20;
 

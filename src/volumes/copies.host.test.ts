@@ -8,7 +8,7 @@ import { memoryLog } from '../../test/support/memory-log.ts';
 import type { DiskFormat } from '../domain/capabilities.ts';
 import { files } from '../host/files.ts';
 import { run } from '../host/run.ts';
-import { chooseVolumes } from './volumes.ts';
+import { chooseVolumes } from './copies.ts';
 
 const exec = promisify(execFile);
 const signal = new AbortController().signal;
