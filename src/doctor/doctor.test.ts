@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
+import { type Fake, fakeHost } from '../../test/support/fake-check-host.ts';
 import { Fault } from '../domain/fault.ts';
-import type { FileInfo, Files } from '../ports/host.ts';
 import { PROVIDERS } from '../vmm/registry.ts';
-import type { Check, CheckHost, DaemonFindings, Result } from './check.ts';
+import type { Check, Result } from './check.ts';
 import { acceleration } from './checks/acceleration.ts';
 import { cgroups } from './checks/cgroups.ts';
 import { copies } from './checks/copies.ts';
@@ -32,60 +32,6 @@ const USER = 'Uid:\t1000\t1000\t1000\t1000\nCapEff:\t0000000000000000';
 const CAGED_ROOT = 'Uid:\t0\t0\t0\t0\nCapEff:\t00000000a80425fb'; // a container's usual set: no CAP_NET_ADMIN
 
 const WAYS = '/run/flintlock/network/ways.json';
-
-interface Fake {
-  /** Files by path; a directory ends with `/`. */
-  readonly files?: Readonly<Record<string, string>>;
-  /** What tools print, by the beginning of their command line; all others fail. */
-  readonly tools?: Readonly<Record<string, string>>;
-  readonly free?: number;
-  readonly inodes?: number;
-  readonly vmmUsers?: string;
-  readonly daemon?: DaemonFindings;
-}
-
-function fakeHost({
-  files = {},
-  tools: answers = {},
-  free = 2 ** 40,
-  inodes = 2 ** 20,
-  vmmUsers,
-  daemon,
-}: Fake): CheckHost {
-  const info = (path: string): FileInfo | undefined => {
-    const kind = Object.hasOwn(files, `${path}/`) ? 'directory' : Object.hasOwn(files, path) ? 'file' : undefined;
-    return kind && { kind, sizeBytes: 1, diskBytes: 1, mode: 0o755 };
-  };
-  const used: Partial<Files> = {
-    read: async (path) => (files[path] === undefined ? undefined : Buffer.from(files[path])),
-    stat: async (path) => info(path),
-    realPath: async (path) => {
-      if (path.startsWith('/secret/')) throw new Fault('tool', 'EACCES: permission denied');
-      return info(path) ? path : undefined;
-    },
-    list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
-    freeBytes: async () => free,
-    freeInodes: async () => inodes,
-    remove: async () => undefined,
-  };
-  return {
-    files: used as Files,
-    run: async (argv) => {
-      const line = argv.join(' ');
-      const key = Object.keys(answers).find((start) => line.startsWith(start));
-      if (key === undefined) throw new Fault('tool', `${argv[0]} failed (exit status 1): it said nothing`);
-      return answers[key] ?? '';
-    },
-    signal: new AbortController().signal,
-    path: '/secret/bin:/usr/bin',
-    stateDirectory: '/var/lib/flintlock',
-    runDirectory: '/run/flintlock',
-    clock: { elapsed: () => 0, now: () => 1_000_000 },
-    settings: { 'qemu-bin': 'qemu-system-x86_64' },
-    ...(vmmUsers !== undefined && { vmmUsers }),
-    ...(daemon && { daemon }),
-  };
-}
 
 const verdicts = async (check: Check, fake: Fake): Promise<string[]> =>
   (await check.examine(fakeHost(fake))).map(({ name, status, found }) => `${status} ${name}: ${found}`);

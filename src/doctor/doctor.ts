@@ -19,7 +19,7 @@ import { users } from './checks/users.ts';
 import { ways } from './checks/ways.ts';
 
 /** In the order in which they are shown. */
-const CHECKS: readonly Check[] = [
+export const CHECKS: readonly Check[] = [
   rights,
   users,
   acceleration,

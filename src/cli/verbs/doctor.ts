@@ -1,5 +1,6 @@
-import type { Result } from '../../doctor/check.ts';
-import { examine, PROGRAM_SETTINGS } from '../../doctor/doctor.ts';
+import type { CheckHost, Result } from '../../doctor/check.ts';
+import { CHECKS, examine, PROGRAM_SETTINGS } from '../../doctor/doctor.ts';
+import { PRODUCTION_CHECKS } from '../../doctor/production/production.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { run } from '../../host/run.ts';
@@ -15,8 +16,9 @@ interface Options {
   readonly stateDir?: string;
   readonly runDir?: string;
   readonly output?: Structured;
+  readonly production?: true;
   /** Of a setting by which a provider's program is named, in camel case. */
-  readonly [setting: string]: string | undefined;
+  readonly [setting: string]: string | true | undefined;
 }
 
 const [STATE_DIRECTORY, RUN_DIRECTORY] = ['/var/lib/flintlock', '/run/flintlock'];
@@ -32,24 +34,25 @@ export const configure: Configure = (command, act) => {
       `${help}, where no daemon runs that says which (default: what its settings say)`,
     );
   command
+    .option('--production', "also look whether this host is fit for strangers' code: docs/production.md")
     .addOption(outputOption('json', 'yaml'))
     .addHelpText('after', EXAMPLES)
     .action((options: Options) => act((context) => doctor(context, options)));
 };
 
 async function doctor(context: Context, options: Options): Promise<number> {
-  const { stateDir, runDir, output } = options;
+  const { stateDir, runDir, output, production } = options;
   const { env } = context.io;
   const settings = PROGRAM_SETTINGS.map(({ name, standard }) => {
     const flag = options[name.replaceAll(/-(.)/g, (_, letter: string) => letter.toUpperCase())];
-    return [name, flag ?? configured(env, name) ?? standard] as const;
+    return [name, (typeof flag === 'string' ? flag : undefined) ?? configured(env, name) ?? standard] as const;
   });
   const wanted = runDir ?? configured(env, 'run-dir') ?? RUN_DIRECTORY;
   const { findings: daemon, trouble } = await askLocalDaemon(context.reach(), wanted, context.io.interrupt);
   const fix = 'Name a daemon of this host (--host unix:///path), or leave --host, FLINTLOCK_HOST and the context out';
   const asked: Result[] = trouble === undefined ? [] : [{ name: 'daemon', status: 'warn', found: trouble, fix }];
   const vmmUsers = configured(env, 'vmm-uid-range');
-  const examined = await examine({
+  const host: CheckHost = {
     run,
     files,
     signal: context.io.interrupt,
@@ -60,7 +63,8 @@ async function doctor(context: Context, options: Options): Promise<number> {
     settings: Object.fromEntries(settings),
     ...(vmmUsers !== undefined && { vmmUsers }),
     ...(daemon && { daemon }),
-  });
+  };
+  const examined = await examine(host, production ? [...CHECKS, ...PRODUCTION_CHECKS] : CHECKS);
   const results = [...asked, ...examined];
   const failed = results.filter(({ status }) => status === 'fail').length;
   const report = { ok: failed === 0, checks: results };
@@ -90,5 +94,6 @@ check fails; what only limits the daemon is a warning.
 
 Examples:
   sudo flintlock doctor
+  sudo flintlock doctor --production
   flintlock doctor -o json | jq '.checks[] | select(.status != "ok")'
 `;
