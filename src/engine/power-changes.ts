@@ -15,6 +15,8 @@ export interface PowerDeps {
   readonly guests: WatchedGuests;
   readonly clock: Clock;
   readonly log: Log;
+  /** What the time for a VMM's answer is multiplied by; absent: 1. */
+  readonly patience?: number;
   consoleTail(uid: Uid): Promise<string>;
   /** Takes over the VMM that the ledger names. @returns false when it has ended */
   adopt(vm: MicroVm, entry: LedgerEntry<'vmm'>, signal: AbortSignal): Promise<boolean>;
@@ -40,7 +42,7 @@ const TURN_MS = 10_000;
 const TURN_AGAIN_MS = 1_000;
 
 export function createPower(deps: PowerDeps): Power {
-  const { store, ledger, guests, clock, log } = deps;
+  const { store, ledger, guests, clock, log, patience = 1 } = deps;
   const consoleTail = tailOrNothing(deps.consoleTail, log);
   const begun = clock.now();
 
@@ -73,9 +75,9 @@ export function createPower(deps: PowerDeps): Power {
 
     async reboot(vm, { by }, signal) {
       try {
-        const patience = Math.max(0, by - clock.now());
-        using limit = new TimeLimit(signal, patience + RESET_MS);
-        await guests.of(vm.uid)?.reboot(patience, limit.signal);
+        const untilReset = Math.max(0, by - clock.now());
+        using limit = new TimeLimit(signal, untilReset + RESET_MS * patience);
+        await guests.of(vm.uid)?.reboot(untilReset, limit.signal);
         store.update(vm.uid, rebooted);
       } catch (error) {
         if (signal.aborted) throw error;
@@ -90,7 +92,7 @@ export function createPower(deps: PowerDeps): Power {
       // What an earlier daemon was asked for is not given up: whoever waited was told nothing of it.
       const until = since < begun ? Number.POSITIVE_INFINITY : by;
       try {
-        using limit = new TimeLimit(signal, Math.min(TURN_MS, Math.max(0, until - clock.now())));
+        using limit = new TimeLimit(signal, Math.min(TURN_MS * patience, Math.max(0, until - clock.now())));
         await guests.of(uid)?.[verb](limit.signal);
       } catch (error) {
         if (signal.aborted) throw error;

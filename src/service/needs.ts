@@ -99,6 +99,8 @@ export interface Host {
   capacity(): Promise<Capacity>;
   /** What may be promised to microVMs. */
   readonly limits: LimitSettings;
+  /** What limits of time are multiplied by, on a slow host. */
+  readonly patience: number;
 }
 
 /** All that verbs are made of. None takes all of it: each names what it {@link Needs}. */

@@ -39,6 +39,7 @@ function stage(cached: readonly string[], wrong: readonly Violation[] = [], faul
     },
     vmms: [vmm],
     network: undefined,
+    patience: 1,
   } as unknown as Parameters<typeof planBoot>[0];
   return { plan: (of = spec()) => planBoot(context, of, 'qemu'), asked };
 }

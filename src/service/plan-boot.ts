@@ -12,7 +12,7 @@ import type { Needs, NeedsOf } from './needs.ts';
 /** It reads files of this host, and unpacks a kernel at most. */
 const LOOK_MS = 60_000;
 
-export type BootNeeds = NeedsOf<'images', 'cached' | 'bootFiles'> & Needs<'vmms' | 'network'>;
+export type BootNeeds = NeedsOf<'images', 'cached' | 'bootFiles'> & Needs<'vmms' | 'network' | 'patience'>;
 
 /** As long as what its guest will be told of it. */
 const withMac = (nic: InterfaceSpec): InterfaceSpec => ({ mac: '02:00:00:00:00:00', ...nic });
@@ -36,7 +36,7 @@ export const likelyWords = ({ network }: Needs<'network'>, spec: Spec): readonly
  * @throws Fault `invalid` for what is not found, or does not boot, and what the kernel's machine cannot do
  */
 export async function planBoot(needs: BootNeeds, spec: Spec, provider: string): Promise<readonly string[]> {
-  using time = new TimeLimit(undefined, LOOK_MS);
+  using time = new TimeLimit(undefined, LOOK_MS * needs.patience);
   const { kernel, initrd } = await find(needs, spec, time.signal);
   const lines = [
     ...(kernel ? [`kernel: ${shown(kernel)} of ${spec.kernel.image}`] : []),

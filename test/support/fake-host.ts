@@ -427,6 +427,7 @@ export class FakeHost {
       vmms: [vmm],
       tools: { states: async () => [], obstacle: async () => undefined },
       defaultVmms: [vmm],
+      patience: 1,
       limits: { maxMemory: 'none', maxVcpu: 'none', maxDisk: 'none', maxMicrovms: 'none' },
       newUid: () => this.#newUid() as Uid,
       intend: (vm) => runner.intend(vm),

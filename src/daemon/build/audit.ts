@@ -9,14 +9,14 @@ import type { BuiltVmms } from './vmms.ts';
  * @param sockets - the paths that this daemon listens at, as they are then
  */
 export function buildAudit(
-  { opened, log, metrics, processes }: Parts,
+  { config, opened, log, metrics, processes }: Parts,
   { vmms, cgroups }: BuiltVmms,
   sockets: () => readonly string[],
 ): Engine['audit'] {
   const { names, store, ledger, network } = opened;
   const deps: AuditDeps = {
     ...{ names, files, processes, network, ledger, log },
-    ...{ vmms, cgroups, sockets },
+    ...{ vmms, cgroups, sockets, patience: config.patience },
     uids: () => store.uids(),
   };
   return metrics.audit((options: { readonly fix: boolean }, signal: AbortSignal) => audit(deps, options, signal));

@@ -65,7 +65,7 @@ export function buildServices({ config, opened }: Parts, built: ServicesNeed): S
     ...{ files, consolePath: vmms.consolePath },
     joinConsole: (uid) => vmms.consoles.join(uid),
   };
-  const host: Host = { tools, capacity: vmms.capacity, limits: limitSettings(config) };
+  const host: Host = { tools, capacity: vmms.capacity, limits: limitSettings(config), patience: config.patience };
   return createServices({
     ...{ ...daemon, ...records, ...doing, ...stored },
     ...{ ...plugged, ...machines, ...consoles, ...host },

@@ -10,7 +10,12 @@ import { type Expectation, expect } from './expect.ts';
 import { requireNoMount } from './mounts.ts';
 import { type Expected, keyOf, keysOf, type Thing } from './thing.ts';
 
+/** SIGKILL works at once, except on a process in a system call that does not end. */
+const KILL_MS = 10_000;
+
 export interface AuditDeps extends EnumerateDeps {
+  /** What the time for an end is multiplied by; absent: 1. */
+  readonly patience?: number;
   readonly ledger: Ledger;
   readonly log: Log;
   /** The daemon's own listening sockets. */
@@ -173,7 +178,7 @@ const RANK: Record<Thing['kind'], number> = {
 const order = (things: readonly Thing[]): Thing[] => things.toSorted((a, b) => RANK[a.kind] - RANK[b.kind]);
 
 async function undo(
-  { processes, cgroups, network, files, names }: AuditDeps,
+  { processes, cgroups, network, files, names, patience = 1 }: AuditDeps,
   thing: Thing,
   signal: AbortSignal,
 ): Promise<void> {
@@ -181,7 +186,7 @@ async function undo(
     case 'process': {
       const isSame = (argv: readonly string[]): boolean => argv.join('\0') === thing.argv.join('\0');
       if (await processes.signal(thing.identity, isSame, 'SIGKILL'))
-        await processes.ended(thing.identity, AbortSignal.any([signal, AbortSignal.timeout(10_000)]));
+        await processes.ended(thing.identity, AbortSignal.any([signal, AbortSignal.timeout(KILL_MS * patience)]));
       return;
     }
     case 'cgroup':
