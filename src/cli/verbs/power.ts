@@ -98,9 +98,9 @@ export const stop = configureFor({
   done: 'is STOPPED',
   timeout: 'how long the guest may take: 500ms, 60s, 2m, 1h; 0s ends it at once',
   help: `
-It presses the guest's power button (ACPI), again every few seconds, and ends the guest when the time is up. A guest
-without ACPI (provider_options qemu.acpi: "off") has none, and is ended at once. It stays STOPPED, whatever its restart
-policy says and also when the host is booted anew, until "flintlock start". Ctrl-C ends only the waiting.
+It presses the guest's power button, again every few seconds, and ends the guest when the time is up. A guest without
+one (flintlock info says which VMMs have one) is ended at once. It stays STOPPED, whatever its restart policy says and
+also when the host is booted anew, until "flintlock start". Ctrl-C ends only the waiting.
 
 Examples:
   flintlock stop web
