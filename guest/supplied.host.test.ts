@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test } from 'vitest';
 import { BOOTS, type Boot, BootedGuest, makeDisk, unpackImage } from '../test/support/boot.ts';
+import { leaveToProofs } from '../test/support/proofs.ts';
 
 const scratch = mkdtempSync(join(tmpdir(), 'flintlock-supplied-'));
 afterAll(() => rmSync(scratch, { recursive: true, force: true }));
@@ -88,7 +89,8 @@ function expectSupplied(console: string, server = SERVER): void {
 }
 
 describe('an image with an init of its own, built the way Docker builds', BOOTS, () => {
-  test.each(['rw', 'ro'] as const)('has names, resolver, machine-id and devices: %s', async (mode) => {
+  test.for(['rw', 'ro'] as const)('has names, resolver, machine-id and devices: %s', async (mode, context) => {
+    leaveToProofs(context, mode === 'ro');
     const console = await said({ ...DOCKER, '/sbin/init': LOOK }, { mode });
     expect(console).toContain('flintlock-initrd: the init is /sbin/init\n');
     expect(console).toContain('I am /sbin/init, 1,');
@@ -97,7 +99,8 @@ describe('an image with an init of its own, built the way Docker builds', BOOTS,
     expect(console).toMatch(/^left of ours: 0 ?$/m);
   });
 
-  test('has the name servers of a static address beside a DHCP client, which is not asked for them', async () => {
+  test('has the name servers of a static address beside a DHCP client, which is not asked for them', async (context) => {
+    leaveToProofs(context);
     const console = await said({ ...DOCKER, '/sbin/init': LOOK, '/usr/sbin/dhclient': '#!/bin/sh\n' });
     expectSupplied(console);
   });
@@ -116,10 +119,11 @@ describe('an image with an init of its own, built the way Docker builds', BOOTS,
     expect(console).toContain('configured nics=lan0:10.0.2.15/24 mounts=none\n');
   });
 
-  test.each([
+  test.for([
     ['rw', 'link: ../run/systemd/resolve/stub-resolv.conf', 'resolver: '],
     ['ro', 'link: ', 'resolver: nameserver 127.0.0.53 options edns0 trust-ad '],
-  ] as const)('whose systemd-resolved will run is led there: %s', async (mode, link, resolver) => {
+  ] as const)('whose systemd-resolved will run is led there: %s', async ([mode, link, resolver], context) => {
+    leaveToProofs(context, mode === 'rw');
     const console = await said(
       {
         ...DOCKER,
@@ -136,12 +140,13 @@ describe('an image with an init of its own, built the way Docker builds', BOOTS,
 });
 
 describe('an image without an init', BOOTS, () => {
-  test.each([
+  test.for([
     ['nothing', 'ro', {}],
     ['a link to where nobody writes', 'rw', { '/etc/resolv.conf': '-> ../run/systemd/resolve/stub-resolv.conf' }],
     ['a link to a directory of nobody', 'ro', { '/etc/resolv.conf': '-> /no/where/resolv.conf' }],
     ['a link to itself', 'rw', { '/etc/resolv.conf': '-> resolv.conf' }],
-  ] as const)('has names, resolver and machine-id where it brings %s: %s', async (_, mode, files) => {
+  ] as const)('has names, resolver and machine-id where it brings %s: %s', async ([what, mode, files], context) => {
+    leaveToProofs(context, what.startsWith('a link'));
     const console = await said({ ...files, '/look': LOOK }, { mode, words: '-- /bin/sh /look' });
     expect(console).toContain('flintlock-initrd: the init is /sbin/flintlock-init of the initrd\n');
     expectSupplied(console);
@@ -175,7 +180,8 @@ describe('the init', BOOTS, () => {
     expectSupplied(console);
   });
 
-  test('lies behind absolute links, or is one that was asked for', async () => {
+  test('lies behind absolute links, or is one that was asked for', async (context) => {
+    leaveToProofs(context);
     const files = { '/sbin': '-> /usr/sbin', '/usr/sbin/init': '-> /opt/it', '/opt/it': LOOK, '/init': LOOK };
     expect(await said(files)).toContain('I am /sbin/init, 1,');
     const other = await said(files, { words: 'init=/opt/not' });

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, expect, onTestFinished, test } from 'vitest';
 import { createNetns, type Netns } from '../../test/support/netns.ts';
+import { leaveToProofs } from '../../test/support/proofs.ts';
 import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { DhcpIntent } from '../ports/network.ts';
@@ -172,7 +173,12 @@ const hostile: readonly [what: string, rules: string, ways: readonly string[], w
   ],
 ];
 
-test.for(hostile)('%s: the chain is named, and what lets guests through', async ([, rules, ways, why, remedy]) => {
+/** The others are another maker's tables of the same hooks. */
+const SAMPLE = [0, 1, 5, 7];
+
+test.for(hostile)('%s: the chain is named, and what lets guests through', async (one, context) => {
+  leaveToProofs(context, !SAMPLE.includes(hostile.indexOf(one)));
+  const [, rules, ways, why, remedy] = one;
   onTestFinished(async () => {
     for (const [, table = ''] of rules.matchAll(/^table (\S+ \S+)/gm)) await nft(`delete table ${table}\n`);
   });
