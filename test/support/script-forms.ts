@@ -44,6 +44,8 @@ export const SCRIPT_FORMS: Readonly<Record<string, ScriptForm>> = {
     by: 'test/faults/sample.test.ts, a part of the walk; to learn its points takes minutes',
     spanMs: 12_000,
   },
+  // Its parts are scripts of their own, of which each has its line here.
+  proofs: { args: ['--help'], by: 'scripts' },
   soak: { args: ['--minutes', '0.1', '--vms', '2', '--seed', '7'], by: 'scripts', spanMs: 12_000 },
   bench: { args: ['--only', 'create-exec', '--runs', '1'], by: 'scripts', spanMs: 8_000 },
   'bench:check': { args: ['--from', 'bench/stored.json'], by: 'scripts' },
