@@ -22,6 +22,7 @@ test('every flag reaches the spec', async () => {
   argv.push('--volume', 'data=oci:/i/d:2,mount=/data', '--volume', 'more=oci:/i/d:2', '--label', 'app=web');
   argv.push('--label', 'tier', '--nic', 'eth0,mac=02:00:00:00:00:01,address=10.77.0.9', '--nic', 'eth1,macvtap');
   argv.push('--publish', '8080:80', '--publish', '127.0.0.1:53:5353/udp', '--provider', 'qemu', '--pull', 'missing');
+  argv.push('--provider-option', 'qemu.acpi=off', '--provider-option', 'a.b=c=d');
   expect(await runCli(argv)).toMatchObject({ exit: 0, stderr: '' });
   expect(specs).toEqual([
     {
@@ -57,6 +58,7 @@ test('every flag reaches the spec', async () => {
         { guest_device_name: 'eth1' }, // MACVTAP is the wire's 0
       ],
       provider: 'qemu',
+      provider_options: { 'qemu.acpi': 'off', 'a.b': 'c=d' },
       pull_policy: 'MISSING',
     },
   ]);

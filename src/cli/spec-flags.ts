@@ -36,6 +36,7 @@ export interface SpecFlags {
   readonly publish?: readonly PublishedPort[];
   readonly label?: Readonly<Record<string, string>>;
   readonly provider?: string;
+  readonly providerOption?: Readonly<Record<string, string>>;
   readonly restart?: RestartPolicy;
   readonly pull?: ImagePull_Policy;
 }
@@ -64,6 +65,11 @@ export function addSpecFlags(command: Command): Command {
     )
     .option('--label <key=value>', 'a label (repeatable)', parseLabel)
     .option('--provider <name>', "the VMM (default: the daemon's)")
+    .option(
+      '--provider-option <key=value>',
+      "an option of the VMM's own, see docs/reference/providers.md (repeatable)",
+      parseProviderOption,
+    )
     .option(
       '--restart <policy>',
       'what follows its end: on-failure (a death), always (a power-off too) or never',
@@ -117,6 +123,7 @@ export function specOf(name: string | undefined, flags: SpecFlags): MicroVMSpec 
       ? [create(NetworkInterfaceSchema, { ...first, publishedPorts: [...(flags.publish ?? [])] }), ...others]
       : [],
     provider: flags.provider ?? '',
+    providerOptions: { ...flags.providerOption },
     restartPolicy: flags.restart ?? RestartPolicy.ON_FAILURE,
     pullPolicy: flags.pull ?? ImagePull_Policy.DEFAULT,
   });
@@ -231,4 +238,13 @@ function parseLabel(
   const at = text.indexOf('=');
   if (at === 0) throw new InvalidArgumentError('Write KEY=VALUE, for instance app=web.');
   return { ...before, [at < 0 ? text : text.slice(0, at)]: at < 0 ? '' : text.slice(at + 1) };
+}
+
+function parseProviderOption(
+  text: string,
+  before: Readonly<Record<string, string>> | undefined,
+): Readonly<Record<string, string>> {
+  const at = text.indexOf('=');
+  if (at <= 0) throw new InvalidArgumentError('Write KEY=VALUE; docs/reference/providers.md has the keys.');
+  return { ...before, [text.slice(0, at)]: text.slice(at + 1) };
 }

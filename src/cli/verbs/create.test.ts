@@ -65,6 +65,19 @@ test('--pull goes with a file too, and wins over what its documents say', async 
   expect(wrong).toMatchObject({ exit: 2, stderr: expect.stringContaining('Write always, missing, never.') });
 });
 
+test('--provider and its options go with a file too, and win over what its documents say', async () => {
+  const { address, specs } = await accepting();
+  const stdin = 'id: a\nprovider: x\nprovider_options: { x.one: "1", x.two: "2" }\n---\nid: b\n';
+  const argv = ['--provider', 'y', '--provider-option', 'x.two=3'];
+  expect(await runCli(['--host', address, 'create', '-f', '-', ...argv], { stdin })).toMatchObject({ exit: 0 });
+  expect(specs).toMatchObject([
+    { provider: 'y', providerOptions: { 'x.one': '1', 'x.two': '3' } },
+    { provider: 'y', providerOptions: { 'x.two': '3' } },
+  ]);
+  const wrong = await runCli(['create', '-f', '-', '--provider-option', '=3'], { stdin });
+  expect(wrong).toMatchObject({ exit: 2, stderr: expect.stringContaining('Write KEY=VALUE') });
+});
+
 test('several documents: one that is refused does not keep the others from being created', async () => {
   const { address } = await startFakeDaemon({
     createMicroVM: ({ microvm }) => {

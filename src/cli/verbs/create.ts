@@ -47,7 +47,7 @@ export const configure: Configure = (command, act) => {
 
 /** What is no part of the spec, or goes with one from a file too. */
 const OTHER_FLAGS: readonly string[] = [
-  ...['file', 'dryRun', 'printSpec', 'idempotencyKey', 'pull'],
+  ...['file', 'dryRun', 'printSpec', 'idempotencyKey', 'pull', 'provider', 'providerOption'],
   ...['wait', 'timeout', 'output'],
 ];
 
@@ -61,7 +61,11 @@ async function specsOf(context: Context, name: string | undefined, options: Opti
     });
   if (file !== undefined) {
     const specs = parseSpecs(await read(context, file), file === '-' ? 'standard input' : file);
-    if (options.pull !== undefined) for (const { spec } of specs) spec.pullPolicy = options.pull;
+    for (const { spec } of specs) {
+      spec.pullPolicy = options.pull ?? spec.pullPolicy;
+      spec.provider = options.provider ?? spec.provider;
+      Object.assign(spec.providerOptions, options.providerOption);
+    }
     return specs;
   }
   if (isByFlags) return [{ from: 'flags', spec: specOf(name, options) }];
@@ -248,6 +252,9 @@ REGISTRY/NAME:TAG.
 with another --pull) a registry is asked at each create where a tag leads; with missing only for what is not in the
 cache; with never no registry is asked, and what is not in the cache is refused. A digest that is in the cache, and an image
 of the daemon's host, need no registry. It is kept: a microVM that is started again has the images that it had.
+
+--provider and --provider-option go with a file too, and win over what it says. Without a provider the microVM goes to the
+first VMM of the daemon's --default-provider that can be used and can do all that it asks; flintlock get shows which.
 
 --dry-run has the daemon check all that a create checks, and prints the steps that would run, which registries would be
 asked, and what would be pulled; nothing is stored, taken or pulled, and whether a registry has an image shows only when it
