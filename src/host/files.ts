@@ -5,6 +5,7 @@ import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
 import { fullDisk, roomAt } from './disk-room.ts';
 import { isErrno, run } from './run.ts';
+import { typeInto } from './type-into.ts';
 
 /**
  * Where a file is written before it is whole. Always the same place: what a
@@ -128,6 +129,10 @@ export const files: Files = {
 
   overwrite: (path, data) => guard(`write ${path}`, () => fs.writeFile(path, data, { flag: 'r+' })),
 
+  own: (path, user) => guard(`give ${path} to user ${user}`, () => fs.lchown(path, user, user)),
+
+  setMode: (path, mode) => guard(`set the mode of ${path}`, () => fs.chmod(path, mode)),
+
   removeDirectory: (path) =>
     guard(`remove ${path}`, async () => {
       try {
@@ -161,6 +166,7 @@ export const files: Files = {
           sizeBytes: s.size,
           diskBytes: s.blocks * 512,
           mode: s.mode & 0o7777,
+          owner: { user: s.uid, group: s.gid },
           stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
@@ -216,6 +222,8 @@ export const files: Files = {
     }
     return () => stop();
   },
+
+  typeInto,
 
   punch: async (path, bytes) => {
     await run(['fallocate', '--punch-hole', '--offset', '0', '--length', String(bytes), '--', path], {

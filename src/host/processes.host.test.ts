@@ -1,10 +1,11 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync } from 'node:fs';
+import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ProcessIdentity } from '../ports/host.ts';
 import { roomText } from './disk-room.ts';
 import { createProcesses } from './processes.ts';
+import { typeInto } from './type-into.ts';
 
 const never = new AbortController().signal;
 
@@ -71,6 +72,33 @@ describe('a process that is started', () => {
     expect(await exited).toEqual(exit);
     await processes.ended(identity, never);
     expect(await processes.inspect(identity)).toBeUndefined();
+  });
+
+  test('finds open what it may not open itself, reads a FIFO without an end, and writes where it is told', async () => {
+    const { directory, processes } = setUp();
+    const [input, output, log, file] = ['in', 'out', 'log', 'file'].map((name) => `${directory}/${name}`);
+    const here = `${directory}/here`;
+    execFileSync('mkfifo', [`${input}`]);
+    execFileSync('mkdir', [here]);
+    writeFileSync(`${file}`, 'in it');
+    const script = 'cat <&3; echo more >&3 || echo refused; pwd; read line; echo "$line"; echo err >&2; read line';
+    const { identity, exited } = await processes.start(['sh', '-c', script], {
+      log: `${log}`,
+      ...{ output: `${output}`, input: `${input}`, directory: here },
+      open: [{ path: `${file}`, readOnly: true }],
+    });
+    const typed = typeInto(`${input}`);
+    await typed.write(Buffer.from('typed\n'));
+    typed.close();
+    for (let i = 0; i < 500 && !readFileSync(`${log}`, 'utf8').endsWith('err\n'); i++) await sleep(10);
+    expect(readFileSync(`${output}`, 'utf8')).toBe(`in itrefused\n${here}\ntyped\n`);
+    expect(readFileSync(`${file}`, 'utf8')).toBe('in it');
+    // Who typed has gone, and its input goes on.
+    expect(await processes.inspect(identity)).toBeDefined();
+    const again = typeInto(`${input}`);
+    await again.write(Buffer.from('the end\n'));
+    again.close();
+    expect(await exited).toMatchObject({ code: 0 });
   });
 
   test('but is not there says so', async () => {

@@ -6,7 +6,7 @@ import { errorMessage } from '../base/error-text.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import { noRoom } from '../domain/room-words.ts';
-import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
+import type { OpenFile, ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
 import { fullDisk } from './disk-room.ts';
 import { oomCounter } from './oom.ts';
 import { isErrno } from './run.ts';
@@ -52,15 +52,22 @@ export function createProcesses(): Processes {
     oomCounter,
     moveInto,
 
-    async start([program, ...args], { log, open = [], cgroups = [] }) {
+    async start([program, ...args], { log, output, input, directory, open = [], cgroups = [] }) {
       const id = await bootId();
-      const fd = await openLog(log);
       const opened: number[] = [];
+      const keep = (fd: number): number => {
+        opened.push(fd);
+        return fd;
+      };
       try {
-        for (const path of open) opened.push(openDevice(path));
+        const errors = keep(await openLog(log));
+        const out = output === undefined ? errors : keep(await openLog(output));
+        const typed = input === undefined ? 'ignore' : keep(openAtOnce({ path: input }));
+        const rest = open.map((file) => keep(openAtOnce(file)));
         const child = spawn(program, args, {
           detached: true,
-          stdio: ['ignore', fd, fd, ...opened],
+          stdio: [typed, out, errors, ...rest],
+          ...(directory !== undefined && { cwd: directory }),
           env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8' },
         });
         const exited = new Promise<ProcessExit>((resolve) => {
@@ -84,7 +91,7 @@ export function createProcesses(): Processes {
         });
         return { identity: { pid, startTime, bootId: id }, exited };
       } finally {
-        for (const one of [fd, ...opened]) closeSync(one);
+        for (const one of opened) closeSync(one);
       }
     },
 
@@ -152,9 +159,9 @@ async function openLog(path: string): Promise<number> {
 }
 
 /** Without waiting: a device that is not ready says so. */
-function openDevice(path: string): number {
+function openAtOnce({ path, readOnly }: OpenFile): number {
   try {
-    return openSync(path, constants.O_RDWR | constants.O_NONBLOCK);
+    return openSync(path, (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
   } catch (cause) {
     throw new Fault('tool', `Cannot open ${path}: ${errorMessage(cause)}`, {
       cause,

@@ -1,3 +1,5 @@
+import type { ChannelInput } from './channel.ts';
+
 /**
  * The only hands on the machine. Rooms below the daemon reach files and
  * processes through these ports alone.
@@ -120,17 +122,37 @@ export interface OomCounter {
   full(): Promise<{ readonly cgroup: string; readonly limitBytes: number } | undefined>;
 }
 
+/** A file that a program finds open. */
+export interface OpenFile {
+  readonly path: string;
+  /** Absent: it is opened to read and write. */
+  readonly readOnly?: true;
+}
+
+export interface StartOptions {
+  /** Standard output and error are appended to it. */
+  readonly log: string;
+  /** A file that standard output is appended to instead. */
+  readonly output?: string;
+  /**
+   * A FIFO that is its standard input, and that it has open for writing too: so it never ends, whoever typed into it and
+   * went. Absent: there is none to read.
+   */
+  readonly input?: string;
+  /** Absent: ours. It may be one that only we may enter. */
+  readonly directory?: string;
+  /** Found open as descriptors 3, 4, …. */
+  readonly open?: readonly OpenFile[];
+  /** Directories of cgroups that it is moved into, before it can have done much. */
+  readonly cgroups?: readonly string[];
+}
+
 export interface Processes {
   /**
-   * Starts a program that outlives us: own session, standard output and error appended to `log`.
-   * @param options - `open`: files to read and write that it finds open as its descriptors 3, 4, …;
-   * `cgroups`: directories of cgroups that it is moved into, before it can have done much
+   * Starts a program that outlives us: own session.
    * @throws Fault `tool`; it is ended when it cannot be moved
    */
-  start(
-    argv: readonly [string, ...string[]],
-    options: { readonly log: string; readonly open?: readonly string[]; readonly cgroups?: readonly string[] },
-  ): Promise<StartedProcess>;
+  start(argv: readonly [string, ...string[]], options: StartOptions): Promise<StartedProcess>;
   /** Moves a process with its threads into cgroups: in there already is success. @throws Fault `tool` */
   moveInto(pid: number, cgroups: readonly string[]): Promise<void>;
   /** The process as it is now, if it is still the same one (boot, pid, start time) and no zombie. */
@@ -162,6 +184,8 @@ export interface FileInfo {
   /** Bytes that it takes on the disk: less than its size where it is sparse. */
   readonly diskBytes: number;
   readonly mode: number;
+  /** The user and the group that it belongs to, where they are told. */
+  readonly owner?: { readonly user: number; readonly group: number };
   /** Another one as soon as the file is another or was written to: device, inode, size and time of the last change. */
   readonly stamp?: string;
 }
@@ -197,6 +221,10 @@ export interface Files {
   ): Promise<Uint8Array | undefined>;
   /** Into a file that is there, in one write: a setting of the kernel's. */
   overwrite(path: string, data: string): Promise<void>;
+  /** Gives a file or directory to a user and the group of the same number; a symlink is not followed. */
+  own(path: string, user: number): Promise<void>;
+  /** @param mode - permissions, as in chmod(2) */
+  setMode(path: string, mode: number): Promise<void>;
   /** Not there is success. @returns false when something is in it, or it is in use */
   removeDirectory(path: string): Promise<boolean>;
   rename(from: string, to: string): Promise<void>;
@@ -220,6 +248,11 @@ export interface Files {
    * again and again. Never throws. @returns how to stop
    */
   watch(path: string, changed: () => void): () => void;
+  /**
+   * Opens a FIFO to write into it.
+   * @throws Fault `refused` where nobody reads it, or it is none
+   */
+  typeInto(path: string): ChannelInput;
   /** Frees the disk blocks of a file's beginning; its length and its later bytes stay. */
   punch(path: string, bytes: number): Promise<void>;
 }

@@ -51,7 +51,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts', 'vmm/supervisor/starts.ts'], node: [] },
   // What is true of every VMM's process.
   // http: some are spoken to by it.
-  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http'] },
+  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http', 'stream'] },
   // Its own check of the host is the doctor's kind.
   'vmm/qemu': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],

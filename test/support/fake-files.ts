@@ -48,6 +48,9 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     copy: unexpected('copy'),
     watch: unexpected('watch'),
     punch: unexpected('punch'),
+    own: unexpected('own'),
+    setMode: unexpected('setMode'),
+    typeInto: unexpected('typeInto'),
     overwrite: unexpected('overwrite'),
     removeDirectory: unexpected('removeDirectory'),
   };

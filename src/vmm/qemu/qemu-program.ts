@@ -13,7 +13,8 @@ export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmPro
   errorLog: vmmLog,
   controlSocket: qmpSocket,
   sockets: (config) => [qmpSocket(config), consoleSocket(config)],
-  openFiles: openNodes,
+  // Its user may open no device.
+  startOptions: (config) => ({ open: openNodes(config).map((path) => ({ path })) }),
   isOf,
   runOf: (config, { pid }, argv) => {
     const acpi = hasAcpi(argv);

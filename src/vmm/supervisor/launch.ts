@@ -79,9 +79,10 @@ async function startProcess(
     lengthOf(deps.files, program.consoleLog(config)),
     removeSockets(program, config, deps),
   ]);
+  await program.prepare?.(config);
   const { identity, exited } = await deps.processes.start(argv, {
+    ...program.startOptions(config),
     log: errorLog,
-    open: program.openFiles(config),
     cgroups: config.cgroups ?? [],
   });
   const running = new SupervisedVmm(config, identity, program, argv, deps, { exited, errorsFrom, bootedAt });
@@ -249,6 +250,9 @@ export async function removeSockets(
   await Promise.all(program.sockets(config).map((path) => files.remove(path)));
 }
 
+/** It answers, and will not have this machine: to ask again is no use. */
+const isRefusal = (error: unknown): boolean => error instanceof Fault && error.reason === 'ProviderRefused';
+
 /** Tries to connect in short steps; rejects when the signal aborts or it takes too long. */
 async function untilConnected(
   running: SupervisedVmm,
@@ -269,8 +273,10 @@ async function untilConnected(
     for (let step = FIRST_RETRY_MS; ; step = Math.min(step * 1.5, MAX_RETRY_MS)) {
       try {
         return await running.connect(either);
-      } catch {
-        either.throwIfAborted(); // else it is not there yet
+      } catch (error) {
+        either.throwIfAborted();
+        if (isRefusal(error)) throw error;
+        // Else it is not there yet.
       }
       await clock.sleep(step, either);
     }

@@ -40,9 +40,11 @@ export interface Connection {
 export interface Monitor {
   /**
    * Connects, and asks how the guest does. Called anew when the connection has ended.
+   * A VMM that begins without a machine is told of it here, before it is said to be ready.
    *
    * @param hear - called for each event, also before this resolves
-   * @throws Fault `tool` when it does not answer; the signal's reason
+   * @throws Fault `tool` when it does not answer; Fault ProviderRefused when it will not have the machine; the signal's
+   * reason
    */
   connect(
     signal: AbortSignal,

@@ -1,11 +1,13 @@
 import { rm } from 'node:fs/promises';
-import { createServer, type Server } from 'node:net';
+import { createServer, type Server, type Socket } from 'node:net';
+import { setImmediate as turnOfTheLoop } from 'node:timers/promises';
 import { afterEach, expect, test } from 'vitest';
 import { RestSocket } from './rest.ts';
 
 const path = `/tmp/flintlock-rest-${process.pid}.sock`;
 let server: Server | undefined;
 let rest: RestSocket | undefined;
+let sockets: Socket[] = [];
 
 afterEach(async () => {
   rest?.close();
@@ -13,6 +15,7 @@ afterEach(async () => {
   server?.close(() => resolve());
   if (server) await promise;
   server = undefined;
+  sockets = [];
   await rm(path, { force: true });
 });
 
@@ -22,6 +25,7 @@ async function serve(...answers: string[]): Promise<{ readonly came: string[]; r
   let connections = 0;
   server = createServer((socket) => {
     connections++;
+    sockets.push(socket);
     socket.on('error', () => undefined);
     socket.on('data', (data) => {
       came.push(data.toString());
@@ -48,6 +52,22 @@ test('a status line without a reason is one, and the connection is kept', async 
   expect(await rest?.ask('GET', '/c', never)).toEqual({ status: 200, text: '{"a":1}' });
   expect(came[0]).toMatch(/^PUT \/a HTTP\/1\.1\r\n.*content-length: 10\r\n.*\{"b":"é"\}$/is);
   expect(connections()).toBe(1);
+});
+
+test('who waits for its end sees it without asking', async () => {
+  await serve('HTTP/1.1 204 \r\n\r\n', '');
+  let isClosed = false;
+  void rest?.closed.then(() => {
+    isClosed = true;
+  });
+  await rest?.ask('GET', '/', never);
+  await turnOfTheLoop();
+  expect(isClosed).toBe(false);
+  for (const socket of sockets) socket.destroy();
+  await rest?.closed;
+  rest = new RestSocket(path, 'a VMM');
+  rest.close();
+  await rest.closed;
 });
 
 test('requests go one after the other', async () => {

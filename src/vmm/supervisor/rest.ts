@@ -1,4 +1,5 @@
 import { Agent, request as httpRequest, type IncomingMessage } from 'node:http';
+import type { Duplex } from 'node:stream';
 import { Fault } from '../../domain/fault.ts';
 
 /** What a VMM answered. */
@@ -19,6 +20,11 @@ export class RestSocket {
   readonly #path: string;
   readonly #whose: string;
   readonly #agent = new Agent({ keepAlive: true, maxSockets: 1 });
+  readonly #known = new WeakSet<Duplex>();
+  readonly #closed = Promise.withResolvers<void>();
+
+  /** Resolves when a connection that there was has ended, by whosoever. */
+  readonly closed = this.#closed.promise;
 
   /** @param whose - the VMM, as users know it, for messages */
   constructor(path: string, whose: string) {
@@ -53,6 +59,10 @@ export class RestSocket {
     };
     const asked = httpRequest({ socketPath: this.#path, agent: this.#agent, method, path, headers, signal });
     asked.once('error', fail);
+    asked.once('socket', (socket) => {
+      if (!this.#known.has(socket)) socket.once('close', () => this.#closed.resolve());
+      this.#known.add(socket);
+    });
     asked.once('response', (answer) => {
       readAll(answer).then((read) => resolve({ status: answer.statusCode ?? 0, text: read }), fail);
     });
@@ -62,6 +72,7 @@ export class RestSocket {
 
   close(): void {
     this.#agent.destroy();
+    this.#closed.resolve();
   }
 }
 

@@ -58,7 +58,7 @@ const program: VmmProgram = {
   errorLog: () => ERRORS,
   controlSocket: () => '/run/U1/control',
   sockets: () => ['/run/U1/control'],
-  openFiles: () => [],
+  startOptions: () => ({}),
   isOf: () => (argv) => argv.includes('U1'),
   runOf: () => ({ monitor, accelerator: 'tcg', advice: 'Try another kernel', counters: [] }),
   refusalOf: () => new Fault('refused', 'it did not start'),
@@ -79,10 +79,10 @@ const processes: Processes = {
   oomCounter: async () => ({ cgroup: '/vms/a', kills: 2, again: () => again(), full: async () => full }),
 };
 
-async function watched(exited?: Promise<ProcessExit>): Promise<SupervisedVmm> {
+async function watched(exited?: Promise<ProcessExit>, kind = program): Promise<SupervisedVmm> {
   const files = { ...fakeFiles(texts), freeBytes: async (path: string) => (path === '/full' ? 0 : freeBytes) };
   const deps = { files, processes, clock, log, starts: new Starts(clock) };
-  one = new SupervisedVmm(config, identity, program, ['vmm', 'U1'], deps, { ...(exited && { exited }) });
+  one = new SupervisedVmm(config, identity, kind, ['vmm', 'U1'], deps, { ...(exited && { exited }) });
   await one.connect(never);
   await one.watch();
   return one;
@@ -366,6 +366,24 @@ test('a panic that the VMM told has the console’s words and the machine’s ad
   const end = await endOf();
   expect(end.reason).toBe('GuestPanic');
   expect(end.message).toMatch(/Unable to mount root.*Try another kernel$/);
+});
+
+test('of a VMM that ends where others reset, the exit and the end of the console tell', async () => {
+  const ends: VmmProgram = {
+    ...program,
+    endOf: (exit, console, advice) =>
+      exit.code === 0 ? { reason: 'GuestReset', message: `${console}, ${advice}` } : undefined,
+  };
+  texts[CONSOLE] = 'an earlier run, ';
+  const { promise: exited, resolve } = child();
+  await watched(exited, ends);
+  texts[CONSOLE] += 'its last words';
+  resolve({ code: 0, signal: null, seen: true });
+  expect(await endOf()).toEqual({ reason: 'GuestReset', message: 'its last words, Try another kernel' });
+  const other = child();
+  await watched(other.promise, ends);
+  other.resolve({ code: 3, signal: null, seen: true });
+  expect(await endOf()).toMatchObject({ reason: 'VmmExited' });
 });
 
 test('where the guest boots anew its console is marked, and who waits for it is called', async () => {

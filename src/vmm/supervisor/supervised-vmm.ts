@@ -30,7 +30,7 @@ export interface SupervisedDeps {
 /** A guest that was held for want of disk goes on when so much is free. */
 const RESUME_BYTES = 64 << 20;
 /** How much of a log's end is read. */
-const CONSOLE_TAIL = 64 << 10;
+export const CONSOLE_TAIL = 64 << 10;
 const ERRORS_TAIL = 2_000;
 /**
  * One process of a VMM, watched: what its guest does, as far as that is known,
@@ -356,9 +356,11 @@ export class SupervisedVmm implements RunningVmm {
 
   async #judge(exit: ProcessExit): Promise<VmmEnd> {
     const errors = await this.#tail(this.#program.errorLog(this.#config), this.#errorsFrom, ERRORS_TAIL);
-    const panic = this.#panicked
-      ? panicLine(await this.#tail(this.#consoleLog, this.#consoleFrom, CONSOLE_TAIL))
-      : undefined;
+    const isAsked = this.#panicked || (this.#program.endOf !== undefined && !this.#told);
+    const console = isAsked ? await this.#tail(this.#consoleLog, this.#consoleFrom, CONSOLE_TAIL) : '';
+    const panic = this.#panicked ? panicLine(console) : undefined;
+    const told = this.#panicked || this.#told ? undefined : this.#program.endOf?.(exit, console, this.advice);
+    if (told) return told;
     return endOf({
       ...{ program: this.#program.name, advice: this.advice, panicked: this.#panicked, exit, errors },
       ...(await this.#outOfMemory(exit)),

@@ -31,7 +31,7 @@ const program: VmmProgram = {
   errorLog: () => '/state/U1/vmm.log',
   controlSocket: () => '/run/U1/control',
   sockets: () => ['/run/U1/control', '/run/U1/console'],
-  openFiles: () => [],
+  startOptions: () => ({}),
   isOf:
     ({ uid }) =>
     (argv) =>
@@ -70,8 +70,8 @@ const processes: Processes = {
 
 let clock: FakeClock;
 let starts: Starts;
-const newSupervisor = (patience = 1): Supervisor =>
-  new Supervisor(program, {
+const newSupervisor = (patience = 1, one = program): Supervisor =>
+  new Supervisor(one, {
     patience,
     files: { ...fakeFiles(texts), remove: async (path) => void removed.push(path) },
     ...{ processes, clock, log: memoryLog(), starts },
@@ -113,6 +113,23 @@ describe('a start', () => {
     await other;
     expect((await started).guest).toBe('running');
     expect(monitor.told).toEqual(['begin']);
+  });
+
+  test('that the VMM refuses is told at once, and nothing of it is left', async () => {
+    const why = new Fault('refused', 'no such disk', { reason: 'ProviderRefused' });
+    monitor.connect = async () => {
+      throw why;
+    };
+    await expect(supervisor.start(config, never, begin)).rejects.toBe(why);
+    expect([table.size, clock.waiting]).toEqual([0, 0]);
+  });
+
+  test('makes ready what its process needs, after the sockets of the last one are gone', async () => {
+    const done: string[] = [];
+    const prepared: VmmProgram = { ...program, prepare: async () => void done.push(...removed, 'prepared') };
+    supervisor = newSupervisor(1, prepared);
+    await supervisor.start(config, never, begin);
+    expect(done).toEqual(['/run/U1/control', '/run/U1/console', 'prepared']);
   });
 
   test('that dies while its guest waits for others says why', async () => {

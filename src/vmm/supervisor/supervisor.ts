@@ -2,7 +2,8 @@ import type { ProcessIdentity } from '../../ports/host.ts';
 import type { BeforeGuest, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import { endOf, NO_EXIT } from './ends.ts';
 import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
-import type { SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
+import { CONSOLE_TAIL, type SupervisedDeps, type SupervisedVmm } from './supervised-vmm.ts';
+import { tailOf } from './tail.ts';
 import type { VmmProgram } from './vmm-program.ts';
 
 /** Starts a new process, for the config that was asked for. Resolves once it says how its guest does. */
@@ -70,8 +71,17 @@ export class Supervisor {
     if (here?.process.pid === identity.pid && here.process.startTime === identity.startTime) return here;
     const info = await this.#deps.processes.inspect(identity);
     // Not there, or the pid is a stranger's by now.
-    if (!info || !this.#program.isOf(config)(info.argv)) return endOf({ ...NO_EXIT, program: this.#program.name });
+    if (!info || !this.#program.isOf(config)(info.argv)) return await this.#unseenEnd(config, identity);
     return this.#keep(await adoptRunning(this.#program, config, info, this.#deps, signal));
+  }
+
+  async #unseenEnd(config: VmmConfig, identity: ProcessIdentity): Promise<VmmEnd> {
+    const program = this.#program;
+    const asOf = async (): Promise<VmmEnd | undefined> => {
+      const console = await tailOf(this.#deps.files, program.consoleLog(config), 0, CONSOLE_TAIL);
+      return program.endOf?.(NO_EXIT.exit, console, program.runOf(config, identity, []).advice);
+    };
+    return (program.endOf && (await asOf())) ?? endOf({ ...NO_EXIT, program: program.name });
   }
 
   /** As `Vmm.stop`. */

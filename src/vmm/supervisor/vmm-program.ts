@@ -1,6 +1,6 @@
 import type { Fault } from '../../domain/fault.ts';
-import type { ProcessExit, ProcessIdentity } from '../../ports/host.ts';
-import type { VmmConfig } from '../../ports/vmm.ts';
+import type { ProcessExit, ProcessIdentity, StartOptions } from '../../ports/host.ts';
+import type { VmmConfig, VmmEnd } from '../../ports/vmm.ts';
 import type { Monitor } from './monitor.ts';
 import type { PacketCounter } from './packets.ts';
 
@@ -16,14 +16,25 @@ export interface VmmProgram {
   controlSocket(config: Pick<VmmConfig, 'runDirectory'>): string;
   /** All that it listens on: it cannot remove them itself, its user may not write to the directory. */
   sockets(config: Pick<VmmConfig, 'runDirectory'>): readonly string[];
-  /** The files that it must find open as its descriptors 3, 4, …: its user may open no device. */
-  openFiles(config: VmmConfig): readonly string[];
+  /**
+   * What its process is started with: files that it must find open, because its user may not open them; absent `output`:
+   * its standard output is among its errors.
+   */
+  startOptions(config: VmmConfig): Pick<StartOptions, 'output' | 'input' | 'directory' | 'open'>;
+  /** Makes ready what its process needs on the host, once its sockets are gone. What it made its sockets or `stop` take away. */
+  prepare?(config: VmmConfig): Promise<void>;
   /** Proves by its command line that a process is the VMM of this microVM. */
   isOf(config: Pick<VmmConfig, 'uid' | 'runDirectory'>): (argv: readonly string[]) => boolean;
   /** @param argv - that it was started with, perhaps by another daemon: it is told from this what its machine is */
   runOf(config: VmmConfig, process: ProcessIdentity, argv: readonly string[]): VmmRun;
   /** Why it did not start. @param errors - the end of its standard error */
   refusalOf(exit: ProcessExit, errors: string): Fault;
+  /**
+   * What the end of its process tells, where it told nothing itself: of one that ends where another resets its machine.
+   * @param console - the end of what the guest wrote in this run
+   * @returns undefined where the exit says all
+   */
+  endOf?(exit: ProcessExit, console: string, advice: string): VmmEnd | undefined;
 }
 
 /** What a provider tells of one process. */
