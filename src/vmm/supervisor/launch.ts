@@ -15,6 +15,8 @@ const START_MS = 150_000;
 const ADOPT_MS = 2_000;
 /** SIGKILL works at once, except on a process in a system call that does not end. */
 const KILL_MS = 10_000;
+/** A process that has closed its socket is gone so soon, or it did not close it for that. */
+const GOING_MS = 1_000;
 const ERRORS_TAIL = 2_000;
 /** sun_path has 108 bytes with its NUL (unix(7)). */
 const MAX_SOCKET_PATH = 107;
@@ -61,6 +63,8 @@ export async function launch(
 interface Started {
   readonly running: SupervisedVmm;
   readonly exited: Promise<ProcessExit>;
+  /** Waits a moment for the exit of one that has closed its socket. */
+  isGoing(): Promise<void>;
   /** Ends it, and takes its sockets away. */
   clearAway(): Promise<void>;
   /** Why it has ended. */
@@ -79,15 +83,19 @@ async function startProcess(
     lengthOf(deps.files, program.consoleLog(config)),
     removeSockets(program, config, deps),
   ]);
-  await program.prepare?.(config);
-  const { identity, exited } = await deps.processes.start(argv, {
-    ...program.startOptions(config),
-    log: errorLog,
-    cgroups: config.cgroups ?? [],
+  const start = async () => {
+    await program.prepare?.(config);
+    const options = { ...program.startOptions(config), log: errorLog, cgroups: config.cgroups ?? [] };
+    return deps.processes.start(argv, options);
+  };
+  const { identity, exited } = await start().catch(async (error: unknown) => {
+    await removeSockets(program, config, deps);
+    throw error;
   });
   const running = new SupervisedVmm(config, identity, program, argv, deps, { exited, errorsFrom, bootedAt });
   return {
     ...{ running, exited },
+    isGoing: () => isGoing(exited, deps),
     clearAway: () => clearAway(program, config, identity, deps),
     refusal: async (exit) => program.refusalOf(exit, await tailOf(deps.files, errorLog, errorsFrom, ERRORS_TAIL)),
   };
@@ -98,7 +106,7 @@ async function startProcess(
  * @throws the signal's reason; why the process has ended; what `work` throws
  */
 async function orNothing(
-  { running, exited, clearAway, refusal }: Started,
+  { running, exited, isGoing, clearAway, refusal }: Started,
   signal: AbortSignal,
   work: (either: AbortSignal) => Promise<void>,
 ): Promise<void> {
@@ -112,11 +120,18 @@ async function orNothing(
     await work(AbortSignal.any([signal, early.signal]));
     signal.throwIfAborted();
   } catch (error) {
+    if (!signal.aborted && error instanceof Fault && error.reason === 'VmmUnreachable') await isGoing();
     const why = signal.aborted || !gone ? error : await refusal(gone);
     running.release();
     await clearAway();
     throw why;
   }
+}
+
+async function isGoing(exited: Promise<ProcessExit>, { clock }: Pick<SupervisedDeps, 'clock'>): Promise<void> {
+  const enough = new AbortController();
+  await Promise.race([exited, clock.sleep(GOING_MS, enough.signal).catch(() => undefined)]);
+  enough.abort();
 }
 
 /** @returns one that is not connected yet; of the VMM's log only what comes from now on is of this run for sure */

@@ -371,7 +371,7 @@ test('a panic that the VMM told has the console’s words and the machine’s ad
 test('of a VMM that ends where others reset, the exit and the end of the console tell', async () => {
   const ends: VmmProgram = {
     ...program,
-    endOf: (exit, console, advice) =>
+    endOf: ({ exit, console, advice }) =>
       exit.code === 0 ? { reason: 'GuestReset', message: `${console}, ${advice}` } : undefined,
   };
   texts[CONSOLE] = 'an earlier run, ';

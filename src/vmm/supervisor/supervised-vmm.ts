@@ -359,10 +359,12 @@ export class SupervisedVmm implements RunningVmm {
     const isAsked = this.#panicked || (this.#program.endOf !== undefined && !this.#told);
     const console = isAsked ? await this.#tail(this.#consoleLog, this.#consoleFrom, CONSOLE_TAIL) : '';
     const panic = this.#panicked ? panicLine(console) : undefined;
-    const told = this.#panicked || this.#told ? undefined : this.#program.endOf?.(exit, console, this.advice);
+    const { advice } = this;
+    const isSilent = !this.#panicked && !this.#told;
+    const told = isSilent ? this.#program.endOf?.({ exit, console, errors, advice }) : undefined;
     if (told) return told;
     return endOf({
-      ...{ program: this.#program.name, advice: this.advice, panicked: this.#panicked, exit, errors },
+      ...{ program: this.#program.name, advice, panicked: this.#panicked, exit, errors },
       ...(await this.#outOfMemory(exit)),
       ...(this.#told && { told: this.#told.end, toldWithErrors: this.#told.withErrors ?? false }),
       ...(panic !== undefined && { panic }),

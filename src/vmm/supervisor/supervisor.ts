@@ -79,7 +79,7 @@ export class Supervisor {
     const program = this.#program;
     const asOf = async (): Promise<VmmEnd | undefined> => {
       const console = await tailOf(this.#deps.files, program.consoleLog(config), 0, CONSOLE_TAIL);
-      return program.endOf?.(NO_EXIT.exit, console, program.runOf(config, identity, []).advice);
+      return program.endOf?.({ ...NO_EXIT, console, advice: program.runOf(config, identity, []).advice });
     };
     return (program.endOf && (await asOf())) ?? endOf({ ...NO_EXIT, program: program.name });
   }

@@ -31,10 +31,18 @@ export interface VmmProgram {
   refusalOf(exit: ProcessExit, errors: string): Fault;
   /**
    * What the end of its process tells, where it told nothing itself: of one that ends where another resets its machine.
-   * @param console - the end of what the guest wrote in this run
    * @returns undefined where the exit says all
    */
-  endOf?(exit: ProcessExit, console: string, advice: string): VmmEnd | undefined;
+  endOf?(facts: SilentEnd): VmmEnd | undefined;
+}
+
+/** All that is known of the end of a process that told nothing of it. */
+export interface SilentEnd extends Pick<VmmRun, 'advice'> {
+  readonly exit: ProcessExit;
+  /** The end of what the guest wrote, in this run where that is known. */
+  readonly console: string;
+  /** The end of what the VMM wrote to its standard error. */
+  readonly errors: string;
 }
 
 /** What a provider tells of one process. */
