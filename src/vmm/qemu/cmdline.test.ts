@@ -1,5 +1,6 @@
 import { describe, expect, test } from 'vitest';
-import { commandLine, keysOf } from './cmdline.ts';
+import { keysOf } from '../../domain/kernel-cmdline.ts';
+import { commandLine } from './cmdline.ts';
 
 const root = { isRoot: true, readOnly: false };
 const data = { isRoot: false, readOnly: false };

@@ -1,13 +1,12 @@
 import { lacksOf } from '../../domain/capabilities.ts';
 import type { Violation } from '../../domain/fault.ts';
+import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { capabilitiesOf, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
 
-/** x86 Linux cuts a longer command line without a word: COMMAND_LINE_SIZE, with the NUL at its end. */
-const COMMAND_LINE_BYTES = 2048 - 1;
 /** Without ACPI QEMU adds one `virtio_mmio.device=512@0xfeb00e00:12` for each slot in use. */
 const MMIO_ARGUMENT_BYTES = 40;
 
@@ -20,8 +19,6 @@ export function violationsOf(
   machine: { readonly accelerator: 'kvm' | 'tcg'; readonly acpi: boolean; readonly tscKhz?: number },
   guestWords: readonly string[] = [],
 ): readonly Violation[] {
-  const found: Violation[] = [...checkOptions(spec.providerOptions), ...lacksOf(spec, capabilitiesOf(machine))];
-
   const line = commandLine({
     cmdline: spec.kernel.cmdline,
     guestWords,
@@ -33,24 +30,9 @@ export function violationsOf(
   });
   const devices = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
   const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : (devices + OWN_DEVICES) * MMIO_ARGUMENT_BYTES);
-  const bytes = Buffer.byteLength(line);
-  if (bytes > room)
-    found.push({
-      field: 'kernel.cmdline',
-      description: `makes ${bytes} bytes with ${besides(guestWords)}; the kernel reads only the first ${room}`,
-    });
-  return found;
-}
-
-/** Names what takes the room, so that the user knows what to shorten. */
-function besides(guestWords: readonly string[]): string {
-  const bytesOf = (key: string): number =>
-    guestWords.filter((word) => word.startsWith(`${key}=`)).reduce((sum, word) => sum + Buffer.byteLength(word) + 1, 0);
-  const parts = [
-    ['flintlock.mount', 'for the mount_points'],
-    ['flintlock.nic', 'for the names and addresses of interfaces'],
-    ['network-config', 'for add_network_config'],
-    ['ds', 'for allow_metadata_req'],
-  ].flatMap(([key = '', why = '']) => (bytesOf(key) === 0 ? [] : [`${bytesOf(key)} ${why}`]));
-  return ['the defaults', ...parts].join(', ');
+  return [
+    ...checkOptions(spec.providerOptions),
+    ...lacksOf(spec, capabilitiesOf(machine)),
+    ...commandLineLacks(line, guestWords, room),
+  ];
 }
