@@ -1,0 +1,43 @@
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { API_SOCKET, openPaths } from './layout.ts';
+
+export interface Way {
+  /** The program, by name or path. */
+  readonly binary: string;
+  /** Those by which its user may open devices: see `devices.ts`. */
+  readonly groups: readonly number[];
+}
+
+/**
+ * The beginning of a command line that runs a program as an unprivileged user who can gain no rights any more.
+ * @param groups - those that he has beside his own, by number
+ * @see setpriv(1)
+ */
+export const asUser = (user: number, groups: readonly number[]): readonly [string, ...string[]] => [
+  'setpriv',
+  '--no-new-privs',
+  '--bounding-set=-all',
+  '--inh-caps=-all',
+  '--ambient-caps=-all',
+  `--reuid=${user}`,
+  `--regid=${user}`,
+  groups.length === 0 ? '--clear-groups' : `--groups=${groups.join(',')}`,
+];
+
+/**
+ * The whole command line that starts a Firecracker, without a machine: that it is told over its socket. As it cannot change
+ * its user itself, it begins as the microVM's own, and finds open what that may not open.
+ */
+export const firecrackerArgv = (
+  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks'>,
+  { binary, groups }: Way,
+): [string, ...string[]] => [
+  ...asUser(config.user, groups),
+  binary,
+  ...['--id', config.uid],
+  ...['--api-sock', API_SOCKET],
+  // Else its log is in the console.
+  ...['--log-path', openPaths(config).log],
+  // What it tells below that is each question of ours, every few seconds.
+  ...['--level', 'Warning'],
+];

@@ -1,0 +1,53 @@
+import type { Files, Run } from '../../ports/host.ts';
+import type { VmmProgram } from '../supervisor/vmm-program.ts';
+import { prepare, takeBack } from './access.ts';
+import { bootAdvice } from './boot-advice.ts';
+import { commandLine } from './cmdline.ts';
+import { endOf, refusalOf } from './ends.ts';
+import { apiSocket, consoleInput, consoleLog, isOf, openFiles, vmmLog } from './layout.ts';
+import { machineOf } from './machine.ts';
+import { FirecrackerMonitor } from './monitor.ts';
+import { Standstill } from './standstill.ts';
+import type { Version } from './version.ts';
+
+interface Hands {
+  readonly run: Run;
+  readonly files: Files;
+  /** Of the program, as it is known by now. */
+  readonly version: () => Version | undefined;
+}
+
+/** What the supervisor has to know of Firecracker. @param binary - the program, by name or path */
+export const firecrackerProgram = (binary: string, { run, files, version }: Hands): VmmProgram => ({
+  name: 'Firecracker',
+  consoleLog,
+  errorLog: vmmLog,
+  controlSocket: apiSocket,
+  // It leaves its own behind at every end.
+  sockets: (config) => [apiSocket(config), consoleInput(config)],
+  startOptions: (config) => ({
+    output: consoleLog(config),
+    input: consoleInput(config),
+    directory: config.runDirectory,
+    open: openFiles(config),
+  }),
+  prepare: (config) => prepare(config, { run, files }),
+  isOf,
+  runOf: (config) => {
+    const advice = bootAdvice(config);
+    const standstill = new Standstill(files, consoleLog(config), advice);
+    return {
+      monitor: new FirecrackerMonitor({
+        path: apiSocket(config),
+        machine: machineOf(config, commandLine(config), version()),
+        listening: () => takeBack(config, files),
+        stoodStill: () => standstill.look(),
+      }),
+      accelerator: 'kvm',
+      advice,
+      counters: config.nics.map(({ device }) => ({ device, counts: 'received' })),
+    };
+  },
+  endOf,
+  refusalOf: (exit, errors) => refusalOf(binary, exit, errors),
+});

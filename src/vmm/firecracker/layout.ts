@@ -1,0 +1,78 @@
+import { basename, join } from 'node:path';
+import type { OpenFile } from '../../ports/host.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+
+type Run = Pick<VmmConfig, 'runDirectory'>;
+type State = Pick<VmmConfig, 'stateDirectory'>;
+
+/** As Firecracker is told it: its user may enter the directory that it begins in, and none above. */
+export const API_SOCKET = 'api.sock';
+
+/** What Firecracker is spoken to over. */
+export const apiSocket = (config: Run): string => join(config.runDirectory, API_SOCKET);
+
+/** The guest's serial port, for who types: a FIFO that is Firecracker's standard input. */
+export const consoleInput = (config: Run): string => join(config.runDirectory, 'console.in');
+
+/** Everything that the guest wrote to its serial port: Firecracker's standard output. */
+export const consoleLog = (config: State): string => join(config.stateDirectory, 'console.log');
+
+/** What goes wrong with the process itself: its standard error. */
+export const vmmLog = (config: State): string => join(config.stateDirectory, 'vmm.log');
+
+/** Firecracker's own log of the last run. It writes from the beginning of the file, whatever stands there. */
+export const ownLog = (config: State): string => join(config.stateDirectory, 'firecracker.log');
+
+/** The first descriptor behind standard input, output and error. */
+const FIRST_OPEN = 3;
+
+type Files = Pick<VmmConfig, 'stateDirectory' | 'kernel' | 'initrd' | 'disks'>;
+
+/** The files that Firecracker must find open, in the order of their descriptors: its user may enter no directory where they lie. */
+export const openFiles = (config: Files): readonly OpenFile[] => [
+  { path: ownLog(config) },
+  { path: config.kernel, readOnly: true },
+  ...(config.initrd === undefined ? [] : [{ path: config.initrd, readOnly: true } as const]),
+  ...config.disks.map(({ path, readOnly }) => ({ path, ...(readOnly && ({ readOnly } as const)) })),
+];
+
+/**
+ * Where Firecracker finds a file that it was given open. It opens that anew, for which the file's own permissions count.
+ * @param index - in {@link openFiles}
+ * @see proc_pid_fd(5)
+ */
+const openPath = (index: number): string => `/proc/self/fd/${FIRST_OPEN + index}`;
+
+/** Where Firecracker finds what {@link openFiles} has. */
+export function openPaths(config: Pick<Files, 'initrd' | 'disks'>): {
+  readonly log: string;
+  readonly kernel: string;
+  readonly initrd?: string;
+  readonly disks: readonly string[];
+} {
+  const first = config.initrd === undefined ? 2 : 3;
+  return {
+    log: openPath(0),
+    kernel: openPath(1),
+    ...(config.initrd !== undefined && { initrd: openPath(2) }),
+    disks: config.disks.map((_, i) => openPath(first + i)),
+  };
+}
+
+/** Proves by its command line that a process is the Firecracker of one microVM: a uid is one microVM's on any host. */
+export function isOf({ uid }: Pick<VmmConfig, 'uid'>): (argv: readonly string[]) => boolean {
+  return (argv) => argv[argv.indexOf('--id') + 1] === uid && argv[argv.indexOf('--api-sock') + 1] === API_SOCKET;
+}
+
+/**
+ * Whether a process runs Firecracker's program, whosoever's it is.
+ * @param exe - as /proc/PID/exe names it; empty where it could not be read
+ */
+export function isProgram(binary: string, argv: readonly string[], exe: string): boolean {
+  const name = basename(binary);
+  // An upgrade of the package replaces the file below a Firecracker that runs on.
+  const file = basename(exe.replace(/ \(deleted\)$/, ''));
+  if (file === name || basename(argv[0] ?? '') === name) return true;
+  // Before setpriv has become Firecracker, and where the program is a script, it is an argument.
+  return argv.includes(binary) && argv.includes('--api-sock');
+}

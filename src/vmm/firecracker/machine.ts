@@ -1,0 +1,80 @@
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { openPaths } from './layout.ts';
+import { optionsOf } from './options.ts';
+import { isFrom, type Version, WITH_MTU } from './version.ts';
+
+/** One thing that Firecracker is told of a machine. */
+export interface Told {
+  /** What it is, for a sentence. */
+  readonly what: string;
+  readonly path: string;
+  readonly body: Readonly<Record<string, unknown>>;
+  /** The host's files in it, by the names that Firecracker knows them by. */
+  readonly files: ReadonlyMap<string, string>;
+}
+
+/**
+ * All that Firecracker is told of a machine, in the order in which its guest finds disks and interfaces.
+ *
+ * @param cmdline - the kernel's, merged
+ * @param version - absent: it is not known
+ * @see https://github.com/firecracker-microvm/firecracker/blob/main/src/firecracker/swagger/firecracker.yaml
+ */
+export function machineOf(config: VmmConfig, cmdline: string, version?: Version): readonly Told[] {
+  const { kernel, initrd, disks } = openPaths(config);
+  const { smt, hugePages } = optionsOf(config);
+  const tellsMtu = version !== undefined && isFrom(version, WITH_MTU);
+  const none = new Map<string, string>();
+  return [
+    {
+      what: 'the machine',
+      path: '/machine-config',
+      body: {
+        ...{ vcpu_count: config.vcpu, mem_size_mib: config.memoryInMb, smt },
+        ...(hugePages && { huge_pages: '2M' }),
+      },
+      files: none,
+    },
+    {
+      what: 'the kernel',
+      path: '/boot-source',
+      body: { kernel_image_path: kernel, ...(initrd !== undefined && { initrd_path: initrd }), boot_args: cmdline },
+      files: new Map([
+        [kernel, config.kernel],
+        ...(initrd === undefined ? [] : [[initrd, config.initrd ?? ''] as const]),
+      ]),
+    },
+    ...config.disks.map(({ id, path, readOnly }, i): Told => {
+      const open = disks[i] ?? path;
+      return {
+        what: `disk "${id}"`,
+        // Letters, digits and `_` are all that an id may have.
+        path: `/drives/disk${i}`,
+        body: {
+          drive_id: `disk${i}`,
+          path_on_host: open,
+          is_read_only: readOnly,
+          // Of the root device it would say root= behind our words.
+          is_root_device: false,
+          // By default what the guest syncs is not on the disk.
+          cache_type: readOnly ? 'Unsafe' : 'Writeback',
+        },
+        files: new Map([[open, path]]),
+      };
+    }),
+    ...config.nics.map(
+      ({ device, mac, mtu = 1_500 }, i): Told => ({
+        what: `interface ${device}`,
+        path: `/network-interfaces/net${i}`,
+        body: {
+          iface_id: `net${i}`,
+          host_dev_name: device,
+          guest_mac: mac,
+          ...(tellsMtu && mtu !== 1_500 && { mtu }),
+        },
+        files: none,
+      }),
+    ),
+    { what: 'the random number generator', path: '/entropy', body: {}, files: none },
+  ];
+}

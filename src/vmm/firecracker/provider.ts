@@ -1,0 +1,18 @@
+import { defineProvider } from '../provider.ts';
+import { CAPABILITIES } from './capabilities.ts';
+import { check } from './check.ts';
+import { createFirecracker } from './firecracker.ts';
+import { OPTIONS } from './options.ts';
+
+/** Firecracker, which needs KVM. */
+export const firecracker = defineProvider({
+  name: 'firecracker',
+  title: 'Firecracker',
+  settings: {
+    'firecracker-bin': { value: 'PATH', default: 'firecracker', help: "Firecracker's program", isProgram: true },
+  },
+  options: OPTIONS,
+  machines: [{ when: 'with KVM', capabilities: CAPABILITIES }],
+  checks: [check],
+  create: (deps, settings) => createFirecracker({ ...deps, binary: settings['firecracker-bin'] }),
+});

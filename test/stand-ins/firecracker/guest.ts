@@ -1,0 +1,51 @@
+import { fstatSync, readSync, writeSync } from 'node:fs';
+import type { Begun } from './machine.ts';
+
+/** The word of `boot_args` by which a test asks for a guest that does more than stand there: `stand-in=reboot`. */
+export const wordIn = (cmdline: string): string => /(?:^| )stand-in=(\S+)/.exec(cmdline)?.[1] ?? '';
+
+const SECTOR = 512;
+
+const say = (text: string): void => void writeSync(1, text);
+
+/** What a Linux says last, at a level that nothing hides. */
+const ENDS = {
+  reboot: '[    1.000000] reboot: Restarting system\r\n[    1.000001] reboot: machine restart\r\n',
+  panic:
+    '[    1.000000] Kernel panic - not syncing: sysrq triggered crash\r\n[    1.000001] Rebooting in 1 seconds..\r\n',
+  stands:
+    '[    1.000000] Kernel panic - not syncing: no init\r\n[    1.000001] ---[ end Kernel panic - not syncing: no init ]---\r\n',
+  poweroff: '[    1.000000] reboot: Power down\r\n',
+} as const;
+
+/**
+ * A guest that there is none of: it says what its machine is, writes to each disk that it may write to, says what it hears, and ends
+ * as it is told.
+ */
+export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Begun): void {
+  say(`Command line: ${cmdline}\r\n`);
+  drives.forEach(({ fd, is_read_only: isReadOnly }, i) => {
+    const sector = Buffer.alloc(SECTOR);
+    readSync(fd, sector, 0, SECTOR, 0);
+    const first = sector.subarray(0, 8).toString('latin1').replaceAll('\0', '.');
+    if (!isReadOnly) writeSync(fd, 'written by the guest', SECTOR);
+    const sectors = Math.floor(fstatSync(fd).size / SECTOR);
+    say(`disk vd${String.fromCharCode(97 + i)} ro=${isReadOnly ? 1 : 0} sectors=${sectors} first=${first}\r\n`);
+  });
+  interfaces.forEach(({ guest_mac: mac, host_dev_name: device, mtu }, i) => {
+    say(`nic eth${i} mac=${mac ?? 'random'} tap=${device} mtu=${mtu ?? 1_500}\r\n`);
+  });
+  say(`stand-in: up cpus=${vcpus} mib=${memoryInMib}\r\n`);
+  process.stdin.on('data', (bytes: Buffer) => say(bytes.toString().replaceAll('\r', '\r\n')));
+  process.stdin.on('error', () => undefined);
+  const word = wordIn(cmdline);
+  if (word === 'megabyte') for (let line = 0; line < 16_384; line++) say(`${String(line).padStart(62, '.')}\r\n`);
+  if (word === 'reboot' || word === 'panic') {
+    say(ENDS[word]);
+    process.exit(0);
+  }
+  if (word === 'stands' || word === 'poweroff') say(ENDS[word]);
+  if (word === 'quiet-reboot') process.exit(0);
+  if (word === 'die') process.kill(process.pid, 'SIGSEGV');
+  if (word === 'bad-syscall') process.exit(148);
+}

@@ -1,0 +1,306 @@
+import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import type { Answer, Asked } from './http.ts';
+import { Misread, readObject } from './json.ts';
+import { SHAPES } from './shapes.ts';
+import { osError, type Plugged, plugInto } from './tap.ts';
+
+export const VERSION = '1.17.0-dev';
+
+export interface Drive {
+  readonly drive_id: string;
+  readonly is_root_device: boolean;
+  readonly is_read_only: boolean;
+  readonly path_on_host: string;
+  readonly cache_type: string;
+  readonly fd: number;
+}
+
+export interface Interface {
+  readonly iface_id: string;
+  readonly host_dev_name: string;
+  readonly guest_mac?: string;
+  readonly mtu?: number;
+  readonly plugged: Plugged;
+}
+
+/** What a guest would begin with. */
+export interface Begun {
+  readonly vcpus: number;
+  readonly memoryInMib: number;
+  readonly cmdline: string;
+  readonly drives: readonly Drive[];
+  readonly interfaces: readonly Interface[];
+}
+
+type Body = Readonly<Record<string, unknown>>;
+
+class Refused extends Error {}
+
+const COMMAND_LINE_BYTES = 2048 - 1;
+const NOT_BEFORE = 'The requested operation is not supported before starting the microVM.';
+const NOT_AFTER = 'The requested operation is not supported after starting the microVM.';
+const BAD_VCPUS =
+  'The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if SMT is enabled.';
+
+/** The machine that a Firecracker has been told of, and its state. */
+export class Machine {
+  readonly #id: string;
+  readonly #begin: (begun: Begun) => void;
+  #state: 'Not started' | 'Running' | 'Paused' = 'Not started';
+  #config: Body = { vcpu_count: 1, mem_size_mib: 128, smt: false, track_dirty_pages: false, huge_pages: 'None' };
+  #boot: { readonly told: Body; readonly kernel: number; readonly initrd?: number } | undefined;
+  #drives: readonly Drive[] = [];
+  #interfaces: readonly Interface[] = [];
+  #hasEntropy = false;
+
+  constructor(id: string, begin: (begun: Begun) => void) {
+    this.#id = id;
+    this.#begin = begin;
+  }
+
+  get cmdline(): string {
+    return String(this.#boot?.told.boot_args ?? '');
+  }
+
+  get isStarted(): boolean {
+    return this.#state !== 'Not started';
+  }
+
+  async answer(asked: Asked): Promise<Answer> {
+    try {
+      const body = await this.#do(asked);
+      return body === undefined ? { status: 204 } : { status: 200, body: JSON.stringify(body) };
+    } catch (error) {
+      if (error instanceof Misread) {
+        const words = `An error occurred when deserializing the json body of a request: ${error.message}.`;
+        return { status: 400, body: JSON.stringify({ fault_message: words }) };
+      }
+      if (error instanceof Refused) return { status: 400, body: JSON.stringify({ fault_message: error.message }) };
+      throw error;
+    }
+  }
+
+  async #do({ method, path, body }: Asked): Promise<unknown> {
+    const [first = '', id] = path.replace(/^\/+/, '').split('/');
+    if (method === 'GET') return this.#get(first, id, body);
+    if (body === undefined) throw new Refused(`Empty ${method} request.`);
+    switch (`${method} ${first}`) {
+      case 'PUT actions':
+        return this.#act(readObject(body, SHAPES.action));
+      case 'PUT machine-config':
+        return this.#configure(readObject(body, SHAPES.machine));
+      case 'PUT boot-source':
+        return this.#setBoot(readObject(body, SHAPES.bootSource));
+      case 'PUT drives':
+        return this.#addDrive(checkedId(id), readObject(body, SHAPES.drive));
+      case 'PUT network-interfaces':
+        return this.#addInterface(checkedId(id), readObject(body, SHAPES.interface));
+      case 'PUT entropy':
+        readObject(body, SHAPES.entropy);
+        this.#beforeStart();
+        this.#hasEntropy = true;
+        return undefined;
+      case 'PATCH vm':
+        return this.#turn(String(readObject(body, SHAPES.vm).state));
+      default:
+        throw new Refused(`Invalid request method and/or path: ${method} ${first}.`);
+    }
+  }
+
+  #get(first: string, second: string | undefined, body: string | undefined): unknown {
+    if (body !== undefined) throw new Refused('GET request cannot have a body.');
+    if (first === '') return { id: this.#id, state: this.#state, vmm_version: VERSION, app_name: 'Firecracker' };
+    if (first === 'version') return { firecracker_version: VERSION };
+    if (first === 'machine-config') return this.#config;
+    if (first === 'vm' && second === 'config') return this.#whole();
+    throw new Refused(`Invalid request method and/or path: GET ${first}.`);
+  }
+
+  #whole(): unknown {
+    const absent = {
+      balloon: null,
+      logger: null,
+      metrics: null,
+      'mmds-config': null,
+      vsock: null,
+      'memory-hotplug': null,
+    };
+    return {
+      ...absent,
+      drives: this.#drives.map(({ fd: _, ...drive }) => drive),
+      'boot-source': this.#boot?.told ?? { kernel_image_path: '', initrd_path: null, boot_args: null },
+      'cpu-config': null,
+      'machine-config': this.#config,
+      'network-interfaces': this.#interfaces.map(({ plugged: _, ...one }) => one),
+      entropy: this.#hasEntropy ? { rate_limiter: null } : null,
+      pmem: [],
+    };
+  }
+
+  #beforeStart(): void {
+    if (this.isStarted) throw new Refused(NOT_AFTER);
+  }
+
+  #configure(told: Body): undefined {
+    this.#beforeStart();
+    const vcpus = Number(told.vcpu_count);
+    if (vcpus < 1 || vcpus > 32 || (told.smt === true && vcpus > 1 && vcpus % 2 === 1)) throw new Refused(BAD_VCPUS);
+    if (told.mem_size_mib === 0)
+      throw new Refused('The memory size (MiB) is either 0, or not a multiple of the configured page size.');
+    this.#config = { ...this.#config, smt: false, track_dirty_pages: false, huge_pages: 'None', ...given(told) };
+    return undefined;
+  }
+
+  #setBoot(told: Body): undefined {
+    this.#beforeStart();
+    const kernel = opened(
+      String(told.kernel_image_path),
+      'r',
+      (why) => `Boot source error: The kernel file cannot be opened: ${why}`,
+    );
+    const initrd =
+      told.initrd_path === undefined
+        ? undefined
+        : opened(
+            String(told.initrd_path),
+            'r',
+            (why) =>
+              `Boot source error: The initrd file cannot be opened due to invalid path or invalid permissions. ${why}`,
+          );
+    if (Buffer.byteLength(String(told.boot_args ?? '')) > COMMAND_LINE_BYTES)
+      throw new Refused(
+        'Boot source error: The kernel command line is invalid: String length does not fit inside the command line capacity',
+      );
+    this.#boot = { told, kernel, ...(initrd !== undefined && { initrd }) };
+    return undefined;
+  }
+
+  #addDrive(id: string, told: Body): undefined {
+    if (told.drive_id !== id) throw new Refused('The id from the path does not match the id from the body!');
+    this.#afterStart();
+    const path = String(told.path_on_host ?? '');
+    const failed = (words: string): string => `Drive config error: Unable to create the virtio block device: ${words}`;
+    if (told.path_on_host === undefined || told.socket !== undefined)
+      throw new Refused(failed('Invalid block config.'));
+    const isReadOnly = told.is_read_only === true;
+    if (told.is_root_device === true && this.#drives.some((one) => one.is_root_device && one.drive_id !== id))
+      throw new Refused('Drive config error: A root block device already exists!');
+    const fd = opened(path, isReadOnly ? 'r' : 'r+', (why) =>
+      failed(`Virtio backend error: Error manipulating the backing file: ${why} ${path}`),
+    );
+    const drive: Drive = {
+      ...{ drive_id: id, is_root_device: told.is_root_device === true, is_read_only: isReadOnly, path_on_host: path },
+      ...{ cache_type: String(told.cache_type ?? 'Unsafe'), fd },
+    };
+    const old = this.#drives.findIndex((one) => one.drive_id === id);
+    if (old >= 0) this.#drives = this.#drives.with(old, drive);
+    else this.#drives = drive.is_root_device ? [drive, ...this.#drives] : [...this.#drives, drive];
+    return undefined;
+  }
+
+  async #addInterface(id: string, told: Body): Promise<undefined> {
+    if (told.iface_id !== id)
+      throw new Refused(`The id from the path [${id}] does not match the id from the body [${String(told.iface_id)}]!`);
+    this.#afterStart();
+    const mac = told.guest_mac;
+    if (this.#interfaces.some((one) => mac !== undefined && one.guest_mac === mac && one.iface_id !== id))
+      throw new Refused(`Network config error: The MAC address is already in use: ${String(mac)}`);
+    const device = String(told.host_dev_name);
+    const rest = this.#interfaces.filter((one) => one.iface_id !== id);
+    for (const one of this.#interfaces) if (one.iface_id === id) one.plugged.unplug();
+    let plugged: Plugged;
+    try {
+      plugged = await plugInto(device);
+    } catch (error) {
+      this.#interfaces = rest;
+      const words = error instanceof Error ? error.message : String(error);
+      throw new Refused(`Network config error: Could not create the network device: Open tap device failed: ${words}`);
+    }
+    this.#interfaces = [
+      ...rest,
+      {
+        ...{ iface_id: id, host_dev_name: device, plugged },
+        ...(mac !== undefined && { guest_mac: String(mac) }),
+        ...(told.mtu !== undefined && { mtu: Number(told.mtu) }),
+      },
+    ];
+    return undefined;
+  }
+
+  /** Devices may be had later only over PCI. */
+  #afterStart(): void {
+    if (this.isStarted) throw new Refused('Internal VMM error: Device manager error: PCI is not enabled');
+  }
+
+  #act({ action_type: action }: Body): undefined {
+    if (action === 'FlushMetrics') return undefined;
+    if (action === 'SendCtrlAltDel') {
+      if (!this.isStarted) throw new Refused(NOT_BEFORE);
+      return undefined;
+    }
+    this.#beforeStart();
+    const failed = (words: string): never => {
+      throw new Refused(`Start microvm error: ${words}`);
+    };
+    if (!this.#boot) return failed('Cannot start microvm without kernel configuration.');
+    const isElf = textAt(this.#boot.kernel, 0) === '\x7fELF';
+    if (!isElf && textAt(this.#boot.kernel, BZIMAGE_MAGIC_AT) !== 'HdrS')
+      return failed(
+        'System configuration error: Cannot load kernel due to invalid memory configuration or invalid kernel image: Kernel Loader: failed to load ELF kernel image',
+      );
+    const root = this.#drives.find((one) => one.is_root_device);
+    const devices = [...this.#drives, ...this.#interfaces, ...(this.#hasEntropy ? [''] : [])];
+    const words = [
+      this.cmdline,
+      'pci=off',
+      ...(root ? [`root=/dev/vda ${root.is_read_only ? 'ro' : 'rw'}`] : []),
+      ...devices.map((_, i) => `virtio_mmio.device=4K@0x${(0xc000_1000 + i * 0x1000).toString(16)}:${5 + i}`),
+    ];
+    const cmdline = words.join(' ');
+    if (Buffer.byteLength(cmdline) > COMMAND_LINE_BYTES)
+      return failed('Cannot load command line string: command line too long');
+    this.#state = 'Running';
+    this.#begin({
+      ...{ vcpus: Number(this.#config.vcpu_count), memoryInMib: Number(this.#config.mem_size_mib), cmdline },
+      ...{ drives: this.#drives, interfaces: this.#interfaces },
+    });
+    return undefined;
+  }
+
+  #turn(wanted: string): undefined {
+    if (!this.isStarted) throw new Refused(NOT_BEFORE);
+    this.#state = wanted === 'Paused' ? 'Paused' : 'Running';
+    return undefined;
+  }
+}
+
+/** @see Documentation/arch/x86/boot.rst in Linux */
+const BZIMAGE_MAGIC_AT = 0x202;
+
+function textAt(fd: number, at: number): string {
+  const bytes = Buffer.alloc(4);
+  readSync(fd, bytes, 0, bytes.length, at);
+  return bytes.toString('latin1');
+}
+
+const given = (told: Body): Body => Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined));
+
+function checkedId(id: string | undefined): string {
+  if (id === undefined || id === '') throw new Refused('The ID cannot be empty.');
+  if (!/^[\p{L}\p{N}_]+$/u.test(id))
+    throw new Refused('API Resource IDs can only contain alphanumeric characters and underscores.');
+  return id;
+}
+
+function opened(path: string, flags: 'r' | 'r+', failed: (why: string) => string): number {
+  try {
+    const fd = openSync(path, flags);
+    if (flags === 'r' || !statSync(path).isDirectory()) return fd;
+    closeSync(fd);
+    throw new Refused(failed(osError(21)));
+  } catch (error) {
+    if (error instanceof Refused) throw error;
+    const errno = error instanceof Error && 'errno' in error ? -Number(error.errno) : 0;
+    throw new Refused(failed(osError(errno)));
+  }
+}
