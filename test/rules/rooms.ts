@@ -48,7 +48,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // The unpacker is tried with tar.
   tools: { rooms: [...PORTS, 'unpack'], node: ['path', 'crypto', 'zlib'] },
   // What a provider is, and the registry: the one place that knows all of them.
-  vmm: { rooms: [...PORTS, 'doctor/check.ts', 'vmm/qemu/provider.ts', 'vmm/supervisor/starts.ts'], node: [] },
+  vmm: {
+    rooms: [
+      ...PORTS,
+      'doctor/check.ts',
+      'vmm/qemu/provider.ts',
+      'vmm/firecracker/provider.ts',
+      'vmm/supervisor/starts.ts',
+    ],
+    node: [],
+  },
   // What is true of every VMM's process.
   // http: some are spoken to by it.
   'vmm/supervisor': { rooms: PORTS, node: ['path', 'http', 'stream'] },
@@ -56,6 +65,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   'vmm/qemu': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
     node: ['path', 'crypto', 'stream', 'http', 'net'],
+  },
+  'vmm/firecracker': {
+    rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
+    node: ['path'],
   },
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
