@@ -9,7 +9,8 @@ import { SETTING_NAMES } from './settings.ts';
 test('a setting of flintlock in Go is told what to do instead, wherever it stands', () => {
   expect(insteadOf('containerd-socket')).toContain('leave it out');
   expect(insteadOf('--deleteMicroVM-timeout')).toContain('until nothing is left');
-  expect(insteadOf('FLINTLOCKD_FIRECRACKER_BIN')).toContain('--qemu-bin');
+  expect(insteadOf('FLINTLOCKD_FIRECRACKER_DETACH')).toContain('outlives the daemon');
+  expect(insteadOf('firecracker-bin')).toBeUndefined(); // it is one of ours
   expect(insteadOf('state-dir')).toBeUndefined();
   expect(() => configure({ insecure: true }, { FLINTLOCKD_CONTAINERD_NS: 'x' }, undefined)).toThrow(
     /unknown environment variable FLINTLOCKD_CONTAINERD_NS: images are fetched without containerd/,

@@ -9,9 +9,8 @@ const FORMER: Readonly<Record<string, string>> = {
   'containerd-ns': NO_CONTAINERD,
   'containerd-kernel-ss': NO_CONTAINERD,
   'containerd-volume-ss': NO_CONTAINERD,
-  'firecracker-bin': 'microVMs run under QEMU (--qemu-bin): leave it out',
   'firecracker-detach': 'a VMM always outlives the daemon: leave it out',
-  'firecracker-api': 'microVMs run under QEMU: leave it out',
+  'firecracker-api': 'each VMM has a socket of its own below --run-dir: leave it out',
   'cloudhypervisor-bin': 'microVMs run under QEMU (--qemu-bin): leave it out',
   'cloudhypervisor-detach': 'a VMM always outlives the daemon: leave it out',
   'virtiofs-bin': 'volumes come from images; virtiofs is not built yet: leave it out',
@@ -25,7 +24,7 @@ const FORMER: Readonly<Record<string, string>> = {
 };
 
 /**
- * What to do about a flag, a variable (`FLINTLOCKD_FIRECRACKER_BIN`) or a key
+ * What to do about a flag, a variable (`FLINTLOCKD_FIRECRACKER_DETACH`) or a key
  * of the file that only flintlock in Go has.
  */
 export function insteadOf(name: string): string | undefined {

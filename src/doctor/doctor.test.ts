@@ -19,8 +19,10 @@ import { users } from './checks/users.ts';
 import { ways } from './checks/ways.ts';
 import { examine } from './doctor.ts';
 
-const [ofQemu] = PROVIDERS[0].checks;
-if (ofQemu?.name !== 'qemu-system-x86_64') throw new Error('the first check is another');
+const checks: readonly Check[] = PROVIDERS.flatMap((provider) => provider.checks);
+const ofQemu = checks.find(({ name }) => name === 'qemu-system-x86_64');
+const ofFirecracker = checks.find(({ name }) => name === 'firecracker');
+if (!ofQemu || !ofFirecracker) throw new Error('a check is another');
 
 const V2 = {
   '/proc/self/mountinfo': '1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw',
@@ -131,6 +133,27 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
       },
     },
     says: /warn tar: \/opt\/tar took 23 s, as the daemon finds it\nok mke2fs: \/opt\/mke2fs, package 1\.47\.0-2, as the daemon/,
+  },
+  {
+    check: ofFirecracker,
+    fake: { files: { '/proc/self/status': USER } },
+    says: /^ok firecracker: Firecracker is not installed: microVMs go to the other providers/,
+  },
+  {
+    check: ofFirecracker,
+    fake: {
+      files: { '/proc/self/status': USER, '/usr/bin/firecracker': '' },
+      tools: { 'firecracker --version': 'Firecracker v1.12.1' },
+    },
+    says: /^ok firecracker: firecracker 1\.12\.1 can be used; only root can try \/dev\/kvm for it/,
+  },
+  {
+    check: ofFirecracker,
+    fake: {
+      files: { '/proc/self/status': ROOT, '/usr/bin/firecracker': '' },
+      tools: { 'firecracker --version': 'Firecracker v1.12.1' },
+    },
+    says: /^warn firecracker: Firecracker needs KVM\. There is no \/dev\/kvm/,
   },
   {
     check: ofQemu,
