@@ -21,10 +21,12 @@ export interface Progress {
  * A state carries what is true only in it. `message` is a sentence for the user.
  * `was` is the state before the delete, in a sentence: it is told of the microVM when it is gone.
  * `ended`: a run has ended and that is told; what it held is let go before the next one.
+ * `until`: by when a guest that reset its machine runs again, or is PENDING.
  */
 export type State = Readonly<
   | { is: 'PENDING'; reason: Reason; message: string; nextRetryAt?: Millis; ended?: true }
   | { is: 'CREATED'; reason: 'Running'; message: string }
+  | { is: 'CREATED'; reason: 'GuestReset'; message: string; until: Millis; ended?: true }
   | { is: 'PAUSED'; reason: 'Paused'; message: string }
   | { is: 'STOPPED'; reason: 'GuestShutdown' | 'Stopped'; message: string; consoleTail: string }
   | { is: 'FAILED'; reason: Reason; message: string; consoleTail: string }
@@ -95,6 +97,7 @@ export type ConditionType =
   | 'GuestAlive'
   | 'GuestConfigured'
   | 'GuestInit'
+  | 'PowerStateVisible'
   | 'LedgerReadable';
 export interface Condition {
   readonly type: ConditionType;
@@ -149,6 +152,8 @@ export interface MicroVm {
   readonly hasRun?: true;
   /** Since when the guest of this run runs. */
   readonly runningSince?: Millis;
+  /** When the guest reset its machine lately, where its VMM ended with that. */
+  readonly resets?: readonly Millis[];
   /** How far the guest's clock is behind, for the times in this boot when its CPU stood still. */
   readonly clockBehindMs?: Millis;
   readonly lastEnd?: LastEnd;

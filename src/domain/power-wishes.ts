@@ -80,6 +80,7 @@ export function rebooting(vm: MicroVm, by: Millis): MicroVm | undefined {
   refuseDuring(vm, 'reboot', 'reboot');
   if (vm.asked) return undefined;
   if (vm.state.is !== 'CREATED') refuse(vm, 'reboot');
+  if (vm.state.reason === 'GuestReset') return undefined; // it is being rebooted
   return { ...vm, asked: { for: 'reboot', by } };
 }
 

@@ -43,6 +43,7 @@ export const REASONS = [
   'InitPassedOver',
   'EmergencyShell',
   'LedgerUnreadable',
+  'PowerStateUntold',
 ] as const;
 
 export type Reason = (typeof REASONS)[number];

@@ -7,7 +7,32 @@ export interface End {
   readonly reason: Reason;
   /** A sentence. */
   readonly message: string;
+  /** The guest reset its machine, at which its VMM ends: on others its run would go on. */
+  readonly isReset?: true;
 }
+
+/** A guest that resets itself more often within that time is in a loop: a reboot in order takes longer. */
+const RESET_LOOP = { most: 5, withinMs: 60_000 };
+/** So long a guest that reset itself is said to be CREATED while its VMM is started again: that takes less than a second. */
+export const RESET_SHOWN_MS = 2_000;
+
+/** The resets that count, with one more now. */
+export const oneResetMore = ({ resets = [] }: Pick<MicroVm, 'resets'>, now: Millis): readonly Millis[] => [
+  ...resets.filter((at) => at <= now && now - at < RESET_LOOP.withinMs),
+  now,
+];
+
+/**
+ * Whether a guest resets itself for ever. Once it does, each reset is a death, until it has run for a while.
+ * @param resets - lately, with the last one
+ */
+export const isResetLoop = ({ lastEnd }: Pick<MicroVm, 'lastEnd'>, resets: readonly Millis[]): boolean =>
+  resets.length > RESET_LOOP.most || lastEnd?.reason === 'CrashLoop';
+
+export const resetLoop = (resets: readonly Millis[]): End => ({
+  reason: 'CrashLoop',
+  message: `The guest reset itself ${resets.length} times within a minute, which is a loop`,
+});
 
 /**
  * A guest that has run for so long without an end is steady: its deaths are

@@ -6,12 +6,15 @@ import type { MicroVm, StateName } from './microvm.ts';
 import {
   addressed,
   bootedAnew,
+  clearedAway,
   deleting,
   ended,
   failed,
   guestSays,
   type Judged,
+  powerSeen,
   preparing,
+  stillNotAgain,
   willRetry,
 } from './transitions.ts';
 
@@ -29,6 +32,10 @@ const reports: readonly Report[] = [
   ['unreachable', (vm, now) => guestSays(vm, 'unreachable', now)],
   ['shut down', (vm, now) => ended(vm, { reason: 'GuestShutdown', message: 'off' }, judged(now))],
   ['panicked', (vm, now) => ended(vm, { reason: 'GuestPanic', message: 'panic' }, judged(now))],
+  ['reset', (vm, now) => ended(vm, { reason: 'GuestReset', message: 'reset', isReset: true }, judged(now))],
+  ['not again', (vm) => stillNotAgain(vm)],
+  ['cleared away', (vm) => clearedAway(vm)],
+  ['power seen', (vm, now) => powerSeen(vm, now % 2 ? 'it does not tell' : undefined, now)],
   ['retry', (vm, now) => willRetry(vm, fault, now + 1_000)],
   ['failed', (vm) => failed(vm, fault, 'tail')],
   ['addressed', (vm, now) => addressed(vm, 'eth0', [`10.0.0.${now % 4}`])],

@@ -6,7 +6,17 @@ import type { GuestReport, InitReport } from './guest-report.ts';
 import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import { oneLine } from './one-line.ts';
 import type { Reason } from './reason.ts';
-import { afterEnd, type End, hasRun, steadyAt, waitingAfter } from './restart.ts';
+import {
+  afterEnd,
+  type End,
+  hasRun,
+  isResetLoop,
+  oneResetMore,
+  RESET_SHOWN_MS,
+  resetLoop,
+  steadyAt,
+  waitingAfter,
+} from './restart.ts';
 
 /**
  * Every change of a record's state is one of these. Each answers undefined
@@ -47,7 +57,7 @@ export function guestSays(
   now: Millis,
 ): MicroVm | undefined {
   if (vm.state.is !== 'PENDING' && vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;
-  if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // of the run before
+  if (hasEnded(vm.state)) return undefined; // of the run before
   const clockBehindMs = (vm.clockBehindMs ?? 0) + (guest === 'running' ? stoodStill(vm, now) : 0);
   const state = stateOfGuest(guest, { ...vm, clockBehindMs });
   const isDone = vm.asked !== undefined && vm.asked.for === DONE_BY[guest];
@@ -65,6 +75,9 @@ export function guestSays(
   // The attempts to create are over; deaths are counted until it has run for a while.
   return { ...next, retry: hasRun(vm) ? vm.retry : 0, hasRun: true, runningSince: vm.runningSince ?? now };
 }
+
+/** A run has ended and that is told. */
+const hasEnded = (state: State): boolean => 'ended' in state && state.ended === true;
 
 /** What of a user's wishes is fulfilled when a guest is so. */
 const DONE_BY = { running: 'resume', paused: 'pause', held: undefined, unreachable: undefined } as const;
@@ -119,11 +132,13 @@ function runningText({
   return `The guest runs${againAfter(lastEnd)}${clock}`;
 }
 
+const isSaidToRun = ({ is, reason }: State): boolean => is === 'CREATED' && reason === 'Running';
+
 /** The guest boots anew in place: its kernel reads the time anew. */
 export function bootedAnew(vm: MicroVm): MicroVm | undefined {
   if (vm.clockBehindMs === undefined) return undefined;
   const { clockBehindMs: _, ...rest } = vm;
-  return { ...rest, ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', rest) }) };
+  return { ...rest, ...(isSaidToRun(vm.state) && { state: stateOfGuest('running', rest) }) };
 }
 
 /** For "The guest runs …" and "The VMM is being started …". */
@@ -146,7 +161,7 @@ export function guestLives(vm: MicroVm, { status, reason, message }: LifeReport,
   if (before?.status === status && before.message === message) return undefined;
   const next: Condition = { type: 'GuestAlive', status, reason, message, lastTransitionAt: now };
   const conditions = withCondition(vm.conditions, next);
-  const isToldInState = vm.state.is === 'CREATED' && (status === 'False' || before?.status === 'False');
+  const isToldInState = isSaidToRun(vm.state) && (status === 'False' || before?.status === 'False');
   return { ...vm, conditions, ...(isToldInState && { state: stateOfGuest('running', { ...vm, conditions }) }) };
 }
 
@@ -183,6 +198,16 @@ export function guestGaveUp(vm: MicroVm, message: string | undefined, now: Milli
   return { ...vm, conditions: withCondition(vm.conditions, next) };
 }
 
+/** What its VMM does not tell of a guest's power. @param untold - with what a user can do; absent: it tells all */
+export function powerSeen(vm: MicroVm, untold: string | undefined, now: Millis): MicroVm | undefined {
+  if (vm.state.is === 'DELETING') return undefined;
+  const before = vm.conditions.find(({ type }) => type === 'PowerStateVisible');
+  if (before?.message === untold) return undefined;
+  if (untold === undefined) return { ...vm, conditions: vm.conditions.filter((one) => one !== before) };
+  const told = condition('PowerStateVisible', false, 'PowerStateUntold', untold, now);
+  return { ...vm, conditions: withCondition(vm.conditions, told) };
+}
+
 /** It has run for long enough: what came before is over. */
 export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {
   const at = steadyAt(vm);
@@ -191,7 +216,7 @@ export function steady(vm: MicroVm, now: Millis): MicroVm | undefined {
   return {
     ...rest,
     retry: 0,
-    ...(vm.state.is === 'CREATED' && { state: stateOfGuest('running', rest) }),
+    ...(isSaidToRun(vm.state) && { state: stateOfGuest('running', rest) }),
   };
 }
 
@@ -210,7 +235,12 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
   const { consoleTail, now, random, maximumRetry } = judged;
   const { is } = vm.state;
   if (is === 'DELETING' || is === 'FAILED' || is === 'STOPPED') return undefined;
-  if (vm.state.is === 'PENDING' && vm.state.ended) return undefined; // told already
+  if (hasEnded(vm.state)) return undefined; // told already
+  if (end.isReset && asksForNoEnd(vm)) {
+    const resets = oneResetMore(vm, now);
+    if (!isResetLoop(vm, resets)) return reset(vm, oneLine(end.message), resets, now);
+    return ended({ ...vm, resets }, resetLoop(resets), judged);
+  }
   const { reason } = end;
   const message = oneLine(end.message);
   const { runningSince: _, clockBehindMs: _behind, asked, ...rest } = steady(vm, now) ?? vm;
@@ -238,15 +268,41 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
   }
 }
 
+const asksForNoEnd = ({ asked }: MicroVm): boolean => asked?.for !== 'stop' && asked?.for !== 'reboot';
+
+/** The guest reset its machine, as it may: its VMM is started again at once, and neither policy nor count of deaths has to do with it. */
+function reset(vm: MicroVm, message: string, resets: readonly Millis[], now: Millis): MicroVm {
+  const { clockBehindMs: _, ...rest } = vm;
+  const again = `${message}. It is started again`;
+  return {
+    ...rest,
+    resets,
+    state:
+      vm.state.is === 'PENDING'
+        ? { is: 'PENDING', reason: 'Starting', message: again, ended: true }
+        : { is: 'CREATED', reason: 'GuestReset', message: again, until: now + RESET_SHOWN_MS, ended: true },
+    conditions: withCondition(vm.conditions, condition('Running', false, 'GuestReset', message, now)),
+  };
+}
+
+/** A guest that reset its machine does not run again as soon as it should, or something else is to be done first. */
+export function stillNotAgain(vm: MicroVm): MicroVm | undefined {
+  if (vm.state.is !== 'CREATED' || vm.state.reason !== 'GuestReset') return undefined;
+  const { message } = vm.state;
+  const state: State = { is: 'PENDING', reason: 'Starting', message };
+  return { ...vm, state: hasEnded(vm.state) ? { ...state, ended: true } : state };
+}
+
 /** What the last run held is let go: the next may begin, when it is time. */
 export function clearedAway(vm: MicroVm): MicroVm | undefined {
-  if (vm.state.is !== 'PENDING' || !vm.state.ended) return undefined;
+  if ((vm.state.is !== 'PENDING' && vm.state.reason !== 'GuestReset') || !('ended' in vm.state)) return undefined;
   const { ended: _, ...state } = vm.state;
   return { ...vm, state };
 }
 
 /** An attempt failed and another follows: at `nextRetryAt`. */
-export function willRetry(vm: MicroVm, fault: Fault, nextRetryAt: Millis): MicroVm | undefined {
+export function willRetry(given: MicroVm, fault: Fault, nextRetryAt: Millis): MicroVm | undefined {
+  const vm = stillNotAgain(given) ?? given;
   const reason = fault.reason ?? 'Preparing';
   if (vm.state.is === 'PENDING')
     return {

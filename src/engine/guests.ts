@@ -1,5 +1,5 @@
 import type { Uid } from '../domain/microvm.ts';
-import { bootedAnew, ended, guestSays } from '../domain/transitions.ts';
+import { bootedAnew, ended, guestSays, powerSeen } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';
@@ -45,6 +45,7 @@ export class WatchedGuests implements Guests {
     if (this.#running.get(uid) === running) return;
     this.detach(uid);
     this.#running.set(uid, running);
+    this.#tellUntold(uid, running);
     running.onGuest(() => this.#heard(uid));
     running.onBoot(() => this.#bootedAnew(uid));
     void running.ended.then((end) => this.#ended(uid, running, end));
@@ -126,6 +127,15 @@ export class WatchedGuests implements Guests {
   #bootedAnew(uid: Uid): void {
     try {
       this.#deps.store.update(uid, (vm) => bootedAnew(vm));
+    } catch (error) {
+      this.#deps.log.error('the state of a microVM could not be stored', { uid, error });
+    }
+  }
+
+  /** Not worth failing a start for: where it cannot be stored it is left untold. */
+  #tellUntold(uid: Uid, { untold }: RunningVmm): void {
+    try {
+      this.#deps.store.update(uid, (vm) => powerSeen(vm, untold, this.#deps.clock.now()));
     } catch (error) {
       this.#deps.log.error('the state of a microVM could not be stored', { uid, error });
     }

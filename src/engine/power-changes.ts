@@ -2,10 +2,12 @@ import { TimeLimit } from '../base/time-limit.ts';
 import { type LedgerEntry, vmOwner } from '../domain/ledger.ts';
 import type { AskedOfGuest, AskedOfVmm, MicroVm, Uid } from '../domain/microvm.ts';
 import { notTurned, rebooted, stopped } from '../domain/power-wishes.ts';
+import { providerOf } from '../domain/provider-of.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
+import type { Vmm } from '../ports/vmm.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 
@@ -17,6 +19,7 @@ export interface PowerDeps {
   readonly log: Log;
   /** What the time for a VMM's answer is multiplied by; absent: 1. */
   readonly patience?: number;
+  vmm(provider: string): Pick<Vmm, 'capabilities'>;
   consoleTail(uid: Uid): Promise<string>;
   /** Takes over the VMM that the ledger names. @returns false when it has ended */
   adopt(vm: MicroVm, entry: LedgerEntry<'vmm'>, signal: AbortSignal): Promise<boolean>;
@@ -57,7 +60,7 @@ export function createPower(deps: PowerDeps): Power {
           const running = guests.of(vm.uid);
           using limit = new TimeLimit(signal, Math.min(by - now, PRESS_AGAIN_MS));
           if (await running?.pressPower(limit.signal)) return Math.min(by, now + PRESS_AGAIN_MS);
-          if (running) how += ': the guest has no power button (ACPI is off) and was ended';
+          if (running) how += ': the guest has no power button and was ended';
         } catch (error) {
           // It may answer yet; when its time is up it is ended without.
           if (signal.aborted) throw error;
@@ -74,6 +77,10 @@ export function createPower(deps: PowerDeps): Power {
     },
 
     async reboot(vm, { by }, signal) {
+      if (guests.of(vm.uid) && !deps.vmm(providerOf(vm)).capabilities.rebootInPlace) {
+        await guests.recordEnd(vm.uid, { reason: 'GuestReset', message: 'It was ended for a reboot by a user' });
+        return undefined;
+      }
       try {
         const untilReset = Math.max(0, by - clock.now());
         using limit = new TimeLimit(signal, untilReset + RESET_MS * patience);

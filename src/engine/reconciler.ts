@@ -4,8 +4,17 @@ import { ATTEMPT_BACKOFF, DELETE_BACKOFF } from '../domain/attempts.ts';
 import { Fault } from '../domain/fault.ts';
 import { type LedgerEntry, unreadableText, vmOwner } from '../domain/ledger.ts';
 import type { MicroVm, StateName, Uid } from '../domain/microvm.ts';
-import { hasRun, STEADY_MS, steadyAt } from '../domain/restart.ts';
-import { clearedAway, failed, ledgerRead, ledgerUnread, preparing, steady, willRetry } from '../domain/transitions.ts';
+import { hasRun, RESET_SHOWN_MS, STEADY_MS, steadyAt } from '../domain/restart.ts';
+import {
+  clearedAway,
+  failed,
+  ledgerRead,
+  ledgerUnread,
+  preparing,
+  steady,
+  stillNotAgain,
+  willRetry,
+} from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
@@ -83,7 +92,8 @@ export function createReconciler(deps: ReconcilerDeps): Look {
     const vmmEntry = ledger.find(vmOwner(vm.uid), 'vmm', '');
     if (vmmEntry?.made && !guests.of(vm.uid) && !(await adopt(vm, vmmEntry, signal))) return;
     await metadataPorts.leave(vm, signal);
-    const isPending = (now: MicroVm | undefined): now is MicroVm => now?.state.is === 'PENDING';
+    const isPending = (now: MicroVm | undefined): now is MicroVm =>
+      now?.state.is === 'PENDING' || now?.state.reason === 'GuestReset';
     const hooks = {
       mayEnd: (): boolean =>
         isPending(store.update(vm.uid, (old) => preparing(old, 'Starting', 'The VMM is being started'))),
@@ -124,6 +134,7 @@ export function createReconciler(deps: ReconcilerDeps): Look {
       }
       case 'CREATED':
       case 'PAUSED': {
+        if (vm.state.reason === 'GuestReset') return startAgain(vm, vm.state.until, signal);
         const entry = ledger.find(vmOwner(vm.uid), 'vmm', '');
         if (guests.of(vm.uid)) guests.say(vm.uid);
         else if (!entry?.made)
@@ -139,6 +150,31 @@ export function createReconciler(deps: ReconcilerDeps): Look {
         return undefined;
       default:
         return vm.state satisfies never;
+    }
+  };
+
+  /** Its guest reset its machine, with which its VMM ended. */
+  const startAgain = async (vm: MicroVm, until: number, signal: AbortSignal): Promise<number | undefined> => {
+    const left = until - clock.now();
+    const isSoon = left > 0 && left <= RESET_SHOWN_MS; // else the daemon was away, or the clock was set
+    if (!isSoon || vm.asked?.for === 'stop') {
+      const now = store.update(vm.uid, stillNotAgain);
+      return now && work(now, signal);
+    }
+    const cancel = clock.after(left, () => {
+      try {
+        store.update(vm.uid, stillNotAgain);
+      } catch (error) {
+        log.error('the state of a microVM could not be stored', { uid: vm.uid, error });
+      }
+    });
+    try {
+      await endRun(vm, signal);
+      const now = store.update(vm.uid, clearedAway) ?? vm;
+      await makeAll(now, signal);
+      return await goOn(now, signal);
+    } finally {
+      cancel();
     }
   };
 

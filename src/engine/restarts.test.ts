@@ -61,6 +61,120 @@ describe('restart_policy', () => {
   });
 });
 
+describe('a guest that resets its machine, at which its VMM ends', () => {
+  const RESET = { reason: 'GuestReset', message: 'It reset itself', isReset: true } as const;
+  const resets = (host: FakeHost, uid: Uid): void => host.world.kill(host.world.vmmsOf(uid)[0] ?? -1, RESET);
+  const again = async (host: FakeHost, uid: Uid, pid: number | undefined): Promise<MicroVm> =>
+    eventually('it runs again', () => {
+      const [now] = host.world.vmmsOf(uid);
+      const vm = host.vm(uid);
+      return now !== pid && now !== undefined && vm.state.reason === 'Running' && vm;
+    });
+
+  test.each(['ON_FAILURE', 'NEVER'] as const)(
+    'is CREATED all the while and is started again at once, which is no death (%s)',
+    async (restartPolicy) => {
+      const host = new FakeHost();
+      const uid = await running(host, { restartPolicy });
+      const [pid] = host.world.vmmsOf(uid);
+      const before = host.vm(uid);
+      resets(host, uid);
+      const told = await eventually('it is told', () => host.vm(uid).state.reason === 'GuestReset' && host.vm(uid));
+      expect(told.state).toMatchObject({ is: 'CREATED', message: 'It reset itself. It is started again' });
+      const after = await again(host, uid, pid);
+      expect(after).toMatchObject({ retry: 0, state: { is: 'CREATED', message: 'The guest runs' }, made: before.made });
+      expect(after.lastEnd).toBeUndefined();
+      expect(after.runningSince).toBe(before.runningSince);
+      expect(await host.audit()).toMatchObject(CLEAN);
+      expect(host.world.breaches).toEqual([]);
+    },
+  );
+
+  test('is PENDING when it does not run again within two seconds', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    const slow = Promise.withResolvers<void>();
+    host.world.always('vmm', () => slow.promise);
+    resets(host, uid);
+    await eventually('it is told', () => host.vm(uid).state.reason === 'GuestReset');
+    host.clock.advance(1_999);
+    await many();
+    expect(host.vm(uid).state).toMatchObject({ is: 'CREATED', reason: 'GuestReset' });
+    host.clock.advance(1);
+    expect((await host.until(uid, 'PENDING')).state).toMatchObject({ reason: 'Starting' });
+    slow.resolve();
+    expect((await host.until(uid, 'CREATED')).state.reason).toBe('Running');
+    expect(host.vm(uid).retry).toBe(0);
+  });
+
+  test('and cannot be started is PENDING with why', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.always('vmm', fail(new Fault('refused', 'no KVM', { reason: 'ProviderUnavailable' })));
+    resets(host, uid);
+    expect((await host.until(uid, 'PENDING')).state).toMatchObject({
+      reason: 'ProviderUnavailable',
+      message: 'no KVM',
+    });
+  });
+
+  test('more than five times in a minute is in a crash loop, until it has run for a while', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    for (let i = 0; i < 5; i++) {
+      const [pid] = host.world.vmmsOf(uid);
+      resets(host, uid);
+      await again(host, uid, pid);
+    }
+    resets(host, uid);
+    const looping = await host.until(uid, 'PENDING');
+    expect(looping).toMatchObject({ retry: 1, lastEnd: { reason: 'CrashLoop' } });
+    expect(looping.state).toMatchObject({ reason: 'CrashLoop', message: expect.stringContaining('6 times') });
+    expect(retryAt(looping)).toBeGreaterThan(host.clock.now());
+    await host.untilLater(uid, 'CREATED');
+    host.clock.advance(70_000);
+    resets(host, uid);
+    expect(await host.until(uid, 'PENDING')).toMatchObject({ retry: 2, state: { reason: 'CrashLoop' } });
+    await host.untilLater(uid, 'CREATED');
+    host.clock.advance(STEADY_MS);
+    await eventually('it is steady', () => host.vm(uid).retry === 0);
+    const [pid] = host.world.vmmsOf(uid);
+    resets(host, uid);
+    expect(await again(host, uid, pid)).toMatchObject({ retry: 0 });
+  });
+
+  test('seldom is in none', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    for (let i = 0; i < 12; i++) {
+      const [pid] = host.world.vmmsOf(uid);
+      resets(host, uid);
+      await again(host, uid, pid);
+      host.clock.advance(13_000);
+    }
+    expect(host.vm(uid).retry).toBe(0);
+  });
+
+  test('and is to stop is STOPPED; one whose daemon dies meanwhile runs again', async () => {
+    const host = new FakeHost();
+    const uid = await running(host);
+    host.world.always('vmm', hang);
+    resets(host, uid);
+    await eventually('it is told', () => host.vm(uid).state.reason === 'GuestReset');
+    host.world.always('vmm', undefined);
+    await host.restart();
+    await eventually('it runs', () => host.vm(uid).state.reason === 'Running');
+    expect(await host.audit()).toMatchObject(CLEAN);
+    host.world.always('vmm', hang);
+    resets(host, uid);
+    await eventually('it is told', () => host.vm(uid).state.reason === 'GuestReset');
+    const stopped = host.life.services.power('stop', { uid, timeoutMs: 60_000 }, new AbortController().signal);
+    await host.untilLater(uid, 'STOPPED');
+    await stopped;
+    expect(host.world.vmmsOf(uid)).toEqual([]);
+  });
+});
+
 describe('a guest that has run once', () => {
   test('comes back with what it had: its process alone is made again, and its death stays to be read', async () => {
     const host = new FakeHost();

@@ -62,6 +62,8 @@ export interface VmmEnd {
   readonly reason: Reason;
   /** A sentence with what is known: exit code, signal, the end of the VMM's own errors. */
   readonly message: string;
+  /** The guest reset its machine, and its VMM ended where another goes on: it is started again, and that is no death. */
+  readonly isReset?: true;
 }
 
 /** `held`: the VMM stopped the guest because the host's disk is full. */
@@ -83,6 +85,8 @@ export interface RunningVmm {
   signs(): Promise<Signs>;
   /** What to try where nothing is seen of it: a sentence. */
   readonly advice: string;
+  /** What this VMM does not tell of its guest's power, and what a user can do, in sentences; absent: it tells all. */
+  readonly untold?: string | undefined;
   /** Resolves when the run has ended: within a second of it. Never rejects. */
   readonly ended: Promise<VmmEnd>;
   /** Lets go of it: it runs on. */

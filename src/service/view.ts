@@ -44,7 +44,8 @@ export function recordNow(
   { progress, running, clock }: Omit<ViewNeeds, 'store'>,
 ): MicroVm & Pick<MicroVmView, 'progress'> {
   const now = progress(vm.uid);
-  const state = claimsToRun(vm) ? stateNow(vm, running(vm.uid), clock.now()) : vm.state;
+  const isAway = vm.state.reason === 'GuestReset';
+  const state = claimsToRun(vm) && !isAway ? stateNow(vm, running(vm.uid), clock.now()) : vm.state;
   return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };
 }
 

@@ -24,7 +24,11 @@ const STATUSES: Readonly<Record<number, string>> = {
   157: 'SIGILL: a fault of its own',
 };
 
-const REBOOTED: VmmEnd = { reason: 'GuestReset', message: 'The guest reset its machine, at which Firecracker ends' };
+const REBOOTED: VmmEnd = {
+  reason: 'GuestReset',
+  message: 'The guest reset its machine, at which Firecracker ends',
+  isReset: true,
+};
 
 /**
  * Firecracker ends in order where its guest resets the machine, for whatever reason: the guest's last words tell a panic from a

@@ -17,6 +17,9 @@ interface Hands {
   readonly version: () => Version | undefined;
 }
 
+const UNTOLD =
+  "Firecracker does not tell when its guest powers itself off or stands still: that is seen by its kernel's last words on the console, some seconds later. Let the kernel have console=ttyS0, or stop the microVM instead of powering off in the guest";
+
 /** What the supervisor has to know of Firecracker. @param binary - the program, by name or path */
 export const firecrackerProgram = (binary: string, { run, files, version }: Hands): VmmProgram => ({
   name: 'Firecracker',
@@ -45,6 +48,7 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
       }),
       accelerator: 'kvm',
       advice,
+      untold: UNTOLD,
       counters: config.nics.map(({ device }) => ({ device, counts: 'received' })),
     };
   },

@@ -128,6 +128,10 @@ export class SupervisedVmm implements RunningVmm {
     return this.#run.advice;
   }
 
+  get untold(): string | undefined {
+    return this.#run.untold;
+  }
+
   get #consoleLog(): string {
     return this.#program.consoleLog(this.#config);
   }

@@ -51,5 +51,7 @@ export interface VmmRun {
   readonly accelerator: 'kvm' | 'tcg';
   /** What to try where nothing is seen of the guest: a sentence. */
   readonly advice: string;
+  /** As in `RunningVmm`. */
+  readonly untold?: string;
   readonly counters: readonly PacketCounter[];
 }
