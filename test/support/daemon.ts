@@ -1,6 +1,6 @@
 import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdtempSync, readdirSync, readFileSync, readlinkSync, rmSync, writeFileSync } from 'node:fs';
 import { request } from 'node:http';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
@@ -38,7 +38,9 @@ export interface HostOptions {
   /** Further flags of `flintlockd run`. */
   readonly flags?: readonly string[];
   readonly env?: Readonly<Record<string, string>>;
-  /** Goes before the daemon's first start, in the network namespace. */
+  /** It has a mount namespace of its own. */
+  readonly ownMounts?: true;
+  /** Goes before the daemon's first start, in the namespaces. */
   readonly prepare?: (host: TestHost) => Promise<void>;
 }
 
@@ -142,11 +144,15 @@ export class TestHost {
   /** The arguments of nsenter(1). */
   get inside(): readonly string[] {
     const pid = this.#holder?.pid;
-    return [`--net=/proc/${pid}/ns/net`, ...(this.#boots > 0 ? [`--mount=/proc/${pid}/ns/mnt`] : []), '--'];
+    return [`--net=/proc/${pid}/ns/net`, ...(this.#ownMounts ? [`--mount=/proc/${pid}/ns/mnt`] : []), '--'];
   }
 
   get #namespaces(): readonly string[] {
-    return this.#boots > 0 ? ['--net', '--mount'] : ['--net'];
+    return this.#ownMounts ? ['--net', '--mount'] : ['--net'];
+  }
+
+  get #ownMounts(): boolean {
+    return this.#boots > 0 || this.#options.ownMounts === true;
   }
 
   get #bootId(): string {
@@ -342,7 +348,19 @@ export class TestHost {
           return []; // ended meanwhile
         }
       })
-      .filter(({ pid, argv }) => pid !== this.#daemon?.pid && argv.some((word) => word.includes(this.directory)));
+      .filter(
+        ({ pid, argv }) =>
+          pid !== this.#daemon?.pid && (argv.some((word) => word.includes(this.directory)) || this.#isIn(pid)),
+      );
+  }
+
+  /** A VMM that is told nothing by its path works in its own directory. */
+  #isIn(pid: number): boolean {
+    try {
+      return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${this.directory}/`);
+    } catch {
+      return false; // it is ended, or the kernel's
+    }
   }
 
   vmms(uid: string): number[] {
