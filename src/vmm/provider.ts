@@ -1,7 +1,7 @@
 import type { Check } from '../doctor/check.ts';
 import type { Capabilities } from '../domain/capabilities.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { Files, Processes, Run } from '../ports/host.ts';
+import type { Converse, Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Starts } from './supervisor/starts.ts';
@@ -30,6 +30,7 @@ export interface ProviderDeps {
   /** Directories in which a program that is only named is looked for, separated by colons. */
   readonly path: string;
   readonly run: Run;
+  readonly converse: Converse;
   readonly files: Files;
   readonly processes: Processes;
   readonly clock: Clock;

@@ -54,6 +54,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'doctor/check.ts',
       'vmm/qemu/provider.ts',
       'vmm/firecracker/provider.ts',
+      'vmm/cloud-hypervisor/provider.ts',
       'vmm/supervisor/starts.ts',
     ],
     node: [],
@@ -67,6 +68,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     node: ['path', 'crypto', 'stream', 'http', 'net'],
   },
   'vmm/firecracker': {
+    rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
+    node: ['path'],
+  },
+  'vmm/cloud-hypervisor': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
     node: ['path'],
   },

@@ -7,6 +7,7 @@ import { providerOf } from '../../domain/provider-of.ts';
 import { SharedConsoles } from '../../engine/shared-consoles.ts';
 import { createCgroups } from '../../host/cgroups.ts';
 import { clock } from '../../host/clock.ts';
+import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
 import { limitsInForce } from '../../host/limits-in-force.ts';
 import { FIRST_THERE_WAS, PROVIDERS } from '../../vmm/registry.ts';
@@ -27,6 +28,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
     whose: names.instance,
     path: process.env.PATH ?? '',
     run,
+    converse,
     files,
     processes,
     clock,

@@ -9,6 +9,7 @@ import type { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { clock } from '../../host/clock.ts';
+import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
 import { createProcesses } from '../../host/processes.ts';
 import { run } from '../../host/run.ts';
@@ -76,6 +77,7 @@ function makeBed(words: string, changes: Partial<VmmConfig> = {}): Bed {
         accel: 'auto',
         acpi: true,
         run,
+        converse,
         files,
         processes: createProcesses(),
         clock,

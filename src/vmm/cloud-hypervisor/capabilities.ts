@@ -1,0 +1,28 @@
+import type { Capabilities } from '../../domain/capabilities.ts';
+
+/** One bus with 32 slots, of which the bridge has one, the random number generator one, the panic device one. */
+const SLOTS = 32 - 3;
+
+/** What Cloud Hypervisor's machine can do. */
+export const CAPABILITIES: Capabilities = {
+  machine: "Cloud Hypervisor's machine",
+  // qcow2 files name their base by a path that its user may not pass through.
+  diskFormats: ['raw'],
+  interfaceTypes: ['TAP', 'MACVTAP'],
+  pause: true,
+  rebootInPlace: true,
+  powerButton: true,
+  consoleInput: true,
+  snapshot: false,
+  channels: ['console'],
+  limits: {
+    // arch/src/x86_64/mod.rs, MAX_SUPPORTED_CPUS_LEGACY: more need another form of interrupts.
+    vcpu: { most: 254 },
+    // The smallest guest seen to boot had 64 MiB; with 1 TiB it ends (seen with 53).
+    memoryInMb: { least: 32, most: (1 << 20) - 1024 },
+    // Linux names them by one letter in what guests are told.
+    disks: 26,
+    interfaces: SLOTS,
+    devices: { most: SLOTS },
+  },
+};

@@ -1,0 +1,54 @@
+import { diskSerials } from '../../domain/disk-serials.ts';
+import type { VmmConfig, VmmNic } from '../../ports/vmm.ts';
+import { openedPaths } from './argv.ts';
+
+/**
+ * The body of `vm.create`: the whole machine but its interfaces, which come with a descriptor each. What is not named here
+ * is as Cloud Hypervisor has it by default; the type of a disk always is, so that it never reads what a file says it is,
+ * and the guest may write to the first sector.
+ *
+ * @param cmdline - the kernel's, merged
+ * @see https://github.com/cloud-hypervisor/cloud-hypervisor/blob/main/vmm/src/api/openapi/cloud-hypervisor.yaml VmConfig
+ */
+export function machineOf(config: VmmConfig, cmdline: string) {
+  const at = openedPaths(config);
+  const serials = diskSerials(config.disks.map(({ id }) => id));
+  return {
+    cpus: { boot_vcpus: config.vcpu, max_vcpus: config.vcpu },
+    memory: { size: config.memoryInMb * 2 ** 20 },
+    payload: { kernel: at.kernel, cmdline, ...(at.initrd !== undefined && { initramfs: at.initrd }) },
+    disks: config.disks.map(({ readOnly }, i) => ({
+      path: at.disks[i],
+      readonly: readOnly,
+      image_type: 'Raw',
+      ...(serials[i] !== '' && { serial: serials[i] }),
+    })),
+    rng: { src: '/dev/urandom' },
+    // Its standard output, which is the console's file; and its standard input, which is a terminal.
+    serial: { mode: 'Tty' },
+    console: { mode: 'Off' },
+    pvpanic: true,
+    watchdog: false,
+  };
+}
+
+/** How the interfaces are called that were made of a macvtap's device: told by it, whoever made them. */
+const NODE = 'macvtap';
+
+/**
+ * The body of `vm.add-net`. The guest is told the MTU that the device has: its own field would have it set, which its user
+ * may not.
+ */
+export const interfaceOf = ({ mac, node }: VmmNic, index: number) => ({
+  id: `${node === undefined ? 'tap' : NODE}${index}`,
+  mac,
+});
+
+/** Which of a machine's interfaces are macvtaps, in their order. @param config - as `vm.info` has it */
+export function macvtapsIn(config: unknown): readonly boolean[] {
+  const nets = isObject(config) && Array.isArray(config.net) ? config.net : [];
+  return nets.map((net: unknown) => isObject(net) && typeof net.id === 'string' && net.id.startsWith(NODE));
+}
+
+export const isObject = (value: unknown): value is Readonly<Record<string, unknown>> =>
+  typeof value === 'object' && value !== null && !Array.isArray(value);

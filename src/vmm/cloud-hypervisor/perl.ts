@@ -1,0 +1,182 @@
+/**
+ * What only a system call can do that Node has not: programs for the perl of every Debian (perl-base is Essential). Each is
+ * given whole as an argument, and uses nothing that perl-base lacks.
+ */
+
+/** Numbers of x86-64. @see arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/ioctls.h, include/uapi/linux/kvm.h */
+const NUMBERS = `
+use constant {
+  SYS_sendmsg => 46, SYS_pidfd_open => 434, SYS_pidfd_getfd => 438,
+  TCGETS => 0x5401, TCSETS => 0x5402, TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431, TIOCGPTPEER => 0x5441,
+  TUNSETIFF => 0x400454ca, IFF_TAP => 0x0002, IFF_NO_PI => 0x1000, IFF_VNET_HDR => 0x4000,
+  KVM_GET_API_VERSION => 0xae00, KVM_CREATE_VM => 0xae01,
+};
+`;
+
+const HEAD = String.raw`
+use strict; use warnings; use Fcntl; use POSIX (); use Socket;
+$| = 1;
+sub fail { print STDERR "flintlock: $_[0]\n"; exit 125 }
+# The group by which /dev/kvm may be opened.
+sub kvm_groups { my @at = stat '/dev/kvm' or return (); return $at[2] & 0060 && $at[5] != 0 ? ($at[5]) : () }
+sub become {
+  my ($user) = @_;
+  $) = join ' ', $user, $user, kvm_groups();
+  POSIX::setgid($user) or fail "cannot become group $user: $!";
+  POSIX::setuid($user) or fail "cannot become user $user: $!";
+  fail "did not become user $user" unless $< == $user && $> == $user;
+}
+`;
+
+/**
+ * Becomes a Cloud Hypervisor that may open nothing of the host's. Opens what it is to have as root, gives its own files to
+ * its user, lets the user read the shared ones, and changes to that user before it becomes the program.
+ *
+ * Arguments: user, state directory, console's file, events' file, control socket; then files, `w` (its own) or `r` before
+ * each path; `--`; the program and its arguments.
+ */
+export const STARTER = `${NUMBERS}${HEAD}${String.raw`
+my ($user, $directory, $console, $events, $api) = splice @ARGV, 0, 5;
+my @files;
+while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, shift @ARGV] }
+sub place { my ($handle, $at) = @_; POSIX::dup2(fileno $handle, $at) // fail "cannot place descriptor $at: $!"; close $handle }
+
+sysopen my $dir, $directory, O_RDONLY | O_DIRECTORY or fail "cannot open $directory: $!";
+chown -1, $user, $dir and chmod 0710, $dir or fail "cannot let user $user into $directory: $!";
+place($dir, 20);
+
+sysopen my $master, '/dev/ptmx', O_RDWR | O_NOCTTY or fail "cannot open /dev/ptmx: $!";
+ioctl $master, TIOCSPTLCK, pack 'i', 0 or fail "cannot unlock a terminal: $!";
+my $slave = ioctl $master, TIOCGPTPEER, O_RDWR | O_NOCTTY or fail "cannot open a terminal: $!";
+my $mode = "\0" x 64;
+open my $terminal, '+<&=', $slave + 0 or fail "cannot open a terminal: $!";
+ioctl $terminal, TCGETS, $mode or fail "cannot ask a terminal: $!";
+# Raw: as cfmakeraw(3) does it. Words for input, output, control, local; the discipline; MIN and TIME are the 6th and 5th of cc.
+my @flags = unpack 'L4', $mode;
+$flags[0] &= ~02753; $flags[1] &= ~01; $flags[2] = $flags[2] & ~0460 | 060; $flags[3] &= ~0100113;
+substr($mode, 0, 16) = pack 'L4', @flags;
+substr($mode, 17 + 5, 2) = "\0\1";
+ioctl $terminal, TCSETS, $mode or fail "cannot set a terminal: $!";
+place($terminal, 0);
+place($master, 21);
+
+socket my $socket, AF_UNIX, SOCK_STREAM, 0 or fail "cannot make a socket: $!";
+unlink $api;
+bind $socket, sockaddr_un($api) or fail "cannot bind $api: $!";
+chmod 0600, $api or fail "cannot close $api to others: $!";
+listen $socket, 16 or fail "cannot listen on $api: $!";
+place($socket, 22);
+
+my $next = 23;
+for (@files) {
+  my ($how, $path) = @$_;
+  sysopen my $file, $path, O_RDONLY | O_NONBLOCK or fail "cannot open $path: $!";
+  if ($how eq 'w') { chown $user, $user, $file and chmod 0600, $file or fail "cannot give $path to user $user: $!" }
+  else {
+    my @at = stat $file;
+    $at[2] & 0004 or chmod $at[2] & 07777 | 0444, $file or fail "cannot let user $user read $path: $!";
+  }
+  place($file, $next++);
+}
+
+unlink $events;
+sysopen my $told, $events, O_WRONLY | O_CREAT | O_EXCL, 0600 or fail "cannot make $events: $!";
+chown $user, $user, $told or fail "cannot give $events to user $user: $!";
+close $told;
+sysopen my $out, $console, O_WRONLY | O_CREAT | O_APPEND, 0600 or fail "cannot open $console: $!";
+place($out, 1);
+
+become($user);
+exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
+`}`;
+
+/**
+ * Types on the standard input of a Cloud Hypervisor: takes the other end of it from the process. A line of hexadecimal on
+ * standard input is typed, and answered by \`ok\` once the system has taken it.
+ *
+ * Arguments: process, an argument that its command line must have.
+ */
+export const TYPIST = `${NUMBERS}${HEAD}${String.raw`
+my ($pid, $word) = @ARGV;
+my $process = syscall SYS_pidfd_open, $pid + 0, 0;
+$process >= 0 or fail "process $pid is not there: $!";
+open my $line, '<', "/proc/$pid/cmdline" or fail "process $pid is not there: $!";
+my $argv = do { local $/; <$line> } // '';
+grep { $_ eq $word } split /\0/, $argv or fail "process $pid is another by now";
+my $number = syscall SYS_pidfd_getfd, $process, 21, 0;
+$number >= 0 or fail "cannot take the keyboard of process $pid: $!";
+open my $keyboard, '>&=', $number or fail "cannot take the keyboard of process $pid: $!";
+my $name = pack 'i', 0;
+ioctl $keyboard, TIOCGPTN, $name or fail "process $pid has no keyboard";
+print "ok\n";
+while (defined(my $text = <STDIN>)) {
+  chomp $text;
+  my $bytes = pack 'H*', $text;
+  for (my $at = 0; $at < length $bytes;) {
+    my $done = syswrite $keyboard, $bytes, length($bytes) - $at, $at;
+    defined $done or fail "cannot type: $!";
+    $at += $done;
+  }
+  print "ok\n";
+}
+`}`;
+
+/**
+ * Sends a Cloud Hypervisor its interfaces, each with a descriptor beside the request (SCM_RIGHTS): its user may open neither
+ * taps nor devices. Of each line of standard input, split at tabs: \`tap\` and a device, or \`node\` and the path of a
+ * character device; then a body in JSON. Answers a line for each: the status and the body of the answer, or stops at the
+ * first that is refused.
+ *
+ * Arguments: control socket.
+ */
+export const NIC_SENDER = `${NUMBERS}${HEAD}${String.raw`
+my ($api) = @ARGV;
+socket my $socket, AF_UNIX, SOCK_STREAM, 0 or fail "cannot make a socket: $!";
+connect $socket, sockaddr_un($api) or fail "cannot connect to $api: $!";
+while (defined(my $line = <STDIN>)) {
+  chomp $line;
+  my ($kind, $place, $body) = split /\t/, $line, 3;
+  my $path = $kind eq 'tap' ? '/dev/net/tun' : $place;
+  sysopen my $tap, $path, O_RDWR | O_NONBLOCK or fail "cannot open $path: $!";
+  if ($kind eq 'tap') {
+    my $request = pack 'a16 S x22', $place, IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
+    ioctl $tap, TUNSETIFF, $request or fail "cannot open the tap $place: $!";
+  }
+  my $text = "PUT /api/v1/vm.add-net HTTP/1.1\r\nHost: localhost\r\nAccept: application/json\r\n"
+    . "Content-Type: application/json\r\nContent-Length: " . length($body) . "\r\n\r\n$body";
+  # struct iovec; cmsghdr with SOL_SOCKET, SCM_RIGHTS; msghdr.
+  my $vector = pack 'P Q', $text, length $text;
+  my $rights = pack 'Q i i i x4', 20, 1, 1, fileno $tap;
+  my $message = pack 'Q L x4 P Q P Q L x4', 0, 0, $vector, 1, $rights, length $rights, 0;
+  my $sent = syscall SYS_sendmsg, fileno $socket, $message, 0;
+  $sent == length $text or fail "cannot send an interface: $!";
+  my ($answer, $status, $length) = ('');
+  until ($answer =~ /\r\n\r\n/) { sysread $socket, $answer, 4096, length $answer or fail 'no answer to vm.add-net' }
+  ($status) = $answer =~ m{^HTTP/1\.[01] (\d{3})} or fail 'no HTTP answer to vm.add-net';
+  ($length) = $answer =~ /^content-length: *(\d+)/mi;
+  $length = 0 if $status == 204 || !defined $length;
+  fail 'too long an answer to vm.add-net' if $length > 65536;
+  my $from = index($answer, "\r\n\r\n") + 4;
+  until (length($answer) >= $from + $length) { sysread $socket, $answer, 4096, length $answer or fail 'no whole answer to vm.add-net' }
+  my $said = substr $answer, $from, $length;
+  $said =~ s/[\r\n]+/ /g;
+  print "$status $said\n";
+  last if $status >= 300;
+}
+`}`;
+
+/**
+ * Tells whether a user may use KVM, and it works: a virtual machine is made and let go. Says \`ok\`, or why not.
+ *
+ * Arguments: user.
+ */
+export const KVM_TRIAL = `${NUMBERS}${HEAD}${String.raw`
+my ($user) = @ARGV;
+-e '/dev/kvm' or do { print "absent\n"; exit };
+become($user);
+sysopen my $kvm, '/dev/kvm', O_RDWR or do { print "closed $!\n"; exit };
+my $version = ioctl($kvm, KVM_GET_API_VERSION, 0) // '';
+$version eq '12' or do { print "useless it speaks version $version of its interface\n"; exit };
+defined ioctl($kvm, KVM_CREATE_VM, 0) or do { print "useless $!\n"; exit };
+print "ok\n";
+`}`;

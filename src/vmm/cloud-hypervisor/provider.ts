@@ -1,0 +1,22 @@
+import { defineProvider } from '../provider.ts';
+import { CAPABILITIES } from './capabilities.ts';
+import { check } from './check.ts';
+import { createCloudHypervisor } from './cloud-hypervisor.ts';
+
+/** Cloud Hypervisor, under KVM. */
+export const cloudHypervisor = defineProvider({
+  name: 'cloud-hypervisor',
+  title: 'Cloud Hypervisor',
+  settings: {
+    'cloud-hypervisor-bin': {
+      value: 'PATH',
+      default: 'cloud-hypervisor',
+      help: "Cloud Hypervisor's program",
+      isProgram: true,
+    },
+  },
+  options: {},
+  machines: [{ when: 'always', capabilities: CAPABILITIES }],
+  checks: [check],
+  create: (deps, settings) => createCloudHypervisor({ ...deps, binary: settings['cloud-hypervisor-bin'] }),
+});

@@ -1,0 +1,71 @@
+import { Fault } from '../../domain/fault.ts';
+import type { Files, Run, RunLimits } from '../../ports/host.ts';
+import { findProgram } from '../../tools/programs.ts';
+import { unavailable } from './ends.ts';
+
+export interface TrialOptions {
+  /** The program, by name or path. */
+  readonly binary: string;
+  /** Directories of programs, separated by colons. */
+  readonly path: string;
+  readonly run: Run;
+  readonly files: Pick<Files, 'realPath' | 'stat'>;
+  /** Why KVM cannot be used; undefined: it can. */
+  readonly kvm: (limits: Pick<RunLimits, 'signal' | 'timeoutMs'>) => Promise<string | undefined>;
+  /** Absent: it is tried to the end. */
+  readonly signal?: AbortSignal;
+}
+
+export type Verdict =
+  | { readonly works: true; readonly version: string; readonly stays: boolean }
+  /** `why`: a sentence, with the remedy. */
+  | { readonly works: false; readonly version: string; readonly why: string };
+
+/** Its answer takes 10 ms. */
+const TRIAL_MS = 30_000;
+/** The oldest that was looked into. */
+const OLDEST = 39;
+/** Since then there is `--no-shutdown`. */
+const STAYS_SINCE = 52;
+/** `cloud-hypervisor v53.0-246-g0d1e2f3`; what is built outside of its repository says `v53.0.0`. */
+const VERSION = /^cloud-hypervisor v?((\d+)\.\d\S*)/m;
+
+/** Sees that there is a Cloud Hypervisor, of which version, and that it can use KVM. It starts no guest: that takes a kernel. */
+export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict> {
+  const { binary, run, signal = new AbortController().signal } = options;
+  const limits = { timeoutMs: TRIAL_MS, signal };
+  let version = '';
+  const fails = (why: string): Verdict => ({ works: false, version, why });
+  try {
+    const found = await findProgram(options.files, options.path, binary);
+    if (!found) return fails(unavailable(binary, await whyNone(binary, options.files)));
+    const text = await run([found.path, '--version'], limits);
+    const [, words, major] = VERSION.exec(text) ?? [];
+    if (words === undefined) {
+      const said = JSON.stringify(text.trim().slice(0, 80));
+      return fails(`Cannot use ${binary}: it is no Cloud Hypervisor, of its version it says ${said}. ${NAME_ANOTHER}`);
+    }
+    version = words;
+    if (Number(major) < OLDEST)
+      return fails(
+        `Cannot use ${binary}: it is version ${version}, and ${OLDEST} is the oldest that is supported. ${NAME_ANOTHER}`,
+      );
+    const obstacle = await options.kvm(limits);
+    if (obstacle !== undefined) return fails(`Cloud Hypervisor needs KVM, and ${obstacle}`);
+    return { works: true, version, stays: Number(major) >= STAYS_SINCE };
+  } catch (error) {
+    if (!(error instanceof Fault)) throw error;
+    if (error.kind === 'timeout')
+      return fails(`Cannot use ${binary}: it hangs, or this host is far too slow: ${error.message}. ${NAME_ANOTHER}`);
+    const words = error.message.replace(/^Cannot run [^:]+: /, '').replace(/^.*setpriv: failed to execute \S+: /, '');
+    return fails(`Cannot use ${binary}: ${words}. ${NAME_ANOTHER}`);
+  }
+}
+
+async function whyNone(binary: string, files: Pick<Files, 'stat'>): Promise<string> {
+  const info = binary.includes('/') ? await files.stat(binary) : undefined;
+  if (info === undefined) return 'it is not installed or not in PATH';
+  return info.kind === 'directory' ? 'it is a directory' : 'it is no file';
+}
+
+const NAME_ANOTHER = 'Name another with --cloud-hypervisor-bin';
