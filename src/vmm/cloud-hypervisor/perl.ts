@@ -46,7 +46,8 @@ chown -1, $user, $dir and chmod 0710, $dir or fail "cannot let user $user into $
 place($dir, 20);
 
 sysopen my $master, '/dev/ptmx', O_RDWR | O_NOCTTY or fail "cannot open /dev/ptmx: $!";
-ioctl $master, TIOCSPTLCK, pack 'i', 0 or fail "cannot unlock a terminal: $!";
+my $lock = pack 'i', 0;
+ioctl $master, TIOCSPTLCK, $lock or fail "cannot unlock a terminal: $!";
 my $slave = ioctl $master, TIOCGPTPEER, O_RDWR | O_NOCTTY or fail "cannot open a terminal: $!";
 my $mode = "\0" x 64;
 open my $terminal, '+<&=', $slave + 0 or fail "cannot open a terminal: $!";
@@ -91,8 +92,8 @@ exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
 `}`;
 
 /**
- * Types on the standard input of a Cloud Hypervisor: takes the other end of it from the process. A line of hexadecimal on
- * standard input is typed, and answered by \`ok\` once the system has taken it.
+ * Types on the standard input of a Cloud Hypervisor: takes the other end of it from the process, and ends with that. A line of
+ * hexadecimal on standard input is typed, and answered by `ok` once the system has taken it.
  *
  * Arguments: process, an argument that its command line must have.
  */
@@ -109,21 +110,28 @@ open my $keyboard, '>&=', $number or fail "cannot take the keyboard of process $
 my $name = pack 'i', 0;
 ioctl $keyboard, TIOCGPTN, $name or fail "process $pid has no keyboard";
 print "ok\n";
-while (defined(my $text = <STDIN>)) {
-  chomp $text;
-  my $bytes = pack 'H*', $text;
-  for (my $at = 0; $at < length $bytes;) {
-    my $done = syswrite $keyboard, $bytes, length($bytes) - $at, $at;
-    defined $done or fail "cannot type: $!";
-    $at += $done;
+my $asked = '';
+while (1) {
+  my $set = '';
+  vec($set, 0, 1) = vec($set, $process, 1) = 1;
+  select $set, undef, undef, undef;
+  fail 'the guest has ended' if vec $set, $process, 1;
+  sysread STDIN, $asked, 65536, length $asked or exit;
+  while ($asked =~ s/^([0-9a-f]*)\n//) {
+    my $bytes = pack 'H*', $1;
+    for (my $at = 0; $at < length $bytes;) {
+      my $done = syswrite $keyboard, $bytes, length($bytes) - $at, $at;
+      defined $done or fail "cannot type: $!";
+      $at += $done;
+    }
+    print "ok\n";
   }
-  print "ok\n";
 }
 `}`;
 
 /**
  * Sends a Cloud Hypervisor its interfaces, each with a descriptor beside the request (SCM_RIGHTS): its user may open neither
- * taps nor devices. Of each line of standard input, split at tabs: \`tap\` and a device, or \`node\` and the path of a
+ * taps nor devices. Of each line of standard input, split at tabs: `tap` and a device, or `node` and the path of a
  * character device; then a body in JSON. Answers a line for each: the status and the body of the answer, or stops at the
  * first that is refused.
  *
@@ -166,7 +174,7 @@ while (defined(my $line = <STDIN>)) {
 `}`;
 
 /**
- * Tells whether a user may use KVM, and it works: a virtual machine is made and let go. Says \`ok\`, or why not.
+ * Tells whether a user may use KVM, and it works: a virtual machine is made and let go. Says `ok`, or why not.
  *
  * Arguments: user.
  */

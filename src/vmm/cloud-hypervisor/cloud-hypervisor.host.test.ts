@@ -1,0 +1,480 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/cloud-hypervisor/program.ts';
+import { createNetns } from '../../../test/support/netns.ts';
+import { clock } from '../../host/clock.ts';
+import { converse } from '../../host/converse.ts';
+import { files } from '../../host/files.ts';
+import { createProcesses } from '../../host/processes.ts';
+import { run } from '../../host/run.ts';
+import type { Log } from '../../ports/log.ts';
+import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
+import { Starts } from '../supervisor/starts.ts';
+import { type CloudHypervisorOptions, createCloudHypervisor } from './cloud-hypervisor.ts';
+import { apiSocket, isOf } from './layout.ts';
+
+const silent = (): void => undefined;
+const log: Log = { debug: silent, info: silent, warn: silent, error: silent };
+
+let programs: string;
+let standIn: string;
+let made = 0;
+
+beforeAll(() => {
+  programs = mkdtempSync(join(tmpdir(), 'fl-ch-programs-'));
+  standIn = makeStandIn(programs);
+});
+afterAll(() => rmSync(programs, { recursive: true, force: true }));
+
+/** One microVM's directories and config; everything of it is gone at the end of the test. */
+interface Bed extends AsyncDisposable {
+  readonly config: VmmConfig;
+  vmm(options?: Partial<CloudHypervisorOptions>): Promise<Vmm>;
+  console(): string;
+  until(line: RegExp): Promise<void>;
+}
+
+function makeBed(words = '', changes: Partial<VmmConfig> = {}): Bed {
+  const uid = `01TEST${process.pid.toString(36).toUpperCase()}${(++made).toString(36).toUpperCase()}`.padEnd(26, '0');
+  const directory = mkdtempSync(join(tmpdir(), 'fl-ch-'));
+  const kernel = join(directory, 'vmlinux');
+  writeFileSync(kernel, '\x7fELF', { mode: 0o600 });
+  const config: VmmConfig = {
+    uid,
+    runDirectory: join(directory, 'run', uid),
+    stateDirectory: join(directory, 'state', uid),
+    user: 77_002,
+    vcpu: 2,
+    memoryInMb: 96,
+    kernel,
+    cmdline: words === '' ? '' : `stand-in=${words}`,
+    disks: [],
+    nics: [],
+    ...changes,
+  };
+  mkdirSync(config.runDirectory, { mode: 0o700, recursive: true });
+  mkdirSync(config.stateDirectory, { mode: 0o700, recursive: true });
+  const console = (): string => {
+    try {
+      return readFileSync(join(config.stateDirectory, 'console.log'), 'utf8');
+    } catch {
+      return '';
+    }
+  };
+  return {
+    config,
+    vmm: (options = {}) =>
+      createCloudHypervisor({
+        ...{ binary: standIn, path: process.env.PATH ?? '', whose: 'test', kvm: async () => undefined },
+        ...{ run, converse, files, processes: createProcesses(), clock, log, starts: new Starts(clock) },
+        ...options,
+      }),
+    console,
+    until: (line) => expect.poll(console, { timeout: 60_000, interval: 20 }).toMatch(line) as unknown as Promise<void>,
+    async [Symbol.asyncDispose]() {
+      for (const { pid } of await createProcesses().find(isOf(config))) process.kill(pid, 'SIGKILL');
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+vi.setConfig({ testTimeout: 120_000 });
+const soon = (): AbortSignal => AbortSignal.timeout(60_000);
+const runs = (config: VmmConfig) => createProcesses().find(isOf(config));
+const statusOf = (running: RunningVmm): string => readFileSync(`/proc/${running.process.pid}/status`, 'utf8');
+
+describe('a guest', () => {
+  test('runs, confined to its own user, without new privileges', async () => {
+    await using bed = makeBed();
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    expect(running).toMatchObject({ guest: 'running', accelerator: 'kvm' });
+    await bed.until(/stand-in: up cpus=2 mib=96/);
+    expect(bed.console()).toContain('Command line: console=ttyS0 reboot=k panic=-1\r\n');
+    const status = statusOf(running);
+    expect(status).toMatch(/^Uid:\t77002\t77002\t77002\t77002$/m);
+    expect(status).toMatch(/^Gid:\t77002\t77002\t77002\t77002$/m);
+    expect(status).toMatch(/^NoNewPrivs:\t1$/m);
+    for (const set of ['CapInh', 'CapPrm', 'CapEff', 'CapAmb'])
+      expect(status).toMatch(new RegExp(`^${set}:\\t0+$`, 'm'));
+    // CAP_CHOWN, CAP_DAC_OVERRIDE, CAP_FOWNER, CAP_SETGID and CAP_SETUID, of use to root alone.
+    expect(status).toMatch(/^CapBnd:\t00000000000000cb$/m);
+    await vmm.stop(bed.config, running.process, soon());
+    expect(await runs(bed.config)).toEqual([]);
+    expect(await files.stat(apiSocket(bed.config))).toBeUndefined();
+  });
+
+  test('sees its disks in order, with serials, read-only where they are', async () => {
+    await using bed = makeBed();
+    const disk = (name: string, bytes: Uint8Array, readOnly: boolean) => {
+      const path = join(bed.config.stateDirectory, name);
+      writeFileSync(path, bytes, { mode: 0o600 });
+      return { id: name, path, format: 'raw' as const, readOnly, isRoot: name === 'one' };
+    };
+    const sector = (text: string) => Buffer.concat([Buffer.from(text), Buffer.alloc(1 << 20)]).subarray(0, 1 << 20);
+    const disks = [
+      disk('data', sector('DATA'), false),
+      disk('one', sector('ROOT'), false),
+      disk('gold', sector('GOLD'), true),
+    ];
+    const vmm = await bed.vmm();
+    const running = await vmm.start({ ...bed.config, disks }, soon());
+    await bed.until(/stand-in: up/);
+    const seen = bed.console().match(/^disk .*$/gm);
+    expect(seen).toEqual([
+      'disk vda ro=0 sectors=2048 first=DATA.... serial=data type=Raw',
+      'disk vdb ro=0 sectors=2048 first=ROOT.... serial=one type=Raw',
+      'disk vdc ro=1 sectors=2048 first=GOLD.... serial=gold type=Raw',
+    ]);
+    expect(bed.console()).toContain('root=/dev/vdb rw');
+    expect(
+      readFileSync(disks[0]?.path ?? '')
+        .subarray(512, 532)
+        .toString(),
+    ).toBe('written by the guest');
+    // Its own belong to its user, the shared one to root still.
+    expect(statSync(disks[1]?.path ?? '')).toMatchObject({ uid: 77_002, gid: 77_002 });
+    expect(statSync(disks[2]?.path ?? '')).toMatchObject({ uid: 0, gid: 0 });
+    expect((await running.signs()).diskOperations).toBeGreaterThan(0);
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test('is typed to, and what it writes is read from then on', async () => {
+    await using bed = makeBed();
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    await bed.until(/stand-in: up/);
+    const channel = await vmm.openChannel(bed.config, 'console', soon());
+    await expect(vmm.openChannel(bed.config, 'console', soon())).rejects.toMatchObject({ kind: 'conflict' });
+    await channel.write(Buffer.from('\u0003hé\u0000llo\r'));
+    let heard = '';
+    for await (const bytes of channel.read(soon())) {
+      heard += Buffer.from(bytes).toString();
+      if (heard.includes('llo\r\n')) break;
+    }
+    expect(heard).toBe('\u0003hé\u0000llo\r\n');
+    // Much more than a terminal holds.
+    const line = `${'x'.repeat(99)}\r`;
+    await channel.write(Buffer.from(line.repeat(2_000)));
+    await expect.poll(() => bed.console().split('x'.repeat(99)).length, { timeout: 60_000 }).toBe(2_001);
+    channel.close();
+    await channel.closed;
+    await expect(channel.write(Buffer.from('a'))).rejects.toMatchObject({ kind: 'refused' });
+    const again = await vmm.openChannel(bed.config, 'console', soon());
+    await again.write(Buffer.from('again\r'));
+    await bed.until(/again/);
+    await vmm.stop(bed.config, running.process, soon());
+    await again.closed;
+    await expect(vmm.openChannel(bed.config, 'console', soon())).rejects.toMatchObject({ kind: 'refused' });
+  });
+
+  test('has its interfaces in order, each by a descriptor of its tap', async () => {
+    await using netns = await createNetns();
+    await using bed = makeBed();
+    const limits = { signal: soon(), timeoutMs: 30_000 };
+    for (const name of ['flch0', 'flch1']) await netns.run(['ip', 'tuntap', 'add', 'dev', name, 'mode', 'tap'], limits);
+    const vmm = await bed.vmm({ run: netns.run });
+    const nics = [
+      { device: 'flch1', mac: '02:00:00:00:00:01' },
+      { device: 'flch0', mac: '02:00:00:00:00:02' },
+    ];
+    const running = await vmm.start({ ...bed.config, nics }, soon());
+    await bed.until(/stand-in: up/);
+    // IFF_TAP, IFF_NO_PI and IFF_VNET_HDR; and it is persistent.
+    expect(bed.console().match(/^nic .*$/gm)).toEqual([
+      `nic eth0 mac=02:00:00:00:00:01 device=flch1/${0x5802}`,
+      `nic eth1 mac=02:00:00:00:00:02 device=flch0/${0x5802}`,
+    ]);
+    const other = makeBed('', { nics: [{ device: 'flch0', mac: '02:00:00:00:00:03' }] });
+    await using _ = other;
+    await expect(vmm.start(other.config, soon())).rejects.toMatchObject({
+      ...{ kind: 'tool', reason: 'ProviderRefused' },
+      message: /cannot open the tap flch0: Device or resource busy/,
+    });
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test('is paused and resumed, twice is once', async () => {
+    await using bed = makeBed();
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    await running.pause(soon());
+    await running.pause(soon());
+    expect(running.guest).toBe('paused');
+    await running.resume(soon());
+    await running.resume(soon());
+    expect(running.guest).toBe('running');
+    await vmm.stop(bed.config, running.process, soon());
+  });
+});
+
+describe('an end and its reason', () => {
+  const endOf = async (words: string, misbehaviour?: Misbehaviour) => {
+    const bed = makeBed(words);
+    try {
+      const binary = misbehaviour ? makeStandIn(mkdtempSync(join(programs, 'other-')), misbehaviour) : standIn;
+      const vmm = await bed.vmm({ binary });
+      const running = await vmm.start(bed.config, soon());
+      const end = await running.ended;
+      await expect.poll(() => runs(bed.config)).toEqual([]);
+      await vmm.stop(bed.config, running.process, soon());
+      return end;
+    } finally {
+      await bed[Symbol.asyncDispose]();
+    }
+  };
+
+  test.each([
+    ['poweroff', 'GuestShutdown', /powered itself off/],
+    ['panic', 'GuestPanic', /panicked: sysrq triggered crash/],
+    ['die', 'VmmKilled', /SIGSEGV/],
+    ['loop', 'GuestReset', /6 times within a minute/],
+  ])('%s', async (words, reason, message) => {
+    const end = await endOf(words);
+    expect(end.reason).toBe(reason);
+    expect(end.message).toMatch(message);
+  });
+
+  test('poweroff, of a version that ends with its guest', async () => {
+    expect(await endOf('poweroff', { version: 'v45.0' })).toMatchObject({ reason: 'GuestShutdown' });
+  });
+
+  test('by a signal from the host', async () => {
+    await using bed = makeBed();
+    const running = await (await bed.vmm()).start(bed.config, soon());
+    process.kill(running.process.pid, 'SIGTERM');
+    expect(await running.ended).toMatchObject({ reason: 'VmmKilled', message: /told to end/ });
+  });
+
+  test('its power button ends it; one that is deaf goes on', async () => {
+    await using bed = makeBed();
+    await using other = makeBed('deaf');
+    const vmm = await bed.vmm();
+    const [hears, deaf] = [await vmm.start(bed.config, soon()), await vmm.start(other.config, soon())];
+    expect(await deaf.pressPower(soon())).toBe(true);
+    await hears.pause(soon());
+    expect(await hears.pressPower(soon())).toBe(true);
+    expect(await hears.ended).toMatchObject({ reason: 'GuestShutdown' });
+    expect(await runs(other.config)).toHaveLength(1);
+    await vmm.stop(other.config, deaf.process, soon());
+  });
+});
+
+describe('a reboot', () => {
+  test('by the guest goes on in the same process, and is seen', async () => {
+    await using bed = makeBed('reboot');
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    const booted = new Promise<void>((resolve) => running.onBoot(resolve));
+    await bed.until(/stand-in: up .* boot=2/);
+    await booted;
+    expect(running.bootedAt).toBeGreaterThan(0);
+    expect(running.guest).toBe('running');
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test.each([
+    ['by its power button', '', undefined],
+    ['by a reset, where it is deaf', 'deaf', undefined],
+    ['by a reset, of a version that ends with its guest', '', 'v39.0'],
+  ])('from outside, %s', async (_, words, version) => {
+    await using bed = makeBed(words);
+    const binary = version === undefined ? standIn : makeStandIn(mkdtempSync(join(programs, 'other-')), { version });
+    const vmm = await bed.vmm({ binary });
+    const running = await vmm.start(bed.config, soon());
+    await bed.until(/boot=1/);
+    await running.reboot(words === 'deaf' ? 100 : 30_000, soon());
+    await bed.until(/boot=2/);
+    expect(running.guest).toBe('running');
+    expect((await runs(bed.config)).map(({ pid }) => pid)).toEqual([running.process.pid]);
+    await vmm.stop(bed.config, running.process, soon());
+  });
+});
+
+describe('another daemon', () => {
+  test('takes it over as it is, and sees its end', async () => {
+    await using bed = makeBed();
+    const first = await (await bed.vmm()).start(bed.config, soon());
+    await bed.until(/stand-in: up/);
+    first.release();
+    const vmm = await bed.vmm();
+    const running = await vmm.adopt(bed.config, first.process, soon());
+    if (!('guest' in running)) throw new Error(`it has ended: ${running.message}`);
+    expect(running.guest).toBe('running');
+    const channel = await vmm.openChannel(bed.config, 'console', soon());
+    await channel.write(Buffer.from('poweroff\r'));
+    expect(await running.ended).toMatchObject({ reason: 'GuestShutdown' });
+    channel.close();
+    await expect.poll(() => runs(bed.config)).toEqual([]);
+  });
+
+  test('hears of a power-off, a panic and a kill that it did not see', async () => {
+    for (const [words, reason] of [
+      ['poweroff', 'GuestShutdown'],
+      ['panic', 'GuestPanic'],
+      ['die', 'VmmVanished'],
+    ] as const) {
+      // One that reboots for its panic has done so before anybody comes.
+      await using bed = makeBed('', { cmdline: 'panic=0' });
+      const first = await (await bed.vmm()).start(bed.config, soon());
+      await bed.until(/stand-in: up/);
+      const typing = await (await bed.vmm()).openChannel(bed.config, 'console', soon());
+      first.release();
+      await typing.write(Buffer.from(`${words}\r`));
+      await bed.until(new RegExp(`${words}\\r`));
+      if (words === 'die') await expect.poll(() => runs(bed.config)).toEqual([]);
+      typing.close();
+      const found = await (await bed.vmm()).adopt(bed.config, first.process, soon());
+      expect('guest' in found ? (await found.ended).reason : found.reason).toBe(reason);
+    }
+  });
+
+  test('lets one begin that stands before its first instruction, and takes nothing on trust that was made', async () => {
+    await using bed = makeBed();
+    const vmm = await bed.vmm();
+    const cutOff = new AbortController();
+    const started = vmm.start(bed.config, soon(), async () => {
+      cutOff.abort();
+      await new Promise(() => undefined);
+    });
+    started.catch(() => undefined);
+    await new Promise((resolve) => cutOff.signal.addEventListener('abort', resolve));
+    const running = await (await bed.vmm()).start(bed.config, soon());
+    await bed.until(/stand-in: up/);
+    expect(running.guest).toBe('running');
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test('finds every byte that the guest wrote meanwhile', async () => {
+    await using bed = makeBed();
+    const first = await (await bed.vmm()).start(bed.config, soon());
+    await bed.until(/stand-in: up/);
+    const typing = await (await bed.vmm()).openChannel(bed.config, 'console', soon());
+    await typing.write(Buffer.from('megabyte\r'));
+    first.release();
+    typing.close();
+    const vmm = await bed.vmm();
+    await vmm.adopt(bed.config, first.process, soon());
+    await bed.until(/\.16383\r\n/);
+    const lines = bed.console().match(/^\.+\d+\r$/gm);
+    expect(lines).toHaveLength(16_384);
+    expect(lines?.join('\n')).toHaveLength(64 * 16_384 - 1);
+    await vmm.stop(bed.config, first.process, soon());
+  });
+});
+
+describe('what goes wrong', () => {
+  const refused = async (
+    words: string,
+    changes: Partial<VmmConfig> = {},
+    options: Partial<CloudHypervisorOptions> = {},
+  ) => {
+    const bed = makeBed(words, changes);
+    try {
+      const vmm = await bed.vmm(options);
+      const error: unknown = await vmm.start(bed.config, AbortSignal.timeout(10_000)).then(
+        () => 'it started',
+        (reason: unknown) => reason,
+      );
+      expect(await runs(bed.config)).toEqual([]);
+      expect(await files.stat(apiSocket(bed.config))).toBeUndefined();
+      return error;
+    } finally {
+      await bed[Symbol.asyncDispose]();
+    }
+  };
+
+  test('its words are told, outermost first', async () => {
+    expect(await refused('refuse')).toMatchObject({
+      ...{ kind: 'refused', reason: 'ProviderRefused' },
+      message: 'Cloud Hypervisor refused vm.boot: Error from API: The VM could not boot: it was told to refuse',
+    });
+  });
+
+  test('a machine that was made by a create that failed is not booted', async () => {
+    await using bed = makeBed('half-made');
+    await expect((await bed.vmm()).start(bed.config, soon())).rejects.toThrow(/vm\.create: .*: it was told to/);
+    expect(bed.console()).toBe('');
+  });
+
+  test('it ends, hangs, or is slow', async () => {
+    expect(await refused('exit')).toMatchObject({ kind: expect.stringMatching(/refused|tool/) });
+    expect(await refused('hang')).toMatchObject({ name: 'TimeoutError' });
+    await using bed = makeBed('slow');
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    expect(running.guest).toBe('running');
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test('it closes the door while it is told something: it is unreachable, and found again', async () => {
+    await using bed = makeBed('deaf-door');
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    await expect(running.pause(soon())).rejects.toMatchObject({ kind: 'tool', reason: 'VmmUnreachable' });
+    await expect.poll(() => running.resume(soon()).then(() => 'ok', String), { timeout: 30_000 }).toBe('ok');
+    await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test('a kernel, a disk or an initrd that is not there is named', async () => {
+    expect(await refused('', { kernel: '/nonesuch' })).toMatchObject({
+      message: /cannot open \/nonesuch: No such file/,
+    });
+    expect(await refused('', { kernel: '/etc/hostname' })).toMatchObject({ message: /Invalid ELF magic/ });
+    expect(await refused('', { initrd: '/nonesuch' })).toMatchObject({ message: /cannot open \/nonesuch/ });
+  });
+
+  test('a socket that is left of an earlier run is no obstacle, nor is a path too long for one', async () => {
+    await using bed = makeBed();
+    writeFileSync(apiSocket(bed.config), '');
+    const vmm = await bed.vmm();
+    await vmm.stop(bed.config, (await vmm.start(bed.config, soon())).process, soon());
+    const long = join(bed.config.runDirectory, 'x'.repeat(120));
+    await expect(vmm.start({ ...bed.config, runDirectory: long }, soon())).rejects.toThrow(/over 107 bytes/);
+  });
+
+  test('one that ignores SIGTERM is ended all the same', async () => {
+    const binary = makeStandIn(mkdtempSync(join(programs, 'other-')), { how: 'ignores-term' });
+    expect(await refused('hang', {}, { binary })).toMatchObject({ name: 'TimeoutError' });
+  });
+});
+
+describe('the program', () => {
+  const whyNot = async (options: Partial<CloudHypervisorOptions>): Promise<string> => {
+    await using bed = makeBed();
+    const info = await (await bed.vmm(options)).info();
+    expect(info.available).toBe(false);
+    return info.unavailableReason;
+  };
+  const script = (text: string, mode = 0o755): string => {
+    const path = join(mkdtempSync(join(programs, 'script-')), 'ch');
+    writeFileSync(path, text, { mode });
+    return path;
+  };
+
+  test('is told by its version', async () => {
+    await using bed = makeBed();
+    const info = await (await bed.vmm()).info();
+    expect(info).toMatchObject({ available: true, version: '53.0-246-g5eed1e5', accelerator: 'kvm' });
+  });
+
+  test('that is none, too old, no program, or says nothing is refused with what to do', async () => {
+    const options = [
+      [{ binary: '/nonesuch' }, /Cannot run \/nonesuch: it is not installed/],
+      [{ binary: 'cloud-hypervisor-nonesuch' }, /not installed or not in PATH/],
+      [{ binary: programs }, /it is a directory/],
+      [{ binary: script('#!/bin/sh\necho hello\n') }, /it is no Cloud Hypervisor, of its version it says "hello"/],
+      [{ binary: script('#!/bin/sh\n') }, /it says ""/],
+      [{ binary: script('#!/bin/sh\n', 0o644) }, /Permission denied/],
+      [{ binary: script('#!/bin/sh\necho cloud-hypervisor v38.0\n') }, /it is version 38\.0, and 39 is the oldest/],
+      [{ kvm: async () => 'there is no /dev/kvm' }, /needs KVM, and there is no \/dev\/kvm/],
+    ] as const;
+    for (const [one, why] of options) {
+      const said = await whyNot(one);
+      expect(said).toMatch(why);
+      if (!('kvm' in one)) expect(said).toContain('--cloud-hypervisor-bin');
+    }
+  });
+});

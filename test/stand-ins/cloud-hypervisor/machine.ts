@@ -1,0 +1,349 @@
+import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import type { Tell } from './events.ts';
+import { NET, VM, wrongIn } from './shapes.ts';
+
+export const VERSION = '53.0.0';
+export const BUILD = 'v53.0-246-g5eed1e5';
+
+export interface Answer {
+  readonly status: number;
+  readonly body?: unknown;
+}
+
+export interface Asked {
+  readonly method: string;
+  readonly path: string;
+  readonly body: string;
+  /** What came beside it: `name/flags` of each. */
+  readonly descriptors: readonly string[];
+}
+
+interface Net {
+  readonly id?: string;
+  readonly mac?: string;
+  readonly tap?: string;
+  readonly num_queues?: number;
+  /** Of the interface behind its descriptor. */
+  readonly device?: string;
+}
+
+interface Disk {
+  readonly path?: string;
+  readonly readonly?: boolean;
+  readonly serial?: string;
+  readonly image_type?: string;
+}
+
+interface VmConfig {
+  readonly cpus?: { readonly boot_vcpus: number; readonly max_vcpus: number };
+  readonly memory?: { readonly size: number };
+  readonly payload?: { readonly kernel?: string; readonly initramfs?: string; readonly cmdline?: string };
+  readonly disks?: readonly Disk[];
+  readonly net?: Net[];
+  readonly rng?: { readonly src: string };
+  readonly serial?: { readonly mode: string };
+  readonly console?: { readonly mode: string };
+  readonly pvpanic?: boolean;
+}
+
+/** What a guest finds. */
+export interface Booted {
+  readonly cpus: number;
+  readonly megabytes: number;
+  readonly cmdline: string;
+  readonly disks: readonly (Disk & { readonly fd: number })[];
+  readonly nets: readonly Net[];
+  /** Whether its serial port is our standard output. */
+  readonly speaks: boolean;
+  readonly pvpanic: boolean;
+}
+
+export interface Guest {
+  pressPower(): void;
+  pause(): void;
+  resume(): void;
+  end(): void;
+}
+
+class Refusal extends Error {
+  readonly status: number;
+  readonly chain: readonly string[];
+  constructor(status: number, ...chain: string[]) {
+    super(chain.join(': '));
+    this.status = status;
+    this.chain = chain;
+  }
+}
+
+const GET = ['vmm.ping', 'vm.info', 'vm.counters'];
+const PUT = [
+  ...['vm.create', 'vm.delete', 'vm.boot', 'vm.pause', 'vm.resume', 'vm.shutdown', 'vm.reboot', 'vm.power-button'],
+  ...['vm.add-net', 'vmm.shutdown'],
+];
+
+/** The machine's states, and what they let through. @see vmm/src/lib.rs */
+export class Machine {
+  readonly #tell: Tell;
+  readonly #beGuest: (booted: Booted) => Guest;
+  readonly #end: () => void;
+  #config: VmConfig | undefined;
+  #guest: Guest | undefined;
+  #open: readonly number[] = [];
+  #isPaused = false;
+  #operations = 0;
+
+  constructor(tell: Tell, beGuest: (booted: Booted) => Guest, end: () => void) {
+    this.#tell = tell;
+    this.#beGuest = beGuest;
+    this.#end = end;
+  }
+
+  get cmdline(): string {
+    return this.#config?.payload?.cmdline ?? '';
+  }
+
+  answer(asked: Asked): Answer {
+    const request = /^\/api\/v1\/(.+)$/.exec(asked.path)?.[1] ?? '';
+    try {
+      if (!GET.includes(request) && !PUT.includes(request)) throw new Refusal(404, 'Not Found');
+      if (!(asked.method === 'GET' ? GET : PUT).includes(request)) throw new Refusal(400, 'Bad Request');
+      const body = this.#do(request, asked);
+      return body === undefined ? { status: 204 } : { status: 200, body };
+    } catch (error) {
+      if (error instanceof Refusal) return { status: error.status, body: error.chain };
+      throw error;
+    }
+  }
+
+  /** The guest has powered itself off. @param stays - the process stays for it */
+  powerOff(stays: boolean): void {
+    this.#shutdown();
+    if (stays) return;
+    this.#delete();
+    this.#tell('vmm', 'shutdown');
+    this.#end();
+  }
+
+  /** By the guest. */
+  reset(): void {
+    this.#reboot();
+  }
+
+  /** As for SIGTERM. */
+  terminate(): void {
+    if (this.#guest) this.#shutdown();
+    this.#delete();
+    this.#tell('vmm', 'shutdown');
+  }
+
+  #do(request: string, { body, descriptors }: Asked): unknown {
+    const fail = (what: string, ...words: string[]): never => {
+      throw new Refusal(/not created$/.test(words[0] ?? '') ? 404 : 500, 'Error from API', what, ...words);
+    };
+    switch (request) {
+      case 'vmm.ping':
+        return { build_version: BUILD, version: VERSION, pid: process.pid, features: ['io_uring', 'kvm'] };
+      case 'vm.info':
+        if (!this.#config) return fail('The VM info is not available', 'VM is not created');
+        return { config: this.#config, state: this.#state, memory_actual_size: this.#config.memory?.size ?? 2 ** 29 };
+      case 'vm.counters':
+        if (!this.#guest) return fail('The VM info is not available', 'VM is not running');
+        return this.#counters();
+      case 'vm.create': {
+        if (this.#config) return fail('The VM could not be created', 'VM is already created');
+        this.#config = parse(body, VM) as VmConfig;
+        // Made, and told of as failed: as for a console's file whose directory is not there.
+        if (this.cmdline.includes('stand-in=half-made'))
+          return fail('The VM could not be created', 'Error creating console device', 'it was told to');
+        return undefined;
+      }
+      case 'vm.delete':
+        if (this.#guest) this.#shutdown();
+        this.#delete();
+        return undefined;
+      case 'vm.add-net': {
+        if (!this.#config) return fail('The network device could not be added to the VM', 'VM is not created');
+        const net = parse(body, NET) as Net;
+        if (this.#config.net?.some(({ id }) => id !== undefined && id === net.id))
+          throw new Refusal(
+            409,
+            'Error from API',
+            'The network device could not be added to the VM',
+            'Failed to validate config',
+            `Identifier ${net.id} is not unique`,
+          );
+        const [device] = descriptors;
+        this.#config = {
+          ...this.#config,
+          net: [...(this.#config.net ?? []), { ...net, ...(device !== undefined && { device }) }],
+        };
+        return undefined;
+      }
+      case 'vm.boot':
+        if (this.#guest) return fail('The VM could not boot', 'VM is already created');
+        this.#tell('vm', 'booting');
+        if (!this.#config) return fail('The VM could not boot', 'VM config is missing');
+        this.#boot('The VM could not boot');
+        this.#tell('vm', 'booted');
+        return undefined;
+      case 'vm.pause':
+      case 'vm.resume': {
+        const pauses = request === 'vm.pause';
+        const what = pauses ? 'The VM could not be paused' : 'The VM could not resume';
+        const state = pauses ? 'Paused' : 'Running';
+        if (!this.#guest) return fail(what, 'VM is not running');
+        if (this.#isPaused === pauses)
+          return fail(what, `Invalid transition: InvalidStateTransition(${state}, ${state})`);
+        this.#tell('vm', pauses ? 'pausing' : 'resuming');
+        this.#isPaused = pauses;
+        if (pauses) this.#guest.pause();
+        else this.#guest.resume();
+        this.#tell('vm', pauses ? 'paused' : 'resumed');
+        return undefined;
+      }
+      case 'vm.shutdown':
+        if (!this.#guest) return fail('The VM could not shutdown', 'VM is not running');
+        this.#shutdown();
+        return undefined;
+      case 'vm.reboot':
+        if (!this.#guest) return fail('The VM could not reboot', 'VM is not created');
+        this.#reboot();
+        return undefined;
+      case 'vm.power-button':
+        if (!this.#guest) return fail('Error triggering power button', 'VM is not running');
+        this.#guest.pressPower();
+        return undefined;
+      default:
+        this.terminate();
+        setImmediate(this.#end); // it is answered before
+        return {};
+    }
+  }
+
+  get #state(): string {
+    if (!this.#guest) return 'Created';
+    return this.#isPaused ? 'Paused' : 'Running';
+  }
+
+  #counters(): Readonly<Record<string, unknown>> {
+    const disks = (this.#config?.disks ?? []).map((_, i) => [
+      `_disk${i}`,
+      { read_ops: ++this.#operations, write_ops: 1, read_bytes: 512, write_bytes: 512 },
+    ]);
+    const nets = (this.#config?.net ?? []).map(({ id }, i) => [id ?? `_net${i}`, { rx_frames: 0, tx_frames: 0 }]);
+    return Object.fromEntries([...disks, ...nets]);
+  }
+
+  #delete(): void {
+    if (!this.#config) return;
+    this.#config = undefined;
+    this.#tell('vm', 'deleted');
+  }
+
+  #shutdown(): void {
+    this.#halt();
+    this.#tell('vm', 'shutdown');
+  }
+
+  #reboot(): void {
+    this.#tell('vm', 'rebooting');
+    this.#halt();
+    this.#boot('The VM could not reboot');
+    this.#tell('vm', 'rebooted');
+  }
+
+  #halt(): void {
+    this.#guest?.end();
+    this.#guest = undefined;
+    for (const fd of this.#open) closeSync(fd);
+    this.#open = [];
+    this.#isPaused = false;
+  }
+
+  #boot(what: string): void {
+    const { cpus, memory, payload, disks = [], net = [], rng, serial, pvpanic = false } = this.#config ?? {};
+    const invalid = (words: string): Refusal =>
+      new Refusal(400, 'Error from API', what, 'Failed to validate config', words);
+    const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
+    const open = (path: string, flags: string, ...words: string[]): number => {
+      try {
+        return openSync(path, flags);
+      } catch (error) {
+        throw fails(...words, osError(error));
+      }
+    };
+    if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
+    if (cpus && cpus.max_vcpus < cpus.boot_vcpus)
+      throw invalid(`Max CPUs (${cpus.max_vcpus}) lower than boot CPUs (${cpus.boot_vcpus})`);
+    for (const [i, { num_queues = 2 }] of net.entries())
+      if (num_queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${num_queues}) of ${i}`);
+    const opened: number[] = [];
+    try {
+      const kernel = open(payload.kernel, 'r', 'Cannot open kernel file');
+      opened.push(kernel);
+      const head = Buffer.alloc(4);
+      readSync(kernel, head, 0, 4, 0);
+      if (head.toString('latin1') !== '\x7fELF' && !isBzImage(kernel))
+        throw fails('Failed to load kernel', 'Invalid ELF magic number');
+      if (payload.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
+      if (rng) opened.push(open(rng.src, 'r', 'Error from device manager', 'Cannot create virtio-rng device'));
+      const taken = disks.map((disk) => {
+        const fd = open(
+          disk.path ?? '',
+          disk.readonly ? 'r' : 'r+',
+          'Error from device manager',
+          `Failed to open disk path: ${disk.path}`,
+        );
+        opened.push(fd);
+        return { ...disk, fd };
+      });
+      for (const { tap, device } of net) {
+        if (device === undefined)
+          throw fails(
+            'Error from device manager',
+            `Cannot open tap ${tap ?? 'vmtap0'}`,
+            'Operation not permitted (os error 1)',
+          );
+        if (!device.startsWith('none/')) continue;
+        throw fails('Error from device manager', 'Cannot create virtio-net device', 'Failed to open taps');
+      }
+      this.#open = opened;
+      const speaks = serial?.mode === 'Tty';
+      const booted = {
+        cpus: cpus?.boot_vcpus ?? 1,
+        megabytes: (memory?.size ?? 2 ** 29) / 2 ** 20,
+        cmdline: this.cmdline,
+      };
+      this.#guest = this.#beGuest({ ...booted, disks: taken, nets: net, speaks, pvpanic });
+    } finally {
+      if (this.#open !== opened) for (const fd of opened) closeSync(fd);
+    }
+  }
+}
+
+function parse(text: string, shape: typeof VM): unknown {
+  let value: unknown;
+  try {
+    value = JSON.parse(text);
+  } catch {
+    throw new Refusal(400, 'Failed to deserialize JSON', 'expected value at line 1 column 1');
+  }
+  const wrong = wrongIn(value, shape);
+  if (wrong !== undefined) throw new Refusal(400, 'Failed to deserialize JSON', wrong);
+  return value;
+}
+
+function isBzImage(fd: number): boolean {
+  if (fstatSync(fd).size < 0x206) return false;
+  const magic = Buffer.alloc(4);
+  readSync(fd, magic, 0, 4, 0x202);
+  return magic.toString('latin1') === 'HdrS';
+}
+
+const WORDS: Readonly<Record<string, string>> = {
+  ENOENT: 'No such file or directory (os error 2)',
+  EACCES: 'Permission denied (os error 13)',
+  EISDIR: 'Is a directory (os error 21)',
+};
+const osError = (error: unknown): string =>
+  error instanceof Error && 'code' in error ? (WORDS[String(error.code)] ?? error.message) : String(error);
