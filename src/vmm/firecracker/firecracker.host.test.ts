@@ -5,6 +5,7 @@ import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/firecracker/program.ts';
 import { createNetns } from '../../../test/support/netns.ts';
 import { clock } from '../../host/clock.ts';
+import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
 import { createProcesses } from '../../host/processes.ts';
 import { run } from '../../host/run.ts';
@@ -78,6 +79,7 @@ function makeBed(word = '', changes: Partial<VmmConfig> = {}): Bed {
       path: process.env.PATH ?? '',
       whose: 'test',
       run,
+      converse,
       files,
       processes: createProcesses(),
       clock,
