@@ -11,7 +11,6 @@ const FORMER: Readonly<Record<string, string>> = {
   'containerd-volume-ss': NO_CONTAINERD,
   'firecracker-detach': 'a VMM always outlives the daemon: leave it out',
   'firecracker-api': 'each VMM has a socket of its own below --run-dir: leave it out',
-  'cloudhypervisor-bin': 'microVMs run under QEMU (--qemu-bin): leave it out',
   'cloudhypervisor-detach': 'a VMM always outlives the daemon: leave it out',
   'virtiofs-bin': 'volumes come from images; virtiofs is not built yet: leave it out',
   'disable-api': 'one daemon serves and reconciles: leave it out',

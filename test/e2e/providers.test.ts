@@ -2,6 +2,7 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, type TestContext, test } from 'vitest';
 import { MicroVMSpecSchema, NetworkInterfaceSchema } from '../../src/gen/types/microvm_pb.ts';
+import { makeStandIn as makeCloudHypervisor } from '../stand-ins/cloudhypervisor/program.ts';
 import { makeStandIn as makeFirecracker } from '../stand-ins/firecracker/program.ts';
 import { demoSpec, poll, startHost, type TestHost } from '../support/daemon.ts';
 import { pretendKvm } from '../support/pretend-kvm.ts';
@@ -9,7 +10,10 @@ import { pretendKvm } from '../support/pretend-kvm.ts';
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
 /** By name: how its stand-in is made, and the flag that names it. */
-const PROVIDERS = [{ name: 'firecracker', make: makeFirecracker }] as const;
+const PROVIDERS = [
+  { name: 'firecracker', make: makeFirecracker },
+  { name: 'cloudhypervisor', make: makeCloudHypervisor },
+] as const;
 
 async function hostWith(t: TestContext, flags: readonly string[]): Promise<TestHost> {
   const kvm = pretendKvm();

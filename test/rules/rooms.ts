@@ -54,7 +54,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
       'doctor/check.ts',
       'vmm/qemu/provider.ts',
       'vmm/firecracker/provider.ts',
-      'vmm/cloud-hypervisor/provider.ts',
+      'vmm/cloudhypervisor/provider.ts',
       'vmm/supervisor/starts.ts',
     ],
     node: [],
@@ -71,7 +71,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
     node: ['path'],
   },
-  'vmm/cloud-hypervisor': {
+  'vmm/cloudhypervisor': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],
     node: ['path'],
   },

@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 
 const HERE = fileURLToPath(new URL('.', import.meta.url));
@@ -18,7 +18,7 @@ export interface Misbehaviour {
  * @returns its path
  */
 export function makeStandIn(directory: string, { how, version }: Misbehaviour = {}): string {
-  const sources = join(directory, 'stand-in');
+  const sources = join(directory, 'firecracker-stand-in');
   mkdirSync(sources, { recursive: true });
   for (const at of [directory, sources]) writeFileSync(join(at, 'package.json'), '{ "type": "module" }');
   for (const name of SOURCES) copyFileSync(join(HERE, name), join(sources, name));
@@ -34,7 +34,7 @@ export function makeStandIn(directory: string, { how, version }: Misbehaviour = 
   const script = [
     `#!${nodeFor(directory)}`,
     `Object.assign(process.env, ${JSON.stringify(environment)});`,
-    `await import('./stand-in/main.ts');`,
+    `await import('./${basename(sources)}/main.ts');`,
     '',
   ];
   writeFileSync(path, script.join('\n'));

@@ -2,7 +2,7 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync }
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
-import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/cloud-hypervisor/program.ts';
+import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/cloudhypervisor/program.ts';
 import { createNetns } from '../../../test/support/netns.ts';
 import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
@@ -12,7 +12,7 @@ import { run } from '../../host/run.ts';
 import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
-import { type CloudHypervisorOptions, createCloudHypervisor } from './cloud-hypervisor.ts';
+import { type CloudHypervisorOptions, createCloudHypervisor } from './cloudhypervisor.ts';
 import { apiSocket, isOf } from './layout.ts';
 
 const silent = (): void => undefined;
@@ -474,7 +474,7 @@ describe('the program', () => {
     for (const [one, why] of options) {
       const said = await whyNot(one);
       expect(said).toMatch(why);
-      if (!('kvm' in one)) expect(said).toContain('--cloud-hypervisor-bin');
+      if (!('kvm' in one)) expect(said).toContain('--cloudhypervisor-bin');
     }
   });
 });

@@ -12,17 +12,17 @@ export const check: Check = {
     const row = (status: Result['status'], found: string, fix = ''): readonly Result[] => [
       { name: NAME, status, found, fix },
     ];
-    const told = host.daemon?.providers.find(({ name }) => name === 'cloud-hypervisor');
+    const told = host.daemon?.providers.find(({ name }) => name === 'cloudhypervisor');
     if (told) {
       const { program, version, available, why } = told;
       if (available) return row('ok', `${program} ${version} can be used, as the daemon finds it`);
       return row(
         'warn',
         why,
-        `Mend that, or leave it: guests run by another provider. The daemon uses ${program} (--cloud-hypervisor-bin)`,
+        `Mend that, or leave it: guests run by another provider. The daemon uses ${program} (--cloudhypervisor-bin)`,
       );
     }
-    const binary = host.settings['cloud-hypervisor-bin'] ?? NAME;
+    const binary = host.settings['cloudhypervisor-bin'] ?? NAME;
     const { root } = await whoAmI(host);
     const verdict = await tryCloudHypervisor({
       ...{ binary, path: host.path, run: host.run, files: host.files, signal: host.signal },

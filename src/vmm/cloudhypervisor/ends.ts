@@ -74,4 +74,4 @@ export function wordsOf({ status, text }: RestAnswer): string {
 
 /** What to say, and to do, when there is none. */
 export const unavailable = (binary: string, why: string): string =>
-  `Cannot run ${binary}: ${why}. Get it from https://github.com/cloud-hypervisor/cloud-hypervisor/releases, or name another with --cloud-hypervisor-bin`;
+  `Cannot run ${binary}: ${why}. Get it from https://github.com/cloud-hypervisor/cloud-hypervisor/releases, or name another with --cloudhypervisor-bin`;

@@ -86,14 +86,14 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
   };
 
   return {
-    name: 'cloud-hypervisor',
+    name: 'cloudhypervisor',
     capabilities: CAPABILITIES,
 
     async info(): Promise<VmmInfo> {
       const verdict = await soon();
       const unavailableReason = verdict === undefined ? 'It is being tried' : verdict.works ? '' : verdict.why;
       return {
-        name: 'cloud-hypervisor',
+        name: 'cloudhypervisor',
         version: verdict?.version ?? '',
         program: binary,
         accelerator: 'kvm',

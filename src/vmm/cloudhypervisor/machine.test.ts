@@ -46,7 +46,9 @@ test('a process is known by its command line, from the starter on', () => {
   }
   expect(staysOf(startArgv(config, { binary: 'x', stays: true }))).toBe(true);
   expect(isProgram('/opt/ch', later, '/opt/ch (deleted)')).toBe(true);
-  expect(isProgram('/opt/ch', ['node', '/opt/ch'], '/usr/bin/node')).toBe(true);
+  expect(isProgram('/opt/ch', ['node', '/opt/ch', '--event-monitor', 'path=x'], '/usr/bin/node')).toBe(true);
+  const daemon = ['node', 'flintlockd', 'run', '--cloudhypervisor-bin', '/opt/ch'];
+  expect(isProgram('/opt/ch', daemon, '/usr/bin/node')).toBe(false);
   expect(isProgram('/opt/ch', ['sleep'], '/usr/bin/sleep')).toBe(false);
   expect(pathsOf(config)).toContain(eventsFile(config));
 });

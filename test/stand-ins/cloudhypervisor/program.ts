@@ -1,6 +1,6 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 
 const HERE = import.meta.dirname;
 const SOURCES = ['main.ts', 'events.ts', 'front.ts', 'guest.ts', 'machine.ts', 'shapes.ts'];
@@ -18,19 +18,26 @@ export interface Misbehaviour {
  * @returns its path
  */
 export function makeStandIn(directory: string, { how, version }: Misbehaviour = {}): string {
-  const sources = join(directory, 'stand-in');
+  const sources = join(directory, 'cloudhypervisor-stand-in');
   mkdirSync(sources, { recursive: true });
-  writeFileSync(join(sources, 'package.json'), '{ "type": "module" }');
+  for (const at of [directory, sources]) writeFileSync(join(at, 'package.json'), '{ "type": "module" }');
   for (const name of SOURCES) copyFileSync(join(HERE, name), join(sources, name));
   for (const path of [directory, sources]) chmodSync(path, 0o755);
+  chmodSync(join(directory, 'package.json'), 0o644);
   for (const name of ['package.json', ...SOURCES]) chmodSync(join(sources, name), 0o644);
   const path = join(directory, 'cloud-hypervisor');
-  const environment = [
-    ...(how === undefined ? [] : [`export CLOUD_HYPERVISOR_STAND_IN=${how}`]),
-    ...(version === undefined ? [] : [`export CLOUD_HYPERVISOR_STAND_IN_VERSION=${version}`]),
+  const environment = {
+    ...(how !== undefined && { CLOUD_HYPERVISOR_STAND_IN: how }),
+    ...(version !== undefined && { CLOUD_HYPERVISOR_STAND_IN_VERSION: version }),
+  };
+  // As a script it is named in its own command line, as a program is.
+  const script = [
+    `#!${nodeFor(directory)}`,
+    `Object.assign(process.env, ${JSON.stringify(environment)});`,
+    `await import('./${basename(sources)}/main.ts');`,
+    '',
   ];
-  const start = `exec '${nodeFor(directory)}' '${join(sources, 'main.ts')}' "$@"`;
-  writeFileSync(path, ['#!/bin/sh', ...environment, start, ''].join('\n'));
+  writeFileSync(path, script.join('\n'));
   chmodSync(path, 0o755);
   return path;
 }

@@ -1,14 +1,14 @@
 import { defineProvider } from '../provider.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { check } from './check.ts';
-import { createCloudHypervisor } from './cloud-hypervisor.ts';
+import { createCloudHypervisor } from './cloudhypervisor.ts';
 
 /** Cloud Hypervisor, under KVM. */
 export const cloudHypervisor = defineProvider({
-  name: 'cloud-hypervisor',
+  name: 'cloudhypervisor',
   title: 'Cloud Hypervisor',
   settings: {
-    'cloud-hypervisor-bin': {
+    'cloudhypervisor-bin': {
       value: 'PATH',
       default: 'cloud-hypervisor',
       help: "Cloud Hypervisor's program",
@@ -18,5 +18,5 @@ export const cloudHypervisor = defineProvider({
   options: {},
   machines: [{ when: 'always', capabilities: CAPABILITIES }],
   checks: [check],
-  create: (deps, settings) => createCloudHypervisor({ ...deps, binary: settings['cloud-hypervisor-bin'] }),
+  create: (deps, settings) => createCloudHypervisor({ ...deps, binary: settings['cloudhypervisor-bin'] }),
 });

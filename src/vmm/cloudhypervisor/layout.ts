@@ -62,6 +62,6 @@ export function isProgram(binary: string, argv: readonly string[], exe: string):
   const file = basename(exe.replace(/ \(deleted\)$/, ''));
   const first = basename(argv[0] ?? '');
   if (file === name || first === name || first === 'cloud-hypervisor') return true;
-  // Before perl has become it, and where the program is a script, it is an argument.
-  return binary.startsWith('/') && argv.includes(binary);
+  // Before perl has become it, and where the program is a script, it is an argument; it is one of the daemon's, too.
+  return argv.includes(binary) && argv.includes('--event-monitor');
 }

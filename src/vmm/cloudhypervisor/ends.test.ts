@@ -30,7 +30,7 @@ test('the starter says what it could not do', () => {
   );
   const missing = refusalOf('ch', { ...exited, code: 125 }, 'flintlock: cannot run ch: No such file or directory\n');
   expect(missing).toMatchObject({ kind: 'refused', reason: 'ProviderUnavailable' });
-  expect(missing.message).toContain('--cloud-hypervisor-bin');
+  expect(missing.message).toContain('--cloudhypervisor-bin');
   expect(refusalOf('ch', exited, 'Error: something\n').message).toBe(
     'Cloud Hypervisor ended with exit status 1 before the guest ran: Error: something',
   );

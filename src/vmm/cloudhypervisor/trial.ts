@@ -68,4 +68,4 @@ async function whyNone(binary: string, files: Pick<Files, 'stat'>): Promise<stri
   return info.kind === 'directory' ? 'it is a directory' : 'it is no file';
 }
 
-const NAME_ANOTHER = 'Name another with --cloud-hypervisor-bin';
+const NAME_ANOTHER = 'Name another with --cloudhypervisor-bin';
