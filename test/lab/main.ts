@@ -1,0 +1,89 @@
+/** Runs a command on a nested host that has KVM. See --help. */
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { type Ended, runHost } from './host.ts';
+import { writeJob } from './job.ts';
+import { HELP, type LabOptions, parseLab, Usage } from './options.ts';
+import { QEMU } from './qemu.ts';
+
+const PREPARED = join(import.meta.dirname, '../../.cache/lab');
+const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
+
+const LATE = 124;
+const FAILED = 125;
+const USAGE = 2;
+/** It takes 5 s on an idle machine, and 40 on a busy one. */
+const BOOT_MS = 180_000 * PATIENCE;
+const OFF_MS = 60_000 * PATIENCE;
+/** A panic of the nested host is bad luck once, and no luck twice. */
+const TRIES = 2;
+
+const say = (text: string): void => void process.stderr.write(`lab: ${text}\n`);
+
+/** What is missing, in a sentence. */
+function obstacle(): string | undefined {
+  if (!existsSync(QEMU)) return `there is no ${QEMU}: install qemu-system-x86`;
+  if (!existsSync(join(PREPARED, 'stamp')))
+    return `there is no kernel for it in ${PREPARED}: run npm run lab, which fetches it`;
+  return undefined;
+}
+
+/** Makes the shared directory, where there is none. @throws Usage where nothing can be written to it */
+function openOut(directory: string): void {
+  try {
+    mkdirSync(directory, { recursive: true });
+    accessSync(directory, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    throw new Usage(`--out: cannot write to ${directory}: ${cause instanceof Error ? cause.message : String(cause)}`);
+  }
+}
+
+async function once(options: LabOptions, signal: AbortSignal): Promise<Ended> {
+  const directory = mkdtempSync(join(tmpdir(), 'lab-'));
+  try {
+    const { command, out, memoryMb, cpus } = options;
+    const initrd = writeJob({ command, cwd: process.cwd(), env: process.env, out }, PREPARED, directory);
+    const kernel = join(PREPARED, 'vmlinuz');
+    const { stdout, stderr } = process;
+    const console = options.showConsole ? stderr : undefined;
+    const machine = { kernel, initrd, memoryMb, cpus, out, directory };
+    return await runHost(machine, { stdout, stderr, console }, { signal, bootMs: BOOT_MS, offMs: OFF_MS });
+  } finally {
+    rmSync(directory, { recursive: true, force: true });
+  }
+}
+
+async function main(): Promise<number> {
+  const options = parseLab(process.argv.slice(2), PATIENCE);
+  if (options === undefined) {
+    process.stdout.write(HELP);
+    return 0;
+  }
+  const missing = obstacle();
+  if (missing !== undefined) {
+    say(missing);
+    return FAILED;
+  }
+  if (options.out !== undefined) openOut(options.out);
+  const signal = AbortSignal.timeout(options.timeoutMs);
+  for (let attempt = 1; ; attempt++) {
+    const ended = await once(options, signal);
+    if (ended.kind === 'status') return ended.status;
+    if (ended.kind === 'aborted') {
+      say(`ended at the time limit of ${Math.round(options.timeoutMs / 1_000)} seconds`);
+      return LATE;
+    }
+    say(`the nested host failed, not the command: ${ended.why}`);
+    if (attempt === TRIES) return FAILED;
+    say('all of it once more, from the beginning');
+  }
+}
+
+try {
+  process.exitCode = await main();
+} catch (error) {
+  if (!(error instanceof Usage)) throw error;
+  say(`${error.message}\nTry --help.`);
+  process.exitCode = USAGE;
+}
