@@ -28,7 +28,9 @@ const TOOLS = join(CACHE, 'tools');
 /** Where the tests' unpacked programs are, for PATH. */
 export const TOOLS_PATH = join(TOOLS, 'usr/bin');
 const NPM_STAMP = join(ROOT, 'node_modules/.flintlock-stamp');
-/** Of guest/build.ts: apt's lists are missing or too old. */
+/** What a nested host is started with. */
+const LAB = join(CACHE, 'lab');
+/** Of guest/build.ts and test/lab/prepare.ts: apt's lists are missing or too old. */
 const STALE_LISTS = 75;
 const OLDEST_NODE = 20;
 const OLDEST_DEBIAN = 12;
@@ -38,19 +40,24 @@ const OLDEST_DEBIAN = 12;
  *
  * @param tests - whether what only the tests need is wanted too
  * @param images - further images: `kernel`, `debian`
+ * @param lab - whether the kernel of nested hosts is wanted too
  */
-export async function setup({ tests = false, images = [] } = {}) {
+export async function setup({ tests = false, images = [], lab = false } = {}) {
   checkMachine();
   const isReady = () =>
     missing(wanted(tests, images)).length === 0 &&
     (!tests || toolsInStep()) &&
     npmInStep() &&
+    (!lab || labInStep()) &&
     ['demo', ...images].every(imageInStep);
   if (isReady()) return;
   checkDistribution(tests, images);
   mkdirSync(CACHE, { recursive: true });
   // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
-  const flags = ['--locked', ...(tests ? ['--tests'] : []), ...images.map((name) => `--image=${name}`)];
+  const flags = [
+    ...['--locked', ...(tests ? ['--tests'] : []), ...(lab ? ['--lab'] : [])],
+    ...images.map((name) => `--image=${name}`),
+  ];
   const lock = ['flock', '--no-fork', join(CACHE, 'setup.lock')];
   if (spawnSync('flock', ['--nonblock', join(CACHE, 'setup.lock'), 'true']).status === 1)
     console.log('Another set-up is at work here: waiting for it');
@@ -59,7 +66,7 @@ export async function setup({ tests = false, images = [] } = {}) {
 }
 
 /** The part that changes something; the lock is held. */
-async function bringIntoStep(tests, images) {
+async function bringIntoStep(tests, images, lab) {
   // Left by a set-up that was killed; nobody else is at it, the lock is held.
   for (const directory of [CACHE, IMAGES].filter((path) => existsSync(path)))
     for (const name of readdirSync(directory))
@@ -73,7 +80,9 @@ async function bringIntoStep(tests, images) {
     ]);
     writeFileSync(NPM_STAMP, npmStamp());
   }
-  if (!imageInStep('demo')) await buildDemo();
+  if (!imageInStep('demo'))
+    await buildUnattended("making the demo images from Debian's kernel and busybox", buildArgv('demo'));
+  if (lab && !labInStep()) await buildUnattended("unpacking Debian's kernel for nested hosts", labArgv());
   // Beside each other: compiling wants the processor, Debian's roots the network and the disk.
   const built = await Promise.allSettled(images.filter((name) => !imageInStep(name)).map(buildImage));
   for (const one of built) if (one.status === 'rejected') throw one.reason;
@@ -246,13 +255,25 @@ const buildArgv = (name) => [
   ...[NODE, 'guest/build.ts', name, join(IMAGES, name), join(CACHE, 'packages'), imageStamp(name)],
 ];
 
-async function buildDemo() {
-  const title = "making the demo images from Debian's kernel and busybox";
-  const first = await attempt(title, buildArgv('demo'));
+async function buildUnattended(title, argv) {
+  const first = await attempt(title, argv);
   if (first.code === STALE_LISTS) await updateLists();
   if (first.code === 0) console.log(`${title}: done in ${first.seconds.toFixed(1)} s`);
-  else await step(title, buildArgv('demo'));
+  else await step(title, argv);
 }
+
+/** What nested hosts are made from. Not the version of Debian's kernel, as with images. */
+function labStamp() {
+  const sources = ['test/lab/prepare.ts', 'test/lab/init.sh', 'guest/apt.ts', 'guest/cpio.ts', 'guest/unpack.ts'];
+  const files = [...sources.map((path) => join(ROOT, path)), '/var/lib/dpkg/info/busybox-static.md5sums'];
+  return createHash('sha256')
+    .update(files.map((file) => `${read(file)}\0`).join(''))
+    .digest('hex');
+}
+
+const labInStep = () => read(join(LAB, 'stamp')) === labStamp();
+
+const labArgv = () => [NODE, 'test/lab/prepare.ts', LAB, join(CACHE, 'packages'), labStamp()];
 
 /** Shows its progress itself. */
 async function buildImage(name) {
@@ -277,9 +298,10 @@ if (process.argv[1] === import.meta.filename)
   await main('setup', async () => {
     const tests = process.argv.includes('--tests');
     const images = process.argv.flatMap((argument) => /^--image=(.*)/.exec(argument)?.[1] ?? []);
-    if (process.argv.includes('--locked')) await bringIntoStep(tests, images);
+    const lab = process.argv.includes('--lab');
+    if (process.argv.includes('--locked')) await bringIntoStep(tests, images, lab);
     else {
-      await setup({ tests, images });
+      await setup({ tests, images, lab });
       // Not before every script: who edits the sources runs them as they are until he asks for this.
       const { bundle, isBundleOld } = await import('./bundle.mjs');
       if (isBundleOld()) await bundle('src');

@@ -21,7 +21,7 @@ await main('test', async () => {
     for (const key of Object.keys(total)) total[key] += counts[key];
   };
   try {
-    await setup({ tests: true, images: ['kernel', 'debian', 'stock'] });
+    await setup({ tests: true, images: ['kernel', 'debian', 'stock'], lab: true });
     add(await check());
     const runs = AS_ROOT.map((project) => ({ what: `${project} tests`, prepare: () => vitest(project) }));
     runs.push({ what: 'conformance', prepare: () => ({ argv: conformance(), ...counted() }) });

@@ -30,6 +30,7 @@ export function writeJob(job: Job, prepared: string, scratch: string): string {
   copyFileSync(join(import.meta.dirname, 'host.sh'), join(directory, 'host.sh'));
   writeFileSync(join(directory, 'command.sh'), commandScript(job), { mode: 0o600 });
   writeFileSync(join(directory, 'modules'), join(prepared, 'lib/modules'));
+  writeFileSync(join(directory, 'cwd'), job.cwd);
   if (job.out !== undefined) writeFileSync(join(directory, 'out'), job.out);
   const initrd = join(scratch, 'initrd');
   copyFileSync(join(prepared, 'initrd'), initrd);

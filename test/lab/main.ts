@@ -47,7 +47,7 @@ async function once(options: LabOptions, signal: AbortSignal): Promise<Ended> {
     const kernel = join(PREPARED, 'vmlinuz');
     const { stdout, stderr } = process;
     const console = options.showConsole ? stderr : undefined;
-    const machine = { kernel, initrd, memoryMb, cpus, out, directory };
+    const machine = { qemu: QEMU, kernel, initrd, memoryMb, cpus, out, directory };
     return await runHost(machine, { stdout, stderr, console }, { signal, bootMs: BOOT_MS, offMs: OFF_MS });
   } finally {
     rmSync(directory, { recursive: true, force: true });

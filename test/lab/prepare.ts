@@ -31,7 +31,7 @@ const STALE_LISTS = 75;
 /** Loaded before there is a root; all others by modprobe, from the bound directory. */
 const MODULES = [
   ...['virtio_pci', 'virtio_console', 'virtio_rng', '9p', '9pnet_virtio', 'overlay'],
-  ...['kvm_amd', 'kvm_intel', 'vhost_vsock', 'vhost_net', 'tun'],
+  ...['kvm_amd', 'vhost_vsock', 'vhost_net', 'tun'],
 ];
 const LARGEST_MODULE = 64 << 20;
 const TOOL_MS = 300_000;

@@ -2,6 +2,8 @@ import { spawn } from 'node:child_process';
 import { PORTS, type Port, portPath, Tail } from './ports.ts';
 
 export interface Machine {
+  /** The program. */
+  readonly qemu: string;
   readonly kernel: string;
   readonly initrd: string;
   readonly memoryMb: number;
@@ -22,7 +24,7 @@ const CMDLINE = 'console=ttyS0 loglevel=7 panic=-1 tsc=reliable clocksource=tsc'
 const TAIL_BYTES = 16 << 10;
 
 /** @returns the arguments for a host that is this machine's files and has a CPU with SVM */
-export function qemuArgv({ kernel, initrd, memoryMb, cpus, out, directory }: Machine): readonly string[] {
+export function qemuArgv({ qemu, kernel, initrd, memoryMb, cpus, out, directory }: Machine): readonly string[] {
   const chardev = (port: Port): string[] => [
     '-chardev',
     `socket,id=${port},path=${inOption(portPath(directory, port))}`,
@@ -33,7 +35,7 @@ export function qemuArgv({ kernel, initrd, memoryMb, cpus, out, directory }: Mac
     ...['-device', `virtio-9p-pci,fsdev=${tag},mount_tag=${tag}`],
   ];
   return [
-    QEMU,
+    qemu,
     ...['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot'],
     ...['-machine', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'EPYC,+svm,+npt'],
     ...['-smp', String(cpus), '-m', String(memoryMb)],

@@ -27,6 +27,8 @@ export const SCRIPT_FORMS: Readonly<Record<string, ScriptForm>> = {
   check: { args: [], by: 'scripts/test.mjs', spanMs: 8_000 },
   unit: { args: ['src/base/time-limit.test.ts'], by: 'scripts', spanMs: 3_000 },
   host: { args: ['src/host/processes.host.test.ts'], by: 'scripts', spanMs: 5_000 },
+  lab: { args: ['--timeout', '900', 'sleep', '600'], by: 'test/e2e/lab.test.ts', spanMs: 8_000 },
+  'e2e:kvm': { by: 'test/e2e/lab.test.ts, a case of it: it needs a host with KVM' },
   e2e: { args: ['test/e2e/life.test.ts'], by: 'scripts/test.mjs, the same command', spanMs: 10_000 },
   format: { args: ['package.json'], by: 'scripts' },
   lint: { by: CHECK },
