@@ -2,8 +2,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
-import { DEMO, TestHost } from '../support/daemon.ts';
-import { makeGuest } from './guest.ts';
+import { guestOf } from '../lab/guest.ts';
+import { demoSpec, ROOT, type SpecInit, TestHost } from '../support/daemon.ts';
 import { QEMU_ROWS } from './qemu.ts';
 import type { Row } from './rows.ts';
 
@@ -24,6 +24,7 @@ Examples:
   npm run lab -- npm run e2e:kvm -- --only life
 `;
 
+const GUEST = join(ROOT, '.cache/lab/guest');
 const ROWS: readonly Row[] = QEMU_ROWS;
 
 class Usage extends Error {}
@@ -38,7 +39,8 @@ function chosen(names: readonly string[]): readonly Row[] {
 function obstacle(): string | undefined {
   if (process.getuid?.() !== 0) return 'it makes network devices and guests: run it as root';
   if (!existsSync('/dev/kvm')) return 'there is no /dev/kvm here: npm run lab -- npm run e2e:kvm';
-  if (!existsSync(join(DEMO, 'index.json'))) return `there is no ${DEMO}: run npm run setup, outside of a nested host`;
+  if (!existsSync(join(GUEST, 'index.json')))
+    return `there is no ${GUEST}: npm run lab makes it before it starts its host`;
   return undefined;
 }
 
@@ -70,8 +72,7 @@ async function main(): Promise<number> {
   let failed = 0;
   let skipped = 0;
   try {
-    const spec = await makeGuest(`${host.images}/guest`);
-    say(`guest made after ${seconds(begin)}`);
+    const spec = (id: string): SpecInit => demoSpec(id, guestOf(GUEST));
     await host.start();
     say(`daemon ready after ${seconds(begin)}`);
     for (const { name, needs, run } of rows) {

@@ -1,6 +1,6 @@
 import type { SpecInit, TestHost } from '../support/daemon.ts';
 
-/** What a row has to work with: one daemon for all of them, and what makes a spec of the guest that there is an image of. */
+/** What a row has to work with: one daemon for all of them, and what makes a spec of the guest that there are images of. */
 export interface Stage {
   readonly host: TestHost;
   readonly spec: (id: string) => SpecInit;

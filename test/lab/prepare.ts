@@ -1,6 +1,6 @@
 /**
  * Makes what a nested host is started with, below .cache/lab: Debian's kernel,
- * its modules, and an initrd without the job:
+ * its modules, an initrd without the job, and images for a guest of its own:
  *
  *     node test/lab/prepare.ts DIRECTORY PACKAGES STAMP
  *
@@ -25,6 +25,7 @@ import { gzipSync } from 'node:zlib';
 import { fetchPackage } from '../../guest/apt.ts';
 import { cpio } from '../../guest/cpio.ts';
 import { unpack } from '../../guest/unpack.ts';
+import { writeGuest } from './guest.ts';
 
 /** Of sysexits.h: EX_TEMPFAIL. */
 const STALE_LISTS = 75;
@@ -41,9 +42,9 @@ if (directory === undefined || packages === undefined || stamp === undefined) {
   console.error('usage: node test/lab/prepare.ts DIRECTORY PACKAGES STAMP');
   process.exit(2);
 }
-process.exitCode = prepare(directory, packages, stamp);
+process.exitCode = await prepare(directory, packages, stamp);
 
-function prepare(to: string, cache: string, mark: string): number {
+async function prepare(to: string, cache: string, mark: string): Promise<number> {
   let fetched: { readonly file: string; readonly name: string };
   try {
     // The cloud flavour has no KVM.
@@ -58,6 +59,7 @@ function prepare(to: string, cache: string, mark: string): number {
   try {
     const made = join(scratch, 'made');
     write(fetched.file, fetched.name.replace(/^linux-image-(?:unsigned-)?/, ''), made, scratch);
+    await writeGuest(join(made, 'guest'), join(scratch, 'guest'));
     writeFileSync(join(made, 'stamp'), mark);
     if (existsSync(to)) renameSync(to, join(scratch, 'old'));
     renameSync(made, to);
