@@ -51,7 +51,7 @@ async function runs(does: string, { bootMs = 60_000, enough }: Given = {}): Prom
     },
     once: () => undefined,
   });
-  const machine = { qemu, kernel: 'k', initrd: 'i', memoryMb: 512, cpus: 1, out: undefined, directory };
+  const machine = { qemu, kernel: 'k', initrd: 'i', memoryMb: 512, cpus: 1, tscKhz: 1, out: undefined, directory };
   const streams = { stdout: sink('stdout'), stderr: sink('stderr') };
   const ended = await runHost(machine, streams, { signal: controller.signal, bootMs, offMs: 60_000 });
   expect(isAlive(Number(readFileSync(pidFile, 'utf8')))).toBe(false);

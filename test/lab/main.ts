@@ -2,6 +2,8 @@
 import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
+import { files } from '../../src/host/files.ts';
+import { hostTscKhz } from '../../src/vmm/qemu/accel.ts';
 import { type Ended, runHost } from './host.ts';
 import { writeJob } from './job.ts';
 import { HELP, type LabOptions, parseLab, Usage } from './options.ts';
@@ -47,7 +49,8 @@ async function once(options: LabOptions, signal: AbortSignal): Promise<Ended> {
     const kernel = join(PREPARED, 'vmlinuz');
     const { stdout, stderr } = process;
     const console = options.showConsole ? stderr : undefined;
-    const machine = { qemu: QEMU, kernel, initrd, memoryMb, cpus, out, directory };
+    const tscKhz = await hostTscKhz(files);
+    const machine = { qemu: QEMU, kernel, initrd, memoryMb, cpus, tscKhz, out, directory };
     return await runHost(machine, { stdout, stderr, console }, { signal, bootMs: BOOT_MS, offMs: OFF_MS });
   } finally {
     rmSync(directory, { recursive: true, force: true });
