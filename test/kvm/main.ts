@@ -4,7 +4,9 @@ import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { guestOf } from '../lab/guest.ts';
 import { demoSpec, ROOT, type SpecInit, TestHost } from '../support/daemon.ts';
-import { QEMU_ROWS } from './qemu.ts';
+import { guestRows } from './guest-rows.ts';
+import { hostRows } from './host-rows.ts';
+import { flagsFor, TRIED } from './providers.ts';
 import type { Row } from './rows.ts';
 
 const HELP = `Usage: npm run e2e:kvm -- [options]
@@ -16,16 +18,19 @@ machine without KVM: npm run lab -- npm run e2e:kvm
   --list       print the rows
   --help       print this
 
+Rows of a VMM that the distribution has not are skipped unless a variable names
+its program: FLINTLOCK_TEST_FIRECRACKER, FLINTLOCK_TEST_CLOUDHYPERVISOR.
+
 The exit status is 0 when every row is as it must be, 1 when one is not, 2 for a
 wrong option and where nothing can be tried.
 
 Examples:
   npm run lab -- npm run e2e:kvm
-  npm run lab -- npm run e2e:kvm -- --only life
+  npm run lab -- npm run e2e:kvm -- --only life-qemu
 `;
 
 const GUEST = join(ROOT, '.cache/lab/guest');
-const ROWS: readonly Row[] = QEMU_ROWS;
+const ROWS: readonly Row[] = [...hostRows(TRIED), ...guestRows(TRIED)];
 
 class Usage extends Error {}
 
@@ -61,14 +66,14 @@ async function main(): Promise<number> {
   }
   const rows = chosen(values.only);
   if (values.list) {
-    for (const { name, promises } of rows) say(`${name.padEnd(10)}  ${promises}`);
+    for (const { name, promises } of rows) say(`${name.padEnd(22)}  ${promises}`);
     return 0;
   }
   const missing = obstacle();
   if (missing !== undefined) throw new Usage(missing);
 
   const begin = performance.now();
-  const host = new TestHost({});
+  const host = new TestHost({ flags: ['--managed-network', '10.77.0.0/24', ...flagsFor(process.env)] });
   let failed = 0;
   let skipped = 0;
   try {

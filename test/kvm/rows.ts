@@ -11,8 +11,8 @@ export interface Row {
   readonly name: string;
   /** What is promised, in a sentence. */
   readonly promises: string;
-  /** The variable that names the program of which it is, where that is not the distribution's. */
-  readonly needs?: string;
+  /** The variable that names its program, where the distribution has none. */
+  readonly needs?: string | undefined;
   /** @throws Error that says what is not so */
   readonly run: (stage: Stage) => Promise<void>;
 }

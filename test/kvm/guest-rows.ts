@@ -1,0 +1,109 @@
+import { setTimeout as sleep } from 'node:timers/promises';
+import { poll, type TestHost } from '../support/daemon.ts';
+import type { Tried } from './providers.ts';
+import { must, type Row, type Stage } from './rows.ts';
+
+/** A guest of Debian's kernel is up after 40 s on an idle machine. */
+const UP_MS = 600_000;
+const PAUSED_MS = 10_000;
+/** What the clock may be off by, for it is read from the console. */
+const OFF_S = 5;
+
+/** What a guest has told of its clock so far, in seconds. */
+async function clocks(host: TestHost, uid: string): Promise<readonly number[]> {
+  const text = await host.console(uid);
+  return [...text.matchAll(/guest: clock=(\d+)\r?\n/g)].map(([, told]) => Number(told));
+}
+
+/** Waits until the guest tells its clock once more. @returns by how many seconds that is behind ours */
+async function clockBehind(host: TestHost, uid: string): Promise<number> {
+  const { length } = await clocks(host, uid);
+  return poll('the guest goes on', UP_MS, async () => {
+    const told = await clocks(host, uid);
+    const last = told.at(-1);
+    if (last === undefined || told.length === length) return { not: `it has told its clock ${length} times` };
+    return { is: Date.now() / 1_000 - last };
+  });
+}
+
+/** Processes that are the guest's, by number. */
+const processesOf = (host: TestHost, uid: string): string =>
+  host
+    .processes()
+    .filter(({ argv }) => argv.some((word) => word.includes(uid)))
+    .map(({ pid, argv }) => `${pid} ${argv[0]}`)
+    .toSorted()
+    .join(', ');
+
+async function mustBeClean(host: TestHost): Promise<void> {
+  const { leaked, missing } = await host.audit();
+  must(leaked.length + missing.length === 0, `the audit is not clean: ${[...leaked, ...missing].join(', ')}`);
+}
+
+async function remove({ host, say }: Stage, uid: string): Promise<void> {
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid, UP_MS);
+  say('deleted');
+  must(processesOf(host, uid) === '', `processes are left: ${processesOf(host, uid)}`);
+  await mustBeClean(host);
+}
+
+/** @returns its uid, when it is up */
+async function begin({ host, spec, say }: Stage, provider: string, id: string): Promise<string> {
+  const uid = (await host.create({ ...spec(id), provider })).spec?.uid ?? '';
+  const { status } = await host.until(uid, 'CREATED', UP_MS);
+  say('created');
+  must(status?.accelerator === 'kvm', `its accelerator is ${status?.accelerator}`);
+  const up = await host.untilConsole(uid, /^flintlock-guest: up /, UP_MS);
+  say(up);
+  must(/ ip=10\.77\.0\.\d+ volumes=vda:rw /.test(up), `the guest says ${up}`);
+  return uid;
+}
+
+const life = ({ name, by }: Tried): Row => ({
+  name: `life-${name}`,
+  promises: `a guest of ${name} comes up with address and disk, outlives the daemon, is deleted, and nothing is left`,
+  needs: by?.variable,
+  async run(stage) {
+    const { host, say } = stage;
+    const uid = await begin(stage, name, `life-${name}`);
+    await mustBeClean(host);
+    const before = processesOf(host, uid);
+    must(before !== '', 'no process is its own');
+    await host.kill9();
+    await host.start();
+    const { status } = await host.until(uid, 'CREATED', UP_MS);
+    say('adopted');
+    must(status?.retry === 0, `it was tried again: ${status?.reason}: ${status?.message}`);
+    must(processesOf(host, uid) === before, `its processes were ${before}, and are ${processesOf(host, uid)}`);
+    await clockBehind(host, uid);
+    await mustBeClean(host);
+    await remove(stage, uid);
+  },
+});
+
+const pause = ({ name, by }: Tried): Row => ({
+  name: `pause-${name}`,
+  promises: `a paused guest of ${name} does nothing, goes on when it is resumed, and what is said of its clock is so`,
+  needs: by?.variable,
+  async run(stage) {
+    const { host, say } = stage;
+    const uid = await begin(stage, name, `pause-${name}`);
+    const first = await clockBehind(host, uid);
+    await host.vms.pauseMicroVM({ uid });
+    const silence = (await host.console(uid)).length;
+    // A pause is a time: what is waited for is that nothing comes.
+    await sleep(PAUSED_MS);
+    must((await host.console(uid)).length === silence, 'the guest says something while it is paused');
+    const { microvm } = await host.vms.resumeMicroVM({ uid });
+    const message = microvm?.status?.message ?? '';
+    const behind = (await clockBehind(host, uid)) - first;
+    say(`${behind.toFixed(0)} s behind; told: ${message}`);
+    const told = Number(/clock is (\d+) s behind/.exec(message)?.[1] ?? 0);
+    must(Math.abs(behind - told) < OFF_S, `its clock is ${behind.toFixed(1)} s behind, and ${told} s are told`);
+    await remove(stage, uid);
+  },
+});
+
+/** What a guest is under KVM, of each provider. */
+export const guestRows = (tried: readonly Tried[]): readonly Row[] => tried.flatMap((one) => [life(one), pause(one)]);
