@@ -29,7 +29,7 @@ export default defineConfig({
             'test/watch/**/*.test.ts',
             'test/conformance/**/*.test.ts',
             'test/soak/**/*.test.ts',
-            'test/lab/**/*.test.ts',
+            'test/{lab,kvm}/**/*.test.ts',
           ],
           exclude: ['**/*.host.test.ts'],
           isolate: false,
