@@ -1,6 +1,6 @@
 /** What KVM changes, with real guests, on a host that has it. Needs root. See --help. */
 import { existsSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { guestOf } from '../lab/guest.ts';
 import { demoSpec, ROOT, type SpecInit, TestHost } from '../support/daemon.ts';
@@ -73,7 +73,8 @@ async function main(): Promise<number> {
   if (missing !== undefined) throw new Usage(missing);
 
   const begin = performance.now();
-  const host = new TestHost({ flags: ['--managed-network', '10.77.0.0/24', ...flagsFor(process.env)] });
+  const own = ['--managed-network', '10.77.0.0/24', '--image-root', dirname(GUEST)];
+  const host = new TestHost({ flags: [...own, ...flagsFor(process.env)] });
   let failed = 0;
   let skipped = 0;
   try {
