@@ -17,6 +17,6 @@ await main('lab', async () => {
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests', '--lab'];
   const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
-  // Not contained: it would see another /tmp than whoever calls it.
-  return attended(guarded(argv));
+  // Not contained: it would see another /tmp than whoever calls it. Instead each ends with what started it.
+  return attended(guarded(['setpriv', '--pdeathsig', 'KILL', '--', ...argv]));
 });
