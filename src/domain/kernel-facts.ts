@@ -27,6 +27,13 @@ export interface KernelFacts {
   readonly parts?: readonly KernelPart[];
   /** A sentence. */
   readonly unseen?: string;
+  /** What is in the file: Linux as it runs, or packed with what unpacks it. Told where it was looked at now; the ledger has it not. */
+  readonly form?: 'vmlinux' | 'bzImage';
+}
+
+/** As the ledger keeps them. */
+export function keptFacts({ form: _, ...kept }: KernelFacts): KernelFacts {
+  return kept;
 }
 
 /** Undefined where the bytes do not tell. */

@@ -7,7 +7,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
-import type { Vmm } from '../ports/vmm.ts';
+import type { RunningVmm, Vmm } from '../ports/vmm.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 
@@ -49,6 +49,25 @@ export function createPower(deps: PowerDeps): Power {
   const consoleTail = tailOrNothing(deps.consoleTail, log);
   const begun = clock.now();
 
+  /** Of a VMM that ends where its guest reboots: its end is told, and it is started again. */
+  const rebootByEnd = async (
+    { uid }: MicroVm,
+    running: RunningVmm,
+    by: number,
+    signal: AbortSignal,
+  ): Promise<number | undefined> => {
+    const now = clock.now();
+    try {
+      using limit = new TimeLimit(signal, Math.min(Math.max(0, by - now), PRESS_AGAIN_MS));
+      if (now < by && (await running.pressPower(limit.signal))) return Math.min(by, now + PRESS_AGAIN_MS);
+    } catch (error) {
+      if (signal.aborted) throw error;
+      log.warn('a guest that is to reboot cannot be told', { uid, error });
+    }
+    await guests.recordEnd(uid, { reason: 'GuestReset', message: 'It was ended for a reboot by a user' });
+    return undefined;
+  };
+
   return {
     async stop(vm, { by }, signal) {
       const now = clock.now();
@@ -77,10 +96,8 @@ export function createPower(deps: PowerDeps): Power {
     },
 
     async reboot(vm, { by }, signal) {
-      if (guests.of(vm.uid) && !deps.vmm(providerOf(vm)).capabilities.rebootInPlace) {
-        await guests.recordEnd(vm.uid, { reason: 'GuestReset', message: 'It was ended for a reboot by a user' });
-        return undefined;
-      }
+      const running = guests.of(vm.uid);
+      if (running && !deps.vmm(providerOf(vm)).capabilities.rebootInPlace) return rebootByEnd(vm, running, by, signal);
       try {
         const untilReset = Math.max(0, by - clock.now());
         using limit = new TimeLimit(signal, untilReset + RESET_MS * patience);

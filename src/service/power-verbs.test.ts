@@ -228,6 +228,41 @@ describe('reboot', () => {
     await eventually('it is steady', () => host.vm(uid).retry === 0);
   });
 
+  describe('of a VMM that ends where its guest reboots', () => {
+    const away = async () => {
+      const host = new FakeHost();
+      for (const vmm of host.life.context.vmms)
+        Object.assign(vmm, { capabilities: { ...vmm.capabilities, rebootInPlace: false } });
+      host.world.obeysPower = false;
+      const uid = await running(host, { restartPolicy: 'NEVER' });
+      return { host, uid, pid: host.world.vmmsOf(uid)[0] };
+    };
+    const pressed = (host: FakeHost): number => host.world.calls.filter((call) => call === 'press power').length;
+
+    test('presses its button, and its end is the reboot', async () => {
+      const { host, uid, pid } = await away();
+      const rebooting = power(host, 'reboot', uid);
+      await eventually('it is pressed', () => pressed(host) === 1);
+      expect(host.vm(uid).state.is).toBe('CREATED');
+      host.world.kill(pid ?? -1, { reason: 'GuestReset', message: 'it reset itself', isReset: true });
+      expect(await rebooting).toMatchObject({ state: { is: 'CREATED' }, retry: 0 });
+      expect(host.world.vmmsOf(uid)).not.toEqual([pid]);
+      expect(host.world.calls).not.toContain('reboot');
+    });
+
+    test('ends a guest that does not hear it, when its time is up, which counts as no death', async () => {
+      const { host, uid, pid } = await away();
+      const rebooting = power(host, 'reboot', uid, 20_000);
+      for (let i = 0; i < 4; i++) {
+        await eventually('it is pressed again', () => pressed(host) > i);
+        expect(host.world.vmmsOf(uid)).toEqual([pid]);
+        host.clock.advance(5_000);
+      }
+      expect(await rebooting).toMatchObject({ state: { is: 'CREATED' }, retry: 0 });
+      expect(host.world.vmmsOf(uid)).not.toEqual([pid]);
+    });
+  });
+
   test('ends and starts what does not answer, which counts as no death', async () => {
     const host = new FakeHost();
     const uid = await running(host, { restartPolicy: 'NEVER' });

@@ -2,7 +2,7 @@ import { z } from 'zod';
 import { type BootFound, bootNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
-import { KERNEL_PARTS, type KernelFacts } from '../domain/kernel-facts.ts';
+import { KERNEL_PARTS, type KernelFacts, keptFacts } from '../domain/kernel-facts.ts';
 import { entriesOf } from '../domain/ledger.ts';
 import { providerOf } from '../domain/provider-of.ts';
 import { pullPolicyOf } from '../domain/spec.ts';
@@ -103,7 +103,7 @@ export const image: VmStepDef<'image'> = {
       digest: local.digest,
       tree: local.tree,
       ...(local.remark !== undefined && { remark: `Image "${reference}": ${local.remark}` }),
-      ...(kernel && { kernel }),
+      ...(kernel && { kernel: { ...kernel, facts: keptFacts(kernel.facts) } }),
       ...(initrd && { initrd: { filename: initrd.filename, path: initrd.path } }),
       notes,
     };

@@ -294,19 +294,21 @@ test('what a kernel can do is told', async () => {
   const facts = async (entry: Uint8Array) => (await find({ vmlinuz: entry }, { kernel: {} })).kernel?.facts;
   const words = 'Linux version 6.1.9-fc (me) #1 RSD PTR virtio-mmio-cmdline';
   const parts = ['acpi', 'virtio-mmio', 'virtio-mmio on the command line'];
-  expect(await facts(bareElf(words))).toEqual({ release: '6.1.9-fc', parts });
+  expect(await facts(bareElf(words))).toEqual({ form: 'vmlinux', release: '6.1.9-fc', parts });
   expect(await facts(bzImage({ release: '6.1.9-fc', payload: gzipSync(bareElf(words)) }))).toEqual({
+    form: 'bzImage',
     release: '6.1.9-fc',
     parts,
   });
-  expect(await facts(bareElf())).toEqual({ release: '6.1.0-fc', parts: [] });
+  expect(await facts(bareElf())).toEqual({ form: 'vmlinux', release: '6.1.0-fc', parts: [] });
   // What cannot be unpacked is no fault of the kernel's.
   expect(await facts(bzImage({ payload: Buffer.from('noise and more') }))).toEqual({
+    form: 'bzImage',
     release: '6.1.0',
     unseen: 'it is packed in a way that is not known',
   });
   expect(await facts(bzImage({ payload: gzipSync(bareElf()).subarray(0, 60) }))).toMatchObject({
     unseen: expect.stringMatching(/could not be unpacked/),
   });
-  expect(await facts(pvhElf('a unikernel'))).toEqual({ unseen: 'it is no Linux' });
+  expect(await facts(pvhElf('a unikernel'))).toEqual({ form: 'vmlinux', unseen: 'it is no Linux' });
 });

@@ -203,7 +203,8 @@ export class BootFiles {
       const fit = planFit(kind.elf);
       if ('wrong' in fit) return { wrong: `has no PVH entry point, and ${fit.wrong}` };
     }
-    const facts = found ?? { unseen: 'it is no Linux' };
+    const form = kind.is === 'bzImage' ? 'bzImage' : 'vmlinux';
+    const facts: KernelFacts = { ...(found ?? { unseen: 'it is no Linux' }), form };
     const release = one.release ?? facts.release;
     return { ...one, facts, ...(release !== undefined && { release }) };
   }

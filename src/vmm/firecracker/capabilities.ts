@@ -15,7 +15,8 @@ export const CAPABILITIES: Capabilities = {
   pause: true,
   // It ends where others reset.
   rebootInPlace: false,
-  powerButton: false,
+  // Ctrl-Alt-Del, which a guest's kernel hears with CONFIG_VT and its init takes for a reboot: at which the VMM ends.
+  powerButton: true,
   consoleInput: true,
   snapshot: false,
   channels: ['console'],

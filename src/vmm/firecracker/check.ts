@@ -18,7 +18,7 @@ export const check: Check = {
     const isRoot = (await whoAmI(host)).root;
     // Who is not root cannot try the devices as another.
     const devices = isRoot ? {} : { devices: async () => ({ groups: [] }) };
-    const verdict = await tryFirecracker({ binary, path, run, files, signal, ...devices });
+    const verdict = await tryFirecracker({ binary, path, run, files, signal, kvm: 'auto', ...devices });
     const isAskedFor = binary !== NAME;
     if (!verdict.works && verdict.isMissing && !isAskedFor)
       return row('ok', 'Firecracker is not installed: microVMs go to the other providers');

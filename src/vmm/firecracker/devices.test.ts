@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { fakeFiles } from '../../../test/support/fake-files.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { FileInfo, Run } from '../../ports/host.ts';
-import { lookAtDevices } from './devices.ts';
+import { type KvmChoice, lookAtDevices } from './devices.ts';
 
 const node = (mode: number, group = 0): FileInfo => ({
   ...{ kind: 'other', device: '10:232', sizeBytes: 0, diskBytes: 0, mode, owner: { user: 0, group } },
@@ -14,6 +14,7 @@ async function look(
   nodes: Readonly<Record<string, FileInfo | undefined>>,
   said: string | Fault = FINE,
   cpu = VIRTUALISES,
+  kvm: KvmChoice = 'auto',
 ) {
   const asked: string[][] = [];
   const run: Run = async (argv) => {
@@ -26,7 +27,7 @@ async function look(
     ...fakeFiles({ '/proc/cpuinfo': cpu }),
     stat: async (path: string) => all[path as keyof typeof all],
   };
-  const found = await lookAtDevices({ run, files, signal: new AbortController().signal });
+  const found = await lookAtDevices({ run, files, signal: new AbortController().signal, kvm });
   return { found, asked };
 }
 
@@ -42,9 +43,15 @@ test('one that all may open needs no group, and the group of root is nobody’s'
   expect((await look({ '/dev/kvm': node(0o660, 0) })).found).toEqual({ groups: [] });
 });
 
+test('what is trusted is not tried, and its group is known all the same', async () => {
+  const { found, asked } = await look({ '/dev/kvm': node(0o660, 104) }, FINE, 'flags: fpu\n', 'trust');
+  expect(found).toEqual({ groups: [104] });
+  expect(asked).toEqual([]);
+});
+
 test.each([
   ['no node', {}, FINE, VIRTUALISES, /no \/dev\/kvm: load kvm_intel or kvm_amd/],
-  ['no node and no such CPU', {}, FINE, 'flags: fpu\n', /CPU does not virtualise/],
+  ['no node and no such CPU', {}, FINE, 'flags: fpu\n', /no \/dev\/kvm: the CPU does not virtualise/],
   ['no tun', { '/dev/kvm': node(0o666), '/dev/net/tun': undefined }, FINE, VIRTUALISES, /modprobe tun/],
   [
     'of root alone',
@@ -61,11 +68,11 @@ test.each([
     /chmod 666 \/dev\/net\/tun/,
   ],
   [
-    'openable and useless',
+    'answering and useless',
     { '/dev/kvm': node(0o666) },
-    'kvm: cannot open it: No such device\n',
+    FINE,
     'flags: fpu\n',
-    /cannot use \/dev\/kvm: .*No such device; the CPU does not virtualise/,
+    /There is a \/dev\/kvm, and it runs no ordinary guest: the CPU does not virtualise/,
   ],
   [
     'no machine from it',

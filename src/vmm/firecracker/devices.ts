@@ -1,5 +1,5 @@
 import { Fault } from '../../domain/fault.ts';
-import type { Files, Run } from '../../ports/host.ts';
+import type { FileInfo, Files, Run } from '../../ports/host.ts';
 import { asUser } from './argv.ts';
 
 /** What a Firecracker that is not root can do with the host's devices. */
@@ -37,34 +37,58 @@ else { told("kvm", "ok") }
 told("tun", open(my $tun, "+<", "${TUN}") ? "ok" : "cannot open it: $!");
 `;
 
-/** Tries the devices that Firecracker opens itself, as a user who is not root. Never rejects but with a bug. */
-export async function lookAtDevices({ run, files, signal }: Hands): Promise<DeviceLook> {
-  const kvm = await files.stat(KVM);
+/** What is believed of /dev/kvm: what is found by trying, or that it serves these guests. */
+export const KVM_CHOICES = ['auto', 'trust'] as const;
+export type KvmChoice = (typeof KVM_CHOICES)[number];
+
+/**
+ * Looks at the devices that Firecracker opens itself, and tries them as a user who is not root. Never rejects but with a bug.
+ * @param kvm - `trust`: they are not tried
+ */
+export async function lookAtDevices({
+  run,
+  files,
+  signal,
+  kvm,
+}: Hands & { readonly kvm: KvmChoice }): Promise<DeviceLook> {
+  const nodes = new Map([
+    [KVM, await files.stat(KVM)],
+    [TUN, await files.stat(TUN)],
+  ]);
+  const groups = [...new Set([...nodes.values()].flatMap((node) => groupOf(node) ?? []))];
+  const why =
+    kvm === 'trust' ? undefined : ((await whyNotThere(nodes, files)) ?? (await whyInVain(groups, run, signal)));
+  return { groups, ...(why !== undefined && { why }) };
+}
+
+/** The one group, beside all users, that may open it. */
+function groupOf(node: FileInfo | undefined): number | undefined {
+  if (!node?.owner) return undefined;
+  const isForAll = (node.mode & READ_WRITE) === READ_WRITE;
+  const isForGroup = ((node.mode >> 3) & READ_WRITE) === READ_WRITE;
+  // The group of root is nobody's to be in.
+  return !isForAll && isForGroup && node.owner.group !== 0 ? node.owner.group : undefined;
+}
+
+async function whyNotThere(
+  nodes: ReadonlyMap<string, FileInfo | undefined>,
+  files: Pick<Files, 'read'>,
+): Promise<string | undefined> {
   const cpu = Buffer.from((await files.read('/proc/cpuinfo')) ?? []).toString();
-  const virtualises = /^flags\s*:.*\b(?:vmx|svm)\b/m.test(cpu);
-  if (!kvm) {
-    const why = virtualises
-      ? `There is no ${KVM}: load kvm_intel or kvm_amd ('modprobe')`
-      : `There is no ${KVM}, and the CPU does not virtualise here: turn it on in the firmware, or let the host of this host nest`;
-    return { groups: [], why: `Firecracker needs KVM. ${why}` };
-  }
-  const groups = new Set<number>();
-  for (const path of [KVM, TUN]) {
-    const node = path === KVM ? kvm : await files.stat(path);
-    if (!node) return { groups: [], why: `Firecracker needs ${path}, and it is not there: load tun ('modprobe tun')` };
-    const isForAll = (node.mode & READ_WRITE) === READ_WRITE;
-    const isForGroup = ((node.mode >> 3) & READ_WRITE) === READ_WRITE;
-    // The group of root is nobody's to be in.
-    if (!isForAll && isForGroup && node.owner && node.owner.group !== 0) groups.add(node.owner.group);
-  }
-  const found = { groups: [...groups] };
+  const isThere = nodes.get(KVM) ? `There is a ${KVM}, and it runs no ordinary guest` : `There is no ${KVM}`;
+  // One that answers all questions may be of a hypervisor that wants a kernel of its own.
+  if (!/^flags\s*:.*\b(?:vmx|svm)\b/m.test(cpu))
+    return `Firecracker needs KVM. ${isThere}: the CPU does not virtualise here, neither vmx nor svm is among its flags. Turn it on in the firmware, have this host's own host nest, or if this KVM needs neither, give --firecracker-kvm trust`;
+  if (!nodes.get(KVM)) return `Firecracker needs KVM. ${isThere}: load kvm_intel or kvm_amd ('modprobe kvm_intel')`;
+  return nodes.get(TUN) ? undefined : `Firecracker needs ${TUN}, and it is not there: load tun ('modprobe tun')`;
+}
+
+async function whyInVain(groups: readonly number[], run: Run, signal: AbortSignal): Promise<string | undefined> {
   try {
-    const told = await run([...asUser(NOBODY, found.groups), 'perl', '-e', TRY], { signal, timeoutMs: LOOK_MS });
-    const why = whyNot(told, virtualises);
-    return why === undefined ? found : { ...found, why };
+    return whyNot(await run([...asUser(NOBODY, groups), 'perl', '-e', TRY], { signal, timeoutMs: LOOK_MS }));
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
-    return { ...found, why: `Whether Firecracker can use ${KVM} and ${TUN} cannot be tried: ${error.message}` };
+    return `Whether Firecracker can use ${KVM} and ${TUN} cannot be tried: ${error.message}`;
   }
 }
 
@@ -74,7 +98,7 @@ const REMEDIES = {
 } as const;
 
 /** @param told - what {@link TRY} wrote */
-function whyNot(told: string, virtualises: boolean): string | undefined {
+function whyNot(told: string): string | undefined {
   for (const [name, path] of [
     ['kvm', KVM],
     ['tun', TUN],
@@ -83,11 +107,7 @@ function whyNot(told: string, virtualises: boolean): string | undefined {
     if (words === 'ok') continue;
     if (/Permission denied/.test(words))
       return `Firecracker runs as a user of its own, who may not open ${path} (${words}): ${REMEDIES[name]}`;
-    const cpu =
-      name === 'kvm' && !virtualises
-        ? '; the CPU does not virtualise here: neither vmx nor svm is among its flags'
-        : '';
-    return `Firecracker cannot use ${path}: ${words}${cpu}`;
+    return `Firecracker cannot use ${path}: ${words}`;
   }
   return undefined;
 }

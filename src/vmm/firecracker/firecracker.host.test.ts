@@ -75,6 +75,7 @@ function makeBed(word = '', changes: Partial<VmmConfig> = {}): Bed {
   const firecracker = (options: Partial<FirecrackerOptions> = {}): Promise<Vmm> =>
     createFirecracker({
       binary,
+      kvm: 'auto',
       devices: async () => ({ groups: [] }),
       path: process.env.PATH ?? '',
       whose: 'test',
@@ -197,6 +198,29 @@ describe('a guest', () => {
   });
 });
 
+const real = process.env.FLINTLOCK_TEST_FIRECRACKER ?? '';
+
+test.skipIf(real === '')('the real program takes all that it is told of a machine', async () => {
+  await using netns = await createNetns();
+  const limits = { signal: soon(), timeoutMs: 60_000 };
+  await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap', 'user', '77001'], limits);
+  await using bed = makeBed('', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a', mtu: 1_400 }] });
+  const disks: VmmDisk[] = [
+    { id: 'root', path: join(bed.config.stateDirectory, 'disk0'), format: 'raw', readOnly: false, isRoot: true },
+    { id: 'shared', path: join(bed.directory, 'golden'), format: 'raw', readOnly: true, isRoot: false },
+  ];
+  for (const { path } of disks) makeDisk(path, 'a disk', 8);
+  const vmm = await bed.firecracker({ binary: real, processes: withTun(netns.processes) });
+  expect(await vmm.info()).toMatchObject({ available: true, version: expect.stringMatching(/^1\.\d+\./) });
+  // Without KVM for its user, or with a kernel that is none: the start is what it refuses, and nothing before.
+  await expect(vmm.start({ ...bed.config, disks, initrd: bed.config.kernel }, soon())).rejects.toMatchObject({
+    ...{ kind: 'refused', reason: 'ProviderRefused' },
+    message: expect.stringMatching(/^Firecracker will not start the guest: Start microvm error: /),
+  });
+  await bed.nothingLeft();
+  expect(bed.console()).toBe('');
+});
+
 /** Every user may open /dev/net/tun, as udev has it, in a mount namespace that ends with the VMM. */
 function withTun(processes: Processes): Processes {
   const nodes = 'mount -t tmpfs none /dev/net && mknod -m 666 /dev/net/tun c 10 200 && exec "$@"';
@@ -253,13 +277,32 @@ test('a guest is paused and goes on', async () => {
   await running.pause(soon());
   await running.resume(soon());
   expect(seen).toEqual(['paused', 'running']);
-  expect(await running.pressPower(soon())).toBe(false);
-  expect(vmm.capabilities).toMatchObject({ rebootInPlace: false, powerButton: false });
+  expect(vmm.capabilities).toMatchObject({ rebootInPlace: false, powerButton: true });
   await running.pause(soon());
   running.release();
   const later = await (await bed.firecracker()).adopt(bed.config, running.process, soon());
   expect(later).toMatchObject({ guest: 'paused' });
   await vmm.stop(bed.config, undefined, soon());
+});
+
+describe('Ctrl-Alt-Del, its power button,', () => {
+  test('ends a guest that hears it, a paused one too', async () => {
+    await using bed = makeBed();
+    const { running } = await bed.start();
+    await bed.until(/up/);
+    await running.pause(soon());
+    expect(await running.pressPower(soon())).toBe(true);
+    expect(await running.ended).toMatchObject({ reason: 'GuestReset', isReset: true });
+  });
+
+  test('is in vain with a kernel that has no driver for it', async () => {
+    await using bed = makeBed('no-vt');
+    const { vmm, running } = await bed.start();
+    await bed.until(/up/);
+    expect(await running.pressPower(soon())).toBe(true);
+    expect(running.guest).toBe('running');
+    await vmm.stop(bed.config, running.process, soon());
+  });
 });
 
 describe('the end of a run', () => {

@@ -9,7 +9,7 @@ import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { firecrackerArgv } from './argv.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
-import type { DeviceLook, lookAtDevices } from './devices.ts';
+import type { DeviceLook, KvmChoice, lookAtDevices } from './devices.ts';
 import { firecrackerProgram } from './firecracker-program.ts';
 import { apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
@@ -20,6 +20,8 @@ import { type FirecrackerVerdict, tryFirecracker } from './trial.ts';
 export interface FirecrackerOptions extends ProviderDeps {
   /** The program, by name or path. */
   readonly binary: string;
+  /** What is believed of /dev/kvm. */
+  readonly kvm: KvmChoice;
   /** How the host's devices are tried; absent: by opening them. */
   readonly devices?: typeof lookAtDevices;
 }
@@ -109,7 +111,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
       };
     },
 
-    check: (spec, words) => violationsOf(spec, words),
+    check: (spec, words, kernel) => violationsOf(spec, words, { kernel, version: version() }),
     remarks: (spec, kernel) => remarksOf(spec, kernel),
     needs: (config) => needsOf(config),
 

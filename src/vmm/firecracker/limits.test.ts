@@ -3,6 +3,7 @@ import type { Spec, VolumeSpec } from '../../domain/spec.ts';
 import { bootAdvice } from './boot-advice.ts';
 import { violationsOf } from './limits.ts';
 import { remarksOf } from './remarks.ts';
+import { versionIn } from './version.ts';
 
 const volume = (n: number): VolumeSpec => ({
   ...{ id: `v${n}`, isRoot: n === 0, isReadOnly: false, mountPoint: '', image: 'oci:/i:t' },
@@ -40,6 +41,15 @@ test('what is put behind the command line counts, with a word for each device', 
   const volumes = [0, 1, 2].map(volume);
   expect(fieldsOf({ ...cmdline(most), volumes })).toEqual(['kernel.cmdline']);
   expect(fieldsOf({ ...cmdline(most - 80), volumes })).toEqual([]);
+});
+
+test('a kernel of a form that this version does not boot is refused before anything is made', () => {
+  const fields = (form: 'bzImage' | 'vmlinux', said: string) =>
+    violationsOf(spec, [], { kernel: { form }, version: versionIn(said) }).map(({ field }) => field);
+  expect(fields('bzImage', 'Firecracker v1.16.1')).toEqual(['kernel.filename']);
+  expect(fields('bzImage', 'Firecracker v1.17.0-dev')).toEqual([]);
+  expect(fields('bzImage', '')).toEqual([]);
+  expect(fields('vmlinux', 'Firecracker v1.7.0')).toEqual([]);
 });
 
 test('a kernel that may not see its disks is told of, and what to try', () => {

@@ -1,11 +1,13 @@
 import { lacksOf } from '../../domain/capabilities.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
+import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { CAPABILITIES, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
+import { isFrom, type Version, WITH_BZIMAGE } from './version.ts';
 
 /** What Firecracker puts behind the command line: ` pci=off`. */
 const APPENDED_BYTES = 8;
@@ -15,8 +17,13 @@ const DEVICE_BYTES = 40;
 /**
  * What of a spec Firecracker cannot do.
  * @param guestWords - each as long as it will be
+ * @param known - `kernel`: absent: it is not known yet; `version`: of the program, absent likewise
  */
-export function violationsOf(spec: Spec, guestWords: readonly string[] = []): readonly Violation[] {
+export function violationsOf(
+  spec: Spec,
+  guestWords: readonly string[] = [],
+  { kernel, version }: { readonly kernel?: KernelFacts | undefined; readonly version?: Version | undefined } = {},
+): readonly Violation[] {
   const line = commandLine({
     cmdline: spec.kernel.cmdline,
     guestWords,
@@ -29,6 +36,13 @@ export function violationsOf(spec: Spec, guestWords: readonly string[] = []): re
   return [
     ...checkOptions(spec),
     ...lacksOf(spec, CAPABILITIES),
+    ...kernelLacks(kernel, version),
     ...commandLineLacks(line, guestWords, COMMAND_LINE_BYTES - APPENDED_BYTES - devices * DEVICE_BYTES),
   ];
+}
+
+function kernelLacks(kernel: KernelFacts | undefined, version: Version | undefined): readonly Violation[] {
+  if (kernel?.form !== 'bzImage' || !version || isFrom(version, WITH_BZIMAGE)) return [];
+  const description = `is a bzImage, and Firecracker ${version.text} boots only a vmlinux (${WITH_BZIMAGE.major}.${WITH_BZIMAGE.minor} boots both): name one, or another provider`;
+  return [{ field: 'kernel.filename', description }];
 }

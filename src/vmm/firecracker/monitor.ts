@@ -22,7 +22,7 @@ const never = new AbortController().signal;
  * @see https://github.com/firecracker-microvm/firecracker/blob/main/src/firecracker/swagger/firecracker.yaml
  */
 export class FirecrackerMonitor implements Monitor {
-  readonly hasPowerButton = false;
+  readonly hasPowerButton = true;
   readonly #options: MonitorOptions;
   #rest: RestSocket | undefined;
   #isTold = false;
@@ -69,8 +69,9 @@ export class FirecrackerMonitor implements Monitor {
     }
   }
 
-  pressPower(): Promise<void> {
-    return Promise.reject(new Fault('refused', 'Cannot press the power button: Firecracker has none'));
+  /** Answered well also where the guest does not hear it. */
+  pressPower(signal: AbortSignal): Promise<void> {
+    return this.#tell('press Ctrl-Alt-Del', 'PUT', '/actions', { action_type: 'SendCtrlAltDel' }, signal);
   }
 
   pause(signal: AbortSignal): Promise<void> {

@@ -1,7 +1,7 @@
 import { Fault } from '../../domain/fault.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import { findProgram } from '../../tools/programs.ts';
-import { type DeviceLook, lookAtDevices } from './devices.ts';
+import { type DeviceLook, type KvmChoice, lookAtDevices } from './devices.ts';
 import { unavailable } from './ends.ts';
 import { isFrom, OLDEST, type Version, versionIn } from './version.ts';
 
@@ -12,6 +12,7 @@ export interface TrialOptions {
   readonly path: string;
   readonly run: Run;
   readonly files: Files;
+  readonly kvm: KvmChoice;
   /** How the host's devices are tried; absent: by opening them. */
   readonly devices?: typeof lookAtDevices;
   /** Absent: it is tried to the end. */
@@ -44,7 +45,7 @@ const EXECUTABLE = 0o111;
  * in it is not tried.
  */
 export async function tryFirecracker(options: TrialOptions): Promise<FirecrackerVerdict> {
-  const { binary, run, files, devices = lookAtDevices, signal = new AbortController().signal } = options;
+  const { binary, run, files, kvm, devices = lookAtDevices, signal = new AbortController().signal } = options;
   try {
     const isNone = await whyNoProgram(options);
     if (isNone) return { works: false, ...isNone };
@@ -55,7 +56,7 @@ export async function tryFirecracker(options: TrialOptions): Promise<Firecracker
       const why = `it is Firecracker ${version.text}, and must be ${OLDEST.major}.${OLDEST.minor} or later`;
       return { works: false, version, why: unavailable(binary, why) };
     }
-    const { groups, why } = await devices({ run, files, signal });
+    const { groups, why } = await devices({ run, files, signal, kvm });
     return why === undefined ? { works: true, version, groups } : { works: false, version, why };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;

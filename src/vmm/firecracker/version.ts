@@ -2,6 +2,9 @@
 export const OLDEST = { major: 1, minor: 7 } as const;
 /** Tells the guest what its packets may measure. @see https://github.com/firecracker-microvm/firecracker/blob/main/CHANGELOG.md */
 export const WITH_MTU = { major: 1, minor: 16 } as const;
+/** Boots a bzImage too. */
+export const WITH_BZIMAGE = { major: 1, minor: 17 } as const;
+
 export interface Version {
   readonly major: number;
   readonly minor: number;

@@ -18,9 +18,20 @@ const ENDS = {
   poweroff: '[    1.000000] reboot: Power down\r\n',
 } as const;
 
+function endBy(how: 'reboot' | 'panic'): never {
+  say(ENDS[how]);
+  process.exit(0);
+}
+
+/** Its kernel hears it, with CONFIG_VT, and its init reboots. */
+export function hearCtrlAltDel(cmdline: string): void {
+  if (wordIn(cmdline) === 'no-vt') return;
+  endBy('reboot');
+}
+
 /**
  * A guest that there is none of: it says what its machine is, writes to each disk that it may write to, says what it hears, and ends
- * as it is told.
+ * as it is told, by its command line or by `reboot` and `panic` that are typed.
  */
 export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Begun): void {
   say(`Command line: ${cmdline}\r\n`);
@@ -36,14 +47,15 @@ export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Beg
     say(`nic eth${i} mac=${mac ?? 'random'} tap=${device} mtu=${mtu ?? 1_500}\r\n`);
   });
   say(`stand-in: up cpus=${vcpus} mib=${memoryInMib}\r\n`);
-  process.stdin.on('data', (bytes: Buffer) => say(bytes.toString().replaceAll('\r', '\r\n')));
+  process.stdin.on('data', (bytes: Buffer) => {
+    const typed = bytes.toString();
+    say(typed.replaceAll('\r', '\r\n'));
+    if (/^(?:reboot|panic)\s*$/.test(typed)) endBy(typed.startsWith('reboot') ? 'reboot' : 'panic');
+  });
   process.stdin.on('error', () => undefined);
   const word = wordIn(cmdline);
   if (word === 'megabyte') for (let line = 0; line < 16_384; line++) say(`${String(line).padStart(62, '.')}\r\n`);
-  if (word === 'reboot' || word === 'panic') {
-    say(ENDS[word]);
-    process.exit(0);
-  }
+  if (word === 'reboot' || word === 'panic') endBy(word);
   if (word === 'stands' || word === 'poweroff') say(ENDS[word]);
   if (word === 'quiet-reboot') process.exit(0);
   if (word === 'die') process.kill(process.pid, 'SIGSEGV');

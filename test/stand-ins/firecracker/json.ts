@@ -3,7 +3,15 @@
  * with the place, in bytes.
  * @see https://docs.rs/serde_json
  */
-export type Kind = 'a string' | 'a boolean' | 'u8' | 'u16' | 'usize' | 'any' | { readonly of: readonly string[] };
+export type Kind =
+  | 'a string'
+  | 'a boolean'
+  | 'u8'
+  | 'u16'
+  | 'usize'
+  | 'mac'
+  | 'any'
+  | { readonly of: readonly string[] };
 
 export interface Field {
   readonly kind: Kind;
@@ -25,6 +33,7 @@ export function readObject(text: string, { name, fields }: Shape): Readonly<Reco
   const reader = new Reader(text);
   reader.blank();
   if (reader.peek() === undefined) reader.fail('EOF while parsing a value', 0);
+  if (reader.peek() === '[') reader.noSequence(`struct ${name} with ${Object.keys(fields).length} elements`);
   if (reader.peek() !== '{') reader.wrongType(`struct ${name}`);
   reader.take();
   const found: Record<string, unknown> = {};
@@ -45,6 +54,7 @@ export function readObject(text: string, { name, fields }: Shape): Readonly<Reco
     if (!field) return reader.fail(`unknown field \`${key}\`, expected ${oneOf(Object.keys(fields))}`, 0);
     if (key in found) reader.fail(`duplicate field \`${key}\``, 0);
     reader.blank();
+    if (reader.peek() === undefined) reader.fail('EOF while parsing an object', 0);
     if (reader.peek() !== ':') reader.fail('expected `:`', 1);
     reader.take();
     reader.blank();
@@ -102,11 +112,12 @@ class Reader {
     if (!required && this.#word('null')) return undefined;
     if (kind === 'any') return this.#any();
     if (typeof kind === 'object') {
-      if (this.peek() !== '"') return this.wrongType('string or map');
+      if (this.peek() !== '"') return this.fail('expected value', 1);
       const variant = this.text();
       if (!kind.of.includes(variant)) this.fail(`unknown variant \`${variant}\`, expected ${oneOf(kind.of)}`, 0);
       return variant;
     }
+    if (kind === 'mac') return this.#mac();
     if (kind === 'a string') return this.peek() === '"' ? this.text() : this.wrongType(kind);
     if (kind === 'a boolean') {
       if (this.#word('true')) return true;
@@ -118,6 +129,14 @@ class Reader {
     const value = Number(number);
     if (value < 0 || value > LIMITS[kind]) this.fail(`invalid value: integer \`${number}\`, expected ${kind}`, 0);
     return value;
+  }
+
+  /** A struct may be an array of its fields: an empty one is too short. */
+  noSequence(expected: string): never {
+    this.take();
+    this.blank();
+    if (this.peek() === ']') this.take();
+    return this.fail(`invalid length 0, expected ${expected}`, 0);
   }
 
   /** What stands here is of another type. */
@@ -132,6 +151,16 @@ class Reader {
     if (this.peek() === '{') return this.fail(`invalid type: map, expected ${expected}`, 0);
     if (this.peek() === '[') return this.fail(`invalid type: sequence, expected ${expected}`, 0);
     return this.fail('expected value', 1);
+  }
+
+  /** It is read as text, and judged when what is around it has been read. */
+  #mac(): string {
+    if (this.peek() !== '"') return this.wrongType('a string');
+    const mac = this.text();
+    if (/^[\da-f]{2}(?::[\da-f]{2}){5}$/i.test(mac)) return mac;
+    this.blank();
+    if (this.peek() === '}') this.take();
+    return this.fail('The provided MAC address is invalid.', 0);
   }
 
   #word(word: string): boolean {

@@ -40,12 +40,13 @@ const COMMAND_LINE_BYTES = 2048 - 1;
 const NOT_BEFORE = 'The requested operation is not supported before starting the microVM.';
 const NOT_AFTER = 'The requested operation is not supported after starting the microVM.';
 const BAD_VCPUS =
-  'The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if SMT is enabled.';
+  'Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if SMT is enabled.';
 
 /** The machine that a Firecracker has been told of, and its state. */
 export class Machine {
   readonly #id: string;
   readonly #begin: (begun: Begun) => void;
+  readonly #press: () => void;
   #state: 'Not started' | 'Running' | 'Paused' = 'Not started';
   #config: Body = { vcpu_count: 1, mem_size_mib: 128, smt: false, track_dirty_pages: false, huge_pages: 'None' };
   #boot: { readonly told: Body; readonly kernel: number; readonly initrd?: number } | undefined;
@@ -53,8 +54,10 @@ export class Machine {
   #interfaces: readonly Interface[] = [];
   #hasEntropy = false;
 
-  constructor(id: string, begin: (begun: Begun) => void) {
+  /** @param press - Ctrl-Alt-Del, for a guest that runs */
+  constructor(id: string, begin: (begun: Begun) => void, press: () => void) {
     this.#id = id;
+    this.#press = press;
     this.#begin = begin;
   }
 
@@ -117,23 +120,24 @@ export class Machine {
   }
 
   #whole(): unknown {
-    const absent = {
+    return {
       balloon: null,
+      drives: this.#drives.map((drive) => ({
+        ...{ drive_id: drive.drive_id, partuuid: null, is_root_device: drive.is_root_device },
+        ...{ cache_type: drive.cache_type, is_read_only: drive.is_read_only, path_on_host: drive.path_on_host },
+        ...{ rate_limiter: null, io_engine: 'Sync', socket: null },
+      })),
+      'boot-source': { kernel_image_path: '', initrd_path: null, boot_args: null, ...this.#boot?.told },
+      'cpu-config': null,
       logger: null,
+      'machine-config': this.#config,
       metrics: null,
       'mmds-config': null,
-      vsock: null,
-      'memory-hotplug': null,
-    };
-    return {
-      ...absent,
-      drives: this.#drives.map(({ fd: _, ...drive }) => drive),
-      'boot-source': this.#boot?.told ?? { kernel_image_path: '', initrd_path: null, boot_args: null },
-      'cpu-config': null,
-      'machine-config': this.#config,
       'network-interfaces': this.#interfaces.map(({ plugged: _, ...one }) => one),
+      vsock: null,
       entropy: this.#hasEntropy ? { rate_limiter: null } : null,
       pmem: [],
+      'memory-hotplug': null,
     };
   }
 
@@ -145,8 +149,10 @@ export class Machine {
     this.#beforeStart();
     const vcpus = Number(told.vcpu_count);
     if (vcpus < 1 || vcpus > 32 || (told.smt === true && vcpus > 1 && vcpus % 2 === 1)) throw new Refused(BAD_VCPUS);
-    if (told.mem_size_mib === 0)
-      throw new Refused('The memory size (MiB) is either 0, or not a multiple of the configured page size.');
+    if (told.mem_size_mib === 0 || (isInPairs(told.huge_pages) && Number(told.mem_size_mib) % 2 === 1))
+      throw new Refused(
+        'Machine config error: The memory size (MiB) is either 0, or not a multiple of the configured page size.',
+      );
     this.#config = { ...this.#config, smt: false, track_dirty_pages: false, huge_pages: 'None', ...given(told) };
     return undefined;
   }
@@ -168,9 +174,7 @@ export class Machine {
               `Boot source error: The initrd file cannot be opened due to invalid path or invalid permissions. ${why}`,
           );
     if (Buffer.byteLength(String(told.boot_args ?? '')) > COMMAND_LINE_BYTES)
-      throw new Refused(
-        'Boot source error: The kernel command line is invalid: String length does not fit inside the command line capacity',
-      );
+      throw new Refused('Boot source error: The kernel command line is invalid: Invalid cmdline capacity provided.');
     this.#boot = { told, kernel, ...(initrd !== undefined && { initrd }) };
     return undefined;
   }
@@ -236,6 +240,7 @@ export class Machine {
     if (action === 'FlushMetrics') return undefined;
     if (action === 'SendCtrlAltDel') {
       if (!this.isStarted) throw new Refused(NOT_BEFORE);
+      if (this.#state === 'Running') this.#press();
       return undefined;
     }
     this.#beforeStart();
@@ -282,6 +287,9 @@ function textAt(fd: number, at: number): string {
   readSync(fd, bytes, 0, bytes.length, at);
   return bytes.toString('latin1');
 }
+
+/** Of 2 MiB. */
+const isInPairs = (pages: unknown): boolean => pages === '2M' || pages === 'Transparent';
 
 const given = (told: Body): Body => Object.fromEntries(Object.entries(told).filter(([, value]) => value !== undefined));
 

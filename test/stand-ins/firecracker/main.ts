@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beGuest, wordIn } from './guest.ts';
+import { beGuest, hearCtrlAltDel, wordIn } from './guest.ts';
 import { serveHttp } from './http.ts';
 import { Machine, VERSION } from './machine.ts';
 
@@ -68,9 +68,12 @@ if (existsSync(path)) end(1, `RunWithApi(FailedToBindSocket("${path}"))`);
 if (misbehaviour === 'exits') end(1, 'nothing would do');
 if (misbehaviour === 'never-listens') await sleep(2 ** 30);
 
-const machine = new Machine(id, (begun) => {
-  setImmediate(() => beGuest(begun)); // it is answered before
-});
+// It is answered before.
+const machine: Machine = new Machine(
+  id,
+  (begun) => setImmediate(() => beGuest(begun)),
+  () => setImmediate(() => hearCtrlAltDel(machine.cmdline)),
+);
 const server = serveHttp(path, async (asked) => {
   if (given.get('--level') !== 'Warning') tell(`The API server received a ${asked.method} request on ${asked.path}`);
   const isStart = asked.path === '/actions' && (asked.body ?? '').includes('InstanceStart');

@@ -41,7 +41,7 @@ export const SHAPES = {
     fields: {
       iface_id: needed,
       host_dev_name: needed,
-      guest_mac: text,
+      guest_mac: { kind: 'mac' },
       mtu: { kind: 'u16' },
       rx_rate_limiter: any,
       tx_rate_limiter: any,
