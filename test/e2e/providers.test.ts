@@ -9,16 +9,16 @@ import { pretendKvm } from '../support/pretend-kvm.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
-/** By name: how its stand-in is made, and the flag that names it. */
+/** By name: how its stand-in is made, and flags beside the one that names it: what is believed of the CPU, which is the machine's. */
 const PROVIDERS = [
-  { name: 'firecracker', make: makeFirecracker },
-  { name: 'cloudhypervisor', make: makeCloudHypervisor },
+  { name: 'firecracker', make: makeFirecracker, more: ['--firecracker-kvm', 'trust'] },
+  { name: 'cloudhypervisor', make: makeCloudHypervisor, more: [] },
 ] as const;
 
 async function hostWith(t: TestContext, flags: readonly string[]): Promise<TestHost> {
   const kvm = pretendKvm();
   t.onTestFinished(() => kvm.remove());
-  const programs = PROVIDERS.flatMap(({ name, make }) => [`--${name}-bin`, make(kvm.directory)]);
+  const programs = PROVIDERS.flatMap(({ name, make, more }) => [`--${name}-bin`, make(kvm.directory), ...more]);
   return startHost(t, {
     ...kvm.options,
     flags: ['--managed-network', '10.77.0.0/24', '--parent-iface', 'up0', ...programs, ...flags],
