@@ -1,3 +1,4 @@
+import { allDone } from '../../base/all-done.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { consoleInput, ownLog } from './layout.ts';
@@ -23,18 +24,23 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
     const mode = (await files.stat(path))?.mode;
     if (mode !== undefined && (mode & READ_BY_ALL) !== READ_BY_ALL) await files.setMode(path, mode | READ_BY_ALL);
   };
-  await readable(kernel);
-  if (initrd !== undefined) await readable(initrd);
-  for (const { path, readOnly } of disks) {
-    const isOwn = !readOnly || path.startsWith(`${stateDirectory}/`);
-    if (!isOwn) await readable(path);
-    // What is not there is told when it is opened.
-    else if (await files.stat(path)) await files.own(path, user);
-  }
-  await files.write(ownLog(config), '');
-  await files.own(ownLog(config), user);
+  const ownLogOf = async (): Promise<void> => {
+    await files.write(ownLog(config), '');
+    await files.own(ownLog(config), user);
+  };
   const limits = { signal: new AbortController().signal, timeoutMs: MKFIFO_MS };
-  await run(['mkfifo', '--mode=600', consoleInput(config)], limits);
+  await allDone([
+    run(['mkfifo', '--mode=600', consoleInput(config)], limits),
+    ownLogOf(),
+    readable(kernel),
+    ...(initrd === undefined ? [] : [readable(initrd)]),
+    ...disks.map(async ({ path, readOnly }) => {
+      const isOwn = !readOnly || path.startsWith(`${stateDirectory}/`);
+      if (!isOwn) await readable(path);
+      // What is not there is told when it is opened.
+      else if (await files.stat(path)) await files.own(path, user);
+    }),
+  ]);
   await files.own(runDirectory, user);
 }
 

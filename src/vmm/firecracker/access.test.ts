@@ -1,0 +1,57 @@
+import { expect, test } from 'vitest';
+import { fakeFiles } from '../../../test/support/fake-files.ts';
+import type { VmmConfig } from '../../ports/vmm.ts';
+import { prepare, takeBack } from './access.ts';
+
+const config: VmmConfig = {
+  ...{ uid: '01UID', runDirectory: '/run/01UID', stateDirectory: '/state/01UID', user: 77_001 },
+  ...{ vcpu: 1, memoryInMb: 64, kernel: '/images/vmlinux', initrd: '/images/initrd', cmdline: '', nics: [] },
+  disks: [
+    { id: 'root', path: '/state/01UID/disk0.img', format: 'raw', readOnly: false, isRoot: true },
+    { id: 'shared', path: '/images/golden', format: 'raw', readOnly: true, isRoot: false },
+    { id: 'cidata', path: '/state/01UID/cidata', format: 'raw', readOnly: true, isRoot: false },
+    { id: 'gone', path: '/state/01UID/gone', format: 'raw', readOnly: false, isRoot: false },
+  ],
+};
+const MODES: Readonly<Record<string, number>> = { '/images/golden': 0o600, '/images/initrd': 0o640 };
+
+function hands() {
+  const done: string[] = [];
+  const there = fakeFiles({
+    ...{ '/images/vmlinux': '', '/images/initrd': '', '/images/golden': '' },
+    ...{ '/state/01UID/disk0.img': '', '/state/01UID/cidata': '' },
+  });
+  const files = {
+    ...there,
+    stat: async (path: string) => {
+      const info = await there.stat(path);
+      return info && { ...info, mode: MODES[path] ?? 0o644 };
+    },
+    own: async (path: string, user: number) => void done.push(`own ${path} ${user}`),
+    setMode: async (path: string, mode: number) => void done.push(`mode ${path} ${mode.toString(8)}`),
+    write: async (path: string) => void done.push(`write ${path}`),
+  };
+  const run = async (argv: readonly string[]) => {
+    done.push(argv.join(' '));
+    return '';
+  };
+  return { done, files, run };
+}
+
+test('its user has its own disks and may read what is shared; the directory is lent last, and taken back', async () => {
+  const { done, files, run } = hands();
+  await prepare(config, { run, files });
+  expect(done.toSorted()).toEqual([
+    'mkfifo --mode=600 /run/01UID/console.in',
+    'mode /images/golden 644',
+    'mode /images/initrd 644',
+    'own /run/01UID 77001',
+    'own /state/01UID/cidata 77001',
+    'own /state/01UID/disk0.img 77001',
+    'own /state/01UID/firecracker.log 77001',
+    'write /state/01UID/firecracker.log',
+  ]);
+  expect(done.at(-1)).toBe('own /run/01UID 77001');
+  await takeBack(config, files);
+  expect(done.at(-1)).toBe('own /run/01UID 0');
+});
