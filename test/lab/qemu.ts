@@ -18,8 +18,8 @@ export interface Machine {
 
 export const QEMU = '/usr/bin/qemu-system-x86_64';
 
-/** A panic ends QEMU. The time stamp counter is stable, which guests' clocks are set by. */
-const CMDLINE = 'console=ttyS0 loglevel=7 panic=-1 tsc=reliable clocksource=tsc';
+/** A panic ends QEMU, and an oops is one. The time stamp counter is stable, which guests' clocks are set by. */
+const CMDLINE = 'console=ttyS0 loglevel=7 panic=-1 oops=panic tsc=reliable clocksource=tsc';
 const TAIL_BYTES = 16 << 10;
 
 /** @returns the arguments for a host that is this machine's files and has a CPU with SVM */
