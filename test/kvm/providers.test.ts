@@ -1,5 +1,11 @@
 import { expect, test } from 'vitest';
-import { flagsFor } from './providers.ts';
+import { flagsFor, TRIED } from './providers.ts';
+
+test('each provider has rows, and but for one a variable that names its program', () => {
+  expect(TRIED.map(({ by }) => by?.variable ?? 'none').toSorted()).toEqual([
+    ...['FLINTLOCK_TEST_CLOUDHYPERVISOR', 'FLINTLOCK_TEST_FIRECRACKER', 'none'],
+  ]);
+});
 
 test('the daemon is told of the programs that are named', () => {
   expect(flagsFor({})).toEqual([]);

@@ -1,3 +1,8 @@
+import { PROVIDERS } from '../../src/vmm/registry.ts';
+
+/** The one whose program Debian has. */
+const IN_DEBIAN = 'qemu';
+
 /** A provider that is tried under KVM. */
 export interface Tried {
   /** As a spec names it. */
@@ -6,11 +11,11 @@ export interface Tried {
   readonly by?: { readonly flag: string; readonly variable: string };
 }
 
-export const TRIED: readonly Tried[] = [
-  { name: 'qemu' },
-  { name: 'firecracker', by: { flag: '--firecracker-bin', variable: 'FLINTLOCK_TEST_FIRECRACKER' } },
-  { name: 'cloud-hypervisor', by: { flag: '--cloud-hypervisor-bin', variable: 'FLINTLOCK_TEST_CLOUDHYPERVISOR' } },
-];
+/** All there are. */
+export const TRIED: readonly Tried[] = PROVIDERS.map(({ name }) => {
+  if (name === IN_DEBIAN) return { name };
+  return { name, by: { flag: `--${name}-bin`, variable: `FLINTLOCK_TEST_${name.toUpperCase()}` } };
+});
 
 /** The daemon's flags for those that are there. */
 export function flagsFor(env: Readonly<Record<string, string | undefined>>): readonly string[] {
