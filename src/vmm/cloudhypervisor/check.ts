@@ -5,7 +5,7 @@ import { tryCloudHypervisor } from './trial.ts';
 
 const NAME = 'cloud-hypervisor';
 
-/** The monitor and KVM: by the daemon itself, where one runs. It is one of several, so that its want is no failure. */
+/** A monitor that a host may do without: by the daemon itself, where one runs. */
 export const check: Check = {
   name: NAME,
   async examine(host) {
@@ -13,26 +13,21 @@ export const check: Check = {
       { name: NAME, status, found, fix },
     ];
     const told = host.daemon?.providers.find(({ name }) => name === 'cloudhypervisor');
-    if (told) {
-      const { program, version, available, why } = told;
-      if (available) return row('ok', `${program} ${version} can be used, as the daemon finds it`);
+    if (told?.available) return row('ok', `${told.program} ${told.version} can be used, as the daemon finds it`);
+    const binary = told?.program ?? host.settings['cloudhypervisor-bin'] ?? NAME;
+    const { run, files, path, signal } = host;
+    const { root } = await whoAmI(host);
+    // Only root can become another user to try it.
+    const kvm = async (limits: Parameters<typeof kvmObstacle>[1]) => (root ? kvmObstacle(run, limits) : undefined);
+    const verdict = await tryCloudHypervisor({ binary, path, run, files, signal, kvm });
+    if (!verdict.works && verdict.isMissing && binary === NAME)
+      return row('ok', 'Cloud Hypervisor is not installed: microVMs go to the other providers');
+    if (!verdict.works || told)
       return row(
         'warn',
-        why,
-        `Mend that, or leave it: guests run by another provider. The daemon uses ${program} (--cloudhypervisor-bin)`,
+        told?.why ?? (verdict.works ? '' : verdict.why),
+        'See docs/reference/providers.md, or let microVMs go to the other providers',
       );
-    }
-    const binary = host.settings['cloudhypervisor-bin'] ?? NAME;
-    const { root } = await whoAmI(host);
-    const verdict = await tryCloudHypervisor({
-      ...{ binary, path: host.path, run: host.run, files: host.files, signal: host.signal },
-      // Only root can become another user to try it.
-      kvm: async (limits) => (root ? kvmObstacle(host.run, limits) : undefined),
-    });
-    if (!verdict.works) return row('warn', verdict.why, 'Mend that, or leave it: guests run by another provider');
-    return row(
-      'ok',
-      `${binary} ${verdict.version} ${root ? 'can be used' : 'is there; only root can try KVM with it'}`,
-    );
+    return row('ok', `${binary} ${verdict.version} can be used${root ? '' : '; only root can try /dev/kvm for it'}`);
   },
 };

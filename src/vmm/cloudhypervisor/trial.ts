@@ -18,8 +18,14 @@ export interface TrialOptions {
 
 export type Verdict =
   | { readonly works: true; readonly version: string; readonly stays: boolean }
-  /** `why`: a sentence, with the remedy. */
-  | { readonly works: false; readonly version: string; readonly why: string };
+  | {
+      readonly works: false;
+      readonly version: string;
+      /** A sentence, with the remedy. */
+      readonly why: string;
+      /** There is no such program. */
+      readonly isMissing?: true;
+    };
 
 /** Its answer takes 10 ms. */
 const TRIAL_MS = 30_000;
@@ -35,10 +41,10 @@ export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict
   const { binary, run, signal = new AbortController().signal } = options;
   const limits = { timeoutMs: TRIAL_MS, signal };
   let version = '';
-  const fails = (why: string): Verdict => ({ works: false, version, why });
+  const fails = (why: string): Extract<Verdict, { works: false }> => ({ works: false, version, why });
   try {
     const found = await findProgram(options.files, options.path, binary);
-    if (!found) return fails(unavailable(binary, await whyNone(binary, options.files)));
+    if (!found) return { ...fails(unavailable(binary, await whyNone(binary, options.files))), isMissing: true };
     const text = await run([found.path, '--version'], limits);
     const [, words, major] = VERSION.exec(text) ?? [];
     if (words === undefined) {

@@ -14,6 +14,10 @@ export interface Ends {
 }
 
 const SECTOR = 512;
+/** A megabyte, 64 bytes each. */
+const LINES = 16_384;
+/** As slow as a serial port, a little: so that somebody can be killed meanwhile. */
+const PAUSE_MS = 4;
 /** How often one reboots that was told to once, so that it does so once. */
 let boots = 0;
 
@@ -37,6 +41,12 @@ export function beGuest(booted: Booted, ends: Ends): Guest {
     if (booted.pvpanic) ends.panic(event);
     if (/(^| )panic=-1/.test(cmdline)) setImmediate(() => ends.reset());
   };
+  /** Some at a time. */
+  const write = (from: number): void => {
+    const to = Math.min(from + 32, LINES);
+    for (let i = from; i < to; i++) say(`${String(i).padStart(62, '.')}\r\n`);
+    if (to < LINES && !isOver) setTimeout(write, PAUSE_MS, to);
+  };
   const act = (what: string): void => {
     if (isOver) return;
     if (what === 'reboot') ends.reset();
@@ -44,7 +54,7 @@ export function beGuest(booted: Booted, ends: Ends): Guest {
     else if (what === 'panic') panic('panic');
     else if (what === 'dump') panic('crash_loaded');
     else if (what === 'die') ends.die();
-    else if (what === 'megabyte') for (let i = 0; i < 16_384; i++) say(`${String(i).padStart(62, '.')}\r\n`);
+    else if (what === 'megabyte') write(0);
   };
   const hear = (bytes: Buffer): void => {
     const text = bytes.toString('latin1').replaceAll('\n', '\r');

@@ -1,6 +1,7 @@
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, openSync, readSync } from 'node:fs';
 import type { Tell } from './events.ts';
-import { NET, VM, wrongIn } from './shapes.ts';
+import { isBzImage, osError, parse, Refusal } from './refusal.ts';
+import { NET, VM } from './shapes.ts';
 
 export const VERSION = '53.0.0';
 export const BUILD = 'v53.0-246-g5eed1e5';
@@ -65,16 +66,8 @@ export interface Guest {
   end(): void;
 }
 
-class Refusal extends Error {
-  readonly status: number;
-  readonly chain: readonly string[];
-  constructor(status: number, ...chain: string[]) {
-    super(chain.join(': '));
-    this.status = status;
-    this.chain = chain;
-  }
-}
-
+/** The one answer of 200 that has no body. */
+const ENDED = Symbol('ended');
 const GET = ['vmm.ping', 'vm.info', 'vm.counters'];
 const PUT = [
   ...['vm.create', 'vm.delete', 'vm.boot', 'vm.pause', 'vm.resume', 'vm.shutdown', 'vm.reboot', 'vm.power-button'],
@@ -108,6 +101,7 @@ export class Machine {
       if (!GET.includes(request) && !PUT.includes(request)) throw new Refusal(404, 'Not Found');
       if (!(asked.method === 'GET' ? GET : PUT).includes(request)) throw new Refusal(400, 'Bad Request');
       const body = this.#do(request, asked);
+      if (body === ENDED) return { status: 200 };
       return body === undefined ? { status: 204 } : { status: 200, body };
     } catch (error) {
       if (error instanceof Refusal) return { status: error.status, body: error.chain };
@@ -138,7 +132,12 @@ export class Machine {
 
   #do(request: string, { body, descriptors }: Asked): unknown {
     const fail = (what: string, ...words: string[]): never => {
-      throw new Refusal(/not created$/.test(words[0] ?? '') ? 404 : 500, 'Error from API', what, ...words);
+      throw new Refusal(
+        /not created$|config is missing$/.test(words[0] ?? '') ? 404 : 500,
+        'Error from API',
+        what,
+        ...words,
+      );
     };
     switch (request) {
       case 'vmm.ping':
@@ -172,6 +171,7 @@ export class Machine {
             'Failed to validate config',
             `Identifier ${net.id} is not unique`,
           );
+        this.#validate('The network device could not be added to the VM', this.#config);
         const [device] = descriptors;
         this.#config = {
           ...this.#config,
@@ -216,7 +216,7 @@ export class Machine {
       default:
         this.terminate();
         setImmediate(this.#end); // it is answered before
-        return {};
+        return ENDED;
     }
   }
 
@@ -260,10 +260,19 @@ export class Machine {
     this.#isPaused = false;
   }
 
-  #boot(what: string): void {
-    const { cpus, memory, payload, disks = [], net = [], rng, serial, pvpanic = false } = this.#config ?? {};
+  /** What does not ask the host. */
+  #validate(what: string, { payload, cpus, net = [] }: VmConfig): void {
     const invalid = (words: string): Refusal =>
       new Refusal(400, 'Error from API', what, 'Failed to validate config', words);
+    if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
+    if (cpus && cpus.max_vcpus < cpus.boot_vcpus)
+      throw invalid(`Max CPUs (${cpus.max_vcpus}) lower than boot CPUs (${cpus.boot_vcpus})`);
+    for (const { num_queues: queues = 2 } of net)
+      if (queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${queues})`);
+  }
+
+  #boot(what: string): void {
+    const { cpus, memory, payload, disks = [], net = [], rng, serial, pvpanic = false } = this.#config ?? {};
     const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
     const open = (path: string, flags: string, ...words: string[]): number => {
       try {
@@ -272,20 +281,16 @@ export class Machine {
         throw fails(...words, osError(error));
       }
     };
-    if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
-    if (cpus && cpus.max_vcpus < cpus.boot_vcpus)
-      throw invalid(`Max CPUs (${cpus.max_vcpus}) lower than boot CPUs (${cpus.boot_vcpus})`);
-    for (const [i, { num_queues = 2 }] of net.entries())
-      if (num_queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${num_queues}) of ${i}`);
+    this.#validate(what, this.#config ?? {});
     const opened: number[] = [];
     try {
-      const kernel = open(payload.kernel, 'r', 'Cannot open kernel file');
+      const kernel = open(payload?.kernel ?? '', 'r', 'Cannot open kernel file');
       opened.push(kernel);
       const head = Buffer.alloc(4);
       readSync(kernel, head, 0, 4, 0);
       if (head.toString('latin1') !== '\x7fELF' && !isBzImage(kernel))
-        throw fails('Failed to load kernel', 'Invalid ELF magic number');
-      if (payload.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
+        throw fails('Cannot load the kernel into memory', 'Invalid ELF magic number');
+      if (payload?.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
       if (rng) opened.push(open(rng.src, 'r', 'Error from device manager', 'Cannot create virtio-rng device'));
       const taken = disks.map((disk) => {
         const fd = open(
@@ -320,30 +325,3 @@ export class Machine {
     }
   }
 }
-
-function parse(text: string, shape: typeof VM): unknown {
-  let value: unknown;
-  try {
-    value = JSON.parse(text);
-  } catch {
-    throw new Refusal(400, 'Failed to deserialize JSON', 'expected value at line 1 column 1');
-  }
-  const wrong = wrongIn(value, shape);
-  if (wrong !== undefined) throw new Refusal(400, 'Failed to deserialize JSON', wrong);
-  return value;
-}
-
-function isBzImage(fd: number): boolean {
-  if (fstatSync(fd).size < 0x206) return false;
-  const magic = Buffer.alloc(4);
-  readSync(fd, magic, 0, 4, 0x202);
-  return magic.toString('latin1') === 'HdrS';
-}
-
-const WORDS: Readonly<Record<string, string>> = {
-  ENOENT: 'No such file or directory (os error 2)',
-  EACCES: 'Permission denied (os error 13)',
-  EISDIR: 'Is a directory (os error 21)',
-};
-const osError = (error: unknown): string =>
-  error instanceof Error && 'code' in error ? (WORDS[String(error.code)] ?? error.message) : String(error);

@@ -1,4 +1,4 @@
-import { existsSync, fstatSync, unlinkSync, writeSync } from 'node:fs';
+import { existsSync, fstatSync, unlinkSync, writeFileSync, writeSync } from 'node:fs';
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http';
 import { connect } from 'node:net';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -105,7 +105,7 @@ async function serve(request: IncomingMessage, response: ServerResponse): Promis
   const refused = { status: 500, body: ['Error from API', 'The VM could not boot', 'it was told to refuse'] };
   const answer = isBoot && word === 'refuse' ? refused : machine.answer({ method, path: asked, body, descriptors });
   const headers = { Server: 'Cloud Hypervisor API', Connection: 'keep-alive', 'Content-Type': 'application/json' };
-  if (answer.status === 204) return void response.writeHead(204, '', headers).end();
+  if (answer.body === undefined) return void response.writeHead(answer.status, '', headers).end();
   // Of those 64 bits that no number of JavaScript's holds.
   const text = JSON.stringify(answer.body).replaceAll(
     '"read_bytes":512',
@@ -125,6 +125,7 @@ if (path === undefined) {
   const isInUse = existsSync(path) && (await answers(path));
   if (isInUse) fatal('Error creating API server', `${path} is already in use by another running instance`);
   if (existsSync(path)) unlinkSync(path);
+  writeFileSync(`${path}.lock`, ''); // it stays
   server.listen(path);
 }
 

@@ -3,7 +3,7 @@ import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 
 const HERE = import.meta.dirname;
-const SOURCES = ['main.ts', 'events.ts', 'front.ts', 'guest.ts', 'machine.ts', 'shapes.ts'];
+const SOURCES = ['main.ts', 'events.ts', 'front.ts', 'guest.ts', 'machine.ts', 'refusal.ts', 'shapes.ts'];
 
 /** How a stand-in misbehaves before it is told of a machine. */
 export interface Misbehaviour {
