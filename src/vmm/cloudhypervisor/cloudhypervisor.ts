@@ -75,9 +75,9 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
   };
 
   const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
-    const { stays } = await orAborted(working(trial.verdict()), signal);
+    const { program, stays } = await orAborted(working(trial.verdict()), signal);
     try {
-      return await launch(startArgv(config, { binary, stays }));
+      return await launch(startArgv(config, { binary: program, stays }));
     } catch (error) {
       // Perhaps it is not this microVM.
       if (!signal.aborted && error instanceof Fault) await orAborted(working(trial.again()), signal);

@@ -4,7 +4,7 @@ import type { Conversation, Converse, Files, Processes } from '../../ports/host.
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { appended } from '../supervisor/growing-file.ts';
 import { lengthOf } from '../supervisor/tail.ts';
-import { consoleLog, identifyingArgument, isOf } from './layout.ts';
+import { consoleLog, eventsName, isOf } from './layout.ts';
 import { TYPIST } from './perl.ts';
 
 export interface ConsoleHands {
@@ -64,7 +64,8 @@ async function openKeyboard(
     return one.promise;
   };
   const ready = answered();
-  const typist: Conversation = converse(['perl', '-e', TYPIST, '--', String(found.pid), identifyingArgument(config)], {
+  // By its name alone: who has the whole argument is taken for the VMM.
+  const typist: Conversation = converse(['perl', '-e', TYPIST, '--', String(found.pid), eventsName(config.uid)], {
     signal: stop.signal,
     onText(text) {
       said = (said + text).slice(-MAX_SAID);

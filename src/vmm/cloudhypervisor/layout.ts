@@ -23,7 +23,8 @@ export const pathsOf = (config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory
   eventsFile({ uid: basename(config.stateDirectory), stateDirectory: config.stateDirectory }),
 ];
 
-const eventsName = (uid: string): string => `events-${uid}`;
+/** Of the events' file. */
+export const eventsName = (uid: string): string => `events-${uid}`;
 
 /**
  * Descriptors that Cloud Hypervisor finds open. Its user may pass through no directory above its files, so they are named

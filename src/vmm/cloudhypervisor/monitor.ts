@@ -135,7 +135,8 @@ export class CloudHypervisorMonitor implements Monitor {
     try {
       if ((await api.info(signal)).state === 'Paused') await api.tell('vm.resume', signal);
       const isOff = this.#options.stays && patienceMs > 0 && (await this.#powerOff(api, patienceMs, signal));
-      if (!isOff) return await api.tell('vm.reboot', signal);
+      // It may power itself off a moment too late.
+      if (!isOff && (await api.info(signal)).state !== 'Created') return await api.tell('vm.reboot', signal);
       this.#hear({ is: 'reset', byGuest: false });
       await api.tell('vm.boot', signal);
     } finally {
@@ -214,7 +215,7 @@ export class CloudHypervisorMonitor implements Monitor {
         break;
       case 'vm shutdown':
         if (this.#onOff) this.#onOff();
-        else if (this.#options.stays && !this.#isEnding) void this.#onShutdown();
+        else if (this.#options.stays && !this.#isEnding && !this.#isRebooting) void this.#onShutdown();
         break;
       case 'vmm shutdown':
         // Without staying it ends so for a guest that powers itself off, too.

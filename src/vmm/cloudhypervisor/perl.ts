@@ -95,7 +95,7 @@ exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
  * Types on the standard input of a Cloud Hypervisor: takes the other end of it from the process, and ends with that. A line of
  * hexadecimal on standard input is typed, and answered by `ok` once the system has taken it.
  *
- * Arguments: process, an argument that its command line must have.
+ * Arguments: process, what one of the arguments on its command line must end with.
  */
 export const TYPIST = `${NUMBERS}${HEAD}${String.raw`
 my ($pid, $word) = @ARGV;
@@ -103,7 +103,7 @@ my $process = syscall SYS_pidfd_open, $pid + 0, 0;
 $process >= 0 or fail "process $pid is not there: $!";
 open my $line, '<', "/proc/$pid/cmdline" or fail "process $pid is not there: $!";
 my $argv = do { local $/; <$line> } // '';
-grep { $_ eq $word } split /\0/, $argv or fail "process $pid is another by now";
+grep { /\/\Q$word\E$/ } split /\0/, $argv or fail "process $pid is another by now";
 my $number = syscall SYS_pidfd_getfd, $process, 21, 0;
 $number >= 0 or fail "cannot take the keyboard of process $pid: $!";
 open my $keyboard, '>&=', $number or fail "cannot take the keyboard of process $pid: $!";

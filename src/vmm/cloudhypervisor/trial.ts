@@ -17,7 +17,14 @@ export interface TrialOptions {
 }
 
 export type Verdict =
-  | { readonly works: true; readonly version: string; readonly stays: boolean }
+  | {
+      readonly works: true;
+      readonly version: string;
+      /** Its file, as it was found. */
+      readonly program: string;
+      /** Whether it can be told to stay when its guest powers itself off. */
+      readonly stays: boolean;
+    }
   | {
       readonly works: false;
       readonly version: string;
@@ -58,7 +65,7 @@ export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict
       );
     const obstacle = await options.kvm(limits);
     if (obstacle !== undefined) return fails(`Cloud Hypervisor needs KVM, and ${obstacle}`);
-    return { works: true, version, stays: Number(major) >= STAYS_SINCE };
+    return { works: true, version, program: found.path, stays: Number(major) >= STAYS_SINCE };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     if (error.kind === 'timeout')
