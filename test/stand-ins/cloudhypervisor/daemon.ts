@@ -8,7 +8,7 @@ import { files } from '../../../src/host/files.ts';
 import { createProcesses } from '../../../src/host/processes.ts';
 import { run } from '../../../src/host/run.ts';
 import type { VmmConfig } from '../../../src/ports/vmm.ts';
-import { createCloudHypervisor } from '../../../src/vmm/cloudhypervisor/cloud-hypervisor.ts';
+import { createCloudHypervisor } from '../../../src/vmm/cloudhypervisor/cloudhypervisor.ts';
 import { Starts } from '../../../src/vmm/supervisor/starts.ts';
 
 const { binary, line, ...config }: VmmConfig & { readonly binary: string; readonly line: string } = JSON.parse(
