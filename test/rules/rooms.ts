@@ -37,6 +37,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   images: { rooms: [...PORTS, 'unpack', 'steps/cached.ts'], node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
   // A program of its own, which the daemon runs to unpack images: hostile bytes are read nowhere else.
   unpack: { rooms: [], node: 'any' },
+  // The guest agent's protocol, over any channel.
+  agent: { rooms: PORTS, node: [] },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
   // What the probe is told and tells.
   network: { rooms: [...PORTS, 'probe/order.ts'], node: ['path', 'crypto', 'stream', 'http', 'net'] },

@@ -1,0 +1,152 @@
+/*
+ * The guest agent: one process, one thread, one poll(2). It runs commands for the host and passes bytes on.
+ * docs/guest-agent.md has the protocols.
+ */
+#ifndef AGENT_H
+#define AGENT_H
+
+#include <poll.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#define AGENT_VERSION "1"
+
+/* What one connection may hold of what came from the host; also the window of a stream. */
+#define WINDOW (64u << 10)
+/* What one connection may hold of what is to be sent. */
+#define OUT_ROOM (64u << 10)
+/* The most that is moved at once; also the payload of the largest frame on a port. */
+#define CHUNK (16u << 10)
+#define MAX_CONNS 128
+#define MAX_DRAINS 64
+
+#define CONTROL_PORT 1024
+#define SSH_PORT 1025
+
+/* buf.c: bytes that wait. They lie at `data + start`. */
+struct buf {
+	uint8_t *data;
+	size_t start, len, cap;
+};
+/* Makes room for `more` behind the bytes. @return where; NULL: there is no memory */
+uint8_t *buf_room(struct buf *b, size_t more);
+bool buf_add(struct buf *b, const void *bytes, size_t len);
+void buf_drop(struct buf *b, size_t len);
+void buf_free(struct buf *b);
+
+/* request.c: what is asked for. All strings lie in the bytes that were parsed. */
+struct request {
+	const char *op, *cmd, *cwd, *user, *term;
+	char **args; /* of `cmd`, ends with NULL */
+	char **env;  /* NAME, then value, ends with NULL */
+	size_t nargs, nenv;
+	long timeout_sec;
+	bool shell, has_stdin, has_exec, tty;
+	unsigned rows, cols;
+};
+/* Changes `text`, which must have a byte of room behind it. @return NULL, or what is wrong */
+const char *request_parse(char *text, size_t len, struct request *r);
+void request_free(struct request *r);
+
+/* users.c: of /etc/passwd and /etc/group, read without the C library's name services. */
+struct user {
+	uid_t uid;
+	gid_t gid;
+	gid_t groups[64];
+	size_t ngroups;
+	char name[128], home[256], shell[256];
+};
+/* `who`: NAME, UID, NAME:GROUP or UID:GID; NULL or empty: whom we run as. @return whether there is one */
+bool user_find(const char *who, struct user *u);
+
+/* child.c: a program that runs. */
+struct child {
+	pid_t pid; /* 0: none; also its process group */
+	int in, out, err; /* our ends; -1: closed. With a terminal `in` is a copy of `out`, and `err` is -1 */
+	bool ended, timed_out, tty;
+	int code; /* once `ended` */
+	int64_t timeout_at, kill_at; /* 0: none */
+	int64_t quiet_at, quiet_by;  /* once `ended`: when it counts as silent */
+	size_t after;                /* bytes read since then */
+};
+/* @return 0, or 126 or 127 with `why` filled in */
+int child_start(struct child *ch, const struct request *r, char *why, size_t room);
+void child_signal(const struct child *ch, int number);
+void child_resize(const struct child *ch, unsigned rows, unsigned cols);
+/* Asks it to end; it is ended 5 s later. */
+void child_end(struct child *ch, int64_t now);
+/* Ends what has not ended in time. */
+void child_clock(struct child *ch, int64_t now);
+bool child_is_gone(const struct child *ch);
+void child_close(int *fd);
+/* What a program left running still writes is read, and dropped, so that it does not die of it. */
+void drain_add(int *fd);
+void drain_read(void);
+size_t drain_watch(struct pollfd *polled);
+
+/* conn.c: one connection of the host's, whatever it came by. */
+enum via { FREE, SOCKET, STREAM, GONE /* nobody is there, its program is being ended */ };
+enum service { CONTROL, RAW };
+struct conn {
+	enum via via;
+	enum service service;
+	int fd;              /* of a SOCKET */
+	uint32_t stream;     /* of a STREAM: its number, ... */
+	uint32_t credit;     /* ... what the host still takes ... */
+	uint32_t taken;      /* ... and what it has not been told yet that we took. */
+	bool in_end;         /* The host sends no more. */
+	bool out_end;        /* Behind `out` comes no more. */
+	bool end_sent;
+	bool broken;         /* The host is gone, or did what it must not. */
+	int64_t since;
+	struct buf in, out;
+	/* CONTROL */
+	uint8_t head[5];
+	size_t head_len, left; /* of the frame that is being read */
+	struct buf request, small;
+	bool asked, answered;
+	struct child child;
+	/* RAW */
+	int raw;
+	bool raw_ready, raw_end_sent;
+	/* What poll(2) said. */
+	short on_fd, on_in, on_out, on_err, on_raw;
+};
+extern struct conn conns[MAX_CONNS];
+struct conn *conn_new(enum via via, int port);
+struct conn *conn_of_stream(uint32_t stream);
+void conn_step(struct conn *c, int64_t now);
+size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers);
+/* @return milliseconds since boot when it must be looked at, or 0 */
+int64_t conn_deadline(const struct conn *c);
+void conn_reaped(pid_t pid, int status, int64_t now);
+void conn_release(struct conn *c, int64_t now);
+
+/* control.c and raw.c: what a connection is for. */
+void control_step(struct conn *c, int64_t now);
+void raw_open(struct conn *c);
+void raw_step(struct conn *c);
+
+/* port.c: streams in one byte stream that may break off anywhere. */
+void port_open_device(void);
+void port_listen(const char *path);
+void port_attach(int64_t now);
+void port_read(int64_t now);
+void port_write(void);
+size_t port_watch(struct pollfd *polled, short **answers);
+int64_t port_deadline(void);
+
+/* listen.c: connections of their own. */
+void listen_vsock_begin(void);
+void listen_vsock(int64_t now);
+void listen_at(const char *where, int port);
+void listen_accept(void);
+size_t listen_watch(struct pollfd *polled, short **answers);
+int64_t listen_deadline(void);
+
+int64_t now_ms(void);
+void complain(const char *what, int error);
+
+#endif

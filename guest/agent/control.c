@@ -1,0 +1,274 @@
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/sysinfo.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* Frames: one byte type, four bytes length, big-endian, and so many bytes. */
+enum {
+	REQUEST = 1,
+	STDIN = 2,
+	STDIN_EOF = 3,
+	STDOUT = 4,
+	STDERR = 5,
+	EXIT = 6,
+	ERROR = 7,
+	/* Ours, found by `info`: rows and columns, two bytes each; the number of a signal, one byte. */
+	RESIZE = 32,
+	SIGNAL = 33,
+};
+#define MAX_FRAME (16u << 20)
+#define MAX_REQUEST (4u << 20)
+#define HEAD 5
+/* A terminal's end of input, Ctrl-D. */
+#define END_OF_INPUT 4
+/* A connection that asks for nothing is somebody's probe. */
+#define ASK_MS 10000
+/* When what a program leaves running writes nothing for so long, or for so long at all, it is not waited for. */
+#define QUIET_MS 200
+#define QUIET_BY_MS 2000
+/* More than both pipes can have held when the program ended is of what it left running. */
+#define QUIET_BY_BYTES (256u << 10)
+
+static void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len)
+{
+	uint8_t head[HEAD] = {type, (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
+	if (!buf_add(&c->out, head, sizeof head) || !buf_add(&c->out, bytes, len))
+		c->broken = true;
+}
+
+static void finish(struct conn *c)
+{
+	c->answered = true;
+	c->out_end = true;
+	buf_free(&c->request);
+	buf_free(&c->small);
+}
+
+static void answer_exit(struct conn *c, int code, bool timed_out)
+{
+	char text[64];
+	int len = snprintf(text, sizeof text, timed_out ? "{\"code\":%d,\"timed_out\":true}" : "{\"code\":%d}", code);
+	add_frame(c, EXIT, text, (size_t)len);
+	finish(c);
+}
+
+static void answer_error(struct conn *c, const char *about, const char *what)
+{
+	char text[256];
+	int len = snprintf(text, sizeof text, "{\"msg\":\"%s%s\"}", about, what); /* of our own words only */
+	add_frame(c, ERROR, text, (size_t)len);
+	finish(c);
+}
+
+static void answer_info(struct conn *c)
+{
+	struct utsname names;
+	struct sysinfo system;
+	char text[1024];
+	if (uname(&names) < 0 || sysinfo(&system) < 0) {
+		answer_error(c, "the kernel does not tell about itself", "");
+		return;
+	}
+	int len = snprintf(text, sizeof text,
+			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\"]}",
+			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
+	add_frame(c, STDOUT, text, (size_t)len);
+	answer_exit(c, 0, false);
+}
+
+static void answer(struct conn *c)
+{
+	struct request r;
+	const char *wrong = request_parse((char *)c->request.data + c->request.start, c->request.len, &r);
+	char why[512];
+	c->asked = true;
+	if (wrong) {
+		answer_error(c, "the request ", wrong);
+	} else if (!strcmp(r.op, "ping")) {
+		answer_exit(c, 0, false);
+	} else if (!strcmp(r.op, "info")) {
+		answer_info(c);
+	} else if (strcmp(r.op, "exec") != 0) {
+		answer_error(c, "the request has an op that this agent does not know", "");
+	} else {
+		int code = child_start(&c->child, &r, why, sizeof why);
+		if (code != 0) {
+			add_frame(c, STDERR, why, strlen(why));
+			answer_exit(c, code, false);
+		}
+	}
+	request_free(&r);
+	buf_free(&c->request);
+}
+
+/* A frame of ours that is whole. */
+static void obey(struct conn *c, uint8_t type)
+{
+	const uint8_t *at = c->small.data + c->small.start;
+	if (type == RESIZE && c->small.len == 4)
+		child_resize(&c->child, (unsigned)(at[0] << 8 | at[1]), (unsigned)(at[2] << 8 | at[3]));
+	if (type == SIGNAL && c->small.len == 1)
+		child_signal(&c->child, at[0]);
+	buf_free(&c->small);
+}
+
+/* @return whether it went on: else the program must read first */
+static bool feed_stdin(struct conn *c, size_t len)
+{
+	ssize_t done = (ssize_t)len;
+	if (c->child.in >= 0) {
+		done = write(c->child.in, c->in.data + c->in.start, len);
+		if (done < 0 && (errno == EAGAIN || errno == EINTR))
+			return false;
+		if (done < 0) { /* It reads no more, and that is no fault. */
+			child_close(&c->child.in);
+			done = (ssize_t)len;
+		}
+	}
+	c->left -= (size_t)done;
+	c->taken += (uint32_t)done;
+	buf_drop(&c->in, (size_t)done);
+	return true;
+}
+
+static bool end_stdin(struct conn *c)
+{
+	if (c->child.in >= 0 && c->child.tty) {
+		const char end = END_OF_INPUT;
+		if (write(c->child.in, &end, 1) < 0 && errno == EAGAIN)
+			return false;
+	}
+	child_close(&c->child.in);
+	return true;
+}
+
+/* Takes the first frame's head from what came. @return whether it is whole, and one that may come */
+static bool take_head(struct conn *c)
+{
+	while (c->head_len < HEAD && c->in.len > 0) {
+		c->head[c->head_len++] = c->in.data[c->in.start];
+		c->taken++;
+		buf_drop(&c->in, 1);
+		if (c->head_len == HEAD) {
+			c->left = (size_t)c->head[1] << 24 | (size_t)c->head[2] << 16 | (size_t)c->head[3] << 8 | c->head[4];
+			if (c->left > MAX_FRAME)
+				answer_error(c, "a frame is longer than 16 MiB", "");
+			else if (!c->asked && c->head[0] != REQUEST)
+				answer_error(c, "the first frame is no request", "");
+			else if (c->asked && c->head[0] == REQUEST)
+				c->broken = true; /* One connection, one request: its program is ended. */
+			else if (!c->asked && c->left > MAX_REQUEST)
+				answer_error(c, "the request is longer than 4 MiB", "");
+		}
+	}
+	return c->head_len == HEAD && !c->broken && !c->answered;
+}
+
+static void read_frames(struct conn *c)
+{
+	while (!c->answered && !c->broken && take_head(c)) {
+		uint8_t type = c->head[0];
+		size_t len = c->left < c->in.len ? c->left : c->in.len;
+		bool kept = type == REQUEST || ((type == RESIZE || type == SIGNAL) && c->head[1] == 0 && c->head[2] == 0 && c->head[3] == 0);
+		if (len > 0 && type == STDIN) {
+			if (!feed_stdin(c, len))
+				return;
+		} else if (len > 0) {
+			if (kept && !buf_add(type == REQUEST ? &c->request : &c->small, c->in.data + c->in.start, len))
+				c->broken = true;
+			c->left -= len;
+			c->taken += (uint32_t)len;
+			buf_drop(&c->in, len);
+		}
+		if (c->left > 0) {
+			if (c->in.len == 0)
+				return;
+			continue;
+		}
+		if (type == STDIN_EOF && !end_stdin(c))
+			return;
+		c->head_len = 0;
+		if (type == REQUEST)
+			answer(c);
+		else if (kept)
+			obey(c, type);
+	}
+	if (c->answered) { /* What still comes concerns nobody. */
+		c->taken += (uint32_t)c->in.len;
+		buf_drop(&c->in, c->in.len);
+	}
+}
+
+/* @return whether there was something, or may be more */
+static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t now)
+{
+	if (*fd < 0)
+		return false;
+	if (c->out.len + HEAD + CHUNK > OUT_ROOM) { /* Nobody is silent whom we do not hear. */
+		c->child.quiet_at = now + QUIET_MS;
+		c->child.quiet_by = now + QUIET_BY_MS;
+		return false;
+	}
+	if (!on && !c->child.ended)
+		return false;
+	uint8_t *at = buf_room(&c->out, HEAD + CHUNK);
+	if (!at) {
+		c->broken = true;
+		return false;
+	}
+	ssize_t got = read(*fd, at + HEAD, CHUNK);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
+		if (c->out.len == 0)
+			buf_free(&c->out);
+		return false;
+	}
+	if (got <= 0) { /* A terminal that nobody has open any more is an error to read from. */
+		child_close(fd);
+		if (c->out.len == 0)
+			buf_free(&c->out);
+		return false;
+	}
+	size_t len = (size_t)got;
+	uint8_t head[HEAD] = {type, 0, 0, (uint8_t)(len >> 8), (uint8_t)len};
+	memcpy(at, head, HEAD);
+	c->out.len += HEAD + len;
+	c->child.quiet_at = now + QUIET_MS;
+	if (c->child.ended)
+		c->child.after += len;
+	return true;
+}
+
+static void run_step(struct conn *c, int64_t now)
+{
+	struct child *ch = &c->child;
+	read_output(c, &ch->out, c->on_out, STDOUT, now);
+	read_output(c, &ch->err, c->on_err, STDERR, now);
+	if (!ch->ended)
+		return;
+	bool over = ch->out < 0 && ch->err < 0;
+	if (!over && now < ch->quiet_at && now < ch->quiet_by && ch->after < QUIET_BY_BYTES)
+		return;
+	drain_add(&ch->out);
+	drain_add(&ch->err);
+	child_close(&ch->in);
+	answer_exit(c, ch->code, ch->timed_out);
+}
+
+void control_step(struct conn *c, int64_t now)
+{
+	read_frames(c);
+	child_clock(&c->child, now);
+	if (!c->asked && !c->answered && (now - c->since >= ASK_MS || (c->in_end && c->in.len == 0)))
+		c->broken = true;
+	/* Who hangs up does not want the rest. */
+	if (c->asked && !c->answered && c->in_end && c->in.len == 0)
+		c->broken = true;
+	if (c->child.pid > 0 && !c->answered && !c->broken)
+		run_step(c, now);
+}

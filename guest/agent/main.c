@@ -1,0 +1,129 @@
+#define _GNU_SOURCE /* pipe2 */
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+/* A connection has five at most; the port, its listener, the others, the drains, the pipe. */
+#define MAX_POLLED (MAX_CONNS * 5 + MAX_DRAINS + 16)
+
+static const char USAGE[] =
+	"usage: flintlock-agent                        serve the host: by the port flintlock.agent, and vsock 1024 and 1025\n"
+	"       flintlock-agent [--port unix socket] [--listen unix:PATH|tcp:IPV4:PORT] [--listen-ssh …]      for tests\n";
+
+static int woken[2];
+
+static void wake(int number)
+{
+	int error = errno;
+	(void)number;
+	(void)!write(woken[1], "", 1);
+	errno = error;
+}
+
+int64_t now_ms(void)
+{
+	struct timespec now;
+	clock_gettime(CLOCK_MONOTONIC, &now);
+	return (int64_t)now.tv_sec * 1000 + now.tv_nsec / 1000000;
+}
+
+void complain(const char *what, int error)
+{
+	fprintf(stderr, "flintlock-agent: %s: %s\n", what, strerror(error));
+}
+
+static void reap(int64_t now)
+{
+	char bytes[64];
+	pid_t pid;
+	int status;
+	while (read(woken[0], bytes, sizeof bytes) > 0)
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		conn_reaped(pid, status, now);
+}
+
+static int time_left(int64_t now)
+{
+	int64_t at = 0, others[2] = {port_deadline(), listen_deadline()};
+	for (size_t i = 0; i < MAX_CONNS + 2; i++) {
+		int64_t other = i < MAX_CONNS ? conn_deadline(&conns[i]) : others[i - MAX_CONNS];
+		if (other && (!at || other < at))
+			at = other;
+	}
+	if (!at)
+		return -1;
+	return at <= now ? 0 : at - now > 60000 ? 60000 : (int)(at - now);
+}
+
+static void round_once(void)
+{
+	static struct pollfd polled[MAX_POLLED];
+	static short *answers[MAX_POLLED];
+	size_t count = 1;
+	polled[0] = (struct pollfd){.fd = woken[0], .events = POLLIN};
+	count += port_watch(polled + count, answers + count);
+	count += listen_watch(polled + count, answers + count);
+	for (size_t i = 0; i < MAX_CONNS; i++)
+		count += conn_watch(&conns[i], polled + count, answers + count);
+	size_t answered = count;
+	count += drain_watch(polled + count);
+	if (poll(polled, count, time_left(now_ms())) < 0 && errno != EINTR && errno != ENOMEM) {
+		complain("poll", errno);
+		exit(1);
+	}
+	for (size_t i = 1; i < answered; i++)
+		*answers[i] = polled[i].revents;
+	int64_t now = now_ms();
+	if (polled[0].revents)
+		reap(now);
+	drain_read();
+	port_attach(now);
+	port_read(now);
+	listen_vsock(now);
+	listen_accept();
+	for (size_t i = 0; i < MAX_CONNS; i++)
+		if (conns[i].via != FREE)
+			conn_step(&conns[i], now);
+	port_write();
+}
+
+int main(int argc, char **argv)
+{
+	bool is_test = false;
+	if (pipe2(woken, O_CLOEXEC | O_NONBLOCK) < 0) {
+		complain("pipe", errno);
+		return 1;
+	}
+	struct sigaction action = {.sa_handler = wake, .sa_flags = SA_NOCLDSTOP | SA_RESTART};
+	sigaction(SIGCHLD, &action, NULL);
+	signal(SIGPIPE, SIG_IGN);
+	signal(SIGHUP, SIG_IGN);
+	for (int i = 1; i < argc; i += 2) {
+		if (i + 1 < argc && !strcmp(argv[i], "--port")) {
+			port_listen(argv[i + 1]);
+		} else if (i + 1 < argc && !strcmp(argv[i], "--listen")) {
+			listen_at(argv[i + 1], CONTROL_PORT);
+		} else if (i + 1 < argc && !strcmp(argv[i], "--listen-ssh")) {
+			listen_at(argv[i + 1], SSH_PORT);
+		} else {
+			fputs(USAGE, stderr);
+			return 2;
+		}
+		is_test = true;
+	}
+	if (!is_test) {
+		port_open_device();
+		listen_vsock_begin();
+	}
+	for (;;)
+		round_once();
+}

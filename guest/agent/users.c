@@ -1,0 +1,140 @@
+#include <errno.h>
+#include <fcntl.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "agent.h"
+
+#define MAX_LINE 4096
+
+/* Calls back for each line that is not too long, with its fields, until that returns true. */
+static bool each_line(const char *path, int want, bool (*found)(char **fields, void *arg), void *arg)
+{
+	FILE *file = fopen(path, "re");
+	if (!file)
+		return false;
+	char line[MAX_LINE];
+	bool done = false, whole = true;
+	while (!done && fgets(line, sizeof line, file)) {
+		size_t len = strlen(line);
+		bool begins = whole;
+		whole = len > 0 && line[len - 1] == '\n';
+		if (!begins || (!whole && !feof(file)))
+			continue;
+		if (whole)
+			line[len - 1] = 0;
+		char *fields[8], *rest = line;
+		int count = 0;
+		while (rest && count < 8)
+			fields[count++] = strsep(&rest, ":");
+		done = count >= want && found(fields, arg);
+	}
+	fclose(file);
+	return done;
+}
+
+static bool to_id(const char *text, unsigned *id)
+{
+	char *end;
+	if (*text < '0' || *text > '9')
+		return false;
+	errno = 0;
+	unsigned long value = strtoul(text, &end, 10);
+	if (*end || errno || value >= 0xffffffffUL)
+		return false;
+	*id = (unsigned)value;
+	return true;
+}
+
+struct wanted {
+	const char *name;
+	unsigned id;
+	bool by_id;
+	struct user *user;
+};
+
+static bool is_user(char **f, void *arg)
+{
+	struct wanted *w = arg;
+	unsigned uid, gid;
+	if (!to_id(f[2], &uid) || !to_id(f[3], &gid) || (w->by_id ? uid != w->id : strcmp(f[0], w->name) != 0))
+		return false;
+	struct user *u = w->user;
+	u->uid = uid;
+	u->gid = gid;
+	snprintf(u->name, sizeof u->name, "%s", f[0]);
+	if (f[5][0])
+		snprintf(u->home, sizeof u->home, "%s", f[5]);
+	if (f[6][0])
+		snprintf(u->shell, sizeof u->shell, "%s", f[6]);
+	return true;
+}
+
+static bool is_group(char **f, void *arg)
+{
+	struct wanted *w = arg;
+	unsigned gid;
+	if (!to_id(f[2], &gid) || strcmp(f[0], w->name) != 0)
+		return false;
+	w->user->gid = gid;
+	return true;
+}
+
+static bool is_member(char **f, void *arg)
+{
+	struct user *u = arg;
+	unsigned gid;
+	char *rest = f[3];
+	if (!to_id(f[2], &gid))
+		return false;
+	while (rest)
+		if (!strcmp(strsep(&rest, ","), u->name)) {
+			if (gid != u->gid && u->ngroups < sizeof u->groups / sizeof *u->groups)
+				u->groups[u->ngroups++] = gid;
+			break;
+		}
+	return false;
+}
+
+bool user_find(const char *who, struct user *u)
+{
+	memset(u, 0, sizeof *u);
+	strcpy(u->home, "/");
+	strcpy(u->shell, "/bin/sh");
+	char text[256];
+	if (!who || !*who)
+		snprintf(text, sizeof text, "%u", (unsigned)getuid());
+	else if (snprintf(text, sizeof text, "%s", who) >= (int)sizeof text)
+		return false;
+	char *group = strchr(text, ':');
+	if (group)
+		*group++ = 0;
+	struct wanted w = {.name = text, .user = u};
+	/* A name that is a number goes before the number, as with chown(1). */
+	if (!each_line("/etc/passwd", 7, is_user, &w)) {
+		if (!to_id(text, &w.id))
+			return false;
+		w.by_id = true;
+		if (!each_line("/etc/passwd", 7, is_user, &w)) {
+			/* As container runtimes do: a user that nobody described has the group 0. */
+			u->uid = w.id;
+			u->gid = 0;
+			snprintf(u->name, sizeof u->name, "%u", w.id);
+			if (w.id == 0)
+				strcpy(u->home, "/root");
+		}
+	}
+	if (group && *group) {
+		struct wanted g = {.name = group, .user = u};
+		if (!each_line("/etc/group", 4, is_group, &g)) {
+			if (!to_id(group, &g.id))
+				return false;
+			u->gid = g.id;
+		}
+	}
+	u->groups[u->ngroups++] = u->gid;
+	each_line("/etc/group", 4, is_member, u);
+	return true;
+}

@@ -1,0 +1,103 @@
+import { Fault } from '../domain/fault.ts';
+import type { AgentInfo, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
+import {
+  AGENT_FRAME,
+  AgentDecoder,
+  execRequest,
+  infoRequest,
+  inputFrame,
+  parseError,
+  parseExit,
+  parseInfo,
+} from './agent-frames.ts';
+
+/** The port on which an agent takes requests. */
+export const CONTROL_PORT = 1024;
+
+/** A connection to an agent, whatever it goes over. */
+export interface AgentConnection {
+  write(bytes: Uint8Array): Promise<void>;
+  read(): AsyncIterable<Uint8Array>;
+  /** The agent ends what it runs for it. */
+  close(): void;
+}
+
+/**
+ * One exec over a connection of its own, which is closed at its end. See `GuestAgent.exec`.
+ */
+export async function* execOver(
+  connection: AgentConnection,
+  start: ExecStart,
+  input: AsyncIterable<ExecInput>,
+  signal: AbortSignal,
+): AsyncGenerator<ExecOutput> {
+  const failed = Promise.withResolvers<never>();
+  failed.promise.catch(() => undefined); // it may come when nobody waits any more
+  let isOver = false;
+  const onAbort = (): void => {
+    connection.close();
+    failed.reject(signal.reason);
+  };
+  const pump = async (): Promise<void> => {
+    for await (const one of input) {
+      if (isOver) return;
+      await connection.write(inputFrame(one));
+    }
+    if (start.hasStdin && !isOver) await connection.write(inputFrame({ is: 'stdin end' }));
+  };
+  try {
+    signal.throwIfAborted();
+    signal.addEventListener('abort', onAbort, { once: true });
+    await connection.write(execRequest(start));
+    // That the connection is gone the reader below tells better.
+    pump().catch((error: unknown) => {
+      if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
+    });
+    const pieces = piecesOf(connection)[Symbol.asyncIterator]();
+    for (;;) {
+      const next = await Promise.race([failed.promise, pieces.next()]);
+      if (next.done) throw new Fault('tool', 'The guest agent hung up before the program had ended');
+      const { type, data } = next.value;
+      if (type === AGENT_FRAME.stdout) yield { is: 'stdout', data };
+      else if (type === AGENT_FRAME.stderr) yield { is: 'stderr', data };
+      else if (type === AGENT_FRAME.error) throw new Fault('refused', `The guest agent refused: ${parseError(data)}`);
+      else if (type === AGENT_FRAME.exit) {
+        yield { is: 'exit', ...parseExit(data) };
+        return;
+      }
+    }
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    isOver = true;
+    signal.removeEventListener('abort', onAbort);
+    connection.close();
+  }
+}
+
+/** @throws Fault `tool` when it does not answer as an agent does; the signal's reason */
+export async function askInfo(connection: AgentConnection, signal: AbortSignal): Promise<AgentInfo> {
+  const onAbort = (): void => connection.close();
+  signal.addEventListener('abort', onAbort, { once: true });
+  let said: Uint8Array = new Uint8Array();
+  try {
+    signal.throwIfAborted();
+    await connection.write(infoRequest());
+    for await (const { type, data } of piecesOf(connection)) {
+      if (type === AGENT_FRAME.stdout && said.length < 64 << 10) said = Buffer.concat([said, data]);
+      if (type === AGENT_FRAME.exit) return parseInfo(said);
+      if (type === AGENT_FRAME.error) break;
+    }
+    throw new Fault('tool', 'The guest agent does not tell what it is');
+  } catch (error) {
+    throw signal.aborted ? signal.reason : error;
+  } finally {
+    signal.removeEventListener('abort', onAbort);
+    connection.close();
+  }
+}
+
+async function* piecesOf(connection: AgentConnection) {
+  const decoder = new AgentDecoder();
+  for await (const bytes of connection.read()) yield* decoder.push(bytes);
+}

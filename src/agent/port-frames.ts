@@ -1,0 +1,102 @@
+/**
+ * The framing in a port that has several streams in it. guest/agent/port.c has the other side, and says why it is so.
+ */
+export const FRAME = { open: 1, data: 2, end: 3, reset: 4, credit: 5, ping: 6, pong: 7 } as const;
+
+export const MARK_BYTES = 16;
+export const HEAD_BYTES = 12;
+/** Of one frame's payload. */
+export const MAX_PAYLOAD = 16 << 10;
+const HELLO = Buffer.from('flintlock-hello\n');
+const READY_TO = Buffer.from('flintlock-ready\n');
+const STARTED = Buffer.from('flintlock-start\n');
+
+export interface PortFrame {
+  readonly type: number;
+  /** 0: the port itself. */
+  readonly stream: number;
+  readonly payload: Uint8Array;
+}
+
+/** `started`: an agent began, which has heard no greeting; `ready`: it has heard ours; `lost`: what comes is no frame. */
+export type PortNews = PortFrame | 'started' | 'ready' | 'lost';
+
+/**
+ * What a host says first.
+ * @param mark - 16 bytes that nobody can know before, not all of the first four 0
+ */
+export const greeting = (mark: Uint8Array): Uint8Array =>
+  Buffer.concat([Buffer.alloc(HEAD_BYTES + MAX_PAYLOAD), HELLO, mark]);
+
+export function portFrame(mark: Uint8Array, type: number, stream: number, payload: Uint8Array): Uint8Array {
+  const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
+  frame.set(mark.subarray(0, 4));
+  frame[4] = type;
+  frame[5] = 0;
+  frame.writeUInt16BE(payload.length, 6);
+  frame.writeUInt32BE(stream, 8);
+  frame.set(payload, HEAD_BYTES);
+  return frame;
+}
+
+/** Reads what an agent sends. It holds one frame at most, or 31 bytes of what may be the answer to a greeting. */
+export class PortDecoder {
+  #mark: Buffer;
+  #isReady = false;
+  #rest: Buffer = Buffer.alloc(0);
+
+  constructor(mark: Uint8Array) {
+    this.#mark = Buffer.from(mark);
+  }
+
+  /** From now on the answer to another greeting is waited for. */
+  greetAgain(mark: Uint8Array): void {
+    this.#mark = Buffer.from(mark);
+    this.#isReady = false;
+  }
+
+  /** The payloads lie in `bytes` where they can. After `lost` nothing comes any more. */
+  *push(bytes: Uint8Array): Generator<PortNews> {
+    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    this.#rest = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
+    for (;;) {
+      const news = this.#isReady ? this.#frame() : this.#look();
+      if (news === undefined) break;
+      yield news;
+      if (news === 'lost') break;
+    }
+    // What is kept must not keep a large piece.
+    this.#rest = Buffer.from(this.#rest);
+  }
+
+  #frame(): PortNews | undefined {
+    const rest = this.#rest;
+    if (rest.length < HEAD_BYTES) return undefined;
+    const length = rest.readUInt16BE(6);
+    if (!rest.subarray(0, 4).equals(this.#mark.subarray(0, 4)) || length > MAX_PAYLOAD) return 'lost';
+    if (rest.length < HEAD_BYTES + length) return undefined;
+    this.#rest = rest.subarray(HEAD_BYTES + length);
+    return {
+      type: rest.readUInt8(4),
+      stream: rest.readUInt32BE(8),
+      payload: rest.subarray(HEAD_BYTES, HEAD_BYTES + length),
+    };
+  }
+
+  #look(): PortNews | undefined {
+    const answer = Buffer.concat([READY_TO, this.#mark]);
+    const ready = this.#rest.indexOf(answer);
+    const started = this.#rest.indexOf(STARTED);
+    if (started >= 0 && (ready < 0 || started < ready)) {
+      this.#rest = this.#rest.subarray(started + STARTED.length);
+      return 'started';
+    }
+    if (ready >= 0) {
+      this.#rest = this.#rest.subarray(ready + answer.length);
+      this.#isReady = true;
+      return 'ready';
+    }
+    this.#rest = this.#rest.subarray(Math.max(0, this.#rest.length - answer.length + 1));
+    return undefined;
+  }
+}

@@ -1,0 +1,118 @@
+import { Fault } from '../domain/fault.ts';
+import { MAX_PAYLOAD } from './port-frames.ts';
+
+/** What a stream may have on its way to us: its reader is told nothing of the rest until he has taken this. */
+export const HOST_WINDOW = 256 << 10;
+/** What the agent takes of each stream before it gives more: guest/agent/agent.h. */
+const GUEST_WINDOW = 64 << 10;
+
+/** What a stream needs of its port. */
+export interface StreamPort {
+  data(stream: number, bytes: Uint8Array): Promise<void>;
+  end(stream: number): void;
+  reset(stream: number): void;
+  credit(stream: number, bytes: number): void;
+}
+
+/** One stream of a port: bytes both ways, each way with a bound on what is on its way. */
+export class PortStream {
+  readonly #id: number;
+  readonly #port: StreamPort;
+  readonly #pieces: Uint8Array[] = [];
+  #held = 0;
+  #untold = 0;
+  #credit = GUEST_WINDOW;
+  #ended = false;
+  /** Why nothing comes any more, where it broke off. */
+  #failure: Fault | undefined;
+  #over = false;
+  #wakeReader = (): void => undefined;
+  readonly #writers: (() => void)[] = [];
+
+  constructor(id: number, port: StreamPort) {
+    this.#id = id;
+    this.#port = port;
+  }
+
+  /**
+   * Sends. Resolves when the last of it is on its way: who does not read in the guest holds it up.
+   * @throws Fault `tool` when the stream is over
+   */
+  async write(bytes: Uint8Array): Promise<void> {
+    for (let from = 0; from < bytes.length; ) {
+      if (this.#over) throw this.#failure ?? new Fault('tool', 'The stream to the guest agent is closed');
+      if (this.#credit === 0) {
+        await new Promise<void>((resolve) => this.#writers.push(resolve));
+        continue;
+      }
+      const count = Math.min(this.#credit, MAX_PAYLOAD, bytes.length - from);
+      this.#credit -= count;
+      await this.#port.data(this.#id, bytes.subarray(from, from + count));
+      from += count;
+    }
+  }
+
+  /** No more is sent. */
+  end(): void {
+    if (!this.#over) this.#port.end(this.#id);
+  }
+
+  /** Lets go of it; the agent ends what it runs for it. */
+  close(): void {
+    if (this.#over) return;
+    this.#port.reset(this.#id);
+    this.fail(new Fault('tool', 'The stream to the guest agent is closed'));
+  }
+
+  /**
+   * What comes, until the agent ends it. Read once.
+   * @throws Fault `tool` where it broke off
+   */
+  async *read(): AsyncGenerator<Uint8Array> {
+    for (;;) {
+      const piece = this.#pieces.shift();
+      if (piece !== undefined) {
+        this.#held -= piece.length;
+        this.#untold += piece.length;
+        if (this.#untold >= HOST_WINDOW / 4 && !this.#over) {
+          this.#port.credit(this.#id, this.#untold);
+          this.#untold = 0;
+        }
+        yield piece;
+      } else if (this.#failure !== undefined) throw this.#failure;
+      else if (this.#ended) return;
+      else
+        await new Promise<void>((resolve) => {
+          this.#wakeReader = resolve;
+        });
+    }
+  }
+
+  /** @returns false where the agent sends more than it may */
+  take(bytes: Uint8Array): boolean {
+    if (this.#ended || this.#over) return true;
+    if (this.#held + this.#untold + bytes.length > HOST_WINDOW) return false;
+    this.#held += bytes.length;
+    this.#pieces.push(new Uint8Array(bytes)); // a small one must not keep the whole piece that it came in
+    this.#wakeReader();
+    return true;
+  }
+
+  takeCredit(bytes: number): void {
+    this.#credit = Math.min(GUEST_WINDOW, this.#credit + bytes);
+    for (const resume of this.#writers.splice(0)) resume();
+  }
+
+  takeEnd(): void {
+    this.#ended = true;
+    this.#wakeReader();
+  }
+
+  fail(why: Fault): void {
+    if (this.#over) return;
+    this.#over = true;
+    this.#failure = why;
+    this.#wakeReader();
+    for (const resume of this.#writers.splice(0)) resume();
+  }
+}

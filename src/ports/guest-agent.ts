@@ -1,0 +1,64 @@
+/** A terminal for a program, in characters. */
+export interface TerminalSize {
+  readonly rows: number;
+  readonly columns: number;
+}
+
+/** What is to run in a guest. */
+export interface ExecStart {
+  /** The program, by name or path; for a shell its words. */
+  readonly command: string;
+  readonly args: readonly string[];
+  /** Empty: the home of the user, or `/`. */
+  readonly directory: string;
+  /** Beside what the agent gives: PATH, HOME, USER and the like. */
+  readonly environment: Readonly<Record<string, string>>;
+  /** `sh -c` runs the command. */
+  readonly shell: boolean;
+  /** NAME, UID, NAME:GROUP or UID:GID of the guest; empty: the agent's own, which is root. */
+  readonly user: string;
+  /** 0: no limit. When it is over the program gets SIGTERM, and SIGKILL 5 s later. */
+  readonly timeoutSeconds: number;
+  /** Else its standard input is empty. */
+  readonly hasStdin: boolean;
+  /** Absent: no terminal, and two streams. */
+  readonly terminal?: TerminalSize & { readonly term: string };
+}
+
+/** What goes on to a program that runs. */
+export type ExecInput = Readonly<
+  | { is: 'stdin'; data: Uint8Array }
+  | { is: 'stdin end' }
+  | ({ is: 'resize' } & TerminalSize)
+  /** By its number, signal(7). */
+  | { is: 'signal'; number: number }
+>;
+
+/** What comes of it; `exit` is the last. */
+export type ExecOutput = Readonly<
+  | { is: 'stdout' | 'stderr'; data: Uint8Array }
+  /** 127: there is no such program; 126: it cannot be started; 128 + n: signal n ended it. */
+  | { is: 'exit'; code: number; timedOut: boolean }
+>;
+
+/** What an agent says of itself. */
+export interface AgentInfo {
+  readonly version: string;
+  /** As uname(2) has it. */
+  readonly uname: string;
+  /** Beyond running commands: `tty`, `signal`. Another maker's has none. */
+  readonly features: readonly string[];
+}
+
+/** The program in a guest that works for the host. */
+export interface GuestAgent {
+  /** As it said when it was met. */
+  readonly info: AgentInfo;
+  /**
+   * Runs a program and ends with it. When the signal aborts, or nobody reads on, the program's process group gets SIGTERM,
+   * and SIGKILL 5 s later. The end of `input` closes the program's standard input.
+   *
+   * @throws Fault `tool` when the agent or the guest goes away; `refused` for what the agent cannot do; the signal's reason
+   */
+  exec(start: ExecStart, input: AsyncIterable<ExecInput>, signal: AbortSignal): AsyncIterable<ExecOutput>;
+}

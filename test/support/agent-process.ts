@@ -1,0 +1,79 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { connect, type Socket } from 'node:net';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { vi } from 'vitest';
+import { agentProgram } from '../../guest/agent.ts';
+import type { Channel } from '../../src/ports/channel.ts';
+
+/** The real guest agent as a process of this machine. */
+export interface AgentProcess {
+  readonly pid: number;
+  /** Connects as the VMM's socket of its port. */
+  channel(): Promise<Channel>;
+  /** A connection of its own to the control port, as by a vsock. */
+  connect(): Promise<Socket>;
+  kill(): Promise<void>;
+  [Symbol.asyncDispose](): Promise<void>;
+}
+
+export async function startAgent(): Promise<AgentProcess> {
+  const directory = mkdtempSync(join(tmpdir(), 'fl-agent-'));
+  const port = join(directory, 'port');
+  const control = join(directory, 'control');
+  const program = spawn(agentProgram(), ['--port', port, '--listen', `unix:${control}`], { stdio: 'inherit' });
+  const ended = once(program, 'exit');
+  const sockets = new Set<Socket>();
+  const dial = (path: string): Promise<Socket> =>
+    vi.waitFor(
+      async () => {
+        const socket = connect({ path });
+        sockets.add(socket);
+        await once(socket, 'connect');
+        socket.on('error', () => undefined);
+        return socket;
+      },
+      { timeout: 10_000 },
+    );
+  const kill = async (): Promise<void> => {
+    program.kill('SIGKILL');
+    await ended;
+  };
+  return {
+    pid: program.pid ?? 0,
+    channel: async () => channelOf(await dial(port)),
+    connect: () => dial(control),
+    kill,
+    async [Symbol.asyncDispose]() {
+      for (const socket of sockets) socket.destroy();
+      await kill();
+      rmSync(directory, { recursive: true, force: true });
+    },
+  };
+}
+
+/** A socket as a channel. */
+export function channelOf(socket: Socket): Channel {
+  const closed = new Promise<void>((resolve) => socket.once('close', () => resolve()));
+  return {
+    write: (bytes) =>
+      new Promise((resolve, reject) => {
+        socket.write(bytes, (error) => (error ? reject(error) : resolve()));
+      }),
+    async *read(signal) {
+      const onAbort = (): void => void socket.destroy();
+      signal.addEventListener('abort', onAbort, { once: true });
+      try {
+        for await (const bytes of socket) yield bytes;
+      } catch (error) {
+        throw signal.aborted ? signal.reason : error;
+      } finally {
+        signal.removeEventListener('abort', onAbort);
+      }
+    },
+    closed,
+    close: () => void socket.destroy(),
+  };
+}
