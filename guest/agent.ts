@@ -41,3 +41,5 @@ export function agentProgram(): string {
   }
   return PROGRAM;
 }
+
+if (process.argv[1] === import.meta.filename) agentProgram();

@@ -1,5 +1,6 @@
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { agentProgram } from './agent.ts';
 import { longRun } from './long-run.ts';
 
 /** The Debian that the image holds, whatever the one below is. */
@@ -48,6 +49,11 @@ export async function writeDebian(tar: string, directory: string, signal: AbortS
   await longRun('making a Debian root', argv, { signal, onLine });
   mkdirSync(directory, { recursive: true });
   cpSync(TREE, directory, { recursive: true });
+  mkdirSync(join(directory, 'usr/sbin'), { recursive: true });
+  cpSync(agentProgram(), join(directory, 'usr/sbin/flintlock-agent'));
+  const wanted = join(directory, 'etc/systemd/system/multi-user.target.wants');
+  mkdirSync(wanted, { recursive: true });
+  symlinkSync('../flintlock-agent.service', join(wanted, 'flintlock-agent.service'));
   mkdirSync(join(directory, 'etc/systemd/network'), { recursive: true });
   // Interfaces keep the kernel's names until somebody gives them others.
   symlinkSync('/dev/null', join(directory, 'etc/systemd/network/99-default.link'));

@@ -1,6 +1,7 @@
 import { execFileSync } from 'node:child_process';
 import { cpSync, mkdirSync, symlinkSync } from 'node:fs';
 import { join } from 'node:path';
+import { agentProgram } from './agent.ts';
 
 const HERE = import.meta.dirname;
 /** Debian's package busybox-static. */
@@ -8,7 +9,7 @@ const BUSYBOX = '/bin/busybox';
 
 /**
  * Writes the demo guest's files into a directory that is empty or not there:
- * busybox, a link for each of its programs, and guest/tree.
+ * busybox, a link for each of its programs, guest/tree and the guest agent.
  */
 export function writeDemoTree(directory: string): void {
   for (const path of ['bin', 'sbin', 'usr/bin', 'usr/sbin', 'dev', 'proc', 'sys', 'run', 'mnt', 'etc'])
@@ -22,5 +23,6 @@ export function writeDemoTree(directory: string): void {
     symlinkSync('/bin/busybox', join(directory, program));
   }
   cpSync(join(HERE, 'tree'), directory, { recursive: true });
+  cpSync(agentProgram(), join(directory, 'sbin/flintlock-agent'));
   symlinkSync('/run/resolv.conf', join(directory, 'etc/resolv.conf'));
 }

@@ -17,7 +17,7 @@ import { extractVmlinux } from './vmlinux.ts';
 
 /**
  * What the initrd loads, in this order: each after what it needs. With them
- * the guest has disks, network and entropy over virtio (MMIO and PCI), tells
+ * the guest has disks, network, entropy and the agent's port over virtio (MMIO and PCI), tells
  * the host of a panic and hears its power button. ext4 is built in.
  */
 const MODULES = [
@@ -34,6 +34,7 @@ const MODULES = [
   'net_failover',
   'virtio_net',
   'virtio-rng',
+  'virtio_console',
   'evdev',
   'button',
 ];

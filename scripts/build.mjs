@@ -7,7 +7,7 @@
 import { cpSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { bundle } from './bundle.mjs';
-import { main, ROOT, step } from './steps.mjs';
+import { main, NODE, ROOT, step } from './steps.mjs';
 
 const TSC = join(ROOT, 'node_modules/.bin/tsc');
 const DIST = join(ROOT, 'dist');
@@ -16,6 +16,7 @@ await main('build', async () => {
   rmSync(DIST, { recursive: true, force: true });
   await step('compiling the programs', [TSC, '--project', 'tsconfig.build.json']);
   await step('compiling the makers of images', [TSC, '--project', 'tsconfig.build-guest.json']);
+  await step('compiling the guest agent', [NODE, 'guest/agent.ts']);
   await bundle('dist');
   // What goes into the images as it is.
   for (const entry of readdirSync(join(ROOT, 'guest'), { withFileTypes: true }))

@@ -21,6 +21,7 @@ export const NEEDED = [
   ['xz-utils', 'unpacks kernels, their modules and layers of images', '/usr/bin/xz'],
   ['lz4', 'unpacks kernels too', '/usr/bin/lz4'],
   ['kmod', "makes the lists by which a guest finds its kernel's modules", '/sbin/depmod'],
+  ['musl-tools', 'compiles the guest agent, with gcc', '/usr/bin/musl-gcc'],
   ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
 ];
 

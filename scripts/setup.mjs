@@ -219,7 +219,7 @@ function npmInStep() {
 const MADE_FROM = {
   demo: (path) => !/^(debian|kernel)\/|^(debian|stock|small-kernel|long-run)\.ts$/.test(path),
   kernel: (path) => !/^debian(\/|\.ts$)|^(stock|kernel|vmlinux|unpack|lz4)\.ts$/.test(path),
-  debian: (path) => /^debian(\/|\.ts$)/.test(path),
+  debian: (path) => /^(debian|agent)(\/|\.ts$)/.test(path),
   stock: (path) => path === 'stock.ts',
 };
 /** What is said while it is made. */
@@ -235,7 +235,7 @@ function imageStamp(name) {
   for (const file of readdirSync(guest, { recursive: true, withFileTypes: true })
     .filter((entry) => entry.isFile() && !entry.name.endsWith('.test.ts'))
     .map((entry) => join(entry.parentPath ?? entry.path, entry.name).slice(guest.length + 1))
-    .filter(MADE_FROM[name])
+    .filter((path) => path !== 'agent/flintlock-agent' && MADE_FROM[name](path))
     .sort())
     hash
       .update(`${file}\0`)

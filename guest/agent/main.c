@@ -15,7 +15,7 @@
 #define MAX_POLLED (MAX_CONNS * 5 + MAX_DRAINS + 16)
 
 static const char USAGE[] =
-	"usage: flintlock-agent                        serve the host: by the port flintlock.agent, and vsock 1024 and 1025\n"
+	"usage: flintlock-agent [--background]          serve the host: by the port flintlock.agent, and vsock 1024 and 1025\n"
 	"       flintlock-agent [--port unix socket] [--listen unix:PATH|tcp:IPV4:PORT] [--listen-ssh …]      for tests\n";
 
 static int woken[2];
@@ -99,6 +99,13 @@ static void round_once(void)
 int main(int argc, char **argv)
 {
 	bool is_test = false;
+	if (argc == 2 && !strcmp(argv[1], "--background")) {
+		pid_t pid = fork();
+		if (pid != 0)
+			return pid < 0;
+		setsid();
+		argc = 1;
+	}
 	if (pipe2(woken, O_CLOEXEC | O_NONBLOCK) < 0) {
 		complain("pipe", errno);
 		return 1;

@@ -4,10 +4,9 @@ import { readFileSync } from 'node:fs';
 import { describe, expect, test, vi } from 'vitest';
 import { type AgentProcess, startAgent } from '../../test/support/agent-process.ts';
 import { clock } from '../host/clock.ts';
-import type { ExecInput, ExecOutput, ExecStart, GuestAgent } from '../ports/guest-agent.ts';
-import { meetAgent } from './agent.ts';
+import type { AgentMeeting, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
+import { createMeetAgent } from './agent.ts';
 import { AGENT_FRAME, agentFrame } from './agent-frames.ts';
-import { PortSession } from './port-session.ts';
 
 const NEVER = new AbortController().signal;
 const SH: ExecStart = {
@@ -17,10 +16,9 @@ const SH: ExecStart = {
 
 const sh = (command: string, more: Partial<ExecStart> = {}): ExecStart => ({ ...SH, command, ...more });
 
-async function meet(process: AgentProcess): Promise<{ session: PortSession; agent: GuestAgent }> {
-  const session = new PortSession(await process.channel(), { clock, isRunning: () => true, randomBytes });
-  await session.ready;
-  return { session, agent: await meetAgent(session, NEVER) };
+async function meet(process: AgentProcess): Promise<AgentMeeting & { readonly session: { close(): void } }> {
+  const meeting = await createMeetAgent({ clock, randomBytes })(await process.channel(), () => true, NEVER);
+  return { ...meeting, session: meeting };
 }
 
 async function* inputs(...all: ExecInput[]): AsyncGenerator<ExecInput> {

@@ -1,10 +1,28 @@
+import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
-import type { AgentInfo, GuestAgent } from '../ports/guest-agent.ts';
+import type { Clock } from '../ports/clock.ts';
+import type { AgentInfo, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
 import { askInfo, CONTROL_PORT, execOver } from './exec.ts';
-import type { PortSession } from './port-session.ts';
+import { PortSession } from './port-session.ts';
 
-/** The agent that a session has met, asked what it is. @throws as `askInfo` */
-export async function meetAgent(session: PortSession, signal: AbortSignal): Promise<GuestAgent> {
+/** Meets the agents behind ports with several streams in them. */
+export const createMeetAgent =
+  (deps: { readonly clock: Pick<Clock, 'after'>; randomBytes(count: number): Uint8Array }): MeetAgent =>
+  async (channel, isRunning, signal) => {
+    const session = new PortSession(channel, { ...deps, isRunning });
+    try {
+      const closed = session.over.then((why) => Promise.reject(new Fault('tool', `The guest agent is gone: ${why}`)));
+      closed.catch(() => undefined);
+      await orAborted(Promise.race([session.ready, closed]), signal);
+      const agent = await orAborted(meet(session, signal), signal);
+      return { agent, over: session.over, close: () => session.close() };
+    } catch (error) {
+      session.close();
+      throw error;
+    }
+  };
+
+async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAgent> {
   const info = await askInfo(session.open(CONTROL_PORT), signal);
   return {
     info,

@@ -1,5 +1,6 @@
 import { type Client, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
+import type { GuestService } from '../gen/flintlock/microvm/v1/guest_pb.ts';
 import type { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
 import type { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
@@ -13,6 +14,7 @@ export interface Clients {
   /** Loaded when they are asked for, as few verbs do. */
   host(): Promise<Client<typeof HostService>>;
   images(): Promise<Client<typeof ImageService>>;
+  guests(): Promise<Client<typeof GuestService>>;
   close(): void;
 }
 
@@ -30,6 +32,7 @@ export function openClients(reach: Reach): Clients {
     host: async () => createClient((await import('../gen/flintlock/microvm/v1/host_pb.ts')).HostService, transport),
     images: async () =>
       createClient((await import('../gen/flintlock/microvm/v1/images_pb.ts')).ImageService, transport),
+    guests: async () => createClient((await import('../gen/flintlock/microvm/v1/guest_pb.ts')).GuestService, transport),
     close: () => connection.close(),
   };
 }

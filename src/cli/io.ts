@@ -7,6 +7,10 @@ export interface Sink {
   readonly isTerminal: boolean;
   /** Of the terminal now; 80 where there is none. */
   columns(): number;
+  /** Of the terminal now. */
+  size(): { rows: number; columns: number };
+  /** Calls back when the terminal has another size. @returns how to stop */
+  onResize(changed: () => void): () => void;
 }
 
 /** Standard input. */
@@ -86,5 +90,10 @@ function sink(stream: NodeJS.WriteStream, closed: AbortController): Sink {
       }),
     isTerminal: stream.isTTY === true,
     columns: () => stream.columns || 80,
+    size: () => ({ rows: stream.rows || 24, columns: stream.columns || 80 }),
+    onResize(changed) {
+      stream.on('resize', changed);
+      return () => void stream.off('resize', changed);
+    },
   };
 }

@@ -5,7 +5,7 @@ import type { InterfaceSpec, Spec } from './spec.ts';
 export type DiskFormat = 'raw' | 'qcow2';
 
 /** A way into a guest: see `ports/channel.ts`. */
-export type ChannelKind = 'console';
+export type ChannelKind = 'console' | 'agent';
 
 /**
  * What a kind of machine can do, and how much of it. One table for each: what a

@@ -98,6 +98,7 @@ export type ConditionType =
   | 'GuestConfigured'
   | 'GuestInit'
   | 'PowerStateVisible'
+  | 'AgentReady'
   | 'LedgerReadable';
 export interface Condition {
   readonly type: ConditionType;

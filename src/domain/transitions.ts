@@ -249,7 +249,11 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
     retry,
     state,
     lastEnd: { reason, message, consoleTail, at: now },
-    conditions: withCondition(vm.conditions, condition('Running', false, reason, message, now)),
+    // Of an agent that a guest had the next run knows nothing.
+    conditions: withCondition(
+      vm.conditions.filter(({ type }) => type !== 'AgentReady'),
+      condition('Running', false, reason, message, now),
+    ),
   });
   if (asked?.for === 'stop')
     return after({ is: 'STOPPED', reason: 'Stopped', message: `Stopped by a user. ${message}`, consoleTail });

@@ -8,6 +8,7 @@ import type { Store } from '../ports/store.ts';
 import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
 import { tailOrNothing } from './console-tail.ts';
+import type { GuestAgents } from './guest-agents.ts';
 import type { GuestLives } from './guest-lives.ts';
 import type { GuestReports } from './guest-reports.ts';
 
@@ -18,6 +19,8 @@ export interface GuestsDeps {
   readonly wake: Wake;
   readonly reports: GuestReports;
   readonly lives: Pick<GuestLives, 'follow' | 'leave'>;
+  /** Absent: nobody asks for them. */
+  readonly agents?: Pick<GuestAgents, 'follow' | 'leave'>;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -51,6 +54,7 @@ export class WatchedGuests implements Guests {
     void running.ended.then((end) => this.#ended(uid, running, end));
     this.#deps.reports.follow(uid, running, began);
     this.#deps.lives.follow(uid, running, began);
+    this.#deps.agents?.follow(uid, running, began);
     for (const listener of this.#listeners) listener(new Set([uid]));
   }
 
@@ -74,6 +78,7 @@ export class WatchedGuests implements Guests {
     this.#cancelAgain(uid);
     this.#deps.reports.leave(uid);
     this.#deps.lives.leave(uid);
+    this.#deps.agents?.leave(uid);
     running?.release();
   }
 
@@ -110,6 +115,7 @@ export class WatchedGuests implements Guests {
     this.#running.delete(uid);
     running.release();
     this.#deps.lives.leave(uid);
+    this.#deps.agents?.leave(uid);
     await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }

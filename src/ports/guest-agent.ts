@@ -1,3 +1,5 @@
+import type { Channel } from './channel.ts';
+
 /** A terminal for a program, in characters. */
 export interface TerminalSize {
   readonly rows: number;
@@ -62,3 +64,19 @@ export interface GuestAgent {
    */
   exec(start: ExecStart, input: AsyncIterable<ExecInput>, signal: AbortSignal): AsyncIterable<ExecOutput>;
 }
+
+/** An agent that was met, until it goes. */
+export interface AgentMeeting {
+  readonly agent: GuestAgent;
+  /** Resolves when it is gone, with why. Never rejects. */
+  readonly over: Promise<string>;
+  close(): void;
+}
+
+/**
+ * Waits until an agent answers on a channel, which it takes over.
+ *
+ * @param isRunning - whether the guest's CPUs run: one that is paused answers nobody
+ * @throws Fault `tool` when the channel is closed first; the signal's reason
+ */
+export type MeetAgent = (channel: Channel, isRunning: () => boolean, signal: AbortSignal) => Promise<AgentMeeting>;

@@ -2,6 +2,7 @@ import { attachConsole } from './attach-console.ts';
 import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
+import { agentInfo, exec } from './exec.ts';
 import { find } from './find.ts';
 import { listImages } from './images-list.ts';
 import { pullImage } from './images-pull.ts';
@@ -42,6 +43,8 @@ export function createServices(parts: ServiceParts): Services {
     power: (verb, request, signal) => power(parts, verb, request, signal),
     readConsole: (request, signal) => readConsole(parts, request, signal),
     attachConsole: (request, typed, signal) => attachConsole(parts, request, typed, signal),
+    exec: ({ uid, start }, input, signal) => exec(parts, uid, start, input, signal),
+    agentInfo: async ({ uid }) => agentInfo(parts, uid),
     info: () => info(parts),
     cordonHost: async (reason) => cordonHost(parts, reason),
     uncordonHost: async () => uncordonHost(parts),

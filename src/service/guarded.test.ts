@@ -68,6 +68,10 @@ const patch = (uid: string) => ({ target: { uid }, draft: drafted(''), mask: ['l
 const EVERYTHING = { namespace: '', labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false };
 const ITSELF = { make: (vm: MicroVmView) => vm, bytesOf: () => 1 };
 const nothing = (async function* () {})();
+const START = {
+  ...{ command: 'echo', args: ['secret'], directory: '', environment: {}, shell: false, user: '' },
+  ...{ timeoutSeconds: 0, hasStdin: false },
+};
 
 /** Every verb, on the microVM of a uid where it is on one. */
 const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) => Promise<unknown>>> = {
@@ -84,6 +88,8 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   power: (s, uid) => s.power('stop', { uid, timeoutMs: 1 }, signal),
   readConsole: (s, uid) => allOf(s.readConsole({ uid, follow: false, tailBytes: 0 }, signal)),
   attachConsole: (s, uid) => allOf(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
+  exec: (s, uid) => allOf(s.exec({ uid, start: START }, nothing, signal)),
+  agentInfo: (s, uid) => s.agentInfo({ uid }),
   info: (s) => s.info(),
   cordonHost: (s) => s.cordonHost('kernel'),
   uncordonHost: (s) => s.uncordonHost(),
@@ -103,10 +109,14 @@ const READS = [
   'watch',
   'wait',
   'readConsole',
+  'agentInfo',
   'info',
   'listImages',
 ];
-const ON_ONE = ['get', 'update', 'planUpdate', 'delete', 'wait', 'power', 'readConsole', 'attachConsole'] as const;
+const ON_ONE = [
+  ...(['get', 'update', 'planUpdate', 'delete', 'wait', 'power'] as const),
+  ...(['readConsole', 'attachConsole', 'exec', 'agentInfo'] as const),
+];
 
 describe.each(NAMES)('%s', (name) => {
   test('is for whoever may everything', async () => {

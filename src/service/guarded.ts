@@ -2,6 +2,7 @@ import type { Caller } from '../domain/caller.ts';
 import { Fault } from '../domain/fault.ts';
 import { shorten } from '../domain/labels.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { ExecInput } from '../ports/guest-agent.ts';
 import type { Log } from '../ports/log.ts';
 import { notFound } from './find.ts';
 import type { CreateOptions, Services, Target } from './services.ts';
@@ -67,6 +68,7 @@ export function guardServices(
     what: object,
     signal: AbortSignal,
     work: (caller: Caller, signal: AbortSignal) => AsyncIterable<T>,
+    told: () => object = () => ({}),
   ): AsyncGenerator<T> {
     const began = clock.elapsed();
     const caller = current();
@@ -78,7 +80,7 @@ export function guardServices(
       result = resultOf(error);
       throw error;
     } finally {
-      tell(caller, weight, verb, { ...what, result }, began);
+      tell(caller, weight, verb, { ...what, ...told(), result }, began);
     }
   }
 
@@ -194,6 +196,32 @@ export function guardServices(
         await mustSee(caller, request);
         yield* services.attachConsole(request, typed, ended);
       }),
+    exec: (request, input, signal) => {
+      const told = { exit: 'none', bytesIn: 0, bytesOut: 0 };
+      // Never its arguments or its environment: they may hold secrets.
+      const what = { ...named(request), program: shorten(request.start.command.split(/\s/, 1)[0] ?? '') };
+      const counted = countInput(input, (bytes) => (told.bytesIn += bytes));
+      return flow(
+        'exec in microVM',
+        'changes',
+        what,
+        signal,
+        async function* (caller, ended) {
+          await mustSee(caller, request);
+          for await (const one of services.exec(request, counted, ended)) {
+            if (one.is === 'exit') told.exit = String(one.code);
+            else told.bytesOut += one.data.length;
+            yield one;
+          }
+        },
+        () => told,
+      );
+    },
+    agentInfo: (request) =>
+      act('ask guest agent', 'reads', named(request), async (caller) => {
+        await mustSee(caller, request);
+        return services.agentInfo(request);
+      }),
     info: () => act('info', 'reads', {}, async (caller) => infoFor(caller)),
     cordonHost: (reason) =>
       act('cordon host', 'changes', { reason: shorten(reason) }, async (caller) => {
@@ -238,6 +266,13 @@ export function guardServices(
     if (namespace === undefined) return { ...info, ...(promised && { promised }), ...(used && { used }) };
     const own = await services.list({ namespace, labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false });
     return { ...info, microvms: own.vms.length };
+  }
+}
+
+async function* countInput(input: AsyncIterable<ExecInput>, count: (bytes: number) => void): AsyncGenerator<ExecInput> {
+  for await (const one of input) {
+    if (one.is === 'stdin') count(one.data.length);
+    yield one;
   }
 }
 

@@ -6,6 +6,7 @@ import type { PullPolicy } from '../domain/spec.ts';
 import type { OthersUsers, UserRange } from '../domain/user-ranges.ts';
 import type { ChannelInput } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { GuestAgent } from '../ports/guest-agent.ts';
 import type { Files } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -93,6 +94,11 @@ export interface Consoles {
   joinConsole(uid: Uid): Promise<ChannelInput>;
 }
 
+export interface Agents {
+  /** The agent of a guest, while it answers. */
+  agentOf(uid: Uid): GuestAgent | undefined;
+}
+
 /** What the host has, and can do. */
 export interface Host {
   readonly tools: HostTools;
@@ -104,7 +110,7 @@ export interface Host {
 }
 
 /** All that verbs are made of. None takes all of it: each names what it {@link Needs}. */
-export interface ServiceParts extends DaemonFacts, Records, Engine, Storage, Networks, Vmms, Consoles, Host {}
+export interface ServiceParts extends DaemonFacts, Records, Engine, Storage, Networks, Vmms, Consoles, Agents, Host {}
 
 /** What one verb takes, by name; its tests hand in no more. */
 export type Needs<K extends keyof ServiceParts> = Pick<ServiceParts, K>;

@@ -5,6 +5,7 @@ import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import type { Patch } from '../domain/patch.ts';
 import type { PowerVerb } from '../domain/power-wishes.ts';
+import type { AgentInfo, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
@@ -189,6 +190,16 @@ export interface Services {
     typed: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
+  /**
+   * Runs a program in a guest: see `service/exec.ts`.
+   * @param input - read on only as fast as the guest takes it
+   */
+  exec(
+    request: { readonly uid: string; readonly start: ExecStart },
+    input: AsyncIterable<ExecInput>,
+    signal: AbortSignal,
+  ): AsyncIterable<ExecOutput>;
+  agentInfo(request: { readonly uid: string }): Promise<AgentInfo>;
   info(): Promise<ServerInfo>;
   /**
    * Takes no more microVMs, until `uncordonHost`, over restarts too.

@@ -6,6 +6,7 @@ import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { Code, ConnectError, type ServiceImpl } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import { onTestFinished } from 'vitest';
+import { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
 import { HostService } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import { ImageService } from '../../src/gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
@@ -29,13 +30,19 @@ export async function startFakeDaemon(
   vms: Partial<ServiceImpl<typeof MicroVMService>>,
   host: Partial<ServiceImpl<typeof HostService>> = {},
   images: Partial<ServiceImpl<typeof ImageService>> = {},
+  guests: Partial<ServiceImpl<typeof GuestService>> = {},
 ): Promise<FakeDaemon> {
   const directory = await mkdtemp(join(tmpdir(), 'flintlock-cli-'));
   const socket = join(directory, 'api.sock');
   const sessions = new Set<ServerHttp2Session>();
   const server = createServer(
     connectNodeAdapter({
-      routes: (router) => router.service(MicroVMService, vms).service(HostService, host).service(ImageService, images),
+      routes: (router) =>
+        router
+          .service(MicroVMService, vms)
+          .service(HostService, host)
+          .service(ImageService, images)
+          .service(GuestService, guests),
     }),
   );
   server.on('session', (session) => {

@@ -407,6 +407,7 @@ export class FakeHost {
       instance: names.instance,
       stateDirectory: names.stateDirectory,
       runDirectory: names.runDirectory,
+      agentOf: () => undefined,
       store,
       transactions,
       clock,

@@ -156,6 +156,20 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       find({ uid });
       for await (const bytes of typed) yield bytes; // an echo
     },
+    async *exec({ uid, start }, input) {
+      find({ uid });
+      yield { is: 'stdout', data: Buffer.from(`${[start.command, ...start.args].join(' ')}\n`) };
+      for await (const one of input)
+        if (one.is === 'stdin')
+          yield { is: 'stdout', data: one.data }; // an echo
+        else if (one.is === 'signal') yield { is: 'stderr', data: Buffer.from(`signal ${one.number}\n`) };
+        else break;
+      yield { is: 'exit', code: 7, timedOut: false };
+    },
+    agentInfo: async ({ uid }) => {
+      find({ uid });
+      return { version: '1', uname: 'Linux 6.1', features: ['tty'] };
+    },
     info: async () => sampleInfo,
     cordonHost: async (reason) => ({ since: 1_700_000_000_000, reason }),
     uncordonHost: async () => undefined,

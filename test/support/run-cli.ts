@@ -38,6 +38,8 @@ export async function runCli(argv: readonly string[], options: CliOptions = {}):
     },
     isTerminal: options.terminal ?? false,
     columns: () => 80,
+    size: () => ({ rows: 24, columns: 80 }),
+    onResize: () => () => undefined,
   });
   const exit = await main(argv, {
     stdout: sink(out, options.readWrites),

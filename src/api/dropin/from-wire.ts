@@ -30,7 +30,8 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
     metadataAnyhow: true,
     provider: spec.provider ?? '',
     restartPolicy: 'ON_FAILURE',
-    providerOptions: {},
+    // Without that right the guest has no port for an agent.
+    providerOptions: { agent: spec.allowGuestAgent ? 'on' : 'off' },
     outputsSet: outputsSet(spec),
     wrong: [...cmdline.wrong, ...unbuilt(spec)],
   };
@@ -102,8 +103,6 @@ function outputsSet(spec: MicroVMSpec): readonly string[] {
 /** What this API can say and no part of the daemon honours yet. */
 function unbuilt(spec: MicroVMSpec): readonly Violation[] {
   const found: Violation[] = [];
-  if (spec.allowGuestAgent)
-    found.push({ field: 'allow_guest_agent', description: 'not built yet: leave it out, or give false' });
   for (const { volume, name } of volumesOf(spec))
     if ((volume.source?.virtiofsSource ?? '') !== '')
       found.push({

@@ -1,7 +1,9 @@
+import { MicroVMExec } from '../../gen/dropin/exec/microvmexec_pb.ts';
 import { MicroVM } from '../../gen/dropin/services/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { encodedLists } from './encoded.ts';
+import { DropinExec } from './exec.ts';
 import { DropinMicroVms } from './microvms.ts';
 
 /** The surface for today's clients: the same verbs over gRPC and HTTP. */
@@ -12,5 +14,8 @@ export interface Dropin {
 
 export function dropin(services: Services): Dropin {
   const microvms = new DropinMicroVms(services);
-  return { microvms, grpc: [served(MicroVM, microvms, encodedLists(services))] };
+  return {
+    microvms,
+    grpc: [served(MicroVM, microvms, encodedLists(services)), served(MicroVMExec, new DropinExec(services))],
+  };
 }

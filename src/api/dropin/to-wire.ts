@@ -49,6 +49,7 @@ function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
     labels: { ...spec.labels },
     vcpu: int32(spec.vcpu),
     memoryInMb: int32(spec.memoryInMb),
+    allowGuestAgent: spec.providerOptions.agent === 'on',
     kernel: create(KernelSchema, {
       image,
       cmdline: cmdlineMap(cmdline),

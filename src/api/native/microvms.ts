@@ -21,6 +21,7 @@ import type { Services, Target, Until } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { ANSWER_BYTES } from '../flow/limits.ts';
 import { listed } from '../flow/listed.ts';
+import { ownBytes } from '../own-bytes.ts';
 import type { Call } from '../served.ts';
 import { specToDraft } from './from-wire.ts';
 import { eventToWire, plannedToWire, vmToWire } from './to-wire.ts';
@@ -210,7 +211,3 @@ function waitMs(timeout: Duration | undefined): number | undefined {
   const ms = durationMs(timeout);
   return ms >= 0 && ms <= MAX_WAIT_MS ? ms : undefined;
 }
-
-/** The messages' bytes never lie in shared memory. */
-const ownBytes = (data: Uint8Array): Uint8Array<ArrayBuffer> =>
-  data.buffer instanceof ArrayBuffer ? (data as Uint8Array<ArrayBuffer>) : new Uint8Array(data);

@@ -1,9 +1,11 @@
+import { GuestService } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
 import { HostService } from '../../gen/flintlock/microvm/v1/host_pb.ts';
 import { ImageService } from '../../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { encodedLists } from './encoded.ts';
+import { Guests } from './guests.ts';
 import { Hosts } from './hosts.ts';
 import { Images } from './images.ts';
 import { MicroVms } from './microvms.ts';
@@ -24,6 +26,7 @@ export function native(services: Services): Native {
     served(MicroVMService, microvms, encodedLists(services)),
     served(HostService, hosts),
     served(ImageService, images),
+    served(GuestService, new Guests(services)),
   ];
   return { microvms, hosts, images, grpc };
 }

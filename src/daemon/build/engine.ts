@@ -1,5 +1,8 @@
+import { randomBytes } from 'node:crypto';
+import { createMeetAgent } from '../../agent/agent.ts';
 import type { CurrentCaller } from '../../api/current-caller.ts';
 import type { Uid } from '../../domain/microvm.ts';
+import { GuestAgents } from '../../engine/guest-agents.ts';
 import { GuestLives } from '../../engine/guest-lives.ts';
 import { GuestReports } from '../../engine/guest-reports.ts';
 import { WatchedGuests } from '../../engine/guests.ts';
@@ -43,8 +46,12 @@ export function buildEngine(
   };
   const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
   const lives = new GuestLives({ store, clock, log });
+  const agents = new GuestAgents({
+    ...{ store, clock, log, openChannel: vmms.openAgent },
+    meet: createMeetAgent({ clock, randomBytes }),
+  });
   const guests = new WatchedGuests({
-    ...{ store, clock, log, wake, reports, lives },
+    ...{ store, clock, log, wake, reports, lives, agents },
     ...{ consoleTail, maximumRetry, meter: metrics },
   });
   const { managed, attached, bridgeAt, parent, metadata } = networks;
@@ -62,7 +69,7 @@ export function buildEngine(
     vmm: vmmOf,
   });
   const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
-  return { progress, wake, guests, runner, metadataPorts, scheduler };
+  return { progress, wake, guests, agents, runner, metadataPorts, scheduler };
 }
 
 export type BuiltEngine = ReturnType<typeof buildEngine>;

@@ -6,7 +6,17 @@ import type { Uid } from '../../domain/microvm.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createServices } from '../../service/create-services.ts';
-import type { Consoles, DaemonFacts, Engine, Host, Networks, Records, Storage, Vmms } from '../../service/needs.ts';
+import type {
+  Agents,
+  Consoles,
+  DaemonFacts,
+  Engine,
+  Host,
+  Networks,
+  Records,
+  Storage,
+  Vmms,
+} from '../../service/needs.ts';
 import type { Services } from '../../service/services.ts';
 import { planText } from '../../steps/plan.ts';
 import { limitSettings } from '../capacity.ts';
@@ -65,9 +75,10 @@ export function buildServices({ config, opened }: Parts, built: ServicesNeed): S
     ...{ files, consolePath: vmms.consolePath },
     joinConsole: (uid) => vmms.consoles.join(uid),
   };
+  const agents: Agents = { agentOf: (uid) => engine.agents.of(uid) };
   const host: Host = { tools, capacity: vmms.capacity, limits: limitSettings(config), patience: config.patience };
   return createServices({
     ...{ ...daemon, ...records, ...doing, ...stored },
-    ...{ ...plugged, ...machines, ...consoles, ...host },
+    ...{ ...plugged, ...machines, ...consoles, ...agents, ...host },
   });
 }

@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { TimeLimit } from '../../base/time-limit.ts';
 import { CONSOLE_TAIL_BYTES } from '../../domain/console-sizes.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { MicroVm, Uid } from '../../domain/microvm.ts';
@@ -10,6 +11,7 @@ import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
 import { limitsInForce } from '../../host/limits-in-force.ts';
+import type { Channel } from '../../ports/channel.ts';
 import { FIRST_THERE_WAS, PROVIDERS } from '../../vmm/registry.ts';
 import { Starts } from '../../vmm/supervisor/starts.ts';
 import { capacityOf } from '../capacity.ts';
@@ -48,9 +50,19 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
     const vm = store.get(uid);
     if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
     const limits = AbortSignal.any([ending, AbortSignal.timeout(CONSOLE_OPEN_MS * patience)]);
-    const places = { uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) };
-    return vmmOf(providerOf(vm)).openChannel(places, 'console', limits);
+    return vmmOf(providerOf(vm)).openChannel(placesOf(uid), 'console', limits);
   });
+  const placesOf = (uid: Uid) => ({
+    ...{ uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) },
+  });
+  const openAgent = async (uid: Uid, signal: AbortSignal): Promise<Channel | undefined> => {
+    const vm = store.get(uid);
+    if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
+    const vmm = vmmOf(providerOf(vm));
+    if (!vmm.capabilities.channels.includes('agent')) return undefined;
+    using limit = new TimeLimit(signal, CONSOLE_OPEN_MS * patience);
+    return await vmm.openChannel(placesOf(uid), 'agent', limit.signal);
+  };
   const consoleTail = async (uid: Uid): Promise<string> => {
     const vm = store.get(uid);
     const path = vm && consolePath(vm);
@@ -65,7 +77,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
   const vmmsBelow = below !== undefined && below.enable.length > 0 ? dirname(below.parent) : undefined;
   const capacity = async () =>
     capacityOf(names.stateDirectory, await limitsInForce({ files, ...(vmmsBelow !== undefined && { vmmsBelow }) }));
-  return { vmms, vmmOf, defaultVmms, vmmUsers, cgroups, consolePath, consoles, consoleTail, capacity };
+  return { vmms, vmmOf, defaultVmms, vmmUsers, cgroups, consolePath, consoles, consoleTail, openAgent, capacity };
 }
 
 export type BuiltVmms = Awaited<ReturnType<typeof buildVmms>>;

@@ -6,6 +6,7 @@ import type { Provider } from '../provider.ts';
 
 /** What `provider_options` may hold. */
 export const OPTIONS = {
+  agent: { values: ['off'], help: 'as with QEMU; a guest of Firecracker has no way to an agent yet' },
   'firecracker.smt': {
     values: ['on', 'off'],
     help: "on: the guest's CPUs are pairs of threads of a core, as on a host with SMT, so that their number is even; absent: off",

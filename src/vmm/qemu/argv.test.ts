@@ -156,8 +156,21 @@ describe('identity', () => {
     expect(chardevs).toEqual([
       'socket,id=qmp,path=/run/a,,b/qmp.sock,server=on,wait=off',
       'socket,id=console,path=/run/a,,b/console.sock,server=on,wait=off,logfile=/s,,t/console.log,logappend=on',
+      'socket,id=agent,path=/run/a,,b/agent.sock,server=on,wait=off',
     ]);
     expect(isOf(odd)(qemuArgv(odd, machine, ''))).toBe(true);
+  });
+
+  test('the port of the agent comes last, and not where it is not wanted or all places are taken', () => {
+    const ports = (more: Partial<VmmConfig>, acpi = true): number =>
+      qemuArgv({ ...config, ...more }, { ...machine, acpi }, '').filter((word) => word.includes('flintlock.agent'))
+        .length;
+    expect(qemuArgv(config, machine, '').at(-1)).toBe('virtserialport,chardev=agent,name=flintlock.agent');
+    expect(ports({ options: { agent: 'off' } })).toBe(0);
+    const nics = (count: number) =>
+      Array.from({ length: count }, (_, i) => ({ device: `fl${i}`, mac: '02:00:00:00:00:01' }));
+    expect([22, 23].map((count) => ports({ disks: [], nics: nics(count) }))).toEqual([1, 0]);
+    expect([6, 7].map((count) => ports({ disks: [], nics: nics(count) }, false))).toEqual([1, 0]);
   });
 
   test('a program is known by its file, or while setpriv still runs by its argument', () => {

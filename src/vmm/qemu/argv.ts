@@ -1,7 +1,9 @@
+import { wantsAgent } from '../../domain/agent-report.ts';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
 import type { PacketCounter } from '../supervisor/packets.ts';
-import { consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
+import { devicesBesideAgent } from './capabilities.ts';
+import { agentSocket, consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
 
 export interface Machine {
   /** The program, by name or path. */
@@ -76,6 +78,24 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     ...(acpi ? ['-device', 'pvpanic'] : []),
     ...config.disks.flatMap((disk, i) => diskArguments(disk, i, serials[i] ?? disk.id)),
     ...config.nics.flatMap((nic, i) => nicArguments(nic, i, openNodes(config))),
+    // The last one: where the others are found does not change with it.
+    ...(hasAgentPort(config, acpi) ? agentArguments(config) : []),
+  ];
+}
+
+/** Whether there is a port for the guest's agent: asked for by name there must be room, see `limits.ts`. */
+const hasAgentPort = ({ options = {}, disks, nics }: VmmConfig, acpi: boolean): boolean =>
+  wantsAgent(options) && disks.length + nics.length <= devicesBesideAgent(acpi);
+
+/** By this name the agent finds its port. */
+const AGENT_PORT = 'flintlock.agent';
+
+function agentArguments(config: VmmConfig): readonly string[] {
+  return [
+    ...['-chardev', `socket,id=agent,path=${optionValue(agentSocket(config))},server=on,wait=off`],
+    // Port 0 is a console's by the virtio specification, section 5.3.
+    ...['-device', 'virtio-serial-device,max_ports=2'],
+    ...['-device', `virtserialport,chardev=agent,name=${AGENT_PORT}`],
   ];
 }
 

@@ -17,6 +17,10 @@ const VIRTIO_SLOTS = { acpi: 24, noAcpi: 8 } as const;
 /** The random number generator. */
 export const OWN_DEVICES = 1;
 
+/** How many devices of a spec's own, disks and interfaces, leave a transport for the agent's port. */
+export const devicesBesideAgent = (acpi: boolean): number =>
+  (acpi ? VIRTIO_SLOTS.acpi : VIRTIO_SLOTS.noAcpi) - OWN_DEVICES - 1;
+
 /** What the machine `microvm` can do. */
 export function capabilitiesOf({
   accelerator,
@@ -35,7 +39,7 @@ export function capabilitiesOf({
     powerButton: acpi,
     consoleInput: true,
     snapshot: false,
-    channels: ['console'],
+    channels: ['console', 'agent'],
     limits: {
       vcpu: { most: MAX_VCPU[accelerator], note: `with the accelerator ${accelerator}` },
       memoryInMb: { least: MIN_MEMORY_MB, most: MAX_MEMORY_MB },

@@ -8,6 +8,9 @@ export const qmpSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => jo
 export const consoleSocket = (config: Pick<VmmConfig, 'runDirectory'>): string =>
   join(config.runDirectory, 'console.sock');
 
+/** The port of the guest's agent: the daemon is connected while the guest runs. */
+export const agentSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'agent.sock');
+
 /** Everything that the guest wrote to its serial port. */
 export const consoleLog = (config: Pick<VmmConfig, 'stateDirectory'>): string =>
   join(config.stateDirectory, 'console.log');

@@ -1,9 +1,10 @@
+import { wantsAgent } from '../../domain/agent-report.ts';
 import { lacksOf } from '../../domain/capabilities.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { capabilitiesOf, OWN_DEVICES } from './capabilities.ts';
+import { capabilitiesOf, devicesBesideAgent, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
 
@@ -29,9 +30,22 @@ export function violationsOf(
     ...(machine.tscKhz === undefined ? {} : { tscKhz: machine.tscKhz }),
   });
   const devices = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
-  const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : (devices + OWN_DEVICES) * MMIO_ARGUMENT_BYTES);
+  const besideAgent = devicesBesideAgent(machine.acpi);
+  const hasRoom = devices <= besideAgent;
+  const all = devices + OWN_DEVICES + (wantsAgent(spec.providerOptions) && hasRoom ? 1 : 0);
+  const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : all * MMIO_ARGUMENT_BYTES);
+  const unplaced: readonly Violation[] =
+    spec.providerOptions.agent === 'on' && !hasRoom
+      ? [
+          {
+            field: 'provider_options[agent]',
+            description: `is on, and ${devices} disks and interfaces leave no place for the agent's port: ${besideAgent} do`,
+          },
+        ]
+      : [];
   return [
     ...checkOptions(spec.providerOptions),
+    ...unplaced,
     ...lacksOf(spec, capabilitiesOf(machine)),
     ...commandLineLacks(line, guestWords, room),
   ];

@@ -3,7 +3,7 @@ import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { hasAcpi, openNodes, packetCounters } from './argv.ts';
 import { bootAdvice } from './boot-advice.ts';
 import { refusalOf } from './ends.ts';
-import { consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { agentSocket, consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { QmpMonitor } from './qmp-monitor.ts';
 
 /** What the supervisor has to know of QEMU. @param binary - the program, by name or path */
@@ -12,7 +12,7 @@ export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmPro
   consoleLog,
   errorLog: vmmLog,
   controlSocket: qmpSocket,
-  sockets: (config) => [qmpSocket(config), consoleSocket(config)],
+  sockets: (config) => [qmpSocket(config), consoleSocket(config), agentSocket(config)],
   // Its user may open no device.
   startOptions: (config) => ({ open: openNodes(config).map((path) => ({ path })) }),
   isOf,

@@ -9,11 +9,12 @@ import type { ProviderDeps } from '../provider.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { type AccelChoice, hostTscKhz } from './accel.ts';
+import { openAgent } from './agent-channel.ts';
 import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { openConsole } from './console-channel.ts';
-import { consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
+import { agentSocket, consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { acpiOf } from './options.ts';
@@ -175,7 +176,16 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
-    openChannel: (config, kind, signal) => channels.open(config.uid, kind, () => openConsole(config, files, signal)),
-    paths: (config) => [qmpSocket(config), consoleSocket(config), consoleLog(config), vmmLog(config)],
+    openChannel: (config, kind, signal) =>
+      channels.open(config.uid, kind, () =>
+        kind === 'agent' ? openAgent(config, signal) : openConsole(config, files, signal),
+      ),
+    paths: (config) => [
+      qmpSocket(config),
+      consoleSocket(config),
+      agentSocket(config),
+      consoleLog(config),
+      vmmLog(config),
+    ],
   };
 }

@@ -1,0 +1,56 @@
+import { agentCondition, wantsAgent } from '../domain/agent-report.ts';
+import { Fault } from '../domain/fault.ts';
+import type { MicroVm } from '../domain/microvm.ts';
+import type { AgentInfo, ExecInput, ExecOutput, ExecStart, GuestAgent } from '../ports/guest-agent.ts';
+import { byUid } from './find.ts';
+import type { Needs } from './needs.ts';
+import { type ViewNeeds, view } from './view.ts';
+import { vmmOf } from './vmm-of.ts';
+
+type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms' | 'defaultVmms'> & ViewNeeds;
+
+/**
+ * Runs a program in a guest, by its agent. What the caller types is read on only as fast as the guest takes it, and what
+ * the program writes only as fast as the caller takes that.
+ *
+ * @throws Fault `refused` where there is no agent to do it; `tool` when it, or the guest, goes away meanwhile
+ */
+export async function* exec(
+  needs: ExecNeeds,
+  uid: string,
+  start: ExecStart,
+  input: AsyncIterable<ExecInput>,
+  signal: AbortSignal,
+): AsyncIterable<ExecOutput> {
+  const { vm, agent } = agentFor(needs, uid);
+  try {
+    yield* agent.exec(start, input, signal);
+  } catch (error) {
+    if (!(error instanceof Fault && error.kind === 'tool')) throw error;
+    const { is, reason, message } = needs.store.get(vm.uid)?.state ?? vm.state;
+    const why = is === 'CREATED' ? '' : `; the microVM is ${is} (${reason}): ${message}`;
+    throw new Fault('tool', `The command in microVM ${uid} was cut off: ${error.message}${why}`, { cause: error });
+  }
+}
+
+/** @throws as `exec` */
+export const agentInfo = (needs: ExecNeeds, uid: string): AgentInfo => agentFor(needs, uid).agent.info;
+
+function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm; readonly agent: GuestAgent } {
+  const vm = byUid(needs.store, uid, false);
+  if (!wantsAgent(vm.spec.providerOptions))
+    throw new Fault(
+      'refused',
+      `microvm was not created with guest agent access enabled: ${uid} has the option agent off`,
+    );
+  const { is, reason, message } = view(vm, needs).state;
+  if (is !== 'CREATED')
+    throw new Fault('refused', `microvm is not ready (state: ${is}): ${uid} is ${is} (${reason}): ${message}`);
+  const machine = vmmOf(needs, vm)?.capabilities;
+  if (machine && !machine.channels.includes('agent'))
+    throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${machine.machine} has no way to one yet`);
+  const agent = needs.agentOf(vm.uid);
+  if (agent) return { vm, agent };
+  const why = agentCondition(vm)?.message ?? 'no agent has answered in this guest yet; try again in a moment';
+  throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${why}`);
+}
