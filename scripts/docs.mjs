@@ -343,7 +343,7 @@ the tables of this page, which \`flintlock info -o json\` prints as \`features\`
 ${sections.join('\n')}`;
 }
 
-const API_FILES = ['microvms', 'images', 'host'].map((name) => `flintlock/microvm/v1/${name}.proto`);
+const API_FILES = ['microvms', 'images', 'host', 'guest'].map((name) => `flintlock/microvm/v1/${name}.proto`);
 
 function apiPage(registry) {
   const files = API_FILES.map((path) => registry.getFile(path));
@@ -372,21 +372,26 @@ ${files.flatMap((file) => file.messages.map((message) => messageSection(message,
 }
 
 function dropInPage(registry) {
-  const files = ['services/microvms', 'types/microvm'].map((name) => registry.getFile(`dropin/${name}.proto`));
+  const files = ['services/microvms', 'types/microvm', 'exec/microvmexec'].map((name) =>
+    registry.getFile(`dropin/${name}.proto`),
+  );
   const messages = files.flatMap((file) => file.messages);
   const known = namesIn(messages);
   const [service] = files.flatMap((file) => file.services);
-  const rows = service.methods.map((method, k) => [
-    code(method.name),
-    `[${method.input.name}](#${anchor(method.input)})`,
-    `${method.methodKind === 'server_streaming' ? 'stream of ' : ''}${known.has(method.output.typeName) ? `[${method.output.name}](#${anchor(method.output)})` : method.output.name}`,
-    cell(commentOf(files[0], [PATH.fileService, 0, PATH.method, k])),
-  ]);
+  const stream = (is) => (is ? 'stream of ' : '');
+  const rows = files.flatMap((file) =>
+    (file.services[0]?.methods ?? []).map((method, k) => [
+      code(method.name),
+      `${stream(method.methodKind === 'bidi_streaming')}[${method.input.name}](#${anchor(method.input)})`,
+      `${stream(method.methodKind !== 'unary')}${known.has(method.output.typeName) ? `[${method.output.name}](#${anchor(method.output)})` : method.output.name}`,
+      cell(commentOf(file, [PATH.fileService, 0, PATH.method, k])),
+    ]),
+  );
   return `${made('proto/dropin and scripts/docs.mjs')}
 # The drop-in API
 
 For clients of Liquid Metal: point them at \`flintlockd\`, with the address and token that they have. The service is
-\`${service.typeName}\`, on the port of the native API, with reflection and health. New programs
+\`${service.typeName}\`, and for commands in guests \`microvmexec.services.api.v1alpha1.MicroVMExec\`, on the port of the native API, with reflection and health. New programs
 use the [native API](api.md), which can do more; a microVM made through one is read, listed and deleted through the other.
 
 ${table(['call', 'request', 'answer', 'what it does'], rows)}
@@ -421,8 +426,9 @@ to it. A path that has the form of a uid is one, unless a namespace is called so
 - **States**: what the native API calls STOPPED is FAILED here, and PAUSED is CREATED. \`status.message\` and
   \`status.reason\` say why; they are an extension that older clients pass over.
 - **Optional fields** that were left out stay out in answers; empty ones are as left out.
-- **Not built yet**, and refused by name: \`allow_guest_agent\`, \`virtiofs_source\`; \`vsock_path\` is empty. ServerInfo,
-  ExecCommand and SSHProxy are UNIMPLEMENTED.
+- **\`allow_guest_agent\`** is the native API's \`"agent": "on"\` in \`provider_options\`, and false is \`"off"\`. ExecCommand goes by the
+  guest's agent; without that right it is FAILED_PRECONDITION.
+- **Not built yet**, and refused by name: \`virtiofs_source\`; \`vsock_path\` is empty. ServerInfo and SSHProxy are UNIMPLEMENTED.
 - **The other API's fields** have some of the same tags. A client that calls the wrong one of the two services is refused
   with INVALID_ARGUMENT, and nothing is made.
 

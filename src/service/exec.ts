@@ -7,7 +7,7 @@ import type { Needs } from './needs.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
-type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms' | 'defaultVmms'> & ViewNeeds;
+type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
 
 /**
  * Runs a program in a guest, by its agent. What the caller types is read on only as fast as the guest takes it, and what

@@ -175,8 +175,8 @@ export type MicroVMSpec = Message<"flintlock.dropin.types.MicroVMSpec"> & {
   provider?: string | undefined;
 
   /**
-   * AllowGuestAgent asks for a socket to an agent in the guest. Not built yet:
-   * true is refused.
+   * AllowGuestAgent gives the guest a port for an agent, by which ExecCommand
+   * runs commands in it.
    *
    * @generated from field: bool allow_guest_agent = 17;
    */
