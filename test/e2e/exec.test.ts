@@ -1,10 +1,13 @@
 import { type ChildProcess, spawn } from 'node:child_process';
+import { existsSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { expect, onTestFinished, test } from 'vitest';
 import { MicroVMExec } from '../../src/gen/dropin/exec/microvmexec_pb.ts';
 import { demoSpec, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
+
+const DEBIAN = `${ROOT}/.cache/images/debian`;
 
 interface Ran {
   readonly code: number | null;
@@ -112,4 +115,25 @@ test('today’s clients run commands where a microVM lets them, and are told whe
   await host.until(closed, 'CREATED');
   await expect(ask(closed, 'true')).rejects.toThrow('microvm was not created with guest agent access enabled');
   await expect(ask('01J000000000000000000000ZZ', 'true')).rejects.toThrow('not found');
+});
+
+test.skipIf(!existsSync(`${DEBIAN}/index.json`))('a guest with systemd runs commands as its own users', async (t) => {
+  const host = await startHost(t);
+  const root = { id: 'root', isRoot: true, sizeInMb: 1024, source: { containerSource: `oci:${DEBIAN}:latest` } };
+  const uid = (await host.create(demoSpec('deb', { memoryInMb: 512, volumes: [root] }))).spec?.uid ?? '';
+  await untilAgent(host, uid, 'True');
+  const as = (...argv: readonly string[]) => run(host, ['exec', ...argv]);
+  // The initrd of the demo kernel brings the agent, and it answers before systemd has begun.
+  await poll('systemd is up', 240_000, async () => {
+    const { out, err } = await as('deb', '--', 'systemctl', 'is-system-running', '--wait');
+    return /running|degraded/.test(out) ? { is: undefined } : { not: out + err };
+  });
+  expect(await as('-u', 'nobody', 'deb', '--', 'sh', '-c', 'id -un; id -gn; cat')).toMatchObject({
+    ...{ code: 0, out: 'nobody\nnogroup\n' },
+  });
+  expect(await as('-u', 'nobody', 'deb', '--', 'cat', '/etc/shadow')).toMatchObject({
+    code: 1,
+    err: expect.stringContaining('Permission denied'),
+  });
+  expect(await as('deb', '--', 'sh', '-c', 'echo $HOME; pwd')).toMatchObject({ code: 0, out: '/root\n/root\n' });
 });
