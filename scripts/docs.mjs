@@ -15,6 +15,7 @@ import { FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 import { allVerbs, createProgram as createCli } from '../src/cli/command-line.ts';
 import { createProgram as createDaemon } from '../src/daemon/command-line.ts';
 import { exampleFile, SETTING_TEXTS } from '../src/daemon/describe.ts';
+import { COMMON_OPTIONS } from '../src/domain/common-options.ts';
 import { PROVIDERS } from '../src/vmm/registry.ts';
 import { proofOf } from '../test/conformance/fields.ts';
 import { GROUPS } from '../test/conformance/groups.ts';
@@ -309,6 +310,9 @@ const FEATURES = [
 ];
 const yes = (is) => (is ? 'yes' : 'no');
 
+const optionRows = (options) =>
+  Object.entries(options).map(([key, { values, help }]) => [code(key), code(values.join('|')), cell(sentence(help))]);
+
 function providersPage() {
   const sections = PROVIDERS.map(({ name, title, settings, options, machines }) => {
     const rows = FEATURES.map(([what, of]) => [what, ...machines.map(({ capabilities }) => String(of(capabilities)))]);
@@ -318,11 +322,7 @@ function providersPage() {
       code(standard),
       cell(sentence(help)),
     ]);
-    const keys = Object.entries(options).map(([key, { values, help }]) => [
-      code(key),
-      code(values.join('|')),
-      cell(sentence(help)),
-    ]);
+    const keys = optionRows(options);
     return `## ${title} (\`${name}\`)
 
 ${table(['what', ...machines.map(({ when }) => when)], rows)}
@@ -339,6 +339,10 @@ ${table(['key', 'value', 'meaning'], keys)}`;
 A provider is a virtual machine monitor. A spec names one in \`provider\`, or goes to the first of \`--default-provider\` that
 can be used on the host and can do all that the spec asks; it stays there. What a provider lacks is refused at create, by
 the tables of this page, which \`flintlock info -o json\` prints as \`features\` for the host that it is asked of.
+
+In \`provider_options\` of every spec:
+
+${table(['key', 'value', 'meaning'], optionRows(COMMON_OPTIONS))}
 
 ${sections.join('\n')}`;
 }

@@ -1,3 +1,4 @@
+import { commonOptionsLack } from './common-options.ts';
 import type { Violation } from './fault.ts';
 import { metadataBy } from './metadata-ways.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
@@ -39,8 +40,9 @@ export interface Capabilities {
 }
 
 /** What of a spec a machine lacks, in API field names; empty: nothing. What its numbers do not say its provider judges. */
-export function lacksOf(spec: Spec, { machine, interfaceTypes, limits }: Capabilities): readonly Violation[] {
-  const found: Violation[] = [];
+export function lacksOf(spec: Spec, capabilities: Capabilities): readonly Violation[] {
+  const { machine, interfaceTypes, limits } = capabilities;
+  const found: Violation[] = [...commonOptionsLack(spec.providerOptions, capabilities)];
   const refuse = (field: string, description: string): void => void found.push({ field, description });
   const noted = (note: string | undefined): string => (note === undefined ? '' : ` ${note}`);
 

@@ -1,4 +1,5 @@
 import { lacksOf } from '../../domain/capabilities.ts';
+import { ownOptions } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { shorten } from '../../domain/labels.ts';
@@ -20,7 +21,7 @@ export function violationsOf(spec: Spec, guestWords: readonly string[] = []): re
     })),
   });
   return [
-    ...Object.keys(spec.providerOptions).map((key) => ({
+    ...Object.keys(ownOptions(spec.providerOptions)).map((key) => ({
       field: `provider_options[${shorten(key)}]`,
       description: "is no option of Cloud Hypervisor's; it has none",
     })),

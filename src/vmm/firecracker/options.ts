@@ -1,3 +1,4 @@
+import { ownOptions } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
 import type { Spec } from '../../domain/spec.ts';
@@ -6,7 +7,6 @@ import type { Provider } from '../provider.ts';
 
 /** What `provider_options` may hold. */
 export const OPTIONS = {
-  agent: { values: ['off'], help: 'as with QEMU; a guest of Firecracker has no way to an agent yet' },
   'firecracker.smt': {
     values: ['on', 'off'],
     help: "on: the guest's CPUs are pairs of threads of a core, as on a host with SMT, so that their number is even; absent: off",
@@ -27,7 +27,7 @@ export function checkOptions({
   vcpu,
   memoryInMb,
 }: Pick<Spec, 'providerOptions' | 'vcpu' | 'memoryInMb'>): readonly Violation[] {
-  const found = Object.entries(providerOptions).flatMap(([key, value]): readonly Violation[] => {
+  const found = Object.entries(ownOptions(providerOptions)).flatMap(([key, value]): readonly Violation[] => {
     const field = `provider_options[${shorten(key)}]`;
     if (!isOption(key))
       return [

@@ -92,6 +92,6 @@ test('options that are none are refused, with those there are', () => {
   expect(wrong({ 'qemu.acpi': 'off' })).toEqual([]);
   expect(wrong({ 'qemu.acpi': 'maybe', constructor: 'x' })).toEqual([
     'provider_options[qemu.acpi]: "maybe" must be on or off',
-    "provider_options[constructor]: is no option of QEMU's; there are: agent, qemu.acpi",
+    "provider_options[constructor]: is no option of QEMU's; there are: qemu.acpi",
   ]);
 });

@@ -1,5 +1,6 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import { lacksOf } from '../../domain/capabilities.ts';
+import { ownOptions } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
@@ -44,7 +45,7 @@ export function violationsOf(
         ]
       : [];
   return [
-    ...checkOptions(spec.providerOptions),
+    ...checkOptions(ownOptions(spec.providerOptions)),
     ...unplaced,
     ...lacksOf(spec, capabilitiesOf(machine)),
     ...commandLineLacks(line, guestWords, room),

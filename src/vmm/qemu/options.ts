@@ -12,10 +12,6 @@ export const OPTIONS: Provider['options'] = {
     values: ['on', 'off'],
     help: 'off: a machine without ACPI, for a kernel that has none of it; absent: as kernel and `kernel.cmdline` ask for, else as `--qemu-acpi` says',
   },
-  agent: {
-    values: ['on', 'off'],
-    help: 'off: no port for an agent in the guest, so that `exec` and its like cannot be; absent: there is one, unless disks and interfaces take all places',
-  },
 };
 
 /** What is wrong with the options of a spec. */
