@@ -1,9 +1,10 @@
 import { type ChildProcess, spawn } from 'node:child_process';
-import { existsSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { expect, onTestFinished, test } from 'vitest';
+import { makeImage } from '../../guest/make-image.ts';
 import { MicroVMExec } from '../../src/gen/dropin/exec/microvmexec_pb.ts';
 import { demoSpec, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
 
@@ -115,6 +116,20 @@ test('today’s clients run commands where a microVM lets them, and are told whe
   await host.until(closed, 'CREATED');
   await expect(ask(closed, 'true')).rejects.toThrow('microvm was not created with guest agent access enabled');
   await expect(ask('01J000000000000000000000ZZ', 'true')).rejects.toThrow('not found');
+});
+
+test('an image without an init, and without anything but one program, runs commands too', async (t) => {
+  const host = await startHost(t);
+  const busybox = { mode: 0o755, content: readFileSync('/bin/busybox') };
+  const files = { '/bin/sh': busybox, '/etc/passwd': 'app:x:1000:1000::/srv:/bin/sh\n' };
+  const containerSource = makeImage({ layout: `${host.images}/hollow`, tag: 'v1', files });
+  const volumes = [{ id: 'root', isRoot: true, source: { containerSource } }];
+  const uid = (await host.create(demoSpec('hollow', { volumes }))).spec?.uid ?? '';
+  await untilAgent(host, uid, 'True');
+  const script = 'echo $USER $HOME $PATH; tty; exit 4';
+  const shell = start(host, ['exec', '-t', '-u', 'app', 'hollow', '--', 'sh', '-c', `'${script}'`], true);
+  const { code, out } = await outcome(shell);
+  expect([code, out]).toEqual([4, expect.stringMatching(/app \/srv \S*\/usr\/bin\S*\s+\/dev\/pts\/\d/)]);
 });
 
 test.skipIf(!existsSync(`${DEBIAN}/index.json`))('a guest with systemd runs commands as its own users', async (t) => {

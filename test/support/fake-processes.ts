@@ -69,7 +69,7 @@ export const FAKE_CAPABILITIES: Capabilities = {
   diskFormats: ['qcow2', 'raw'],
   interfaceTypes: ['TAP', 'MACVTAP'],
   ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true, snapshot: false },
-  channels: ['console'],
+  channels: ['console', 'agent'],
   limits: {
     vcpu: { most: 64, note: 'by chance' },
     memoryInMb: { least: 32, most: 4_096 },

@@ -1,0 +1,56 @@
+import { expect, test } from 'vitest';
+import { FakeHost } from '../../test/support/fake-host.ts';
+import { Fault } from '../domain/fault.ts';
+import type { ExecOutput, GuestAgent } from '../ports/guest-agent.ts';
+
+const START = {
+  ...{ command: 'true', args: [], directory: '', environment: {}, shell: false, user: '' },
+  ...{ timeoutSeconds: 0, hasStdin: false },
+};
+const signal = new AbortController().signal;
+const nothing = (async function* () {})();
+
+function agentThat(exec: () => AsyncIterable<ExecOutput>): GuestAgent {
+  return { info: { version: '1', uname: 'Linux', features: [] }, exec };
+}
+
+async function setUp(agent?: GuestAgent) {
+  const host = new FakeHost({ context: { agentOf: () => agent } });
+  const uid = await host.create();
+  await host.until(uid, 'CREATED');
+  const run = async () => {
+    const all: ExecOutput[] = [];
+    for await (const one of host.life.services.exec({ uid, start: START }, nothing, signal)) all.push(one);
+    return all;
+  };
+  return { host, uid, run };
+}
+
+test('the agent does it', async () => {
+  const exit: ExecOutput = { is: 'exit', code: 3, timedOut: false };
+  const { run, host, uid } = await setUp(
+    agentThat(async function* () {
+      yield exit;
+    }),
+  );
+  expect(await run()).toEqual([exit]);
+  expect(await host.life.services.agentInfo({ uid })).toMatchObject({ version: '1' });
+});
+
+test('without an agent it is refused, and said what is known of one', async () => {
+  const { run } = await setUp();
+  await expect(run()).rejects.toMatchObject({
+    kind: 'refused',
+    message: expect.stringContaining('no agent has answered'),
+  });
+});
+
+test('an agent that goes away meanwhile cut it off, and what became of the guest is told', async () => {
+  const { run } = await setUp(
+    agentThat(async function* () {
+      yield { is: 'stdout', data: Buffer.from('begun') };
+      throw new Fault('tool', 'The guest agent is gone: it was let go of');
+    }),
+  );
+  await expect(run()).rejects.toMatchObject({ kind: 'tool', message: expect.stringContaining('was cut off') });
+});
