@@ -78,6 +78,8 @@ function asFlag(argv: readonly string[]): string[] {
   let at = 0;
   while (GLOBAL_FLAGS.includes(argv[at]?.split('=')[0] ?? '')) at += argv[at]?.includes('=') ? 1 : 2;
   const [first, verb, ...rest] = argv.slice(at);
+  // What follows --wait behind a blank is the name of what is to be made.
+  if (first === 'create') return argv.map((word) => word.replace(/^--wait=/, '--wait-until='));
   if (first !== 'help') return [...argv];
   return [...argv.slice(0, at), ...(verb === undefined ? ['--help'] : [verb, '--help', ...rest])];
 }

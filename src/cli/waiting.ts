@@ -19,6 +19,7 @@ export const UNTIL = {
   address: Until.ADDRESS,
   configured: Until.CONFIGURED,
   alive: Until.ALIVE,
+  agent: Until.AGENT,
 } as const;
 export type UntilName = keyof typeof UNTIL;
 
@@ -144,6 +145,7 @@ export const wanted = (until: UntilName): string =>
     address: 'given an address',
     configured: 'configured',
     alive: 'seen alive',
+    agent: 'ready for commands',
   })[until];
 
 async function timedOut(context: Context, last: MicroVM, until: UntilName, timeoutMs: number): Promise<Problem> {

@@ -1,6 +1,8 @@
 import { expect, test } from 'vitest';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { agentAnswers, agentSays } from '../domain/agent-report.ts';
 import { Fault } from '../domain/fault.ts';
+import type { Uid } from '../domain/microvm.ts';
 import type { ExecOutput, GuestAgent } from '../ports/guest-agent.ts';
 
 const START = {
@@ -53,4 +55,15 @@ test('an agent that goes away meanwhile cut it off, and what became of the guest
     }),
   );
   await expect(run()).rejects.toMatchObject({ kind: 'tool', message: expect.stringContaining('was cut off') });
+});
+
+test('an agent is waited for, and not where there will be none', async () => {
+  const { host, uid } = await setUp();
+  const wait = (whose: Uid) => host.life.services.wait({ uid: whose, until: 'AGENT', timeoutMs: 1_000 }, signal);
+  const waiting = wait(uid);
+  host.life.store.update(uid, (vm) => agentSays(vm, agentAnswers({ version: '1' }), 1));
+  expect((await waiting).uid).toBe(uid);
+  const off = await host.create({ id: 'off', providerOptions: { agent: 'off' } });
+  await host.until(off, 'CREATED');
+  await expect(wait(off)).rejects.toMatchObject({ kind: 'refused', message: expect.stringContaining('agent off') });
 });

@@ -77,7 +77,7 @@ export interface WatchedEvent {
   readonly at: number;
 }
 
-export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED' | 'ALIVE';
+export type Until = 'CREATED' | 'STOPPED' | 'GONE' | 'ADDRESS' | 'CONFIGURED' | 'ALIVE' | 'AGENT';
 
 export interface ServerInfo {
   readonly version: string;

@@ -1,4 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
+import { agentCondition, wantsAgent } from '../domain/agent-report.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Condition, ConditionType, MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { Changes } from './changes.ts';
@@ -64,6 +65,14 @@ function judge(vm: MicroVm, until: Until): 'yes' | 'not yet' | (string & {}) {
     case 'ALIVE':
       if (state.is === 'STOPPED') return `will not be ALIVE: ${state.message}`;
       return state.is !== 'PENDING' && conditionOf(vm, 'GuestAlive')?.status === 'True' ? 'yes' : 'not yet';
+    case 'AGENT': {
+      const { status, reason, message } = agentCondition(vm) ?? {};
+      if (state.is === 'STOPPED') return `will have no AGENT that answers: ${state.message}`;
+      if (!wantsAgent(vm.spec.providerOptions))
+        return 'will have no AGENT that answers: its provider_options say agent off';
+      if (reason === 'NoAgentChannel') return `will have no AGENT that answers: ${message}`;
+      return status === 'True' && state.is === 'CREATED' ? 'yes' : 'not yet';
+    }
     default:
       return until satisfies never;
   }

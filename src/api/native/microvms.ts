@@ -48,6 +48,7 @@ const UNTIL = new Map<number, Until>([
   [WaitMicroVMRequest_Until.ADDRESS, 'ADDRESS'],
   [WaitMicroVMRequest_Until.CONFIGURED, 'CONFIGURED'],
   [WaitMicroVMRequest_Until.ALIVE, 'ALIVE'],
+  [WaitMicroVMRequest_Until.AGENT, 'AGENT'],
 ]);
 
 /** The verbs of MicroVMService, for gRPC and HTTP alike: wire in, wire out, and Fault. */
@@ -123,7 +124,7 @@ export class MicroVms {
       ...(uid === '' ? [{ field: 'uid', description: 'must name the microvm to wait for' }] : []),
       ...(wanted
         ? []
-        : [{ field: 'until', description: 'must be CREATED, STOPPED, GONE, ADDRESS, CONFIGURED or ALIVE' }]),
+        : [{ field: 'until', description: 'must be CREATED, STOPPED, GONE, ADDRESS, CONFIGURED, ALIVE or AGENT' }]),
       ...(timeoutMs === undefined ? [{ field: 'timeout', description: 'must be from 0 s to 24 h' }] : []),
     ];
     if (!wanted || timeoutMs === undefined || violations.length > 0) throw Fault.invalid(violations);

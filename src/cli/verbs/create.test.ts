@@ -165,6 +165,25 @@ test('--wait says that the guest runs, with its address', async () => {
   expect(result.stdout).toMatch(/accepted.*\ndefault\/web is CREATED after \d\.\d s, address 10\.77\.0\.2\n$/);
 });
 
+test('--wait=agent waits for that; behind a blank it is a name', async () => {
+  const asked: number[] = [];
+  const { address } = await startFakeDaemon({
+    createMicroVM: () => ({ microvm: fakeVm({}, { state: State.PENDING }) }),
+    waitMicroVM: ({ until }) => {
+      asked.push(until);
+      return { microvm: fakeVm() };
+    },
+  });
+  const create = (...words: string[]) => runCli(['--host', address, 'create', ...words], { stdin: SPEC });
+  expect((await create('-f', '-', '--wait=agent')).exit).toBe(0);
+  expect(asked).toEqual([7]);
+  expect(await create('-f', '-', '--wait', 'agent')).toMatchObject({
+    exit: 2,
+    stderr: expect.stringContaining('agent'),
+  });
+  expect(await create('-f', '-', '--wait=nothing')).toMatchObject({ exit: 2 });
+});
+
 test('--wait says where the guest has not applied what only it can do', async () => {
   const conditions = [{ type: 'GuestConfigured', status: 'Unknown', message: 'The guest has not said\x1b[2J' }];
   const { address } = await startFakeDaemon({

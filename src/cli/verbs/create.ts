@@ -1,5 +1,6 @@
 import { readFile } from 'node:fs/promises';
 import { toJson } from '@bufbuild/protobuf';
+import { Option } from 'commander';
 import { errorMessage } from '../../base/error-text.ts';
 import { CreateMicroVMResponseSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMSchema, MicroVMSpecSchema } from '../../gen/types/microvm_pb.ts';
@@ -14,7 +15,7 @@ import { jsonOf, type Structured, structuredText } from '../print/structured.ts'
 import { printable } from '../print/style.ts';
 import { secondsText } from '../print/units.ts';
 import { addSpecFlags, parseRoot, type SpecFlags, specOf } from '../spec-flags.ts';
-import { waitFor } from '../waiting.ts';
+import { UNTIL, type UntilName, waitFor } from '../waiting.ts';
 
 interface Options extends SpecFlags {
   readonly file?: string;
@@ -22,6 +23,8 @@ interface Options extends SpecFlags {
   readonly printSpec?: boolean;
   readonly idempotencyKey?: string;
   readonly wait?: boolean;
+  /** By --wait=WHAT. */
+  readonly waitUntil?: UntilName;
   readonly timeout: number;
   readonly output?: Structured | 'name';
 }
@@ -38,7 +41,11 @@ export const configure: Configure = (command, act) => {
     .option('--dry-run', 'have the daemon check it all and say what it would do; nothing is made')
     .option('--print-spec', 'print the spec as it would be sent and look it over here; the daemon is not asked')
     .option('--idempotency-key <key>', 'sent again with the same key, it makes no second one and gets the first answer')
-    .option('--wait', 'wait until the guest runs, and show what goes on')
+    .option(
+      '--wait',
+      'wait until the guest runs, and show what goes on; --wait=agent, =alive and so on as "wait --for"',
+    )
+    .addOption(new Option('--wait-until <what>').choices(Object.keys(UNTIL)).hideHelp())
     .addOption(timeoutOption())
     .addOption(outputOption('json', 'yaml', 'name'))
     .addHelpText('after', EXAMPLES)
@@ -48,7 +55,7 @@ export const configure: Configure = (command, act) => {
 /** What is no part of the spec, or goes with one from a file too. */
 const OTHER_FLAGS: readonly string[] = [
   ...['file', 'dryRun', 'printSpec', 'idempotencyKey', 'pull', 'provider', 'providerOption'],
-  ...['wait', 'timeout', 'output'],
+  ...['wait', 'waitUntil', 'timeout', 'output'],
 ];
 
 async function specsOf(context: Context, name: string | undefined, options: Options): Promise<SpecDocument[]> {
@@ -106,13 +113,14 @@ async function create(context: Context, name: string | undefined, options: Optio
   // All of them start side by side; the time limit is for them together.
   const finals: MicroVM[] = [];
   for (const vm of created) {
-    if (!options.wait || io.interrupt.aborted) {
+    const until = options.waitUntil ?? (options.wait ? 'created' : undefined);
+    if (until === undefined || io.interrupt.aborted) {
       finals.push(vm);
       continue;
     }
     try {
       const remaining = Math.max(0, options.timeout - (io.now() - started));
-      const final = (await waitFor(context, vm, 'created', remaining)) ?? vm;
+      const final = (await waitFor(context, vm, until, remaining)) ?? vm;
       finals.push(final);
       if (options.output === undefined) await context.out(runningText(final, io.now() - started));
     } catch (error) {
@@ -270,6 +278,7 @@ keep the others from being created.
 Examples:
   flintlock create -f spec.yaml
   flintlock create -f spec.yaml --wait --timeout 2m
+  flintlock create -f spec.yaml --wait=agent
   flintlock create -f - -o json < spec.json
   flintlock create web --kernel-image oci:images:kernel --initrd-image oci:images:kernel --root oci:images:root \\
     --memory 256M --nic eth0 --publish 8080:80 --label app=demo --wait

@@ -57,12 +57,13 @@ waiting and nothing else.
 
 "configured" is when the guest has said that it applied the names, mounts and static addresses of its spec, or there are
 none. A guest that cannot say so (docs/guests.md) never is. "alive" is when something was seen of the guest itself: words on
-its console, reads of its disks, packets.
+its console, reads of its disks, packets. "agent" is when its agent answers: flintlock exec works then.
 
 Examples:
   flintlock wait web
   flintlock wait web --for address --timeout 2m
   flintlock wait web --for alive --timeout 1m
+  flintlock wait web --for agent && flintlock exec web -- uname -a
   flintlock wait web --for configured
   flintlock wait team-a/db --for gone
 `;
