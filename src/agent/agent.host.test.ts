@@ -194,7 +194,34 @@ describe('the agent, by its port', () => {
   });
 });
 
+/** In a network namespace of its own, with an echo where an SSH server would be. */
+const ECHO = `
+import socket
+s = socket.create_server(('127.0.0.1', 22))
+print('listens', flush=True)
+c, _ = s.accept()
+s.close()
+while (b := c.recv(65536)): c.sendall(b)
+c.sendall(b'half closed')
+c.close()
+`;
+
 describe('the agent, by a connection of its own', () => {
+  test('the port 1025 is the guest’s own SSH server, byte for byte, with ends of each way', async () => {
+    const script = 'ip link set lo up; python3 -c "$0" >/dev/null & exec "$@"';
+    await using process = await startAgent(['unshare', '--net', 'sh', '-c', script, ECHO]);
+    const bytes = randomBytes(1 << 20);
+    const answer = await vi.waitFor(async () => {
+      const socket = await process.connect(1025);
+      socket.end(bytes);
+      const came: Buffer[] = [];
+      for await (const piece of socket) came.push(piece as Buffer);
+      expect(came.length).toBeGreaterThan(0); // it listens by now
+      return Buffer.concat(came);
+    }, 20_000);
+    expect(answer.equals(Buffer.concat([bytes, Buffer.from('half closed')]))).toBe(true);
+  });
+
   test.each([
     ['{"version":1,"op":"exec","exec":{}}', 'has no exec.cmd'],
     ['{"version":2,"op":"ping"}', 'version'],

@@ -13,17 +13,21 @@ export interface AgentProcess {
   readonly pid: number;
   /** Connects as the VMM's socket of its port. */
   channel(): Promise<Channel>;
-  /** A connection of its own to the control port, as by a vsock. */
-  connect(): Promise<Socket>;
+  /** A connection of its own, as by a vsock, to the port 1024 or 1025. */
+  connect(port?: 1025): Promise<Socket>;
   kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
 
-export async function startAgent(): Promise<AgentProcess> {
+/** @param within - what its command line stands behind; none: it is started as it is */
+export async function startAgent(within: readonly string[] = []): Promise<AgentProcess> {
   const directory = mkdtempSync(join(tmpdir(), 'fl-agent-'));
   const port = join(directory, 'port');
   const control = join(directory, 'control');
-  const program = spawn(agentProgram(), ['--port', port, '--listen', `unix:${control}`], { stdio: 'inherit' });
+  const ssh = join(directory, 'ssh');
+  const ways = ['--port', port, '--listen', `unix:${control}`, '--listen-ssh', `unix:${ssh}`];
+  const [first = '', ...words] = [...within, agentProgram(), ...ways];
+  const program = spawn(first, words, { stdio: 'inherit' });
   const ended = once(program, 'exit');
   const sockets = new Set<Socket>();
   const dial = (path: string): Promise<Socket> =>
@@ -44,7 +48,7 @@ export async function startAgent(): Promise<AgentProcess> {
   return {
     pid: program.pid ?? 0,
     channel: async () => channelOf(await dial(port)),
-    connect: () => dial(control),
+    connect: (to) => dial(to === 1025 ? ssh : control),
     kill,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();
