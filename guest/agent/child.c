@@ -33,13 +33,9 @@ static _Noreturn void give_up(int report, int status, const char *what, int erro
 	_exit(status);
 }
 
-/* Our own variables, but for those that systemd means for us alone; then the user's; then what was asked for. */
+/* Our own variables, of which main.c has left few; then the user's; then what was asked for. */
 static bool make_environment(const struct request *r, const struct user *u)
 {
-	static const char *const OURS[] = {"NOTIFY_SOCKET", "INVOCATION_ID", "JOURNAL_STREAM", "SYSTEMD_EXEC_PID",
-					   "LISTEN_PID", "LISTEN_FDS", "LISTEN_FDNAMES", "WATCHDOG_PID", "WATCHDOG_USEC"};
-	for (size_t i = 0; i < sizeof OURS / sizeof *OURS; i++)
-		unsetenv(OURS[i]);
 	bool done = setenv("PATH", DEFAULT_PATH, 0) == 0 && setenv("HOME", u->home, 1) == 0 &&
 		    setenv("USER", u->name, 1) == 0 && setenv("LOGNAME", u->name, 1) == 0 &&
 		    setenv("SHELL", u->shell, 1) == 0;
@@ -113,9 +109,20 @@ static int become_any(const char *name, char **words)
 	return error;
 }
 
+/* Whoever takes the guest's memory is ended for it as any other. */
+static void be_mortal(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "0", 1);
+	close(fd);
+}
+
 static _Noreturn void run(const struct request *r, const struct user *u, int report, const char *terminal)
 {
 	setsid();
+	be_mortal();
 	if (terminal) {
 		int fd = open(terminal, O_RDWR); /* The first one that a new session opens is its own. */
 		if (fd < 0 || ioctl(fd, TIOCSCTTY, 0) < 0)

@@ -40,6 +40,46 @@ void complain(const char *what, int error)
 	fprintf(stderr, "flintlock-agent: %s: %s\n", what, strerror(error));
 }
 
+extern char **environ;
+
+/* What an init was begun with is the kernel's and its own business: of that a command gets the language and the time zone. */
+static void clean_environment(bool keep_path)
+{
+	static const char *const KEPT[] = {"LANG=", "LANGUAGE=", "LC_", "TZ=", "PATH="};
+	size_t kept = 0;
+	for (size_t i = 0; environ[i]; i++)
+		for (size_t k = 0; k < 4u + keep_path; k++)
+			if (!strncmp(environ[i], KEPT[k], strlen(KEPT[k]))) {
+				environ[kept++] = environ[i];
+				break;
+			}
+	environ[kept] = NULL;
+}
+
+/* A guest without memory loses what needs it, and not the way in. */
+static void outlive(void)
+{
+	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+	if (fd < 0)
+		return;
+	(void)!write(fd, "-900", 4);
+	close(fd);
+}
+
+/* Goes on in a process of its own, which is begun anew when it ends. */
+static void go_to_background(void)
+{
+	pid_t pid = fork();
+	if (pid != 0)
+		_exit(pid < 0);
+	setsid();
+	while ((pid = fork()) != 0) {
+		if (pid > 0)
+			waitpid(pid, NULL, 0);
+		sleep(1);
+	}
+}
+
 static void reap(int64_t now)
 {
 	char bytes[64];
@@ -99,13 +139,12 @@ static void round_once(void)
 int main(int argc, char **argv)
 {
 	bool is_test = false;
-	if (argc == 2 && !strcmp(argv[1], "--background")) {
-		pid_t pid = fork();
-		if (pid != 0)
-			return pid < 0;
-		setsid();
+	bool in_background = argc == 2 && !strcmp(argv[1], "--background");
+	if (in_background) {
+		go_to_background();
 		argc = 1;
 	}
+	clean_environment(!in_background);
 	if (pipe2(woken, O_CLOEXEC | O_NONBLOCK) < 0) {
 		complain("pipe", errno);
 		return 1;
@@ -128,6 +167,7 @@ int main(int argc, char **argv)
 		is_test = true;
 	}
 	if (!is_test) {
+		outlive();
 		port_open_device();
 		listen_vsock_begin();
 	}

@@ -67,6 +67,13 @@ test('exec runs a program as if it ran here, and outlives the daemon’s death',
   child.stdin?.end(Buffer.from(bytes, 'latin1'));
   expect(await outcome(child)).toEqual({ code: 0, out: bytes, err: '' });
 
+  // Far more than any window, or any message of gRPC's.
+  const many = 8 << 20;
+  const large = start(host, ['exec', '-i', 'web', '--', 'sh', '-c', 'wc -c >&2; head -c $0 /dev/zero', String(many)]);
+  large.stdin?.end(Buffer.alloc(many));
+  const { out, err } = await outcome(large);
+  expect([out.length, err.trim()]).toEqual([many, String(many)]);
+
   const shell = start(host, ['exec', '-it', 'web'], true);
   const ended = outcome(shell);
   shell.stdin?.write('echo $((6 * 7)) $(tty)\rexit 5\r');
