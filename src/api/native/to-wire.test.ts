@@ -156,7 +156,7 @@ test('events and server info', () => {
       {
         ...{ name: 'qemu', available: true, capabilities: ['initrd'] },
         features: {
-          ...{ diskFormats: ['qcow2', 'raw'], interfaceTypes: ['TAP', 'MACVTAP'], channels: ['console'] },
+          ...{ diskFormats: ['qcow2', 'raw'], interfaceTypes: ['TAP', 'MACVTAP'], channels: ['console', 'agent'] },
           ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true },
           ...{ maxVcpu: 64, minMemoryInMb: 32, maxMemoryInMb: 4_096, maxDisks: 16, maxInterfaces: 8, maxDevices: 20 },
         },
