@@ -2,6 +2,7 @@ import { allDone } from '../../base/all-done.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { consoleInput, ownLog } from './layout.ts';
+import { ownTaps } from './taps.ts';
 
 interface Hands {
   readonly run: Run;
@@ -13,13 +14,13 @@ const READ_BY_ALL = 0o444;
 const ROOT = 0;
 
 /**
- * Gives the microVM's own user what Firecracker opens as him: his disks, and the right to read what all share. Those lie where
+ * Gives the microVM's own user what Firecracker opens as him: his taps and disks, and the right to read what all share. Those lie where
  * only root may enter, so it helps nobody whom they are not given open.
  *
  * The directory of its sockets is lent to him until its own is there: {@link takeBack}.
  */
 export async function prepare(config: VmmConfig, { run, files }: Hands): Promise<void> {
-  const { user, runDirectory, stateDirectory, kernel, initrd, disks } = config;
+  const { user, runDirectory, stateDirectory, kernel, initrd, disks, nics } = config;
   const readable = async (path: string): Promise<void> => {
     const mode = (await files.stat(path))?.mode;
     if (mode !== undefined && (mode & READ_BY_ALL) !== READ_BY_ALL) await files.setMode(path, mode | READ_BY_ALL);
@@ -31,6 +32,7 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
   const limits = { signal: new AbortController().signal, timeoutMs: MKFIFO_MS };
   await allDone([
     run(['mkfifo', '--mode=600', consoleInput(config)], limits),
+    ownTaps(nics, user, run),
     ownLogOf(),
     readable(kernel),
     ...(initrd === undefined ? [] : [readable(initrd)]),

@@ -176,19 +176,21 @@ describe('a guest', () => {
     await using netns = await createNetns();
     const limits = { signal: soon(), timeoutMs: 60_000 };
     for (const device of ['fltest0', 'fltest1'])
-      await netns.run(['ip', 'tuntap', 'add', 'dev', device, 'mode', 'tap', 'user', '77001'], limits);
+      await netns.run(['ip', 'tuntap', 'add', 'dev', device, 'mode', 'tap'], limits);
     const nics = [
       { device: 'fltest1', mac: '02:00:00:00:00:2a' },
       { device: 'fltest0', mac: '02:00:00:00:00:2b', mtu: 1_400 },
     ];
     await using bed = makeBed('', { nics });
-    const vmm = await bed.firecracker({ processes: withTun(netns.processes) });
+    const vmm = await bed.firecracker({ processes: withTun(netns.processes), run: netns.run });
     await vmm.start(bed.config, soon());
     await bed.until(/up/);
     expect(bed.console()).toContain('nic eth0 mac=02:00:00:00:00:2a tap=fltest1 mtu=1500\r\n');
     expect(bed.console()).toContain('nic eth1 mac=02:00:00:00:00:2b tap=fltest0 mtu=1400\r\n');
+    // Nobody else plugs into it when this one is away.
+    expect(await netns.run(['ip', '-details', 'link', 'show', 'dev', 'fltest0'], limits)).toMatch(/ user 77001/);
     await using other = makeBed('', { nics });
-    const second = await other.firecracker({ processes: withTun(netns.processes) });
+    const second = await other.firecracker({ processes: withTun(netns.processes), run: netns.run });
     await expect(second.start(other.config, soon())).rejects.toMatchObject({
       ...{ kind: 'tool', reason: 'ProviderRefused' },
       message: expect.stringMatching(/will not have interface fltest1.*busy/),
@@ -203,14 +205,14 @@ const real = process.env.FLINTLOCK_TEST_FIRECRACKER ?? '';
 test.skipIf(real === '')('the real program takes all that it is told of a machine', async () => {
   await using netns = await createNetns();
   const limits = { signal: soon(), timeoutMs: 60_000 };
-  await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap', 'user', '77001'], limits);
+  await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap'], limits);
   await using bed = makeBed('', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a', mtu: 1_400 }] });
   const disks: VmmDisk[] = [
     { id: 'root', path: join(bed.config.stateDirectory, 'disk0'), format: 'raw', readOnly: false, isRoot: true },
     { id: 'shared', path: join(bed.directory, 'golden'), format: 'raw', readOnly: true, isRoot: false },
   ];
   for (const { path } of disks) makeDisk(path, 'a disk', 8);
-  const vmm = await bed.firecracker({ binary: real, processes: withTun(netns.processes) });
+  const vmm = await bed.firecracker({ binary: real, processes: withTun(netns.processes), run: netns.run });
   expect(await vmm.info()).toMatchObject({ available: true, version: expect.stringMatching(/^1\.\d+\./) });
   // Without KVM for its user, or with a kernel that is none: the start is what it refuses, and nothing before.
   await expect(vmm.start({ ...bed.config, disks, initrd: bed.config.kernel }, soon())).rejects.toMatchObject({
