@@ -78,3 +78,28 @@ test('what the first of a list cannot do goes to the first that can, and a dry r
   await host.untilGone(uid);
   expect(await host.audit()).toEqual(CLEAN);
 });
+
+test('a MACVTAP is given to Cloud Hypervisor open, beside a TAP, in the order of the spec', async (t) => {
+  const host = await hostWith(t, ['--default-provider', 'firecracker,cloudhypervisor']);
+  const spec = create(MicroVMSpecSchema, {
+    ...demoSpec('three'),
+    interfaces: [
+      create(NetworkInterfaceSchema, { guestDeviceName: 'eth0', type: 0 }),
+      create(NetworkInterfaceSchema, { guestDeviceName: 'eth1', type: 1 }),
+    ],
+  });
+  const uid = (await host.create(spec)).spec?.uid ?? '';
+  expect((await host.until(uid, 'CREATED')).status?.provider).toBe('cloudhypervisor');
+  await host.untilConsole(uid, /^stand-in: up/);
+  // A macvtap's queue has the name of its interface; both have IFF_TAP, IFF_NO_PI and IFF_VNET_HDR.
+  const seen = [...(await host.console(uid)).matchAll(/^nic (eth\d) .* device=(\S+)\/(\d+)\r?$/gm)];
+  expect(seen.map(([, name]) => name)).toEqual(['eth0', 'eth1']);
+  for (const [, , device, flags] of seen) {
+    expect(device).not.toBe('none');
+    expect(Number(flags) & 0x5002).toBe(0x5002);
+  }
+  expect(await host.audit()).toEqual(CLEAN);
+  await host.vms.deleteMicroVM({ uid });
+  await host.untilGone(uid);
+  expect(await host.audit()).toEqual(CLEAN);
+});

@@ -64,5 +64,5 @@ export function isProgram(binary: string, argv: readonly string[], exe: string):
   const first = basename(argv[0] ?? '');
   if (file === name || first === name || first === 'cloud-hypervisor') return true;
   // Before perl has become it, and where the program is a script, it is an argument; it is one of the daemon's, too.
-  return argv.includes(binary) && argv.includes('--event-monitor');
+  return argv.includes('--event-monitor') && argv.some((word) => basename(word) === name);
 }
