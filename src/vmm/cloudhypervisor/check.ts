@@ -13,21 +13,20 @@ export const check: Check = {
       { name: NAME, status, found, fix },
     ];
     const told = host.daemon?.providers.find(({ name }) => name === 'cloudhypervisor');
-    if (told?.available) return row('ok', `${told.program} ${told.version} can be used, as the daemon finds it`);
     const binary = told?.program ?? host.settings['cloudhypervisor-bin'] ?? NAME;
     const { run, files, path, signal } = host;
     const { root } = await whoAmI(host);
     // Only root can become another user to try it.
     const kvm = async (limits: Parameters<typeof kvmObstacle>[1]) => (root ? kvmObstacle(run, limits) : undefined);
     const verdict = await tryCloudHypervisor({ binary, path, run, files, signal, kvm });
-    if (!verdict.works && verdict.isMissing && binary === NAME)
+    if (!told?.available && !verdict.works && verdict.isMissing && binary === NAME)
       return row('ok', 'Cloud Hypervisor is not installed: microVMs go to the other providers');
-    if (!verdict.works || told)
-      return row(
-        'warn',
-        told?.why ?? (verdict.works ? '' : verdict.why),
-        'See docs/reference/providers.md, or let microVMs go to the other providers',
-      );
+    const obstacle = verdict.works ? '' : verdict.why;
+    const why = told ? told.why : obstacle;
+    if (why !== '')
+      return row('warn', why, 'See docs/reference/providers.md, or let microVMs go to the other providers');
+    if (verdict.works && verdict.caution !== undefined) return row('warn', verdict.caution, 'Install a later one');
+    if (told) return row('ok', `${told.program} ${told.version} can be used, as the daemon finds it`);
     return row('ok', `${binary} ${verdict.version} can be used${root ? '' : '; only root can try /dev/kvm for it'}`);
   },
 };

@@ -473,6 +473,15 @@ describe('the program', () => {
     expect(info).toMatchObject({ available: true, version: '53.0-246-g5eed1e5', accelerator: 'kvm' });
   });
 
+  test('that cannot be told what a disk is can be used, and is warned of', async () => {
+    await using bed = makeBed();
+    const warned: string[] = [];
+    const warn = (message: string): void => void warned.push(message);
+    const vmm = await bed.vmm({ binary: script('#!/bin/sh\necho cloud-hypervisor v50.2\n'), log: { ...log, warn } });
+    expect(await vmm.info()).toMatchObject({ available: true, version: '50.2' });
+    expect(warned).toEqual([expect.stringMatching(/^In version 50\.2 .* take 51 or later/)]);
+  });
+
   test('that is none, too old, no program, or says nothing is refused with what to do', async () => {
     const options = [
       [{ binary: '/nonesuch' }, /Cannot run \/nonesuch: it is not installed/],

@@ -37,6 +37,8 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
   const supervisor = new Supervisor(cloudHypervisorProgram(binary, { run, files, clock }), options);
   const { kvm = (limits) => kvmObstacle(run, limits) } = options;
   let told = '';
+  /** Of what was warned last: once. */
+  let warned: string | undefined;
   const trial = new Tried<Verdict>({
     attempt: async () => {
       const verdict = await tryCloudHypervisor({ binary, path: options.path, run, files, kvm });
@@ -45,6 +47,8 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
         if (why === '') log.info('Cloud Hypervisor can be used now', { version: verdict.version });
         else log.info('Cloud Hypervisor cannot be used', { why });
       }
+      if (verdict.works && verdict.caution !== undefined && verdict.caution !== warned) log.warn(verdict.caution);
+      if (verdict.works) warned = verdict.caution;
       told = why;
       return verdict;
     },

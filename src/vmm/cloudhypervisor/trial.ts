@@ -24,6 +24,8 @@ export type Verdict =
       readonly program: string;
       /** Whether it can be told to stay when its guest powers itself off. */
       readonly stays: boolean;
+      /** What is weaker than it could be, as a sentence with the remedy; absent: nothing. */
+      readonly caution?: string;
     }
   | {
       readonly works: false;
@@ -40,6 +42,10 @@ const TRIAL_MS = 30_000;
 const OLDEST = 39;
 /** Since then there is `--no-shutdown`. */
 const STAYS_SINCE = 52;
+/** Since then it is told what a disk is; before it looks, and follows what it finds there. */
+const TYPES_SINCE = 51;
+const PROBES =
+  'a guest can write at the start of its disk that another file lies below it, and reads after its next reboot whatever of the host everybody may read: take 51 or later for guests of people you do not know';
 /** `cloud-hypervisor v53.0-246-g0d1e2f3`; what is built outside of its repository says `v53.0.0`. */
 const VERSION = /^cloud-hypervisor v?((\d+)\.\d\S*)/m;
 
@@ -65,7 +71,10 @@ export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict
       );
     const obstacle = await options.kvm(limits);
     if (obstacle !== undefined) return fails(`Cloud Hypervisor needs KVM, and ${obstacle}`);
-    return { works: true, version, program: found.path, stays: Number(major) >= STAYS_SINCE };
+    return {
+      ...{ works: true, version, program: found.path, stays: Number(major) >= STAYS_SINCE },
+      ...(Number(major) < TYPES_SINCE && { caution: `In version ${version} of Cloud Hypervisor ${PROBES}` }),
+    };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     if (error.kind === 'timeout')
