@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { type MicroVMStatus, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type TestHost } from '../support/daemon.ts';
 import type { Tried } from './providers.ts';
 import { must, type Row, type Stage } from './rows.ts';
@@ -48,12 +49,25 @@ async function remove({ host, say }: Stage, uid: string): Promise<void> {
   await mustBeClean(host);
 }
 
+/** Says on the way what it waits for: that takes minutes. */
+async function untilCreated({ host, say }: Stage, uid: string): Promise<MicroVMStatus> {
+  let said = '';
+  return poll(`${uid} is CREATED`, UP_MS, async () => {
+    const { status } = await host.get(uid);
+    const now = `${status?.reason}: ${status?.message}`;
+    if (now !== said) say(now);
+    said = now;
+    must(status?.state !== MicroVMStatus_MicroVMState.FAILED, `it is FAILED, ${now}`);
+    return status?.state === MicroVMStatus_MicroVMState.CREATED ? { is: status } : { not: now };
+  });
+}
+
 /** @returns its uid, when it is up */
-async function begin({ host, spec, say }: Stage, provider: string, id: string): Promise<string> {
+async function begin(stage: Stage, provider: string, id: string): Promise<string> {
+  const { host, spec, say } = stage;
   const uid = (await host.create({ ...spec(id), provider })).spec?.uid ?? '';
-  const { status } = await host.until(uid, 'CREATED', UP_MS);
-  say('created');
-  must(status?.accelerator === 'kvm', `its accelerator is ${status?.accelerator}`);
+  const { accelerator } = await untilCreated(stage, uid);
+  must(accelerator === 'kvm', `its accelerator is ${accelerator}`);
   const up = await host.untilConsole(uid, /^flintlock-guest: up /, UP_MS);
   say(up);
   must(/ ip=10\.77\.0\.\d+ volumes=vda:rw /.test(up), `the guest says ${up}`);
@@ -65,16 +79,15 @@ const life = ({ name, by }: Tried): Row => ({
   promises: `a guest of ${name} comes up with address and disk, outlives the daemon, is deleted, and nothing is left`,
   needs: by?.variable,
   async run(stage) {
-    const { host, say } = stage;
+    const { host } = stage;
     const uid = await begin(stage, name, `life-${name}`);
     await mustBeClean(host);
     const before = processesOf(host, uid);
     must(before !== '', 'no process is its own');
     await host.kill9();
     await host.start();
-    const { status } = await host.until(uid, 'CREATED', UP_MS);
-    say('adopted');
-    must(status?.retry === 0, `it was tried again: ${status?.reason}: ${status?.message}`);
+    const { retry, reason, message } = await untilCreated(stage, uid);
+    must(retry === 0, `it was tried again: ${reason}: ${message}`);
     must(processesOf(host, uid) === before, `its processes were ${before}, and are ${processesOf(host, uid)}`);
     await clockBehind(host, uid);
     await mustBeClean(host);
