@@ -84,7 +84,7 @@ export function createApi(options: ApiOptions): Api {
   // No surface gets the services themselves.
   const guarded = guardServices(services, caller.get, { log, clock });
   const surface = native(guarded);
-  const today = dropin(guarded);
+  const today = dropin(guarded, clock);
   const grpc = new GrpcServer({ ...door, services: [...surface.grpc, ...today.grpc] });
   const routing = {
     native: surface,

@@ -1,11 +1,15 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs, type Empty } from '@bufbuild/protobuf/wkt';
 import { Fault } from '../../domain/fault.ts';
 import type {
   CreateMicroVMRequest,
   DeleteMicroVMRequest,
   GetMicroVMRequest,
   ListMicroVMsRequest,
+  ServerInfoResponseSchema,
 } from '../../gen/dropin/services/microvms_pb.ts';
 import type { MicroVM } from '../../gen/dropin/types/microvm_pb.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Services, Target } from '../../service/services.ts';
 import { listed } from '../flow/listed.ts';
 import type { Call } from '../served.ts';
@@ -14,6 +18,9 @@ import { specToDraft } from './from-wire.ts';
 import { everyOne, filterOf, whole } from './lists.ts';
 import { vmToWire } from './to-wire.ts';
 
+/** Of the daemon in Go whose API this is: battery takes no older one. */
+const SERVED_VERSION = 'v0.15.2';
+
 interface Answer {
   readonly microvm: MicroVM;
 }
@@ -21,9 +28,13 @@ interface Answer {
 /** The verbs of the service that today's clients call, for gRPC and HTTP alike. */
 export class DropinMicroVms {
   readonly #services: Services;
+  readonly #clock: Pick<Clock, 'elapsed'>;
+  readonly #since: number;
 
-  constructor(services: Services) {
+  constructor(services: Services, clock: Pick<Clock, 'elapsed'>) {
     this.#services = services;
+    this.#clock = clock;
+    this.#since = clock.elapsed();
   }
 
   /** Several microVMs may have one namespace and id: clients know them by uid. */
@@ -48,6 +59,16 @@ export class DropinMicroVms {
       await this.#services.delete(target);
       return {};
     });
+  }
+
+  async serverInfo(_request: Empty): Promise<MessageInitShape<typeof ServerInfoResponseSchema>> {
+    const { version } = await this.#services.info();
+    return {
+      version: { version: `${SERVED_VERSION}+flintlock.${version}` },
+      uptime: durationFromMs(Math.round(this.#clock.elapsed() - this.#since)),
+      exec: { enabled: true },
+      sshProxy: { enabled: false },
+    };
   }
 
   async listMicroVMs(request: ListMicroVMsRequest): Promise<{ microvm: MicroVM[] }> {

@@ -1,5 +1,6 @@
 import { MicroVMExec } from '../../gen/dropin/exec/microvmexec_pb.ts';
 import { MicroVM } from '../../gen/dropin/services/microvms_pb.ts';
+import type { Clock } from '../../ports/clock.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { encodedLists } from './encoded.ts';
@@ -12,8 +13,8 @@ export interface Dropin {
   readonly grpc: readonly Served[];
 }
 
-export function dropin(services: Services): Dropin {
-  const microvms = new DropinMicroVms(services);
+export function dropin(services: Services, clock: Pick<Clock, 'elapsed'>): Dropin {
+  const microvms = new DropinMicroVms(services, clock);
   return {
     microvms,
     grpc: [served(MicroVM, microvms, encodedLists(services)), served(MicroVMExec, new DropinExec(services))],

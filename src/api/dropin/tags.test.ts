@@ -28,6 +28,10 @@ const PUBLISHED: Readonly<Record<string, string>> = {
   VolumeStatus: 'mount 1',
   Mount: 'type 1, source 2',
   NetworkInterfaceStatus: 'host_device_name 1, index 2, mac_address 3',
+  // In the order of declaration: no publication of these was read.
+  ServerInfoResponse: 'version 1, uptime 2, exec 3, ssh_proxy 4',
+  VersionInfo: 'version 1, build_date 2, commit_hash 3',
+  GuestAgentServiceInfo: 'enabled 1, address 2',
 };
 
 test('every message has the tags as published', () => {
@@ -61,6 +65,7 @@ test('enums and the service are as published', () => {
     'GetMicroVM unary GetMicroVMResponse',
     'ListMicroVMs unary ListMicroVMsResponse',
     'ListMicroVMsStream server_streaming ListMessage',
+    'ServerInfo unary ServerInfoResponse',
   ]);
   expect(MicroVM.method.deleteMicroVM.output.typeName).toBe('google.protobuf.Empty');
 });

@@ -6,15 +6,15 @@ import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegen
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { MicroVM as MicroVM$1, MicroVMSpec } from "../types/microvm_pb.ts";
 import { file_dropin_types_microvm } from "../types/microvm_pb.ts";
-import type { Any, EmptySchema } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_any, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
+import type { Any, Duration, EmptySchema } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_empty } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file dropin/services/microvms.proto.
  */
 export const file_dropin_services_microvms: GenFile = /*@__PURE__*/
-  fileDesc("Ch5kcm9waW4vc2VydmljZXMvbWljcm92bXMucHJvdG8SHW1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExIugBChRDcmVhdGVNaWNyb1ZNUmVxdWVzdBI0CgdtaWNyb3ZtGAEgASgLMiMuZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNU3BlYxJTCghtZXRhZGF0YRgCIAMoCzJBLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkNyZWF0ZU1pY3JvVk1SZXF1ZXN0Lk1ldGFkYXRhRW50cnkaRQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSIwoFdmFsdWUYAiABKAsyFC5nb29nbGUucHJvdG9idWYuQW55OgI4ASJJChVDcmVhdGVNaWNyb1ZNUmVzcG9uc2USMAoHbWljcm92bRgBIAEoCzIfLmZsaW50bG9jay5kcm9waW4udHlwZXMuTWljcm9WTSIjChREZWxldGVNaWNyb1ZNUmVxdWVzdBILCgN1aWQYASABKAkiIAoRR2V0TWljcm9WTVJlcXVlc3QSCwoDdWlkGAEgASgJIkYKEkdldE1pY3JvVk1SZXNwb25zZRIwCgdtaWNyb3ZtGAEgASgLMh8uZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNIkQKE0xpc3RNaWNyb1ZNc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBAUIHCgVfbmFtZSJIChRMaXN0TWljcm9WTXNSZXNwb25zZRIwCgdtaWNyb3ZtGAEgAygLMh8uZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNIj8KC0xpc3RNZXNzYWdlEjAKB21pY3Jvdm0YASABKAsyHy5mbGludGxvY2suZHJvcGluLnR5cGVzLk1pY3JvVk0yxwQKB01pY3JvVk0SegoNQ3JlYXRlTWljcm9WTRIzLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkNyZWF0ZU1pY3JvVk1SZXF1ZXN0GjQubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuQ3JlYXRlTWljcm9WTVJlc3BvbnNlElwKDURlbGV0ZU1pY3JvVk0SMy5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5EZWxldGVNaWNyb1ZNUmVxdWVzdBoWLmdvb2dsZS5wcm90b2J1Zi5FbXB0eRJxCgpHZXRNaWNyb1ZNEjAubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuR2V0TWljcm9WTVJlcXVlc3QaMS5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5HZXRNaWNyb1ZNUmVzcG9uc2USdwoMTGlzdE1pY3JvVk1zEjIubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuTGlzdE1pY3JvVk1zUmVxdWVzdBozLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkxpc3RNaWNyb1ZNc1Jlc3BvbnNlEnYKEkxpc3RNaWNyb1ZNc1N0cmVhbRIyLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkxpc3RNaWNyb1ZNc1JlcXVlc3QaKi5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5MaXN0TWVzc2FnZTABYgZwcm90bzM", [file_dropin_types_microvm, file_google_protobuf_any, file_google_protobuf_empty]);
+  fileDesc("Ch5kcm9waW4vc2VydmljZXMvbWljcm92bXMucHJvdG8SHW1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExIugBChRDcmVhdGVNaWNyb1ZNUmVxdWVzdBI0CgdtaWNyb3ZtGAEgASgLMiMuZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNU3BlYxJTCghtZXRhZGF0YRgCIAMoCzJBLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkNyZWF0ZU1pY3JvVk1SZXF1ZXN0Lk1ldGFkYXRhRW50cnkaRQoNTWV0YWRhdGFFbnRyeRILCgNrZXkYASABKAkSIwoFdmFsdWUYAiABKAsyFC5nb29nbGUucHJvdG9idWYuQW55OgI4ASJJChVDcmVhdGVNaWNyb1ZNUmVzcG9uc2USMAoHbWljcm92bRgBIAEoCzIfLmZsaW50bG9jay5kcm9waW4udHlwZXMuTWljcm9WTSIjChREZWxldGVNaWNyb1ZNUmVxdWVzdBILCgN1aWQYASABKAkiIAoRR2V0TWljcm9WTVJlcXVlc3QSCwoDdWlkGAEgASgJIkYKEkdldE1pY3JvVk1SZXNwb25zZRIwCgdtaWNyb3ZtGAEgASgLMh8uZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNIkQKE0xpc3RNaWNyb1ZNc1JlcXVlc3QSEQoJbmFtZXNwYWNlGAEgASgJEhEKBG5hbWUYAiABKAlIAIgBAUIHCgVfbmFtZSJIChRMaXN0TWljcm9WTXNSZXNwb25zZRIwCgdtaWNyb3ZtGAEgAygLMh8uZmxpbnRsb2NrLmRyb3Bpbi50eXBlcy5NaWNyb1ZNIj8KC0xpc3RNZXNzYWdlEjAKB21pY3Jvdm0YASABKAsyHy5mbGludGxvY2suZHJvcGluLnR5cGVzLk1pY3JvVk0iiQIKElNlcnZlckluZm9SZXNwb25zZRI7Cgd2ZXJzaW9uGAEgASgLMioubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuVmVyc2lvbkluZm8SKQoGdXB0aW1lGAIgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEkIKBGV4ZWMYAyABKAsyNC5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5HdWVzdEFnZW50U2VydmljZUluZm8SRwoJc3NoX3Byb3h5GAQgASgLMjQubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuR3Vlc3RBZ2VudFNlcnZpY2VJbmZvIkcKC1ZlcnNpb25JbmZvEg8KB3ZlcnNpb24YASABKAkSEgoKYnVpbGRfZGF0ZRgCIAEoCRITCgtjb21taXRfaGFzaBgDIAEoCSI5ChVHdWVzdEFnZW50U2VydmljZUluZm8SDwoHZW5hYmxlZBgBIAEoCBIPCgdhZGRyZXNzGAIgASgJMqAFCgdNaWNyb1ZNEnoKDUNyZWF0ZU1pY3JvVk0SMy5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5DcmVhdGVNaWNyb1ZNUmVxdWVzdBo0Lm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkNyZWF0ZU1pY3JvVk1SZXNwb25zZRJcCg1EZWxldGVNaWNyb1ZNEjMubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuRGVsZXRlTWljcm9WTVJlcXVlc3QaFi5nb29nbGUucHJvdG9idWYuRW1wdHkScQoKR2V0TWljcm9WTRIwLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkdldE1pY3JvVk1SZXF1ZXN0GjEubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuR2V0TWljcm9WTVJlc3BvbnNlEncKDExpc3RNaWNyb1ZNcxIyLm1pY3Jvdm0uc2VydmljZXMuYXBpLnYxYWxwaGExLkxpc3RNaWNyb1ZNc1JlcXVlc3QaMy5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5MaXN0TWljcm9WTXNSZXNwb25zZRJ2ChJMaXN0TWljcm9WTXNTdHJlYW0SMi5taWNyb3ZtLnNlcnZpY2VzLmFwaS52MWFscGhhMS5MaXN0TWljcm9WTXNSZXF1ZXN0GioubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuTGlzdE1lc3NhZ2UwARJXCgpTZXJ2ZXJJbmZvEhYuZ29vZ2xlLnByb3RvYnVmLkVtcHR5GjEubWljcm92bS5zZXJ2aWNlcy5hcGkudjFhbHBoYTEuU2VydmVySW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_dropin_types_microvm, file_google_protobuf_any, file_google_protobuf_duration, file_google_protobuf_empty]);
 
 /**
  * CreateMicroVMRequest is the request of CreateMicroVM.
@@ -199,6 +199,112 @@ export const ListMessageSchema: GenMessage<ListMessage> = /*@__PURE__*/
   messageDesc(file_dropin_services_microvms, 7);
 
 /**
+ * ServerInfoResponse is the answer of ServerInfo. Its tags are in the order of
+ * declaration; no publication of them was read.
+ *
+ * @generated from message microvm.services.api.v1alpha1.ServerInfoResponse
+ */
+export type ServerInfoResponse = Message<"microvm.services.api.v1alpha1.ServerInfoResponse"> & {
+  /**
+   * Of the API that is served, with our own version behind its plus.
+   *
+   * @generated from field: microvm.services.api.v1alpha1.VersionInfo version = 1;
+   */
+  version?: VersionInfo | undefined;
+
+  /**
+   * For how long the daemon has served.
+   *
+   * @generated from field: google.protobuf.Duration uptime = 2;
+   */
+  uptime?: Duration | undefined;
+
+  /**
+   * Commands in guests: MicroVMExec.
+   *
+   * @generated from field: microvm.services.api.v1alpha1.GuestAgentServiceInfo exec = 3;
+   */
+  exec?: GuestAgentServiceInfo | undefined;
+
+  /**
+   * SSH into guests: MicroVMSSHProxy.
+   *
+   * @generated from field: microvm.services.api.v1alpha1.GuestAgentServiceInfo ssh_proxy = 4;
+   */
+  sshProxy?: GuestAgentServiceInfo | undefined;
+};
+
+/**
+ * Describes the message microvm.services.api.v1alpha1.ServerInfoResponse.
+ * Use `create(ServerInfoResponseSchema)` to create a new message.
+ */
+export const ServerInfoResponseSchema: GenMessage<ServerInfoResponse> = /*@__PURE__*/
+  messageDesc(file_dropin_services_microvms, 8);
+
+/**
+ * VersionInfo names a version.
+ *
+ * @generated from message microvm.services.api.v1alpha1.VersionInfo
+ */
+export type VersionInfo = Message<"microvm.services.api.v1alpha1.VersionInfo"> & {
+  /**
+   * As semver: v0.15.2+flintlock.1.0.0.
+   *
+   * @generated from field: string version = 1;
+   */
+  version: string;
+
+  /**
+   * Empty here.
+   *
+   * @generated from field: string build_date = 2;
+   */
+  buildDate: string;
+
+  /**
+   * Empty here.
+   *
+   * @generated from field: string commit_hash = 3;
+   */
+  commitHash: string;
+};
+
+/**
+ * Describes the message microvm.services.api.v1alpha1.VersionInfo.
+ * Use `create(VersionInfoSchema)` to create a new message.
+ */
+export const VersionInfoSchema: GenMessage<VersionInfo> = /*@__PURE__*/
+  messageDesc(file_dropin_services_microvms, 9);
+
+/**
+ * GuestAgentServiceInfo is about a service for guests.
+ *
+ * @generated from message microvm.services.api.v1alpha1.GuestAgentServiceInfo
+ */
+export type GuestAgentServiceInfo = Message<"microvm.services.api.v1alpha1.GuestAgentServiceInfo"> & {
+  /**
+   * It is served.
+   *
+   * @generated from field: bool enabled = 1;
+   */
+  enabled: boolean;
+
+  /**
+   * Where, if not on this port.
+   *
+   * @generated from field: string address = 2;
+   */
+  address: string;
+};
+
+/**
+ * Describes the message microvm.services.api.v1alpha1.GuestAgentServiceInfo.
+ * Use `create(GuestAgentServiceInfoSchema)` to create a new message.
+ */
+export const GuestAgentServiceInfoSchema: GenMessage<GuestAgentServiceInfo> = /*@__PURE__*/
+  messageDesc(file_dropin_services_microvms, 10);
+
+/**
  * MicroVM is the service that the clients of Liquid Metal call.
  *
  * @generated from service microvm.services.api.v1alpha1.MicroVM
@@ -255,6 +361,16 @@ export const MicroVM: GenService<{
     methodKind: "server_streaming";
     input: typeof ListMicroVMsRequestSchema;
     output: typeof ListMessageSchema;
+  },
+  /**
+   * ServerInfo says which version this is, and which services for guests it has.
+   *
+   * @generated from rpc microvm.services.api.v1alpha1.MicroVM.ServerInfo
+   */
+  serverInfo: {
+    methodKind: "unary";
+    input: typeof EmptySchema;
+    output: typeof ServerInfoResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_dropin_services_microvms, 0);
