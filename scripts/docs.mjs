@@ -376,7 +376,7 @@ ${files.flatMap((file) => file.messages.map((message) => messageSection(message,
 }
 
 function dropInPage(registry) {
-  const files = ['services/microvms', 'types/microvm', 'exec/microvmexec'].map((name) =>
+  const files = ['services/microvms', 'types/microvm', 'exec/microvmexec', 'ssh/microvmsshproxy'].map((name) =>
     registry.getFile(`dropin/${name}.proto`),
   );
   const messages = files.flatMap((file) => file.messages);
@@ -386,7 +386,7 @@ function dropInPage(registry) {
   const rows = files.flatMap((file) =>
     (file.services[0]?.methods ?? []).map((method, k) => [
       code(method.name),
-      `${stream(method.methodKind === 'bidi_streaming')}[${method.input.name}](#${anchor(method.input)})`,
+      `${stream(method.methodKind === 'bidi_streaming')}${known.has(method.input.typeName) ? `[${method.input.name}](#${anchor(method.input)})` : method.input.name}`,
       `${stream(method.methodKind !== 'unary')}${known.has(method.output.typeName) ? `[${method.output.name}](#${anchor(method.output)})` : method.output.name}`,
       cell(commentOf(file, [PATH.fileService, 0, PATH.method, k])),
     ]),
@@ -395,7 +395,8 @@ function dropInPage(registry) {
 # The drop-in API
 
 For clients of Liquid Metal: point them at \`flintlockd\`, with the address and token that they have. The service is
-\`${service.typeName}\`, and for commands in guests \`microvmexec.services.api.v1alpha1.MicroVMExec\`, on the port of the native API, with reflection and health. New programs
+\`${service.typeName}\`, and for commands in guests \`microvmexec.services.api.v1alpha1.MicroVMExec\` and
+\`microvmsshproxy.services.api.v1alpha1.MicroVMSSHProxy\`, on the port of the native API, with reflection and health. New programs
 use the [native API](api.md), which can do more; a microVM made through one is read, listed and deleted through the other.
 
 ${table(['call', 'request', 'answer', 'what it does'], rows)}
@@ -430,10 +431,10 @@ to it. A path that has the form of a uid is one, unless a namespace is called so
 - **States**: what the native API calls STOPPED is FAILED here, and PAUSED is CREATED. \`status.message\` and
   \`status.reason\` say why; they are an extension that older clients pass over.
 - **Optional fields** that were left out stay out in answers; empty ones are as left out.
-- **\`allow_guest_agent\`** is the native API's \`"agent": "on"\` in \`provider_options\`, and false is \`"off"\`. ExecCommand goes by the
+- **\`allow_guest_agent\`** is the native API's \`"agent": "on"\` in \`provider_options\`, and false is \`"off"\`. ExecCommand and SSHProxy go by the
   guest's agent; without that right it is FAILED_PRECONDITION.
-- **Not built yet**, and refused by name: \`virtiofs_source\`; \`vsock_path\` is empty. SSHProxy is UNIMPLEMENTED. ServerInfo's
-  tags are unverified: no publication of them was read.
+- **Not built yet**, and refused by name: \`virtiofs_source\`; \`vsock_path\` is empty. the tags of
+  ServerInfo are unverified: no publication of them was read.
 - **The other API's fields** have some of the same tags. A client that calls the wrong one of the two services is refused
   with INVALID_ARGUMENT, and nothing is made.
 

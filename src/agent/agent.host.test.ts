@@ -25,6 +25,10 @@ async function* inputs(...all: ExecInput[]): AsyncGenerator<ExecInput> {
   yield* all;
 }
 
+async function* only(bytes: Uint8Array): AsyncGenerator<Uint8Array> {
+  yield bytes;
+}
+
 /** Without an end: the caller types nothing. */
 async function* silence(): AsyncGenerator<ExecInput> {
   await new Promise(() => undefined);
@@ -170,6 +174,21 @@ describe('the agent, by its port', () => {
     again.session.close();
   });
 
+  test('the way to the SSH server of the guest, with ends of each way, and without a server', async () => {
+    await using process = await startAgent(['unshare', '--net', 'sh', '-c', WITH_ECHO, ECHO]);
+    const { session, agent } = await meet(process);
+    const bytes = randomBytes(1 << 20);
+    const all = async () => {
+      const came: Uint8Array[] = [];
+      for await (const piece of agent.ssh(only(bytes), NEVER)) came.push(piece);
+      return Buffer.concat(came);
+    };
+    const answer = await vi.waitFor(all, 20_000); // it listens by then
+    expect(answer.equals(Buffer.concat([bytes, Buffer.from('half closed')]))).toBe(true);
+    await expect(all()).rejects.toMatchObject({ kind: 'tool' });
+    session.close();
+  });
+
   test('rubbish of every kind neither ends it nor makes it grow', async () => {
     await using process = await startAgent();
     for (let round = 0; round < 20; round++) {
@@ -194,7 +213,8 @@ describe('the agent, by its port', () => {
   });
 });
 
-/** In a network namespace of its own, with an echo where an SSH server would be. */
+/** In a network namespace of its own, with an echo for one client where an SSH server would be. */
+const WITH_ECHO = 'ip link set lo up; python3 -c "$0" >/dev/null & exec "$@"';
 const ECHO = `
 import socket
 s = socket.create_server(('127.0.0.1', 22))
@@ -208,8 +228,7 @@ c.close()
 
 describe('the agent, by a connection of its own', () => {
   test('the port 1025 is the guest’s own SSH server, byte for byte, with ends of each way', async () => {
-    const script = 'ip link set lo up; python3 -c "$0" >/dev/null & exec "$@"';
-    await using process = await startAgent(['unshare', '--net', 'sh', '-c', script, ECHO]);
+    await using process = await startAgent(['unshare', '--net', 'sh', '-c', WITH_ECHO, ECHO]);
     const bytes = randomBytes(1 << 20);
     const answer = await vi.waitFor(async () => {
       const socket = await process.connect(1025);

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { AgentInfo, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
 import { askInfo, CONTROL_PORT, execOver } from './exec.ts';
 import { PortSession } from './port-session.ts';
+import { relay, SSH_PORT } from './relay.ts';
 
 /** Meets the agents behind ports with several streams in them. */
 export const createMeetAgent =
@@ -29,6 +30,9 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
     async *exec(start, input, ended) {
       requireFeatures(info, start.terminal !== undefined);
       yield* execOver(session.open(CONTROL_PORT), start, input, ended);
+    },
+    async *ssh(input, ended) {
+      yield* relay(session.open(SSH_PORT), input, ended);
     },
   };
 }

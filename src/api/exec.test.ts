@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { startApi } from '../../test/support/api.ts';
 import { SAMPLE_UID, untilAborted } from '../../test/support/fake-services.ts';
 import { MicroVMExec } from '../gen/dropin/exec/microvmexec_pb.ts';
+import { MicroVMSSHProxy } from '../gen/dropin/ssh/microvmsshproxy_pb.ts';
 import { GuestService } from '../gen/flintlock/microvm/v1/guest_pb.ts';
 import type { ExecStart } from '../ports/guest-agent.ts';
 
@@ -11,7 +12,7 @@ type Native =
 
 async function clients(services?: Parameters<typeof startApi>[0]) {
   const { client } = await startApi(services);
-  return { native: client(GuestService), dropin: client(MicroVMExec) };
+  return { native: client(GuestService), dropin: client(MicroVMExec), ssh: client(MicroVMSSHProxy) };
 }
 
 async function* these<T>(...messages: T[]): AsyncGenerator<T> {
@@ -140,4 +141,20 @@ test('today’s clients: the first message is start, and only exit_code ends the
     code: Code.InvalidArgument,
     rawMessage: expect.stringContaining('start.cmd: is required'),
   });
+});
+
+test('today’s clients: bytes to and from the SSH server, the uid first', async () => {
+  const { ssh } = await clients();
+  const uid = { payload: { case: 'uid' as const, value: SAMPLE_UID } };
+  const data = { payload: { case: 'data' as const, value: Buffer.from('SSH-2.0-x\r\n') } };
+  const heard: string[] = [];
+  for await (const answer of ssh.sSHProxy(these<typeof uid | typeof data>(uid, data)))
+    heard.push(Buffer.from(answer.data).toString());
+  expect(heard.join('')).toBe('SSH-2.0-x\r\n');
+  for (const wrong of [these(data), these(uid, uid)])
+    await expect(
+      (async () => {
+        for await (const _ of ssh.sSHProxy(wrong));
+      })(),
+    ).rejects.toMatchObject({ code: Code.InvalidArgument });
 });

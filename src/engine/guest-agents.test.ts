@@ -16,7 +16,7 @@ const channel: Channel = {
   closed: new Promise(() => undefined),
   close: () => undefined,
 };
-const agent: GuestAgent = { info: { version: '1', uname: '', features: [] }, async *exec() {} };
+const agent: GuestAgent = { info: { version: '1', uname: '', features: [] }, async *exec() {}, async *ssh() {} };
 
 function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
   const clock = new FakeClock();

@@ -63,6 +63,13 @@ export interface GuestAgent {
    * @throws Fault `tool` when the agent or the guest goes away; `refused` for what the agent cannot do; the signal's reason
    */
   exec(start: ExecStart, input: AsyncIterable<ExecInput>, signal: AbortSignal): AsyncIterable<ExecOutput>;
+  /**
+   * Bytes to and from the guest's own SSH server, on port 22 of its 127.0.0.1, until that ends them. The end of `input` ends
+   * that way alone.
+   *
+   * @throws Fault `tool` when there is no such server, or the agent or the guest goes away; the signal's reason
+   */
+  ssh(input: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
 
 /** An agent that was met, until it goes. */

@@ -2,7 +2,7 @@ import { attachConsole } from './attach-console.ts';
 import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
-import { agentInfo, exec } from './exec.ts';
+import { agentInfo, exec, sshProxy } from './exec.ts';
 import { find } from './find.ts';
 import { listImages } from './images-list.ts';
 import { pullImage } from './images-pull.ts';
@@ -44,6 +44,7 @@ export function createServices(parts: ServiceParts): Services {
     readConsole: (request, signal) => readConsole(parts, request, signal),
     attachConsole: (request, typed, signal) => attachConsole(parts, request, typed, signal),
     exec: ({ uid, start }, input, signal) => exec(parts, uid, start, input, signal),
+    sshProxy: ({ uid }, input, signal) => sshProxy(parts, uid, input, signal),
     agentInfo: async ({ uid }) => agentInfo(parts, uid),
     info: () => info(parts),
     cordonHost: async (reason) => cordonHost(parts, reason),

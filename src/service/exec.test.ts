@@ -13,7 +13,7 @@ const signal = new AbortController().signal;
 const nothing = (async function* () {})();
 
 function agentThat(exec: () => AsyncIterable<ExecOutput>): GuestAgent {
-  return { info: { version: '1', uname: 'Linux', features: [] }, exec };
+  return { info: { version: '1', uname: 'Linux', features: [] }, exec, async *ssh() {} };
 }
 
 async function setUp(agent?: GuestAgent) {

@@ -26,11 +26,36 @@ export async function* exec(
   try {
     yield* agent.exec(start, input, signal);
   } catch (error) {
-    if (!(error instanceof Fault && error.kind === 'tool')) throw error;
-    const { is, reason, message } = needs.store.get(vm.uid)?.state ?? vm.state;
-    const why = is === 'CREATED' ? '' : `; the microVM is ${is} (${reason}): ${message}`;
-    throw new Fault('tool', `The command in microVM ${uid} was cut off: ${error.message}${why}`, { cause: error });
+    throw cutOff(needs, vm, `The command in microVM ${uid} was cut off`, error);
   }
+}
+
+/** Bytes to and from the SSH server of a guest, by its agent. @throws as `exec` */
+export async function* sshProxy(
+  needs: ExecNeeds,
+  uid: string,
+  input: AsyncIterable<Uint8Array>,
+  signal: AbortSignal,
+): AsyncIterable<Uint8Array> {
+  const { vm, agent } = agentFor(needs, uid);
+  try {
+    yield* agent.ssh(input, signal);
+  } catch (error) {
+    throw cutOff(
+      needs,
+      vm,
+      `The way to port 22 of 127.0.0.1 in microVM ${uid} broke off; a server must listen there`,
+      error,
+    );
+  }
+}
+
+/** What became of the guest belongs to it. */
+function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unknown): unknown {
+  if (!(error instanceof Fault && error.kind === 'tool')) return error;
+  const { is, reason, message } = needs.store.get(vm.uid)?.state ?? vm.state;
+  const why = is === 'CREATED' ? '' : `; the microVM is ${is} (${reason}): ${message}`;
+  return new Fault('tool', `${what}: ${error.message}${why}`, { cause: error });
 }
 
 /** @throws as `exec` */

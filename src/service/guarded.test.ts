@@ -89,6 +89,7 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   readConsole: (s, uid) => allOf(s.readConsole({ uid, follow: false, tailBytes: 0 }, signal)),
   attachConsole: (s, uid) => allOf(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
   exec: (s, uid) => allOf(s.exec({ uid, start: START }, nothing, signal)),
+  sshProxy: (s, uid) => allOf(s.sshProxy({ uid }, nothing, signal)),
   agentInfo: (s, uid) => s.agentInfo({ uid }),
   info: (s) => s.info(),
   cordonHost: (s) => s.cordonHost('kernel'),
@@ -115,7 +116,7 @@ const READS = [
 ];
 const ON_ONE = [
   ...(['get', 'update', 'planUpdate', 'delete', 'wait', 'power'] as const),
-  ...(['readConsole', 'attachConsole', 'exec', 'agentInfo'] as const),
+  ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'agentInfo'] as const),
 ];
 
 describe.each(NAMES)('%s', (name) => {

@@ -217,6 +217,15 @@ export function guardServices(
         () => told,
       );
     },
+    sshProxy: (request, input, signal) => {
+      const told = { bytesIn: 0, bytesOut: 0 };
+      const counted = counting(input, (bytes) => (told.bytesIn += bytes));
+      const work = async function* (caller: Caller, ended: AbortSignal) {
+        await mustSee(caller, request);
+        yield* counting(services.sshProxy(request, counted, ended), (bytes) => (told.bytesOut += bytes));
+      };
+      return flow('ssh to microVM', 'changes', named(request), signal, work, () => told);
+    },
     agentInfo: (request) =>
       act('ask guest agent', 'reads', named(request), async (caller) => {
         await mustSee(caller, request);
@@ -266,6 +275,16 @@ export function guardServices(
     if (namespace === undefined) return { ...info, ...(promised && { promised }), ...(used && { used }) };
     const own = await services.list({ namespace, labelSelector: '', pageSize: 0, pageToken: '', showDeleted: false });
     return { ...info, microvms: own.vms.length };
+  }
+}
+
+async function* counting(
+  pieces: AsyncIterable<Uint8Array>,
+  count: (bytes: number) => void,
+): AsyncGenerator<Uint8Array> {
+  for await (const bytes of pieces) {
+    count(bytes.length);
+    yield bytes;
   }
 }
 

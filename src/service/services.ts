@@ -199,6 +199,12 @@ export interface Services {
     input: AsyncIterable<ExecInput>,
     signal: AbortSignal,
   ): AsyncIterable<ExecOutput>;
+  /** Bytes to and from the SSH server of a guest: see `service/exec.ts`. */
+  sshProxy(
+    request: { readonly uid: string },
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): AsyncIterable<Uint8Array>;
   agentInfo(request: { readonly uid: string }): Promise<AgentInfo>;
   info(): Promise<ServerInfo>;
   /**

@@ -166,6 +166,10 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
         else break;
       yield { is: 'exit', code: 7, timedOut: false };
     },
+    async *sshProxy({ uid }, input) {
+      find({ uid });
+      yield* input; // an echo
+    },
     agentInfo: async ({ uid }) => {
       find({ uid });
       return { version: '1', uname: 'Linux 6.1', features: ['tty'] };

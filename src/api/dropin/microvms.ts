@@ -67,7 +67,7 @@ export class DropinMicroVms {
       version: { version: `${SERVED_VERSION}+flintlock.${version}` },
       uptime: durationFromMs(Math.round(this.#clock.elapsed() - this.#since)),
       exec: { enabled: true },
-      sshProxy: { enabled: false },
+      sshProxy: { enabled: true },
     };
   }
 

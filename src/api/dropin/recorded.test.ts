@@ -349,7 +349,7 @@ describe('battery (2.7)', () => {
     );
     // Without what stands behind its plus it is no older than battery takes.
     expect(version?.version).toMatch(/^v0\.15\.2\+flintlock\.\d/);
-    expect([uptime !== undefined, exec?.enabled, sshProxy?.enabled]).toEqual([true, true, false]);
+    expect([uptime !== undefined, exec?.enabled, sshProxy?.enabled]).toEqual([true, true, true]);
   });
 
   test('asks for what was deleted until it is NOT_FOUND', async () => {

@@ -533,6 +533,7 @@ test.each([ServerReflection, ServerReflectionAlpha])('reflection lists and descr
     'flintlock.microvm.v1.GuestService',
     'microvm.services.api.v1alpha1.MicroVM',
     'microvmexec.services.api.v1alpha1.MicroVMExec',
+    'microvmsshproxy.services.api.v1alpha1.MicroVMSSHProxy',
     'grpc.health.v1.Health',
     'grpc.reflection.v1.ServerReflection',
     'grpc.reflection.v1alpha.ServerReflection',
