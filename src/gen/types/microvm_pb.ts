@@ -177,7 +177,8 @@ export type MicroVMSpec = Message<"flintlock.types.MicroVMSpec"> & {
   restartPolicy: MicroVMSpec_RestartPolicy;
 
   /**
-   * ProviderOptions are settings of one provider, e.g. "qemu.acpi": "off".
+   * ProviderOptions are settings of one provider, e.g. "qemu.acpi": "off"; and
+   * of every one "agent": "off", for a guest without a way in for commands.
    *
    * @generated from field: map<string, string> provider_options = 23;
    */
