@@ -2,35 +2,26 @@
 import { create } from '@bufbuild/protobuf';
 import { expect, type TestContext, test } from 'vitest';
 import { MicroVMSpecSchema, NetworkInterfaceSchema } from '../../src/gen/types/microvm_pb.ts';
-import { makeStandIn as makeCloudHypervisor } from '../stand-ins/cloudhypervisor/program.ts';
-import { makeStandIn as makeFirecracker } from '../stand-ins/firecracker/program.ts';
 import { demoSpec, poll, startHost, type TestHost } from '../support/daemon.ts';
-import { pretendKvm } from '../support/pretend-kvm.ts';
+import { STAND_INS, standInHost } from '../support/stand-in-providers.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
-/** By name: how its stand-in is made, and flags beside the one that names it: what is believed of the CPU, which is the machine's. */
-const PROVIDERS = [
-  { name: 'firecracker', make: makeFirecracker, more: ['--firecracker-kvm', 'trust'] },
-  { name: 'cloudhypervisor', make: makeCloudHypervisor, more: [] },
-] as const;
-
 async function hostWith(t: TestContext, flags: readonly string[]): Promise<TestHost> {
-  const kvm = pretendKvm();
-  t.onTestFinished(() => kvm.remove());
-  const programs = PROVIDERS.flatMap(({ name, make, more }) => [`--${name}-bin`, make(kvm.directory), ...more]);
+  const standIns = standInHost();
+  t.onTestFinished(() => standIns.remove());
   return startHost(t, {
-    ...kvm.options,
-    flags: ['--managed-network', '10.77.0.0/24', '--parent-iface', 'up0', ...programs, ...flags],
+    ...standIns.options,
+    flags: ['--managed-network', '10.77.0.0/24', '--parent-iface', 'up0', ...standIns.flags, ...flags],
     prepare: async (host) => {
-      await kvm.options.prepare?.(host);
+      await standIns.options.prepare(host);
       await host.tool('ip', 'link', 'add', 'up0', 'type', 'veth', 'peer', 'name', 'up1');
       for (const name of ['up0', 'up1']) await host.tool('ip', 'link', 'set', name, 'up');
     },
   });
 }
 
-test.for(PROVIDERS)('$name: a life from create to delete', async ({ name }, t) => {
+test.for(STAND_INS)('$name: a life from create to delete', async ({ name }, t) => {
   const host = await hostWith(t, ['--default-provider', name]);
   const { providers } = await host.host.serverInfo({});
   expect(providers.find((one) => one.name === name)).toMatchObject({ available: true, unavailableReason: '' });

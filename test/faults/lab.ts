@@ -1,10 +1,17 @@
 import { execFile } from 'node:child_process';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
+import { create } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
+import {
+  type MicroVM,
+  MicroVMStatus_MicroVMState,
+  NetworkInterfaceSchema,
+  PublishedPortSchema,
+} from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, type SpecInit, type StateName, TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
+import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
 import { idleLayer } from './idle-kernel.ts';
 import { compare, type Difference, look, type Seen } from './witness.ts';
 
@@ -26,13 +33,9 @@ const CALM_MS = 6_000;
  * point wants them gone.
  */
 export class Lab {
-  readonly host = new TestHost({
-    flags: FLAGS,
-    prepare: async (host) => {
-      await host.tool('ip', 'link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'wire0');
-      await host.tool('ip', 'link', 'set', PARENT, 'up');
-    },
-  });
+  readonly host: TestHost;
+  readonly #standIns: StandInHost | undefined;
+  readonly #hasMacvtap: boolean;
   /** What a host looks like that nothing went wrong on, by how a scenario ends. */
   readonly #expected: Map<string, Seen>;
   #aliases: Record<string, string> = {};
@@ -43,8 +46,21 @@ export class Lab {
   /** Of the VMM, before the daemon came back. */
   pids: readonly number[] = [];
 
-  constructor(expected: Map<string, Seen>) {
+  /** @param provider - of which there is a stand-in; absent: the daemon's default, as it is */
+  constructor(expected: Map<string, Seen>, provider?: string) {
     this.#expected = expected;
+    this.#standIns = provider === undefined ? undefined : standInHost();
+    this.#hasMacvtap = STAND_INS.find(({ name }) => name === provider)?.macvtap ?? true;
+    const chosen = provider === undefined ? [] : ['--default-provider', provider];
+    this.host = new TestHost({
+      ...this.#standIns?.options,
+      flags: [...FLAGS, ...(this.#standIns?.flags ?? []), ...chosen],
+      prepare: async (host) => {
+        await this.#standIns?.options.prepare(host);
+        await host.tool('ip', 'link', 'add', PARENT, 'type', 'veth', 'peer', 'name', 'wire0');
+        await host.tool('ip', 'link', 'set', PARENT, 'up');
+      },
+    });
   }
 
   /** Makes the image, and network and image cache as they are between two points. */
@@ -67,6 +83,7 @@ export class Lab {
 
   async close(): Promise<void> {
     await this.host.close();
+    this.#standIns?.remove();
   }
 
   get image(): string {
@@ -131,6 +148,10 @@ export class Lab {
   }
 
   spec(variant: Variant, comesBack: boolean): SpecInit {
+    const allowMetadataReq = variant === 'service';
+    const publishedPorts = allowMetadataReq ? [create(PublishedPortSchema, { hostPort: 8_080, guestPort: 80 })] : [];
+    const tap = create(NetworkInterfaceSchema, { guestDeviceName: 'eth0', type: 1, allowMetadataReq, publishedPorts });
+    const macvtap = create(NetworkInterfaceSchema, { guestDeviceName: 'eth1', type: 0, allowMetadataReq });
     return {
       id: ID,
       vcpu: 1,
@@ -139,15 +160,7 @@ export class Lab {
       kernel: { image: this.image },
       volumes: [{ id: 'root', isRoot: true, sizeInMb: GOLDEN_MB, source: { containerSource: this.image } }],
       metadata: { 'user-data': Buffer.from('#cloud-config\n').toString('base64') },
-      interfaces: [
-        {
-          guestDeviceName: 'eth0',
-          type: 1,
-          allowMetadataReq: variant === 'service',
-          publishedPorts: variant === 'service' ? [{ hostPort: 8_080, guestPort: 80 }] : [],
-        },
-        { guestDeviceName: 'eth1', type: 0, allowMetadataReq: variant === 'service' },
-      ],
+      interfaces: this.#hasMacvtap ? [tap, macvtap] : [tap],
     };
   }
 

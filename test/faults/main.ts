@@ -3,6 +3,7 @@
  * what it leaves. Needs root. See --help.
  */
 import { parseArgs } from 'node:util';
+import { STAND_INS } from '../support/stand-in-providers.ts';
 import { nameOf, pointsOf, sample } from './point.ts';
 import { summaryOf, textOf } from './report.ts';
 import { explore, isRight, scenariosFor, walk } from './walk.ts';
@@ -14,6 +15,7 @@ every ledger step, for creates, deletes, restarts, pulls and prunes, starts it
 again, and looks from outside whether anything was lost, left or done twice.
 Then lets each step fail, hang, and be run twice.
 
+  --provider NAME  firecracker or cloudhypervisor: a stand-in of it runs the guests; default: QEMU
   --only PATTERN   only the points whose name the regular expression matches
   --sample N       only N of them, spread over all
   --jobs N         hosts at once, each in a network namespace of its own [2]
@@ -27,6 +29,7 @@ Examples:
   npm run faults
   npm run faults -- --only 'create: tap'
   npm run faults -- --only kill --sample 10
+  npm run faults -- --provider firecracker --only vmm
   npm run faults -- -o json > faults.json
 `;
 
@@ -37,6 +40,7 @@ class Usage extends Error {}
 async function main(): Promise<number> {
   const { values } = parseArgs({
     options: {
+      provider: { type: 'string' },
       only: { type: 'string', default: '' },
       sample: { type: 'string' },
       jobs: { type: 'string', default: '2' },
@@ -51,9 +55,12 @@ async function main(): Promise<number> {
   }
   if (values.output !== undefined && values.output !== 'json') throw new Usage('-o takes json');
   if (process.getuid?.() !== 0) throw new Usage('it makes network devices: run it as root');
+  const { provider } = values;
+  if (provider !== undefined && !STAND_INS.some(({ name }) => name === provider))
+    throw new Usage(`--provider takes ${STAND_INS.map(({ name }) => name).join(' or ')}`);
   const only = new RegExp(values.only);
   const began = performance.now();
-  const explored = await explore(say, scenariosFor(only));
+  const explored = await explore(say, scenariosFor(only), provider);
   const all = pointsOf(explored.met).filter((point) => only.test(nameOf(point)));
   if (all.length === 0) throw new Usage(`--only ${values.only}: no point is named so; --list shows them`);
   const points = values.sample === undefined ? all : sample(all, numberOf('sample', values.sample));

@@ -23,6 +23,8 @@ export const isRight = (row: Row): boolean =>
 export interface Explored {
   readonly expected: Map<string, Seen>;
   readonly met: readonly Met[];
+  /** Absent: the daemon's default. */
+  readonly provider?: string;
 }
 
 /** The scenarios that must be explored for points of these names, without knowing yet which there are. */
@@ -39,10 +41,14 @@ export function scenariosFor(only: RegExp): readonly Scenario[] {
 }
 
 /** Does each scenario once with a daemon that tells its points and does not break. */
-export async function explore(say: (text: string) => void, scenarios = SCENARIOS): Promise<Explored> {
+export async function explore(
+  say: (text: string) => void,
+  scenarios = SCENARIOS,
+  provider?: string,
+): Promise<Explored> {
   const expected = new Map<string, Seen>();
   const met: Met[] = [];
-  const lab = new Lab(expected);
+  const lab = new Lab(expected, provider);
   try {
     await lab.open();
     await lab.start();
@@ -68,7 +74,7 @@ export async function explore(say: (text: string) => void, scenarios = SCENARIOS
   } finally {
     await lab.close();
   }
-  return { expected, met: unique([...met, ...heldIn(met)]) };
+  return { expected, met: unique([...met, ...heldIn(met)]), ...(provider !== undefined && { provider }) };
 }
 
 function metIn(told: string, { name, ways, kinds }: Scenario): Met[] {
@@ -102,7 +108,7 @@ async function restore(lab: Lab, { name, isTeardown }: Scenario, { kind }: Pick<
 /** Walks points in a few hosts at once. One that something went wrong on is thrown away. */
 export async function walk(
   points: readonly Point[],
-  { expected }: Explored,
+  { expected, provider }: Explored,
   jobs: number,
   tell: (row: Row) => void,
 ): Promise<Row[]> {
@@ -113,7 +119,7 @@ export async function walk(
     try {
       for (let point = queue.shift(); point !== undefined; point = queue.shift()) {
         if (!lab) {
-          lab = new Lab(expected);
+          lab = new Lab(expected, provider);
           await lab.open();
         }
         const row = await walkOne(lab, point);

@@ -365,7 +365,11 @@ export class TestHost {
 
   vmms(uid: string): number[] {
     return this.processes()
-      .filter(({ argv }) => argv.some((word) => word.includes(uid)) && argv.some((word) => word.includes('qemu')))
+      .filter(
+        ({ argv }) =>
+          argv.some((word) => word.includes(uid)) &&
+          argv.some((word) => /qemu|firecracker|cloud-hypervisor/.test(word)),
+      )
       .map(({ pid }) => pid);
   }
 

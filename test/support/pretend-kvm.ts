@@ -34,7 +34,7 @@ esac
 
 /** A host on which the trials of providers find a KVM that works: for stand-ins of VMMs, which need none. */
 export interface PretendedKvm {
-  readonly options: Pick<HostOptions, 'env' | 'ownMounts' | 'prepare'>;
+  readonly options: Required<Pick<HostOptions, 'env' | 'ownMounts' | 'prepare'>>;
   /** That every user may enter: for programs that VMMs' users run. */
   readonly directory: string;
   remove(): void;
