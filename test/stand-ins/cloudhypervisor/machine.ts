@@ -83,6 +83,8 @@ export class Machine {
   #guest: Guest | undefined;
   #open: readonly number[] = [];
   #isPaused = false;
+  /** Its kernel could not be loaded: the machine is there, and does not run. */
+  #isStuck = false;
   #operations = 0;
 
   constructor(tell: Tell, beGuest: (booted: Booted) => Guest, end: () => void) {
@@ -120,6 +122,7 @@ export class Machine {
 
   /** By the guest. */
   reset(): void {
+    this.#tell('vm', 'rebooting');
     this.#reboot();
   }
 
@@ -157,7 +160,7 @@ export class Machine {
         return undefined;
       }
       case 'vm.delete':
-        if (this.#guest) this.#shutdown();
+        if (this.#guest || this.#isStuck) this.#shutdown();
         this.#delete();
         return undefined;
       case 'vm.add-net': {
@@ -180,7 +183,7 @@ export class Machine {
         return undefined;
       }
       case 'vm.boot':
-        if (this.#guest) return fail('The VM could not boot', 'VM is already created');
+        if (this.#guest || this.#isStuck) return fail('The VM could not boot', 'VM is already created');
         this.#tell('vm', 'booting');
         if (!this.#config) return fail('The VM could not boot', 'VM config is missing');
         this.#boot('The VM could not boot');
@@ -206,6 +209,7 @@ export class Machine {
         this.#shutdown();
         return undefined;
       case 'vm.reboot':
+        this.#tell('vm', 'rebooting');
         if (!this.#guest) return fail('The VM could not reboot', 'VM is not created');
         this.#reboot();
         return undefined;
@@ -246,7 +250,6 @@ export class Machine {
   }
 
   #reboot(): void {
-    this.#tell('vm', 'rebooting');
     this.#halt();
     this.#boot('The VM could not reboot');
     this.#tell('vm', 'rebooted');
@@ -255,6 +258,7 @@ export class Machine {
   #halt(): void {
     this.#guest?.end();
     this.#guest = undefined;
+    this.#isStuck = false;
     for (const fd of this.#open) closeSync(fd);
     this.#open = [];
     this.#isPaused = false;
@@ -284,6 +288,7 @@ export class Machine {
     this.#validate(what, this.#config ?? {});
     const opened: number[] = [];
     try {
+      this.#isStuck = true;
       const kernel = open(payload?.kernel ?? '', 'r', 'Cannot open kernel file');
       opened.push(kernel);
       const head = Buffer.alloc(4);
@@ -292,6 +297,7 @@ export class Machine {
         throw fails('Cannot load the kernel into memory', 'Invalid ELF magic number');
       if (payload?.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
       if (rng) opened.push(open(rng.src, 'r', 'Error from device manager', 'Cannot create virtio-rng device'));
+      this.#isStuck = false;
       const taken = disks.map((disk) => {
         const fd = open(
           disk.path ?? '',
