@@ -19,6 +19,11 @@
 #define OUT_ROOM (64u << 10)
 /* The most that is moved at once; also the payload of the largest frame on a port. */
 #define CHUNK (16u << 10)
+/* A connection that asks for nothing is somebody's probe. */
+#define ASK_MS 10000
+/* When what a program leaves running writes nothing for so long, or for so long at all, it is not waited for. */
+#define QUIET_MS 200
+#define QUIET_BY_MS 2000
 #define MAX_CONNS 128
 #define MAX_DRAINS 64
 
@@ -61,7 +66,7 @@ struct user {
 /* `who`: NAME, UID, NAME:GROUP or UID:GID; NULL or empty: whom we run as. @return whether there is one */
 bool user_find(const char *who, struct user *u);
 
-/* child.c: a program that runs. */
+/* start.c begins a program, child.c ends it. */
 struct child {
 	pid_t pid; /* 0: none; also its process group */
 	int in, out, err; /* our ends; -1: closed. With a terminal `in` is a copy of `out`, and `err` is -1 */
@@ -81,7 +86,7 @@ void child_end(struct child *ch, int64_t now);
 void child_clock(struct child *ch, int64_t now);
 bool child_is_gone(const struct child *ch);
 void child_close(int *fd);
-/* What a program left running still writes is read, and dropped, so that it does not die of it. */
+/* drain.c: what a program left running still writes is read, and dropped, so that it does not die of it. */
 void drain_add(int *fd);
 void drain_read(void);
 size_t drain_watch(struct pollfd *polled);
@@ -137,6 +142,9 @@ void port_read(int64_t now);
 void port_write(void);
 size_t port_watch(struct pollfd *polled, short **answers);
 int64_t port_deadline(void);
+
+/* device.c: the port of the guest. @return it, opened; -1: there is none yet */
+int device_open(void);
 
 /* listen.c: connections of their own. */
 void listen_vsock_begin(void);

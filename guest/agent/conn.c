@@ -170,7 +170,7 @@ int64_t conn_deadline(const struct conn *c)
 		sooner(&at, c->child.quiet_by);
 	}
 	if (c->service == CONTROL && !c->asked && !c->answered)
-		sooner(&at, c->since + 10000);
+		sooner(&at, c->since + ASK_MS);
 	if (c->via == SOCKET && c->end_sent)
 		sooner(&at, c->since + LINGER_MS);
 	return at;
@@ -185,8 +185,8 @@ void conn_reaped(pid_t pid, int status, int64_t now)
 		ch->ended = true;
 		ch->timeout_at = 0;
 		ch->code = WIFSIGNALED(status) ? 128 + WTERMSIG(status) : WEXITSTATUS(status);
-		ch->quiet_at = now + 200;
-		ch->quiet_by = now + 2000;
+		ch->quiet_at = now + QUIET_MS;
+		ch->quiet_by = now + QUIET_BY_MS;
 		return;
 	}
 }

@@ -26,11 +26,6 @@ enum {
 #define HEAD 5
 /* A terminal's end of input, Ctrl-D. */
 #define END_OF_INPUT 4
-/* A connection that asks for nothing is somebody's probe. */
-#define ASK_MS 10000
-/* When what a program leaves running writes nothing for so long, or for so long at all, it is not waited for. */
-#define QUIET_MS 200
-#define QUIET_BY_MS 2000
 /* More than both pipes can have held when the program ended is of what it left running. */
 #define QUIET_BY_BYTES (256u << 10)
 

@@ -9,9 +9,7 @@
  * Numbers are big-endian.
  */
 #define _GNU_SOURCE /* accept4 */
-#include <dirent.h>
 #include <errno.h>
-#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -21,7 +19,6 @@
 
 #include "agent.h"
 
-#define PORT_NAME "flintlock.agent"
 #define HEAD 12
 #define MARK 16
 static const char HELLO[MARK + 1] = "flintlock-hello\n";
@@ -207,31 +204,6 @@ static bool set_port(int fd)
 	return true;
 }
 
-/* By its name in sysfs, which needs no udev. */
-static bool find_device(void)
-{
-	char path[300], name[64];
-	DIR *dir = opendir("/sys/class/virtio-ports");
-	struct dirent *entry;
-	bool found = false;
-	while (dir && !found && (entry = readdir(dir))) {
-		snprintf(path, sizeof path, "/sys/class/virtio-ports/%s/name", entry->d_name);
-		int fd = open(path, O_RDONLY | O_CLOEXEC);
-		ssize_t len = fd < 0 ? -1 : read(fd, name, sizeof name - 1);
-		if (fd >= 0)
-			close(fd);
-		if (len <= 0)
-			continue;
-		name[len] = 0;
-		name[strcspn(name, "\n")] = 0;
-		snprintf(path, sizeof path, "/dev/%s", entry->d_name);
-		found = !strcmp(name, PORT_NAME) && set_port(open(path, O_RDWR | O_NONBLOCK | O_CLOEXEC));
-	}
-	if (dir)
-		closedir(dir);
-	return found;
-}
-
 void port_open_device(void)
 {
 	is_device = true;
@@ -251,7 +223,7 @@ void port_listen(const char *path)
 
 void port_attach(int64_t now)
 {
-	if (is_device && port < 0 && now >= look_at && !find_device())
+	if (is_device && port < 0 && now >= look_at && !set_port(device_open()))
 		look_at = now + (now < 120000 ? 200 : 10000); /* Its driver may be a module. */
 	if (port < 0 && listener >= 0 && on_listener)
 		set_port(accept4(listener, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK));
