@@ -18,6 +18,8 @@ const USAGE = 2;
 /** It takes 5 s on an idle machine, and 40 on a busy one. */
 const BOOT_MS = 180_000 * PATIENCE;
 const OFF_MS = 60_000 * PATIENCE;
+/** What the command's own limits of time are multiplied by: software emulation costs more, and not all of it is waited for. */
+const SLOWER = 4;
 /** A panic of the nested host is bad luck once, and no luck twice. */
 const TRIES = 2;
 
@@ -45,7 +47,8 @@ async function once(options: LabOptions, signal: AbortSignal): Promise<Ended> {
   const directory = mkdtempSync(join(tmpdir(), 'lab-'));
   try {
     const { command, out, memoryMb, cpus } = options;
-    const initrd = writeJob({ command, cwd: process.cwd(), env: process.env, out }, PREPARED, directory);
+    const env = { ...process.env, FLINTLOCK_PATIENCE: String(PATIENCE * SLOWER) };
+    const initrd = writeJob({ command, cwd: process.cwd(), env, out }, PREPARED, directory);
     const kernel = join(PREPARED, 'vmlinuz');
     const { stdout, stderr } = process;
     const console = options.showConsole ? stderr : undefined;

@@ -17,7 +17,8 @@ environment; its output and its exit status are this command's.
   --console       show what the host's kernel says, on standard error
   --help          print this
 
-Everything there is 10 to 20 times slower than here: node starts in 2 seconds.
+Everything there is 10 to 20 times slower than here: node starts in 2 seconds,
+and FLINTLOCK_PATIENCE is four times what it is here.
 When the host itself panics, it is started once more from the beginning.
 
 The exit status is the command's; 124 after the time limit, 125 when the nested
