@@ -5,6 +5,7 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { ROOT } from '../support/daemon.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 const exec = promisify(execFile);
 
@@ -43,7 +44,8 @@ test("a command's output and status are those of a host with KVM, and what it sh
 
 test('a guest lives under KVM from create to delete, outlives the daemon, and leaves nothing', {
   timeout: LIFE_MS,
-}, async () => {
+}, async (context) => {
+  leaveToProofs(context);
   const { code, stdout, stderr } = await lab(LIFE_MS, 'npm', 'run', 'e2e:kvm', '--', '--only', 'life-qemu');
   expect(code, `${stdout}\n${stderr}`.slice(-8_000)).toBe(0);
   expect(stdout).toMatch(/^ok +life-qemu /m);

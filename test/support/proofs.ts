@@ -4,9 +4,10 @@ import type { TestContext } from 'vitest';
 const isProof = process.env.FLINTLOCK_PROOFS === '1';
 
 /**
- * Leaves a test to `npm run proofs`, where others of its kind stand for it in `npm test`: it is counted as skipped there.
+ * Leaves a test to `npm run proofs`, where others of its kind stand for it in `npm test`, or it takes too long: it is counted as
+ * skipped there.
  * @param when - whether it is one of those
  */
 export function leaveToProofs({ skip }: Pick<TestContext, 'skip'>, when = true): void {
-  skip(when && !isProof, 'one of many of its kind: npm run proofs');
+  skip(when && !isProof, 'left to npm run proofs');
 }
