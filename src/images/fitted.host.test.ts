@@ -134,7 +134,7 @@ describe('what is packed in a bzImage is looked at by the tool for it', () => {
     const payload = Buffer.concat([await readFile(packed), Buffer.from([1, 2, 3, 4])]);
     const image = await imageWith({ vmlinuz: bzImage({ release: '6.1.9-fc', payload }) });
     expect((await kernel(image))?.facts).toEqual({
-      form: 'vmlinux',
+      form: 'bzImage',
       release: '6.1.9-fc',
       parts: ['virtio-mmio', 'virtio-mmio on the command line'],
     });
