@@ -19,7 +19,7 @@ if (process.argv[1] === import.meta.filename)
     const args = process.argv.slice(2);
     if (args.some((word) => ['--help', '-h', '--list'].includes(word))) return attended(conformance(args));
     const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests', ...IMAGES.map((name) => `--image=${name}`)];
-    const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
+    const code = await attended([process.execPath, ...setup], { stdio: [2, 2] });
     if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
     return attended(asRoot(guarded(conformance(args), { contained: true })));
   });

@@ -14,7 +14,7 @@ await main('faults', async () => {
   const args = process.argv.slice(2);
   if (args.includes('--help')) return attended(faults(args));
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests'];
-  const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
+  const code = await attended([process.execPath, ...setup], { stdio: [2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
   return attended(asRoot(guarded(faults(args), { contained: true })));
 });

@@ -12,7 +12,7 @@ if (process.argv[1] === import.meta.filename)
     const argv = [NODE, join(ROOT, 'test/fuzz/main.ts'), ...args];
     if (args.some((word) => ['--help', '-h'].includes(word))) return attended(argv);
     const code = await attended([process.execPath, join(ROOT, 'scripts/setup.mjs'), '--tests'], {
-      stdio: ['inherit', 2, 2],
+      stdio: [2, 2],
     });
     if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
     return attended(asRoot(guarded(argv, { contained: true })));

@@ -15,7 +15,7 @@ await main('lab', async () => {
   const argv = [NODE, join(ROOT, 'test/lab/main.ts'), ...args];
   if (['--help', '-h'].includes(args[0])) return attended(argv);
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests', '--lab'];
-  const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
+  const code = await attended([process.execPath, ...setup], { stdio: [2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
   // Not contained: it would see another /tmp than whoever calls it. Instead each ends with what started it.
   return attended(guarded(['setpriv', '--pdeathsig', 'KILL', '--', ...argv]));

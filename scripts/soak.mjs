@@ -11,7 +11,7 @@ await main('soak', async () => {
   const argv = [NODE, join(ROOT, 'test/soak/main.ts'), ...args];
   if (args.includes('--help')) return attended(argv);
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests'];
-  const code = await attended([process.execPath, ...setup], { stdio: ['inherit', 2, 2] });
+  const code = await attended([process.execPath, ...setup], { stdio: [2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');
   return attended(asRoot(guarded(argv, { contained: true })));
 });
