@@ -33,6 +33,12 @@ test('without a name the first that can do all is taken, in the order that is gi
   );
 });
 
+test('one that is not there at all is passed over without a word', () => {
+  const gone: Candidate = { ...away('a'), absent: true };
+  expect(chooseProvider('', ['a', 'b'], [gone, able('b')])).toEqual(chosen('b'));
+  expect(chooseProvider('', ['a'], [gone])).toMatchObject({ is: 'unavailable', why: 'a is not installed' });
+});
+
 test('what is not in the order is never taken unasked', () => {
   expect(chooseProvider('', ['a'], [unable('a', 'vcpu'), able('b')])).toMatchObject({ is: 'refused', provider: 'a' });
 });

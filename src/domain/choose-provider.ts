@@ -5,6 +5,8 @@ export interface Candidate {
   readonly name: string;
   /** Why it cannot be used on this host, with the remedy; absent: it can. */
   readonly unavailable?: string;
+  /** There is no such program: nobody has to be told that it was not taken. */
+  readonly absent?: true;
   /** What it cannot do of the spec, in API field names. */
   readonly lacks: readonly Violation[];
 }
@@ -56,7 +58,7 @@ export function chooseProvider(
   const usable = possible.filter(({ unavailable }) => unavailable === undefined);
   const able = usable.find(({ lacks }) => lacks.length === 0);
   if (able) {
-    const before = possible.slice(0, possible.indexOf(able));
+    const before = possible.slice(0, possible.indexOf(able)).filter(({ absent }) => !absent);
     return { is: 'chosen', provider: able.name, passedOver: before.map(passedOver) };
   }
   const [nearest] = usable;

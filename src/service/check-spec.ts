@@ -117,8 +117,9 @@ async function choose(needs: CheckNeeds, spec: Spec): Promise<ProviderChoice> {
   const names = mayGoTo(spec.provider, byDefault);
   const possible = names.flatMap((name) => needs.vmms.find((vmm) => vmm.name === name) ?? []);
   const candidates = possible.map(async (vmm) => {
-    const { available, unavailableReason } = await vmm.info();
-    return { name: vmm.name, lacks: vmm.check(spec, words), ...(!available && { unavailable: unavailableReason }) };
+    const { available, unavailableReason, version } = await vmm.info();
+    const why = available ? {} : { unavailable: unavailableReason, ...(version === '' && { absent: true as const }) };
+    return { name: vmm.name, lacks: vmm.check(spec, words), ...why };
   });
   const known = needs.vmms.map(({ name }) => name);
   return chooseProvider(spec.provider, known, await Promise.all(candidates));
