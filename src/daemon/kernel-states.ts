@@ -9,7 +9,7 @@ import { Tried } from '../tools/tried.ts';
 export interface KernelOptions {
   readonly run: Run;
   readonly files: Pick<Files, 'read' | 'list'>;
-  readonly clock: Pick<Clock, 'elapsed'>;
+  readonly clock: Pick<Clock, 'elapsed' | 'sleep'>;
   readonly log: Log;
   /** Aborted when the daemon ends. */
   readonly signal: AbortSignal;

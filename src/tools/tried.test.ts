@@ -53,3 +53,29 @@ test('who asks meanwhile waits for the same trial; who doubts has it tried anew'
   await tried.again();
   expect(state.attempts).toBe(2);
 });
+
+test('who only asks waits five seconds for the first trial, and has the last verdict while a later one hangs', async () => {
+  const clock = new FakeClock();
+  const attempts: PromiseWithResolvers<string>[] = [];
+  const tried = new Tried<string>({
+    attempt: () => {
+      const one = Promise.withResolvers<string>();
+      attempts.push(one);
+      return one.promise;
+    },
+    stamp: async () => '',
+    ...{ isGood: () => false, doubtMs: 0, clock },
+  });
+  const early = tried.soon();
+  await expect.poll(() => attempts.length).toBe(1);
+  clock.advance(5_000);
+  expect(await early).toBeUndefined();
+  const waits = tried.soon();
+  attempts[0]?.resolve('first');
+  expect(await waits).toBe('first');
+  const again = tried.soon();
+  await expect.poll(() => attempts.length).toBe(2);
+  clock.advance(5_000);
+  expect(await again).toBe('first');
+  attempts[1]?.resolve('second');
+});

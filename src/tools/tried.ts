@@ -8,11 +8,14 @@ export interface TriedOptions<T> {
   /** A verdict that holds as long as the thing is the same; another is doubted after `doubtMs`. */
   readonly isGood: (verdict: T) => boolean;
   readonly doubtMs: number;
-  readonly clock: Pick<Clock, 'elapsed'>;
+  readonly clock: Pick<Clock, 'elapsed' | 'sleep'>;
 }
 
 /** A thing that was the same so lately is not looked at again: each create would look through the directories of a dozen programs. */
 const FRESH_MS = 1_000;
+
+/** So long who only asks waits for the first trial: something that hangs must not hold him up. */
+const FIRST_ANSWER_MS = 5_000;
 
 /** Remembers how the trial of a thing went, so that it is not tried more often than it changes. */
 export class Tried<T> {
@@ -42,6 +45,20 @@ export class Tried<T> {
     if (before.stamp !== (await stamp())) return this.again();
     this.#seenAt = now;
     return isGood(before.verdict) || now - before.at < doubtMs ? before.verdict : this.again();
+  }
+
+  /** What is known after a moment. @returns undefined where it is still being tried for the first time */
+  async soon(): Promise<T | undefined> {
+    const late = new AbortController();
+    const enough = this.#options.clock.sleep(FIRST_ANSWER_MS, late.signal).then(
+      () => this.last,
+      () => undefined,
+    );
+    try {
+      return await Promise.race([this.verdict(), enough]);
+    } finally {
+      late.abort();
+    }
   }
 
   /** Tries it anew, for who has a reason to doubt. */

@@ -9,7 +9,7 @@ import { pretendKvm } from './pretend-kvm.ts';
  */
 export const STAND_INS = [
   { name: 'firecracker', make: makeFirecracker, more: ['--firecracker-kvm', 'trust'], macvtap: false },
-  { name: 'cloudhypervisor', make: makeCloudHypervisor, more: [], macvtap: true },
+  { name: 'cloudhypervisor', make: makeCloudHypervisor, more: ['--cloudhypervisor-kvm', 'trust'], macvtap: true },
 ] as const;
 
 /** A host on which these can be used, all of them. */

@@ -1,3 +1,4 @@
+import { virtualisationOf } from '../../tools/virtualisation.ts';
 import type { Check, Result } from '../check.ts';
 import { may, textOf } from '../look.ts';
 
@@ -8,9 +9,9 @@ export const acceleration: Check = {
     const emulated = (why: string, fix: string): Result[] => [
       { name: 'acceleration', status: 'warn', found: `software emulation (tcg), slower: ${why}`, fix },
     ];
-    const flags = /^flags\s*:(.*)$/m.exec((await textOf(host, '/proc/cpuinfo')) ?? '')?.[1]?.split(' ') ?? [];
-    const virtualises = flags.find((flag) => flag === 'vmx' || flag === 'svm');
-    const nested = flags.includes('hypervisor');
+    const cpuinfo = (await textOf(host, '/proc/cpuinfo')) ?? '';
+    const virtualises = virtualisationOf(cpuinfo);
+    const nested = /^flags\s*:.*\bhypervisor\b/m.test(cpuinfo);
     const device = await host.files.stat('/dev/kvm');
     if (virtualises === undefined)
       return emulated(

@@ -1,7 +1,7 @@
 import type { Check, Result } from '../../doctor/check.ts';
 import { whoAmI } from '../../doctor/look.ts';
 import { kvmObstacle } from './kvm.ts';
-import { tryCloudHypervisor } from './trial.ts';
+import { type TrialOptions, tryCloudHypervisor } from './trial.ts';
 
 const NAME = 'cloud-hypervisor';
 
@@ -17,7 +17,7 @@ export const check: Check = {
     const { run, files, path, signal } = host;
     const { root } = await whoAmI(host);
     // Only root can become another user to try it.
-    const kvm = async (limits: Parameters<typeof kvmObstacle>[1]) => (root ? kvmObstacle(run, limits) : undefined);
+    const kvm: TrialOptions['kvm'] = (limits) => kvmObstacle(host, root ? 'auto' : 'trust', limits);
     const verdict = await tryCloudHypervisor({ binary, path, run, files, signal, kvm });
     if (!told?.available && !verdict.works && verdict.isMissing && binary === NAME)
       return row('ok', 'Cloud Hypervisor is not installed: microVMs go to the other providers');

@@ -1,6 +1,5 @@
 import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { RunLimits } from '../../ports/host.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
@@ -10,32 +9,29 @@ import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { startArgv } from './argv.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
-import { kvmObstacle } from './kvm.ts';
+import { type KvmChoice, kvmObstacle } from './kvm.ts';
 import { consoleLog, isProgram, pathsOf } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { cloudHypervisorProgram } from './program.ts';
 import { remarksOf } from './remarks.ts';
-import { tryCloudHypervisor, type Verdict } from './trial.ts';
+import { type TrialOptions, tryCloudHypervisor, type Verdict } from './trial.ts';
 
 export interface CloudHypervisorOptions extends ProviderDeps {
   /** The program, by name or path. */
   readonly binary: string;
-  /** Why KVM cannot be used; absent: it is tried. */
-  readonly kvm?: (limits: Pick<RunLimits, 'signal' | 'timeoutMs'>) => Promise<string | undefined>;
+  readonly kvm: KvmChoice;
 }
 
 /** One that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
 const DOUBT_MS = 5_000;
-/** So long a question waits for the first trial; who starts a guest waits for its end. */
-const FIRST_ANSWER_MS = 5_000;
 
 /** Cloud Hypervisor. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createCloudHypervisor(options: CloudHypervisorOptions): Promise<Vmm> {
   const { binary, files, processes, run, converse, log, clock } = options;
   const channels = new OwnedChannels();
   const supervisor = new Supervisor(cloudHypervisorProgram(binary, { run, files, clock }), options);
-  const { kvm = (limits) => kvmObstacle(run, limits) } = options;
+  const kvm: TrialOptions['kvm'] = (limits) => kvmObstacle({ run, files }, options.kvm, limits);
   let told = '';
   /** Of what was warned last: once. */
   let warned: string | undefined;
@@ -57,19 +53,6 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
     doubtMs: DOUBT_MS,
     clock,
   });
-  /** What is known after a moment: one that hangs must not hold up who only asks. */
-  const soon = async (): Promise<Verdict | undefined> => {
-    const late = new AbortController();
-    const enough = clock.sleep(FIRST_ANSWER_MS, late.signal).then(
-      () => trial.last,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([trial.verdict(), enough]);
-    } finally {
-      late.abort();
-    }
-  };
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
   const working = async (verdict: Promise<Verdict>): Promise<Extract<Verdict, { works: true }>> => {
@@ -94,7 +77,7 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
     capabilities: CAPABILITIES,
 
     async info(): Promise<VmmInfo> {
-      const verdict = await soon();
+      const verdict = await trial.soon();
       const unavailableReason = verdict === undefined ? 'It is being tried' : verdict.works ? '' : verdict.why;
       return {
         name: 'cloudhypervisor',

@@ -1,18 +1,31 @@
 import { Fault } from '../../domain/fault.ts';
-import type { Run, RunLimits } from '../../ports/host.ts';
+import type { Files, Run, RunLimits } from '../../ports/host.ts';
+import { virtualisationOf } from '../../tools/virtualisation.ts';
 import { KVM_TRIAL } from './perl.ts';
 
 /** Any but root's that is not a microVM's. */
 const NOBODY = '65534';
 
+/** What is believed of /dev/kvm: what is found by trying, or that it serves these guests. */
+export const KVM_CHOICES = ['auto', 'trust'] as const;
+export type KvmChoice = (typeof KVM_CHOICES)[number];
+
+const NO_VIRTUALISATION =
+  "the CPU does not virtualise here, neither vmx nor svm is among its flags: turn it on in the firmware, have this host's own host nest, or if this KVM needs neither, give --cloudhypervisor-kvm trust";
+
 /**
  * Why an unprivileged user's VMM cannot use KVM here, as a sentence with the remedy; undefined when it can.
+ * @param choice - `trust`: it is not tried
  * @throws Fault `tool` where it cannot be tried; `timeout`; the signal's reason
  */
 export async function kvmObstacle(
-  run: Run,
+  { run, files }: { readonly run: Run; readonly files: Pick<Files, 'read'> },
+  choice: KvmChoice,
   limits: Pick<RunLimits, 'signal' | 'timeoutMs'>,
 ): Promise<string | undefined> {
+  if (choice === 'trust') return undefined;
+  const cpuinfo = Buffer.from((await files.read('/proc/cpuinfo')) ?? []).toString();
+  if (virtualisationOf(cpuinfo) === undefined) return NO_VIRTUALISATION;
   const told = (await run(['perl', '-e', KVM_TRIAL, '--', NOBODY], limits)).trim();
   const [word = '', ...why] = told.split(' ');
   switch (word) {

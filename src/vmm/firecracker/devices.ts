@@ -1,5 +1,6 @@
 import { Fault } from '../../domain/fault.ts';
 import type { FileInfo, Files, Run } from '../../ports/host.ts';
+import { virtualisationOf } from '../../tools/virtualisation.ts';
 import { asUser } from './argv.ts';
 
 /** What a Firecracker that is not root can do with the host's devices. */
@@ -76,8 +77,7 @@ async function whyNotThere(
 ): Promise<string | undefined> {
   const cpu = Buffer.from((await files.read('/proc/cpuinfo')) ?? []).toString();
   const isThere = nodes.get(KVM) ? `There is a ${KVM}, and it runs no ordinary guest` : `There is no ${KVM}`;
-  // One that answers all questions may be of a hypervisor that wants a kernel of its own.
-  if (!/^flags\s*:.*\b(?:vmx|svm)\b/m.test(cpu))
+  if (virtualisationOf(cpu) === undefined)
     return `Firecracker needs KVM. ${isThere}: the CPU does not virtualise here, neither vmx nor svm is among its flags. Turn it on in the firmware, have this host's own host nest, or if this KVM needs neither, give --firecracker-kvm trust`;
   if (!nodes.get(KVM)) return `Firecracker needs KVM. ${isThere}: load kvm_intel or kvm_amd ('modprobe kvm_intel')`;
   return nodes.get(TUN) ? undefined : `Firecracker needs ${TUN}, and it is not there: load tun ('modprobe tun')`;

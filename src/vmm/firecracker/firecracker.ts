@@ -30,8 +30,6 @@ const WORDS = ['initrd', 'disks', 'read-only-disks', 'tap', 'console', 'adopt', 
 
 /** A Firecracker that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
 const DOUBT_MS = 5_000;
-/** So long a question waits for the first trial; who starts a guest waits for its end. */
-const FIRST_ANSWER_MS = 5_000;
 
 /** Firecracker. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createFirecracker(options: FirecrackerOptions): Promise<Vmm> {
@@ -61,19 +59,6 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     if (found.works) return found;
     throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
   };
-  /** What is known after a moment: a Firecracker that hangs must not hold up who only asks. */
-  const soon = async (): Promise<FirecrackerVerdict | undefined> => {
-    const late = new AbortController();
-    const enough = options.clock.sleep(FIRST_ANSWER_MS, late.signal).then(
-      () => trial.last,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([trial.verdict(), enough]);
-    } finally {
-      late.abort();
-    }
-  };
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
   const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
@@ -92,7 +77,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     capabilities: CAPABILITIES,
 
     async info(): Promise<VmmInfo> {
-      const verdict = await soon();
+      const verdict = await trial.soon();
       const unavailableReason = verdict
         ? verdict.works
           ? ''

@@ -1,5 +1,6 @@
 import { Fault } from '../../domain/fault.ts';
 import type { Files, Run } from '../../ports/host.ts';
+import { virtualisationOf } from '../../tools/virtualisation.ts';
 
 export const ACCEL_CHOICES = ['auto', 'kvm', 'tcg'] as const;
 export type AccelChoice = (typeof ACCEL_CHOICES)[number];
@@ -40,7 +41,7 @@ export async function chooseAcceleration(
 async function kvmObstacle(binary: string, run: Run, files: Files): Promise<string | undefined> {
   const cpu = text(await files.read('/proc/cpuinfo'));
   const device = await files.stat('/dev/kvm');
-  if (!/^flags\s*:.*\b(vmx|svm)\b/m.test(cpu))
+  if (virtualisationOf(cpu) === undefined)
     return `the CPU does not virtualise here: neither vmx nor svm is among its flags${device ? ', though there is a /dev/kvm' : ''}`;
   if (!device) return 'there is no /dev/kvm: load kvm_intel or kvm_amd';
   try {

@@ -36,8 +36,6 @@ const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 
 /** A QEMU that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
 const DOUBT_MS = 5_000;
-/** So long a question waits for the first trial; who starts a guest waits for its end. */
-const FIRST_ANSWER_MS = 5_000;
 
 /** The guest runs its first instruction when it is told to. */
 const STANDING = '-S';
@@ -109,19 +107,6 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     if (found.works) return;
     throw found.untried ?? new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
   };
-  /** What is known after a moment: a QEMU that hangs must not hold up who only asks. */
-  const soon = async (): Promise<QemuVerdict | undefined> => {
-    const late = new AbortController();
-    const enough = options.clock.sleep(FIRST_ANSWER_MS, late.signal).then(
-      () => trial.last,
-      () => undefined,
-    );
-    try {
-      return await Promise.race([trial.verdict(), enough]);
-    } finally {
-      late.abort();
-    }
-  };
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
   const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
@@ -146,7 +131,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     },
 
     async info(): Promise<VmmInfo> {
-      const verdict = await soon();
+      const verdict = await trial.soon();
       const { version, acceleration } = verdict ?? known();
       // Of one that could not be tried for want of room nothing is known: a start waits for it.
       const unavailableReason = verdict?.works === false && !verdict.untried ? verdict.why : '';
