@@ -24,5 +24,7 @@ await main('build', async () => {
       cpSync(join(ROOT, 'guest', entry.name), join(DIST, 'guest', entry.name), {
         recursive: true,
         verbatimSymlinks: true,
+        // Of the agent the program: without its sources nobody compiles it anew.
+        filter: (path) => !/\.[ch]$/.test(path),
       });
 });

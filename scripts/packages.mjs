@@ -21,8 +21,14 @@ export const NEEDED = [
   ['xz-utils', 'unpacks kernels, their modules and layers of images', '/usr/bin/xz'],
   ['lz4', 'unpacks kernels too', '/usr/bin/lz4'],
   ['kmod', "makes the lists by which a guest finds its kernel's modules", '/sbin/depmod'],
-  ['musl-tools', 'compiles the guest agent, with gcc', '/usr/bin/musl-gcc'],
   ['busybox-static', 'is the demo guest', '/var/lib/dpkg/info/busybox-static.list'],
+];
+
+/** What a checkout needs beside them; in a package it is compiled already. */
+export const NEEDED_TO_BUILD = [
+  ['gcc', 'compiles the guest agent', '/usr/bin/gcc'],
+  ['binutils', 'is its assembler and linker', '/usr/bin/as'],
+  ['musl-tools', 'has the C library that is in it', '/usr/bin/musl-gcc'],
 ];
 
 /** What the tests need beside them. */
@@ -47,7 +53,6 @@ export const UNPACKED_FOR_TESTS = [
 /** What `npm run images` needs beside them, by image. The kernel's source is fetched and not installed. */
 export const NEEDED_BY_IMAGES = {
   kernel: [
-    ['gcc', 'compiles the small kernel', '/usr/bin/gcc'],
     ['libc6-dev', "is for the kernel's own tools", '/usr/include/stdio.h'],
     ['libelf-dev', 'is for its objtool', '/usr/include/libelf.h'],
     ['make', 'runs its build', '/usr/bin/make'],

@@ -18,7 +18,14 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { basename, join } from 'node:path';
-import { describeElsewhere, NEEDED, NEEDED_BY_IMAGES, NEEDED_BY_TESTS, UNPACKED_FOR_TESTS } from './packages.mjs';
+import {
+  describeElsewhere,
+  NEEDED,
+  NEEDED_BY_IMAGES,
+  NEEDED_BY_TESTS,
+  NEEDED_TO_BUILD,
+  UNPACKED_FOR_TESTS,
+} from './packages.mjs';
 import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
 
 const CACHE = join(ROOT, '.cache');
@@ -117,7 +124,8 @@ function osRelease() {
 }
 
 function wanted(tests, images) {
-  return [...NEEDED, ...(tests ? NEEDED_BY_TESTS : []), ...images.flatMap((name) => NEEDED_BY_IMAGES[name])];
+  const byImages = images.flatMap((name) => NEEDED_BY_IMAGES[name]);
+  return [...NEEDED, ...NEEDED_TO_BUILD, ...(tests ? NEEDED_BY_TESTS : []), ...byImages];
 }
 
 function missing(packages) {
