@@ -1,3 +1,4 @@
+import { reported } from './conditions.ts';
 import type { Condition, MicroVm, Millis } from './microvm.ts';
 
 /** What `AgentReady` says, and why. */
@@ -44,14 +45,8 @@ export const noAgentChannel = (why: string): AgentReport => ({
 });
 
 /** What is known of its agent. */
-export function agentSays(vm: MicroVm, { status, reason, message }: AgentReport, now: Millis): MicroVm | undefined {
-  if (vm.state.is === 'DELETING') return undefined;
-  const before = agentCondition(vm);
-  if (before?.status === status && before.message === message) return undefined;
-  const lastTransitionAt = before?.status === status ? before.lastTransitionAt : now;
-  const next: Condition = { type: 'AgentReady', status, reason, message, lastTransitionAt };
-  return { ...vm, conditions: [...vm.conditions.filter((one) => one !== before), next] };
-}
+export const agentSays = (vm: MicroVm, report: AgentReport, now: Millis): MicroVm | undefined =>
+  reported(vm, 'AgentReady', report, now);
 
 export const agentCondition = ({ conditions }: Pick<MicroVm, 'conditions'>): Condition | undefined =>
   conditions.find(({ type }) => type === 'AgentReady');

@@ -1,6 +1,7 @@
 import fc from 'fast-check';
 import { describe, expect, test } from 'vitest';
 import { sampleRecord } from '../../test/support/fake-services.ts';
+import { powerSeen } from './conditions.ts';
 import { Fault } from './fault.ts';
 import type { MicroVm, StateName } from './microvm.ts';
 import {
@@ -12,7 +13,6 @@ import {
   failed,
   guestSays,
   type Judged,
-  powerSeen,
   preparing,
   stillNotAgain,
   willRetry,

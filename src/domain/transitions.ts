@@ -1,9 +1,9 @@
 import { backoffMs } from '../base/backoff.ts';
 import { ATTEMPT_BACKOFF } from './attempts.ts';
+import { condition, withCondition } from './conditions.ts';
 import type { Fault } from './fault.ts';
 import type { LifeReport } from './guest-life.ts';
-import type { GuestReport, InitReport } from './guest-report.ts';
-import type { Condition, ConditionType, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
+import type { Condition, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
 import { oneLine } from './one-line.ts';
 import type { Reason } from './reason.ts';
 import {
@@ -145,15 +145,6 @@ export function bootedAnew(vm: MicroVm): MicroVm | undefined {
 const againAfter = (lastEnd: LastEnd | undefined): string =>
   lastEnd ? ` again, after ${lastEnd.reason}: ${lastEnd.message}` : '';
 
-/** What the guest says of itself. It changes one condition, and nothing that is decided by. */
-export function guestReports(vm: MicroVm, { status, reason, message }: GuestReport, now: Millis): MicroVm | undefined {
-  if (vm.state.is === 'DELETING') return undefined;
-  const before = vm.conditions.find(({ type }) => type === 'GuestConfigured');
-  if (before?.status === status && before.message === message) return undefined;
-  const next: Condition = { type: 'GuestConfigured', status, reason, message, lastTransitionAt: now };
-  return { ...vm, conditions: withCondition(vm.conditions, next) };
-}
-
 /** What was seen of the guest from outside. Where nothing is, the state's message says so too. */
 export function guestLives(vm: MicroVm, { status, reason, message }: LifeReport, now: Millis): MicroVm | undefined {
   if (vm.state.is === 'DELETING') return undefined;
@@ -163,49 +154,6 @@ export function guestLives(vm: MicroVm, { status, reason, message }: LifeReport,
   const conditions = withCondition(vm.conditions, next);
   const isToldInState = isSaidToRun(vm.state) && (status === 'False' || before?.status === 'False');
   return { ...vm, conditions, ...(isToldInState && { state: stateOfGuest('running', { ...vm, conditions }) }) };
-}
-
-/** Another init than the first one that its root names, or no more: said at each boot. */
-export function guestInit(vm: MicroVm, init: InitReport, now: Millis): MicroVm | undefined {
-  if (vm.state.is === 'DELETING') return undefined;
-  const before = vm.conditions.find(({ type }) => type === 'GuestInit');
-  if (init.isPlain) return before && { ...vm, conditions: vm.conditions.filter((one) => one !== before) };
-  const { message } = init;
-  if (before?.message === message) return undefined;
-  const next: Condition = {
-    type: 'GuestInit',
-    status: 'True',
-    reason: 'InitPassedOver',
-    message,
-    lastTransitionAt: now,
-  };
-  return { ...vm, conditions: withCondition(vm.conditions, next) };
-}
-
-/** The guest gave up and waits for somebody at its console; without a message it boots anew. */
-export function guestGaveUp(vm: MicroVm, message: string | undefined, now: Millis): MicroVm | undefined {
-  if (vm.state.is === 'DELETING') return undefined;
-  const before = vm.conditions.find(({ type }) => type === 'GuestInit');
-  if (message === undefined)
-    return before?.reason === 'EmergencyShell'
-      ? { ...vm, conditions: vm.conditions.filter((one) => one !== before) }
-      : undefined;
-  if (before?.message === message) return undefined;
-  const next: Condition = {
-    ...{ type: 'GuestInit', status: 'False', reason: 'EmergencyShell', message: oneLine(message) },
-    lastTransitionAt: now,
-  };
-  return { ...vm, conditions: withCondition(vm.conditions, next) };
-}
-
-/** What its VMM does not tell of a guest's power. @param untold - with what a user can do; absent: it tells all */
-export function powerSeen(vm: MicroVm, untold: string | undefined, now: Millis): MicroVm | undefined {
-  if (vm.state.is === 'DELETING') return undefined;
-  const before = vm.conditions.find(({ type }) => type === 'PowerStateVisible');
-  if (before?.message === untold) return undefined;
-  if (untold === undefined) return { ...vm, conditions: vm.conditions.filter((one) => one !== before) };
-  const told = condition('PowerStateVisible', false, 'PowerStateUntold', untold, now);
-  return { ...vm, conditions: withCondition(vm.conditions, told) };
 }
 
 /** It has run for long enough: what came before is over. */
@@ -358,39 +306,6 @@ export function addressed(vm: MicroVm, nic: string, addresses: readonly string[]
   return { ...vm, addresses: { ...vm.addresses, [nic]: addresses } };
 }
 
-/** Something is wrong with the network of a guest that runs. */
-export function networkTroubled(vm: MicroVm, reason: Reason, message: string, now: Millis): MicroVm | undefined {
-  if (vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;
-  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
-  if (ready?.status === 'False' && ready.reason === reason && ready.message === message) return undefined;
-  const told = condition('NetworkReady', false, reason, message, now);
-  return { ...vm, conditions: withCondition(vm.conditions, told) };
-}
-
-/** What was wrong with its network is right again, or the guest was started anew without it. */
-export function networkWell(vm: MicroVm, now: Millis): MicroVm | undefined {
-  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
-  if (ready?.status !== 'False' || (ready.reason !== 'NetworkFailed' && ready.reason !== 'NetworkBlocked'))
-    return undefined;
-  return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
-}
-
-/** A guest asks for more than its share of something: what is over it is dropped, the rest goes on. */
-export function shareExceeded(vm: MicroVm, message: string, now: Millis): MicroVm | undefined {
-  const ready = vm.conditions.find((c) => c.type === 'NetworkReady');
-  if (ready?.status !== 'True' || ready.message === message) return undefined;
-  return {
-    ...vm,
-    conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'ShareExceeded', message, now)),
-  };
-}
-
-/** It keeps within its shares again. */
-export function sharesKept(vm: MicroVm, now: Millis): MicroVm | undefined {
-  if (!vm.conditions.some((c) => c.type === 'NetworkReady' && c.reason === 'ShareExceeded')) return undefined;
-  return { ...vm, conditions: withCondition(vm.conditions, condition('NetworkReady', true, 'Preparing', 'Made', now)) };
-}
-
 /**
  * What was made for it is not known: it is left as it is, and neither said to run nor to be gone. Told where it is seen
  * whatever its state, until it can be read again.
@@ -429,22 +344,4 @@ function stateUnread(state: State, message: string): State {
 export function ledgerRead(vm: MicroVm): MicroVm | undefined {
   if (!vm.conditions.some(({ type }) => type === 'LedgerReadable')) return undefined;
   return { ...vm, conditions: vm.conditions.filter(({ type }) => type !== 'LedgerReadable') };
-}
-
-export function condition(
-  type: ConditionType,
-  isTrue: boolean,
-  reason: Reason,
-  message: string,
-  now: Millis,
-  unknown = false,
-): Condition {
-  return { type, status: unknown ? 'Unknown' : isTrue ? 'True' : 'False', reason, message, lastTransitionAt: now };
-}
-
-/** Replaces the condition of that type; the time stays where the status does. */
-function withCondition(old: readonly Condition[], next: Condition): readonly Condition[] {
-  const before = old.find((c) => c.type === next.type);
-  const kept = before?.status === next.status ? { ...next, lastTransitionAt: before.lastTransitionAt } : next;
-  return before ? old.map((c) => (c.type === next.type ? kept : c)) : [...old, kept];
 }

@@ -1,4 +1,5 @@
 import { orAborted } from '../base/or-aborted.ts';
+import { guestGaveUp, guestInit, guestReports } from '../domain/conditions.ts';
 import { CONSOLE_KEEP_BYTES } from '../domain/console-sizes.ts';
 import { type Emergency, emergencyIn, emergencyText } from '../domain/emergency.ts';
 import {
@@ -11,7 +12,6 @@ import {
   unheard,
 } from '../domain/guest-report.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
-import { guestGaveUp, guestInit, guestReports } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';

@@ -1,5 +1,6 @@
+import { powerSeen } from '../domain/conditions.ts';
 import type { Uid } from '../domain/microvm.ts';
-import { bootedAnew, ended, guestSays, powerSeen } from '../domain/transitions.ts';
+import { bootedAnew, ended, guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';

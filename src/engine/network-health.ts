@@ -1,6 +1,6 @@
+import { networkTroubled, networkWell } from '../domain/conditions.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Reason } from '../domain/reason.ts';
-import { networkTroubled, networkWell } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Store } from '../ports/store.ts';
 

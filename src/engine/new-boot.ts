@@ -1,5 +1,6 @@
+import { condition } from '../domain/conditions.ts';
 import { isVmEntry, VM_STEP_KINDS } from '../domain/ledger.ts';
-import { condition, madeMore } from '../domain/transitions.ts';
+import { madeMore } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';

@@ -1,4 +1,5 @@
 import { Semaphore } from '../base/semaphore.ts';
+import { condition } from '../domain/conditions.ts';
 import { Fault } from '../domain/fault.ts';
 import {
   type AnyEntry,
@@ -10,7 +11,7 @@ import {
   vmOwner,
 } from '../domain/ledger.ts';
 import type { ConditionType, MicroVm, Uid } from '../domain/microvm.ts';
-import { condition, madeMore } from '../domain/transitions.ts';
+import { madeMore } from '../domain/transitions.ts';
 import type { Act, Acts, Way } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';

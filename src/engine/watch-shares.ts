@@ -1,8 +1,8 @@
 import { Periodic } from '../base/periodic.ts';
+import { shareExceeded, sharesKept } from '../domain/conditions.ts';
 import type { Uid } from '../domain/microvm.ts';
 import { macvtapTableName, metadataTableName, type Names, tableName } from '../domain/names.ts';
 import { SHARE_TEXT, SHARES, type Share } from '../domain/shares.ts';
-import { shareExceeded, sharesKept } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';

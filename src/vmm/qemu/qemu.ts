@@ -64,7 +64,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     attempt: async () => {
       const verdict = await tryQemu(options);
       const why = verdict.works ? '' : verdict.why;
-      if (why !== '' && why !== told) log.error('QEMU does not work: no microVM can be started', { why });
+      if (why !== '' && why !== told) log.error('QEMU does not work: it can start no microVM', { why });
       if (why === '' && told !== '') log.info('QEMU works now', { version: verdict.version });
       if (verdict.works) {
         if (hasQboot && verdict.firmware === undefined) log.warn(NO_QBOOT);
