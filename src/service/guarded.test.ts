@@ -156,6 +156,18 @@ describe.each(NAMES)('%s', (name) => {
   });
 });
 
+test.for([
+  ['/usr/bin/env', '/usr/bin/env'],
+  ['tar x -C /srv', 'tar'],
+  ['PASSWORD=hunter2 ./run', 'sh'],
+  ["A='x hunter2' ./run", 'sh'],
+])('of the command %j the log has %s, and no secret', async ([command, program]) => {
+  const { guarded, log } = house({});
+  await allOf(guarded.exec({ uid: SAMPLE_UID, start: { ...START, command, shell: true } }, nothing, signal));
+  expect(log.lines).toContainEqual(expect.objectContaining({ fields: expect.objectContaining({ program }) }));
+  expect(JSON.stringify(log.lines)).not.toMatch(/hunter2|secret/);
+});
+
 test('an audit that mends nothing is for a read-only caller', async () => {
   await house({ access: 'read-only' }).guarded.audit({ fix: false }, signal);
 });

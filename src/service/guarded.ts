@@ -199,7 +199,7 @@ export function guardServices(
     exec: (request, input, signal) => {
       const told = { exit: 'none', bytesIn: 0, bytesOut: 0 };
       // Never its arguments or its environment: they may hold secrets.
-      const what = { ...named(request), program: shorten(request.start.command.split(/\s/, 1)[0] ?? '') };
+      const what = { ...named(request), program: programOf(request.start.command) };
       const counted = countInput(input, (bytes) => (told.bytesIn += bytes));
       return flow(
         'exec in microVM',
@@ -323,3 +323,9 @@ const resultOf = (error: unknown): string =>
     : error instanceof Error
       ? error.name
       : 'ended';
+
+/** The first word of a command. One for a shell may begin with variables of its own, which are secrets as others are. */
+function programOf(command: string): string {
+  const word = command.split(/\s/, 1)[0] ?? '';
+  return word.includes('=') ? 'sh' : shorten(word);
+}
