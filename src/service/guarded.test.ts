@@ -156,7 +156,7 @@ describe.each(NAMES)('%s', (name) => {
   });
 });
 
-test.for([
+test.for<[command: string, program: string]>([
   ['/usr/bin/env', '/usr/bin/env'],
   ['tar x -C /srv', 'tar'],
   ['PASSWORD=hunter2 ./run', 'sh'],
