@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { bootNotes } from './boot-notes.ts';
+import { bootNotes, partitionNotes } from './boot-notes.ts';
 import type { KernelPart } from './kernel-facts.ts';
 
 const kernel = (...parts: readonly KernelPart[]) => ({
@@ -32,4 +32,13 @@ test('a kernel that was given an entry point is named', () => {
   expect(bootNotes({ kernel: { ...kernel(), fitted: true } })).toEqual([
     'Kernel vmlinuz has no PVH entry point: it is started through one that was put before it.',
   ]);
+});
+
+test('a partition that the kernel will not find is told of, where its bytes say so', () => {
+  const volumes = [{ id: 'root', partitionId: '6c1f1a1e-0000-4000-8000-000000000001' }, { id: 'data' }];
+  expect(partitionNotes({ readsGpt: false }, volumes)).toEqual([
+    expect.stringMatching(/^Volume root has a partition_id, and the kernel reads no GPT \(CONFIG_EFI_PARTITION\)/),
+  ]);
+  expect(partitionNotes({ readsGpt: true }, volumes)).toEqual([]);
+  expect(partitionNotes({ unseen: 'it is packed with lzo' }, volumes)).toEqual([]);
 });

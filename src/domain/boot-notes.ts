@@ -40,6 +40,20 @@ export function bootNotes({ kernel, initrd }: BootFound, other?: BootFound['kern
   return notes;
 }
 
+/**
+ * What a user should know of partitions that are asked for: a sentence each. No initrd helps, for it is no module.
+ */
+export const partitionNotes = (
+  { readsGpt }: KernelFacts,
+  volumes: readonly { readonly id: string; readonly partitionId?: string }[],
+): readonly string[] =>
+  volumes
+    .filter(({ partitionId }) => partitionId !== undefined && readsGpt === false)
+    .map(
+      ({ id }) =>
+        `Volume ${id} has a partition_id, and the kernel reads no GPT (CONFIG_EFI_PARTITION): the guest will not find its partition. Take another kernel, or leave partition_id out.`,
+    );
+
 /** What a kernel may be called: by its name, and by its bytes. */
 export const releasesOf = ({ release, facts }: NonNullable<BootFound['kernel']>): readonly string[] => [
   ...new Set([release, facts.release].filter((one) => one !== undefined)),

@@ -29,10 +29,12 @@ export interface KernelFacts {
   readonly unseen?: string;
   /** What is in the file: Linux as it runs, or packed with what unpacks it. Told where it was looked at now; the ledger has it not. */
   readonly form?: 'vmlinux' | 'bzImage';
+  /** Whether it finds the partitions of a GPT disk (CONFIG_EFI_PARTITION). As `form`: told where it was looked at now. */
+  readonly readsGpt?: boolean;
 }
 
 /** As the ledger keeps them. */
-export function keptFacts({ form: _, ...kept }: KernelFacts): KernelFacts {
+export function keptFacts({ form: _, readsGpt: __, ...kept }: KernelFacts): KernelFacts {
   return kept;
 }
 

@@ -137,6 +137,7 @@ describe('what is packed in a bzImage is looked at by the tool for it', () => {
       form: 'bzImage',
       release: '6.1.9-fc',
       parts: ['virtio-mmio', 'virtio-mmio on the command line'],
+      readsGpt: false,
     });
     expect(await readdir(join(top, 'state/scratch'))).toEqual([]);
   });

@@ -17,6 +17,7 @@ const spec = (change: Partial<Spec> = {}): Spec =>
 
 const FOUND: Readonly<Record<string, BootFilesFound>> = {
   k: { kernel: { filename: 'vmlinuz', path: '/k', release: '6.1', facts: { release: '6.1', parts: [] } } },
+  g: { kernel: { filename: 'vmlinux', path: '/g', facts: { release: '5.10', parts: [], readsGpt: false } } },
   i: { initrd: { filename: 'initrd', path: '/i', packed: 'xz' } },
 };
 
@@ -91,4 +92,15 @@ test('what cannot be is refused', async () => {
   expect(await notFound('ImageNotFound', ['i'])).toEqual(['invalid', 'initrd.image', 'none']);
   const full = new Fault('full', 'no room');
   await expect(stage(['k'], [], full).plan()).rejects.toBe(full);
+});
+
+test('a partition that the kernel will not find is warned of', async () => {
+  const { plan } = stage(['k', 'i', 'g']);
+  const volumes = [{ id: 'root', image: 'r', isRoot: true, isReadOnly: false, partitionId: 'p' }];
+  const [, ...lines] = await plan(spec({ volumes: volumes as unknown as Spec['volumes'] }));
+  expect(lines).not.toContainEqual(expect.stringContaining('GPT'));
+  const blind = { image: 'g', cmdline: '', addNetworkConfig: false };
+  expect(await plan(spec({ kernel: blind, volumes: volumes as unknown as Spec['volumes'] }))).toContainEqual(
+    expect.stringMatching(/^warning: Volume root has a partition_id, and the kernel reads no GPT/),
+  );
 });

@@ -1,5 +1,5 @@
 import { TimeLimit } from '../base/time-limit.ts';
-import { bootNotes, releasesOf } from '../domain/boot-notes.ts';
+import { bootNotes, partitionNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { shorten } from '../domain/labels.ts';
@@ -48,7 +48,7 @@ export async function planBoot(needs: BootNeeds, spec: Spec, provider: string): 
   const wrong = vmm?.check(spec, likelyWords(needs, spec), kernel.facts) ?? [];
   if (wrong.length > 0) throw Fault.invalid(wrong);
   const { chosen = [], warnings = [] } = vmm?.remarks(spec, kernel.facts) ?? {};
-  return [...lines, ...chosen.map((text) => `note: ${text}`), ...warnings.map((text) => `warning: ${text}`)];
+  return [...lines, ...chosen.map((text) => `note: ${text}`), ...warnings.concat(partitionNotes(kernel.facts, spec.volumes)).map((text) => `warning: ${text}`)];
 }
 
 async function find({ images }: BootNeeds, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {

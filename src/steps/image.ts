@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { type BootFound, bootNotes, releasesOf } from '../domain/boot-notes.ts';
+import { type BootFound, bootNotes, partitionNotes, releasesOf } from '../domain/boot-notes.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { KERNEL_PARTS, type KernelFacts, keptFacts } from '../domain/kernel-facts.ts';
@@ -97,6 +97,7 @@ export const image: VmStepDef<'image'> = {
     const notes = [
       ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }, of),
       ...machine,
+      ...(kernel ? partitionNotes(kernel.facts, vm.spec.volumes) : []),
       ...timeNotes(reference, local.took),
     ];
     return {

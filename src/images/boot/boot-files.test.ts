@@ -292,15 +292,16 @@ describe('what cannot be taken is told with what would do and what there is', ()
 
 test('what a kernel can do is told', async () => {
   const facts = async (entry: Uint8Array) => (await find({ vmlinuz: entry }, { kernel: {} })).kernel?.facts;
-  const words = 'Linux version 6.1.9-fc (me) #1 RSD PTR virtio-mmio-cmdline';
+  const words = 'Linux version 6.1.9-fc (me) #1 RSD PTR virtio-mmio-cmdline Alternate GPT is invalid';
   const parts = ['acpi', 'virtio-mmio', 'virtio-mmio on the command line'];
-  expect(await facts(bareElf(words))).toEqual({ form: 'vmlinux', release: '6.1.9-fc', parts });
+  expect(await facts(bareElf(words))).toEqual({ form: 'vmlinux', release: '6.1.9-fc', parts, readsGpt: true });
   expect(await facts(bzImage({ release: '6.1.9-fc', payload: gzipSync(bareElf(words)) }))).toEqual({
     form: 'bzImage',
     release: '6.1.9-fc',
     parts,
+    readsGpt: true,
   });
-  expect(await facts(bareElf())).toEqual({ form: 'vmlinux', release: '6.1.0-fc', parts: [] });
+  expect(await facts(bareElf())).toEqual({ form: 'vmlinux', release: '6.1.0-fc', parts: [], readsGpt: false });
   // What cannot be unpacked is no fault of the kernel's.
   expect(await facts(bzImage({ payload: Buffer.from('noise and more') }))).toEqual({
     form: 'bzImage',

@@ -18,6 +18,9 @@ const WORDS: readonly (readonly [KernelPart, readonly string[]])[] = [
 /** What stands for a part. */
 export const marksOf = (wanted: KernelPart): readonly string[] => WORDS.find(([part]) => part === wanted)?.[1] ?? [];
 
+/** Said of a disk whose first table is damaged: block/partitions/efi.c, where nothing else can be left out. */
+const READS_GPT = 'Alternate GPT is invalid';
+
 const BANNER = 'Linux version ';
 const RELEASE = /^Linux version ([\x21-\x7e]{1,128}) /;
 /** What a word, or the banner with its release, may span of two pieces. */
@@ -28,12 +31,14 @@ export class PartsSeen {
   readonly #found = new Set<KernelPart>();
   #release: string | undefined;
   #isLinux = false;
+  #readsGpt = false;
   #before: Buffer = Buffer.alloc(0);
 
   look(piece: Uint8Array): void {
     const bytes = Buffer.concat([this.#before, piece]);
     for (const [part, words] of WORDS)
       if (!this.#found.has(part) && words.some((word) => bytes.includes(word, 0, 'latin1'))) this.#found.add(part);
+    if (!this.#readsGpt) this.#readsGpt = bytes.includes(READS_GPT, 0, 'latin1');
     if (this.#release === undefined) this.#lookForBanner(bytes);
     this.#before = bytes.subarray(-OVERLAP);
   }
@@ -47,6 +52,7 @@ export class PartsSeen {
     return {
       ...(this.#release !== undefined && { release: this.#release }),
       parts: WORDS.flatMap(([part]) => (this.#found.has(part) ? part : [])),
+      readsGpt: this.#readsGpt,
     };
   }
 
