@@ -14,6 +14,7 @@ import { type Gate, openGate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
 import type { Flows } from './http/call-signal.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
+import { guestRoutes } from './http/guest-routes.ts';
 import { hostRoutes } from './http/host-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
 import { nativeRoutes } from './http/routes.ts';
@@ -93,7 +94,7 @@ export function createApi(options: ApiOptions): Api {
     stopped: stop.signal,
     ...(keepAliveMs !== undefined && { keepAliveMs }),
   };
-  const ours = [nativeRoutes, imageRoutes, hostRoutes].map((routes) => routes(routing));
+  const ours = [nativeRoutes, imageRoutes, hostRoutes, guestRoutes].map((routes) => routes(routing));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
   const http = new HttpServer({ ...door, flows, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;

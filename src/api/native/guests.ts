@@ -1,6 +1,6 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault, type Violation } from '../../domain/fault.ts';
-import type { ExecRequest, ExecStart, InfoRequest } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
+import type { ExecRequest, ExecStart, InfoRequest, RunRequest } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
 import type { ExecInput, ExecOutput, ExecStart as Start } from '../../ports/guest-agent.ts';
 import type { Services } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
@@ -15,6 +15,13 @@ type Answer = {
     | { readonly case: 'stdout' | 'stderr'; readonly value: Uint8Array<ArrayBuffer> }
     | { readonly case: 'exit'; readonly value: { readonly code: number; readonly timedOut: boolean } };
 };
+
+interface RunAnswer {
+  readonly stdout: Uint8Array<ArrayBuffer>;
+  readonly stderr: Uint8Array<ArrayBuffer>;
+  readonly cut: boolean;
+  readonly exit: { readonly code: number; readonly timedOut: boolean };
+}
 
 /** The verbs of GuestService. */
 export class Guests {
@@ -35,11 +42,58 @@ export class Guests {
     for await (const output of eachUntil(signal, outputs)) yield answerOf(output);
   }
 
+  /** An Exec whose input is known. */
+  async *stream({ start, stdin }: RunRequest, { signal }: Call): AsyncGenerator<Answer> {
+    if (!start) throw Fault.invalid([{ field: 'start', description: 'must say what to run' }]);
+    if (start.terminal) throw Fault.invalid([{ field: 'start.terminal', description: 'is for Exec over gRPC alone' }]);
+    const request = { uid: start.uid, start: { ...startOf(start), hasStdin: stdin.length > 0 } };
+    for await (const output of eachUntil(signal, this.#services.exec(request, whole(stdin), signal)))
+      yield answerOf(output);
+  }
+
+  async run(request: RunRequest, call: Call): Promise<RunAnswer> {
+    const kept = { stdout: new Kept(), stderr: new Kept() };
+    for await (const { payload } of this.stream(request, call))
+      if (payload.case === 'exit') {
+        const { stdout, stderr } = kept;
+        return {
+          ...{ stdout: stdout.bytes(), stderr: stderr.bytes(), cut: stdout.isCut || stderr.isCut },
+          exit: payload.value,
+        };
+      } else kept[payload.case].add(payload.value);
+    throw new Fault('tool', 'The guest agent hung up before the program had ended');
+  }
+
   async info({ uid }: InfoRequest): Promise<{ version: string; uname: string; features: string[] }> {
     if (uid === '') throw Fault.invalid([{ field: 'uid', description: 'must name the microvm' }]);
     const { version, uname, features } = await this.#services.agentInfo({ uid });
     return { version, uname, features: [...features] };
   }
+}
+
+/** Of one output of a program that nobody reads meanwhile. */
+const MAX_KEPT_BYTES = 1 << 20;
+
+class Kept {
+  readonly #pieces: Uint8Array[] = [];
+  #left = MAX_KEPT_BYTES;
+  isCut = false;
+
+  add(piece: Uint8Array): void {
+    if (piece.length > this.#left) this.isCut = true;
+    const part = piece.subarray(0, this.#left);
+    this.#left -= part.length;
+    if (part.length > 0) this.#pieces.push(part);
+  }
+
+  bytes(): Uint8Array<ArrayBuffer> {
+    return ownBytes(Buffer.concat(this.#pieces));
+  }
+}
+
+async function* whole(data: Uint8Array): AsyncGenerator<ExecInput> {
+  if (data.length > 0) yield { is: 'stdin', data };
+  yield { is: 'stdin end' };
 }
 
 function startOf({ timeout, terminal, ...start }: ExecStart): Start {

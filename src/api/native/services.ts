@@ -15,6 +15,7 @@ export interface Native {
   readonly microvms: MicroVms;
   readonly hosts: Hosts;
   readonly images: Images;
+  readonly guests: Guests;
   readonly grpc: readonly Served[];
 }
 
@@ -22,11 +23,12 @@ export function native(services: Services): Native {
   const microvms = new MicroVms(services);
   const hosts = new Hosts(services);
   const images = new Images(services);
+  const guests = new Guests(services);
   const grpc = [
     served(MicroVMService, microvms, encodedLists(services)),
     served(HostService, hosts),
     served(ImageService, images),
-    served(GuestService, new Guests(services)),
+    served(GuestService, guests),
   ];
-  return { microvms, hosts, images, grpc };
+  return { microvms, hosts, images, guests, grpc };
 }

@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/guest.proto.
  */
 export const file_flintlock_microvm_v1_guest: GenFile = /*@__PURE__*/
-  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTKwAQoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESTQoESW5mbxIhLmZsaW50bG9jay5taWNyb3ZtLnYxLkluZm9SZXF1ZXN0GiIuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIksKClJ1blJlcXVlc3QSLgoFc3RhcnQYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQSDQoFc3RkaW4YAiABKAwiaAoLUnVuUmVzcG9uc2USDgoGc3Rkb3V0GAEgASgMEg4KBnN0ZGVychgCIAEoDBIsCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXQSCwoDY3V0GAQgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTL8AQoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESSgoDUnVuEiAuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUnVuUmVxdWVzdBohLmZsaW50bG9jay5taWNyb3ZtLnYxLlJ1blJlc3BvbnNlEk0KBEluZm8SIS5mbGludGxvY2subWljcm92bS52MS5JbmZvUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkluZm9SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
 
 /**
  * ExecRequest is one message to a program.
@@ -293,6 +293,76 @@ export const ExecExitSchema: GenMessage<ExecExit> = /*@__PURE__*/
   messageDesc(file_flintlock_microvm_v1_guest, 5);
 
 /**
+ * RunRequest is the request of Run.
+ *
+ * @generated from message flintlock.microvm.v1.RunRequest
+ */
+export type RunRequest = Message<"flintlock.microvm.v1.RunRequest"> & {
+  /**
+   * The program to run. It has no terminal; stdin is its input.
+   *
+   * @generated from field: flintlock.microvm.v1.ExecStart start = 1;
+   */
+  start?: ExecStart | undefined;
+
+  /**
+   * Its standard input; empty means none.
+   *
+   * @generated from field: bytes stdin = 2;
+   */
+  stdin: Uint8Array;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.RunRequest.
+ * Use `create(RunRequestSchema)` to create a new message.
+ */
+export const RunRequestSchema: GenMessage<RunRequest> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_guest, 6);
+
+/**
+ * RunResponse is the answer of Run.
+ *
+ * @generated from message flintlock.microvm.v1.RunResponse
+ */
+export type RunResponse = Message<"flintlock.microvm.v1.RunResponse"> & {
+  /**
+   * Its standard output, of at most 1 MiB.
+   *
+   * @generated from field: bytes stdout = 1;
+   */
+  stdout: Uint8Array;
+
+  /**
+   * Its standard error, of at most 1 MiB.
+   *
+   * @generated from field: bytes stderr = 2;
+   */
+  stderr: Uint8Array;
+
+  /**
+   * How it ended.
+   *
+   * @generated from field: flintlock.microvm.v1.ExecExit exit = 3;
+   */
+  exit?: ExecExit | undefined;
+
+  /**
+   * It wrote more than is kept: the rest is lost.
+   *
+   * @generated from field: bool cut = 4;
+   */
+  cut: boolean;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.RunResponse.
+ * Use `create(RunResponseSchema)` to create a new message.
+ */
+export const RunResponseSchema: GenMessage<RunResponse> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_guest, 7);
+
+/**
  * InfoRequest is the request of Info.
  *
  * @generated from message flintlock.microvm.v1.InfoRequest
@@ -311,7 +381,7 @@ export type InfoRequest = Message<"flintlock.microvm.v1.InfoRequest"> & {
  * Use `create(InfoRequestSchema)` to create a new message.
  */
 export const InfoRequestSchema: GenMessage<InfoRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest, 6);
+  messageDesc(file_flintlock_microvm_v1_guest, 8);
 
 /**
  * InfoResponse is the answer of Info.
@@ -346,7 +416,7 @@ export type InfoResponse = Message<"flintlock.microvm.v1.InfoResponse"> & {
  * Use `create(InfoResponseSchema)` to create a new message.
  */
 export const InfoResponseSchema: GenMessage<InfoResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest, 7);
+  messageDesc(file_flintlock_microvm_v1_guest, 9);
 
 /**
  * GuestService works inside of guests, by their agents. A microvm whose
@@ -361,7 +431,7 @@ export const GuestService: GenService<{
    * its own process: of what that leaves running, the output is waited for
    * until nothing has come for 200 ms, for 2 s at most, and it runs on. When the
    * caller goes away the program's process group gets SIGTERM, and SIGKILL 5 s
-   * later. Over gRPC only.
+   * later. Over HTTP its output streams, and its input is in the request.
    *
    * @generated from rpc flintlock.microvm.v1.GuestService.Exec
    */
@@ -369,6 +439,17 @@ export const GuestService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ExecRequestSchema;
     output: typeof ExecResponseSchema;
+  },
+  /**
+   * Run is an Exec in one message each way, for short programs without a
+   * terminal: what they read is given, and what they write is kept.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.Run
+   */
+  run: {
+    methodKind: "unary";
+    input: typeof RunRequestSchema;
+    output: typeof RunResponseSchema;
   },
   /**
    * Info says what a guest's agent is.

@@ -1,0 +1,81 @@
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
+import type { FastifyReply, FastifyRequest } from 'fastify';
+import { Fault } from '../../domain/fault.ts';
+import { shorten } from '../../domain/labels.ts';
+import {
+  ExecResponseSchema,
+  InfoRequestSchema,
+  InfoResponseSchema,
+  type RunRequest,
+  RunRequestSchema,
+  RunResponseSchema,
+} from '../../gen/flintlock/microvm/v1/guest_pb.ts';
+import { GetMicroVMRequestSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
+import { wireError } from '../status.ts';
+import { callOf, callSignal } from './call-signal.ts';
+import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
+import { Query } from './query.ts';
+import type { RouteOptions } from './routes.ts';
+import { LIST, type Routes, STREAM } from './server.ts';
+import { sendStream } from './stream.ts';
+
+/** Two colons: one would begin a parameter. The pattern leaves the verb out of the name before it. */
+const EXEC = ['/v1/microvms/:uid(^[^:/]+)::exec', '/v1/namespaces/:namespace/microvms/:id(^[^:/]+)::exec'];
+const STREAMED = EXEC.map((path) => `${path}Stream`);
+const AGENT = ['/v1/microvms/:uid/agent', '/v1/namespaces/:namespace/microvms/:id/agent'];
+
+type Named = { uid: string } | { namespace: string; id: string };
+
+/**
+ * GuestService over HTTP. `:exec` answers when the program has ended, with what it wrote; `:execStream` with one
+ * ExecResponse a line (newline-delimited JSON) as it comes, the last one with `exit` or `error`. What the program reads is in
+ * the request; a terminal is had over gRPC.
+ */
+export const guestRoutes =
+  ({ native: { guests, microvms }, log, stopped, flows }: RouteOptions): Routes =>
+  (app) => {
+    for (const path of EXEC)
+      app.post(path, LIST, async (request, reply) => {
+        const wanted = await wantedOf(request);
+        const answer = await guests.run(wanted, { signal: callSignal(reply, stopped) });
+        return sendMessage(reply, RunResponseSchema, answer);
+      });
+    for (const path of STREAMED)
+      app.post(path, STREAM, async (request, reply) => {
+        const wanted = await wantedOf(request);
+        const call = callOf(reply, { stopped, flows });
+        const farewell = (error: unknown): string => `{"error":${errorJson(wireError(error, log, call.signal))}}\n`;
+        const contentType = 'application/x-ndjson';
+        await sendStream(reply, lines(guests.stream(wanted, call)), { contentType, ...call, farewell });
+        return reply;
+      });
+    for (const path of AGENT)
+      app.get(path, async (request: FastifyRequest, reply: FastifyReply) => {
+        new Query(request.query, []);
+        const uid = await uidOf(request.params as Named);
+        return sendMessage(reply, InfoResponseSchema, await guests.info(create(InfoRequestSchema, { uid })));
+      });
+
+    const wantedOf = async (request: FastifyRequest): Promise<RunRequest> => {
+      new Query(request.query, []);
+      const wanted = messageOf(RunRequestSchema, request.body);
+      const uid = await uidOf(request.params as Named);
+      const other = wanted.start?.uid ?? '';
+      if (other !== '' && other !== uid) {
+        const description = `is "${shorten(other)}" in the body and ${shorten(uid)} by the path; leave it out of the body`;
+        throw Fault.invalid([{ field: 'start.uid', description }]);
+      }
+      if (wanted.start) wanted.start.uid = uid;
+      return wanted;
+    };
+
+    const uidOf = async (named: Named): Promise<string> => {
+      if ('uid' in named) return named.uid;
+      const { microvm } = await microvms.getMicroVM(create(GetMicroVMRequestSchema, named));
+      return microvm.spec?.uid ?? '';
+    };
+  };
+
+async function* lines(answers: AsyncIterable<MessageInitShape<typeof ExecResponseSchema>>): AsyncGenerator<string> {
+  for await (const answer of answers) yield `${jsonOf(ExecResponseSchema, answer)}\n`;
+}
