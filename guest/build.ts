@@ -12,7 +12,6 @@
  */
 import { existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { errorMessage } from '../src/base/error-text.ts';
 import { fetchPackage } from './apt.ts';
 import { writeDebian } from './debian.ts';
 import { fetchKernel, writeKernelTree, writeModulesTree } from './kernel.ts';
@@ -114,5 +113,6 @@ function words(cause: unknown): string {
     const said = Buffer.from(cause.stderr).toString('utf8').trim();
     if (said !== '') return `${cause.message.split('\n')[0]}: ${said}`;
   }
-  return errorMessage(cause);
+  // Of its own words: what a package has of this folder stands alone.
+  return cause instanceof Error ? cause.message : String(cause);
 }

@@ -22,6 +22,11 @@ export async function check() {
   const parts = [
     { name: 'format and lint', argv: [bin('biome'), 'check', '--error-on-warnings', '--colors=off'] },
     { name: 'types', argv: [bin('tsc'), '--pretty', 'false'] },
+    // Of what goes into the package: it may not lean on what does not.
+    {
+      name: 'types of the makers of images',
+      argv: [bin('tsc'), '--pretty', 'false', '--noEmit', '--project', 'tsconfig.build-guest.json'],
+    },
     { name: 'generated code', argv: [NODE, 'scripts/generate.mjs', '--check'] },
     { name: 'reference pages', argv: [NODE, 'scripts/docs.mjs', '--check'] },
     { name: 'unused code', argv: [NODE, 'node_modules/knip/bin/knip.js', '--no-progress'] },
