@@ -9,6 +9,7 @@ import { atOnce } from './rows/at-once.ts';
 import { CLI } from './rows/cli.ts';
 import { creates } from './rows/creates.ts';
 import { crowd } from './rows/crowd.ts';
+import { execs } from './rows/exec.ts';
 import { exitSeen } from './rows/exit.ts';
 import { LINES } from './rows/line.ts';
 import { memory } from './rows/memory.ts';
@@ -27,6 +28,7 @@ export const GROUPS: readonly Group[] = [
   stubs,
   ...STARTS,
   ...CLI,
+  execs,
   exitSeen,
   memory,
   crowd,

@@ -31,7 +31,7 @@ export function hearCtrlAltDel(cmdline: string): void {
 
 /**
  * A guest that there is none of: it says what its machine is, writes to each disk that it may write to, says what it hears, and ends
- * as it is told, by its command line or by `reboot` and `panic` that are typed.
+ * as it is told, by its command line or by `reboot`, `poweroff` and `panic` that are typed.
  */
 export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Begun): void {
   say(`Command line: ${cmdline}\r\n`);
@@ -50,7 +50,9 @@ export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Beg
   process.stdin.on('data', (bytes: Buffer) => {
     const typed = bytes.toString();
     say(typed.replaceAll('\r', '\r\n'));
-    if (/^(?:reboot|panic)\s*$/.test(typed)) endBy(typed.startsWith('reboot') ? 'reboot' : 'panic');
+    const asked = typed.trim();
+    if (asked === 'reboot' || asked === 'panic') endBy(asked);
+    if (asked === 'poweroff') say(ENDS.poweroff);
   });
   process.stdin.on('error', () => undefined);
   const word = wordIn(cmdline);

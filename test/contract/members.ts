@@ -1,0 +1,80 @@
+import { makeImage } from '../../guest/make-image.ts';
+import { PROVIDERS } from '../../src/vmm/registry.ts';
+import { idleKernel } from '../faults/idle-kernel.ts';
+import { KERNEL, type SpecInit, type TestHost } from '../support/daemon.ts';
+import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
+
+/** A provider that the contract is held to, with a real program and real guests, or with a stand-in that has none. */
+export interface Member {
+  readonly name: string;
+  readonly by: 'its program' | 'a stand-in';
+  /** The daemon's flags, where no stand-in has them. */
+  readonly flags: readonly string[];
+  /** A microVM whose guest says what it sees, and does what is typed: see `GUEST`. */
+  spec(host: TestHost, id: string): SpecInit;
+}
+
+/** What names a real program, where the distribution has none: it needs KVM, too. */
+const variableOf = (name: string): string => `FLINTLOCK_TEST_${name.toUpperCase()}`;
+
+export const MEMBERS: readonly Member[] = PROVIDERS.map(({ name }): Member => {
+  const hasStandIn = STAND_INS.some((one) => one.name === name);
+  const program = process.env[variableOf(name)] ?? '';
+  if (!hasStandIn) return { name, by: 'its program', flags: [], spec: realSpec };
+  if (program !== '') return { name, by: 'its program', flags: [`--${name}-bin`, program], spec: realSpec };
+  return { name, by: 'a stand-in', flags: [], spec: idleSpec };
+});
+
+/** The host's part for a member with a stand-in. */
+export const standInsFor = ({ by }: Member): StandInHost | undefined =>
+  by === 'a stand-in' ? standInHost() : undefined;
+
+/** As the stand-ins' guests: what it sees, a line each, then what is typed; and an end where that asks for one. */
+const GUEST = `#!/bin/sh
+for disk in $(ls /sys/block); do
+  case $disk in vd*) echo "disk $disk ro=$(cat /sys/block/$disk/ro) sectors=$(cat /sys/block/$disk/size)" ;; esac
+done
+for nic in eth0 eth1; do echo "nic $nic mac=$(cat /sys/class/net/$nic/address)"; done
+echo "guest: up cpus=$(nproc)"
+while read -r line; do
+  echo "heard $line"
+  case $line in
+    reboot) reboot -f ;;
+    poweroff) poweroff -f ;;
+    panic) echo c >/proc/sysrq-trigger ;;
+  esac
+done
+`;
+
+const volumesOf = (root: string, other: string): SpecInit['volumes'] & object => [
+  { id: 'root', isRoot: true, sizeInMb: 24, source: { containerSource: root } },
+  { id: 'fixed', isReadOnly: true, sizeInMb: 16, source: { containerSource: other } },
+  { id: 'data', sizeInMb: 20, source: { containerSource: other } },
+];
+
+const nics = (): SpecInit['interfaces'] & object => [
+  { guestDeviceName: 'eth0', type: 1, guestMac: '02:00:00:00:0c:01' },
+  { guestDeviceName: 'eth1', type: 1, guestMac: '02:00:00:00:0c:02' },
+];
+
+function realSpec({ images }: TestHost, id: string): SpecInit {
+  const root = makeImage({
+    ...{ layout: `${images}/contract`, tag: 'root', demo: true },
+    files: { '/etc/flintlock/run': { mode: 0o755, content: GUEST } },
+  });
+  const other = makeImage({ layout: `${images}/contract`, tag: 'data', files: { '/here': 'data' } });
+  return {
+    ...{ id, vcpu: 1, memoryInMb: 128, kernel: { image: KERNEL, cmdline: 'quiet' }, initrd: { image: KERNEL } },
+    ...{ volumes: volumesOf(root, other), interfaces: nics() },
+  };
+}
+
+function idleSpec({ images }: TestHost, id: string): SpecInit {
+  const image = makeImage({
+    ...{ layout: `${images}/contract`, tag: 'idle', files: { '/boot/vmlinux': idleKernel() } },
+  });
+  return {
+    ...{ id, vcpu: 1, memoryInMb: 128, kernel: { image } },
+    ...{ volumes: volumesOf(image, image), interfaces: nics() },
+  };
+}
