@@ -217,8 +217,9 @@ test('forwarding that is off, and a host without a way out, are told as that', a
 
 test('a server that does not answer is no firewall’s doing, and is not said to be', async () => {
   const [server] = await host.processes.find((argv) => argv[0] === 'dnsmasq' && argv.join(' ').includes(directory));
-  process.kill(server?.pid ?? 0, 'SIGSTOP');
-  onTestFinished(() => void process.kill(server?.pid ?? 0, 'SIGCONT'));
+  if (!server) throw new Error('there is no DHCP server');
+  process.kill(server.pid, 'SIGSTOP');
+  onTestFinished(() => void process.kill(server.pid, 'SIGCONT'));
   const seen = await found();
   expect(seen.dns).toMatchObject({ is: 'blocked', isSure: false, why: expect.stringContaining('nothing is answered') });
   expect(seen.metadata).toMatchObject({ is: 'open' });

@@ -25,25 +25,22 @@ export const MEMBERS: readonly Member[] = PROVIDERS.map(({ name }): Member => {
   return { name, by: 'a stand-in', flags: [], spec: idleSpec };
 });
 
+/** Reboot and power-off a shell has. */
+const PANIC = `#!/bin/sh
+echo c >/proc/sysrq-trigger
+`;
+
 /** The host's part for a member with a stand-in. */
 export const standInsFor = ({ by }: Member): StandInHost | undefined =>
   by === 'a stand-in' ? standInHost() : undefined;
 
-/** As the stand-ins' guests: what it sees, a line each, then what is typed; and an end where that asks for one. */
+/** As the stand-ins' guests: what it sees, a line each. The shell beside it does what is typed. */
 const GUEST = `#!/bin/sh
 for disk in $(ls /sys/block); do
   case $disk in vd*) echo "disk $disk ro=$(cat /sys/block/$disk/ro) sectors=$(cat /sys/block/$disk/size)" ;; esac
 done
 for nic in eth0 eth1; do echo "nic $nic mac=$(cat /sys/class/net/$nic/address)"; done
 echo "guest: up cpus=$(nproc)"
-while read -r line; do
-  echo "heard $line"
-  case $line in
-    reboot) reboot -f ;;
-    poweroff) poweroff -f ;;
-    panic) echo c >/proc/sysrq-trigger ;;
-  esac
-done
 `;
 
 const volumesOf = (root: string, other: string): SpecInit['volumes'] & object => [
@@ -60,7 +57,7 @@ const nics = (): SpecInit['interfaces'] & object => [
 function realSpec({ images }: TestHost, id: string): SpecInit {
   const root = makeImage({
     ...{ layout: `${images}/contract`, tag: 'root', demo: true },
-    files: { '/etc/flintlock/run': { mode: 0o755, content: GUEST } },
+    files: { '/etc/flintlock/run': { mode: 0o755, content: GUEST }, '/bin/panic': { mode: 0o755, content: PANIC } },
   });
   const other = makeImage({ layout: `${images}/contract`, tag: 'data', files: { '/here': 'data' } });
   return {

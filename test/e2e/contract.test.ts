@@ -25,7 +25,7 @@ async function hostOf(t: TestContext, member: Member): Promise<TestHost> {
 }
 
 const timesUp = async (host: TestHost, uid: string): Promise<number> =>
-  (await host.console(uid)).match(/^(?:guest|stand-in): up /gm)?.length ?? 0;
+  (await host.console(uid)).match(/(?:^|\W)(?:guest|stand-in): up cpus=/gm)?.length ?? 0;
 
 const untilUp = (host: TestHost, uid: string, times: number): Promise<void> =>
   poll(`it has come up ${times} times`, UP_MS, async () => {
@@ -69,20 +69,19 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
     const { status } = await host.get(uid);
     expect(status).toMatchObject({ provider: member.name, reason: 'Running', retry: 0 });
     const seen = (await host.console(uid)).replaceAll('\r', '');
-    expect([...seen.matchAll(/^disk (vd\w) ro=(\d) sectors=(\d+)/gm)].map(([, ...disk]) => disk)).toEqual([
+    expect([...seen.matchAll(/disk (vd\w) ro=(\d) sectors=(\d+)/gm)].map(([, ...disk]) => disk)).toEqual([
       ['vda', '0', String(24 * 2048)],
       ['vdb', '1', String(16 * 2048)],
       ['vdc', '0', String(20 * 2048)],
     ]);
-    expect([...seen.matchAll(/^nic (eth\d) mac=(\S+)/gm)].map(([, ...nic]) => nic)).toEqual([
+    expect([...seen.matchAll(/nic (eth\d) mac=(\S+)/gm)].map(([, ...nic]) => nic)).toEqual([
       ['eth0', '02:00:00:00:0c:01'],
       ['eth1', '02:00:00:00:0c:02'],
     ]);
     await host.type(uid, 'typed by a user', host.untilConsole(uid, /typed by a user/));
     expect(await host.audit()).toEqual(CLEAN);
 
-    const [pid = -1, ...others] = host.vmms(uid);
-    expect(others).toEqual([]);
+    const pid = host.vmm(uid);
     const { uid: user, ...rights } = rightsOf(pid);
     expect(rights).toEqual({ capabilities: '0000000000000000', noNewPrivileges: '1' });
     expect(Number(user)).toBeGreaterThan(0);
@@ -117,42 +116,34 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
     const host = await hostOf(t, member);
     const spec = { ...member.spec(host, 'ends'), restartPolicy: Policy.NEVER };
     const uid = await begun(host, spec);
-    let ups = 1;
     const startAgain = async (): Promise<void> => {
+      // One that panicked may have begun anew before it was ended.
+      const before = await timesUp(host, uid);
       await host.vms.startMicroVM({ uid, timeout: { seconds: 60n } });
-      await untilUp(host, uid, ++ups);
+      await untilUp(host, uid, before + 1);
     };
 
-    await host.type(uid, 'reboot', untilUp(host, uid, ++ups));
+    await host.type(uid, 'reboot', untilUp(host, uid, 2));
     expect((await host.until(uid, 'CREATED')).status).toMatchObject({ retry: 0 });
 
-    await host.type(
-      uid,
-      'panic',
-      host.untilReason(uid, 'GuestPanic').then(() => undefined),
-    );
+    await host.type(uid, 'panic', host.untilReason(uid, 'GuestPanic'));
     const panicked = await host.until(uid, 'FAILED');
     expect(panicked.status?.message).toMatch(/sysrq triggered crash/);
     expect(host.vmms(uid)).toEqual([]);
     await startAgain();
 
-    await host.type(
-      uid,
-      'poweroff',
-      host.untilReason(uid, 'GuestShutdown').then(() => undefined),
-    );
+    await host.type(uid, 'poweroff', host.untilReason(uid, 'GuestShutdown'));
     await host.until(uid, 'STOPPED');
     expect(host.vmms(uid)).toEqual([]);
     await startAgain();
 
-    const [pid = -1] = host.vmms(uid);
-    process.kill(pid, 'SIGKILL');
+    process.kill(host.vmm(uid), 'SIGKILL');
     await host.untilReason(uid, 'VmmKilled');
     await host.until(uid, 'FAILED');
     await startAgain();
 
     // Nobody sees this one.
-    const [unseen = -1] = host.vmms(uid);
+    const unseen = host.vmm(uid);
     await host.kill9();
     process.kill(unseen, 'SIGKILL');
     await host.start();
@@ -163,18 +154,19 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
 
   test('what its machine cannot do is refused by name, and nothing is made', { timeout: 300_000 }, async (t) => {
     const host = await hostOf(t, member);
+    const features = await featuresOf(host, member);
     const spec = member.spec(host, 'no');
     const [root] = spec.volumes ?? [];
     const many = Array.from({ length: 80 }, (_, i) => ({ ...root, id: `v${i}`, isRoot: i === 0 }) as typeof root);
     const stranger = member.name === 'qemu' ? 'firecracker.smt' : 'qemu.acpi';
     const wrong: [string, Partial<SpecInit>][] = [
-      ['vcpu', { vcpu: 255 }],
+      ['vcpu', { vcpu: (features?.maxVcpu ?? 0) + 1 }],
       ['memory_in_mb', { memoryInMb: 1 }],
       ['volumes', { volumes: many as SpecInit['volumes'] & object }],
       ['provider_options', { providerOptions: { [stranger]: 'on' } }],
       ['provider', { provider: 'bochs' }],
     ];
-    if (!(await featuresOf(host, member))?.interfaceTypes.includes('MACVTAP'))
+    if (!features?.interfaceTypes.includes('MACVTAP'))
       wrong.push(['interfaces', { interfaces: [{ guestDeviceName: 'eth0', type: 0 }] }]);
     for (const [field, change] of wrong) {
       const refused = await host.create({ ...spec, ...change } as SpecInit).then(

@@ -57,7 +57,7 @@ test('a daemon killed under running microVMs adopts the living and tells of the 
   const [pid] = host.vmms(alive);
   await host.kill9();
   expect(host.vmms(alive)).toEqual([pid]);
-  process.kill(host.vmms(dead)[0] ?? -1, 'SIGKILL');
+  process.kill(host.vmm(dead), 'SIGKILL');
   await host.start();
   // Ready means: the guests have been looked at.
   expect((await host.get(alive)).status?.state).toBe(1);
@@ -67,7 +67,7 @@ test('a daemon killed under running microVMs adopts the living and tells of the 
   expect(host.vmms(alive)).toEqual([pid]);
   // Supervised as before: its end is seen within a second.
   const at = Date.now();
-  process.kill(pid ?? -1, 'SIGKILL');
+  process.kill(host.vmm(alive), 'SIGKILL');
   const ended = await host.until(alive, 'FAILED');
   expect(Date.now() - at).toBeLessThan(1_000);
   expect(ended.status?.reason).toBe('VmmVanished'); // nobody's child: its signal is not known

@@ -165,10 +165,11 @@ test('what other programs sweep away of the network is brought back, and guests 
   const [before, [server]] = [leases(), servers()];
   expect(before).toContain('10.77.0.2');
 
-  process.kill(server?.pid ?? 0, 'SIGKILL');
+  if (!server) throw new Error('there is no DHCP server');
+  process.kill(server.pid, 'SIGKILL');
   await poll('the DHCP server is back', 10_000, async () => {
     const now = servers();
-    return now.length === 1 && now[0]?.pid !== server?.pid ? { is: true } : { not: `${now.length} servers` };
+    return now.length === 1 && now[0]?.pid !== server.pid ? { is: true } : { not: `${now.length} servers` };
   });
   expect(leases()).toBe(before);
 

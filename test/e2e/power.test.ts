@@ -58,7 +58,7 @@ test('a pause that was accepted happens, and lasts, whatever befalls the daemon'
   const host = await startHost(t);
   const uid = (await host.create(demoSpec('web'))).spec?.uid ?? '';
   await host.untilConsole(uid, /^flintlock-guest: up /);
-  const [pid = -1] = host.vmms(uid);
+  const pid = host.vmm(uid);
 
   // Its VMM cannot answer before the daemon is killed: the pause is no more than a wish by then.
   process.kill(pid, 'SIGSTOP');

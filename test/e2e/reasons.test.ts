@@ -54,7 +54,7 @@ test('a VMM that stands still is VmmUnreachable, never running, and CREATED agai
   const host = await startHost(t, { flags: ['--managed-network', 'none'] });
   const uid = (await host.create(left('still', { volumes: [] }))).spec?.uid ?? '';
   await host.until(uid, 'CREATED');
-  const [pid = -1] = host.vmms(uid);
+  const pid = host.vmm(uid);
   process.kill(pid, 'SIGSTOP');
   const still = await host.untilReason(uid, 'VmmUnreachable');
   expect(still.state).toBe(0);

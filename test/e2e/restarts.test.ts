@@ -41,9 +41,8 @@ test('a guest whose VMM is killed comes back on its disk, MAC and address, again
   const before = (await host.vms.waitMicroVM({ uid, until: 4 })).microvm;
   if (!before) throw new Error('no record');
   const address = before.status?.networkInterfaces.eth0?.addresses;
-  const [first] = host.vmms(uid);
 
-  process.kill(first ?? -1, 'SIGKILL');
+  process.kill(host.vmm(uid), 'SIGKILL');
   const dead = await host.untilReason(uid, 'VmmKilled');
   expect(dead.state).toBe(0);
   expect(dead.message).toContain('started again (restart_policy ON_FAILURE)');
@@ -61,7 +60,7 @@ test('a guest whose VMM is killed comes back on its disk, MAC and address, again
 
   // Its end is not seen by any daemon.
   await host.kill9();
-  process.kill(host.vmms(uid)[0] ?? -1, 'SIGKILL');
+  process.kill(host.vmm(uid), 'SIGKILL');
   await host.start();
   await host.untilReason(uid, 'CrashLoop');
   await untilRestarted(host, uid, 2);

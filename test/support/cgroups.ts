@@ -26,6 +26,18 @@ export function cgroupsOf(stateDirectory: string): string[] {
   return [...found];
 }
 
+/** Processes in any of these cgroups: what is told nothing by its path is found so. */
+export function processesIn(stateDirectory: string): ReadonlySet<number> {
+  const lists = cgroupsOf(stateDirectory).map((path) => {
+    try {
+      return readFileSync(`${path}/cgroup.procs`, 'latin1');
+    } catch {
+      return ''; // gone meanwhile
+    }
+  });
+  return new Set(lists.flatMap((list) => list.split('\n').filter(Boolean)).map(Number));
+}
+
 /** Removes whatever a test left there. Its processes have ended, but the kernel may not be through with that. */
 export async function removeCgroups(stateDirectory: string): Promise<void> {
   const end = Date.now() + 10_000;

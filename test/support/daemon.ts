@@ -20,7 +20,7 @@ import {
   type MicroVMStatus,
   MicroVMStatus_MicroVMState,
 } from '../../src/gen/types/microvm_pb.ts';
-import { removeCgroups } from './cgroups.ts';
+import { processesIn, removeCgroups } from './cgroups.ts';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 export const DEMO = `${ROOT}/.cache/images/demo`;
@@ -336,8 +336,9 @@ export class TestHost {
     return { leaked: names(answer.leaked), missing: names(answer.missing), fixed: names(answer.fixed) };
   }
 
-  /** Command lines of living processes that name the scratch directory, beside the daemon's own. */
+  /** Command lines of living processes that name the scratch directory or are limited by us, beside the daemon's own. */
   processes(): { pid: number; argv: string[] }[] {
+    const limited = processesIn(this.state);
     return readdirSync('/proc')
       .filter((name) => /^\d+$/.test(name))
       .flatMap((name) => {
@@ -350,7 +351,8 @@ export class TestHost {
       })
       .filter(
         ({ pid, argv }) =>
-          pid !== this.#daemon?.pid && (argv.some((word) => word.includes(this.directory)) || this.#isIn(pid)),
+          pid !== this.#daemon?.pid &&
+          (limited.has(pid) || argv.some((word) => word.includes(this.directory)) || this.#isIn(pid)),
       );
   }
 
@@ -363,12 +365,22 @@ export class TestHost {
     }
   }
 
+  /**
+   * The one VMM of a microVM.
+   * @throws Error where there is none, or several: a number that stands for nobody stands for everybody in kill(2)
+   */
+  vmm(uid: string): number {
+    const [pid, ...others] = this.vmms(uid);
+    if (pid === undefined || others.length > 0) throw new Error(`${uid} has ${this.vmms(uid).length} VMMs`);
+    return pid;
+  }
+
   vmms(uid: string): number[] {
     return this.processes()
       .filter(
         ({ argv }) =>
           argv.some((word) => word.includes(uid)) &&
-          argv.some((word) => /qemu|firecracker|cloud-hypervisor/.test(word)),
+          argv.some((word) => /qemu|firecracker|cloud-?hypervisor/.test(word)),
       )
       .map(({ pid }) => pid);
   }
