@@ -5,6 +5,7 @@ import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { encodedLists } from './encoded.ts';
+import { guestFiles } from './guest-files.ts';
 import { Guests } from './guests.ts';
 import { Hosts } from './hosts.ts';
 import { Images } from './images.ts';
@@ -26,7 +27,7 @@ export function native(services: Services): Native {
     served(MicroVMService, microvms, encodedLists(services)),
     served(HostService, hosts),
     served(ImageService, images),
-    served(GuestService, new Guests(services)),
+    served(GuestService, Object.assign(new Guests(services), guestFiles(services))),
   ];
   return { microvms, hosts, images, grpc };
 }
