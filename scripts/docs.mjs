@@ -347,7 +347,9 @@ ${table(['key', 'value', 'meaning'], optionRows(COMMON_OPTIONS))}
 ${sections.join('\n')}`;
 }
 
-const API_FILES = ['microvms', 'images', 'host', 'guest'].map((name) => `flintlock/microvm/v1/${name}.proto`);
+const API_FILES = ['microvms', 'images', 'host', 'guest', 'guest_files'].map(
+  (name) => `flintlock/microvm/v1/${name}.proto`,
+);
 
 function apiPage(registry) {
   const files = API_FILES.map((path) => registry.getFile(path));

@@ -49,6 +49,7 @@ struct request {
 	size_t nargs, nenv;
 	long timeout_sec;
 	bool shell, has_stdin, has_exec, tty;
+	bool files; /* not a program, but files.c */
 	unsigned rows, cols;
 };
 /* Changes `text`, which must have a byte of room behind it. @return NULL, or what is wrong */

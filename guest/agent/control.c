@@ -71,7 +71,7 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
@@ -89,7 +89,7 @@ static void answer(struct conn *c)
 		answer_exit(c, 0, false);
 	} else if (!strcmp(r.op, "info")) {
 		answer_info(c);
-	} else if (strcmp(r.op, "exec") != 0) {
+	} else if (strcmp(r.op, "exec") != 0 && !r.files) {
 		answer_error(c, "the request has an op that this agent does not know", "");
 	} else {
 		int code = child_start(&c->child, &r, why, sizeof why);

@@ -150,6 +150,11 @@ const char *request_parse(char *text, size_t len, struct request *r)
 		return "has a timeout below 0";
 	if (!strcmp(r->op, "exec") && (!r->has_exec || !r->cmd || !*r->cmd))
 		return "has no exec.cmd";
+	if (!strcmp(r->op, "files")) {
+		r->files = r->has_stdin = true;
+		r->tty = false;
+		r->user = NULL;
+	}
 	return NULL;
 }
 

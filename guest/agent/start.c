@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "agent.h"
+#include "files.h"
 
 #define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
@@ -117,6 +118,17 @@ static void be_mortal(void)
 	close(fd);
 }
 
+/* Nothing of the agent's is open in it, and no name that it makes is changed by a mask. */
+static _Noreturn void serve_files(void)
+{
+	for (int fd = 3; fd < MAX_CONNS * 5 + MAX_DRAINS + 64; fd++)
+		close(fd);
+	umask(0);
+	if (chdir("/") < 0)
+		_exit(126);
+	_exit(files_serve());
+}
+
 static _Noreturn void run(const struct request *r, const struct user *u, int report, const char *terminal)
 {
 	setsid();
@@ -137,6 +149,8 @@ static _Noreturn void run(const struct request *r, const struct user *u, int rep
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
+	if (r->files)
+		serve_files();
 	umask(022);
 	if (!make_environment(r, u))
 		give_up(report, 126, "environment", ENOMEM);

@@ -103,6 +103,9 @@ export function execRequest(start: ExecStart): Uint8Array {
 
 export const infoRequest = (): Uint8Array => request({ op: 'info' });
 
+/** For the feature `files`: standard input and output are those of the file server, see file-records.ts. */
+export const filesRequest = (): Uint8Array => request({ op: 'files' });
+
 function request(what: object): Uint8Array {
   const bytes = Buffer.from(JSON.stringify({ version: 1, ...what }));
   if (bytes.length > MAX_REQUEST)

@@ -3,6 +3,7 @@ import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AgentInfo, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
 import { askInfo, CONTROL_PORT, execOver } from './exec.ts';
+import { filesOver } from './files.ts';
 import { PortSession } from './port-session.ts';
 import { relay, SSH_PORT } from './relay.ts';
 
@@ -31,6 +32,7 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
       requireFeatures(info, start.terminal !== undefined);
       yield* execOver(session.open(CONTROL_PORT), start, input, ended);
     },
+    files: filesOver(info, () => session.open(CONTROL_PORT)),
     async *ssh(input, ended) {
       yield* relay(session.open(SSH_PORT), input, ended);
     },

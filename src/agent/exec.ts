@@ -3,6 +3,7 @@ import type { AgentInfo, ExecInput, ExecOutput, ExecStart } from '../ports/guest
 import {
   AGENT_FRAME,
   AgentDecoder,
+  type AgentPiece,
   execRequest,
   infoRequest,
   inputFrame,
@@ -97,7 +98,8 @@ export async function askInfo(connection: AgentConnection, signal: AbortSignal):
   }
 }
 
-async function* piecesOf(connection: AgentConnection) {
+/** What an agent sends, frame by frame. @throws Fault `tool` for what no agent does */
+export async function* piecesOf(connection: AgentConnection): AsyncGenerator<AgentPiece> {
   const decoder = new AgentDecoder();
   for await (const bytes of connection.read()) yield* decoder.push(bytes);
 }

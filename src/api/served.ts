@@ -3,6 +3,7 @@ import {
   type DescMessage,
   type DescMethod,
   type DescMethodBiDiStreaming,
+  type DescMethodClientStreaming,
   type DescMethodServerStreaming,
   type DescMethodUnary,
   type DescService,
@@ -47,7 +48,9 @@ type Answering<M extends DescMethod> =
       ? (request: MessageShape<I>, call: Call) => AsyncIterable<MessageInitShape<O>>
       : M extends DescMethodBiDiStreaming<infer I, infer O>
         ? (requests: AsyncIterable<MessageShape<I>>, call: Call) => AsyncIterable<MessageInitShape<O>>
-        : never;
+        : M extends DescMethodClientStreaming<infer I, infer O>
+          ? (requests: AsyncIterable<MessageShape<I>>, call: Call) => Promise<MessageInitShape<O>>
+          : never;
 
 /** The same where it has the bytes already, and need not make a message. */
 type AnsweringInBytes<M extends DescMethod> =

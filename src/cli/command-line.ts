@@ -79,6 +79,7 @@ Examples:
   flintlock create -f spec.yaml --wait
   flintlock list -A
   flintlock exec web -- uname -a
+  flintlock cp web:/var/log/app.log .
   flintlock console -f default/web
   flintlock --host unix:///run/flintlock/api.sock info
   flintlock --host lab.example:9090 --tls-ca ca.pem --token-file lab.token list

@@ -1,4 +1,5 @@
 import type { Channel } from './channel.ts';
+import type { GuestFiles } from './guest-files.ts';
 
 /** A terminal for a program, in characters. */
 export interface TerminalSize {
@@ -48,7 +49,7 @@ export interface AgentInfo {
   readonly version: string;
   /** As uname(2) has it. */
   readonly uname: string;
-  /** Beyond running commands: `tty`, `signal`. Another maker's has none. */
+  /** Beyond running commands: `tty`, `signal`, `files`. Another maker's has none. */
   readonly features: readonly string[];
 }
 
@@ -56,6 +57,8 @@ export interface AgentInfo {
 export interface GuestAgent {
   /** As it said when it was met. */
   readonly info: AgentInfo;
+  /** For the feature `files`; without it each is `refused`. */
+  readonly files: GuestFiles;
   /**
    * Runs a program and ends with it. When the signal aborts, or nobody reads on, the program's process group gets SIGTERM,
    * and SIGKILL 5 s later. The end of `input` closes the program's standard input.

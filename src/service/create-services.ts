@@ -3,6 +3,7 @@ import { cordonHost, uncordonHost } from './cordon.ts';
 import { create, planCreate } from './create.ts';
 import { remove } from './delete.ts';
 import { agentInfo, exec, sshProxy } from './exec.ts';
+import { fileServices } from './files.ts';
 import { find } from './find.ts';
 import { listImages } from './images-list.ts';
 import { pullImage } from './images-pull.ts';
@@ -46,6 +47,7 @@ export function createServices(parts: ServiceParts): Services {
     exec: ({ uid, start }, input, signal) => exec(parts, uid, start, input, signal),
     sshProxy: ({ uid }, input, signal) => sshProxy(parts, uid, input, signal),
     agentInfo: async ({ uid }) => agentInfo(parts, uid),
+    ...fileServices(parts),
     info: () => info(parts),
     cordonHost: async (reason) => cordonHost(parts, reason),
     uncordonHost: async () => uncordonHost(parts),

@@ -73,6 +73,8 @@ const START = {
   ...{ timeoutSeconds: 0, hasStdin: false },
 };
 
+const PLACE = { path: Buffer.from('/secret') };
+
 /** Every verb, on the microVM of a uid where it is on one. */
 const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) => Promise<unknown>>> = {
   create: (s) => s.create(drafted('default'), { uniqueId: true }),
@@ -91,6 +93,11 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   exec: (s, uid) => allOf(s.exec({ uid, start: START }, nothing, signal)),
   sshProxy: (s, uid) => allOf(s.sshProxy({ uid }, nothing, signal)),
   agentInfo: (s, uid) => s.agentInfo({ uid }),
+  statFile: (s, uid) => s.statFile({ uid, place: PLACE }, signal),
+  listFiles: (s, uid) => allOf(s.listFiles({ uid, place: PLACE }, signal)),
+  readFile: (s, uid) => allOf(s.readFile({ uid, place: PLACE, offset: 0n, length: 0n }, signal)),
+  writeFile: (s, uid) => s.writeFile({ uid, writing: PLACE }, nothing, signal),
+  changeFile: (s, uid) => s.changeFile({ uid, change: { is: 'remove', ...PLACE, recursive: true } }, signal),
   info: (s) => s.info(),
   cordonHost: (s) => s.cordonHost('kernel'),
   uncordonHost: (s) => s.uncordonHost(),
@@ -117,6 +124,7 @@ const READS = [
 const ON_ONE = [
   ...(['get', 'update', 'planUpdate', 'delete', 'wait', 'power'] as const),
   ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'agentInfo'] as const),
+  ...(['statFile', 'listFiles', 'readFile', 'writeFile', 'changeFile'] as const),
 ];
 
 describe.each(NAMES)('%s', (name) => {

@@ -5,6 +5,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { ExecInput } from '../ports/guest-agent.ts';
 import type { Log } from '../ports/log.ts';
 import { notFound } from './find.ts';
+import { guardFiles } from './guarded-files.ts';
 import type { CreateOptions, Services, Target } from './services.ts';
 
 /** What a verb is worth in the log: what changes something is told always, what only looks is for debugging. */
@@ -231,6 +232,7 @@ export function guardServices(
         await mustSee(caller, request);
         return services.agentInfo(request);
       }),
+    ...guardFiles(services, { act, flow, mustSee, limited, named }),
     info: () => act('info', 'reads', {}, async (caller) => infoFor(caller)),
     cordonHost: (reason) =>
       act('cordon host', 'changes', { reason: shorten(reason) }, async (caller) => {

@@ -11,6 +11,7 @@ import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
 import type { Room } from './answer-room.ts';
+import type { FileServices } from './files.ts';
 import type { Form } from './shown.ts';
 
 /** A microVM by uid, or by namespace (empty: `default`) and id. */
@@ -140,7 +141,7 @@ export interface PrunedImages {
 }
 
 /** What every surface offers, in the domain's terms. All throw Fault, and reject with the signal's reason on abort. */
-export interface Services {
+export interface Services extends FileServices {
   /**
    * @param uniqueId - refuse a second microVM of that namespace and id (the native surface does)
    *   of one that is not refused, the very request that made a living microVM is answered with that one: `repeated.ts`

@@ -2,6 +2,7 @@ import type { SpecDraft } from '../../src/domain/draft.ts';
 import { Fault } from '../../src/domain/fault.ts';
 import type { MicroVm, MicroVmView, Uid } from '../../src/domain/microvm.ts';
 import type { Spec, SpecWithMetadata } from '../../src/domain/spec.ts';
+import type { GuestFile } from '../../src/ports/guest-files.ts';
 import type { CreateOptions, ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
 import { FAKE_CAPABILITIES } from './fake-processes.ts';
 
@@ -102,6 +103,13 @@ export const sampleImage: ImageView = {
   usedBy: [SAMPLE_UID],
 };
 
+/** A file with the last name of a path. */
+export const sampleFile = (path: Uint8Array): GuestFile => ({
+  ...{ name: Buffer.from(Buffer.from(path).toString().split('/').at(-1) ?? ''), type: 'file', mode: 0o640 },
+  ...{ uid: 1_000, gid: 100, size: 4_103n, modified: { seconds: 1_700_000_000n, nanos: 5 }, links: 1n },
+  ...{ device: 7n, inode: 42n, allocated: 4_096n, target: new Uint8Array(), major: 0, minor: 0 },
+});
+
 /** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
 export function fakeServices(replaced: Partial<Services> = {}): Services & {
   readonly created: SpecDraft[];
@@ -174,6 +182,28 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
       find({ uid });
       return { version: '1', uname: 'Linux 6.1', features: ['tty'] };
     },
+    statFile: async ({ uid, place }) => {
+      find({ uid });
+      return sampleFile(place.path);
+    },
+    async *listFiles({ uid }) {
+      find({ uid });
+      yield [sampleFile(Buffer.from('a')), sampleFile(Buffer.from('b'))];
+    },
+    async *readFile({ uid, place }) {
+      find({ uid });
+      yield { is: 'file', file: sampleFile(place.path) };
+      yield { is: 'data', data: Buffer.from('content') };
+      yield { is: 'hole', bytes: 4_096n };
+      yield { is: 'end', changed: false };
+    },
+    writeFile: async ({ uid }, content) => {
+      find({ uid });
+      let bytes = 0n;
+      for await (const one of content) if (one.is === 'data') bytes += BigInt(one.data.length);
+      return bytes;
+    },
+    changeFile: async ({ uid }) => void find({ uid }),
     info: async () => sampleInfo,
     cordonHost: async (reason) => ({ since: 1_700_000_000_000, reason }),
     uncordonHost: async () => undefined,

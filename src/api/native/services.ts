@@ -5,6 +5,7 @@ import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import type { Services } from '../../service/services.ts';
 import { type Served, served } from '../served.ts';
 import { encodedLists } from './encoded.ts';
+import { guestFiles } from './guest-files.ts';
 import { Guests } from './guests.ts';
 import { Hosts } from './hosts.ts';
 import { Images } from './images.ts';
@@ -28,7 +29,7 @@ export function native(services: Services): Native {
     served(MicroVMService, microvms, encodedLists(services)),
     served(HostService, hosts),
     served(ImageService, images),
-    served(GuestService, guests),
+    served(GuestService, Object.assign(guests, guestFiles(services))),
   ];
   return { microvms, hosts, images, guests, grpc };
 }

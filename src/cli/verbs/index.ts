@@ -27,6 +27,7 @@ export const VERBS: readonly VerbEntry[] = [
   { name: 'wait', summary: 'wait until a microVM runs, stopped, is gone …', load: () => import('./wait.ts') },
   { name: 'watch', summary: 'show changes as they come', load: () => import('./watch.ts') },
   { name: 'exec', summary: 'run a command in a guest', load: () => import('./exec.ts') },
+  { name: 'cp', summary: 'copy files to and from guests', load: () => import('./cp.ts') },
   { name: 'console', aliases: ['logs'], summary: "show a guest's console", load: () => import('./console.ts') },
   { name: 'image', summary: 'list, pull and remove images', load: () => import('./image.ts') },
   { name: 'info', summary: 'show what the daemon and its host can do', load: () => import('./info.ts') },

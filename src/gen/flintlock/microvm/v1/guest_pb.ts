@@ -4,6 +4,8 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ChangeFileResponseSchema, ListFilesRequestSchema, ListFilesResponseSchema, MakeDirectoryRequestSchema, MakeLinkRequestSchema, MakeNodeRequestSchema, ReadFileRequestSchema, ReadFileResponseSchema, RemoveFileRequestSchema, RenameFileRequestSchema, SetFileRequestSchema, StatFileRequestSchema, StatFileResponseSchema, WriteFileRequestSchema, WriteFileResponseSchema } from "./guest_files_pb.ts";
+import { file_flintlock_microvm_v1_guest_files } from "./guest_files_pb.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/guest.proto.
  */
 export const file_flintlock_microvm_v1_guest: GenFile = /*@__PURE__*/
-  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIksKClJ1blJlcXVlc3QSLgoFc3RhcnQYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQSDQoFc3RkaW4YAiABKAwiaAoLUnVuUmVzcG9uc2USDgoGc3Rkb3V0GAEgASgMEg4KBnN0ZGVychgCIAEoDBIsCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXQSCwoDY3V0GAQgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTL8AQoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESSgoDUnVuEiAuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUnVuUmVxdWVzdBohLmZsaW50bG9jay5taWNyb3ZtLnYxLlJ1blJlc3BvbnNlEk0KBEluZm8SIS5mbGludGxvY2subWljcm92bS52MS5JbmZvUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkluZm9SZXNwb25zZWIGcHJvdG8z", [file_google_protobuf_duration]);
+  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIksKClJ1blJlcXVlc3QSLgoFc3RhcnQYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQSDQoFc3RkaW4YAiABKAwiaAoLUnVuUmVzcG9uc2USDgoGc3Rkb3V0GAEgASgMEg4KBnN0ZGVychgCIAEoDBIsCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXQSCwoDY3V0GAQgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTKyCQoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESSgoDUnVuEiAuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUnVuUmVxdWVzdBohLmZsaW50bG9jay5taWNyb3ZtLnYxLlJ1blJlc3BvbnNlEk0KBEluZm8SIS5mbGludGxvY2subWljcm92bS52MS5JbmZvUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkluZm9SZXNwb25zZRJZCghTdGF0RmlsZRIlLmZsaW50bG9jay5taWNyb3ZtLnYxLlN0YXRGaWxlUmVxdWVzdBomLmZsaW50bG9jay5taWNyb3ZtLnYxLlN0YXRGaWxlUmVzcG9uc2USXgoJTGlzdEZpbGVzEiYuZmxpbnRsb2NrLm1pY3Jvdm0udjEuTGlzdEZpbGVzUmVxdWVzdBonLmZsaW50bG9jay5taWNyb3ZtLnYxLkxpc3RGaWxlc1Jlc3BvbnNlMAESWwoIUmVhZEZpbGUSJS5mbGludGxvY2subWljcm92bS52MS5SZWFkRmlsZVJlcXVlc3QaJi5mbGludGxvY2subWljcm92bS52MS5SZWFkRmlsZVJlc3BvbnNlMAESXgoJV3JpdGVGaWxlEiYuZmxpbnRsb2NrLm1pY3Jvdm0udjEuV3JpdGVGaWxlUmVxdWVzdBonLmZsaW50bG9jay5taWNyb3ZtLnYxLldyaXRlRmlsZVJlc3BvbnNlKAESXwoKUmVtb3ZlRmlsZRInLmZsaW50bG9jay5taWNyb3ZtLnYxLlJlbW92ZUZpbGVSZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ2hhbmdlRmlsZVJlc3BvbnNlEl8KClJlbmFtZUZpbGUSJy5mbGludGxvY2subWljcm92bS52MS5SZW5hbWVGaWxlUmVxdWVzdBooLmZsaW50bG9jay5taWNyb3ZtLnYxLkNoYW5nZUZpbGVSZXNwb25zZRJlCg1NYWtlRGlyZWN0b3J5EiouZmxpbnRsb2NrLm1pY3Jvdm0udjEuTWFrZURpcmVjdG9yeVJlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5DaGFuZ2VGaWxlUmVzcG9uc2USWwoITWFrZUxpbmsSJS5mbGludGxvY2subWljcm92bS52MS5NYWtlTGlua1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5DaGFuZ2VGaWxlUmVzcG9uc2USWwoITWFrZU5vZGUSJS5mbGludGxvY2subWljcm92bS52MS5NYWtlTm9kZVJlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5DaGFuZ2VGaWxlUmVzcG9uc2USWQoHU2V0RmlsZRIkLmZsaW50bG9jay5taWNyb3ZtLnYxLlNldEZpbGVSZXF1ZXN0GiguZmxpbnRsb2NrLm1pY3Jvdm0udjEuQ2hhbmdlRmlsZVJlc3BvbnNlYgZwcm90bzM", [file_flintlock_microvm_v1_guest_files, file_google_protobuf_duration]);
 
 /**
  * ExecRequest is one message to a program.
@@ -404,7 +406,7 @@ export type InfoResponse = Message<"flintlock.microvm.v1.InfoResponse"> & {
   uname: string;
 
   /**
-   * What the agent can do beyond running programs: tty, signal.
+   * What the agent can do beyond running programs: tty, signal, files.
    *
    * @generated from field: repeated string features = 3;
    */
@@ -460,6 +462,107 @@ export const GuestService: GenService<{
     methodKind: "unary";
     input: typeof InfoRequestSchema;
     output: typeof InfoResponseSchema;
+  },
+  /**
+   * StatFile says what a file of a guest is. This and all that follow about
+   * files are done as the guest's root, and need the agent's feature "files".
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.StatFile
+   */
+  statFile: {
+    methodKind: "unary";
+    input: typeof StatFileRequestSchema;
+    output: typeof StatFileResponseSchema;
+  },
+  /**
+   * ListFiles says what is in a directory.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.ListFiles
+   */
+  listFiles: {
+    methodKind: "server_streaming";
+    input: typeof ListFilesRequestSchema;
+    output: typeof ListFilesResponseSchema;
+  },
+  /**
+   * ReadFile reads a file: one that grows meanwhile as long as it was.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.ReadFile
+   */
+  readFile: {
+    methodKind: "server_streaming";
+    input: typeof ReadFileRequestSchema;
+    output: typeof ReadFileResponseSchema;
+  },
+  /**
+   * WriteFile writes a file: it has its name once it is whole, or never.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.WriteFile
+   */
+  writeFile: {
+    methodKind: "client_streaming";
+    input: typeof WriteFileRequestSchema;
+    output: typeof WriteFileResponseSchema;
+  },
+  /**
+   * RemoveFile removes a file, or a directory.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.RemoveFile
+   */
+  removeFile: {
+    methodKind: "unary";
+    input: typeof RemoveFileRequestSchema;
+    output: typeof ChangeFileResponseSchema;
+  },
+  /**
+   * RenameFile gives a file another name.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.RenameFile
+   */
+  renameFile: {
+    methodKind: "unary";
+    input: typeof RenameFileRequestSchema;
+    output: typeof ChangeFileResponseSchema;
+  },
+  /**
+   * MakeDirectory makes a directory.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.MakeDirectory
+   */
+  makeDirectory: {
+    methodKind: "unary";
+    input: typeof MakeDirectoryRequestSchema;
+    output: typeof ChangeFileResponseSchema;
+  },
+  /**
+   * MakeLink makes a symbolic link, or another name of a file.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.MakeLink
+   */
+  makeLink: {
+    methodKind: "unary";
+    input: typeof MakeLinkRequestSchema;
+    output: typeof ChangeFileResponseSchema;
+  },
+  /**
+   * MakeNode makes a named pipe or a device.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.MakeNode
+   */
+  makeNode: {
+    methodKind: "unary";
+    input: typeof MakeNodeRequestSchema;
+    output: typeof ChangeFileResponseSchema;
+  },
+  /**
+   * SetFile sets mode, owner and time of a file.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.SetFile
+   */
+  setFile: {
+    methodKind: "unary";
+    input: typeof SetFileRequestSchema;
+    output: typeof ChangeFileResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_flintlock_microvm_v1_guest, 0);

@@ -1,0 +1,270 @@
+import { constants } from 'node:fs';
+import {
+  type FileHandle,
+  lchown,
+  link,
+  lstat,
+  lutimes,
+  mkdir,
+  open,
+  readdir,
+  readlink,
+  rename,
+  stat,
+  symlink,
+  unlink,
+} from 'node:fs/promises';
+import { errorMessage } from '../../base/error-text.ts';
+import { run } from '../../host/run.ts';
+import { contentOf, entryOf } from './host-file.ts';
+import { codeOf, IN_THE_WAY, problemOf } from './host-words.ts';
+import {
+  type Attributes,
+  type Entry,
+  FileProblem,
+  joinNames,
+  type Names,
+  type Piece,
+  shownPath,
+  type Tree,
+} from './tree.ts';
+
+const { O_CREAT, O_DIRECTORY, O_EXCL, O_NOFOLLOW, O_NONBLOCK, O_RDONLY, O_WRONLY } = constants;
+const MKNOD_MS = 30_000;
+
+export interface HostOptions {
+  readonly signal: AbortSignal;
+  /** Owners are set: none but root may. */
+  readonly isRoot: boolean;
+}
+
+/**
+ * Files of this machine. Each directory is opened from the one above it, never through a link, and what is in it is reached by
+ * what was opened: so nothing that changes meanwhile leads elsewhere.
+ */
+export class HostTree implements Tree {
+  readonly #root: string;
+  readonly #options: HostOptions;
+  readonly #open = new Map<string, Promise<FileHandle>>();
+
+  /** @param root - a directory; for a tree that is only looked at also a file */
+  constructor(root: string, options: HostOptions) {
+    this.#root = root;
+    this.#options = options;
+  }
+
+  shown(names: Names): string {
+    return shownPath(this.#root, names);
+  }
+
+  async look(names: Names): Promise<Entry | undefined> {
+    const at = await this.#at(names);
+    try {
+      return await this.#entry(names, at);
+    } catch (error) {
+      if (codeOf(error) === 'ENOENT') return undefined;
+      throw this.#told('look at', names, error);
+    }
+  }
+
+  async list(names: Names): Promise<readonly Entry[]> {
+    const handle = await this.#directory(names);
+    try {
+      const found = await readdir(pathOf(handle), { encoding: 'buffer' });
+      const entries: Entry[] = [];
+      for (const name of found) {
+        this.#options.signal.throwIfAborted();
+        const entry = await this.look([...names, name]);
+        if (entry) entries.push(entry); // else it has gone meanwhile
+      }
+      return entries;
+    } catch (error) {
+      throw this.#told('list', names, error);
+    }
+  }
+
+  async *read(names: Names, onChanged: () => void): AsyncGenerator<Piece> {
+    let handle: FileHandle;
+    try {
+      handle = await open(await this.#at(names), O_RDONLY | O_NONBLOCK | (names.length > 0 ? O_NOFOLLOW : 0));
+    } catch (error) {
+      throw this.#told('read', names, error);
+    }
+    try {
+      yield* contentOf(handle, this.#options.signal, onChanged);
+    } catch (error) {
+      throw this.#told('read', names, error);
+    } finally {
+      await handle.close();
+    }
+  }
+
+  async write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<void> {
+    const there = await this.look(names);
+    if (there && there.type !== 'file' && there.type !== 'symlink')
+      throw new FileProblem(`Cannot write ${this.shown(names)}: ${IN_THE_WAY[there.type]}`);
+    await this.#made(names, async (temp) => {
+      const handle = await open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
+      try {
+        await this.#fill(handle, content);
+        if (attributes) await this.#setBy(handle, attributes);
+      } finally {
+        await handle.close();
+      }
+    });
+  }
+
+  async makeDirectory(names: Names): Promise<void> {
+    try {
+      await mkdir(await this.#at(names), { mode: 0o700 });
+    } catch (error) {
+      if (codeOf(error) !== 'EEXIST') throw this.#told('make', names, error);
+      const there = await this.look(names);
+      // A link to a directory is not gone through: it may lead anywhere.
+      if (there?.type !== 'directory')
+        throw new FileProblem(`Cannot make ${this.shown(names)}: there is a file of that name`);
+    }
+  }
+
+  makeSymlink(names: Names, target: Uint8Array, attributes: Attributes): Promise<void> {
+    return this.#made(names, async (temp) => {
+      await symlink(Buffer.from(target), temp);
+      const { uid, gid } = attributes.owner;
+      if (this.#options.isRoot) await lchown(temp, uid, gid);
+      await lutimes(temp, secondsOf(attributes), secondsOf(attributes));
+    });
+  }
+
+  makeLink(names: Names, first: Names): Promise<void> {
+    return this.#made(names, async (temp) => link(await this.#at(first), temp));
+  }
+
+  makeNode(
+    names: Names,
+    { type, major, minor }: Pick<Entry, 'type' | 'major' | 'minor'>,
+    attributes: Attributes,
+  ): Promise<void> {
+    return this.#made(names, async (temp) => {
+      const kind = type === 'fifo' ? ['p'] : [type === 'block' ? 'b' : 'c', String(major), String(minor)];
+      // The name is of our own letters; `self` would be the tool.
+      const path = temp.toString().replace('/proc/self/', `/proc/${process.pid}/`);
+      const mode = (attributes.mode & 0o777).toString(8);
+      try {
+        await run(['mknod', '-m', mode, path, ...kind], { signal: this.#options.signal, timeoutMs: MKNOD_MS });
+      } catch (cause) {
+        if (this.#options.signal.aborted) throw cause;
+        throw new FileProblem(`Cannot make ${this.shown(names)}: ${errorMessage(cause)}`, cause);
+      }
+      const { uid, gid } = attributes.owner;
+      if (this.#options.isRoot) await lchown(temp, uid, gid);
+      await lutimes(temp, secondsOf(attributes), secondsOf(attributes));
+    });
+  }
+
+  async set(names: Names, attributes: Attributes): Promise<void> {
+    try {
+      await this.#setBy(await this.#directory(names), attributes);
+    } catch (error) {
+      throw this.#told('set what it has of', names, error);
+    }
+  }
+
+  async leave(names: Names): Promise<void> {
+    const key = keyOf(names);
+    const handle = this.#open.get(key);
+    this.#open.delete(key);
+    await (await handle?.catch(() => undefined))?.close();
+  }
+
+  /** Lets go of all that is open. */
+  async close(): Promise<void> {
+    const handles = await Promise.allSettled(this.#open.values());
+    this.#open.clear();
+    for (const one of handles) if (one.status === 'fulfilled') await one.value.close();
+  }
+
+  /** Makes it under another name, then gives it its own: what has that now is replaced, and not gone through. */
+  async #made(names: Names, make: (temp: Buffer) => Promise<void>): Promise<void> {
+    const parent = pathOf(await this.#directory(names.slice(0, -1)));
+    const temp = Buffer.from(
+      `${parent}/.flintlock-${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`,
+    );
+    try {
+      await make(temp);
+      await rename(temp, await this.#at(names));
+      await unlink(temp).catch(() => undefined); // both were names of one file already
+    } catch (error) {
+      await unlink(temp).catch(() => undefined);
+      throw this.#told('write', names, error);
+    }
+  }
+
+  async #fill(handle: FileHandle, content: AsyncIterable<Piece>): Promise<void> {
+    let at = 0;
+    for await (const piece of content) {
+      this.#options.signal.throwIfAborted();
+      if (!(piece instanceof Uint8Array)) {
+        at += Number(piece.hole);
+        continue;
+      }
+      for (let done = 0; done < piece.length; ) {
+        const { bytesWritten } = await handle.write(piece, done, piece.length - done, at);
+        done += bytesWritten;
+        at += bytesWritten;
+      }
+    }
+    await handle.truncate(at);
+  }
+
+  /** The owner first: a change of it takes the set-user-ID bit away. */
+  async #setBy(handle: FileHandle, attributes: Attributes): Promise<void> {
+    const { mode, owner } = attributes;
+    if (this.#options.isRoot) await handle.chown(owner.uid, owner.gid);
+    await handle.chmod(mode);
+    await handle.utimes(secondsOf(attributes), secondsOf(attributes));
+  }
+
+  async #entry(names: Names, at: string | Buffer): Promise<Entry> {
+    const name = names.at(-1) ?? Buffer.from(this.#root);
+    if (names.length > 0) {
+      const stats = await lstat(at, { bigint: true });
+      return entryOf(name, stats, stats.isSymbolicLink() ? await readlink(at, { encoding: 'buffer' }) : undefined);
+    }
+    return entryOf(name, await stat(at, { bigint: true }));
+  }
+
+  /** Where a file is, by the directory that is open for it. */
+  async #at(names: Names): Promise<string | Buffer> {
+    const name = names.at(-1);
+    if (name === undefined) return this.#root;
+    return Buffer.concat([Buffer.from(`${pathOf(await this.#directory(names.slice(0, -1)))}/`), name]);
+  }
+
+  #directory(names: Names): Promise<FileHandle> {
+    const key = keyOf(names);
+    let handle = this.#open.get(key);
+    if (!handle) {
+      handle = this.#opened(names);
+      handle.catch(() => this.#open.delete(key));
+      this.#open.set(key, handle);
+    }
+    return handle;
+  }
+
+  async #opened(names: Names): Promise<FileHandle> {
+    try {
+      return await open(await this.#at(names), O_RDONLY | O_DIRECTORY | (names.length > 0 ? O_NOFOLLOW : 0));
+    } catch (error) {
+      throw this.#told('open', names, error);
+    }
+  }
+
+  /** What the user is told. What concerns more than this file ends the copy. */
+  #told(what: string, names: Names, error: unknown): unknown {
+    return this.#options.signal.aborted ? error : problemOf(`Cannot ${what} ${this.shown(names)}`, error);
+  }
+}
+
+const keyOf = (names: Names): string => joinNames(names).toString('latin1');
+const pathOf = ({ fd }: FileHandle): string => `/proc/self/fd/${fd}`;
+const secondsOf = ({ modified }: Attributes): number => Number(modified.seconds) + modified.nanos / 1e9;
