@@ -16,7 +16,13 @@ const channel: Channel = {
   closed: new Promise(() => undefined),
   close: () => undefined,
 };
-const agent: GuestAgent = { info: { version: '1', uname: '', features: [] }, async *exec() {}, async *ssh() {} };
+const agent: GuestAgent = {
+  info: { version: '1', uname: '', features: [] },
+  async *exec() {},
+  async *ssh() {},
+  async *connect() {},
+  async *statistics() {},
+};
 
 function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
   const clock = new FakeClock();

@@ -13,7 +13,13 @@ const signal = new AbortController().signal;
 const nothing = (async function* () {})();
 
 function agentThat(exec: () => AsyncIterable<ExecOutput>): GuestAgent {
-  return { info: { version: '1', uname: 'Linux', features: [] }, exec, async *ssh() {} };
+  return {
+    info: { version: '1', uname: 'Linux', features: [] },
+    exec,
+    async *ssh() {},
+    async *connect() {},
+    async *statistics() {},
+  };
 }
 
 async function setUp(agent?: GuestAgent) {
