@@ -7,7 +7,7 @@ import type { Needs } from './needs.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
-type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
+export type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
 
 /**
  * Runs a program in a guest, by its agent. What the caller types is read on only as fast as the guest takes it, and what
@@ -51,7 +51,7 @@ export async function* sshProxy(
 }
 
 /** What became of the guest belongs to it. */
-function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unknown): unknown {
+export function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unknown): unknown {
   if (!(error instanceof Fault && error.kind === 'tool')) return error;
   const { is, reason, message } = needs.store.get(vm.uid)?.state ?? vm.state;
   const why = is === 'CREATED' ? '' : `; the microVM is ${is} (${reason}): ${message}`;
@@ -61,7 +61,8 @@ function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unknown): un
 /** @throws as `exec` */
 export const agentInfo = (needs: ExecNeeds, uid: string): AgentInfo => agentFor(needs, uid).agent.info;
 
-function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm; readonly agent: GuestAgent } {
+/** @throws Fault `refused` where there is none */
+export function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm; readonly agent: GuestAgent } {
   const vm = byUid(needs.store, uid, false);
   if (!wantsAgent(vm.spec.providerOptions))
     throw new Fault(

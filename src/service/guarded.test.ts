@@ -90,6 +90,8 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   attachConsole: (s, uid) => allOf(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
   exec: (s, uid) => allOf(s.exec({ uid, start: START }, nothing, signal)),
   sshProxy: (s, uid) => allOf(s.sshProxy({ uid }, nothing, signal)),
+  forward: (s, uid) => allOf(s.forward({ uid, target: { is: 'tcp', host: '', port: 80 } }, nothing, signal)),
+  statistics: (s, uid) => allOf(s.statistics({ uid, intervalMs: 1_000, processes: 0 }, signal)),
   agentInfo: (s, uid) => s.agentInfo({ uid }),
   info: (s) => s.info(),
   cordonHost: (s) => s.cordonHost('kernel'),
@@ -110,13 +112,14 @@ const READS = [
   'watch',
   'wait',
   'readConsole',
+  'statistics',
   'agentInfo',
   'info',
   'listImages',
 ];
 const ON_ONE = [
   ...(['get', 'update', 'planUpdate', 'delete', 'wait', 'power'] as const),
-  ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'agentInfo'] as const),
+  ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'forward', 'statistics', 'agentInfo'] as const),
 ];
 
 describe.each(NAMES)('%s', (name) => {

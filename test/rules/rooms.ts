@@ -80,7 +80,10 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   // The only hands on the machine.
   host: { rooms: PORTS, node: 'any' },
   api: {
-    rooms: ['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts', 'ports/guest-agent.ts'],
+    rooms: [
+      ...['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts'],
+      ...['ports/guest-agent.ts', 'ports/guest-ports.ts', 'ports/guest-statistics.ts'],
+    ],
     // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.
     // zlib and util: requests that are packed, answers that are to be.
     node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path', 'async_hooks', 'zlib', 'util'],

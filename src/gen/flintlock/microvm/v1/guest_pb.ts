@@ -4,6 +4,10 @@
 
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { ForwardRequestSchema, ForwardResponseSchema } from "./guest_ports_pb.ts";
+import { file_flintlock_microvm_v1_guest_ports } from "./guest_ports_pb.ts";
+import type { StatisticsRequestSchema, StatisticsResponseSchema } from "./guest_statistics_pb.ts";
+import { file_flintlock_microvm_v1_guest_statistics } from "./guest_statistics_pb.ts";
 import type { Duration } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_duration } from "@bufbuild/protobuf/wkt";
 import type { Message } from "@bufbuild/protobuf";
@@ -12,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/guest.proto.
  */
 export const file_flintlock_microvm_v1_guest: GenFile = /*@__PURE__*/
-  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTKwAQoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESTQoESW5mbxIhLmZsaW50bG9jay5taWNyb3ZtLnYxLkluZm9SZXF1ZXN0GiIuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW5mb1Jlc3BvbnNlYgZwcm90bzM", [file_google_protobuf_duration]);
+  fileDesc("CiBmbGludGxvY2svbWljcm92bS92MS9ndWVzdC5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiuAEKC0V4ZWNSZXF1ZXN0EjAKBXN0YXJ0GAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY1N0YXJ0SAASDwoFc3RkaW4YAiABKAxIABITCglzdGRpbl9lb2YYAyABKAhIABI0CgZyZXNpemUYBCABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemVIABIQCgZzaWduYWwYBSABKAVIAEIJCgdwYXlsb2FkItMCCglFeGVjU3RhcnQSCwoDdWlkGAEgASgJEg8KB2NvbW1hbmQYAiABKAkSDAoEYXJncxgDIAMoCRIRCglkaXJlY3RvcnkYBCABKAkSRQoLZW52aXJvbm1lbnQYBSADKAsyMC5mbGludGxvY2subWljcm92bS52MS5FeGVjU3RhcnQuRW52aXJvbm1lbnRFbnRyeRINCgVzaGVsbBgGIAEoCBIMCgR1c2VyGAcgASgJEioKB3RpbWVvdXQYCCABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24SEQoJaGFzX3N0ZGluGAkgASgIEjAKCHRlcm1pbmFsGAogASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuVGVybWluYWwaMgoQRW52aXJvbm1lbnRFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIkoKCFRlcm1pbmFsEjAKBHNpemUYASABKAsyIi5mbGludGxvY2subWljcm92bS52MS5UZXJtaW5hbFNpemUSDAoEdGVybRgCIAEoCSItCgxUZXJtaW5hbFNpemUSDAoEcm93cxgBIAEoDRIPCgdjb2x1bW5zGAIgASgNIm0KDEV4ZWNSZXNwb25zZRIQCgZzdGRvdXQYASABKAxIABIQCgZzdGRlcnIYAiABKAxIABIuCgRleGl0GAMgASgLMh4uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRXhlY0V4aXRIAEIJCgdwYXlsb2FkIisKCEV4ZWNFeGl0EgwKBGNvZGUYASABKAUSEQoJdGltZWRfb3V0GAIgASgIIhoKC0luZm9SZXF1ZXN0EgsKA3VpZBgBIAEoCSJACgxJbmZvUmVzcG9uc2USDwoHdmVyc2lvbhgBIAEoCRINCgV1bmFtZRgCIAEoCRIQCghmZWF0dXJlcxgDIAMoCTLvAgoMR3Vlc3RTZXJ2aWNlElEKBEV4ZWMSIS5mbGludGxvY2subWljcm92bS52MS5FeGVjUmVxdWVzdBoiLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4ZWNSZXNwb25zZSgBMAESWgoHRm9yd2FyZBIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZvcndhcmRSZXF1ZXN0GiUuZmxpbnRsb2NrLm1pY3Jvdm0udjEuRm9yd2FyZFJlc3BvbnNlKAEwARJhCgpTdGF0aXN0aWNzEicuZmxpbnRsb2NrLm1pY3Jvdm0udjEuU3RhdGlzdGljc1JlcXVlc3QaKC5mbGludGxvY2subWljcm92bS52MS5TdGF0aXN0aWNzUmVzcG9uc2UwARJNCgRJbmZvEiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuSW5mb1JlcXVlc3QaIi5mbGludGxvY2subWljcm92bS52MS5JbmZvUmVzcG9uc2ViBnByb3RvMw", [file_flintlock_microvm_v1_guest_ports, file_flintlock_microvm_v1_guest_statistics, file_google_protobuf_duration]);
 
 /**
  * ExecRequest is one message to a program.
@@ -334,7 +338,8 @@ export type InfoResponse = Message<"flintlock.microvm.v1.InfoResponse"> & {
   uname: string;
 
   /**
-   * What the agent can do beyond running programs: tty, signal.
+   * What the agent can do beyond running programs: tty, signal, ports,
+   * statistics.
    *
    * @generated from field: repeated string features = 3;
    */
@@ -369,6 +374,30 @@ export const GuestService: GenService<{
     methodKind: "bidi_streaming";
     input: typeof ExecRequestSchema;
     output: typeof ExecResponseSchema;
+  },
+  /**
+   * Forward connects to a server of a guest, on its own addresses: the first
+   * message says to which, the others are what goes there. The end of the
+   * call's own messages ends that way alone; the call ends when both ways have
+   * ended. Where nobody listens it is FAILED_PRECONDITION. Over gRPC only.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.Forward
+   */
+  forward: {
+    methodKind: "bidi_streaming";
+    input: typeof ForwardRequestSchema;
+    output: typeof ForwardResponseSchema;
+  },
+  /**
+   * Statistics tells what a guest uses: one sample at once, and one in each
+   * interval. Who reads slowly gets fewer. Over gRPC only.
+   *
+   * @generated from rpc flintlock.microvm.v1.GuestService.Statistics
+   */
+  statistics: {
+    methodKind: "server_streaming";
+    input: typeof StatisticsRequestSchema;
+    output: typeof StatisticsResponseSchema;
   },
   /**
    * Info says what a guest's agent is.
