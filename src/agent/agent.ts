@@ -33,6 +33,7 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
       requireFeatures(info, start.terminal !== undefined);
       yield* execOver(session.open(CONTROL_PORT), start, input, ended);
     },
+    dial: (door) => session.open(door),
     async *connect(target, input, ended) {
       requireFeature(info, 'ports', 'passes on no ports');
       yield* connectOver(session.open(CONTROL_PORT), target, input, ended);

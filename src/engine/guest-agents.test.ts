@@ -22,6 +22,9 @@ const agent: GuestAgent = {
   async *ssh() {},
   async *connect() {},
   async *statistics() {},
+  dial: () => {
+    throw new Error('it was dialled');
+  },
 };
 
 function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {

@@ -18,4 +18,23 @@ export interface GuestPorts {
    *   agent or the guest goes away; the signal's reason
    */
   connect(target: PortTarget, input: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<PortOutput>;
+  /** A connection to the agent itself, for who speaks its protocol. */
+  readonly dial: DialAgent;
 }
+
+/** The ports of an agent: what `guest/agent` speaks on the first, and the bytes of the guest's SSH server on the second. */
+export type AgentDoor = 1024 | 1025;
+
+/** A connection that each side ends by itself. */
+export interface AgentBytes {
+  /** @throws Fault `tool` when it is over */
+  write(bytes: Uint8Array): Promise<void>;
+  /** What comes, until the agent ends it. @throws Fault `tool` where it broke off */
+  read(): AsyncIterable<Uint8Array>;
+  /** No more is written. */
+  end(): void;
+  close(): void;
+}
+
+/** @throws Fault `full` where there are too many; `tool` when the agent is gone */
+export type DialAgent = (door: AgentDoor) => AgentBytes;

@@ -19,6 +19,9 @@ function agentThat(exec: () => AsyncIterable<ExecOutput>): GuestAgent {
     async *ssh() {},
     async *connect() {},
     async *statistics() {},
+    dial: () => {
+      throw new Error('it was dialled');
+    },
   };
 }
 
