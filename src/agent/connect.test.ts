@@ -124,6 +124,16 @@ test('who leaves closes it, also while the agent says nothing', async () => {
   expect(did).toContain('close');
 });
 
+test('an agent that does not say whether there is a connection is not waited for', async () => {
+  const { connection, did } = agent([]);
+  const silent: TwoWays = {
+    ...connection,
+    read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }),
+  };
+  await expect(heard(connectOver(silent, TARGET, these(), never, 20))).rejects.toMatchObject({ kind: 'timeout' });
+  expect(did).toEqual(['close']);
+});
+
 test('a caller that breaks off breaks it off', async () => {
   const { connection, did } = agent([OPENED]);
   // biome-ignore lint/correctness/useYield: it fails

@@ -1,3 +1,4 @@
+import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import { AGENT_FRAME, agentFrame, parseError } from './agent-frames.ts';
@@ -5,6 +6,8 @@ import type { AgentConnection } from './exec.ts';
 
 /** The agent's word that the rest of its connection is the server's. */
 const OPENED = 48;
+/** The agent gives up after 10 s; a guest that is paused says nothing at all. */
+const OPEN_MS = 20_000;
 const HEAD_BYTES = 5;
 /** Of an answer that is no `opened`. */
 const MAX_ANSWER = 64 << 10;
@@ -30,6 +33,7 @@ export async function* connectOver(
   target: PortTarget,
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
+  openMs = OPEN_MS,
 ): AsyncGenerator<PortOutput> {
   const failed = Promise.withResolvers<never>();
   failed.promise.catch(() => undefined); // it may come when nobody waits any more
@@ -47,7 +51,10 @@ export async function* connectOver(
     const asked = connection.write(connectRequest(target));
     asked.catch(() => undefined); // that it is gone the reader tells better
     const pieces = connection.read()[Symbol.asyncIterator]();
+    using limit = new TimeLimit(undefined, openMs);
+    limit.signal.addEventListener('abort', () => failed.reject(notOpened(openMs)), { once: true });
     const first = await Promise.race([failed.promise, untilOpened(pieces)]);
+    limit[Symbol.dispose]();
     yield { is: 'opened' };
     const sent = pump();
     sent.catch((error: unknown) => {
@@ -68,6 +75,9 @@ export async function* connectOver(
     connection.close();
   }
 }
+
+const notOpened = (ms: number): Fault =>
+  new Fault('timeout', `The guest agent has not said in ${ms / 1_000} s whether there is a connection`);
 
 /**
  * @returns what came of the server's with the answer

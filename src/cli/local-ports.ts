@@ -43,7 +43,9 @@ export class LocalPorts {
   /** @returns where it listens, with the port that was taken; @throws Problem */
   async listen({ address, port, far }: PortMap): Promise<string> {
     // Each end by itself: who has said all may still be answered.
-    const server = createServer({ allowHalfOpen: true, noDelay: true }, (socket) => this.#take(socket, far));
+    const server = createServer({ allowHalfOpen: true, noDelay: true, keepAlive: true }, (socket) =>
+      this.#take(socket, far),
+    );
     this.#servers.push(server);
     await new Promise<void>((resolve, reject) => {
       server.once('error', (cause: NodeJS.ErrnoException) =>

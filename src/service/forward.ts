@@ -20,8 +20,8 @@ export async function* forward(
   try {
     yield* agent.connect(target, input, signal);
   } catch (error) {
-    if (error instanceof Fault && error.kind === 'refused')
-      throw new Fault('refused', `Cannot connect to ${what} in microVM ${uid}: ${error.message}`, { cause: error });
+    if (error instanceof Fault && (error.kind === 'refused' || error.kind === 'timeout'))
+      throw new Fault(error.kind, `Cannot connect to ${what} in microVM ${uid}: ${error.message}`, { cause: error });
     throw cutOff(needs, vm, `The connection to ${what} in microVM ${uid} broke off`, error);
   }
 }
