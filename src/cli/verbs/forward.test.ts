@@ -175,6 +175,21 @@ test('--stdio connects standard input and output, until the server ends', async 
   expect(await run('81')).toMatchObject({ exit: 1, stderr: expect.stringContaining('nobody listens') });
 });
 
+test('--stdio that is told to end, as ssh tells its ProxyCommand, says nothing', async () => {
+  const from = await guest();
+  const stop = new AbortController();
+  async function* typed() {
+    yield 'typed';
+    await new Promise(() => undefined);
+  }
+  const result = await runCli(['--host', from.address, 'forward', '--stdio', 'web', '80'], {
+    ...{ typed: typed(), interrupt: stop.signal },
+    onWrite: () => stop.abort(new Error('interrupted')),
+  });
+  expect(result).toMatchObject({ exit: 0, stdout: 'typed', stderr: '' });
+  await vi.waitFor(() => expect(from.open.size).toBe(0));
+});
+
 test.each([
   [['web'], /missing required argument 'ports'/],
   [['web', 'http'], /says no ports/],

@@ -64,7 +64,8 @@ async function stdio(context: Context, name: string, ports: readonly string[], o
     await joinPort(context, { uid: uidOf(vm), host, far }, near, signal);
     return EXIT.done;
   } catch (error) {
-    if (over.signal.aborted || io.unread.aborted) return EXIT.done;
+    // ssh ends its ProxyCommand by a signal: that is no failure to be told of.
+    if (signal.aborted) return EXIT.done;
     throw await context.explain(error, `Cannot forward to ${printable(`${farText(far)} of ${nameOf(vm)}`)}`);
   } finally {
     keyboard.close();
