@@ -435,7 +435,8 @@ to it. A path that has the form of a uid is one, unless a namespace is called so
 - **Optional fields** that were left out stay out in answers; empty ones are as left out.
 - **\`allow_guest_agent\`** is the native API's \`"agent": "on"\` in \`provider_options\`, and false is \`"off"\`. ExecCommand and SSHProxy go by the
   guest's agent; without that right it is FAILED_PRECONDITION.
-- **Not built yet**, and refused by name: \`virtiofs_source\`; \`vsock_path\` is empty. the tags of
+- **\`vsock_path\`** is a socket of the daemon's own, there while the guest runs: see [guest-agent.md](../guest-agent.md).
+- **Not built yet**, and refused by name: \`virtiofs_source\`. The tags of
   ServerInfo are unverified: no publication of them was read.
 - **The other API's fields** have some of the same tags. A client that calls the wrong one of the two services is refused
   with INVALID_ARGUMENT, and nothing is made.

@@ -44,6 +44,9 @@ void buf_free(struct buf *b);
 /* request.c: what is asked for. All strings lie in the bytes that were parsed. */
 struct request {
 	const char *op, *cmd, *cwd, *user, *term;
+	const char *host, *path; /* of connect; */
+	long port;
+	long interval_ms, processes; /* of statistics */
 	char **args; /* of `cmd`, ends with NULL */
 	char **env;  /* NAME, then value, ends with NULL */
 	size_t nargs, nenv;
@@ -114,9 +117,14 @@ struct conn {
 	struct buf request, small;
 	bool asked, answered;
 	struct child child;
+	struct statistics *statistics;
 	/* RAW */
 	int raw;
 	bool raw_ready, raw_end_sent;
+	bool raw_over;    /* From it comes no more, ... */
+	bool raw_cut;     /* ... and that was no end of its own. */
+	uint8_t opening;  /* of a connect that is not answered yet */
+	uint16_t opening_port;
 	/* What poll(2) said. */
 	short on_fd, on_in, on_out, on_err, on_raw;
 };
@@ -133,7 +141,31 @@ void conn_release(struct conn *c, int64_t now);
 /* control.c and raw.c: what a connection is for. */
 void control_step(struct conn *c, int64_t now);
 void raw_open(struct conn *c);
-void raw_step(struct conn *c);
+void raw_step(struct conn *c, int64_t now);
+/* @return whether it broke off, and all that it had said before is on its way */
+bool raw_is_cut(const struct conn *c);
+void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len);
+/* Both of our own words only: they go into JSON as they are. */
+void answer_error(struct conn *c, const char *about, const char *what);
+
+/* connect.c: the op `connect`, found by the feature `ports`. */
+enum { OPENED = 48 };
+/* One address; or 127.0.0.1 first, and ::1 where nobody listens there. */
+enum { OPENING_NOTHING, OPENING_ONE, OPENING_FIRST, OPENING_SECOND };
+struct json;
+void connect_parse(struct json *j, struct request *r);
+void connect_begin(struct conn *c, const struct request *r, int64_t now);
+void connect_opened(struct conn *c);
+void connect_failed(struct conn *c, int error);
+
+/* statistics.c: the op and feature `statistics`. */
+enum { STATISTICS = 49 };
+void statistics_parse(struct json *j, struct request *r);
+void statistics_begin(struct conn *c, const struct request *r, int64_t now);
+void statistics_step(struct conn *c, int64_t now);
+/* @return milliseconds since boot, or 0 */
+int64_t statistics_deadline(const struct conn *c);
+void statistics_free(struct conn *c);
 
 /* port.c: streams in one byte stream that may break off anywhere. */
 void port_open_device(void);

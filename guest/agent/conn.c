@@ -49,6 +49,7 @@ void conn_release(struct conn *c, int64_t now)
 	buf_free(&c->out);
 	buf_free(&c->request);
 	buf_free(&c->small);
+	statistics_free(c);
 	c->stream = 0;
 	c->via = GONE;
 	if (c->child.pid > 0 && !c->child.ended)
@@ -89,6 +90,7 @@ static void write_socket(struct conn *c)
 		}
 		buf_drop(&c->out, (size_t)done);
 	}
+	c->broken = c->broken || raw_is_cut(c);
 	if (c->out_end && c->out.len == 0 && !c->end_sent) {
 		shutdown(c->fd, SHUT_WR);
 		c->end_sent = true;
@@ -109,7 +111,7 @@ void conn_step(struct conn *c, int64_t now)
 	if (!c->broken && c->service == CONTROL)
 		control_step(c, now);
 	else if (!c->broken)
-		raw_step(c);
+		raw_step(c, now);
 	if (c->via != SOCKET)
 		return; /* see port_write */
 	write_socket(c);
@@ -143,7 +145,7 @@ size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers)
 	watch(polled, answers, &count, c->child.out, has_room ? POLLIN : 0, &c->on_out);
 	watch(polled, answers, &count, c->child.err, has_room ? POLLIN : 0, &c->on_err);
 	short raw = !c->raw_ready || c->in.len ? POLLOUT : 0;
-	watch(polled, answers, &count, c->raw, (short)(raw | (has_room && !c->out_end ? POLLIN : 0)), &c->on_raw);
+	watch(polled, answers, &count, c->raw, (short)(raw | (has_room && !c->raw_over ? POLLIN : 0)), &c->on_raw);
 	return count;
 }
 
@@ -171,7 +173,10 @@ int64_t conn_deadline(const struct conn *c)
 	}
 	if (c->service == CONTROL && !c->asked && !c->answered)
 		sooner(&at, c->since + ASK_MS);
-	if (c->via == SOCKET && c->end_sent)
+	sooner(&at, statistics_deadline(c));
+	if (c->opening)
+		sooner(&at, c->since + ASK_MS);
+	if (c->via == SOCKET && c->end_sent && c->service == CONTROL)
 		sooner(&at, c->since + LINGER_MS);
 	return at;
 }

@@ -29,7 +29,7 @@ enum {
 /* More than both pipes can have held when the program ended is of what it left running. */
 #define QUIET_BY_BYTES (256u << 10)
 
-static void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len)
+void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len)
 {
 	uint8_t head[HEAD] = {type, (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
 	if (!buf_add(&c->out, head, sizeof head) || !buf_add(&c->out, bytes, len))
@@ -52,10 +52,10 @@ static void answer_exit(struct conn *c, int code, bool timed_out)
 	finish(c);
 }
 
-static void answer_error(struct conn *c, const char *about, const char *what)
+void answer_error(struct conn *c, const char *about, const char *what)
 {
 	char text[256];
-	int len = snprintf(text, sizeof text, "{\"msg\":\"%s%s\"}", about, what); /* of our own words only */
+	int len = snprintf(text, sizeof text, "{\"msg\":\"%s%s\"}", about, what);
 	add_frame(c, ERROR, text, (size_t)len);
 	finish(c);
 }
@@ -71,13 +71,13 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
 }
 
-static void answer(struct conn *c)
+static void answer(struct conn *c, int64_t now)
 {
 	struct request r;
 	const char *wrong = request_parse((char *)c->request.data + c->request.start, c->request.len, &r);
@@ -89,6 +89,10 @@ static void answer(struct conn *c)
 		answer_exit(c, 0, false);
 	} else if (!strcmp(r.op, "info")) {
 		answer_info(c);
+	} else if (!strcmp(r.op, "connect")) {
+		connect_begin(c, &r, now);
+	} else if (!strcmp(r.op, "statistics")) {
+		statistics_begin(c, &r, now);
 	} else if (strcmp(r.op, "exec") != 0 && !r.files) {
 		answer_error(c, "the request has an op that this agent does not know", "");
 	} else {
@@ -165,9 +169,9 @@ static bool take_head(struct conn *c)
 	return c->head_len == HEAD && !c->broken && !c->answered;
 }
 
-static void read_frames(struct conn *c)
+static void read_frames(struct conn *c, int64_t now)
 {
-	while (!c->answered && !c->broken && take_head(c)) {
+	while (c->service == CONTROL && !c->answered && !c->broken && take_head(c)) {
 		uint8_t type = c->head[0];
 		size_t len = c->left < c->in.len ? c->left : c->in.len;
 		bool kept = type == REQUEST || ((type == RESIZE || type == SIGNAL) && c->head[1] == 0 && c->head[2] == 0 && c->head[3] == 0);
@@ -190,7 +194,7 @@ static void read_frames(struct conn *c)
 			return;
 		c->head_len = 0;
 		if (type == REQUEST)
-			answer(c);
+			answer(c, now);
 		else if (kept)
 			obey(c, type);
 	}
@@ -257,13 +261,17 @@ static void run_step(struct conn *c, int64_t now)
 
 void control_step(struct conn *c, int64_t now)
 {
-	read_frames(c);
+	read_frames(c, now);
+	if (c->service != CONTROL)
+		return;
 	child_clock(&c->child, now);
 	if (!c->asked && !c->answered && (now - c->since >= ASK_MS || (c->in_end && c->in.len == 0)))
 		c->broken = true;
 	/* Who hangs up does not want the rest. */
 	if (c->asked && !c->answered && c->in_end && c->in.len == 0)
 		c->broken = true;
+	if (c->statistics && !c->answered && !c->broken)
+		statistics_step(c, now);
 	if (c->child.pid > 0 && !c->answered && !c->broken)
 		run_step(c, now);
 }

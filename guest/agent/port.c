@@ -255,7 +255,7 @@ void port_read(int64_t now)
 
 static void fill_from(struct conn *c, int64_t now)
 {
-	if (c->broken) {
+	if (c->broken || raw_is_cut(c)) {
 		send_frame(RESET, c->stream, NULL, 0);
 		conn_release(c, now);
 		return;

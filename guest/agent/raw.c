@@ -1,4 +1,4 @@
-/* The port 1025: the bytes go to the guest's own SSH server as they are. */
+/* Bytes that go on as they are: of the port 1025 to the guest's own SSH server, of `connect` to any (connect.c). */
 #define _GNU_SOURCE /* SOCK_NONBLOCK */
 #include <arpa/inet.h>
 #include <errno.h>
@@ -16,23 +16,42 @@ void raw_open(struct conn *c)
 		c->broken = true;
 }
 
-void raw_step(struct conn *c)
+/* @return whether there is somebody at the other end now */
+static bool is_open(struct conn *c, int64_t now)
 {
-	if (!c->raw_ready) {
-		int error = 0;
-		socklen_t len = sizeof error;
-		if (!c->on_raw)
-			return;
-		if (getsockopt(c->raw, SOL_SOCKET, SO_ERROR, &error, &len) < 0 || error != 0) {
-			c->broken = true;
-			return;
-		}
-		c->raw_ready = true;
+	int error = 0;
+	socklen_t len = sizeof error;
+	if (c->raw_ready)
+		return true;
+	if (!c->on_raw) {
+		if (c->opening && now - c->since >= ASK_MS)
+			connect_failed(c, ETIMEDOUT);
+		return false;
 	}
+	if (getsockopt(c->raw, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
+		error = errno;
+	if (error && c->opening)
+		connect_failed(c, error);
+	else if (error)
+		c->broken = true;
+	if (error)
+		return false;
+	c->raw_ready = true;
+	if (c->opening)
+		connect_opened(c);
+	return true;
+}
+
+static void write_raw(struct conn *c)
+{
 	if (c->in.len > 0) {
-		ssize_t done = write(c->raw, c->in.data + c->in.start, c->in.len);
-		if (done < 0 && errno != EAGAIN && errno != EINTR)
-			c->broken = true;
+		size_t len = c->in.len;
+		ssize_t done = c->raw_end_sent ? (ssize_t)len : write(c->raw, c->in.data + c->in.start, len);
+		if (done < 0 && errno != EAGAIN && errno != EINTR) {
+			/* It reads no more. What it wrote before may still be on its way; then it was cut off. */
+			c->raw_cut = c->raw_end_sent = true;
+			done = (ssize_t)len;
+		}
 		if (done > 0) {
 			c->taken += (uint32_t)done;
 			buf_drop(&c->in, (size_t)done);
@@ -42,16 +61,36 @@ void raw_step(struct conn *c)
 		shutdown(c->raw, SHUT_WR);
 		c->raw_end_sent = true;
 	}
-	if (!c->out_end && (c->on_raw & ~POLLOUT) && c->out.len + CHUNK <= OUT_ROOM) {
-		uint8_t *at = buf_room(&c->out, CHUNK);
-		ssize_t got = at ? read(c->raw, at, CHUNK) : -1;
-		if (got > 0)
-			c->out.len += (size_t)got;
-		else if (got == 0)
-			c->out_end = true;
-		else if (!at || (errno != EAGAIN && errno != EINTR))
-			c->broken = true;
-		if (c->out.len == 0)
-			buf_free(&c->out);
+}
+
+static void read_raw(struct conn *c)
+{
+	if (c->raw_over || !(c->on_raw & ~POLLOUT) || c->out.len + CHUNK > OUT_ROOM)
+		return;
+	uint8_t *at = buf_room(&c->out, CHUNK);
+	ssize_t got = at ? read(c->raw, at, CHUNK) : -1;
+	if (got > 0) {
+		c->out.len += (size_t)got;
+	} else if (!at) {
+		c->broken = true;
+	} else if (got == 0 || (errno != EAGAIN && errno != EINTR)) {
+		c->raw_over = true;
+		c->raw_cut = c->raw_cut || got < 0;
+		c->out_end = !c->raw_cut;
 	}
+	if (c->out.len == 0)
+		buf_free(&c->out);
+}
+
+bool raw_is_cut(const struct conn *c)
+{
+	return c->raw_over && c->raw_cut && c->out.len == 0;
+}
+
+void raw_step(struct conn *c, int64_t now)
+{
+	if (!is_open(c, now))
+		return;
+	write_raw(c);
+	read_raw(c);
 }

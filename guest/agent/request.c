@@ -136,6 +136,10 @@ const char *request_parse(char *text, size_t len, struct request *r)
 				json_string(&j, (char **)&r->op);
 			else if (!strcmp(name, "exec"))
 				parse_exec(&j, r);
+			else if (!strcmp(name, "connect"))
+				connect_parse(&j, r);
+			else if (!strcmp(name, "statistics"))
+				statistics_parse(&j, r);
 			else
 				json_skip(&j);
 		}

@@ -15,6 +15,7 @@ export const AGENT_FRAME = {
   error: 7,
   resize: 32,
   signal: 33,
+  statistics: 49,
 } as const;
 
 const HEAD_BYTES = 5;
@@ -86,7 +87,8 @@ export class AgentDecoder {
 }
 
 const isOutput = (type: number): boolean => type === AGENT_FRAME.stdout || type === AGENT_FRAME.stderr;
-const isKept = (type: number): boolean => type === AGENT_FRAME.exit || type === AGENT_FRAME.error;
+const isKept = (type: number): boolean =>
+  type === AGENT_FRAME.exit || type === AGENT_FRAME.error || type === AGENT_FRAME.statistics;
 
 /** @throws Fault `invalid` for one that no agent takes */
 export function execRequest(start: ExecStart): Uint8Array {

@@ -2,10 +2,12 @@ import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { AgentInfo, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
+import { connectOver } from './connect.ts';
 import { askInfo, CONTROL_PORT, execOver } from './exec.ts';
 import { filesOver } from './files.ts';
 import { PortSession } from './port-session.ts';
 import { relay, SSH_PORT } from './relay.ts';
+import { statisticsOver } from './statistics.ts';
 
 /** Meets the agents behind ports with several streams in them. */
 export const createMeetAgent =
@@ -33,6 +35,15 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
       yield* execOver(session.open(CONTROL_PORT), start, input, ended);
     },
     files: filesOver(info, () => session.open(CONTROL_PORT)),
+    dial: (door) => session.open(door),
+    async *connect(target, input, ended) {
+      requireFeature(info, 'ports', 'passes on no ports');
+      yield* connectOver(session.open(CONTROL_PORT), target, input, ended);
+    },
+    async *statistics(wanted, ended) {
+      requireFeature(info, 'statistics', 'tells no statistics');
+      yield* statisticsOver(session.open(CONTROL_PORT), wanted, ended);
+    },
     async *ssh(input, ended) {
       yield* relay(session.open(SSH_PORT), input, ended);
     },
@@ -42,4 +53,10 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
 function requireFeatures({ version, features }: AgentInfo, wantsTerminal: boolean): void {
   if (wantsTerminal && !features.includes('tty'))
     throw new Fault('refused', `The guest agent, version ${version}, gives no terminal: run the command without one`);
+}
+
+/** @param lack - of an agent without it, for the user */
+function requireFeature({ version, features }: AgentInfo, feature: string, lack: string): void {
+  if (!features.includes(feature))
+    throw new Fault('refused', `The guest agent, version ${version}, ${lack}: restart the microVM for a newer one`);
 }

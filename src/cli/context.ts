@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Clients } from './client.ts';
 import type { Problem } from './exit.ts';
 import type { Io } from './io.ts';
-import type { Reach } from './reach.ts';
+import type { Reach, ReachFlags } from './reach.ts';
 
 /** What a verb works with. */
 export interface Context {
@@ -11,6 +11,8 @@ export interface Context {
   readonly colour: { readonly stdout: boolean; readonly stderr: boolean };
   /** Where the daemon is that the user means. @throws Problem */
   reach(): Reach;
+  /** The global flags as they were given, for a further command of the same user. */
+  reachFlags(): ReachFlags;
   /** Opened at the first call, closed when the verb ends. */
   clients(): Promise<Clients>;
   /** Every verb, with its arguments and options. */

@@ -1,4 +1,7 @@
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import { clock } from '../host/clock.ts';
+import { runForeground } from '../host/foreground.ts';
 
 /** One of the standard streams that are written to. */
 export interface Sink {
@@ -36,6 +39,10 @@ export interface Io {
   now(): number;
   /** Rejects with the signal's reason. */
   sleep(ms: number, signal: AbortSignal): Promise<void>;
+  /** What begins this program, for others that are to run it. */
+  readonly program: readonly string[];
+  /** Runs another program at these streams: see `host/foreground.ts`. */
+  readonly run: typeof runForeground;
 }
 
 /** The process's own streams. */
@@ -53,7 +60,18 @@ export function processIo(): Io {
     unread: unread.signal,
     now: clock.now,
     sleep: clock.sleep,
+    program: ownProgram(),
+    run: runForeground,
   };
+}
+
+/** The program as users call it, which goes on to be it over upgrades; else the very process. */
+function ownProgram(): readonly string[] {
+  const { execPath, execArgv, argv } = process;
+  const script = argv[1] ?? '';
+  // Both src/cli/main.ts and dist/bundle/flintlock.cjs lie two directories deep.
+  const program = join(script, '../../../bin/flintlock');
+  return existsSync(program) ? [program] : [execPath, ...execArgv, script];
 }
 
 function source(stream: NodeJS.ReadStream): Source {

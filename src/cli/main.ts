@@ -28,6 +28,7 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
   const context: Context = {
     io,
     reach,
+    reachFlags: () => program.opts<ReachFlags>(),
     colour: { stdout: mayColour(io.stdout, io.env), stderr: mayColour(io.stderr, io.env) },
     async clients() {
       const at = reach();

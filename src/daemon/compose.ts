@@ -6,10 +6,12 @@ import { withRequest } from '../api/request-id.ts';
 import { limitsOf } from '../domain/admission.ts';
 import { Fault } from '../domain/fault.ts';
 import { auditPeriodically } from '../engine/audit/periodic.ts';
+import { sweepGuestSockets } from '../engine/guest-sockets.ts';
 import { limitImages } from '../engine/image-limit.ts';
 import { noticeNewBoot } from '../engine/new-boot.ts';
 import { recover } from '../engine/recovery.ts';
 import { clock } from '../host/clock.ts';
+import { files } from '../host/files.ts';
 import { createProcesses } from '../host/processes.ts';
 import { patientRun } from '../host/run.ts';
 import type { Log } from '../ports/log.ts';
@@ -44,7 +46,13 @@ export interface Daemon {
 }
 
 /** Where adapters meet ports: the one place that knows them all. */
-export async function compose(config: Config, version: string, opened: Opened, plainLog: Log): Promise<Daemon> {
+export async function compose(
+  config: Config,
+  version: string,
+  opened: Opened,
+  plainLog: Log,
+  socketGid?: number,
+): Promise<Daemon> {
   const caller = new CurrentCaller();
   const log = withRequest(plainLog, caller.get);
   const { store, ledger, database } = opened;
@@ -68,7 +76,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   const vmms = await buildVmms(parts);
   const tools = buildTools(parts, cidr);
   const networks = await buildNetworks(parts, cidr);
-  const engine = buildEngine(parts, { ...storage, vmms, networks, caller, bootId });
+  const engine = buildEngine(parts, { ...storage, vmms, networks, caller, bootId, socketGid });
   const { guests, scheduler } = engine;
   const { images } = storage;
   const { managed, metadata } = networks;
@@ -76,7 +84,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
   for (const note of (await vmms.capacity()).notes) log.warn('microVMs can have less than this host has', { note });
   let isReconciling = true;
   const sockets: string[] = [];
-  const audit = buildAudit(parts, vmms, () => sockets);
+  const audit = buildAudit(parts, vmms, () => [...sockets, ...engine.sockets.paths()]);
   const services = buildServices(parts, {
     ...{ version, cidr, storage, vmms, tools, networks, engine, audit },
     isReconciling: () => isReconciling,
@@ -126,6 +134,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
     async recover() {
       looks.purge();
       networks.start();
+      await sweepGuestSockets({ names: opened.names, files });
       await recover(
         {
           ...{ store, ledger, images, scheduler, network: managed },
@@ -156,6 +165,7 @@ export async function compose(config: Config, version: string, opened: Opened, p
       await stopImageLimit();
       await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();
+      await engine.sockets.settled();
       opened.close();
     },
   };

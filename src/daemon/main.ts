@@ -58,7 +58,7 @@ async function run(options: Options, wrong: readonly string[]): Promise<void> {
 
   const gid = socketGroup(config['socket-group'], sources['socket-group'] !== 'default');
   const opened = await open(config, version, log, breaking(log));
-  const daemon = await compose(config, version, opened, log).catch((error: unknown) => {
+  const daemon = await compose(config, version, opened, log, gid).catch((error: unknown) => {
     opened.close();
     throw error;
   });

@@ -1,7 +1,9 @@
 import { Fault } from '../domain/fault.ts';
 import { HOST_OWNER } from '../domain/ledger.ts';
+import { sweepGuestSockets } from '../engine/guest-sockets.ts';
 import { teardownNetwork } from '../engine/host-step.ts';
 import { orphanTables } from '../engine/orphans.ts';
+import { files } from '../host/files.ts';
 import type { Opened } from './open.ts';
 
 /**
@@ -17,6 +19,7 @@ export async function teardown({ names, store, ledger, network, acts }: Opened, 
       `Cannot remove the network: ${count} microVMs are still there; start flintlockd, delete them, and try again`,
     );
   const before = ledger.of(HOST_OWNER).length;
+  await sweepGuestSockets({ names, files });
   await teardownNetwork({ ledger, network, acts }, signal);
   const orphans = await orphanTables(network, names, signal);
   for (const { table } of orphans) await network.removeTable(table, signal);

@@ -172,4 +172,6 @@ export interface MicroVm {
 export interface MicroVmView extends Omit<MicroVm, 'spec'> {
   readonly spec: SpecWithMetadata;
   readonly progress?: Progress;
+  /** Where programs of the host reach its agent while it runs, of one whose spec says `agent: on`. */
+  readonly agentSocket?: string;
 }

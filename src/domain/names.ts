@@ -63,6 +63,14 @@ export const vmStateRoot = (names: Names): string => `${names.stateDirectory}/vm
 export const vmRunRoot = (names: Names): string => `${names.runDirectory}/vm`;
 export const vmStateDirectory = (names: Names, uid: Uid): string => `${vmStateRoot(names)}/${uid}`;
 export const vmRunDirectory = (names: Names, uid: Uid): string => `${vmRunRoot(names)}/${uid}`;
+/** The socket by which programs of the host speak to a guest's agent, in a directory of its own that they may go through. */
+export const agentSocketDirectory = (names: Pick<Names, 'runDirectory'>, uid: Uid): string =>
+  `${names.runDirectory}/${uid}`;
+/** Undefined where the run-time directory leaves it no room: unix(7). */
+export function agentSocketPath(names: Pick<Names, 'runDirectory'>, uid: Uid): string | undefined {
+  const path = `${agentSocketDirectory(names, uid)}/guest-agent.vsock`;
+  return new TextEncoder().encode(path).length <= 107 ? path : undefined;
+}
 export const imagesDirectory = (names: Names): string => `${names.stateDirectory}/images`;
 export const networkDirectory = (names: Names): string => `${names.runDirectory}/network`;
 /** What was found of the ways of guests, for `flintlock doctor`. */

@@ -1,7 +1,7 @@
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { FakeClock, turn } from '../../test/support/fake-clock.ts';
+import { idleAgent } from '../../test/support/idle-agent.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
-import { NO_FILES } from '../../test/support/no-files.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Condition, MicroVm, Uid } from '../domain/microvm.ts';
 import type { Channel } from '../ports/channel.ts';
@@ -17,8 +17,7 @@ const channel: Channel = {
   closed: new Promise(() => undefined),
   close: () => undefined,
 };
-const info = { version: '1', uname: '', features: [] };
-const agent: GuestAgent = { info, files: NO_FILES, async *exec() {}, async *ssh() {} };
+const agent: GuestAgent = idleAgent();
 
 function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
   const clock = new FakeClock();

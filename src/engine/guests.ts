@@ -12,6 +12,7 @@ import { tailOrNothing } from './console-tail.ts';
 import type { GuestAgents } from './guest-agents.ts';
 import type { GuestLives } from './guest-lives.ts';
 import type { GuestReports } from './guest-reports.ts';
+import type { GuestSockets } from './guest-sockets.ts';
 
 export interface GuestsDeps {
   readonly store: Store;
@@ -22,6 +23,8 @@ export interface GuestsDeps {
   readonly lives: Pick<GuestLives, 'follow' | 'leave'>;
   /** Absent: nobody asks for them. */
   readonly agents?: Pick<GuestAgents, 'follow' | 'leave'>;
+  /** Absent: there are none. */
+  readonly sockets?: Pick<GuestSockets, 'follow' | 'leave'>;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -56,6 +59,7 @@ export class WatchedGuests implements Guests {
     this.#deps.reports.follow(uid, running, began);
     this.#deps.lives.follow(uid, running, began);
     this.#deps.agents?.follow(uid, running, began);
+    this.#deps.sockets?.follow(uid);
     for (const listener of this.#listeners) listener(new Set([uid]));
   }
 
@@ -80,6 +84,7 @@ export class WatchedGuests implements Guests {
     this.#deps.reports.leave(uid);
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
+    this.#deps.sockets?.leave(uid);
     running?.release();
   }
 
@@ -117,6 +122,7 @@ export class WatchedGuests implements Guests {
     running.release();
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
+    this.#deps.sockets?.leave(uid);
     await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }

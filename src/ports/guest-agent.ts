@@ -1,5 +1,7 @@
 import type { Channel } from './channel.ts';
 import type { GuestFiles } from './guest-files.ts';
+import type { GuestPorts } from './guest-ports.ts';
+import type { TellsStatistics } from './guest-statistics.ts';
 
 /** A terminal for a program, in characters. */
 export interface TerminalSize {
@@ -49,12 +51,12 @@ export interface AgentInfo {
   readonly version: string;
   /** As uname(2) has it. */
   readonly uname: string;
-  /** Beyond running commands: `tty`, `signal`, `files`. Another maker's has none. */
+  /** Beyond running commands: `tty`, `signal`, `files`, `ports`, `statistics`. Another maker's has none. */
   readonly features: readonly string[];
 }
 
 /** The program in a guest that works for the host. */
-export interface GuestAgent {
+export interface GuestAgent extends GuestPorts, TellsStatistics {
   /** As it said when it was met. */
   readonly info: AgentInfo;
   /** For the feature `files`; without it each is `refused`. */

@@ -5,6 +5,7 @@ import { remove } from './delete.ts';
 import { agentInfo, exec, sshProxy } from './exec.ts';
 import { fileServices } from './files.ts';
 import { find } from './find.ts';
+import { forward } from './forward.ts';
 import { listImages } from './images-list.ts';
 import { pullImage } from './images-pull.ts';
 import { pruneImages, removeImage } from './images-remove.ts';
@@ -15,6 +16,7 @@ import { power } from './power-verbs.ts';
 import { readConsole } from './read-console.ts';
 import type { Services } from './services.ts';
 import { KeptForm, showing } from './shown.ts';
+import { statistics } from './statistics.ts';
 import { planUpdate, update } from './update.ts';
 import { view } from './view.ts';
 import { wait } from './wait.ts';
@@ -46,6 +48,8 @@ export function createServices(parts: ServiceParts): Services {
     attachConsole: (request, typed, signal) => attachConsole(parts, request, typed, signal),
     exec: ({ uid, start }, input, signal) => exec(parts, uid, start, input, signal),
     sshProxy: ({ uid }, input, signal) => sshProxy(parts, uid, input, signal),
+    forward: ({ uid, target }, input, signal) => forward(parts, uid, target, input, signal),
+    statistics: ({ uid, ...wanted }, signal) => statistics(parts, uid, wanted, signal),
     agentInfo: async ({ uid }) => agentInfo(parts, uid),
     ...fileServices(parts),
     info: () => info(parts),

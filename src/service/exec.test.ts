@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest';
 import { FakeHost } from '../../test/support/fake-host.ts';
-import { NO_FILES } from '../../test/support/no-files.ts';
+import { idleAgent } from '../../test/support/idle-agent.ts';
 import { agentAnswers, agentSays } from '../domain/agent-report.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
@@ -14,7 +14,7 @@ const signal = new AbortController().signal;
 const nothing = (async function* () {})();
 
 function agentThat(exec: () => AsyncIterable<ExecOutput>): GuestAgent {
-  return { info: { version: '1', uname: 'Linux', features: [] }, files: NO_FILES, exec, async *ssh() {} };
+  return { ...idleAgent(), exec };
 }
 
 async function setUp(agent?: GuestAgent) {

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { allOf } from '../../test/support/all-of.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { sampleFile } from '../../test/support/fake-services.ts';
-import { NO_FILES } from '../../test/support/no-files.ts';
+import { idleAgent } from '../../test/support/idle-agent.ts';
 import { Fault } from '../domain/fault.ts';
 import type { GuestFiles } from '../ports/guest-files.ts';
 
@@ -10,8 +10,8 @@ const signal = new AbortController().signal;
 const place = { path: Buffer.from('/x') };
 
 async function setUp(files?: Partial<GuestFiles>) {
-  const info = { version: '1', uname: 'Linux', features: ['files'] };
-  const agent = files && { info, files: { ...NO_FILES, ...files }, async *exec() {}, async *ssh() {} };
+  const idle = idleAgent(['files']);
+  const agent = files && { ...idle, files: { ...idle.files, ...files } };
   const host = new FakeHost({ context: { agentOf: () => agent } });
   const uid = await host.create();
   await host.until(uid, 'CREATED');

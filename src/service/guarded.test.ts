@@ -92,6 +92,8 @@ const VERBS: Readonly<Record<keyof Services, (services: Services, uid: string) =
   attachConsole: (s, uid) => allOf(s.attachConsole({ uid, tailBytes: 0 }, nothing, signal)),
   exec: (s, uid) => allOf(s.exec({ uid, start: START }, nothing, signal)),
   sshProxy: (s, uid) => allOf(s.sshProxy({ uid }, nothing, signal)),
+  forward: (s, uid) => allOf(s.forward({ uid, target: { is: 'tcp', host: '', port: 80 } }, nothing, signal)),
+  statistics: (s, uid) => allOf(s.statistics({ uid, intervalMs: 1_000, processes: 0 }, signal)),
   agentInfo: (s, uid) => s.agentInfo({ uid }),
   statFile: (s, uid) => s.statFile({ uid, place: PLACE }, signal),
   listFiles: (s, uid) => allOf(s.listFiles({ uid, place: PLACE }, signal)),
@@ -117,13 +119,14 @@ const READS = [
   'watch',
   'wait',
   'readConsole',
+  'statistics',
   'agentInfo',
   'info',
   'listImages',
 ];
 const ON_ONE = [
   ...(['get', 'update', 'planUpdate', 'delete', 'wait', 'power'] as const),
-  ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'agentInfo'] as const),
+  ...(['readConsole', 'attachConsole', 'exec', 'sshProxy', 'forward', 'statistics', 'agentInfo'] as const),
   ...(['statFile', 'listFiles', 'readFile', 'writeFile', 'changeFile'] as const),
 ];
 

@@ -227,6 +227,25 @@ export function guardServices(
       };
       return flow('ssh to microVM', 'changes', named(request), signal, work, () => told);
     },
+    forward: (request, input, signal) => {
+      const told = { bytesIn: 0, bytesOut: 0 };
+      const { uid, target } = request;
+      const what = { ...named({ uid }), ...(target.is === 'tcp' ? { port: target.port } : { port: 'unix' }) };
+      const counted = counting(input, (bytes) => (told.bytesIn += bytes));
+      const work = async function* (caller: Caller, ended: AbortSignal) {
+        await mustSee(caller, { uid });
+        for await (const one of services.forward(request, counted, ended)) {
+          if (one.is === 'data') told.bytesOut += one.data.length;
+          yield one;
+        }
+      };
+      return flow('forward to microVM', 'changes', what, signal, work, () => told);
+    },
+    statistics: (request, signal) =>
+      flow('statistics of microVM', 'reads', named({ uid: request.uid }), signal, async function* (caller, ended) {
+        await mustSee(caller, { uid: request.uid });
+        yield* services.statistics(request, ended);
+      }),
     agentInfo: (request) =>
       act('ask guest agent', 'reads', named(request), async (caller) => {
         await mustSee(caller, request);

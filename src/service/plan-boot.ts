@@ -48,7 +48,11 @@ export async function planBoot(needs: BootNeeds, spec: Spec, provider: string): 
   const wrong = vmm?.check(spec, likelyWords(needs, spec), kernel.facts) ?? [];
   if (wrong.length > 0) throw Fault.invalid(wrong);
   const { chosen = [], warnings = [] } = vmm?.remarks(spec, kernel.facts) ?? {};
-  return [...lines, ...chosen.map((text) => `note: ${text}`), ...warnings.concat(partitionNotes(kernel.facts, spec.volumes)).map((text) => `warning: ${text}`)];
+  return [
+    ...lines,
+    ...chosen.map((text) => `note: ${text}`),
+    ...warnings.concat(partitionNotes(kernel.facts, spec.volumes)).map((text) => `warning: ${text}`),
+  ];
 }
 
 async function find({ images }: BootNeeds, spec: Spec, signal: AbortSignal): Promise<BootFilesFound> {

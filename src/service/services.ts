@@ -6,6 +6,8 @@ import type { MicroVmView } from '../domain/microvm.ts';
 import type { Patch } from '../domain/patch.ts';
 import type { PowerVerb } from '../domain/power-wishes.ts';
 import type { AgentInfo, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
+import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
+import type { GuestStatistics, StatisticsWanted } from '../ports/guest-statistics.ts';
 import type { CachedImage } from '../ports/images.ts';
 import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
@@ -206,6 +208,14 @@ export interface Services extends FileServices {
     input: AsyncIterable<Uint8Array>,
     signal: AbortSignal,
   ): AsyncIterable<Uint8Array>;
+  /** Bytes to and from a server of a guest: see `service/forward.ts`. */
+  forward(
+    request: { readonly uid: string; readonly target: PortTarget },
+    input: AsyncIterable<Uint8Array>,
+    signal: AbortSignal,
+  ): AsyncIterable<PortOutput>;
+  /** What a guest tells of itself: see `service/statistics.ts`. */
+  statistics(request: StatisticsWanted & { readonly uid: string }, signal: AbortSignal): AsyncIterable<GuestStatistics>;
   agentInfo(request: { readonly uid: string }): Promise<AgentInfo>;
   info(): Promise<ServerInfo>;
   /**

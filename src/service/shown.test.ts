@@ -41,6 +41,7 @@ function house(mostBytes?: number): House {
   const context = {
     store,
     clock,
+    runDirectory: '/run/fl',
     progress: (uid: Uid) => progress.get(uid),
     running: (uid: Uid) => {
       const guest = guests.get(uid);
@@ -183,7 +184,11 @@ describe('what was made of a microVM', () => {
   test('takes a bounded room, of which nothing is left for what is gone', () => {
     const one = house(ROOM);
     const onChange = one.store.onEvent;
-    const kept = new KeptForm({ ...one, progress: () => undefined, running: () => undefined, onChange }, TEXT, ROOM);
+    const kept = new KeptForm(
+      { ...one, runDirectory: '', progress: () => undefined, running: () => undefined, onChange },
+      TEXT,
+      ROOM,
+    );
     for (let n = 1; n <= 9; n++) one.store.create({ vm: record(n, PENDING), uniqueId: true });
     const show = () => list(one.store, EVERYTHING, kept.show).vms;
     expect(show()).toHaveLength(9);

@@ -22,7 +22,7 @@ export interface One<T> {
 /** Shows a microVM; undefined: its record cannot be read. */
 export type Show<T> = (row: Row) => One<T> | undefined;
 
-type ShowNeeds = Needs<'progress' | 'running' | 'clock'> & NeedsOf<'store', 'get' | 'metadataOf'>;
+type ShowNeeds = Needs<'progress' | 'running' | 'clock' | 'runDirectory'> & NeedsOf<'store', 'get' | 'metadataOf'>;
 
 /** Makes each anew. */
 export const showing =

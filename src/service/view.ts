@@ -1,5 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm, MicroVmView, State } from '../domain/microvm.ts';
+import { agentSocketPath } from '../domain/names.ts';
 import type { Metadata } from '../domain/spec.ts';
 import { parseStatic } from '../domain/static-address.ts';
 import { guestSays } from '../domain/transitions.ts';
@@ -8,7 +9,9 @@ import type { RunningVmm } from '../ports/vmm.ts';
 import type { Needs } from './needs.ts';
 
 /** What a view is made with. */
-export type ViewNeeds = Needs<'progress' | 'running' | 'clock'> & { readonly store: Pick<Store, 'metadataOf'> };
+export type ViewNeeds = Needs<'progress' | 'running' | 'clock' | 'runDirectory'> & {
+  readonly store: Pick<Store, 'metadataOf'>;
+};
 
 /**
  * A record as users see it.
@@ -41,12 +44,18 @@ export function withMetadata<T extends MicroVm>({ spec, ...vm }: T, metadata: Me
  */
 export function recordNow(
   vm: MicroVm,
-  { progress, running, clock }: Omit<ViewNeeds, 'store'>,
-): MicroVm & Pick<MicroVmView, 'progress'> {
+  { progress, running, clock, runDirectory }: Omit<ViewNeeds, 'store'>,
+): MicroVm & Pick<MicroVmView, 'progress' | 'agentSocket'> {
   const now = progress(vm.uid);
   const isAway = vm.state.reason === 'GuestReset';
   const state = claimsToRun(vm) && !isAway ? stateNow(vm, running(vm.uid), clock.now()) : vm.state;
-  return { ...vm, state, addresses: withStatic(vm), ...(now && { progress: now }) };
+  const hasSocket = vm.spec.providerOptions.agent === 'on' && claimsToRun(vm) && running(vm.uid) !== undefined;
+  const agentSocket = hasSocket ? agentSocketPath({ runDirectory }, vm.uid) : undefined;
+  return {
+    ...{ ...vm, state, addresses: withStatic(vm) },
+    ...(now && { progress: now }),
+    ...(agentSocket !== undefined && { agentSocket }),
+  };
 }
 
 /** The record says that its guest runs, or would. */

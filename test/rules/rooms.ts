@@ -82,7 +82,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   api: {
     rooms: [
       ...['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts'],
-      ...['ports/guest-agent.ts', 'ports/guest-files.ts'],
+      ...['ports/guest-agent.ts', 'ports/guest-files.ts', 'ports/guest-ports.ts', 'ports/guest-statistics.ts'],
     ],
     // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.
     // zlib and util: requests that are packed, answers that are to be.

@@ -3,6 +3,7 @@ import { Fault } from '../../src/domain/fault.ts';
 import type { MicroVm, MicroVmView, Uid } from '../../src/domain/microvm.ts';
 import type { Spec, SpecWithMetadata } from '../../src/domain/spec.ts';
 import type { GuestFile } from '../../src/ports/guest-files.ts';
+import type { GuestStatistics } from '../../src/ports/guest-statistics.ts';
 import type { CreateOptions, ImageView, ServerInfo, Services, Target } from '../../src/service/services.ts';
 import { FAKE_CAPABILITIES } from './fake-processes.ts';
 
@@ -109,6 +110,13 @@ export const sampleFile = (path: Uint8Array): GuestFile => ({
   ...{ uid: 1_000, gid: 100, size: 4_103n, modified: { seconds: 1_700_000_000n, nanos: 5 }, links: 1n },
   ...{ device: 7n, inode: 42n, allocated: 4_096n, target: new Uint8Array(), major: 0, minor: 0 },
 });
+export const sampleStatistics: GuestStatistics = {
+  ...{ upMs: 60_000, cpus: 2, cpuMs: 120_000, busyMs: 6_000, memoryBytes: 256 << 20, availableBytes: 200 << 20 },
+  ...{ swapBytes: 0, swapFreeBytes: 0, load: [0.5, 0.25, 0], rootBytes: 64 << 20, rootFreeBytes: 32 << 20 },
+  disks: [{ name: 'vda', bytesIn: 4_096, bytesOut: 512 }],
+  interfaces: [{ name: 'eth0', bytesIn: 1_000, bytesOut: 2_000 }],
+  ...{ processCount: 40, processes: [{ pid: 1, name: 'init', cpuMs: 10, residentBytes: 1 << 20 }] },
+};
 
 /** Services with one microVM, that remember what they were asked. Any verb can be replaced. */
 export function fakeServices(replaced: Partial<Services> = {}): Services & {
@@ -177,6 +185,17 @@ export function fakeServices(replaced: Partial<Services> = {}): Services & {
     async *sshProxy({ uid }, input) {
       find({ uid });
       yield* input; // an echo
+    },
+    async *forward({ uid, target }, input) {
+      find({ uid });
+      if (target.is === 'tcp' && target.port === 81) throw new Fault('refused', 'nobody listens there');
+      yield { is: 'opened' };
+      for await (const data of input) yield { is: 'data', data }; // an echo
+      yield { is: 'end' };
+    },
+    async *statistics({ uid }) {
+      find({ uid });
+      yield sampleStatistics;
     },
     agentInfo: async ({ uid }) => {
       find({ uid });

@@ -13,6 +13,8 @@ export interface CliOptions {
   readonly interrupt?: AbortSignal;
   /** The reader of standard output goes away after this many writes. */
   readonly readWrites?: number;
+  /** Called with each program that is run, and its environment. @returns its exit status */
+  readonly onRun?: (argv: readonly string[], env: Readonly<Record<string, string | undefined>>) => number | undefined;
   /** Called with all of standard output and error so far. */
   readonly onWrite?: (all: string) => void;
 }
@@ -57,6 +59,8 @@ export async function runCli(argv: readonly string[], options: CliOptions = {}):
     interrupt: options.interrupt ?? new AbortController().signal,
     unread: unread.signal,
     now: () => Date.now(),
+    program: ['/usr/bin/flintlock'],
+    run: async (argv, { env }) => (options.onRun ? options.onRun(argv, env) : 0),
     // News of a wait come ten times as fast.
     sleep: (ms, signal) =>
       new Promise((resolve, reject) => {

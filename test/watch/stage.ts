@@ -74,6 +74,7 @@ export class Stage {
     const needs: WatchNeeds = {
       store,
       clock,
+      runDirectory: '/run/fl',
       onChange: (listener) => store.onEvent(listener),
       running: () => undefined,
       progress: () => undefined,

@@ -102,7 +102,7 @@ function interfaceToWire({
   });
 }
 
-function statusToWire({ state, made, retry }: MicroVmView): MicroVMStatus {
+function statusToWire({ state, made, retry, agentSocket }: MicroVmView): MicroVMStatus {
   return create(MicroVMStatusSchema, {
     state: STATES[state.is],
     volumes: mapValues(made.volumes, (volume) => create(VolumeStatusSchema, { mount: mountOf(volume) })),
@@ -112,6 +112,7 @@ function statusToWire({ state, made, retry }: MicroVmView): MicroVMStatus {
       create(NetworkInterfaceStatusSchema, { hostDeviceName: device, index: int32(index), macAddress: hostMac }),
     ),
     retry: int32(retry),
+    vsockPath: agentSocket ?? '',
     message: state.message,
     reason: state.reason,
   });

@@ -1,11 +1,15 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import { Fault, type Violation } from '../../domain/fault.ts';
 import type { ExecRequest, ExecStart, InfoRequest, RunRequest } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
+import type { ForwardRequest } from '../../gen/flintlock/microvm/v1/guest_ports_pb.ts';
+import type { StatisticsRequest } from '../../gen/flintlock/microvm/v1/guest_statistics_pb.ts';
 import type { ExecInput, ExecOutput, ExecStart as Start } from '../../ports/guest-agent.ts';
 import type { Services } from '../../service/services.ts';
 import { eachUntil } from '../each-until.ts';
 import { ownBytes } from '../own-bytes.ts';
 import type { Call } from '../served.ts';
+import { forward } from './guest-ports.ts';
+import { statistics } from './guest-statistics.ts';
 
 /** A day of seconds. */
 const MAX_TIMEOUT_SECONDS = 86_400;
@@ -62,6 +66,14 @@ export class Guests {
         };
       } else kept[payload.case].add(payload.value);
     throw new Fault('tool', 'The guest agent hung up before the program had ended');
+  }
+
+  forward(requests: AsyncIterable<ForwardRequest>, { signal }: Call): ReturnType<typeof forward> {
+    return forward(this.#services, requests, signal);
+  }
+
+  statistics(request: StatisticsRequest, { signal }: Call): ReturnType<typeof statistics> {
+    return statistics(this.#services, request, signal);
   }
 
   async info({ uid }: InfoRequest): Promise<{ version: string; uname: string; features: string[] }> {

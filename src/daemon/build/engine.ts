@@ -5,12 +5,14 @@ import type { Uid } from '../../domain/microvm.ts';
 import { GuestAgents } from '../../engine/guest-agents.ts';
 import { GuestLives } from '../../engine/guest-lives.ts';
 import { GuestReports } from '../../engine/guest-reports.ts';
+import { GuestSockets } from '../../engine/guest-sockets.ts';
 import { WatchedGuests } from '../../engine/guests.ts';
 import { MetadataPorts } from '../../engine/metadata-ports.ts';
 import { ProgressBoard } from '../../engine/progress.ts';
 import { createReconciler } from '../../engine/reconciler.ts';
 import { Scheduler } from '../../engine/scheduler.ts';
 import { StepRunner } from '../../engine/step-runner.ts';
+import { agentSockets } from '../../host/agent-socket.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createCidataDisks } from '../../metadata/cidata.ts';
@@ -28,12 +30,14 @@ export interface EngineNeeds {
   readonly caller: CurrentCaller;
   /** Of the host's boot. */
   readonly bootId: string;
+  /** Whose members may use the sockets of agents; absent: root's alone. */
+  readonly socketGid: number | undefined;
 }
 
 /** What makes the host as the records say, microVM by microVM. */
 export function buildEngine(
   { config, opened, log, metrics, acts, run }: Parts,
-  { images, volumes, vmms, networks, caller, bootId }: EngineNeeds,
+  { images, volumes, vmms, networks, caller, bootId, socketGid }: EngineNeeds,
 ) {
   const { names, store, ledger, database, network } = opened;
   const { consolePath, consoleTail, cgroups, vmmOf } = vmms;
@@ -50,8 +54,12 @@ export function buildEngine(
     ...{ store, clock, log, openChannel: vmms.openAgent },
     meet: createMeetAgent({ clock, randomBytes }),
   });
+  const sockets = new GuestSockets({
+    ...{ names, store, files, log, serve: agentSockets(socketGid) },
+    agentOf: (uid) => agents.of(uid),
+  });
   const guests = new WatchedGuests({
-    ...{ store, clock, log, wake, reports, lives, agents },
+    ...{ store, clock, log, wake, reports, lives, agents, sockets },
     ...{ consoleTail, maximumRetry, meter: metrics },
   });
   const { managed, attached, bridgeAt, parent, metadata } = networks;
@@ -69,7 +77,7 @@ export function buildEngine(
     vmm: vmmOf,
   });
   const scheduler = new Scheduler(metrics.look(reconciler), { clock, log });
-  return { progress, wake, guests, agents, runner, metadataPorts, scheduler };
+  return { progress, wake, guests, agents, sockets, runner, metadataPorts, scheduler };
 }
 
 export type BuiltEngine = ReturnType<typeof buildEngine>;
