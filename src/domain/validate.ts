@@ -1,3 +1,4 @@
+import { checkProcess } from './check-process.ts';
 import { checkVolumes } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
@@ -53,6 +54,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   }
   if (draft.initrd) checkFile('initrd', draft.initrd, bad);
   checkVolumes(draft, bad);
+  checkProcess(draft, bad);
   if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
   const macs = checkInterfaces(draft.interfaces, bad);
   checkMetadata(draft.metadata, bad, draft.metadataAnyhow);

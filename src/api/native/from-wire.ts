@@ -1,5 +1,5 @@
 import type { DescEnum } from '@bufbuild/protobuf';
-import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from '../../domain/draft.ts';
+import type { FileDraft, InterfaceDraft, ProcessDraft, SpecDraft, VolumeDraft } from '../../domain/draft.ts';
 import {
   ImagePull_Policy,
   ImagePull_PolicySchema,
@@ -9,6 +9,7 @@ import {
   MicroVMSpec_RestartPolicySchema,
   type NetworkInterface,
   NetworkInterface_IfaceTypeSchema,
+  type Process,
   type Volume,
 } from '../../gen/types/microvm_pb.ts';
 
@@ -22,6 +23,7 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
     memoryInMb: spec.memoryInMb,
     ...(spec.kernel && { kernel: kernelToDraft(spec.kernel) }),
     ...(spec.initrd && { initrd: fileToDraft(spec.initrd) }),
+    ...(spec.process && { process: processToDraft(spec.process) }),
     volumes: spec.volumes.map(volumeToDraft),
     interfaces: spec.interfaces.map(interfaceToDraft),
     metadata: spec.metadata,
@@ -38,6 +40,10 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
 function kernelToDraft(kernel: Kernel): NonNullable<SpecDraft['kernel']> {
   return { ...fileToDraft(kernel), cmdline: kernel.cmdline, addNetworkConfig: kernel.addNetworkConfig };
 }
+
+const processToDraft = ({ entrypoint, args, environment, user, directory }: Process): ProcessDraft => ({
+  ...{ entrypoint, args, environment, user, directory },
+});
 
 /** A filename that is there and empty is as one that is absent: living clients send it so. */
 function fileToDraft({ image, filename }: Kernel | Initrd): FileDraft {

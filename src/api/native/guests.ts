@@ -30,7 +30,7 @@ export class Guests {
     const payload = first.done ? undefined : first.value.payload;
     if (payload?.case !== 'start')
       throw Fault.invalid([{ field: 'start', description: 'must say what to run, in the first message' }]);
-    const request = { uid: payload.value.uid, start: startOf(payload.value) };
+    const request = { uid: payload.value.uid, start: startOf(payload.value), asImage: true as const };
     const outputs = this.#services.exec(request, inputsOf(messages), signal);
     for await (const output of eachUntil(signal, outputs)) yield answerOf(output);
   }
