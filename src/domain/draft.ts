@@ -14,6 +14,7 @@ export interface SpecDraft {
   readonly kernel?: FileDraft & { readonly cmdline: string; readonly addNetworkConfig: boolean };
   readonly initrd?: FileDraft;
   readonly process?: ProcessDraft;
+  readonly health?: HealthDraft;
   readonly volumes: readonly VolumeDraft[];
   readonly interfaces: readonly InterfaceDraft[];
   readonly metadata: Readonly<Record<string, string>>;
@@ -43,6 +44,15 @@ export interface ProcessDraft {
   readonly environment: Readonly<Record<string, string>>;
   readonly user: string;
   readonly directory: string;
+}
+
+/** What is absent, or 0 for the count, is the default. */
+export interface HealthDraft {
+  readonly exec: readonly string[];
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+  readonly failures: number;
+  readonly startMs?: number;
 }
 
 export interface FileDraft {

@@ -99,6 +99,7 @@ export type ConditionType =
   | 'GuestInit'
   | 'PowerStateVisible'
   | 'AgentReady'
+  | 'Healthy'
   | 'LedgerReadable';
 export interface Condition {
   readonly type: ConditionType;

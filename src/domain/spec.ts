@@ -1,3 +1,4 @@
+import type { HealthCheck } from './health.ts';
 import type { ProcessSpec } from './process.ts';
 
 /** What the user wants, as it is in the record. Validated, with the defaults filled in: see `validate.ts`. */
@@ -13,6 +14,8 @@ export interface Spec {
   readonly initrd?: FileInImage;
   /** Absent: what runs is the image's to say. */
   readonly process?: ProcessSpec;
+  /** Absent: nobody asks. */
+  readonly health?: HealthCheck;
   /** In the order of the guest's disks: the root volume, if any, first. */
   readonly volumes: readonly VolumeSpec[];
   readonly interfaces: readonly InterfaceSpec[];

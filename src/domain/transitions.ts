@@ -200,9 +200,9 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
     retry,
     state,
     lastEnd: { reason, message, consoleTail, at: now, ...(exitStatus !== undefined && { exitStatus }) },
-    // Of an agent that a guest had the next run knows nothing.
+    // Of an agent that a guest had, and how it was, the next run knows nothing.
     conditions: withCondition(
-      vm.conditions.filter(({ type }) => type !== 'AgentReady'),
+      vm.conditions.filter(({ type }) => type !== 'AgentReady' && (type !== 'Healthy' || reason === 'Unhealthy')),
       condition('Running', false, reason, message, now),
     ),
   });

@@ -10,6 +10,7 @@ import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { GuestAgents } from './guest-agents.ts';
+import type { GuestHealth } from './guest-health.ts';
 import type { GuestLives } from './guest-lives.ts';
 import type { GuestReports } from './guest-reports.ts';
 
@@ -22,6 +23,8 @@ export interface GuestsDeps {
   readonly lives: Pick<GuestLives, 'follow' | 'leave'>;
   /** Absent: nobody asks for them. */
   readonly agents?: Pick<GuestAgents, 'follow' | 'leave'>;
+  /** Absent: nobody asks how they are. */
+  readonly health?: Pick<GuestHealth, 'follow' | 'leave'>;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -56,6 +59,7 @@ export class WatchedGuests implements Guests {
     this.#deps.reports.follow(uid, running, began);
     this.#deps.lives.follow(uid, running, began);
     this.#deps.agents?.follow(uid, running, began);
+    this.#deps.health?.follow(uid, running, ({ message }) => this.#recordAtLast(uid, { reason: 'Unhealthy', message }));
     for (const listener of this.#listeners) listener(new Set([uid]));
   }
 
@@ -80,6 +84,7 @@ export class WatchedGuests implements Guests {
     this.#deps.reports.leave(uid);
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
+    this.#deps.health?.leave(uid);
     running?.release();
   }
 
@@ -117,6 +122,7 @@ export class WatchedGuests implements Guests {
     running.release();
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
+    this.#deps.health?.leave(uid);
     await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }

@@ -1,10 +1,10 @@
 import { agentCondition, wantsAgent } from '../domain/agent-report.ts';
+import { asImageSays } from '../domain/as-image-says.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { AgentInfo, ExecInput, ExecOutput, ExecStart, GuestAgent } from '../ports/guest-agent.ts';
-import { asImageSays, type ImageNeeds } from './as-image-says.ts';
 import { byUid } from './find.ts';
-import type { Needs } from './needs.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
@@ -24,14 +24,14 @@ export interface ExecWanted {
  * @throws Fault `refused` where there is no agent to do it; `tool` when it, or the guest, goes away meanwhile
  */
 export async function* exec(
-  needs: ExecNeeds & ImageNeeds,
+  needs: ExecNeeds & NeedsOf<'images', 'says'>,
   { uid, start, asImage }: ExecWanted,
   input: AsyncIterable<ExecInput>,
   signal: AbortSignal,
 ): AsyncIterable<ExecOutput> {
   const { vm, agent } = agentFor(needs, uid);
   try {
-    yield* agent.exec(asImage ? asImageSays(needs, vm, start) : start, input, signal);
+    yield* agent.exec(asImage ? asImageSays((digest) => needs.images.says(digest), vm, start) : start, input, signal);
   } catch (error) {
     throw cutOff(needs, vm, `The command in microVM ${uid} was cut off`, error);
   }

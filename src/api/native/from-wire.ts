@@ -1,6 +1,15 @@
 import type { DescEnum } from '@bufbuild/protobuf';
-import type { FileDraft, InterfaceDraft, ProcessDraft, SpecDraft, VolumeDraft } from '../../domain/draft.ts';
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type {
+  FileDraft,
+  HealthDraft,
+  InterfaceDraft,
+  ProcessDraft,
+  SpecDraft,
+  VolumeDraft,
+} from '../../domain/draft.ts';
 import {
+  type HealthCheck,
   ImagePull_Policy,
   ImagePull_PolicySchema,
   type Initrd,
@@ -24,6 +33,7 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
     ...(spec.kernel && { kernel: kernelToDraft(spec.kernel) }),
     ...(spec.initrd && { initrd: fileToDraft(spec.initrd) }),
     ...(spec.process && { process: processToDraft(spec.process) }),
+    ...(spec.healthCheck && { health: healthToDraft(spec.healthCheck) }),
     volumes: spec.volumes.map(volumeToDraft),
     interfaces: spec.interfaces.map(interfaceToDraft),
     metadata: spec.metadata,
@@ -43,6 +53,13 @@ function kernelToDraft(kernel: Kernel): NonNullable<SpecDraft['kernel']> {
 
 const processToDraft = ({ entrypoint, args, environment, user, directory }: Process): ProcessDraft => ({
   ...{ entrypoint, args, environment, user, directory },
+});
+
+const healthToDraft = ({ exec, interval, timeout, failures, startPeriod }: HealthCheck): HealthDraft => ({
+  ...{ exec, failures },
+  ...(interval && { intervalMs: durationMs(interval) }),
+  ...(timeout && { timeoutMs: durationMs(timeout) }),
+  ...(startPeriod && { startMs: durationMs(startPeriod) }),
 });
 
 /** A filename that is there and empty is as one that is absent: living clients send it so. */

@@ -1,7 +1,8 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
+import type { HealthCheck as Health } from '../../domain/health.ts';
 import { CIDATA_DISK, metadataBy } from '../../domain/metadata-ways.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import type { ProcessSpec } from '../../domain/process.ts';
@@ -19,6 +20,8 @@ import {
   MicroVMEventSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import {
+  type HealthCheck,
+  HealthCheckSchema,
   ImagePull_Policy,
   InitrdSchema,
   KernelSchema,
@@ -102,6 +105,7 @@ function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
     kernel: create(KernelSchema, { image, cmdline, addNetworkConfig, ...filenameOf(spec.kernel) }),
     ...(spec.initrd && { initrd: create(InitrdSchema, { image: spec.initrd.image, ...filenameOf(spec.initrd) }) }),
     ...(spec.process && { process: processToWire(spec.process) }),
+    ...(spec.health && { healthCheck: healthToWire(spec.health) }),
     volumes: spec.volumes.map(volumeToWire),
     interfaces: spec.interfaces.map(interfaceToWire),
     metadata: { ...spec.metadata },
@@ -124,6 +128,15 @@ const processToWire = ({ entrypoint, args = [], environment, user, directory }: 
     args: [...args],
     environment: { ...environment },
     ...{ user, directory },
+  });
+
+const healthToWire = ({ exec, intervalMs, timeoutMs, failures, startMs }: Health): HealthCheck =>
+  create(HealthCheckSchema, {
+    exec: [...exec],
+    interval: durationFromMs(intervalMs),
+    timeout: durationFromMs(timeoutMs),
+    failures: int32(failures),
+    startPeriod: durationFromMs(startMs),
   });
 
 const filenameOf = ({ filename }: FileInImage): { filename?: string } => (filename === undefined ? {} : { filename });

@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { FakeHost } from '../../test/support/fake-host.ts';
-import type { ImageSays } from '../domain/process.ts';
 import { asImageSays } from './as-image-says.ts';
+import type { ImageSays } from './process.ts';
 
 const START = {
   ...{ command: 'true', args: [], directory: '', environment: {}, shell: false, user: '' },
@@ -16,8 +16,7 @@ async function begun(says: ImageSays | null | undefined, change: Parameters<Fake
   const host = new FakeHost();
   const uid = await host.create(change);
   await host.until(uid, 'CREATED');
-  return (start: Partial<typeof START> = {}) =>
-    asImageSays({ images: { says: () => says } }, host.vm(uid), { ...START, ...start });
+  return (start: Partial<typeof START> = {}) => asImageSays(() => says, host.vm(uid), { ...START, ...start });
 }
 
 test('what is left out is the image’s, or the spec’s', async () => {
