@@ -40,5 +40,18 @@ export function writeInitrd(
     ['overlay', overlay],
   ] as const)
     writeFileSync(join(directory, list), names.map(({ name }) => `${name}\n`).join(''));
-  writeFileSync(file, gzipSync(cpio(scratch), { level: 9 }));
+  writeFileSync(file, named(gzipSync(cpio(scratch), { level: 9 })));
+}
+
+/** By this name the daemon knows an initrd that runs what an archive behind it says (`src/images/boot/our-initrd.ts`). */
+const NAME = 'flintlock-initrd.1';
+const FLAGS_AT = 3;
+const HAS_NAME = 8;
+const HEAD_BYTES = 10;
+
+/** Puts the name into a gzip file's head, where gunzip and Linux pass over it (RFC 1952). */
+function named(packed: Buffer): Buffer {
+  const head = Buffer.from(packed.subarray(0, HEAD_BYTES));
+  head[FLAGS_AT] = HAS_NAME;
+  return Buffer.concat([head, Buffer.from(`${NAME}\0`, 'latin1'), packed.subarray(HEAD_BYTES)]);
 }

@@ -82,6 +82,8 @@ struct child {
 };
 /* @return 0, or 126 or 127 with `why` filled in */
 int child_start(struct child *ch, const struct request *r, char *why, size_t room);
+/* Becomes the program, in this process and with its terminal. Ends with 126 or 127, and standard error says why, where it cannot. */
+_Noreturn void become_program(const struct request *r);
 void child_signal(const struct child *ch, int number);
 void child_resize(const struct child *ch, unsigned rows, unsigned cols);
 /* Asks it to end; it is ended 5 s later. */
@@ -94,6 +96,11 @@ void child_close(int *fd);
 void drain_add(int *fd);
 void drain_read(void);
 size_t drain_watch(struct pollfd *polled);
+
+/* run.c: the program of an image without an init, for flintlock-init. The file holds a request as a connection brings it. */
+_Noreturn void run_described(const char *path);
+/* Its exit status, as the console's last line. */
+int tell_end(const char *status);
 
 /* conn.c: one connection of the host's, whatever it came by. */
 enum via { FREE, SOCKET, STREAM, GONE /* nobody is there, its program is being ended */ };

@@ -16,6 +16,8 @@
 
 static const char USAGE[] =
 	"usage: flintlock-agent [--background]          serve the host: by the port flintlock.agent, and vsock 1024 and 1025\n"
+	"       flintlock-agent --run FILE               become the program that a request describes\n"
+	"       flintlock-agent --ended STATUS           say on the console how that ended\n"
 	"       flintlock-agent [--port unix socket] [--listen unix:PATH|tcp:IPV4:PORT] [--listen-ssh …]      for tests\n";
 
 static int woken[2];
@@ -43,12 +45,12 @@ void complain(const char *what, int error)
 extern char **environ;
 
 /* What an init was begun with is the kernel's and its own business: of that a command gets the language and the time zone. */
-static void clean_environment(bool keep_path)
+static void clean_environment(const char *also)
 {
-	static const char *const KEPT[] = {"LANG=", "LANGUAGE=", "LC_", "TZ=", "PATH="};
+	const char *const KEPT[] = {"LANG=", "LANGUAGE=", "LC_", "TZ=", also};
 	size_t kept = 0;
 	for (size_t i = 0; environ[i]; i++)
-		for (size_t k = 0; k < 4u + keep_path; k++)
+		for (size_t k = 0; k < 4u + (also != NULL); k++)
 			if (!strncmp(environ[i], KEPT[k], strlen(KEPT[k]))) {
 				environ[kept++] = environ[i];
 				break;
@@ -139,12 +141,18 @@ static void round_once(void)
 int main(int argc, char **argv)
 {
 	bool is_test = false;
+	if (argc == 3 && !strcmp(argv[1], "--ended"))
+		return tell_end(argv[2]);
+	if (argc == 3 && !strcmp(argv[1], "--run")) {
+		clean_environment("TERM=");
+		run_described(argv[2]);
+	}
 	bool in_background = argc == 2 && !strcmp(argv[1], "--background");
 	if (in_background) {
 		go_to_background();
 		argc = 1;
 	}
-	clean_environment(!in_background);
+	clean_environment(in_background ? NULL : "PATH=");
 	if (pipe2(woken, O_CLOEXEC | O_NONBLOCK) < 0) {
 		complain("pipe", errno);
 		return 1;

@@ -23,10 +23,23 @@ struct failure {
 	char what[16];
 };
 
+/* No pipe: it is told here. */
+#define OURSELVES (-1)
+/* What `give_up` tells of then. */
+static const struct request *becoming;
+
+static int explain(const struct request *r, const struct failure *f, char *why, size_t room);
+
 static _Noreturn void give_up(int report, int status, const char *what, int error)
 {
 	struct failure f = {.error = error, .status = status};
 	snprintf(f.what, sizeof f.what, "%s", what);
+	if (report == OURSELVES) {
+		char why[512];
+		explain(becoming, &f, why, sizeof why);
+		fputs(why, stderr);
+		exit(status);
+	}
 	while (write(report, &f, sizeof f) < 0 && errno == EINTR)
 		;
 	_exit(status);
@@ -188,6 +201,20 @@ static int explain(const struct request *r, const struct failure *f, char *why, 
 	else
 		snprintf(why, room, "cannot prepare %.200s (%.15s): %s\n", r->cmd, f->what, text);
 	return f->status;
+}
+
+void become_program(const struct request *r)
+{
+	struct user u;
+	if (!user_find(r->user, &u)) {
+		fprintf(stderr, "no such user, or group: %.200s\n", r->user ? r->user : "");
+		exit(126);
+	}
+	/* /dev/stdout and its like are opened by name, and so by permission. */
+	for (int fd = 0; fd < 3; fd++)
+		(void)!fchown(fd, u.uid, (gid_t)-1);
+	becoming = r;
+	run(r, &u, OURSELVES, NULL);
 }
 
 static bool open_terminal(const struct request *r, int *ours, char *name, size_t room)

@@ -114,7 +114,8 @@ bool user_find(const char *who, struct user *u)
 	struct wanted w = {.name = text, .user = u};
 	/* A name that is a number goes before the number, as with chown(1). */
 	if (!each_line("/etc/passwd", 7, is_user, &w)) {
-		if (!to_id(text, &w.id))
+		/* An image without the file has this user too. */
+		if (!to_id(strcmp(text, "root") != 0 ? text : "0", &w.id))
 			return false;
 		w.by_id = true;
 		if (!each_line("/etc/passwd", 7, is_user, &w)) {

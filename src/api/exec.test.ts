@@ -60,6 +60,7 @@ test('what is asked for arrives whole, and what comes of it comes back', async (
   expect(asked).toEqual([
     {
       uid: SAMPLE_UID,
+      asImage: true,
       start: {
         ...{ command: 'echo', args: ['a'], directory: '/tmp', environment: { A: 'b' }, shell: false, user: 'nobody' },
         ...{ timeoutSeconds: 2, hasStdin: true, terminal: { rows: 5, columns: 6, term: 'vt100' } },

@@ -13,6 +13,8 @@ export interface SpecDraft {
   readonly memoryInMb: number;
   readonly kernel?: FileDraft & { readonly cmdline: string; readonly addNetworkConfig: boolean };
   readonly initrd?: FileDraft;
+  readonly process?: ProcessDraft;
+  readonly health?: HealthDraft;
   readonly volumes: readonly VolumeDraft[];
   readonly interfaces: readonly InterfaceDraft[];
   readonly metadata: Readonly<Record<string, string>>;
@@ -32,6 +34,25 @@ export interface SpecDraft {
   readonly metadataAnyhow?: boolean;
   /** What was sent and has no place in a draft, in API field names. */
   readonly wrong?: readonly Violation[];
+}
+
+/** Empty lists and texts: the image's. */
+export interface ProcessDraft {
+  /** One empty text: none. */
+  readonly entrypoint: readonly string[];
+  readonly args: readonly string[];
+  readonly environment: Readonly<Record<string, string>>;
+  readonly user: string;
+  readonly directory: string;
+}
+
+/** What is absent, or 0 for the count, is the default. */
+export interface HealthDraft {
+  readonly exec: readonly string[];
+  readonly intervalMs?: number;
+  readonly timeoutMs?: number;
+  readonly failures: number;
+  readonly startMs?: number;
 }
 
 export interface FileDraft {

@@ -99,6 +99,7 @@ export type ConditionType =
   | 'GuestInit'
   | 'PowerStateVisible'
   | 'AgentReady'
+  | 'Healthy'
   | 'LedgerReadable';
 export interface Condition {
   readonly type: ConditionType;
@@ -114,6 +115,8 @@ export interface LastEnd {
   readonly message: string;
   readonly consoleTail: string;
   readonly at: Millis;
+  /** Of the program that the guest was begun for, where its first program was ours and said so. */
+  readonly exitStatus?: number;
 }
 
 /** What a user has asked for and is not done yet: a new daemon goes on with it. */

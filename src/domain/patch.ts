@@ -30,6 +30,7 @@ const MAPS = ['labels', 'metadata'] as const;
 const POLICIES: readonly RestartPolicy[] = ['ON_FAILURE', 'ALWAYS', 'NEVER'];
 const FIXED: ReadonlySet<string> = new Set([
   ...['id', 'namespace', 'vcpu', 'memory_in_mb', 'kernel', 'initrd', 'volumes', 'interfaces'],
+  ...['process', 'health_check'],
   ...['provider', 'provider_options', 'pull_policy'],
 ]);
 const OUTPUTS: ReadonlySet<string> = new Set(['uid', 'created_at', 'updated_at', 'deleted_at', 'generation']);

@@ -9,6 +9,8 @@ export interface End {
   readonly message: string;
   /** The guest reset its machine, at which its VMM ends: on others its run would go on. */
   readonly isReset?: true;
+  /** Of the program that the guest was begun for. */
+  readonly exitStatus?: number;
 }
 
 /** A guest that resets itself more often within that time is in a loop: a reboot in order takes longer. */
@@ -59,10 +61,17 @@ export type AfterEnd = 'again' | 'stopped' | 'failed';
  *
  * @param attempt - this end and those before it, from 1
  */
-export function afterEnd(vm: MicroVm, { reason }: End, attempt: number, maximumRetry: number): AfterEnd {
+export function afterEnd(
+  vm: MicroVm,
+  { reason, exitStatus = 0 }: End,
+  attempt: number,
+  maximumRetry: number,
+): AfterEnd {
   const { restartPolicy } = vm.spec;
   const isClean = reason === 'GuestShutdown';
-  if (restartPolicy === 'NEVER' || (isClean && restartPolicy === 'ON_FAILURE')) return isClean ? 'stopped' : 'failed';
+  // A program that failed is a failure to be tried again, though its guest ended in order.
+  const isDone = isClean && exitStatus === 0;
+  if (restartPolicy === 'NEVER' || (isDone && restartPolicy === 'ON_FAILURE')) return isClean ? 'stopped' : 'failed';
   return hasRun(vm) || attempt < maximumRetry ? 'again' : 'failed';
 }
 

@@ -1,5 +1,7 @@
+import { toProcess } from './check-process.ts';
 import { toVolume } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
+import { toHealth } from './health.ts';
 import { metadataRef } from './metadata-ways.ts';
 import {
   FIRST_GENERATION,
@@ -38,6 +40,8 @@ export function fillIn(draft: CheckedDraft, macs: readonly (string | undefined)[
     memoryInMb: draft.memoryInMb || DEFAULT_MEMORY_IN_MB,
     kernel: { ...toFile(draft.kernel), cmdline, addNetworkConfig },
     ...(draft.initrd && { initrd: toFile(draft.initrd) }),
+    ...(draft.process && { process: toProcess(draft.process) }),
+    ...(draft.health && { health: toHealth(draft.health) }),
     volumes: [...volumes.filter((v) => v.isRoot), ...volumes.filter((v) => !v.isRoot)],
     interfaces: draft.interfaces.map((nic, i) => toInterface(nic, macs[i])),
     ...(named && { metadataRef: named }),

@@ -1,3 +1,6 @@
+import type { HealthCheck } from './health.ts';
+import type { ProcessSpec } from './process.ts';
+
 /** What the user wants, as it is in the record. Validated, with the defaults filled in: see `validate.ts`. */
 export interface Spec {
   /** Unique in its namespace among microVMs that are not gone. */
@@ -9,6 +12,10 @@ export interface Spec {
   readonly memoryInMb: number;
   readonly kernel: KernelSpec;
   readonly initrd?: FileInImage;
+  /** Absent: what runs is the image's to say. */
+  readonly process?: ProcessSpec;
+  /** Absent: nobody asks. */
+  readonly health?: HealthCheck;
   /** In the order of the guest's disks: the root volume, if any, first. */
   readonly volumes: readonly VolumeSpec[];
   readonly interfaces: readonly InterfaceSpec[];

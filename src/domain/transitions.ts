@@ -1,6 +1,7 @@
 import { backoffMs } from '../base/backoff.ts';
 import { ATTEMPT_BACKOFF } from './attempts.ts';
 import { condition, withCondition } from './conditions.ts';
+import { exitStatusIn, exitText } from './exit-status.ts';
 import type { Fault } from './fault.ts';
 import type { LifeReport } from './guest-life.ts';
 import type { Condition, LastEnd, Made, MicroVm, Millis, State } from './microvm.ts';
@@ -190,16 +191,18 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
     return ended({ ...vm, resets }, resetLoop(resets), judged);
   }
   const { reason } = end;
-  const message = oneLine(end.message);
+  const exitStatus = reason === 'GuestShutdown' ? exitStatusIn(consoleTail) : undefined;
+  const how = exitStatus === undefined ? '' : `; its program ended ${exitText(exitStatus)}`;
+  const message = `${oneLine(end.message)}${how}`;
   const { runningSince: _, clockBehindMs: _behind, asked, ...rest } = steady(vm, now) ?? vm;
   const after = (state: State, retry = rest.retry): MicroVm => ({
     ...rest,
     retry,
     state,
-    lastEnd: { reason, message, consoleTail, at: now },
-    // Of an agent that a guest had the next run knows nothing.
+    lastEnd: { reason, message, consoleTail, at: now, ...(exitStatus !== undefined && { exitStatus }) },
+    // Of an agent that a guest had, and how it was, the next run knows nothing.
     conditions: withCondition(
-      vm.conditions.filter(({ type }) => type !== 'AgentReady'),
+      vm.conditions.filter(({ type }) => type !== 'AgentReady' && (type !== 'Healthy' || reason === 'Unhealthy')),
       condition('Running', false, reason, message, now),
     ),
   });
@@ -208,14 +211,15 @@ export function ended(vm: MicroVm, end: End, judged: Judged): MicroVm | undefine
   if (asked?.for === 'reboot')
     return after({ is: 'PENDING', reason: 'Starting', message: 'Being rebooted', ended: true });
   const attempt = rest.retry + 1;
-  switch (afterEnd(vm, end, attempt, maximumRetry)) {
+  const judgedEnd: End = { reason, message, ...(exitStatus !== undefined && { exitStatus }) };
+  switch (afterEnd(vm, judgedEnd, attempt, maximumRetry)) {
     case 'stopped':
       return after({ is: 'STOPPED', reason: 'GuestShutdown', message, consoleTail });
     case 'failed':
       return after({ is: 'FAILED', reason, message, consoleTail });
     default: {
       const nextRetryAt = now + backoffMs(attempt, random, ATTEMPT_BACKOFF);
-      return after({ is: 'PENDING', ...waitingAfter(vm, end, attempt), nextRetryAt, ended: true }, attempt);
+      return after({ is: 'PENDING', ...waitingAfter(vm, judgedEnd, attempt), nextRetryAt, ended: true }, attempt);
     }
   }
 }

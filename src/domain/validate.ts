@@ -1,6 +1,8 @@
+import { checkProcess } from './check-process.ts';
 import { checkVolumes } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
+import { checkHealth } from './health.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
@@ -53,6 +55,8 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   }
   if (draft.initrd) checkFile('initrd', draft.initrd, bad);
   checkVolumes(draft, bad);
+  checkProcess(draft, bad);
+  checkHealth(draft, bad);
   if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
   const macs = checkInterfaces(draft.interfaces, bad);
   checkMetadata(draft.metadata, bad, draft.metadataAnyhow);

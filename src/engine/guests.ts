@@ -10,6 +10,7 @@ import type { RunningVmm, VmmEnd } from '../ports/vmm.ts';
 import type { Wake } from '../ports/wake.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { GuestAgents } from './guest-agents.ts';
+import type { GuestHealth } from './guest-health.ts';
 import type { GuestLives } from './guest-lives.ts';
 import type { GuestReports } from './guest-reports.ts';
 import type { GuestSockets } from './guest-sockets.ts';
@@ -25,6 +26,8 @@ export interface GuestsDeps {
   readonly agents?: Pick<GuestAgents, 'follow' | 'leave'>;
   /** Absent: there are none. */
   readonly sockets?: Pick<GuestSockets, 'follow' | 'leave'>;
+  /** Absent: nobody asks how they are. */
+  readonly health?: Pick<GuestHealth, 'follow' | 'leave'>;
   /** The end of the guest's console, as text. */
   consoleTail(uid: Uid): Promise<string>;
   /** Attempts to create before FAILED. */
@@ -60,6 +63,7 @@ export class WatchedGuests implements Guests {
     this.#deps.lives.follow(uid, running, began);
     this.#deps.agents?.follow(uid, running, began);
     this.#deps.sockets?.follow(uid);
+    this.#deps.health?.follow(uid, running, ({ message }) => this.#recordAtLast(uid, { reason: 'Unhealthy', message }));
     for (const listener of this.#listeners) listener(new Set([uid]));
   }
 
@@ -85,6 +89,7 @@ export class WatchedGuests implements Guests {
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
     this.#deps.sockets?.leave(uid);
+    this.#deps.health?.leave(uid);
     running?.release();
   }
 
@@ -123,6 +128,7 @@ export class WatchedGuests implements Guests {
     this.#deps.lives.leave(uid);
     this.#deps.agents?.leave(uid);
     this.#deps.sockets?.leave(uid);
+    this.#deps.health?.leave(uid);
     await this.#deps.reports.finish(uid);
     await this.#recordAtLast(uid, end);
   }

@@ -1,3 +1,4 @@
+import type { ImageSays } from '../domain/process.ts';
 import type { Part } from '../unpack/job.ts';
 import { artifactOf, titled, wrongLayer } from './artifact.ts';
 import type { BlobStore } from './blob-store.ts';
@@ -9,6 +10,7 @@ export interface Content {
   readonly parts: readonly Part[];
   /** Empty for an artifact. */
   readonly platform: Platform;
+  readonly process?: ImageSays;
 }
 
 /**
@@ -58,7 +60,7 @@ export async function contentOf(
     }
     const text = await store.text(manifest.config.digest);
     if (text === undefined) throw new Error(`${store.what} has not its configuration ${manifest.config.digest}`);
-    const { platform, diffIds } = parseConfig(text);
+    const { platform, diffIds, process } = parseConfig(text);
     if (platform.os === '' && platform.architecture === '')
       throw new Error('its configuration does not say for which system and CPU it is');
     if (platform.os !== wanted.os || platform.architecture !== wanted.architecture)
@@ -70,7 +72,7 @@ export async function contentOf(
     const parts: Part[] = [];
     for (const [i, layer] of manifest.layers.entries())
       parts.push({ is: 'layer', blob: await blobOf(store, layer), diffId: diffIds[i] ?? '' });
-    return { parts, platform };
+    return { parts, platform, ...(process && { process }) };
   });
 }
 

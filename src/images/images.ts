@@ -4,6 +4,7 @@ import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
+import type { ImageSays } from '../domain/process.ts';
 import type { PullPolicy } from '../domain/spec.ts';
 import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Clock } from '../ports/clock.ts';
@@ -32,6 +33,7 @@ import { allow } from './allowed.ts';
 import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
 import { needsFit } from './boot/fit.ts';
 import { FoundBefore } from './boot/found-before.ts';
+import { INITRD_HEAD_BYTES, takesProcess } from './boot/our-initrd.ts';
 import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
 import { CachePaths, shapeName } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
@@ -250,7 +252,8 @@ class ImageCache implements ImageStore {
     const { kernel, initrd } = await this.#found.find(image.tree, wants, () =>
       new BootFiles(image.tree, this.#search, signal).find(wants),
     );
-    if (!kernel) return initrd ? { initrd: bootFile(initrd) } : {};
+    const ownInitrd = initrd && (await this.#initrd(initrd));
+    if (!kernel) return ownInitrd ? { initrd: ownInitrd } : {};
     const fitted = dry
       ? undefined
       : await this.#fitted.of(image, kernel, signal, () => this.#lending.grew(image.digest));
@@ -261,7 +264,7 @@ class ImageCache implements ImageStore {
         ...(release !== undefined && { release }),
         ...(needsFit(kernel.kind) && { fitted: true as const }),
       },
-      ...(initrd && { initrd: bootFile(initrd) }),
+      ...(ownInitrd && { initrd: ownInitrd }),
     };
   }
 
@@ -275,6 +278,10 @@ class ImageCache implements ImageStore {
     return await this.#goldens.run(key, signal, (stop) =>
       this.#golden(image, key, shape, { signal: stop, ...(whose !== undefined && { whose }) }),
     );
+  }
+
+  says(digest: string): ImageSays | null | undefined {
+    return this.#ledgered.find('image-tree', digest)?.result?.process;
   }
 
   async recover(signal: AbortSignal): Promise<void> {
@@ -318,6 +325,11 @@ class ImageCache implements ImageStore {
     if (given.from === 'registry') return { given, real: given };
     const allowed = await allow(this.#options.files, this.#options.imageRoots, given);
     return 'wrong' in allowed ? allowed : { given, real: { ...given, path: allowed.path } };
+  }
+
+  async #initrd(found: FoundFile): Promise<BootFile> {
+    const head = await this.#options.files.read(found.path, { maxBytes: INITRD_HEAD_BYTES });
+    return { ...bootFile(found), ...(head && takesProcess(head) && { takesProcess: true as const }) };
   }
 
   async #ensureWithRetries(text: string, { signal, onBytes }: PullRequest): Promise<LocalImage> {

@@ -1,3 +1,5 @@
+import type { ImageSays } from '../domain/process.ts';
+import { parseProcess } from './image-process.ts';
 import { DIGEST } from './reference.ts';
 
 /** What an image's JSON says, as far as it is of use here. Everything in it is hostile input. */
@@ -40,6 +42,8 @@ export interface ImageConfig {
   readonly platform: Platform;
   /** `sha256:…` of each layer, unpacked. */
   readonly diffIds: readonly string[];
+  /** Absent: nothing. */
+  readonly process?: ImageSays;
 }
 
 /** Annotations that name an entry of `index.json`. @see https://specs.opencontainers.org/image-spec/annotations/ */
@@ -85,7 +89,8 @@ export function parseConfig(text: string): ImageConfig {
   const diffIds: unknown = rootfs.diff_ids ?? [];
   if (!Array.isArray(diffIds) || !diffIds.every((id): id is string => typeof id === 'string' && DIGEST.test(id)))
     throw new Error('its configuration has diff_ids that are no sha256');
-  return { platform: platform(json), diffIds };
+  const process = parseProcess(json.config);
+  return { platform: platform(json), diffIds, ...(process && { process }) };
 }
 
 /** Bytes that a pull of the image moves, as far as the manifest claims them. */

@@ -84,7 +84,10 @@ export async function pull(
   signal.throwIfAborted();
   await files.rename(place.partial, place.home);
   const { os, architecture } = content.platform;
-  return { ...size, os, architecture, pulledAt: clock.now(), ...(artifact !== undefined && { artifact }) };
+  return {
+    ...{ ...size, os, architecture, pulledAt: clock.now() },
+    ...(artifact === undefined ? { process: content.process ?? null } : { artifact }),
+  };
 }
 
 /** What the registry has of an image, in a directory. */

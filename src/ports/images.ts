@@ -1,4 +1,5 @@
 import type { KernelFacts } from '../domain/kernel-facts.ts';
+import type { ImageSays } from '../domain/process.ts';
 import type { PullPolicy } from '../domain/spec.ts';
 
 /** What a caller is told while bytes move. `total` is 0 where it is not known. */
@@ -68,6 +69,8 @@ export interface BootFile {
   readonly release?: string;
   /** Of an initrd: how, in Linux's words; absent: plain. */
   readonly packed?: string;
+  /** Of an initrd: that it is ours, and runs what an archive behind it says. */
+  readonly takesProcess?: true;
 }
 
 export interface KernelFile extends BootFile {
@@ -138,6 +141,12 @@ export interface Images {
   ): Promise<BootFilesFound>;
   /** The disk image of an unpacked image. Fault `refused` VolumeTooSmall. */
   golden(image: LocalImage, options: GoldenShape & ForWhom): Promise<Golden>;
+  /**
+   * What the configuration of an image says of the program in it, as it was when it was pulled.
+   * @param digest - of one that is here
+   * @returns null: nothing; undefined: that is not known of this image, or it is not here
+   */
+  says(digest: string): ImageSays | null | undefined;
   /** Ends what was cut off by a crash: half pulls and half disk images. */
   recover(signal: AbortSignal): Promise<void>;
 }

@@ -46,7 +46,7 @@ export function createServices(parts: ServiceParts): Services {
     power: (verb, request, signal) => power(parts, verb, request, signal),
     readConsole: (request, signal) => readConsole(parts, request, signal),
     attachConsole: (request, typed, signal) => attachConsole(parts, request, typed, signal),
-    exec: ({ uid, start }, input, signal) => exec(parts, uid, start, input, signal),
+    exec: (request, input, signal) => exec(parts, request, input, signal),
     sshProxy: ({ uid }, input, signal) => sshProxy(parts, uid, input, signal),
     forward: ({ uid, target }, input, signal) => forward(parts, uid, target, input, signal),
     statistics: ({ uid, ...wanted }, signal) => statistics(parts, uid, wanted, signal),

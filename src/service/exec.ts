@@ -1,13 +1,21 @@
 import { agentCondition, wantsAgent } from '../domain/agent-report.ts';
+import { asImageSays } from '../domain/as-image-says.ts';
 import { Fault } from '../domain/fault.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { AgentInfo, ExecInput, ExecOutput, ExecStart, GuestAgent } from '../ports/guest-agent.ts';
 import { byUid } from './find.ts';
-import type { Needs } from './needs.ts';
+import type { Needs, NeedsOf } from './needs.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
 export type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
+
+export interface ExecWanted {
+  readonly uid: string;
+  readonly start: ExecStart;
+  /** What it leaves out is as the root volume's image and the spec's process say; else as the agent has it. */
+  readonly asImage?: true;
+}
 
 /**
  * Runs a program in a guest, by its agent. What the caller types is read on only as fast as the guest takes it, and what
@@ -16,15 +24,14 @@ export type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
  * @throws Fault `refused` where there is no agent to do it; `tool` when it, or the guest, goes away meanwhile
  */
 export async function* exec(
-  needs: ExecNeeds,
-  uid: string,
-  start: ExecStart,
+  needs: ExecNeeds & NeedsOf<'images', 'says'>,
+  { uid, start, asImage }: ExecWanted,
   input: AsyncIterable<ExecInput>,
   signal: AbortSignal,
 ): AsyncIterable<ExecOutput> {
   const { vm, agent } = agentFor(needs, uid);
   try {
-    yield* agent.exec(start, input, signal);
+    yield* agent.exec(asImage ? asImageSays((digest) => needs.images.says(digest), vm, start) : start, input, signal);
   } catch (error) {
     throw cutOff(needs, vm, `The command in microVM ${uid} was cut off`, error);
   }

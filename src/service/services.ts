@@ -5,7 +5,7 @@ import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVmView } from '../domain/microvm.ts';
 import type { Patch } from '../domain/patch.ts';
 import type { PowerVerb } from '../domain/power-wishes.ts';
-import type { AgentInfo, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
+import type { AgentInfo, ExecInput, ExecOutput } from '../ports/guest-agent.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import type { GuestStatistics, StatisticsWanted } from '../ports/guest-statistics.ts';
 import type { CachedImage } from '../ports/images.ts';
@@ -13,6 +13,7 @@ import type { ToolState } from '../ports/tools.ts';
 import type { VmmInfo } from '../ports/vmm.ts';
 import type { CopyKind } from '../ports/volumes.ts';
 import type { Room } from './answer-room.ts';
+import type { ExecWanted } from './exec.ts';
 import type { FileServices } from './files.ts';
 import type { Form } from './shown.ts';
 
@@ -197,11 +198,7 @@ export interface Services extends FileServices {
    * Runs a program in a guest: see `service/exec.ts`.
    * @param input - read on only as fast as the guest takes it
    */
-  exec(
-    request: { readonly uid: string; readonly start: ExecStart },
-    input: AsyncIterable<ExecInput>,
-    signal: AbortSignal,
-  ): AsyncIterable<ExecOutput>;
+  exec(request: ExecWanted, input: AsyncIterable<ExecInput>, signal: AbortSignal): AsyncIterable<ExecOutput>;
   /** Bytes to and from the SSH server of a guest: see `service/exec.ts`. */
   sshProxy(
     request: { readonly uid: string },

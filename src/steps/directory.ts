@@ -1,5 +1,6 @@
 import { z } from 'zod';
 import { vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
+import { ownInitrdPath, writeOwnInitrd } from './own-initrd.ts';
 import { nothing, text } from './row.ts';
 import type { VmStepDef } from './step.ts';
 
@@ -9,7 +10,7 @@ declare module '../domain/ledger.ts' {
   }
 }
 
-/** The microVM's own directories: disks, console and log; and its sockets. */
+/** The microVM's own directories: disks, console and log, the initrd where that is its own; and its sockets. */
 export const directory: VmStepDef<'directory'> = {
   row: { version: 1, intent: z.strictObject({ state: text, run: text }), result: nothing },
   timeoutMs: 180_000,
@@ -25,9 +26,11 @@ export const directory: VmStepDef<'directory'> = {
     state: vmStateDirectory(names, vm.uid),
     run: vmRunDirectory(names, vm.uid),
   }),
-  async make({ state, run }, { ports: { files } }) {
+  async make({ state, run }, context) {
+    const { files } = context.ports;
     await files.makeDirectory(state, 0o700);
     await files.makeDirectory(run, 0o700);
+    await writeOwnInitrd(state, context);
     return null;
   },
   async unmake({ state, run }, _result, { ports: { files } }) {
@@ -37,6 +40,8 @@ export const directory: VmStepDef<'directory'> = {
   expect({ intent: { state, run } }, to) {
     to.thing('directory', state);
     to.thing('directory', run);
+    to.thing('file', ownInitrdPath(state), false);
+    to.thing('file', `${state}/.initrd.partial`, false);
     // The VMM's files come and go with it: they may be there as long as the directories are.
     for (const vmm of to.vmms)
       for (const path of vmm.paths({ stateDirectory: state, runDirectory: run })) to.thing('file', path, false);

@@ -2,6 +2,7 @@ import { describe, expect, test } from 'vitest';
 import type { Violation } from '../domain/fault.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { IntentOf, LedgerEntry } from '../domain/ledger.ts';
+import type { ImageSays, ProcessSpec } from '../domain/process.ts';
 import { PULL_POLICIES, type PullPolicy } from '../domain/spec.ts';
 import type { BootFilesFound, BootWants, Images, ImageTimes } from '../ports/images.ts';
 import { image } from './image.ts';
@@ -19,6 +20,8 @@ function stage(
     wrong?: readonly Violation[];
     pullPolicy?: PullPolicy;
     took?: ImageTimes;
+    says?: ImageSays;
+    process?: ProcessSpec;
   } = {},
 ) {
   const asked: BootWants[] = [];
@@ -35,6 +38,7 @@ function stage(
     interfaces: [],
     metadata: {},
     ...(more.pullPolicy && { pullPolicy: more.pullPolicy }),
+    ...(more.process && { process: more.process }),
   };
   const context = {
     vm: { uid: '01JD8ZZZZZZZZZZZZZZZZZZZZZ', spec, allocation: { interfaces: {} }, made: {} },
@@ -52,6 +56,7 @@ function stage(
           asked.push(wants);
           return found;
         },
+        says: () => more.says,
       },
       vmm: () => ({
         check: (_spec: unknown, _words: unknown, kernel?: KernelFacts) => {
@@ -132,5 +137,27 @@ describe('the hold on an image', () => {
     const { make, asked } = stage({});
     expect(await make('volume')).toEqual({ digest: 'sha256:1', tree: '/t', notes: [] });
     expect(asked).toEqual([]);
+  });
+
+  const SAYS = { entrypoint: ['/x'], args: [], environment: [], user: '', directory: '' };
+  test('of a root knows whether its image says what runs, and what is wrong with that', async () => {
+    expect(await stage({}, { says: SAYS }).make('volume')).toMatchObject({ saysProcess: true, notes: [] });
+    const silent = await stage({}, { says: { ...SAYS, entrypoint: [], environment: ['A=1'] } }).make('volume');
+    expect(silent).not.toHaveProperty('saysProcess');
+    expect(await stage({}, { says: { wrong: 'its Env is no list' } }).make('volume')).toMatchObject({
+      ...{ saysProcess: true, notes: [expect.stringContaining('is not run: its Env is no list.')] },
+    });
+  });
+
+  test('of an initrd knows whether it takes what is to run: a spec that names a program needs that', async () => {
+    const initrd = { filename: 'initrd', path: '/t/initrd' };
+    const ours = { initrd: { ...initrd, takesProcess: true as const } };
+    const process = { args: ['ls'], environment: {}, user: '', directory: '' };
+    expect(await stage(ours, { process }).make('initrd')).toMatchObject(ours);
+    await expect(stage({ initrd }, { process }).make('initrd')).rejects.toMatchObject({
+      ...{ kind: 'refused', reason: 'ProviderRefused', violations: [{ field: 'process' }] },
+    });
+    const { args: _, ...variables } = process;
+    expect(await stage({ initrd }, { process: variables }).make('initrd')).toMatchObject({ initrd });
   });
 });

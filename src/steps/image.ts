@@ -4,6 +4,7 @@ import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { KERNEL_PARTS, type KernelFacts, keptFacts } from '../domain/kernel-facts.ts';
 import { entriesOf } from '../domain/ledger.ts';
+import { type ImageSays, namesProgram } from '../domain/process.ts';
 import { providerOf } from '../domain/provider-of.ts';
 import { pullPolicyOf } from '../domain/spec.ts';
 import type { BootWants, ImageTimes } from '../ports/images.ts';
@@ -26,7 +27,9 @@ export interface ImageResult {
     readonly fitted?: true;
     readonly facts: KernelFacts;
   };
-  readonly initrd?: { readonly filename: string; readonly path: string };
+  readonly initrd?: { readonly filename: string; readonly path: string; readonly takesProcess?: true };
+  /** Its configuration says something of the program in it, which a guest is told; absent too where an older daemon held it. */
+  readonly saysProcess?: true;
   /** What the user should know of the files that were chosen, and the machine that they get. */
   readonly notes: readonly string[];
 }
@@ -49,7 +52,7 @@ export const kernelFacts = z
  */
 export const image: VmStepDef<'image'> = {
   row: {
-    version: 1,
+    version: 2,
     intent: z.strictObject({ reference: text, wants: z.array(z.enum(ROLES)) }),
     result: z.strictObject({
       digest: text,
@@ -64,7 +67,8 @@ export const image: VmStepDef<'image'> = {
           facts: kernelFacts,
         }),
       ),
-      initrd: maybe(z.strictObject({ filename: text, path: text })),
+      initrd: maybe(z.strictObject({ filename: text, path: text, takesProcess: maybe(z.literal(true)) })),
+      saysProcess: maybe(z.literal(true)),
       notes: texts.default([]),
     }),
   },
@@ -93,11 +97,14 @@ export const image: VmStepDef<'image'> = {
     };
     const { kernel, initrd } = boot.kernel || boot.initrd ? await ports.images.bootFiles(local, boot, { signal }) : {};
     if (kernel) refuseUnfit(kernel.facts, context);
+    if (initrd && !initrd.takesProcess && namesProgram(vm.spec)) throw takesNone(initrd.filename, reference);
+    const says = ports.images.says(local.digest);
     const machine = kernel ? ports.vmm(providerOf(vm)).remarks(vm.spec, kernel.facts).chosen : [];
     const notes = [
       ...bootNotes({ ...(kernel && { kernel }), ...(initrd && { initrd }) }, of),
       ...machine,
       ...(kernel ? partitionNotes(kernel.facts, vm.spec.volumes) : []),
+      ...(says && 'wrong' in says && wants.includes('volume') ? [unusable(reference, says.wrong)] : []),
       ...timeNotes(reference, local.took),
     ];
     return {
@@ -105,7 +112,13 @@ export const image: VmStepDef<'image'> = {
       tree: local.tree,
       ...(local.remark !== undefined && { remark: `Image "${reference}": ${local.remark}` }),
       ...(kernel && { kernel: { ...kernel, facts: keptFacts(kernel.facts) } }),
-      ...(initrd && { initrd: { filename: initrd.filename, path: initrd.path } }),
+      ...(initrd && {
+        initrd: {
+          ...{ filename: initrd.filename, path: initrd.path },
+          ...(initrd.takesProcess && { takesProcess: true as const }),
+        },
+      }),
+      ...(says && isTold(says) && { saysProcess: true as const }),
       notes,
     };
   },
@@ -117,7 +130,7 @@ export const image: VmStepDef<'image'> = {
     (made) => ({
       ...made,
       ...(kernel && { kernel: { digest, filename: kernel.filename, path: kernel.path } }),
-      ...(initrd && { initrd: { digest, ...initrd } }),
+      ...(initrd && { initrd: { digest, filename: initrd.filename, path: initrd.path } }),
     }),
 
   notes: ({ remark, notes }) => ({ remarks: remark === undefined ? [] : [remark], notes }),
@@ -135,6 +148,19 @@ function rolesOf({ spec }: Planned): ReadonlyMap<string, ReadonlySet<Role>> {
   for (const volume of spec.volumes) want(volume.image, 'volume');
   return roles;
 }
+
+/** Whether there is anything for the guest in it: without a program its first one does as ever. */
+const isTold = (says: ImageSays): boolean => 'wrong' in says || says.entrypoint.length + says.args.length > 0;
+
+const unusable = (reference: string, wrong: string): string =>
+  `Image "${reference}": what it says of its program cannot be used, and is not run: ${wrong}.`;
+
+const takesNone = (filename: string, reference: string): Fault =>
+  new Fault(
+    'refused',
+    `The guest cannot be told to run what process says: the initrd ${filename} of image "${reference}" is none that takes it; take the daemon's demo kernel, or an initrd of docs/guests.md`,
+    { reason: 'ProviderRefused', violations: [{ field: 'process', description: `the initrd ${filename} takes none` }] },
+  );
 
 /** What of the time was not ours. */
 function timeNotes(reference: string, { lookUpMs, pullMs }: ImageTimes = {}): readonly string[] {

@@ -14,6 +14,7 @@ import { factOf } from './facts.ts';
 import { kernelFacts } from './image.ts';
 import { nicsOf, parentOf } from './managed.ts';
 import { allocatedTo } from './nics.ts';
+import { hasOwnInitrd, ownInitrdPath } from './own-initrd.ts';
 import { maybe, number, text, texts } from './row.ts';
 import type { StepContext, VmStepDef } from './step.ts';
 
@@ -188,16 +189,17 @@ function configOf({
   const { kernel } = factOf(entries, 'image', spec.kernel.image);
   const initrd = spec.initrd && factOf(entries, 'image', spec.initrd.image).initrd;
   if (!kernel) throw new Fault('tool', `No kernel was found for microVM ${vm.uid}`);
+  const stateDirectory = vmStateDirectory(names, vm.uid);
   return {
     uid: vm.uid,
     runDirectory: vmRunDirectory(names, vm.uid),
-    stateDirectory: vmStateDirectory(names, vm.uid),
+    stateDirectory,
     user: vm.allocation.vmmUser,
     vcpu: spec.vcpu,
     memoryInMb: spec.memoryInMb,
     kernel: kernel.path,
     kernelFacts: kernel.facts,
-    ...(initrd && { initrd: initrd.path }),
+    ...(initrd && { initrd: hasOwnInitrd(vm, entries) ? ownInitrdPath(stateDirectory) : initrd.path }),
     cmdline: spec.kernel.cmdline,
     guestWords: wordsForGuest(vm, nicsOf(ports, vm)),
     options: spec.providerOptions,

@@ -284,6 +284,7 @@ export function fakeImages(world: FakeWorld, caller: Caller): Images {
     },
     golden: (image, { signal }) =>
       world.act(caller, 'golden', signal, () => ({ path: `/state/images/golden/${image.digest}`, sizeInMb: 64 })),
+    says: () => undefined,
     recover: async () => undefined,
   };
 }

@@ -92,7 +92,8 @@ export const RESULTS: { readonly [K in LedgerKind]: ResultOf<K> } = {
     tree: '/state/images/trees/sha256-aa/rootfs',
     remark: 'its registry did not answer',
     kernel: { filename: 'vmlinux', path: '/vmlinux', release: '6.1', fitted: true, facts: { release: '6.1' } },
-    initrd: { filename: 'initrd', path: '/initrd' },
+    initrd: { filename: 'initrd', path: '/initrd', takesProcess: true },
+    saysProcess: true,
     notes: ['a note.'],
   },
   directory: null,
@@ -123,6 +124,9 @@ export const RESULTS: { readonly [K in LedgerKind]: ResultOf<K> } = {
   'image-tree': {
     ...{ bytes: 4_096, inodes: 3, os: 'linux', architecture: 'amd64' },
     ...{ artifact: 'an artifact', pulledAt: 1_000 },
+    process: {
+      ...{ entrypoint: ['/run'], args: ['x'], environment: ['A=1'], user: 'app', directory: '/srv', stopSignal: 3 },
+    },
   },
   golden: { sizeInMb: 16 },
   'fitted-kernel': { filename: 'vmlinux', bytes: 4_096 },

@@ -15,6 +15,8 @@ export interface TestImage {
   readonly layers: readonly (readonly TarEntry[] | PackedLayer)[];
   readonly os?: string;
   readonly architecture?: string;
+  /** What its configuration says of the program in it: `Entrypoint`, `Cmd`, `Env` and so on. */
+  readonly config?: unknown;
 }
 
 interface Descriptor {
@@ -43,7 +45,7 @@ export async function writeLayout(
     await writeFile(join(blobs, hex), bytes);
     return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
   };
-  const image = async ({ layers, os = 'linux', architecture = HOST_ARCHITECTURE }: TestImage) => {
+  const image = async ({ layers, os = 'linux', architecture = HOST_ARCHITECTURE, config: said = {} }: TestImage) => {
     const packed = layers.map((layer) => {
       if ('gzip' in layer) return { gzip: layer.gzip, diffId: `sha256:${'0'.repeat(64)}` };
       const unpacked = tar(layer);
@@ -51,7 +53,7 @@ export async function writeLayout(
       return { gzip: gzipSync(unpacked, { level: 1 }), diffId };
     });
     const diffIds = packed.map(({ diffId }) => diffId);
-    const config = { architecture, os, config: {}, rootfs: { type: 'layers', diff_ids: diffIds }, history: [] };
+    const config = { architecture, os, config: said, rootfs: { type: 'layers', diff_ids: diffIds }, history: [] };
     const manifest = {
       schemaVersion: 2,
       mediaType: `${OCI}.manifest.v1+json`,

@@ -1,6 +1,15 @@
 import type { DescEnum } from '@bufbuild/protobuf';
-import type { FileDraft, InterfaceDraft, SpecDraft, VolumeDraft } from '../../domain/draft.ts';
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import type {
+  FileDraft,
+  HealthDraft,
+  InterfaceDraft,
+  ProcessDraft,
+  SpecDraft,
+  VolumeDraft,
+} from '../../domain/draft.ts';
 import {
+  type HealthCheck,
   ImagePull_Policy,
   ImagePull_PolicySchema,
   type Initrd,
@@ -9,6 +18,7 @@ import {
   MicroVMSpec_RestartPolicySchema,
   type NetworkInterface,
   NetworkInterface_IfaceTypeSchema,
+  type Process,
   type Volume,
 } from '../../gen/types/microvm_pb.ts';
 
@@ -22,6 +32,8 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
     memoryInMb: spec.memoryInMb,
     ...(spec.kernel && { kernel: kernelToDraft(spec.kernel) }),
     ...(spec.initrd && { initrd: fileToDraft(spec.initrd) }),
+    ...(spec.process && { process: processToDraft(spec.process) }),
+    ...(spec.healthCheck && { health: healthToDraft(spec.healthCheck) }),
     volumes: spec.volumes.map(volumeToDraft),
     interfaces: spec.interfaces.map(interfaceToDraft),
     metadata: spec.metadata,
@@ -38,6 +50,17 @@ export function specToDraft(spec: MicroVMSpec): SpecDraft {
 function kernelToDraft(kernel: Kernel): NonNullable<SpecDraft['kernel']> {
   return { ...fileToDraft(kernel), cmdline: kernel.cmdline, addNetworkConfig: kernel.addNetworkConfig };
 }
+
+const processToDraft = ({ entrypoint, args, environment, user, directory }: Process): ProcessDraft => ({
+  ...{ entrypoint, args, environment, user, directory },
+});
+
+const healthToDraft = ({ exec, interval, timeout, failures, startPeriod }: HealthCheck): HealthDraft => ({
+  ...{ exec, failures },
+  ...(interval && { intervalMs: durationMs(interval) }),
+  ...(timeout && { timeoutMs: durationMs(timeout) }),
+  ...(startPeriod && { startMs: durationMs(startPeriod) }),
+});
 
 /** A filename that is there and empty is as one that is absent: living clients send it so. */
 function fileToDraft({ image, filename }: Kernel | Initrd): FileDraft {

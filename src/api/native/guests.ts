@@ -41,7 +41,7 @@ export class Guests {
     const payload = first.done ? undefined : first.value.payload;
     if (payload?.case !== 'start')
       throw Fault.invalid([{ field: 'start', description: 'must say what to run, in the first message' }]);
-    const request = { uid: payload.value.uid, start: startOf(payload.value) };
+    const request = { uid: payload.value.uid, start: startOf(payload.value), asImage: true as const };
     const outputs = this.#services.exec(request, inputsOf(messages), signal);
     for await (const output of eachUntil(signal, outputs)) yield answerOf(output);
   }
@@ -50,7 +50,11 @@ export class Guests {
   async *stream({ start, stdin }: RunRequest, { signal }: Call): AsyncGenerator<Answer> {
     if (!start) throw Fault.invalid([{ field: 'start', description: 'must say what to run' }]);
     if (start.terminal) throw Fault.invalid([{ field: 'start.terminal', description: 'is for Exec over gRPC alone' }]);
-    const request = { uid: start.uid, start: { ...startOf(start), hasStdin: stdin.length > 0 } };
+    const request = {
+      uid: start.uid,
+      start: { ...startOf(start), hasStdin: stdin.length > 0 },
+      asImage: true as const,
+    };
     for await (const output of eachUntil(signal, this.#services.exec(request, whole(stdin), signal)))
       yield answerOf(output);
   }

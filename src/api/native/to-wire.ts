@@ -1,9 +1,11 @@
 import { create } from '@bufbuild/protobuf';
-import { timestampFromMs } from '@bufbuild/protobuf/wkt';
+import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
+import type { HealthCheck as Health } from '../../domain/health.ts';
 import { CIDATA_DISK, metadataBy } from '../../domain/metadata-ways.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
+import type { ProcessSpec } from '../../domain/process.ts';
 import {
   type FileInImage,
   type InterfaceSpec,
@@ -18,6 +20,8 @@ import {
   MicroVMEventSchema,
 } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import {
+  type HealthCheck,
+  HealthCheckSchema,
   ImagePull_Policy,
   InitrdSchema,
   KernelSchema,
@@ -35,6 +39,8 @@ import {
   NetworkInterfaceSchema,
   type NetworkInterfaceStatus,
   NetworkInterfaceStatusSchema,
+  type Process,
+  ProcessSchema,
   type Progress,
   ProgressSchema,
   type Volume,
@@ -98,6 +104,8 @@ function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
     memoryInMb: int32(spec.memoryInMb),
     kernel: create(KernelSchema, { image, cmdline, addNetworkConfig, ...filenameOf(spec.kernel) }),
     ...(spec.initrd && { initrd: create(InitrdSchema, { image: spec.initrd.image, ...filenameOf(spec.initrd) }) }),
+    ...(spec.process && { process: processToWire(spec.process) }),
+    ...(spec.health && { healthCheck: healthToWire(spec.health) }),
     volumes: spec.volumes.map(volumeToWire),
     interfaces: spec.interfaces.map(interfaceToWire),
     metadata: { ...spec.metadata },
@@ -112,6 +120,24 @@ function specToWire({ spec, ...vm }: MicroVmView): MicroVMSpec {
     pullPolicy: PULLS[pullPolicyOf(spec)],
   });
 }
+
+/** One empty text stands for no entrypoint, where an empty list is the image's. */
+const processToWire = ({ entrypoint, args = [], environment, user, directory }: ProcessSpec): Process =>
+  create(ProcessSchema, {
+    entrypoint: entrypoint === undefined ? [] : entrypoint.length > 0 ? [...entrypoint] : [''],
+    args: [...args],
+    environment: { ...environment },
+    ...{ user, directory },
+  });
+
+const healthToWire = ({ exec, intervalMs, timeoutMs, failures, startMs }: Health): HealthCheck =>
+  create(HealthCheckSchema, {
+    exec: [...exec],
+    interval: durationFromMs(intervalMs),
+    timeout: durationFromMs(timeoutMs),
+    failures: int32(failures),
+    startPeriod: durationFromMs(startMs),
+  });
 
 const filenameOf = ({ filename }: FileInImage): { filename?: string } => (filename === undefined ? {} : { filename });
 
@@ -171,6 +197,7 @@ function statusToWire(vm: MicroVmView): MicroVMStatus {
     consoleTail: consoleTailOf(vm),
     ...progressOf(vm),
     ...(nextRetryAt !== undefined && { nextRetryAt: timestampFromMs(nextRetryAt) }),
+    ...exitCodeOf(vm),
   });
 }
 
@@ -181,6 +208,12 @@ const messageOf = ({ state, asked }: MicroVmView): string =>
 /** Of a guest that has ended, also while its next start is waited for. */
 const consoleTailOf = ({ state, lastEnd }: MicroVmView): string =>
   ('consoleTail' in state ? state.consoleTail : state.is === 'PENDING' ? lastEnd?.consoleTail : undefined) ?? '';
+
+/** While it runs that of an earlier run would be taken for one of this. */
+const exitCodeOf = ({ state, lastEnd }: MicroVmView): { exitCode?: number } =>
+  lastEnd?.exitStatus === undefined || state.is === 'CREATED' || state.is === 'PAUSED'
+    ? {}
+    : { exitCode: int32(lastEnd.exitStatus) };
 
 /** Every file of a microVM is a path of the host: none is a device. */
 const mountOf = ({ path }: Pick<MadeFile, 'path'>): { type: Mount_MountType; source: string } => ({

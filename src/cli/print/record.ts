@@ -16,6 +16,7 @@ export function recordText(vm: MicroVM, options: RecordOptions): string {
     ['', summary(vm, options)],
     ['kernel', kernel(vm)],
     ['initrd', initrd(vm)],
+    ['process', process(vm)],
     ['volumes', volumes(vm)],
     ['interfaces', interfaces(vm)],
     ['published ports', ports(vm)],
@@ -40,6 +41,7 @@ function summary(vm: MicroVM, { now }: RecordOptions): Cell[][] {
   const pairs: (readonly [string, string])[] = [
     ['why', status?.message ?? ''],
     ['now', status?.progress ? progressText(status.progress, now) : ''],
+    ['exit code', status?.exitCode === undefined ? '' : String(status.exitCode)],
     ['retry', status && status.retry > 0 ? `${status.retry} failed` : ''],
     ['next try', next === undefined ? '' : next > now ? `in ${secondsText(next - now)}` : 'now'],
     ['uid', uidOf(vm)],
@@ -69,6 +71,24 @@ function kernel({ spec, status }: MicroVM): Cell[][] {
 function initrd({ spec, status }: MicroVM): Cell[][] {
   return fileRows(spec?.initrd?.image, spec?.initrd?.filename, status?.initrdImageDigest, status?.initrdMount);
 }
+
+/** As it is asked for: what is left out is the image's. Of the variables the names alone. */
+function process({ spec }: MicroVM): Cell[][] {
+  if (!spec?.process) return [];
+  const { entrypoint, args, environment, user, directory } = spec.process;
+  const pairs = [
+    ['entrypoint', wordsText(entrypoint)],
+    ['arguments', wordsText(args)],
+    ['environment', Object.keys(environment).sort().join(', ')],
+    ['user', user],
+    ['directory', directory],
+  ];
+  return pairs.filter(([, value]) => value !== '');
+}
+
+/** Each word as JSON has it where a blank or the like would hide where it ends. */
+const wordsText = (words: readonly string[]): string =>
+  words.map((word) => (/^[\w./:=@%+,-]+$/.test(word) ? word : JSON.stringify(word))).join(' ');
 
 function fileRows(image = '', filename = '', digest = '', mount?: Mount, cmdline = ''): Cell[][] {
   if (image === '') return [];

@@ -6,6 +6,7 @@ import { type ExecWanted, execIn } from '../exec-in.ts';
 import { EXIT, Problem } from '../exit.ts';
 import { nameOf, uidOf } from '../print/microvm.ts';
 import { printable } from '../print/style.ts';
+import { more, variablesOf } from '../process-flags.ts';
 import { find, parseTarget } from '../target.ts';
 
 interface Options {
@@ -30,10 +31,16 @@ export const configure: Configure = (command, act) => {
     .option(
       '-e, --env <name=value>',
       'a variable, or NAME alone: with the value that it has here; again for more',
-      many,
+      more,
     )
-    .option('-u, --user <user>', 'NAME, UID, NAME:GROUP or UID:GID of the guest (default: root)')
-    .option('-w, --workdir <directory>', "where it begins (default: the user's home)")
+    .option(
+      '-u, --user <user>',
+      "NAME, UID, NAME:GROUP or UID:GID of the guest (default: that of the spec's process or of its image, or root)",
+    )
+    .option(
+      '-w, --workdir <directory>',
+      "where it begins (default: that of the spec's process or of its image, or the user's home)",
+    )
     .addOption(new Option('--timeout <time>', 'end it after: 10s, 2m, 1h').argParser(duration))
     .passThroughOptions()
     .addHelpText('after', EXAMPLES)
@@ -58,27 +65,19 @@ function wantedOf({ io }: Context, words: readonly string[], options: Options): 
   return {
     ...(command === undefined ? { command: SHELL, args: [], shell: true } : { command, args, shell: false }),
     ...{ user, directory: workdir, hasStdin: interactive, wantsTerminal: tty },
-    environment: Object.fromEntries(env.flatMap((text) => variableOf(text, io.env))),
+    environment: variablesOf(env, io.env),
     ...(timeout > 0 && { timeout: durationFromMs(timeout) }),
   };
 }
-
-/** As docker's --env: NAME alone takes the value from here, and nothing where there is none. */
-function variableOf(text: string, here: Context['io']['env']): [string, string][] {
-  const at = text.indexOf('=');
-  const name = at < 0 ? text : text.slice(0, at);
-  if (name === '') throw new Problem(EXIT.usage, `--env "${text}" names no variable: write NAME=VALUE`);
-  const value = at < 0 ? here[name] : text.slice(at + 1);
-  return value === undefined ? [] : [[name, value]];
-}
-
-const many = (value: string, before: readonly string[] = []): readonly string[] => [...before, value];
 
 const EXAMPLES = `
 It runs inside the guest, by the guest's agent: the guests of docs/guests.md have one. What it writes to its two outputs
 comes out here on the same, and its exit status is this command's: 127 where there is no such program, 126 where it
 cannot be started, 128 + n where the signal n ended it, 143 when --timeout was over. Where flintlock itself fails, the
 status is as of every verb, and a line that begins with "flintlock:" says why.
+
+It has the variables, the user and the directory that the root volume's image and the spec's process say, as the image's
+own program has; --env, --user and --workdir come before them: --user root where the image says another.
 
 Ctrl-C sends the program SIGINT, a second one leaves it: its process group then gets SIGTERM, and SIGKILL 5 s later.
 With -t, on a terminal, every key goes to the program, Ctrl-C too; Ctrl-], or Enter ~ ., leaves it.

@@ -14,10 +14,11 @@ import { EXIT, Problem } from '../exit.ts';
 import { timeoutOption } from '../options.ts';
 import { isFailed, nameOf, uidOf } from '../print/microvm.ts';
 import { printable } from '../print/style.ts';
+import { addProcessFlags, type ProcessFlags, processBy } from '../process-flags.ts';
 import { addSpecFlags, parseNic, parseRoot, type SpecFlags, specOf } from '../spec-flags.ts';
 import { waitFor } from '../waiting.ts';
 
-interface Options extends SpecFlags {
+interface Options extends SpecFlags, ProcessFlags {
   readonly name?: string;
   readonly rm?: boolean;
   readonly after?: string;
@@ -33,22 +34,28 @@ const REMOVE_MS = 60_000;
 export const configure: Configure = (command, act) => {
   command
     .argument('<image[,ro]>', 'the image of the root volume; also ,size=SIZE')
+    .argument('[arguments...]', "in the place of the image's own arguments, behind its entrypoint: after --")
+    .usage('[options] <image[,ro]> [--] [arguments...]')
     .option('--rm', 'delete it when it has ended')
     .option('--name <id>', 'its id (default: one is made)')
     .option('--after <text>', 'hold standard input until the guest has written this');
-  addSpecFlags(command)
+  addSpecFlags(addProcessFlags(command))
     .addOption(timeoutOption())
     .addHelpText('after', EXAMPLES)
-    .action((image: string, options: Options) => act((context) => run(context, image, options)));
+    .action((image: string, words: string[], options: Options) =>
+      act((context) => run(context, image, words, options)),
+    );
 };
 
-async function run(context: Context, image: string, options: Options): Promise<number> {
+async function run(context: Context, image: string, words: readonly string[], options: Options): Promise<number> {
   const { io } = context;
   const clients = await context.clients();
   const { vms } = clients;
   const host = await clients.host();
   const info = await host.serverInfo({}, quick(io.interrupt));
   const spec = wanted(image, options, info);
+  const process = processBy(options, words, io.env);
+  if (process) spec.process = process;
   if (io.interrupt.aborted) throw new Problem(EXIT.failed, 'interrupted');
   // Ctrl-C must not leave it open whether there is one now: what was asked for is waited for.
   const { microvm: vm } = await vms.createMicroVM({ microvm: spec }, quick(new AbortController().signal));
@@ -129,13 +136,13 @@ async function latest(context: Context, vm: MicroVM): Promise<MicroVM | undefine
   return (await vms.getMicroVM({ uid: uidOf(vm), showDeleted: true }, quick(new AbortController().signal))).microvm;
 }
 
-/** How the run ended: 0 where the guest powered off. */
+/** How the run ended: with the status of the image's program where the guest told it, and else with 0 where that powered off. */
 async function verdict(context: Context, vm: MicroVM, name: string): Promise<number> {
   const now = await latest(context, vm);
   const { reason = '', message = '' } = now?.status ?? {};
   if (isFailed(now))
     throw new Problem(EXIT.vmFailed, `${name} is FAILED (${printable(reason)}): ${printable(message)}`);
-  return EXIT.done;
+  return now?.status?.exitCode ?? EXIT.done;
 }
 
 /** Deletes it and waits until nothing is left. It is done after Ctrl-C too, so it obeys none. */
@@ -162,9 +169,17 @@ On a terminal every key goes to the guest, Ctrl-C too: leave it with Ctrl-], or 
 not deleted. Standard input that is no terminal is sent as it is, and its end ends nothing. A guest loses what is typed
 while its kernel boots: --after holds it until the guest has written a text. It ends when the guest powers off, with 0,
 or dies, with 5, and is not started again unless --restart says so. With --rm it is deleted then, and also where Ctrl-C comes first. --timeout is for the start. To run one
-program of the image: --cmdline 'init=/bin/prog -- its arguments'; it must power off in the end, else the kernel panics.
+program of the image as the first one: --cmdline 'init=/bin/prog -- its arguments'; it must power off in the end, else the kernel panics.
+
+An image without an init runs what it says, as a container runtime runs it: its Entrypoint with its Cmd, or with the
+arguments that are given here, with its Env, User and WorkingDir, on the console. When that ends the guest powers off, and
+its exit status is this command's: 127 where there is no such program, 126 where it cannot be started, 128 + n where the
+signal n ended it. With arguments or --entrypoint it is so in an image that has an init, too. docs/guests.md says more.
 
 Examples:
+  flintlock run --rm docker.io/library/python:3 -- python -c 'print(1)'
+  flintlock run --rm --memory 512M --env POSTGRES_PASSWORD docker.io/library/postgres:17
+  flintlock run --rm --entrypoint /bin/sh --user 1000:1000 --workdir /tmp docker.io/library/redis:8 -- -c 'id; pwd'
   flintlock run --rm oci:images:root
   flintlock run --name web --memory 512M --publish 8080:80 registry.example:5000/web:1
   echo 'uname -a; poweroff' | flintlock run --rm --after 'flintlock-guest: up' oci:images:root

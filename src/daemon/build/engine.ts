@@ -1,8 +1,10 @@
 import { randomBytes } from 'node:crypto';
 import { createMeetAgent } from '../../agent/agent.ts';
 import type { CurrentCaller } from '../../api/current-caller.ts';
+import { asImageSays } from '../../domain/as-image-says.ts';
 import type { Uid } from '../../domain/microvm.ts';
 import { GuestAgents } from '../../engine/guest-agents.ts';
+import { GuestHealth } from '../../engine/guest-health.ts';
 import { GuestLives } from '../../engine/guest-lives.ts';
 import { GuestReports } from '../../engine/guest-reports.ts';
 import { GuestSockets } from '../../engine/guest-sockets.ts';
@@ -58,8 +60,12 @@ export function buildEngine(
     ...{ names, store, files, log, serve: agentSockets(socketGid) },
     agentOf: (uid) => agents.of(uid),
   });
+  const health = new GuestHealth({
+    ...{ store, clock, log, agentOf: (uid) => agents.of(uid) },
+    begin: (vm, start) => asImageSays((digest) => images.says(digest), store.get(vm.uid) ?? vm, start),
+  });
   const guests = new WatchedGuests({
-    ...{ store, clock, log, wake, reports, lives, agents, sockets },
+    ...{ store, clock, log, wake, reports, lives, agents, health, sockets },
     ...{ consoleTail, maximumRetry, meter: metrics },
   });
   const { managed, attached, bridgeAt, parent, metadata } = networks;

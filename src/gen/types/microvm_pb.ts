@@ -4,15 +4,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file types/microvm.proto.
  */
 export const file_types_microvm: GenFile = /*@__PURE__*/
-  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMi7QcKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDEjYKC3B1bGxfcG9saWN5GBkgASgOMiEuZmxpbnRsb2NrLnR5cGVzLkltYWdlUHVsbC5Qb2xpY3kaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNgoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2Cg1SZXN0YXJ0UG9saWN5Eg4KCk9OX0ZBSUxVUkUQABIKCgZBTFdBWVMQARIJCgVORVZFUhACQgkKB19pbml0cmRKBAgOEBIiRgoJSW1hZ2VQdWxsIjkKBlBvbGljeRILCgdERUZBVUxUEAASCgoGQUxXQVlTEAESCwoHTUlTU0lORxACEgkKBU5FVkVSEAMiaAoGS2VybmVsEg0KBWltYWdlGAEgASgJEg8KB2NtZGxpbmUYAiABKAkSFQoIZmlsZW5hbWUYAyABKAlIAIgBARIaChJhZGRfbmV0d29ya19jb25maWcYBCABKAhCCwoJX2ZpbGVuYW1lIjsKBkluaXRyZBINCgVpbWFnZRgBIAEoCRIVCghmaWxlbmFtZRgCIAEoCUgAiAEBQgsKCV9maWxlbmFtZSKoAgoQTmV0d29ya0ludGVyZmFjZRIZChFndWVzdF9kZXZpY2VfbmFtZRgBIAEoCRI5CgR0eXBlGAIgASgOMisuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2UuSWZhY2VUeXBlEhoKEmFsbG93X21ldGFkYXRhX3JlcRgDIAEoCBIWCglndWVzdF9tYWMYBCABKAlIAIgBARIUCgdhZGRyZXNzGAUgASgJSAGIAQESNwoPcHVibGlzaGVkX3BvcnRzGBQgAygLMh4uZmxpbnRsb2NrLnR5cGVzLlB1Ymxpc2hlZFBvcnQiIQoJSWZhY2VUeXBlEgsKB01BQ1ZUQVAQABIHCgNUQVAQAUIMCgpfZ3Vlc3RfbWFjQgoKCF9hZGRyZXNzIlkKDVB1Ymxpc2hlZFBvcnQSEQoJaG9zdF9wb3J0GAEgASgFEhIKCmd1ZXN0X3BvcnQYAiABKAUSEAoIcHJvdG9jb2wYAyABKAkSDwoHaG9zdF9pcBgEIAEoCSLTAQoGVm9sdW1lEgoKAmlkGAEgASgJEg8KB2lzX3Jvb3QYAiABKAgSFAoMaXNfcmVhZF9vbmx5GAMgASgIEhMKC21vdW50X3BvaW50GAQgASgJEi0KBnNvdXJjZRgFIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTb3VyY2USGQoMcGFydGl0aW9uX2lkGAYgASgJSACIAQESFwoKc2l6ZV9pbl9tYhgHIAEoBUgBiAEBQg8KDV9wYXJ0aXRpb25faWRCDQoLX3NpemVfaW5fbWIiQgoMVm9sdW1lU291cmNlEh0KEGNvbnRhaW5lcl9zb3VyY2UYASABKAlIAIgBAUITChFfY29udGFpbmVyX3NvdXJjZSImChVDb250YWluZXJWb2x1bWVTb3VyY2USDQoFaW1hZ2UYASABKAkilwcKDU1pY3JvVk1TdGF0dXMSOgoFc3RhdGUYASABKA4yKy5mbGludGxvY2sudHlwZXMuTWljcm9WTVN0YXR1cy5NaWNyb1ZNU3RhdGUSPAoHdm9sdW1lcxgCIAMoCzIrLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLlZvbHVtZXNFbnRyeRIsCgxrZXJuZWxfbW91bnQYAyABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSLAoMaW5pdHJkX21vdW50GAQgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50ElEKEm5ldHdvcmtfaW50ZXJmYWNlcxgFIAMoCzI1LmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSDQoFcmV0cnkYBiABKAUSDwoHbWVzc2FnZRgUIAEoCRIOCgZyZWFzb24YFSABKAkSLgoKY29uZGl0aW9ucxgWIAMoCzIaLmZsaW50bG9jay50eXBlcy5Db25kaXRpb24SEAoIcHJvdmlkZXIYFyABKAkSEwoLYWNjZWxlcmF0b3IYGCABKAkSGwoTa2VybmVsX2ltYWdlX2RpZ2VzdBgZIAEoCRIXCg9rZXJuZWxfZmlsZW5hbWUYGiABKAkSGwoTaW5pdHJkX2ltYWdlX2RpZ2VzdBgbIAEoCRIUCgxjb25zb2xlX3RhaWwYHCABKAkSKwoIcHJvZ3Jlc3MYHSABKAsyGS5mbGludGxvY2sudHlwZXMuUHJvZ3Jlc3MSMQoNbmV4dF9yZXRyeV9hdBgeIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAaTQoMVm9sdW1lc0VudHJ5EgsKA2tleRgBIAEoCRIsCgV2YWx1ZRgCIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTdGF0dXM6AjgBGmEKFk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSCwoDa2V5GAEgASgJEjYKBXZhbHVlGAIgASgLMicuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2VTdGF0dXM6AjgBIlsKDE1pY3JvVk1TdGF0ZRILCgdQRU5ESU5HEAASCwoHQ1JFQVRFRBABEgoKBkZBSUxFRBACEgwKCERFTEVUSU5HEAMSCwoHU1RPUFBFRBAEEgoKBlBBVVNFRBAFIoQBCglDb25kaXRpb24SDAoEdHlwZRgBIAEoCRIOCgZzdGF0dXMYAiABKAkSDgoGcmVhc29uGAMgASgJEg8KB21lc3NhZ2UYBCABKAkSOAoUbGFzdF90cmFuc2l0aW9uX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wImwKCFByb2dyZXNzEgwKBHN0ZXAYASABKAkSKQoFc2luY2UYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmRvbmVfYnl0ZXMYAyABKAMSEwoLdG90YWxfYnl0ZXMYBCABKAMibwoMVm9sdW1lU3RhdHVzEiUKBW1vdW50GAEgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50EhQKDGltYWdlX2RpZ2VzdBgUIAEoCRISCgpzaXplX2luX21iGBUgASgFEg4KBnNlcmlhbBgWIAEoCSJrCgVNb3VudBIuCgR0eXBlGAEgASgOMiAuZmxpbnRsb2NrLnR5cGVzLk1vdW50Lk1vdW50VHlwZRIOCgZzb3VyY2UYAiABKAkiIgoJTW91bnRUeXBlEgcKA0RFVhAAEgwKCEhPU1RQQVRIEAEijgEKFk5ldHdvcmtJbnRlcmZhY2VTdGF0dXMSGAoQaG9zdF9kZXZpY2VfbmFtZRgBIAEoCRINCgVpbmRleBgCIAEoBRITCgttYWNfYWRkcmVzcxgDIAEoCRIRCglhZGRyZXNzZXMYFCADKAkSEQoJZ3Vlc3RfbWFjGBUgASgJEhAKCGhvc3RuYW1lGBYgASgJYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMi8wgKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDEjYKC3B1bGxfcG9saWN5GBkgASgOMiEuZmxpbnRsb2NrLnR5cGVzLkltYWdlUHVsbC5Qb2xpY3kSLgoHcHJvY2VzcxgaIAEoCzIYLmZsaW50bG9jay50eXBlcy5Qcm9jZXNzSAGIAQESNwoMaGVhbHRoX2NoZWNrGBsgASgLMhwuZmxpbnRsb2NrLnR5cGVzLkhlYWx0aENoZWNrSAKIAQEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNgoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2Cg1SZXN0YXJ0UG9saWN5Eg4KCk9OX0ZBSUxVUkUQABIKCgZBTFdBWVMQARIJCgVORVZFUhACQgkKB19pbml0cmRCCgoIX3Byb2Nlc3NCDwoNX2hlYWx0aF9jaGVja0oECA4QEiLAAQoHUHJvY2VzcxISCgplbnRyeXBvaW50GAEgAygJEgwKBGFyZ3MYAiADKAkSPgoLZW52aXJvbm1lbnQYAyADKAsyKS5mbGludGxvY2sudHlwZXMuUHJvY2Vzcy5FbnZpcm9ubWVudEVudHJ5EgwKBHVzZXIYBCABKAkSEQoJZGlyZWN0b3J5GAUgASgJGjIKEEVudmlyb25tZW50RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK3AQoLSGVhbHRoQ2hlY2sSDAoEZXhlYxgBIAMoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGZhaWx1cmVzGAQgASgFEi8KDHN0YXJ0X3BlcmlvZBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJGCglJbWFnZVB1bGwiOQoGUG9saWN5EgsKB0RFRkFVTFQQABIKCgZBTFdBWVMQARILCgdNSVNTSU5HEAISCQoFTkVWRVIQAyJoCgZLZXJuZWwSDQoFaW1hZ2UYASABKAkSDwoHY21kbGluZRgCIAEoCRIVCghmaWxlbmFtZRgDIAEoCUgAiAEBEhoKEmFkZF9uZXR3b3JrX2NvbmZpZxgEIAEoCEILCglfZmlsZW5hbWUiOwoGSW5pdHJkEg0KBWltYWdlGAEgASgJEhUKCGZpbGVuYW1lGAIgASgJSACIAQFCCwoJX2ZpbGVuYW1lIqgCChBOZXR3b3JrSW50ZXJmYWNlEhkKEWd1ZXN0X2RldmljZV9uYW1lGAEgASgJEjkKBHR5cGUYAiABKA4yKy5mbGludGxvY2sudHlwZXMuTmV0d29ya0ludGVyZmFjZS5JZmFjZVR5cGUSGgoSYWxsb3dfbWV0YWRhdGFfcmVxGAMgASgIEhYKCWd1ZXN0X21hYxgEIAEoCUgAiAEBEhQKB2FkZHJlc3MYBSABKAlIAYgBARI3Cg9wdWJsaXNoZWRfcG9ydHMYFCADKAsyHi5mbGludGxvY2sudHlwZXMuUHVibGlzaGVkUG9ydCIhCglJZmFjZVR5cGUSCwoHTUFDVlRBUBAAEgcKA1RBUBABQgwKCl9ndWVzdF9tYWNCCgoIX2FkZHJlc3MiWQoNUHVibGlzaGVkUG9ydBIRCglob3N0X3BvcnQYASABKAUSEgoKZ3Vlc3RfcG9ydBgCIAEoBRIQCghwcm90b2NvbBgDIAEoCRIPCgdob3N0X2lwGAQgASgJItMBCgZWb2x1bWUSCgoCaWQYASABKAkSDwoHaXNfcm9vdBgCIAEoCBIUCgxpc19yZWFkX29ubHkYAyABKAgSEwoLbW91bnRfcG9pbnQYBCABKAkSLQoGc291cmNlGAUgASgLMh0uZmxpbnRsb2NrLnR5cGVzLlZvbHVtZVNvdXJjZRIZCgxwYXJ0aXRpb25faWQYBiABKAlIAIgBARIXCgpzaXplX2luX21iGAcgASgFSAGIAQFCDwoNX3BhcnRpdGlvbl9pZEINCgtfc2l6ZV9pbl9tYiJCCgxWb2x1bWVTb3VyY2USHQoQY29udGFpbmVyX3NvdXJjZRgBIAEoCUgAiAEBQhMKEV9jb250YWluZXJfc291cmNlIiYKFUNvbnRhaW5lclZvbHVtZVNvdXJjZRINCgVpbWFnZRgBIAEoCSK9BwoNTWljcm9WTVN0YXR1cxI6CgVzdGF0ZRgBIAEoDjIrLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLk1pY3JvVk1TdGF0ZRI8Cgd2b2x1bWVzGAIgAygLMisuZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMuVm9sdW1lc0VudHJ5EiwKDGtlcm5lbF9tb3VudBgDIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBIsCgxpbml0cmRfbW91bnQYBCABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSUQoSbmV0d29ya19pbnRlcmZhY2VzGAUgAygLMjUuZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMuTmV0d29ya0ludGVyZmFjZXNFbnRyeRINCgVyZXRyeRgGIAEoBRIPCgdtZXNzYWdlGBQgASgJEg4KBnJlYXNvbhgVIAEoCRIuCgpjb25kaXRpb25zGBYgAygLMhouZmxpbnRsb2NrLnR5cGVzLkNvbmRpdGlvbhIQCghwcm92aWRlchgXIAEoCRITCgthY2NlbGVyYXRvchgYIAEoCRIbChNrZXJuZWxfaW1hZ2VfZGlnZXN0GBkgASgJEhcKD2tlcm5lbF9maWxlbmFtZRgaIAEoCRIbChNpbml0cmRfaW1hZ2VfZGlnZXN0GBsgASgJEhQKDGNvbnNvbGVfdGFpbBgcIAEoCRIrCghwcm9ncmVzcxgdIAEoCzIZLmZsaW50bG9jay50eXBlcy5Qcm9ncmVzcxIxCg1uZXh0X3JldHJ5X2F0GB4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCglleGl0X2NvZGUYHyABKAVIAIgBARpNCgxWb2x1bWVzRW50cnkSCwoDa2V5GAEgASgJEiwKBXZhbHVlGAIgASgLMh0uZmxpbnRsb2NrLnR5cGVzLlZvbHVtZVN0YXR1czoCOAEaYQoWTmV0d29ya0ludGVyZmFjZXNFbnRyeRILCgNrZXkYASABKAkSNgoFdmFsdWUYAiABKAsyJy5mbGludGxvY2sudHlwZXMuTmV0d29ya0ludGVyZmFjZVN0YXR1czoCOAEiWwoMTWljcm9WTVN0YXRlEgsKB1BFTkRJTkcQABILCgdDUkVBVEVEEAESCgoGRkFJTEVEEAISDAoIREVMRVRJTkcQAxILCgdTVE9QUEVEEAQSCgoGUEFVU0VEEAVCDAoKX2V4aXRfY29kZSKEAQoJQ29uZGl0aW9uEgwKBHR5cGUYASABKAkSDgoGc3RhdHVzGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEjgKFGxhc3RfdHJhbnNpdGlvbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsCghQcm9ncmVzcxIMCgRzdGVwGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpkb25lX2J5dGVzGAMgASgDEhMKC3RvdGFsX2J5dGVzGAQgASgDIm8KDFZvbHVtZVN0YXR1cxIlCgVtb3VudBgBIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBIUCgxpbWFnZV9kaWdlc3QYFCABKAkSEgoKc2l6ZV9pbl9tYhgVIAEoBRIOCgZzZXJpYWwYFiABKAkiawoFTW91bnQSLgoEdHlwZRgBIAEoDjIgLmZsaW50bG9jay50eXBlcy5Nb3VudC5Nb3VudFR5cGUSDgoGc291cmNlGAIgASgJIiIKCU1vdW50VHlwZRIHCgNERVYQABIMCghIT1NUUEFUSBABIo4BChZOZXR3b3JrSW50ZXJmYWNlU3RhdHVzEhgKEGhvc3RfZGV2aWNlX25hbWUYASABKAkSDQoFaW5kZXgYAiABKAUSEwoLbWFjX2FkZHJlc3MYAyABKAkSEQoJYWRkcmVzc2VzGBQgAygJEhEKCWd1ZXN0X21hYxgVIAEoCRIQCghob3N0bmFtZRgWIAEoCWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * MicroVM represents a microvm machine that is created via a provider.
@@ -199,6 +199,24 @@ export type MicroVMSpec = Message<"flintlock.types.MicroVMSpec"> & {
    * @generated from field: flintlock.types.ImagePull.Policy pull_policy = 25;
    */
   pullPolicy: ImagePull_Policy;
+
+  /**
+   * Process changes what the root volume's image says of the program that it
+   * was made for. Where it names a program (entrypoint or args), that is run in
+   * the place of an init that the image has. Its end ends the microvm.
+   *
+   * @generated from field: optional flintlock.types.Process process = 26;
+   */
+  process?: Process | undefined;
+
+  /**
+   * HealthCheck has the guest asked whether it is well. One that is not dies of
+   * it, with the reason Unhealthy, unless restart_policy is NEVER: then the
+   * condition Healthy alone says so.
+   *
+   * @generated from field: optional flintlock.types.HealthCheck health_check = 27;
+   */
+  healthCheck?: HealthCheck | undefined;
 };
 
 /**
@@ -250,6 +268,111 @@ export const MicroVMSpec_RestartPolicySchema: GenEnum<MicroVMSpec_RestartPolicy>
   enumDesc(file_types_microvm, 1, 0);
 
 /**
+ * Process is what runs in a guest whose first program is ours, and what exec
+ * begins with. What is left out is the image's.
+ *
+ * @generated from message flintlock.types.Process
+ */
+export type Process = Message<"flintlock.types.Process"> & {
+  /**
+   * Entrypoint takes the place of the image's Entrypoint and Cmd. One empty
+   * text: there is none.
+   *
+   * @generated from field: repeated string entrypoint = 1;
+   */
+  entrypoint: string[];
+
+  /**
+   * Args take the place of the image's Cmd.
+   *
+   * @generated from field: repeated string args = 2;
+   */
+  args: string[];
+
+  /**
+   * Environment is added to the image's Env, name by name. Whoever may get the
+   * microvm reads it.
+   *
+   * @generated from field: map<string, string> environment = 3;
+   */
+  environment: { [key: string]: string };
+
+  /**
+   * User is NAME, UID, NAME:GROUP or UID:GID, by the image's own /etc/passwd
+   * and /etc/group.
+   *
+   * @generated from field: string user = 4;
+   */
+  user: string;
+
+  /**
+   * Directory is where it begins; it is made where it is missing.
+   *
+   * @generated from field: string directory = 5;
+   */
+  directory: string;
+};
+
+/**
+ * Describes the message flintlock.types.Process.
+ * Use `create(ProcessSchema)` to create a new message.
+ */
+export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
+  messageDesc(file_types_microvm, 2);
+
+/**
+ * HealthCheck is how a guest is asked whether it is well, by its agent.
+ *
+ * @generated from message flintlock.types.HealthCheck
+ */
+export type HealthCheck = Message<"flintlock.types.HealthCheck"> & {
+  /**
+   * Exec is a program of the guest, and its arguments; it has the variables, the
+   * user and the directory of the image's own program. The guest is well when
+   * it ends with 0.
+   *
+   * @generated from field: repeated string exec = 1;
+   */
+  exec: string[];
+
+  /**
+   * Interval is the time between two questions. Left out: 30 s.
+   *
+   * @generated from field: google.protobuf.Duration interval = 2;
+   */
+  interval?: Duration | undefined;
+
+  /**
+   * Timeout is how long the program may take. Left out: 10 s.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+
+  /**
+   * Failures in a row are one that counts. 0 means 3.
+   *
+   * @generated from field: int32 failures = 4;
+   */
+  failures: number;
+
+  /**
+   * StartPeriod is how long after the start no failure counts, until the first
+   * success. Left out: 60 s.
+   *
+   * @generated from field: google.protobuf.Duration start_period = 5;
+   */
+  startPeriod?: Duration | undefined;
+};
+
+/**
+ * Describes the message flintlock.types.HealthCheck.
+ * Use `create(HealthCheckSchema)` to create a new message.
+ */
+export const HealthCheckSchema: GenMessage<HealthCheck> = /*@__PURE__*/
+  messageDesc(file_types_microvm, 3);
+
+/**
  * ImagePull holds the names of the pull policies.
  *
  * @generated from message flintlock.types.ImagePull
@@ -262,7 +385,7 @@ export type ImagePull = Message<"flintlock.types.ImagePull"> & {
  * Use `create(ImagePullSchema)` to create a new message.
  */
 export const ImagePullSchema: GenMessage<ImagePull> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 2);
+  messageDesc(file_types_microvm, 4);
 
 /**
  * Policy says when a registry is asked for an image.
@@ -312,7 +435,7 @@ export type ImagePull_Policy = (typeof ImagePull_Policy)[keyof typeof ImagePull_
  * Describes the enum flintlock.types.ImagePull.Policy.
  */
 export const ImagePull_PolicySchema: GenEnum<ImagePull_Policy> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 2, 0);
+  enumDesc(file_types_microvm, 4, 0);
 
 /**
  * Kernel represents the configuration for a kernel.
@@ -355,7 +478,7 @@ export type Kernel = Message<"flintlock.types.Kernel"> & {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 3);
+  messageDesc(file_types_microvm, 5);
 
 /**
  * Initrd represents the configuration for the initial ramdisk.
@@ -384,7 +507,7 @@ export type Initrd = Message<"flintlock.types.Initrd"> & {
  * Use `create(InitrdSchema)` to create a new message.
  */
 export const InitrdSchema: GenMessage<Initrd> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 4);
+  messageDesc(file_types_microvm, 6);
 
 /**
  * NetworkInterface represents one network interface of the microvm.
@@ -445,7 +568,7 @@ export type NetworkInterface = Message<"flintlock.types.NetworkInterface"> & {
  * Use `create(NetworkInterfaceSchema)` to create a new message.
  */
 export const NetworkInterfaceSchema: GenMessage<NetworkInterface> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 5);
+  messageDesc(file_types_microvm, 7);
 
 /**
  * IfaceType is the kind of a network interface.
@@ -479,7 +602,7 @@ export type NetworkInterface_IfaceType = (typeof NetworkInterface_IfaceType)[key
  * Describes the enum flintlock.types.NetworkInterface.IfaceType.
  */
 export const NetworkInterface_IfaceTypeSchema: GenEnum<NetworkInterface_IfaceType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 5, 0);
+  enumDesc(file_types_microvm, 7, 0);
 
 /**
  * PublishedPort leads a port of the host to a port of the guest.
@@ -522,7 +645,7 @@ export type PublishedPort = Message<"flintlock.types.PublishedPort"> & {
  * Use `create(PublishedPortSchema)` to create a new message.
  */
 export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 6);
+  messageDesc(file_types_microvm, 8);
 
 /**
  * Volume represents the configuration for a volume to be attached to a
@@ -589,7 +712,7 @@ export type Volume = Message<"flintlock.types.Volume"> & {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 7);
+  messageDesc(file_types_microvm, 9);
 
 /**
  * VolumeSource is the source of a volume. Based loosely on the volumes in
@@ -613,7 +736,7 @@ export type VolumeSource = Message<"flintlock.types.VolumeSource"> & {
  * Use `create(VolumeSourceSchema)` to create a new message.
  */
 export const VolumeSourceSchema: GenMessage<VolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 8);
+  messageDesc(file_types_microvm, 10);
 
 /**
  * ContainerVolumeSource represents the details of a volume coming from a OCI
@@ -635,7 +758,7 @@ export type ContainerVolumeSource = Message<"flintlock.types.ContainerVolumeSour
  * Use `create(ContainerVolumeSourceSchema)` to create a new message.
  */
 export const ContainerVolumeSourceSchema: GenMessage<ContainerVolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 9);
+  messageDesc(file_types_microvm, 11);
 
 /**
  * MicroVMStatus contains the runtime status of the microvm.
@@ -763,6 +886,16 @@ export type MicroVMStatus = Message<"flintlock.types.MicroVMStatus"> & {
    * @generated from field: google.protobuf.Timestamp next_retry_at = 30;
    */
   nextRetryAt?: Timestamp | undefined;
+
+  /**
+   * ExitCode is the exit status of the program that the last run was begun for,
+   * where that ended by itself and the guest said so: an image without an init,
+   * or a spec with a process. 127: it was not found; 126: it could not be
+   * started; 128 + n: signal n ended it.
+   *
+   * @generated from field: optional int32 exit_code = 31;
+   */
+  exitCode?: number | undefined;
 };
 
 /**
@@ -770,7 +903,7 @@ export type MicroVMStatus = Message<"flintlock.types.MicroVMStatus"> & {
  * Use `create(MicroVMStatusSchema)` to create a new message.
  */
 export const MicroVMStatusSchema: GenMessage<MicroVMStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 10);
+  messageDesc(file_types_microvm, 12);
 
 /**
  * MicroVMState is the state of a microvm.
@@ -832,7 +965,7 @@ export type MicroVMStatus_MicroVMState = (typeof MicroVMStatus_MicroVMState)[key
  * Describes the enum flintlock.types.MicroVMStatus.MicroVMState.
  */
 export const MicroVMStatus_MicroVMStateSchema: GenEnum<MicroVMStatus_MicroVMState> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 10, 0);
+  enumDesc(file_types_microvm, 12, 0);
 
 /**
  * Condition is one part of readiness, in the Kubernetes manner.
@@ -885,7 +1018,7 @@ export type Condition = Message<"flintlock.types.Condition"> & {
  * Use `create(ConditionSchema)` to create a new message.
  */
 export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 11);
+  messageDesc(file_types_microvm, 13);
 
 /**
  * Progress is what is being done for a microvm now.
@@ -927,7 +1060,7 @@ export type Progress = Message<"flintlock.types.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 12);
+  messageDesc(file_types_microvm, 14);
 
 /**
  * VolumeStatus is the status of one volume.
@@ -971,7 +1104,7 @@ export type VolumeStatus = Message<"flintlock.types.VolumeStatus"> & {
  * Use `create(VolumeStatusSchema)` to create a new message.
  */
 export const VolumeStatusSchema: GenMessage<VolumeStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 13);
+  messageDesc(file_types_microvm, 15);
 
 /**
  * Mount represents a volume mount point.
@@ -999,7 +1132,7 @@ export type Mount = Message<"flintlock.types.Mount"> & {
  * Use `create(MountSchema)` to create a new message.
  */
 export const MountSchema: GenMessage<Mount> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 14);
+  messageDesc(file_types_microvm, 16);
 
 /**
  * MountType is the kind of a mount.
@@ -1033,7 +1166,7 @@ export type Mount_MountType = (typeof Mount_MountType)[keyof typeof Mount_MountT
  * Describes the enum flintlock.types.Mount.MountType.
  */
 export const Mount_MountTypeSchema: GenEnum<Mount_MountType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 14, 0);
+  enumDesc(file_types_microvm, 16, 0);
 
 /**
  * NetworkInterfaceStatus is the status of one network interface.
@@ -1091,5 +1224,5 @@ export type NetworkInterfaceStatus = Message<"flintlock.types.NetworkInterfaceSt
  * Use `create(NetworkInterfaceStatusSchema)` to create a new message.
  */
 export const NetworkInterfaceStatusSchema: GenMessage<NetworkInterfaceStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 15);
+  messageDesc(file_types_microvm, 17);
 
