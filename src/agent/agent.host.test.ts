@@ -51,7 +51,7 @@ describe('the agent, by its port', () => {
     await using process = await startAgent();
     const { session, agent } = await meet(process);
     const run = (start: ExecStart, ...typed: ExecInput[]) => ran(agent.exec(start, inputs(...typed), NEVER));
-    expect(agent.info).toMatchObject({ version: '1', features: ['tty', 'signal'] });
+    expect(agent.info).toMatchObject({ version: '1', features: ['tty', 'signal', 'clock', 'watch'] });
     expect(await run(sh('echo out; echo err >&2; exit 3'))).toMatchObject({
       stdout: 'out\n',
       stderr: 'err\n',
