@@ -35,10 +35,10 @@ function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
   const state = { opened: 0, refusal: undefined as Fault | undefined };
   const agents = new GuestAgents({
     ...{ store: store as Store, clock, log: memoryLog() },
-    openChannel: async () => {
+    openWay: async () => {
       state.opened++;
       if (state.refusal) throw state.refusal;
-      return channel;
+      return { is: 'channel', channel };
     },
     meet: (_channel, _isRunning, signal) =>
       new Promise((answer, reject) => {

@@ -15,6 +15,7 @@ import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createCidataDisks } from '../../metadata/cidata.ts';
 import type { Images } from '../../ports/images.ts';
+import type { VmmEnd } from '../../ports/vmm.ts';
 import type { Volumes } from '../../ports/volumes.ts';
 import type { BuiltNetworks } from './networks.ts';
 import type { Parts } from './parts.ts';
@@ -29,6 +30,11 @@ export interface EngineNeeds {
   /** Of the host's boot. */
   readonly bootId: string;
 }
+
+const HALTED: VmmEnd = {
+  reason: 'GuestShutdown',
+  message: 'The guest shut down: its agent said so, and its kernel does not answer any more',
+};
 
 /** What makes the host as the records say, microVM by microVM. */
 export function buildEngine(
@@ -47,8 +53,9 @@ export function buildEngine(
   const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
   const lives = new GuestLives({ store, clock, log });
   const agents = new GuestAgents({
-    ...{ store, clock, log, openChannel: vmms.openAgent },
+    ...{ store, clock, log, openWay: vmms.openAgent },
     meet: createMeetAgent({ clock, randomBytes }),
+    onHalt: (uid) => guests.recordEnd(uid, HALTED),
   });
   const guests = new WatchedGuests({
     ...{ store, clock, log, wake, reports, lives, agents },
