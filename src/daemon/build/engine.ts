@@ -71,7 +71,7 @@ export function buildEngine(
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
-    ...{ store, ledger, runner, guests, metadataPorts, clock, log },
+    ...{ store, ledger, runner, guests, agents, metadataPorts, clock, log },
     ...{ consoleTail, maximumRetry, bootId, patience: config.patience },
     vmm: vmmOf,
   });
