@@ -54,6 +54,8 @@ struct request {
 	bool shell, has_stdin, has_exec, tty;
 	bool files; /* not a program, but files.c */
 	unsigned rows, cols;
+	bool has_clock;
+	long sec, nsec; /* since 1970, of the host */
 };
 /* Changes `text`, which must have a byte of room behind it. @return NULL, or what is wrong */
 const char *request_parse(char *text, size_t len, struct request *r);
@@ -123,6 +125,7 @@ struct conn {
 	size_t head_len, left; /* of the frame that is being read */
 	struct buf request, small;
 	bool asked, answered;
+	bool watches; /* Wants to hear when the guest goes down. */
 	struct child child;
 	struct statistics *statistics;
 	/* RAW */
@@ -147,6 +150,8 @@ void conn_release(struct conn *c, int64_t now);
 
 /* control.c and raw.c: what a connection is for. */
 void control_step(struct conn *c, int64_t now);
+/* Tells who watches that the guest goes down, or this program alone. */
+void control_going_down(void);
 void raw_open(struct conn *c);
 void raw_step(struct conn *c, int64_t now);
 /* @return whether it broke off, and all that it had said before is on its way */
@@ -193,6 +198,12 @@ void listen_at(const char *where, int port);
 void listen_accept(void);
 size_t listen_watch(struct pollfd *polled, short **answers);
 int64_t listen_deadline(void);
+
+/* clock.c: sets the guest's clock. @return 0 and how far it was behind, in milliseconds; or an error's number */
+int clock_set(const struct request *r, long long *behind_ms);
+
+/* Serves a guest: what would change the whole machine is only done there. */
+extern bool is_guest;
 
 int64_t now_ms(void);
 void complain(const char *what, int error);

@@ -115,7 +115,8 @@ void conn_step(struct conn *c, int64_t now)
 	if (c->via != SOCKET)
 		return; /* see port_write */
 	write_socket(c);
-	if (c->broken || (c->end_sent && (c->in_end || (c->service == CONTROL && now - c->since >= LINGER_MS))))
+	/* Not every vsock tells the other side of the end of one half: that of the whole always comes. */
+	if (c->broken || (c->end_sent && (c->in_end || now - c->since >= LINGER_MS)))
 		conn_release(c, now);
 }
 

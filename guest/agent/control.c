@@ -20,6 +20,8 @@ enum {
 	/* Ours, found by `info`: rows and columns, two bytes each; the number of a signal, one byte. */
 	RESIZE = 32,
 	SIGNAL = 33,
+	/* To who watches: the guest goes down. */
+	GOING_DOWN = 56,
 };
 #define MAX_FRAME (16u << 20)
 #define MAX_REQUEST (4u << 20)
@@ -71,8 +73,22 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
+	add_frame(c, STDOUT, text, (size_t)len);
+	answer_exit(c, 0, false);
+}
+
+static void answer_clock(struct conn *c, const struct request *r)
+{
+	char text[64];
+	long long behind_ms = 0;
+	int error = r->has_clock ? clock_set(r, &behind_ms) : EINVAL;
+	if (error) {
+		answer_error(c, "the clock cannot be set: ", strerror(error));
+		return;
+	}
+	int len = snprintf(text, sizeof text, "{\"behind_ms\":%lld}", behind_ms);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
 }
@@ -89,6 +105,10 @@ static void answer(struct conn *c, int64_t now)
 		answer_exit(c, 0, false);
 	} else if (!strcmp(r.op, "info")) {
 		answer_info(c);
+	} else if (!strcmp(r.op, "watch")) {
+		c->watches = true;
+	} else if (!strcmp(r.op, "clock")) {
+		answer_clock(c, &r);
 	} else if (!strcmp(r.op, "connect")) {
 		connect_begin(c, &r, now);
 	} else if (!strcmp(r.op, "statistics")) {
@@ -274,4 +294,11 @@ void control_step(struct conn *c, int64_t now)
 		statistics_step(c, now);
 	if (c->child.pid > 0 && !c->answered && !c->broken)
 		run_step(c, now);
+}
+
+void control_going_down(void)
+{
+	for (size_t i = 0; i < MAX_CONNS; i++)
+		if ((conns[i].via == SOCKET || conns[i].via == STREAM) && conns[i].watches && !conns[i].answered)
+			add_frame(&conns[i], GOING_DOWN, NULL, 0);
 }

@@ -71,17 +71,23 @@ void listen_vsock(int64_t now)
 	vsock_tries = 0;
 }
 
-/* For tests: unix:PATH or tcp:ADDRESS:PORT. */
+/* For tests: unix:PATH, unix:@NAME or tcp:ADDRESS:PORT. */
 void listen_at(const char *where, int port)
 {
 	int fd = -1;
 	bool done = false;
 	if (!strncmp(where, "unix:", 5)) {
 		struct sockaddr_un at = {.sun_family = AF_UNIX};
-		snprintf(at.sun_path, sizeof at.sun_path, "%s", where + 5);
-		unlink(at.sun_path);
+		int len = snprintf(at.sun_path, sizeof at.sun_path, "%s", where + 5);
+		socklen_t size = sizeof at;
+		if (at.sun_path[0] == '@' && len > 0 && len < (int)sizeof at.sun_path) { /* without a file: unix(7), abstract */
+			at.sun_path[0] = 0;
+			size = (socklen_t)(offsetof(struct sockaddr_un, sun_path) + (size_t)len);
+		} else {
+			unlink(at.sun_path);
+		}
 		fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-		done = listen_with(fd, &at, sizeof at, port, false);
+		done = listen_with(fd, &at, size, port, false);
 	} else if (!strncmp(where, "tcp:", 4)) {
 		char text[64];
 		snprintf(text, sizeof text, "%s", where + 4);

@@ -20,12 +20,19 @@ static const char USAGE[] =
 	"       flintlock-agent --ended STATUS           say on the console how that ended\n"
 	"       flintlock-agent [--port unix socket] [--listen unix:PATH|tcp:IPV4:PORT] [--listen-ssh …]      for tests\n";
 
+bool is_guest = true;
 static int woken[2];
+
+/* When it was told to end, which is what the shutdown of a guest begins with. So long it has to say so. */
+#define LAST_WORDS_MS 200
+static volatile sig_atomic_t told_to_end;
+static int64_t end_at;
 
 static void wake(int number)
 {
 	int error = errno;
-	(void)number;
+	if (number == SIGTERM)
+		told_to_end = 1;
 	(void)!write(woken[1], "", 1);
 	errno = error;
 }
@@ -95,8 +102,8 @@ static void reap(int64_t now)
 
 static int time_left(int64_t now)
 {
-	int64_t at = 0, others[2] = {port_deadline(), listen_deadline()};
-	for (size_t i = 0; i < MAX_CONNS + 2; i++) {
+	int64_t at = 0, others[3] = {port_deadline(), listen_deadline(), end_at};
+	for (size_t i = 0; i < MAX_CONNS + 3; i++) {
 		int64_t other = i < MAX_CONNS ? conn_deadline(&conns[i]) : others[i - MAX_CONNS];
 		if (other && (!at || other < at))
 			at = other;
@@ -127,6 +134,12 @@ static void round_once(void)
 	int64_t now = now_ms();
 	if (polled[0].revents)
 		reap(now);
+	if (told_to_end && !end_at) {
+		end_at = now + LAST_WORDS_MS;
+		control_going_down();
+	}
+	if (end_at && now >= end_at)
+		exit(0);
 	drain_read();
 	port_attach(now);
 	port_read(now);
@@ -140,7 +153,6 @@ static void round_once(void)
 
 int main(int argc, char **argv)
 {
-	bool is_test = false;
 	if (argc == 3 && !strcmp(argv[1], "--ended"))
 		return tell_end(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--run")) {
@@ -159,6 +171,7 @@ int main(int argc, char **argv)
 	}
 	struct sigaction action = {.sa_handler = wake, .sa_flags = SA_NOCLDSTOP | SA_RESTART};
 	sigaction(SIGCHLD, &action, NULL);
+	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
 	for (int i = 1; i < argc; i += 2) {
@@ -172,9 +185,9 @@ int main(int argc, char **argv)
 			fputs(USAGE, stderr);
 			return 2;
 		}
-		is_test = true;
+		is_guest = false;
 	}
-	if (!is_test) {
+	if (is_guest) {
 		outlive();
 		port_open_device();
 		listen_vsock_begin();

@@ -121,6 +121,23 @@ static void parse_exec(struct json *j, struct request *r)
 	}
 }
 
+static void parse_clock(struct json *j, struct request *r)
+{
+	bool first = true;
+	char *name;
+	if (json_null(j) || !json_take(j, '{'))
+		return;
+	r->has_clock = true;
+	while (json_name(j, &first, &name)) {
+		if (!strcmp(name, "sec"))
+			json_long(j, &r->sec);
+		else if (!strcmp(name, "nsec"))
+			json_long(j, &r->nsec);
+		else
+			json_skip(j);
+	}
+}
+
 const char *request_parse(char *text, size_t len, struct request *r)
 {
 	struct json j = {.at = text, .end = text + len};
@@ -140,6 +157,8 @@ const char *request_parse(char *text, size_t len, struct request *r)
 				connect_parse(&j, r);
 			else if (!strcmp(name, "statistics"))
 				statistics_parse(&j, r);
+			else if (!strcmp(name, "clock"))
+				parse_clock(&j, r);
 			else
 				json_skip(&j);
 		}

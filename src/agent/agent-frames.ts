@@ -16,6 +16,7 @@ export const AGENT_FRAME = {
   resize: 32,
   signal: 33,
   statistics: 49,
+  goingDown: 56,
 } as const;
 
 const HEAD_BYTES = 5;
@@ -87,8 +88,8 @@ export class AgentDecoder {
 }
 
 const isOutput = (type: number): boolean => type === AGENT_FRAME.stdout || type === AGENT_FRAME.stderr;
-const isKept = (type: number): boolean =>
-  type === AGENT_FRAME.exit || type === AGENT_FRAME.error || type === AGENT_FRAME.statistics;
+const KEPT: readonly number[] = [AGENT_FRAME.exit, AGENT_FRAME.error, AGENT_FRAME.statistics, AGENT_FRAME.goingDown];
+const isKept = (type: number): boolean => KEPT.includes(type);
 
 /** @throws Fault `invalid` for one that no agent takes */
 export function execRequest(start: ExecStart): Uint8Array {
@@ -107,6 +108,14 @@ export const infoRequest = (): Uint8Array => request({ op: 'info' });
 
 /** For the feature `files`: standard input and output are those of the file server, see file-records.ts. */
 export const filesRequest = (): Uint8Array => request({ op: 'files' });
+/** With the feature `watch`: answered by a frame when the guest goes down. */
+export const watchRequest = (): Uint8Array => request({ op: 'watch' });
+
+/** With the feature `clock`. @param now - in milliseconds since 1970 */
+export function clockRequest(now: number): Uint8Array {
+  const sec = Math.floor(now / 1_000);
+  return request({ op: 'clock', clock: { sec, nsec: Math.round((now - sec * 1_000) * 1_000_000) % 1_000_000_000 } });
+}
 
 function request(what: object): Uint8Array {
   const bytes = Buffer.from(JSON.stringify({ version: 1, ...what }));
@@ -159,6 +168,14 @@ export function parseInfo(data: Uint8Array): AgentInfo {
     uname: text(uname),
     features: Array.isArray(features) ? features.slice(0, 32).map(text) : [],
   };
+}
+
+/** @throws Fault `tool` when it is no answer to {@link clockRequest} */
+export function parseClock(data: Uint8Array): number {
+  const { behind_ms: behind } = record(data, 'clock');
+  if (typeof behind !== 'number' || !Number.isFinite(behind))
+    throw new Fault('tool', 'The guest agent does not tell how its clock was');
+  return behind;
 }
 
 /** One line, and short: a guest's words end in logs and on terminals. */

@@ -17,7 +17,11 @@ const SH: ExecStart = {
 const sh = (command: string, more: Partial<ExecStart> = {}): ExecStart => ({ ...SH, command, ...more });
 
 async function meet(process: AgentProcess): Promise<AgentMeeting & { readonly session: { close(): void } }> {
-  const meeting = await createMeetAgent({ clock, randomBytes })(await process.channel(), () => true, NEVER);
+  const meeting = await createMeetAgent({ clock, randomBytes })(
+    { is: 'channel', channel: await process.channel() },
+    () => true,
+    NEVER,
+  );
   return { ...meeting, session: meeting };
 }
 

@@ -1,32 +1,54 @@
 import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { AgentInfo, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
+import type { AgentInfo, AgentWay, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
+import { tellTime } from './clock.ts';
 import { connectOver } from './connect.ts';
-import { askInfo, CONTROL_PORT, execOver } from './exec.ts';
+import { DialledSession } from './dialled-session.ts';
+import { type AgentSession, askInfo, CONTROL_PORT, execOver } from './exec.ts';
 import { filesOver } from './files.ts';
 import { PortSession } from './port-session.ts';
 import { relay, SSH_PORT } from './relay.ts';
 import { statisticsOver } from './statistics.ts';
 
-/** Meets the agents behind ports with several streams in them. */
+interface Deps {
+  readonly clock: Pick<Clock, 'after' | 'elapsed' | 'now' | 'sleep'>;
+  /** So many bytes that nobody can guess. */
+  randomBytes(count: number): Uint8Array;
+}
+
+/** Meets agents, by a port with several streams in it or by connections of their own. */
 export const createMeetAgent =
-  (deps: { readonly clock: Pick<Clock, 'after'>; randomBytes(count: number): Uint8Array }): MeetAgent =>
-  async (channel, isRunning, signal) => {
-    const session = new PortSession(channel, { ...deps, isRunning });
+  (deps: Deps): MeetAgent =>
+  async (way, isRunning, signal) => {
+    const session = sessionOf(way, isRunning, deps);
     try {
-      const closed = session.over.then((why) => Promise.reject(new Fault('tool', `The guest agent is gone: ${why}`)));
+      const closed = session.over.then((why) => {
+        throw session.refusal ?? new Fault('tool', `The guest agent is gone: ${why}`);
+      });
       closed.catch(() => undefined);
       await orAborted(Promise.race([session.ready, closed]), signal);
-      const agent = await orAborted(meet(session, signal), signal);
-      return { agent, over: session.over, close: () => session.close() };
+      const agent = await orAborted(meet(session, deps, signal), signal);
+      const hasHalted = (): boolean => session.hasHalted === true;
+      return { agent, over: session.over, hasHalted, close: () => session.close() };
     } catch (error) {
       session.close();
       throw error;
     }
   };
 
-async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAgent> {
+function sessionOf(way: AgentWay, isRunning: () => boolean, deps: Deps): AgentSession {
+  switch (way.is) {
+    case 'channel':
+      return new PortSession(way.channel, { ...deps, isRunning });
+    case 'connections':
+      return new DialledSession(way.dial, { ...deps, isRunning });
+    default:
+      return way satisfies never;
+  }
+}
+
+async function meet(session: AgentSession, { clock }: Deps, signal: AbortSignal): Promise<GuestAgent> {
   const info = await askInfo(session.open(CONTROL_PORT), signal);
   return {
     info,
@@ -47,6 +69,9 @@ async function meet(session: PortSession, signal: AbortSignal): Promise<GuestAge
     async *ssh(input, ended) {
       yield* relay(session.open(SSH_PORT), input, ended);
     },
+    ...(info.features.includes('clock') && {
+      setClock: (ended: AbortSignal) => tellTime(session.open(CONTROL_PORT), () => clock.now(), ended),
+    }),
   };
 }
 

@@ -2,7 +2,8 @@ import { expect, test } from 'vitest';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput } from '../ports/guest-ports.ts';
 import { agentFrame } from './agent-frames.ts';
-import { connectOver, type TwoWays } from './connect.ts';
+import { connectOver } from './connect.ts';
+import type { AgentStream } from './exec.ts';
 
 const OPENED = agentFrame(48);
 const TARGET = { is: 'tcp', host: '', port: 80 } as const;
@@ -13,7 +14,7 @@ const text = (words: string): Uint8Array => Buffer.from(words);
 function agent(pieces: readonly Uint8Array[], cut?: Fault) {
   const written: Buffer[] = [];
   const did: string[] = [];
-  const connection: TwoWays = {
+  const connection: AgentStream = {
     async write(bytes) {
       written.push(Buffer.from(bytes));
     },
@@ -114,7 +115,7 @@ test('the server’s end is not the caller’s, whose own is waited for', async 
 test('who leaves closes it, also while the agent says nothing', async () => {
   const leave = new AbortController();
   const { connection, did } = agent([]);
-  const silent: TwoWays = {
+  const silent: AgentStream = {
     ...connection,
     read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }),
   };
@@ -126,7 +127,7 @@ test('who leaves closes it, also while the agent says nothing', async () => {
 
 test('an agent that does not say whether there is a connection is not waited for', async () => {
   const { connection, did } = agent([]);
-  const silent: TwoWays = {
+  const silent: AgentStream = {
     ...connection,
     read: () => ({ [Symbol.asyncIterator]: () => ({ next: () => new Promise(() => undefined) }) }),
   };

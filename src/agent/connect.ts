@@ -2,7 +2,7 @@ import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import { AGENT_FRAME, agentFrame, parseError } from './agent-frames.ts';
-import type { AgentConnection } from './exec.ts';
+import type { AgentStream } from './exec.ts';
 
 /** The agent's word that the rest of its connection is the server's. */
 const OPENED = 48;
@@ -11,12 +11,6 @@ const OPEN_MS = 20_000;
 const HEAD_BYTES = 5;
 /** Of an answer that is no `opened`. */
 const MAX_ANSWER = 64 << 10;
-
-/** One that can be ended each way by itself. */
-export interface TwoWays extends AgentConnection {
-  /** No more is written. */
-  end(): void;
-}
 
 /** The request for a connection to a server of the guest: what follows its answer is the server's, byte for byte. */
 export function connectRequest(target: PortTarget): Uint8Array {
@@ -29,7 +23,7 @@ export function connectRequest(target: PortTarget): Uint8Array {
 
 /** One connection to a server of the guest, over one of its own to the agent. See `GuestPorts.connect`. */
 export async function* connectOver(
-  connection: TwoWays,
+  connection: AgentStream,
   target: PortTarget,
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,

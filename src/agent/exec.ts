@@ -23,6 +23,30 @@ export interface AgentConnection {
   close(): void;
 }
 
+/** One whose two halves end by themselves. */
+export interface AgentStream extends AgentConnection {
+  /** No more is sent. */
+  end(): void;
+}
+
+/** A meeting with an agent, whatever way it goes over. */
+export interface AgentSession {
+  /** Resolves when an agent has answered; never rejects, and never resolves where none does. */
+  readonly ready: Promise<void>;
+  /** Resolves when it is over, with why. */
+  readonly over: Promise<string>;
+  /**
+   * A stream to a port of the agent's.
+   * @throws Fault `full` where there are too many; `tool` when the session is over
+   */
+  open(port: number): AgentStream;
+  close(why?: string): void;
+  /** Once it is over: see `AgentMeeting`. */
+  readonly hasHalted?: boolean;
+  /** Where it was over because there is no way to an agent. */
+  readonly refusal?: Fault | undefined;
+}
+
 /**
  * One exec over a connection of its own, which is closed at its end. See `GuestAgent.exec`.
  */

@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import type { PortStream } from './port-stream.ts';
+import type { AgentStream } from './exec.ts';
 
 /** The port on which an agent passes bytes on to the guest's own SSH server. */
 export const SSH_PORT = 1025;
@@ -10,7 +10,7 @@ export const SSH_PORT = 1025;
  * @throws Fault `tool` when the stream breaks off; the signal's reason; what `input` throws
  */
 export async function* relay(
-  stream: PortStream,
+  stream: AgentStream,
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
@@ -31,7 +31,7 @@ export async function* relay(
     pump().catch((error: unknown) => {
       if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
     });
-    const pieces = stream.read();
+    const pieces = stream.read()[Symbol.asyncIterator]();
     for (;;) {
       const next = await Promise.race([failed.promise, pieces.next()]);
       if (next.done) return;

@@ -12,7 +12,8 @@ import { createMeetAgent } from './agent.ts';
 const never = new AbortController().signal;
 
 async function meet(process: AgentProcess): Promise<GuestAgent> {
-  const { agent, close } = await createMeetAgent({ clock, randomBytes })(await process.channel(), () => true, never);
+  const way = { is: 'channel', channel: await process.channel() } as const;
+  const { agent, close } = await createMeetAgent({ clock, randomBytes })(way, () => true, never);
   onTestFinished(close);
   return agent;
 }

@@ -88,6 +88,15 @@ export function powerSeen(vm: MicroVm, untold: string | undefined, now: Millis):
   return { ...vm, conditions: withCondition(vm.conditions, told) };
 }
 
+/** What its VMM does not tell of its power the agent in it tells. */
+export const powerSeenByAgent = (vm: MicroVm, now: Millis): MicroVm | undefined =>
+  reported(
+    vm,
+    'PowerStateVisible',
+    { status: 'True', reason: 'AgentAnswers', message: 'The guest agent tells when the guest shuts down' },
+    now,
+  );
+
 /** Something is wrong with the network of a guest that runs. */
 export function networkTroubled(vm: MicroVm, reason: Reason, message: string, now: Millis): MicroVm | undefined {
   if (vm.state.is !== 'CREATED' && vm.state.is !== 'PAUSED') return undefined;

@@ -6,8 +6,8 @@ import { Fault } from './fault.ts';
 import type { MicroVm, StateName } from './microvm.ts';
 import {
   addressed,
-  bootedAnew,
   clearedAway,
+  clockRight,
   deleting,
   ended,
   failed,
@@ -137,8 +137,8 @@ describe('the clock of a guest', () => {
     const both = runs(stops(first, 'held', 200_000), 206_000);
     expect(both.state.message).toMatch(/clock is 150 s behind/);
     expect(stops(both, 'paused', 300_000).state.message).toBe('The guest is paused, and its clock stands still');
-    expect(bootedAnew(both)?.state.message).toBe('The guest runs');
-    expect(bootedAnew(pending)).toBeUndefined();
+    expect(clockRight(both)?.state.message).toBe('The guest runs');
+    expect(clockRight(pending)).toBeUndefined();
   });
 
   test('is not while its monitor did not answer, and not in the next run', () => {

@@ -135,8 +135,8 @@ function runningText({
 
 const isSaidToRun = ({ is, reason }: State): boolean => is === 'CREATED' && reason === 'Running';
 
-/** The guest boots anew in place: its kernel reads the time anew. */
-export function bootedAnew(vm: MicroVm): MicroVm | undefined {
+/** The guest's clock is right: it boots anew in place, and its kernel reads the time anew, or it was set. */
+export function clockRight(vm: MicroVm): MicroVm | undefined {
   if (vm.clockBehindMs === undefined) return undefined;
   const { clockBehindMs: _, ...rest } = vm;
   return { ...rest, ...(isSaidToRun(vm.state) && { state: stateOfGuest('running', rest) }) };

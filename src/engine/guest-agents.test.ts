@@ -19,7 +19,7 @@ const channel: Channel = {
 };
 const agent: GuestAgent = idleAgent();
 
-function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
+function makeBed({ options = {}, conditions = [] as Condition[], untold = undefined as string | undefined } = {}) {
   const clock = new FakeClock();
   let vm = {
     ...{ uid, conditions, spec: { providerOptions: options } },
@@ -33,14 +33,15 @@ function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
     },
   };
   const meetings: { answer(meeting: AgentMeeting): void }[] = [];
-  const state = { opened: 0, refusal: undefined as Fault | undefined };
+  const state = { opened: 0, refusal: undefined as Fault | undefined, halted: [] as Uid[] };
   const agents = new GuestAgents({
     ...{ store: store as Store, clock, log: memoryLog() },
-    openChannel: async () => {
+    openWay: async () => {
       state.opened++;
       if (state.refusal) throw state.refusal;
-      return channel;
+      return { is: 'channel', channel };
     },
+    onHalt: async (whose) => void state.halted.push(whose),
     meet: (_channel, _isRunning, signal) =>
       new Promise((answer, reject) => {
         meetings.push({ answer });
@@ -48,9 +49,19 @@ function makeBed({ options = {}, conditions = [] as Condition[] } = {}) {
       }),
   });
   onTestFinished(() => agents.leave(uid));
-  const running = { guest: 'running' } as Partial<RunningVmm> as RunningVmm;
+  const listeners: Parameters<RunningVmm['onGuest']>[0][] = [];
+  const onGuest: RunningVmm['onGuest'] = (listener) => void listeners.push(listener);
+  const running = { guest: 'running', onGuest, ...(untold !== undefined && { untold }) };
   const ready = () => vm.conditions.find(({ type }) => type === 'AgentReady');
-  return { clock, agents, running, ready, meetings, state };
+  const power = () => vm.conditions.find(({ type }) => type === 'PowerStateVisible');
+  const standStill = (clockBehindMs: number): void => {
+    vm = { ...vm, clockBehindMs };
+    for (const listener of listeners) listener('running');
+  };
+  return {
+    ...{ clock, agents, running: running as Partial<RunningVmm> as RunningVmm, meetings, state },
+    ...{ ready, power, standStill, behind: () => vm.clockBehindMs },
+  };
 }
 
 test('an agent that answers is told of, can be had, and is asked for again when it has gone', async () => {
@@ -111,4 +122,32 @@ test('of a run that begins what was told of the one before is not true any more'
   const { agents, running, ready } = makeBed({ conditions });
   agents.follow(uid, running, 'now');
   expect(ready()).toMatchObject({ status: 'Unknown', reason: 'AgentNotSeen' });
+});
+
+test('an agent sets the clock of a guest that stood still, when it goes on and when it is met later', async () => {
+  const { agents, running, meetings, standStill, behind } = makeBed();
+  agents.follow(uid, running, 'now');
+  await vi.waitFor(() => expect(meetings).toHaveLength(1));
+  standStill(5_000);
+  expect(behind()).toBe(5_000);
+  const setClock = vi.fn(async () => 5_000);
+  const meeting = { over: new Promise<string>(() => undefined), close: () => undefined };
+  meetings[0]?.answer({ ...meeting, agent: { ...agent, setClock } });
+  await vi.waitFor(() => expect(behind()).toBeUndefined());
+  standStill(7_000);
+  await vi.waitFor(() => expect(behind()).toBeUndefined());
+  expect(setClock).toHaveBeenCalledTimes(2);
+});
+
+test('where the VMM does not tell of a guest’s power its agent does, while it is there and at its end', async () => {
+  const { agents, running, meetings, power, state } = makeBed({ untold: 'It does not tell' });
+  agents.follow(uid, running, 'now');
+  await vi.waitFor(() => expect(meetings).toHaveLength(1));
+  const { promise: over, resolve: goAway } = Promise.withResolvers<string>();
+  const watching = { ...agent, info: { ...agent.info, features: ['watch'] } };
+  meetings[0]?.answer({ agent: watching, over, hasHalted: () => true, close: () => undefined });
+  await vi.waitFor(() => expect(power()).toMatchObject({ status: 'True', reason: 'AgentAnswers' }));
+  goAway('its guest has shut down');
+  await vi.waitFor(() => expect(state.halted).toEqual([uid]));
+  expect(power()).toMatchObject({ status: 'False', reason: 'PowerStateUntold' });
 });

@@ -10,14 +10,15 @@ import {
   noAgentChannel,
   wantsAgent,
 } from '../domain/agent-report.ts';
+import { powerSeen, powerSeenByAgent } from '../domain/conditions.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
-import type { Channel } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
-import type { GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
+import type { AgentWay, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { RunningVmm } from '../ports/vmm.ts';
+import { setClockOf } from './guest-clock.ts';
 
 export interface GuestAgentsDeps {
   readonly store: Store;
@@ -28,7 +29,9 @@ export interface GuestAgentsDeps {
    * @returns undefined where its kind of machine has no way to an agent
    * @throws Fault `refused` where this one has none
    */
-  openChannel(uid: Uid, signal: AbortSignal): Promise<Channel | undefined>;
+  openWay(uid: Uid, signal: AbortSignal): Promise<AgentWay | undefined>;
+  /** Called when a guest is known to have shut down whose VMM does not tell that itself; absent: that is left. */
+  onHalt?(uid: Uid): Promise<void>;
 }
 
 /** After a meeting that has ended, or a channel that could not be opened. */
@@ -58,6 +61,9 @@ export class GuestAgents {
     if (began === 'now' && agentCondition(vm)) this.#say(uid, agentNotSeenYet);
     const leaving = new AbortController();
     this.#kept.set(uid, leaving);
+    running.onGuest((guest) => {
+      if (guest === 'running') this.#setClock(uid, leaving.signal);
+    });
     void this.#keep(uid, running, leaving.signal).catch((error: unknown) => {
       if (!leaving.signal.aborted) this.#deps.log.error('the agent of a guest is no longer asked for', { uid, error });
     });
@@ -74,18 +80,15 @@ export class GuestAgents {
     const stopWaiting = this.#tellWhenUnseen(uid, running, signal);
     try {
       for (let pause = AGAIN_MS; ; pause = Math.min(pause * 2, AGAIN_MOST_MS)) {
-        let channel: Channel | undefined;
         try {
-          channel = await this.#deps.openChannel(uid, signal);
+          const way = await this.#deps.openWay(uid, signal);
+          if (!way) return;
+          if (await this.#stayInTouch(uid, running, way, stopWaiting, signal)) pause = AGAIN_MS;
         } catch (error) {
           signal.throwIfAborted();
           if (!(error instanceof Fault)) throw error;
           if (error.kind === 'refused') this.#say(uid, noAgentChannel(`${RESTART}: ${error.message}`));
-          await clock.sleep(pause, signal);
-          continue;
         }
-        if (!channel) return;
-        if (await this.#stayInTouch(uid, running, channel, stopWaiting, signal)) pause = AGAIN_MS;
         await clock.sleep(pause, signal);
       }
     } finally {
@@ -93,35 +96,46 @@ export class GuestAgents {
     }
   }
 
-  /** @returns whether one was met */
+  /** @returns whether one was met. @throws Fault `refused` when there is no way to it */
   async #stayInTouch(
     uid: Uid,
     running: RunningVmm,
-    channel: Channel,
+    way: AgentWay,
     stopWaiting: () => void,
     signal: AbortSignal,
   ): Promise<boolean> {
     const { meet, log } = this.#deps;
     try {
-      const { agent, over, close } = await meet(channel, () => running.guest === 'running', signal);
+      const { agent, over, hasHalted, close } = await meet(way, () => running.guest === 'running', signal);
       stopWaiting();
       signal.addEventListener('abort', close, { once: true });
       this.#met.set(uid, agent);
       this.#say(uid, agentAnswers(agent.info));
+      this.#setClock(uid, signal);
+      this.#sayPower(uid, running, agent.info.features.includes('watch'));
       log.info('a guest agent answers', { uid, version: agent.info.version, features: agent.info.features.join(' ') });
       const why = await over;
       signal.removeEventListener('abort', close);
       signal.throwIfAborted();
       this.#met.delete(uid);
       this.#say(uid, agentGone(why));
+      this.#sayPower(uid, running, false);
       log.info('a guest agent is gone', { uid, why });
+      if (hasHalted?.() && running.untold !== undefined) await this.#halted(uid);
       return true;
     } catch (error) {
-      channel.close();
+      if (way.is === 'channel') way.channel.close();
       signal.throwIfAborted();
+      if (error instanceof Fault && error.kind === 'refused') throw error;
       log.debug('no guest agent was met', { uid, error });
       return false;
     }
+  }
+
+  /** After a time when its CPU stood still; an agent that is not met yet sets it when it is. */
+  #setClock(uid: Uid, signal: AbortSignal): void {
+    const agent = this.#met.get(uid);
+    if (agent && !signal.aborted) void setClockOf(uid, agent, this.#deps, signal);
   }
 
   /** Counts only while the guest's CPUs run. @returns how to stop */
@@ -139,6 +153,27 @@ export class GuestAgents {
     return () => stop();
   }
 
+  async #halted(uid: Uid): Promise<void> {
+    try {
+      await this.#deps.onHalt?.(uid);
+    } catch (error) {
+      this.#deps.log.error('that a guest has shut down could not be stored', { uid, error });
+    }
+  }
+
+  /** Of a VMM that does not tell all of its guest's power itself. */
+  #sayPower(uid: Uid, { untold }: RunningVmm, isToldByAgent: boolean): void {
+    if (untold === undefined) return;
+    const { store, clock, log } = this.#deps;
+    try {
+      store.update(uid, (vm) =>
+        isToldByAgent ? powerSeenByAgent(vm, clock.now()) : powerSeen(vm, untold, clock.now()),
+      );
+    } catch (error) {
+      log.warn('what is seen of the power of a guest could not be stored', { uid, error });
+    }
+  }
+
   #say(uid: Uid, report: AgentReport): void {
     const { store, clock, log } = this.#deps;
     try {
@@ -150,4 +185,4 @@ export class GuestAgents {
 }
 
 const RESTART =
-  'It has no port for a guest agent, because it was started before there was one, or its disks and interfaces take all places; restart it once, or have fewer';
+  'It has no way to a guest agent, because it was started before there was one, or its disks and interfaces take all places; restart it once, or have fewer';

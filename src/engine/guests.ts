@@ -1,6 +1,6 @@
 import { powerSeen } from '../domain/conditions.ts';
 import type { Uid } from '../domain/microvm.ts';
-import { bootedAnew, ended, guestSays } from '../domain/transitions.ts';
+import { clockRight, ended, guestSays } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';
@@ -145,7 +145,7 @@ export class WatchedGuests implements Guests {
   /** Only what is said of its clock: where it cannot be stored it is said a while longer. */
   #bootedAnew(uid: Uid): void {
     try {
-      this.#deps.store.update(uid, (vm) => bootedAnew(vm));
+      this.#deps.store.update(uid, (vm) => clockRight(vm));
     } catch (error) {
       this.#deps.log.error('the state of a microVM could not be stored', { uid, error });
     }

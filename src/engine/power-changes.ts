@@ -4,10 +4,12 @@ import type { AskedOfGuest, AskedOfVmm, MicroVm, Uid } from '../domain/microvm.t
 import { notTurned, rebooted, stopped } from '../domain/power-wishes.ts';
 import { providerOf } from '../domain/provider-of.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { GuestAgent } from '../ports/guest-agent.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { RunningVmm, Vmm } from '../ports/vmm.ts';
+import { AskedToEnd, type Asking } from './ask-to-end.ts';
 import { tailOrNothing } from './console-tail.ts';
 import type { WatchedGuests } from './guests.ts';
 
@@ -19,6 +21,8 @@ export interface PowerDeps {
   readonly log: Log;
   /** What the time for a VMM's answer is multiplied by; absent: 1. */
   readonly patience?: number;
+  /** Absent: nobody asks for agents. */
+  readonly agents?: { of(uid: Uid): Pick<GuestAgent, 'exec'> | undefined } | undefined;
   vmm(provider: string): Pick<Vmm, 'capabilities'>;
   consoleTail(uid: Uid): Promise<string>;
   /** Takes over the VMM that the ledger names. @returns false when it has ended */
@@ -48,22 +52,30 @@ export function createPower(deps: PowerDeps): Power {
   const { store, ledger, guests, clock, log, patience = 1 } = deps;
   const consoleTail = tailOrNothing(deps.consoleTail, log);
   const begun = clock.now();
+  const askedToEnd = new AskedToEnd();
+  const askingOf = (vm: MicroVm, running: RunningVmm): Asking => ({
+    ...{ uid: vm.uid, running, agent: deps.agents?.of(vm.uid) },
+    endsAtReset: !deps.vmm(providerOf(vm)).capabilities.rebootInPlace,
+  });
 
   /** Of a VMM that ends where its guest reboots: its end is told, and it is started again. */
   const rebootByEnd = async (
-    { uid }: MicroVm,
+    vm: MicroVm,
     running: RunningVmm,
     by: number,
     signal: AbortSignal,
   ): Promise<number | undefined> => {
+    const { uid } = vm;
     const now = clock.now();
     try {
       using limit = new TimeLimit(signal, Math.min(Math.max(0, by - now), PRESS_AGAIN_MS));
-      if (now < by && (await running.pressPower(limit.signal))) return Math.min(by, now + PRESS_AGAIN_MS);
+      if (now < by && (await askedToEnd.ask(askingOf(vm, running), limit.signal)))
+        return Math.min(by, now + PRESS_AGAIN_MS);
     } catch (error) {
       if (signal.aborted) throw error;
       log.warn('a guest that is to reboot cannot be told', { uid, error });
     }
+    askedToEnd.forget(uid);
     await guests.recordEnd(uid, { reason: 'GuestReset', message: 'It was ended for a reboot by a user' });
     return undefined;
   };
@@ -78,8 +90,10 @@ export function createPower(deps: PowerDeps): Power {
           if (entry?.made && !guests.of(vm.uid) && !(await deps.adopt(vm, entry, signal))) return undefined;
           const running = guests.of(vm.uid);
           using limit = new TimeLimit(signal, Math.min(by - now, PRESS_AGAIN_MS));
-          if (await running?.pressPower(limit.signal)) return Math.min(by, now + PRESS_AGAIN_MS);
-          if (running) how += ': the guest has no power button and was ended';
+          const asking = running && askingOf(vm, running);
+          if (asking && askedToEnd.isShutDown(asking)) how += ': its agent shut the guest down, and it was ended';
+          else if (asking && (await askedToEnd.ask(asking, limit.signal))) return Math.min(by, now + PRESS_AGAIN_MS);
+          else if (asking) how += ': the guest has no power button and was ended';
         } catch (error) {
           // It may answer yet; when its time is up it is ended without.
           if (signal.aborted) throw error;
@@ -88,6 +102,7 @@ export function createPower(deps: PowerDeps): Power {
         }
       } else if (ledger.find(vmOwner(vm.uid), 'vmm', ''))
         how += ': the guest did not power itself off in time and was ended';
+      askedToEnd.forget(vm.uid);
       await deps.endRun(vm, signal);
       const tail = await consoleTail(vm.uid);
       const after = store.update(vm.uid, (old) => stopped(old, how, tail));

@@ -22,6 +22,7 @@ import type { Store } from '../ports/store.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import { planMake, planUnmake } from '../steps/plan.ts';
 import { tailOrNothing } from './console-tail.ts';
+import type { GuestAgents } from './guest-agents.ts';
 import type { WatchedGuests } from './guests.ts';
 import type { MetadataPorts } from './metadata-ports.ts';
 import { createPower } from './power-changes.ts';
@@ -34,6 +35,8 @@ export interface ReconcilerDeps {
   readonly runner: StepRunner;
   readonly guests: WatchedGuests;
   readonly metadataPorts: MetadataPorts;
+  /** Absent: nobody asks for agents. */
+  readonly agents?: Pick<GuestAgents, 'of'>;
   readonly clock: Clock;
   readonly log: Log;
   /** Of the host's boot. */

@@ -4,6 +4,7 @@ import { basename, dirname, join } from 'node:path';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, Files } from '../ports/host.ts';
 import { fullDisk, roomAt } from './disk-room.ts';
+import { pinSocket } from './pin-socket.ts';
 import { isErrno, run } from './run.ts';
 import { typeInto } from './type-into.ts';
 
@@ -224,6 +225,8 @@ export const files: Files = {
   },
 
   typeInto,
+
+  pinSocket: (path, owner) => guard(`find the socket ${path}`, () => orUndefined(() => pinSocket(path, owner))),
 
   punch: async (path, bytes) => {
     await run(['fallocate', '--punch-hole', '--offset', '0', '--length', String(bytes), '--', path], {

@@ -24,3 +24,11 @@ export interface Channel extends ChannelInput {
    */
   read(signal: AbortSignal): AsyncIterable<Uint8Array>;
 }
+
+/**
+ * Opens a connection of its own to a port in a guest.
+ *
+ * @throws Fault `refused` when there is no way to any; `tool` when nothing answers on that one, or not in time; the
+ * signal's reason
+ */
+export type Dial = (port: number, signal: AbortSignal) => Promise<Channel>;

@@ -1,4 +1,4 @@
-import type { Channel } from './channel.ts';
+import type { Channel, Dial } from './channel.ts';
 import type { GuestFiles } from './guest-files.ts';
 import type { GuestPorts } from './guest-ports.ts';
 import type { TellsStatistics } from './guest-statistics.ts';
@@ -51,7 +51,7 @@ export interface AgentInfo {
   readonly version: string;
   /** As uname(2) has it. */
   readonly uname: string;
-  /** Beyond running commands: `tty`, `signal`, `files`, `ports`, `statistics`. Another maker's has none. */
+  /** Beyond running commands: `tty`, `signal`, `files`, `ports`, `statistics`, `clock`, `watch`. Another maker's has none. */
   readonly features: readonly string[];
 }
 
@@ -75,6 +75,13 @@ export interface GuestAgent extends GuestPorts, TellsStatistics {
    * @throws Fault `tool` when there is no such server, or the agent or the guest goes away; the signal's reason
    */
   ssh(input: AsyncIterable<Uint8Array>, signal: AbortSignal): AsyncIterable<Uint8Array>;
+  /**
+   * Sets the guest's clock to the host's. Absent: this agent cannot.
+   *
+   * @returns how far it was behind, in milliseconds
+   * @throws Fault `tool` when the agent or the guest goes away; `refused` where its clock cannot be set; the signal's reason
+   */
+  readonly setClock?: ((signal: AbortSignal) => Promise<number>) | undefined;
 }
 
 /** An agent that was met, until it goes. */
@@ -82,13 +89,22 @@ export interface AgentMeeting {
   readonly agent: GuestAgent;
   /** Resolves when it is gone, with why. Never rejects. */
   readonly over: Promise<string>;
+  /**
+   * Whether, once it is over, the guest is known to have shut down: its agent said so, and then its kernel fell silent. Absent:
+   * that cannot be seen by the way to it.
+   */
+  readonly hasHalted?: (() => boolean) | undefined;
   close(): void;
 }
 
+/** The way to an agent: one channel with several streams in it, or a connection for each. */
+export type AgentWay = Readonly<{ is: 'channel'; channel: Channel } | { is: 'connections'; dial: Dial }>;
+
 /**
- * Waits until an agent answers on a channel, which it takes over.
+ * Waits until an agent answers. A channel is taken over.
  *
  * @param isRunning - whether the guest's CPUs run: one that is paused answers nobody
- * @throws Fault `tool` when the channel is closed first; the signal's reason
+ * @throws Fault `tool` when the channel is closed first; `refused` when there is no way to any connection; the signal's
+ * reason
  */
-export type MeetAgent = (channel: Channel, isRunning: () => boolean, signal: AbortSignal) => Promise<AgentMeeting>;
+export type MeetAgent = (way: AgentWay, isRunning: () => boolean, signal: AbortSignal) => Promise<AgentMeeting>;

@@ -196,6 +196,13 @@ export interface FilePiece {
   readonly bytes: Uint8Array;
 }
 
+/** A socket, whatever becomes of its name. */
+export interface PinnedSocket {
+  /** Leads to it until it is let go. */
+  readonly path: string;
+  release(): Promise<void>;
+}
+
 /** Files and directories. Paths are absolute. Faults: `full` for
  * EDQUOT, and for ENOSPC where the disk has no room; else `tool`. */
 export interface Files {
@@ -253,6 +260,13 @@ export interface Files {
    * @throws Fault `refused` where nobody reads it, or it is none
    */
   typeInto(path: string): ChannelInput;
+  /**
+   * Finds a unix socket that a user has made, to be connected to: where he may put another thing in its place, that is not
+   * taken for it, and a link leads nowhere.
+   *
+   * @returns undefined when there is no socket of his
+   */
+  pinSocket(path: string, owner: number): Promise<PinnedSocket | undefined>;
   /** Frees the disk blocks of a file's beginning; its length and its later bytes stay. */
   punch(path: string, bytes: number): Promise<void>;
 }

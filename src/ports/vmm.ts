@@ -5,7 +5,7 @@ import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
 import type { CgroupLimits } from './cgroups.ts';
-import type { Channel } from './channel.ts';
+import type { Channel, Dial } from './channel.ts';
 import type { ProcessIdentity } from './host.ts';
 
 /** All that a VMM needs to know of one microVM. It is the ledger's intent: it holds no secret and is plain JSON. */
@@ -176,6 +176,11 @@ export interface Vmm {
     kind: ChannelKind,
     signal: AbortSignal,
   ): Promise<Channel>;
+  /**
+   * Opens a connection to a port of the agent in a guest that runs. Absent: it has one channel for all, by `openChannel`.
+   * @throws as {@link Dial}
+   */
+  readonly dialAgent?: (config: Pick<VmmConfig, 'runDirectory' | 'user'>, ...to: Parameters<Dial>) => ReturnType<Dial>;
   /** Every file and socket that it may make in those directories, for the audit. */
   paths(config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[];
 }

@@ -32,7 +32,10 @@ test('a microVM lives under a stand-in of Firecracker, over resets, daemons, sto
 
   const image = makeImage({ layout: `${host.images}/idle`, tag: 'v1', files: { '/boot/vmlinux': idleKernel() } });
   const root = { id: 'root', isRoot: true, sizeInMb: 16, source: { containerSource: image } };
-  const spec = { id: 'a', vcpu: 1, memoryInMb: 64, kernel: { image }, volumes: [root], interfaces: [] };
+  // Without one that tells of the guest's power, and reboots it.
+  const providerOptions = { agent: 'off' };
+  const machine = { vcpu: 1, memoryInMb: 64, kernel: { image }, volumes: [root], interfaces: [] };
+  const spec = { id: 'a', ...machine, providerOptions };
   const uid = (await host.create(spec)).spec?.uid ?? '';
   const made = await host.until(uid, 'CREATED');
   expect(made.status?.provider).toBe('firecracker');

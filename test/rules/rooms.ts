@@ -62,8 +62,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     node: [],
   },
   // What is true of every VMM's process.
-  // http: some are spoken to by it.
-  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http', 'stream'] },
+  // http: some are spoken to by it. net: ways into guests are sockets of theirs.
+  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http', 'stream', 'net'] },
   // Its own check of the host is the doctor's kind.
   'vmm/qemu': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],

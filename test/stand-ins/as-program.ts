@@ -1,6 +1,7 @@
 import { spawnSync } from 'node:child_process';
 import { chmodSync, copyFileSync, mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { agentProgram } from '../../guest/agent.ts';
 
 /** A stand-in whose sources are to be one program. */
 export interface Sources {
@@ -30,6 +31,7 @@ export function asProgram(directory: string, { name, directory: from, files, env
     copyFileSync(join(from, file), join(sources, file));
     chmodSync(join(sources, file), 0o644);
   }
+  addAgent(directory);
   const path = join(directory, name);
   // As a script it is named in its own command line, as a program is.
   const script = [
@@ -41,6 +43,27 @@ export function asProgram(directory: string, { name, directory: from, files, env
   writeFileSync(path, script.join('\n'));
   chmodSync(path, 0o755);
   return path;
+}
+
+/**
+ * What the guests that stand-ins pretend have of real: the guest agent, and what a command in them does to power, which must
+ * not be the host's. It is told to the agent's parent by a signal.
+ */
+function addAgent(directory: string): void {
+  const agent = join(directory, 'flintlock-agent');
+  copyFileSync(agentProgram(), agent);
+  chmodSync(agent, 0o755);
+  const programs = join(directory, 'guest-programs');
+  mkdirSync(programs, { recursive: true });
+  chmodSync(programs, 0o755);
+  for (const [program, signal] of [
+    ['reboot', 'USR1'],
+    ['poweroff', 'USR2'],
+  ] as const) {
+    const script = `#!/bin/sh\nread -r _ _ _ parent _ </proc/$PPID/stat\nexec kill -${signal} "$parent"\n`;
+    writeFileSync(join(programs, program), script);
+    chmodSync(join(programs, program), 0o755);
+  }
 }
 
 /** This Node, or a copy of it where only we may run it. */

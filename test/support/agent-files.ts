@@ -9,7 +9,7 @@ import { startAgent } from './agent-process.ts';
 export async function agentFiles(): Promise<GuestFiles> {
   const process = await startAgent();
   const meeting = await createMeetAgent({ clock, randomBytes })(
-    await process.channel(),
+    { is: 'channel', channel: await process.channel() },
     () => true,
     new AbortController().signal,
   );

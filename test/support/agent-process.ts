@@ -6,7 +6,8 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { vi } from 'vitest';
 import { agentProgram } from '../../guest/agent.ts';
-import type { Channel } from '../../src/ports/channel.ts';
+import { Fault } from '../../src/domain/fault.ts';
+import type { Channel, Dial } from '../../src/ports/channel.ts';
 
 /** The real guest agent as a process of this machine. */
 export interface AgentProcess {
@@ -15,6 +16,8 @@ export interface AgentProcess {
   channel(): Promise<Channel>;
   /** A connection of its own, as by a vsock, to the port 1024 or 1025. */
   connect(port?: 1025): Promise<Socket>;
+  /** The same at once or not at all, as the VMM's socket of a vsock has it. */
+  readonly dial: Dial;
   kill(): Promise<void>;
   [Symbol.asyncDispose](): Promise<void>;
 }
@@ -49,6 +52,17 @@ export async function startAgent(within: readonly string[] = []): Promise<AgentP
     pid: program.pid ?? 0,
     channel: async () => channelOf(await dial(port)),
     connect: (to) => dial(to === 1025 ? ssh : control),
+    dial: async (to) => {
+      const socket = connect({ path: to === 1025 ? ssh : control });
+      sockets.add(socket);
+      try {
+        await once(socket, 'connect');
+      } catch (cause) {
+        throw new Fault('tool', 'nobody listens', { cause });
+      }
+      socket.on('error', () => undefined);
+      return channelOf(socket);
+    },
     kill,
     async [Symbol.asyncDispose]() {
       for (const socket of sockets) socket.destroy();

@@ -258,6 +258,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     own: unexpected('own'),
     setMode: unexpected('setMode'),
     typeInto: unexpected('typeInto'),
+    pinSocket: unexpected('pinSocket'),
     overwrite: unexpected('overwrite'),
     writeSparse: unexpected('writeSparse'),
     removeDirectory: unexpected('removeDirectory'),

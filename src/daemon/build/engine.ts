@@ -19,6 +19,7 @@ import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createCidataDisks } from '../../metadata/cidata.ts';
 import type { Images } from '../../ports/images.ts';
+import type { VmmEnd } from '../../ports/vmm.ts';
 import type { Volumes } from '../../ports/volumes.ts';
 import type { BuiltNetworks } from './networks.ts';
 import type { Parts } from './parts.ts';
@@ -35,6 +36,11 @@ export interface EngineNeeds {
   /** Whose members may use the sockets of agents; absent: root's alone. */
   readonly socketGid: number | undefined;
 }
+
+const HALTED: VmmEnd = {
+  reason: 'GuestShutdown',
+  message: 'The guest shut down: its agent said so, and its kernel does not answer any more',
+};
 
 /** What makes the host as the records say, microVM by microVM. */
 export function buildEngine(
@@ -53,8 +59,9 @@ export function buildEngine(
   const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
   const lives = new GuestLives({ store, clock, log });
   const agents = new GuestAgents({
-    ...{ store, clock, log, openChannel: vmms.openAgent },
+    ...{ store, clock, log, openWay: vmms.openAgent },
     meet: createMeetAgent({ clock, randomBytes }),
+    onHalt: (uid) => guests.recordEnd(uid, HALTED),
   });
   const sockets = new GuestSockets({
     ...{ names, store, files, log, serve: agentSockets(socketGid) },
@@ -78,7 +85,7 @@ export function buildEngine(
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
   const reconciler = createReconciler({
-    ...{ store, ledger, runner, guests, metadataPorts, clock, log },
+    ...{ store, ledger, runner, guests, agents, metadataPorts, clock, log },
     ...{ consoleTail, maximumRetry, bootId, patience: config.patience },
     vmm: vmmOf,
   });

@@ -11,7 +11,7 @@ import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
 import { limitsInForce } from '../../host/limits-in-force.ts';
-import type { Channel } from '../../ports/channel.ts';
+import type { AgentWay } from '../../ports/guest-agent.ts';
 import { FIRST_THERE_WAS, PROVIDERS } from '../../vmm/registry.ts';
 import { Starts } from '../../vmm/supervisor/starts.ts';
 import { capacityOf } from '../capacity.ts';
@@ -55,13 +55,16 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
   const placesOf = (uid: Uid) => ({
     ...{ uid, runDirectory: vmRunDirectory(names, uid), stateDirectory: vmStateDirectory(names, uid) },
   });
-  const openAgent = async (uid: Uid, signal: AbortSignal): Promise<Channel | undefined> => {
+  const openAgent = async (uid: Uid, signal: AbortSignal): Promise<AgentWay | undefined> => {
     const vm = store.get(uid);
     if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
     const vmm = vmmOf(providerOf(vm));
     if (!vmm.capabilities.channels.includes('agent')) return undefined;
+    const { dialAgent } = vmm;
+    const at = { ...placesOf(uid), user: vm.allocation.vmmUser };
+    if (dialAgent) return { is: 'connections', dial: (...to) => dialAgent(at, ...to) };
     using limit = new TimeLimit(signal, CONSOLE_OPEN_MS * patience);
-    return await vmm.openChannel(placesOf(uid), 'agent', limit.signal);
+    return { is: 'channel', channel: await vmm.openChannel(placesOf(uid), 'agent', limit.signal) };
   };
   const consoleTail = async (uid: Uid): Promise<string> => {
     const vm = store.get(uid);

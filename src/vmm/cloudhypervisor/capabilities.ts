@@ -3,6 +3,9 @@ import type { Capabilities } from '../../domain/capabilities.ts';
 /** One bus with 32 slots, of which the bridge has one, the random number generator one, the panic device one. */
 const SLOTS = 32 - 3;
 
+/** How many disks and interfaces leave a slot for the vsock of the guest's agent. */
+export const DEVICES_BESIDE_AGENT = SLOTS - 1;
+
 /** What Cloud Hypervisor's machine can do. */
 export const CAPABILITIES: Capabilities = {
   machine: "Cloud Hypervisor's machine",
@@ -14,7 +17,7 @@ export const CAPABILITIES: Capabilities = {
   powerButton: true,
   consoleInput: true,
   snapshot: false,
-  channels: ['console'],
+  channels: ['console', 'agent'],
   limits: {
     // arch/src/x86_64/mod.rs, MAX_SUPPORTED_CPUS_LEGACY: more need another form of interrupts.
     vcpu: { most: 254 },

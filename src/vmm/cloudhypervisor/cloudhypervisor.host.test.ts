@@ -1,11 +1,22 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/cloudhypervisor/program.ts';
+import { infoBy } from '../../../test/support/agent-info.ts';
 import { createNetns } from '../../../test/support/netns.ts';
 import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
@@ -17,7 +28,7 @@ import type { Log } from '../../ports/log.ts';
 import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
 import { type CloudHypervisorOptions, createCloudHypervisor } from './cloudhypervisor.ts';
-import { apiSocket, identifyingArgument, isOf } from './layout.ts';
+import { agentSocket, apiSocket, identifyingArgument, isOf } from './layout.ts';
 
 const DAEMON = fileURLToPath(new URL('../../../test/stand-ins/cloudhypervisor/daemon.ts', import.meta.url));
 const silent = (): void => undefined;
@@ -497,5 +508,46 @@ describe('the program', () => {
       expect(said).toMatch(why);
       expect(said).toContain('--cloudhypervisor-bin');
     }
+  });
+});
+
+describe('the way to the agent of a guest', () => {
+  const ask = async (vmm: Vmm, config: VmmConfig): Promise<string> => {
+    const dial = vmm.dialAgent;
+    if (!dial) throw new Error('it has none');
+    return (await infoBy((...to) => dial(config, ...to), soon())).version;
+  };
+  const patiently = { timeout: 60_000, interval: 50 };
+
+  test('is its vsock, over a reboot in place too, and nothing is left of it', async () => {
+    await using bed = makeBed();
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    await expect.poll(() => ask(vmm, bed.config), patiently).toBe('1');
+    const socket = statSync(agentSocket(bed.config));
+    expect([socket.isSocket(), socket.uid]).toEqual([true, 77_002]);
+    // It cannot put another in the place of its control socket.
+    expect(statSync(bed.config.runDirectory).uid).toBe(0);
+    await running.reboot(0, soon());
+    await bed.until(/up .* boot=2/);
+    await expect.poll(() => ask(vmm, bed.config), patiently).toBe('1');
+
+    // In its own directory it can; that leads nowhere.
+    const { ino } = statSync(agentSocket(bed.config));
+    renameSync(agentSocket(bed.config), `${agentSocket(bed.config)}.away`);
+    symlinkSync(`${agentSocket(bed.config)}.away`, agentSocket(bed.config));
+    expect(statSync(agentSocket(bed.config)).ino).toBe(ino);
+    await expect(ask(vmm, bed.config)).rejects.toMatchObject({ kind: 'refused' });
+
+    await vmm.stop(bed.config, running.process, soon());
+    expect(readdirSync(bed.config.runDirectory)).toEqual([]);
+  });
+
+  test('is none where it is off', async () => {
+    await using bed = makeBed('', { options: { agent: 'off' } });
+    const vmm = await bed.vmm();
+    const running = await vmm.start(bed.config, soon());
+    await expect(ask(vmm, bed.config)).rejects.toMatchObject({ kind: 'refused' });
+    await vmm.stop(bed.config, running.process, soon());
   });
 });

@@ -4,13 +4,14 @@ import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
 import type { ProviderDeps } from '../provider.ts';
+import { dialVsock } from '../supervisor/hybrid-vsock.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { startArgv } from './argv.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
 import { type KvmChoice, kvmObstacle } from './kvm.ts';
-import { consoleLog, isProgram, pathsOf } from './layout.ts';
+import { agentSocket, consoleLog, isProgram, pathsOf } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { cloudHypervisorProgram } from './program.ts';
@@ -115,6 +116,8 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
     consolePath: consoleLog,
     openChannel: (config, kind, signal) =>
       channels.open(config.uid, kind, () => openConsole(config, { files, processes, converse }, signal)),
+    dialAgent: (config, port, signal) =>
+      dialVsock({ path: agentSocket(config), user: config.user }, port, files, signal),
     paths: pathsOf,
   };
 }

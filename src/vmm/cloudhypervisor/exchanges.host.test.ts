@@ -27,10 +27,10 @@ test('the stand-in refuses what is wrong, and takes nearly all that has the righ
     { status: 404, told: ['Not Found'] },
   ]);
   const created = asked('vm.create').filter(({ method }) => method === 'PUT');
-  expect(created.filter(({ status }) => status === 400)).toHaveLength(18);
-  expect(created.filter(({ status }) => status === 204)).toHaveLength(6);
+  expect(created.filter(({ status }) => status === 400)).toHaveLength(20);
+  expect(created.filter(({ status }) => status === 204)).toHaveLength(7);
   expect(created.filter(({ status }) => status === 500)).toHaveLength(1);
-  expect(asked('vm.boot').map(({ status }) => status)).toEqual([400, 404, 400, 400, 500, 500]);
+  expect(asked('vm.boot').map(({ status }) => status)).toEqual([400, 404, 400, 400, 500, 500, 400]);
   expect(statuses).toEqual([0, 2, 2, 1, 0]);
   expect([events[0], events.at(-1)]).toEqual(['vmm starting', 'vmm shutdown']);
   expect(leaves).toEqual([false, true]);

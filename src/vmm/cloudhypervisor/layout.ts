@@ -4,6 +4,16 @@ import type { VmmConfig } from '../../ports/vmm.ts';
 /** What Cloud Hypervisor is spoken to over. */
 export const apiSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'api.sock');
 
+/** The VMM's user makes a socket in it, at each boot of the guest anew: it is his. */
+export const agentDirectory = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'agent');
+
+/** In that directory. */
+export const AGENT_SOCKET = 'vsock';
+
+/** The guest's vsock: who connects to it asks for a port. */
+export const agentSocket = (config: Pick<VmmConfig, 'runDirectory'>): string =>
+  join(agentDirectory(config), AGENT_SOCKET);
+
 /** Everything that the guest wrote to its serial port. */
 export const consoleLog = (config: Pick<VmmConfig, 'stateDirectory'>): string =>
   join(config.stateDirectory, 'console.log');
@@ -18,6 +28,8 @@ export const eventsFile = (config: Pick<VmmConfig, 'uid' | 'stateDirectory'>): s
 /** Every file and socket there may be. The state directory is named after its microVM. */
 export const pathsOf = (config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[] => [
   apiSocket(config),
+  agentDirectory(config),
+  agentSocket(config),
   consoleLog(config),
   vmmLog(config),
   eventsFile({ uid: basename(config.stateDirectory), stateDirectory: config.stateDirectory }),

@@ -4,7 +4,8 @@ import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { shorten } from '../../domain/labels.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { CAPABILITIES } from './capabilities.ts';
+import { unplacedAgent } from '../supervisor/agent-place.ts';
+import { CAPABILITIES, DEVICES_BESIDE_AGENT } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 
 /**
@@ -25,6 +26,7 @@ export function violationsOf(spec: Spec, guestWords: readonly string[] = []): re
       field: `provider_options[${shorten(key)}]`,
       description: "is no option of Cloud Hypervisor's; it has none",
     })),
+    ...unplacedAgent(spec, DEVICES_BESIDE_AGENT),
     ...lacksOf(spec, CAPABILITIES),
     ...commandLineLacks(line, guestWords, COMMAND_LINE_BYTES),
   ];

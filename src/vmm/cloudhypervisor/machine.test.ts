@@ -24,6 +24,7 @@ test('kernel, initrd and disks are named by the descriptors that the starter giv
   expect(files).toEqual([
     ...['r', '/images/vmlinux', 'r', '/images/initrd'],
     ...['w', '/var/f/01UID/disk0.img', 'r', '/images/golden'],
+    ...['d', '/run/f/01UID/agent'],
   ]);
   const machine = machineOf(config, 'words');
   expect(machine.payload).toEqual({ kernel: '/proc/self/fd/23', initramfs: '/proc/self/fd/24', cmdline: 'words' });
@@ -31,9 +32,13 @@ test('kernel, initrd and disks are named by the descriptors that the starter giv
     { path: '/proc/self/fd/25', readonly: false, image_type: 'Raw', serial: 'root' },
     { path: '/proc/self/fd/26', readonly: true, image_type: 'Raw', serial: 'shared' },
   ]);
+  expect(machine.vsock).toEqual({ cid: 3, socket: '/proc/self/fd/27/vsock' });
   expect(machine).toMatchObject({ cpus: { boot_vcpus: 2, max_vcpus: 2 }, memory: { size: 268_435_456 } });
   const { initrd: _, ...without } = config;
   expect(machineOf(without, '').disks[0]?.path).toBe('/proc/self/fd/24');
+  const off = { ...config, options: { agent: 'off' } };
+  expect(startArgv(off, { binary: 'x', stays: true })).not.toContain('d');
+  expect(machineOf(off, '').vsock).toBeUndefined();
 });
 
 test('a process is known by its command line, from the starter on', () => {

@@ -1,5 +1,6 @@
 import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmNic } from '../../ports/vmm.ts';
+import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
 import { openedPaths } from './argv.ts';
 
 /**
@@ -24,6 +25,7 @@ export function machineOf(config: VmmConfig, cmdline: string) {
       ...(serials[i] !== '' && { serial: serials[i] }),
     })),
     rng: { src: '/dev/urandom' },
+    ...(at.agent !== undefined && { vsock: { cid: GUEST_CID, socket: at.agent } }),
     // Its standard output, which is the console's file; and its standard input, which is a terminal.
     serial: { mode: 'Tty' },
     console: { mode: 'Off' },

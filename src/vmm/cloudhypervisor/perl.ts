@@ -33,7 +33,7 @@ sub become {
  * its user, lets the user read the shared ones, and changes to that user before it becomes the program.
  *
  * Arguments: user, state directory, console's file, events' file, control socket; then files, `w` (its own) or `r` before
- * each path; `--`; the program and its arguments.
+ * each path, and directories that it makes and that are its own, `d` before each; `--`; the program and its arguments.
  */
 export const STARTER = `${NUMBERS}${HEAD}${String.raw`
 my ($user, $directory, $console, $events, $api) = splice @ARGV, 0, 5;
@@ -71,6 +71,13 @@ place($socket, 22);
 my $next = 23;
 for (@files) {
   my ($how, $path) = @$_;
+  if ($how eq 'd') {
+    -d $path or mkdir $path, 0700 or fail "cannot make $path: $!";
+    sysopen my $own, $path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW or fail "cannot open $path: $!";
+    chown $user, $user, $own and chmod 0700, $own or fail "cannot give $path to user $user: $!";
+    place($own, $next++);
+    next;
+  }
   sysopen my $file, $path, O_RDONLY | O_NONBLOCK or fail "cannot open $path: $!";
   if ($how eq 'w') { chown $user, $user, $file and chmod 0600, $file or fail "cannot give $path to user $user: $!" }
   else {

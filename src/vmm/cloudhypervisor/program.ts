@@ -6,7 +6,7 @@ import { staysOf } from './argv.ts';
 import { commandLine } from './cmdline.ts';
 import { refusalOf } from './ends.ts';
 import { EventFile } from './event-file.ts';
-import { apiSocket, consoleLog, eventsFile, isOf, vmmLog } from './layout.ts';
+import { agentDirectory, apiSocket, consoleLog, eventsFile, isOf, vmmLog } from './layout.ts';
 import { machineOf } from './machine.ts';
 import { CloudHypervisorMonitor } from './monitor.ts';
 import { addNics } from './nics.ts';
@@ -24,7 +24,8 @@ export const cloudHypervisorProgram = (binary: string, { run, files, clock }: Ha
   consoleLog,
   errorLog: vmmLog,
   controlSocket: apiSocket,
-  sockets: (config) => [apiSocket(config)],
+  // Of that of its vsock also the directory.
+  sockets: (config) => [apiSocket(config), agentDirectory(config)],
   startOptions: () => ({}),
   isOf,
   runOf: (config: VmmConfig, _process, argv) => {

@@ -17,7 +17,7 @@ const ROOT = 0;
  * Gives the microVM's own user what Firecracker opens as him: his taps and disks, and the right to read what all share. Those lie where
  * only root may enter, so it helps nobody whom they are not given open.
  *
- * The directory of its sockets is lent to him until its own is there: {@link takeBack}.
+ * The directory of its sockets is lent to him until its own are there: {@link takeBack}.
  */
 export async function prepare(config: VmmConfig, { run, files }: Hands): Promise<void> {
   const { user, runDirectory, stateDirectory, kernel, initrd, disks, nics } = config;
@@ -47,7 +47,7 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
 }
 
 /**
- * Once Firecracker listens, and before its guest runs: what has broken out of that must not put another socket in the place of
+ * Once Firecracker has made its sockets, and before its guest runs: what has broken out of that must not put another socket in the place of
  * its own, which we would speak to as root.
  */
 export const takeBack = ({ runDirectory }: Pick<VmmConfig, 'runDirectory'>, files: Pick<Files, 'own'>): Promise<void> =>

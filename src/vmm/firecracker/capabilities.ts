@@ -7,6 +7,9 @@ import type { Capabilities } from '../../domain/capabilities.ts';
  */
 const DEVICES = 19 - 3;
 
+/** How many disks and interfaces leave an interrupt for the vsock of the guest's agent. */
+export const DEVICES_BESIDE_AGENT = DEVICES - 1;
+
 /** What Firecracker's machine can do. */
 export const CAPABILITIES: Capabilities = {
   machine: 'Firecracker',
@@ -19,7 +22,7 @@ export const CAPABILITIES: Capabilities = {
   powerButton: true,
   consoleInput: true,
   snapshot: false,
-  channels: ['console'],
+  channels: ['console', 'agent'],
   limits: {
     // @see https://github.com/firecracker-microvm/firecracker/blob/main/src/vmm/src/vmm_config/machine_config.rs `MAX_SUPPORTED_VCPUS`
     vcpu: { most: 32 },

@@ -94,7 +94,7 @@ export function stoodStill(console: string, advice: string): VmmEnd | undefined 
 
 /** Failures that another try may not meet: something else holds what Firecracker needs, or the host is short of it. */
 const PASSING =
-  /Device or resource busy|Resource temporarily unavailable|Cannot allocate memory|Address already in use|already used|Too many open files|No space left/;
+  /Device or resource busy|Resource temporarily unavailable|Cannot allocate memory|Address (?:already )?in use|already used|Too many open files|No space left/;
 
 /** Whether what Firecracker said may be otherwise at another try. */
 export const isPassing = (words: string): boolean => PASSING.test(words);

@@ -4,7 +4,7 @@ import { prepare, takeBack } from './access.ts';
 import { bootAdvice } from './boot-advice.ts';
 import { commandLine } from './cmdline.ts';
 import { endOf, refusalOf } from './ends.ts';
-import { apiSocket, consoleInput, consoleLog, isOf, openFiles, vmmLog } from './layout.ts';
+import { agentSocket, apiSocket, consoleInput, consoleLog, isOf, openFiles, vmmLog } from './layout.ts';
 import { machineOf } from './machine.ts';
 import { FirecrackerMonitor } from './monitor.ts';
 import { Standstill } from './standstill.ts';
@@ -27,7 +27,7 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
   errorLog: vmmLog,
   controlSocket: apiSocket,
   // It leaves its own behind at every end.
-  sockets: (config) => [apiSocket(config), consoleInput(config)],
+  sockets: (config) => [apiSocket(config), agentSocket(config), consoleInput(config)],
   startOptions: (config) => ({
     output: consoleLog(config),
     input: consoleInput(config),
@@ -43,7 +43,7 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
       monitor: new FirecrackerMonitor({
         path: apiSocket(config),
         machine: machineOf(config, commandLine(config), version()),
-        listening: () => takeBack(config, files),
+        told: () => takeBack(config, files),
         stoodStill: () => standstill.look(),
       }),
       accelerator: 'kvm',

@@ -3,6 +3,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
 import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/firecracker/program.ts';
+import { infoBy } from '../../../test/support/agent-info.ts';
 import { createNetns } from '../../../test/support/netns.ts';
 import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
@@ -200,6 +201,48 @@ describe('a guest', () => {
   });
 });
 
+describe('the way to the agent of a guest', () => {
+  const ask = async (vmm: Vmm, config: VmmConfig): Promise<string> => {
+    const { version, features } = await infoBy((...to) => vmm.dialAgent?.(config, ...to) ?? never(), soon());
+    return `${version} ${features.includes('tty')}`;
+  };
+  const never = () => Promise.reject(new Error('it has none'));
+
+  test('is its vsock, whose directory is not its VMM’s any more; the last run’s is taken away', async () => {
+    await using bed = makeBed();
+    const { vmm, running } = await bed.start();
+    await expect.poll(() => ask(vmm, bed.config), patiently).toBe('1 true');
+    expect(statSync(bed.config.runDirectory).uid).toBe(0);
+    const socket = statSync(join(bed.config.runDirectory, 'agent.sock'));
+    expect([socket.isSocket(), socket.uid]).toEqual([true, 77_001]);
+    await expect(vmm.dialAgent?.(bed.config, 7, soon())).rejects.toMatchObject({ kind: 'tool' });
+    await expect(vmm.dialAgent?.({ ...bed.config, user: 77_002 }, 1024, soon())).rejects.toMatchObject({
+      kind: 'refused',
+    });
+
+    // One that is paused answers when it goes on.
+    await running.pause(soon());
+    const later = ask(vmm, bed.config);
+    await running.resume(soon());
+    expect(await later).toBe('1 true');
+
+    process.kill(running.process.pid, 'SIGKILL');
+    await running.ended;
+    expect(readdirSync(bed.config.runDirectory)).toContain('agent.sock');
+    const again = await vmm.start(bed.config, soon());
+    await expect.poll(() => ask(vmm, bed.config), patiently).toBe('1 true');
+    await vmm.stop(bed.config, again.process, soon());
+    await bed.nothingLeft();
+  });
+
+  test('is none where it is off', async () => {
+    await using bed = makeBed('', { options: { agent: 'off' } });
+    const { vmm, running } = await bed.start();
+    await expect(vmm.dialAgent?.(bed.config, 1024, soon())).rejects.toMatchObject({ kind: 'refused' });
+    await vmm.stop(bed.config, running.process, soon());
+  });
+});
+
 const real = process.env.FLINTLOCK_TEST_FIRECRACKER ?? '';
 
 test.skipIf(real === '')('the real program takes all that it is told of a machine', async () => {
@@ -338,7 +381,7 @@ describe('the end of a run', () => {
     await using bed = makeBed('reboot');
     const { vmm, running } = await bed.start();
     await running.ended;
-    expect(readdirSync(bed.config.runDirectory)).toEqual(['api.sock', 'console.in']);
+    expect(readdirSync(bed.config.runDirectory)).toEqual(['agent.sock', 'api.sock', 'console.in']);
     const next = await vmm.start({ ...bed.config, cmdline: '' }, soon());
     expect(next.guest).toBe('running');
     await vmm.stop(bed.config, next.process, soon());

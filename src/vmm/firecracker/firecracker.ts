@@ -4,6 +4,7 @@ import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { Tried } from '../../tools/tried.ts';
 import type { ProviderDeps } from '../provider.ts';
+import { dialVsock } from '../supervisor/hybrid-vsock.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { firecrackerArgv } from './argv.ts';
@@ -11,7 +12,7 @@ import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
 import type { DeviceLook, KvmChoice, lookAtDevices } from './devices.ts';
 import { firecrackerProgram } from './firecracker-program.ts';
-import { apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
+import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { remarksOf } from './remarks.ts';
@@ -109,6 +110,15 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     consolePath: consoleLog,
     openChannel: (config, _kind, signal) =>
       channels.open(config.uid, 'console', () => openConsole(config, files, signal)),
-    paths: (config) => [apiSocket(config), consoleInput(config), consoleLog(config), vmmLog(config), ownLog(config)],
+    dialAgent: (config, port, signal) =>
+      dialVsock({ path: agentSocket(config), user: config.user }, port, files, signal),
+    paths: (config) => [
+      apiSocket(config),
+      agentSocket(config),
+      consoleInput(config),
+      consoleLog(config),
+      vmmLog(config),
+      ownLog(config),
+    ],
   };
 }

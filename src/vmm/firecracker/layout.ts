@@ -11,6 +11,12 @@ export const API_SOCKET = 'api.sock';
 /** What Firecracker is spoken to over. */
 export const apiSocket = (config: Run): string => join(config.runDirectory, API_SOCKET);
 
+/** As Firecracker is told it, from where it begins. */
+export const AGENT_SOCKET = 'agent.sock';
+
+/** The guest's vsock: who connects to it asks for a port. */
+export const agentSocket = (config: Run): string => join(config.runDirectory, AGENT_SOCKET);
+
 /** The guest's serial port, for who types: a FIFO that is Firecracker's standard input. */
 export const consoleInput = (config: Run): string => join(config.runDirectory, 'console.in');
 

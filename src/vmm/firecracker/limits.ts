@@ -1,10 +1,12 @@
+import { wantsAgent } from '../../domain/agent-report.ts';
 import { lacksOf } from '../../domain/capabilities.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { CAPABILITIES, OWN_DEVICES } from './capabilities.ts';
+import { unplacedAgent } from '../supervisor/agent-place.ts';
+import { CAPABILITIES, DEVICES_BESIDE_AGENT, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
 import { isFrom, type Version, WITH_BZIMAGE } from './version.ts';
@@ -32,9 +34,12 @@ export function violationsOf(
       ...(partitionId !== undefined && { partitionUuid: partitionId }),
     })),
   });
-  const devices = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length + OWN_DEVICES;
+  const asked = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
+  const hasAgent = wantsAgent(spec.providerOptions) && asked <= DEVICES_BESIDE_AGENT;
+  const devices = asked + OWN_DEVICES + (hasAgent ? 1 : 0);
   return [
     ...checkOptions(spec),
+    ...unplacedAgent(spec, DEVICES_BESIDE_AGENT),
     ...lacksOf(spec, CAPABILITIES),
     ...kernelLacks(kernel, version),
     ...commandLineLacks(line, guestWords, COMMAND_LINE_BYTES - APPENDED_BYTES - devices * DEVICE_BYTES),

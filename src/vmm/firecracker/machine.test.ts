@@ -46,8 +46,17 @@ test('Firecracker is told of a machine in the order of its guest', () => {
       '/network-interfaces/net1',
       { iface_id: 'net1', host_dev_name: 'fltap1', guest_mac: '02:00:00:00:00:02', mtu: 1_400 },
     ],
+    ['/vsock', { guest_cid: 3, uds_path: 'agent.sock' }],
     ['/entropy', {}],
   ]);
+});
+
+test('there is a way to an agent unless it is off, or its own devices leave no place', () => {
+  const hasWay = (changes: Partial<VmmConfig>) =>
+    machineOf({ ...config, ...changes }, '').some(({ path }) => path === '/vsock');
+  const nics = (count: number) => Array.from({ length: count }, (_, i) => ({ device: `t${i}`, mac: '' }));
+  expect(hasWay({ options: { agent: 'off' } })).toBe(false);
+  expect([hasWay({ nics: nics(13) }), hasWay({ nics: nics(14) })]).toEqual([true, false]);
 });
 
 test('threads and huge pages are as the options say', () => {

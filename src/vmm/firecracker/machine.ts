@@ -1,5 +1,8 @@
+import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { openPaths } from './layout.ts';
+import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
+import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
+import { AGENT_SOCKET, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 import { isFrom, type Version, WITH_MTU } from './version.ts';
 
@@ -75,6 +78,20 @@ export function machineOf(config: VmmConfig, cmdline: string, version?: Version)
         files: none,
       }),
     ),
+    ...(hasAgentWay(config)
+      ? [
+          {
+            what: "the guest agent's vsock",
+            path: '/vsock',
+            body: { guest_cid: GUEST_CID, uds_path: AGENT_SOCKET },
+            files: none,
+          },
+        ]
+      : []),
     { what: 'the random number generator', path: '/entropy', body: {}, files: none },
   ];
 }
+
+/** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
+const hasAgentWay = ({ options = {}, disks, nics }: VmmConfig): boolean =>
+  wantsAgent(options) && disks.length + nics.length <= DEVICES_BESIDE_AGENT;

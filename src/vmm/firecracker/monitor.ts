@@ -9,8 +9,8 @@ export interface MonitorOptions {
   /** Firecracker's API socket. */
   readonly path: string;
   readonly machine: readonly Told[];
-  /** Called once it listens, before it is told of its machine. */
-  readonly listening: () => Promise<void>;
+  /** Called once it has been told of its machine, before its guest runs: it has made all its sockets. */
+  readonly told: () => Promise<void>;
   /** How the run of a guest is over of which Firecracker says that it runs; undefined: it is not. */
   readonly stoodStill: () => Promise<VmmEnd | undefined>;
 }
@@ -40,8 +40,8 @@ export class FirecrackerMonitor implements Monitor {
     };
     try {
       const report = await this.#report(rest, signal);
-      await this.#options.listening();
       if (report.is === 'ready' && !this.#isTold) await this.#tellMachine(rest, signal);
+      await this.#options.told();
       this.#rest = rest;
       void rest.closed.then(forget);
       const ask = async (): Promise<GuestReport> => {

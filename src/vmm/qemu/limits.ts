@@ -5,6 +5,7 @@ import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
+import { unplacedAgent } from '../supervisor/agent-place.ts';
 import { capabilitiesOf, devicesBesideAgent, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions } from './options.ts';
@@ -35,18 +36,9 @@ export function violationsOf(
   const hasRoom = devices <= besideAgent;
   const all = devices + OWN_DEVICES + (wantsAgent(spec.providerOptions) && hasRoom ? 1 : 0);
   const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : all * MMIO_ARGUMENT_BYTES);
-  const unplaced: readonly Violation[] =
-    spec.providerOptions.agent === 'on' && !hasRoom
-      ? [
-          {
-            field: 'provider_options[agent]',
-            description: `is on, and ${devices} disks and interfaces leave no place for the agent's port: ${besideAgent} do`,
-          },
-        ]
-      : [];
   return [
     ...checkOptions(ownOptions(spec.providerOptions)),
-    ...unplaced,
+    ...unplacedAgent(spec, besideAgent),
     ...lacksOf(spec, capabilitiesOf(machine)),
     ...commandLineLacks(line, guestWords, room),
   ];

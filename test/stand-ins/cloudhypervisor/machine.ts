@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync } from 'node:fs';
+import { HybridVsock } from '../hybrid-vsock.ts';
 import type { Tell } from './events.ts';
 import { isBzImage, osError, parse, Refusal } from './refusal.ts';
 import { NET, VM } from './shapes.ts';
@@ -42,6 +43,7 @@ interface VmConfig {
   readonly disks?: readonly Disk[];
   readonly net?: Net[];
   readonly rng?: { readonly src: string };
+  readonly vsock?: { readonly cid: number; readonly socket: string };
   readonly serial?: { readonly mode: string };
   readonly console?: { readonly mode: string };
   readonly pvpanic?: boolean;
@@ -66,6 +68,8 @@ export interface Guest {
   end(): void;
 }
 
+/** Below are the hypervisor, this end and the host. @see vsock(7) */
+const FIRST_GUEST_CID = 3;
 /** The one answer of 200 that has no body. */
 const ENDED = Symbol('ended');
 const GET = ['vmm.ping', 'vm.info', 'vm.counters'];
@@ -82,6 +86,7 @@ export class Machine {
   #config: VmConfig | undefined;
   #guest: Guest | undefined;
   #open: readonly number[] = [];
+  #vsock: HybridVsock | undefined;
   #isPaused = false;
   /** Its kernel could not be loaded: the machine is there, and does not run. */
   #isStuck = false;
@@ -201,6 +206,8 @@ export class Machine {
         this.#isPaused = pauses;
         if (pauses) this.#guest.pause();
         else this.#guest.resume();
+        if (pauses) this.#vsock?.pause();
+        else this.#vsock?.resume();
         this.#tell('vm', pauses ? 'paused' : 'resumed');
         return undefined;
       }
@@ -258,6 +265,9 @@ export class Machine {
   #halt(): void {
     this.#guest?.end();
     this.#guest = undefined;
+    // With the file: it is made anew at the next boot.
+    this.#vsock?.close();
+    this.#vsock = undefined;
     this.#isStuck = false;
     for (const fd of this.#open) closeSync(fd);
     this.#open = [];
@@ -265,18 +275,19 @@ export class Machine {
   }
 
   /** What does not ask the host. */
-  #validate(what: string, { payload, cpus, net = [] }: VmConfig): void {
+  #validate(what: string, { payload, cpus, net = [], vsock }: VmConfig): void {
     const invalid = (words: string): Refusal =>
       new Refusal(400, 'Error from API', what, 'Failed to validate config', words);
     if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
     if (cpus && cpus.max_vcpus < cpus.boot_vcpus)
       throw invalid(`Max CPUs (${cpus.max_vcpus}) lower than boot CPUs (${cpus.boot_vcpus})`);
+    if (vsock && vsock.cid < FIRST_GUEST_CID) throw invalid(`Invalid VSOCK CID (${vsock.cid}), must be 3 or greater`);
     for (const { num_queues: queues = 2 } of net)
       if (queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${queues})`);
   }
 
   #boot(what: string): void {
-    const { cpus, memory, payload, disks = [], net = [], rng, serial, pvpanic = false } = this.#config ?? {};
+    const { cpus, memory, payload, disks = [], net = [], rng, vsock, serial, pvpanic = false } = this.#config ?? {};
     const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
     const open = (path: string, flags: string, ...words: string[]): number => {
       try {
@@ -318,6 +329,17 @@ export class Machine {
         if (!device.startsWith('none/')) continue;
         throw fails('Error from device manager', 'Cannot create virtio-net device', 'Failed to open taps');
       }
+      if (vsock)
+        try {
+          this.#vsock = new HybridVsock(vsock.socket);
+        } catch (error) {
+          throw fails(
+            'Error from device manager',
+            'Cannot create virtio-vsock backend',
+            'Error binding to the host-side Unix socket',
+            osError(error),
+          );
+        }
       this.#open = opened;
       const speaks = serial?.mode === 'Tty';
       const booted = {
@@ -326,6 +348,7 @@ export class Machine {
         cmdline: this.cmdline,
       };
       this.#guest = this.#beGuest({ ...booted, disks: taken, nets: net, speaks, pvpanic });
+      if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.begin();
     } finally {
       if (this.#open !== opened) for (const fd of opened) closeSync(fd);
     }

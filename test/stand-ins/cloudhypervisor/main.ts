@@ -74,6 +74,9 @@ const machine = new Machine(
     }),
   end,
 );
+// What a command in the guest does to its power.
+process.on('SIGUSR1', () => machine.reset());
+process.on('SIGUSR2', () => machine.powerOff(stays));
 process.on('SIGTERM', () => {
   if (misbehaviour === 'ignores-term') return;
   machine.terminate();

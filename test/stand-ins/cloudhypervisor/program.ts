@@ -1,6 +1,15 @@
 import { asProgram } from '../as-program.ts';
 
-const SOURCES = ['main.ts', 'events.ts', 'front.ts', 'guest.ts', 'machine.ts', 'refusal.ts', 'shapes.ts'];
+const SOURCES = [
+  '../hybrid-vsock.ts',
+  'main.ts',
+  'events.ts',
+  'front.ts',
+  'guest.ts',
+  'machine.ts',
+  'refusal.ts',
+  'shapes.ts',
+];
 
 /** How a stand-in misbehaves before it is told of a machine. */
 export interface Misbehaviour {

@@ -36,6 +36,7 @@ export function isBzImage(fd: number): boolean {
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'No such file or directory (os error 2)',
   EACCES: 'Permission denied (os error 13)',
+  EADDRINUSE: 'Address in use (os error 98)',
   EISDIR: 'Is a directory (os error 21)',
 };
 /** As Rust says it. */

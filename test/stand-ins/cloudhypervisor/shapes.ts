@@ -54,6 +54,7 @@ export const VM: Fields = {
   ],
   'net?': [NET],
   'rng?': { src: 'text', 'iommu?': 'flag' },
+  'vsock?': { cid: 'u32', socket: 'text', 'id?': 'text', 'iommu?': 'flag' },
   'serial?': console,
   'console?': console,
   ...{ 'pvpanic?': 'flag', 'watchdog?': 'flag', 'iommu?': 'flag', 'landlock_enable?': 'flag' },

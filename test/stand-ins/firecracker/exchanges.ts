@@ -1,4 +1,4 @@
-import { mkdirSync, writeFileSync } from 'node:fs';
+import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 
@@ -20,6 +20,8 @@ export function makeExchanges(directory: string): readonly Exchange[] {
   const kernel = join(directory, 'kernel');
   const disk = join(directory, 'disk');
   mkdirSync(directory, { recursive: true });
+  // Of the program before.
+  for (const name of ['v', 'w']) rmSync(join(directory, name), { force: true });
   writeFileSync(kernel, '\x7fELF');
   writeFileSync(disk, new Uint8Array(4096));
   const put = (path: string, body: unknown): Exchange => ({
@@ -98,6 +100,15 @@ export function makeExchanges(directory: string): readonly Exchange[] {
     put('/network-interfaces/n', { ...nic, mtu: 70_000 }),
     put('/network-interfaces/n', { ...nic, tap: 'x' }),
     put('/network-interfaces/n', { iface_id: 'n' }),
+    put('/vsock', { guest_cid: 3 }),
+    put('/vsock', { guest_cid: -1, uds_path: join(directory, 'v') }),
+    put('/vsock', { guest_cid: 4_294_967_296, uds_path: join(directory, 'v') }),
+    put('/vsock', { guest_cid: 3, uds_path: join(directory, 'v'), path: 'x' }),
+    put('/vsock', { guest_cid: 3, uds_path: disk }),
+    put('/vsock', { guest_cid: 3, uds_path: join(directory, 'nothing', 'v') }),
+    put('/vsock', { guest_cid: 2, uds_path: join(directory, 'v') }),
+    put('/vsock', { guest_cid: 3, uds_path: join(directory, 'w') }),
+    put('/vsock', { guest_cid: 4, uds_path: join(directory, 'w') }),
     put('/entropy', { x: 1 }),
     put('/entropy', {}),
     get('/vm/config'),

@@ -18,6 +18,12 @@ const ENDS = {
   poweroff: '[    1.000000] reboot: Power down\r\n',
 } as const;
 
+/** What a command in the guest does to its power. */
+export function powerBy(how: 'reboot' | 'poweroff'): void {
+  if (how === 'reboot') endBy('reboot');
+  say(ENDS.poweroff);
+}
+
 function endBy(how: 'reboot' | 'panic'): never {
   say(ENDS[how]);
   process.exit(0);

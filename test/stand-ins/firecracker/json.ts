@@ -8,6 +8,7 @@ export type Kind =
   | 'a boolean'
   | 'u8'
   | 'u16'
+  | 'u32'
   | 'usize'
   | 'mac'
   | 'any'
@@ -26,7 +27,7 @@ export interface Shape {
 
 export class Misread extends Error {}
 
-const LIMITS = { u8: 255, u16: 65_535, usize: Number.MAX_SAFE_INTEGER } as const;
+const LIMITS = { u8: 255, u16: 65_535, u32: 4_294_967_295, usize: Number.MAX_SAFE_INTEGER } as const;
 
 /** @throws Misread with serde_json's words */
 export function readObject(text: string, { name, fields }: Shape): Readonly<Record<string, unknown>> {

@@ -1,4 +1,5 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
+import { HybridVsock } from '../hybrid-vsock.ts';
 import type { Answer, Asked } from './http.ts';
 import { Misread, readObject } from './json.ts';
 import { SHAPES } from './shapes.ts';
@@ -53,6 +54,7 @@ export class Machine {
   #drives: readonly Drive[] = [];
   #interfaces: readonly Interface[] = [];
   #hasEntropy = false;
+  #vsock: { readonly cid: number; readonly device: HybridVsock } | undefined;
 
   /** @param press - Ctrl-Alt-Del, for a guest that runs */
   constructor(id: string, begin: (begun: Begun) => void, press: () => void) {
@@ -98,6 +100,8 @@ export class Machine {
         return this.#addDrive(checkedId(id), readObject(body, SHAPES.drive));
       case 'PUT network-interfaces':
         return this.#addInterface(checkedId(id), readObject(body, SHAPES.interface));
+      case 'PUT vsock':
+        return this.#setVsock(readObject(body, SHAPES.vsock));
       case 'PUT entropy':
         readObject(body, SHAPES.entropy);
         this.#beforeStart();
@@ -134,7 +138,7 @@ export class Machine {
       metrics: null,
       'mmds-config': null,
       'network-interfaces': this.#interfaces.map(({ plugged: _, ...one }) => one),
-      vsock: null,
+      vsock: this.#vsock ? { guest_cid: this.#vsock.cid, uds_path: this.#vsock.device.path } : null,
       entropy: this.#hasEntropy ? { rate_limiter: null } : null,
       pmem: [],
       'memory-hotplug': null,
@@ -231,6 +235,27 @@ export class Machine {
     return undefined;
   }
 
+  /** Bound at once. A second one takes the first one's file away, whatever becomes of itself. */
+  #setVsock({ guest_cid: cid, uds_path: path }: Body): undefined {
+    this.#beforeStart();
+    this.#vsock?.device.close();
+    this.#vsock = undefined;
+    try {
+      this.#vsock = { cid: Number(cid), device: new HybridVsock(String(path)) };
+    } catch (error) {
+      const errno = error instanceof Error && 'errno' in error ? -Number(error.errno) : 0;
+      throw new Refused(
+        `Vsock config error: Cannot create backend for vsock device: Error binding to the host-side Unix socket: ${osError(errno)}`,
+      );
+    }
+    return undefined;
+  }
+
+  /** Its guest's kernel has stopped for good. */
+  halt(): void {
+    this.#vsock?.device.halt();
+  }
+
   /** Devices may be had later only over PCI. */
   #afterStart(): void {
     if (this.isStarted) throw new Refused('Internal VMM error: Device manager error: PCI is not enabled');
@@ -254,7 +279,12 @@ export class Machine {
         'System configuration error: Cannot load kernel due to invalid memory configuration or invalid kernel image: Kernel Loader: failed to load ELF kernel image',
       );
     const root = this.#drives.find((one) => one.is_root_device);
-    const devices = [...this.#drives, ...this.#interfaces, ...(this.#hasEntropy ? [''] : [])];
+    const devices = [
+      ...this.#drives,
+      ...this.#interfaces,
+      ...(this.#vsock ? [''] : []),
+      ...(this.#hasEntropy ? [''] : []),
+    ];
     const words = [
       this.cmdline,
       'pci=off',
@@ -269,12 +299,15 @@ export class Machine {
       ...{ vcpus: Number(this.#config.vcpu_count), memoryInMib: Number(this.#config.mem_size_mib), cmdline },
       ...{ drives: this.#drives, interfaces: this.#interfaces },
     });
+    if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.device.begin();
     return undefined;
   }
 
   #turn(wanted: string): undefined {
     if (!this.isStarted) throw new Refused(NOT_BEFORE);
     this.#state = wanted === 'Paused' ? 'Paused' : 'Running';
+    if (wanted === 'Paused') this.#vsock?.device.pause();
+    else this.#vsock?.device.resume();
     return undefined;
   }
 }

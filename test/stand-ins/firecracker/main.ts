@@ -1,6 +1,6 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beGuest, hearCtrlAltDel, wordIn } from './guest.ts';
+import { beGuest, hearCtrlAltDel, powerBy, wordIn } from './guest.ts';
 import { serveHttp } from './http.ts';
 import { Machine, VERSION } from './machine.ts';
 
@@ -92,6 +92,11 @@ const server = serveHttp(path, async (asked) => {
 server.on('error', (error) => end(1, `RunWithApi(FailedToBindAndRunHttpServer(IOError(${error.message})))`));
 const refused = (words: string) => ({ status: 400, body: JSON.stringify({ fault_message: words }) });
 process.on('SIGHUP', () => process.exit(156));
+process.on('SIGUSR1', () => powerBy('reboot'));
+process.on('SIGUSR2', () => {
+  machine.halt();
+  if (wordIn(machine.cmdline) !== 'mute') powerBy('poweroff');
+});
 
 /** From the beginning of the file, whatever stands there. */
 function openLog(place: string | undefined): number | undefined {

@@ -1,6 +1,15 @@
 import { asProgram } from '../as-program.ts';
 
-const SOURCES = ['main.ts', 'guest.ts', 'http.ts', 'json.ts', 'machine.ts', 'shapes.ts', 'tap.ts'];
+const SOURCES = [
+  '../hybrid-vsock.ts',
+  'main.ts',
+  'guest.ts',
+  'http.ts',
+  'json.ts',
+  'machine.ts',
+  'shapes.ts',
+  'tap.ts',
+];
 
 /** How a stand-in misbehaves before it is told of a machine. */
 export interface Misbehaviour {

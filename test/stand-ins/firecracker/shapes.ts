@@ -47,6 +47,10 @@ export const SHAPES = {
       tx_rate_limiter: any,
     },
   },
+  vsock: {
+    name: 'VsockDeviceConfig',
+    fields: { vsock_id: text, guest_cid: { kind: 'u32', required: true }, uds_path: needed },
+  },
   entropy: { name: 'EntropyDeviceConfig', fields: { rate_limiter: any } },
   action: {
     name: 'ActionBody',

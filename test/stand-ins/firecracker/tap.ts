@@ -49,6 +49,7 @@ const ERRORS: Readonly<Record<number, string>> = {
   20: 'Not a directory',
   21: 'Is a directory',
   22: 'Invalid argument',
+  98: 'Address in use',
 };
 
 /** As Rust says it. */
