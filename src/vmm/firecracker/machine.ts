@@ -1,5 +1,5 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { openPaths } from './layout.ts';
+import { type MachinePaths, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 import { isFrom, type Version, WITH_MTU } from './version.ts';
 
@@ -18,10 +18,16 @@ export interface Told {
  *
  * @param cmdline - the kernel's, merged
  * @param version - absent: it is not known
+ * @param paths - where it finds the host's files
  * @see https://github.com/firecracker-microvm/firecracker/blob/main/src/firecracker/swagger/firecracker.yaml
  */
-export function machineOf(config: VmmConfig, cmdline: string, version?: Version): readonly Told[] {
-  const { kernel, initrd, disks } = openPaths(config);
+export function machineOf(
+  config: VmmConfig,
+  cmdline: string,
+  version?: Version,
+  paths: MachinePaths = openPaths(config),
+): readonly Told[] {
+  const { kernel, initrd, disks } = paths;
   const { smt, hugePages } = optionsOf(config);
   const tellsMtu = version !== undefined && isFrom(version, WITH_MTU);
   const none = new Map<string, string>();
