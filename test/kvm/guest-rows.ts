@@ -79,8 +79,10 @@ async function begin(stage: Stage, provider: string, id: string): Promise<string
 const jailedOf = (host: TestHost, uid: string): number =>
   host
     .processes()
-    .filter(({ pid, argv }) => argv.some((word) => word.includes(uid)) && statSync(`/proc/${pid}/root/`).ino !== statSync('/').ino)
-    .length;
+    .filter(
+      ({ pid, argv }) =>
+        argv.some((word) => word.includes(uid)) && statSync(`/proc/${pid}/root/`).ino !== statSync('/').ino,
+    ).length;
 
 const life = ({ name, by, with: beside = [] }: Tried): Row => ({
   name: `life-${name}`,
