@@ -1,5 +1,16 @@
 import { spawnSync } from 'node:child_process';
-import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chownSync,
+  existsSync,
+  lstatSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeAll, expect, onTestFinished, test, vi } from 'vitest';
@@ -14,7 +25,9 @@ import { createProcesses } from '../../host/processes.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
 import { createFirecracker } from './firecracker.ts';
-import { isOf } from './layout.ts';
+import { jailedArgv } from './jail-argv.ts';
+import { shownFiles } from './jail-layout.ts';
+import { isOf, ownLog } from './layout.ts';
 
 /** The real programs, of one release, where there are some. */
 const real = process.env.FLINTLOCK_TEST_FIRECRACKER ?? '';
@@ -83,6 +96,66 @@ test('the stand-in refuses what is wrong, and leaves nothing of it', () => {
 test.skipIf(realJailer === '')('the real jailer refuses the same, in the same words', () => {
   const directory = makeDirectory();
   expect(refusals(standIn, directory)).toEqual(refusals(realJailer, directory));
+});
+
+/** What a stand-in that is a script has in its jail beside. */
+const OF_SCRIPT = /^(?:usr|lib|lib64|bin|package\.json|firecracker-stand-in|flintlock-agent|guest-programs|dev\/null)$/;
+const RIGHTS = /^(?:Uid|Gid|Groups|NoNewPrivs|Cap\w+):.*$/gm;
+
+/** All that can be seen of a jail, and of the process in it, before its guest is told of. */
+async function jailOf(binary: string, jailer: string): Promise<readonly string[]> {
+  const directory = makeDirectory();
+  const config = {
+    ...{ uid: '01SAME', user: 77_005, runDirectory: join(directory, 'run'), stateDirectory: join(directory, 'state') },
+    ...{ kernel: join(directory, 'kernel'), initrd: join(directory, 'initrd') },
+    disks: [{ id: 'd', path: join(directory, 'disk'), format: 'raw', readOnly: false, isRoot: true } as const],
+  };
+  for (const path of [config.runDirectory, config.stateDirectory]) mkdirSync(path, { mode: 0o700 });
+  for (const { path } of shownFiles(config)) writeFileSync(path, '', { mode: 0o600 });
+  chownSync(ownLog(config), config.user, config.user);
+  const processes = createProcesses();
+  const argv = jailedArgv(config, { jailer, program: binary, programBytes: statSync(binary).size });
+  const log = join(directory, 'log');
+  const { identity, exited } = await processes.start(argv, { log, directory: config.runDirectory });
+  try {
+    const socket = join(config.runDirectory, 'api.sock');
+    await expect.poll(() => existsSync(socket) || readFileSync(log, 'utf8'), { timeout: 60_000 }).toBe(true);
+    const of = (name: string): string => readFileSync(`/proc/${identity.pid}/${name}`, 'utf8');
+    const names = (path: string): string[] =>
+      readdirSync(`/proc/${identity.pid}/root/${path}`).map((name) => join(path, name));
+    const there = ['', ...['', 'dev', 'dev/net', 'run'].flatMap(names)].filter(
+      (name) => !OF_SCRIPT.test(name) && name !== process.execPath.split('/')[1],
+    );
+    const seen = there.map((name) => {
+      const { mode, uid, gid, rdev } = lstatSync(`/proc/${identity.pid}/root/${name}`);
+      // Of a copy of the program the mode is that of the program.
+      return `/${name} ${name === 'firecracker' ? '' : mode.toString(8)} ${uid}:${gid} ${rdev}`;
+    });
+    const mounts = of('mountinfo')
+      .split('\n')
+      .map((line) => line.split(' '))
+      .filter(([, , , , at = '']) => at !== '' && !OF_SCRIPT.test(at.slice(1)) && !/\/node$/.test(at))
+      .map(([, , , , at, options]) => `${at} ${options}`);
+    const all = of('cmdline').split('\0');
+    const words = all.slice(all.indexOf('/firecracker')).map((word) => word.replace(/^\d+$/, 'NUMBER'));
+    return [
+      ...[...seen, ...mounts].toSorted(),
+      ...(of('status').match(RIGHTS) ?? []),
+      /^Max open files.*$/m.exec(of('limits'))?.[0] ?? '',
+      ...[words.join(' '), of('environ')],
+    ];
+  } finally {
+    process.kill(identity.pid, 'SIGKILL');
+    await exited;
+  }
+}
+
+test.skipIf(real === '' || realJailer === '')('a real jail is as that of the stand-in', async () => {
+  const directory = makeDirectory();
+  const program = makeStandIn(directory);
+  const seen = await jailOf(program, makeJailer(directory));
+  expect(seen).toEqual(await jailOf(real, realJailer));
+  expect(seen).toContain('NoNewPrivs:\t1');
 });
 
 test.skipIf(real === '' || realJailer === '')(

@@ -57,6 +57,9 @@ my $base = canonical($given{'chroot-base-dir'} // '/srv/jailer');
 $uid =~ /^\d+$/ or fail("Invalid uid: $uid");
 $gid =~ /^\d+$/ or fail("Invalid gid: $gid");
 fail('nothing would do') if $HOW eq 'exits';
+open my $misc, '<', '/proc/misc' or fail('Failed to open file /proc/misc');
+my ($faults) = map { /^\s*(\d+) userfaultfd$/ ? $1 : () } <$misc>;
+close $misc;
 
 my ($name) = $exec =~ m{([^/]+)$};
 sub make_directories { my $at = ''; for (split m{/}, $_[0]) { next if $_ eq ''; $at .= "/$_"; -d $at or mkdir $at, 0755 or fail("Failed to create directory $at: " . os()) } }
@@ -104,7 +107,7 @@ for my $folder (qw(/ /dev /dev/net /run)) {
 }
 sub node {
   my ($path, $major, $minor) = @_;
-  my $device = $major << 8 | $minor;
+  my $device = $major << 8 | $minor & 0xff | ($minor & ~0xff) << 12;
   if ($HOW eq 'no-nodes') { $! = POSIX::EPERM() }
   elsif (0 == syscall SYS_mknod, $path, 0020600, $device) { return chown $uid, $gid, $path }
   fail("Failed to create $path via mknod inside the jail: " . os());
@@ -112,6 +115,7 @@ sub node {
 node('/dev/net/tun', 10, 200);
 node('/dev/kvm', 10, 232);
 node('/dev/urandom', 1, 9);
+node('/dev/userfaultfd', 10, $faults) if defined $faults;
 # The stand-in's own: perl, with which it opens taps, wants it.
 node('/dev/null', 1, 3);
 
