@@ -1,12 +1,9 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { firecrackerArguments } from './argv.ts';
-import { type Jail, kibOf, placeOf } from './jail.ts';
+import { type Jail, kibOf, placeOf, WITH_RIGHTS } from './jail.ts';
 import { jailedPaths, shownFiles } from './jail-layout.ts';
 import { JAIL_STARTER } from './jail-perl.ts';
 import { JAILED_API_SOCKET } from './layout.ts';
-
-/** All of root's that starter and jailer need; the latter loses it when it changes to the microVM's user. */
-const CAPABILITIES = '-all,+chown,+dac_override,+fowner,+mknod,+setgid,+setuid,+sys_admin,+sys_chroot,+sys_resource';
 
 /**
  * The whole command line that starts a Firecracker in a jail, without a machine: perl makes the jail, becomes the jailer, and that
@@ -22,11 +19,7 @@ export function jailedArgv(
   jail: Jail,
 ): [string, ...string[]] {
   return [
-    'setpriv',
-    '--no-new-privs',
-    `--bounding-set=${CAPABILITIES}`,
-    '--inh-caps=-all',
-    '--ambient-caps=-all',
+    ...WITH_RIGHTS,
     ...['perl', '-e', JAIL_STARTER, '--'],
     ...[config.runDirectory, placeOf(jail, config.uid), String(kibOf(jail))],
     ...shownFiles(config).flatMap(({ path, name, readOnly }) => [readOnly ? 'r' : 'w', path, name]),
