@@ -61,8 +61,8 @@ function findingsOf(info: ServerInfoResponse): DaemonFindings {
     ...(capacity && { capacity: { memoryInMb: Number(capacity.memoryInMb), notes: capacityNotes } }),
     providers: providers
       .filter(({ program }) => program !== '')
-      .map(({ name, program, version, available, unavailableReason: why }) => ({
-        ...{ name, program, version, available, why },
+      .map(({ name, program, version, available, unavailableReason: why, capabilities }) => ({
+        ...{ name, program, version, available, why, capabilities },
       })),
   };
 }

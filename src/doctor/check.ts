@@ -48,6 +48,8 @@ export interface DaemonFindings {
     readonly version: string;
     readonly available: boolean;
     readonly why: string;
+    /** Words for what it can do; absent: they were not asked for. */
+    readonly capabilities?: readonly string[];
   }[];
 }
 

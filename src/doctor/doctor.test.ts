@@ -155,6 +155,23 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
     },
     says: /^warn firecracker: Firecracker needs KVM\. There is no \/dev\/kvm/,
   },
+  ...(['jail', 'pause'] as const).map((word) => ({
+    check: ofFirecracker,
+    fake: {
+      daemon: {
+        tools: [],
+        providers: [
+          ...[
+            { name: 'firecracker', program: '/f', version: '1.12.1', available: true, why: '', capabilities: [word] },
+          ],
+        ],
+      },
+    },
+    says:
+      word === 'jail'
+        ? /^ok firecracker: \/f 1\.12\.1 can be used, as the daemon finds it, in a jail for each microVM$/
+        : /^warn firecracker: \/f 1\.12\.1 can be used.*in no jail: each Firecracker is a user of its own/,
+  })),
   {
     check: ofQemu,
     fake: {

@@ -53,6 +53,8 @@ interface About<S extends Settings> {
   /** The machines that it makes, and when: the usual one first. */
   readonly machines: readonly { readonly when: string; readonly capabilities: Capabilities }[];
   readonly checks: readonly Check[];
+  /** Of a host that runs strangers' code; absent: none. */
+  readonly productionChecks?: readonly Check[];
 }
 
 interface Definition<S extends Settings> extends About<S> {

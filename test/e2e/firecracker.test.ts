@@ -18,7 +18,7 @@ test('a microVM lives under a stand-in of Firecracker, over resets, daemons, sto
   const host = await startHost(t, {
     flags: [
       ...['--managed-network', 'none', '--default-provider', 'firecracker,qemu'],
-      ...['--firecracker-bin', makeStandIn(place), '--firecracker-kvm', 'trust'],
+      ...['--firecracker-bin', makeStandIn(place), '--firecracker-kvm', 'trust', '--firecracker-jail', 'off'],
     ],
   });
   // Before the host is left, whose processes are told by its own directory.

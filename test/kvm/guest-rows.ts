@@ -1,3 +1,4 @@
+import { statSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type MicroVMStatus, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type TestHost } from '../support/daemon.ts';
@@ -76,7 +77,16 @@ async function begin(stage: Stage, provider: string, id: string): Promise<string
   return uid;
 }
 
-const life = ({ name, by }: Tried): Row => ({
+/** Whose root is another than ours. */
+const jailedOf = (host: TestHost, uid: string): number =>
+  host
+    .processes()
+    .filter(
+      ({ pid, argv }) =>
+        argv.some((word) => word.includes(uid)) && statSync(`/proc/${pid}/root/`).ino !== statSync('/').ino,
+    ).length;
+
+const life = ({ name, by, with: beside = [] }: Tried): Row => ({
   name: `life-${name}`,
   promises: `a guest of ${name} comes up with address and disk, outlives the daemon, runs a command, is deleted, and nothing is left`,
   needs: by?.variable,
@@ -86,6 +96,8 @@ const life = ({ name, by }: Tried): Row => ({
     await mustBeClean(host);
     const before = processesOf(host, uid);
     must(before !== '', 'no process is its own');
+    if (beside.some(({ variable }) => process.env[variable]))
+      must(jailedOf(host, uid) === 1, `none of its processes is in a jail: ${before}`);
     await host.kill9();
     await host.start();
     const { retry, reason, message } = await untilCreated(stage, uid);

@@ -20,6 +20,7 @@ machine without KVM: npm run lab -- npm run e2e:kvm
 
 Rows of a VMM that the distribution has not are skipped unless a variable names
 its program: FLINTLOCK_TEST_FIRECRACKER, FLINTLOCK_TEST_CLOUDHYPERVISOR.
+FLINTLOCK_TEST_JAILER names the jailer that the first is to run in.
 
 The exit status is 0 when every row is as it must be, 1 when one is not, 2 for a
 wrong option and where nothing can be tried.

@@ -12,4 +12,7 @@ test('the daemon is told of the programs that are named', () => {
   expect(flagsFor({ FLINTLOCK_TEST_FIRECRACKER: '/opt/fc', FLINTLOCK_TEST_CLOUDHYPERVISOR: '' })).toEqual([
     ...['--firecracker-bin', '/opt/fc'],
   ]);
+  expect(flagsFor({ FLINTLOCK_TEST_FIRECRACKER: '/opt/fc', FLINTLOCK_TEST_JAILER: '/opt/jailer' })).toEqual([
+    ...['--firecracker-bin', '/opt/fc', '--firecracker-jailer-bin', '/opt/jailer'],
+  ]);
 });

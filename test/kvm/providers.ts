@@ -3,24 +3,39 @@ import { PROVIDERS } from '../../src/vmm/registry.ts';
 /** The one whose program Debian has. */
 const IN_DEBIAN = 'qemu';
 
+interface Named {
+  readonly flag: string;
+  readonly variable: string;
+}
+
+/** Programs beside that of a provider, by its name. */
+const BESIDE: Readonly<Record<string, readonly Named[]>> = {
+  firecracker: [{ flag: '--firecracker-jailer-bin', variable: 'FLINTLOCK_TEST_JAILER' }],
+};
+
 /** A provider that is tried under KVM. */
 export interface Tried {
   /** As a spec names it. */
   readonly name: string;
   /** The flag of the daemon, and the variable that names the program for it; none where the distribution has it. */
-  readonly by?: { readonly flag: string; readonly variable: string };
+  readonly by?: Named;
+  /** Other programs that it takes, where they are named. */
+  readonly with?: readonly Named[];
 }
 
 /** All there are. */
 export const TRIED: readonly Tried[] = PROVIDERS.map(({ name }) => {
   if (name === IN_DEBIAN) return { name };
-  return { name, by: { flag: `--${name}-bin`, variable: `FLINTLOCK_TEST_${name.toUpperCase()}` } };
+  const by = { flag: `--${name}-bin`, variable: `FLINTLOCK_TEST_${name.toUpperCase()}` };
+  return { name, by, with: BESIDE[name] ?? [] };
 });
 
 /** The daemon's flags for those that are there. */
 export function flagsFor(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  return TRIED.flatMap(({ by }) => {
-    const program = by && env[by.variable];
-    return by && program ? [by.flag, program] : [];
-  });
+  return TRIED.flatMap(({ by, with: beside = [] }) =>
+    [...(by ? [by] : []), ...beside].flatMap(({ flag, variable }) => {
+      const program = env[variable];
+      return program ? [flag, program] : [];
+    }),
+  );
 }

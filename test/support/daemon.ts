@@ -356,10 +356,11 @@ export class TestHost {
       );
   }
 
-  /** A VMM that is told nothing by its path works in its own directory. */
+  /** A VMM that is told nothing by its path works in its own directory; in a jail it has its console open there. */
   #isIn(pid: number): boolean {
     try {
-      return readlinkSync(`/proc/${pid}/cwd`).startsWith(`${this.directory}/`);
+      const links = ['cwd', 'fd/1'].map((name) => readlinkSync(`/proc/${pid}/${name}`));
+      return links.some((link) => link.startsWith(`${this.directory}/`));
     } catch {
       return false; // it is ended, or the kernel's
     }

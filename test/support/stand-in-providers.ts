@@ -1,15 +1,28 @@
 import { makeStandIn as makeCloudHypervisor } from '../stand-ins/cloudhypervisor/program.ts';
 import { makeStandIn as makeFirecracker } from '../stand-ins/firecracker/program.ts';
+import { makeJailer } from '../stand-ins/jailer/program.ts';
 import type { HostOptions } from './daemon.ts';
 import { pretendKvm } from './pretend-kvm.ts';
 
 /**
  * Providers that have a stand-in, by name: how it is made, and flags beside the one that names it: what is believed of the CPU, which
- * is the machine's. `macvtap`: whether it takes such interfaces.
+ * is the machine's, and the jailer beside it. `macvtap`: whether it takes such interfaces.
  */
 export const STAND_INS = [
-  { name: 'firecracker', make: makeFirecracker, more: ['--firecracker-kvm', 'trust'], macvtap: false },
-  { name: 'cloudhypervisor', make: makeCloudHypervisor, more: ['--cloudhypervisor-kvm', 'trust'], macvtap: true },
+  {
+    name: 'firecracker',
+    make: makeFirecracker,
+    more: (directory: string) => [
+      ...['--firecracker-kvm', 'trust', '--firecracker-jail', 'on', '--firecracker-jailer-bin', makeJailer(directory)],
+    ],
+    macvtap: false,
+  },
+  {
+    name: 'cloudhypervisor',
+    make: makeCloudHypervisor,
+    more: () => ['--cloudhypervisor-kvm', 'trust'],
+    macvtap: true,
+  },
 ] as const;
 
 /** A host on which these can be used, all of them. */
@@ -23,6 +36,6 @@ export interface StandInHost {
 /** The caller removes it when the host is closed. */
 export function standInHost(): StandInHost {
   const { directory, options, remove } = pretendKvm();
-  const flags = STAND_INS.flatMap(({ name, make, more }) => [`--${name}-bin`, make(directory), ...more]);
+  const flags = STAND_INS.flatMap(({ name, make, more }) => [`--${name}-bin`, make(directory), ...more(directory)]);
   return { flags, options, remove };
 }

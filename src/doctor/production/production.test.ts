@@ -8,6 +8,7 @@ import { kernelSettings } from './kernel-settings.ts';
 import { memoryErrors } from './memory-errors.ts';
 import { nesting } from './nesting.ts';
 import { pageSharing } from './page-sharing.ts';
+import { PRODUCTION_CHECKS } from './production.ts';
 import { swap } from './swap.ts';
 import { threads } from './threads.ts';
 
@@ -18,6 +19,14 @@ const V2 = {
   '/proc/self/mountinfo': '1 2 0:3 / /sys/fs/cgroup rw - cgroup2 cgroup2 rw',
   '/sys/fs/cgroup/cgroup.controllers': 'cpu memory pids',
 };
+/** One that uses what brings a row of its own, with these words for what it can do. */
+const withDaemon = (capabilities: readonly string[]): Fake => ({
+  daemon: {
+    tools: [],
+    providers: [{ name: 'firecracker', program: '/f', version: '1.12.1', available: true, why: '', capabilities }],
+  },
+});
+const jail = PRODUCTION_CHECKS.find(({ name }) => name === 'jail') ?? boundary;
 const flaws = (all: Readonly<Record<string, string>>): Fake => ({
   files: {
     [`${FLAWS}/`]: '',
@@ -30,6 +39,9 @@ test.for<[Check, Fake, RegExp]>([
   [boundary, KVM, /^ok .*under KVM \(svm/],
   [limits, {}, /^fail .*no memory controller/],
   [limits, { files: V2 }, /^ok .*version 2 with cpu memory pids|^ok .*version 2 with cpu, memory, pids/],
+  [jail, {}, /^ok .*not used on this host/],
+  [jail, withDaemon(['pause']), /^warn .*in no jail/],
+  [jail, withDaemon(['pause', 'jail']), /^ok .*sees nothing of the host/],
   [pageSharing, {}, /^ok .*no KSM/],
   [pageSharing, { files: { '/sys/kernel/mm/ksm/run': '0' } }, /^ok .*KSM is off/],
   [pageSharing, { files: { '/sys/kernel/mm/ksm/run': '2\n' } }, /^ok .*KSM is off/],

@@ -1,5 +1,5 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { API_SOCKET, openPaths } from './layout.ts';
+import { API_SOCKET, type MachinePaths, openPaths } from './layout.ts';
 
 export interface Way {
   /** The program, by name or path. */
@@ -35,9 +35,14 @@ export const firecrackerArgv = (
   ...asUser(config.user, groups),
   binary,
   ...['--id', config.uid],
-  ...['--api-sock', API_SOCKET],
+  ...firecrackerArguments(API_SOCKET, openPaths(config)),
+];
+
+/** What Firecracker is told beside whose it is. @param socket - that it is spoken to over, as it finds it */
+export const firecrackerArguments = (socket: string, { log }: Pick<MachinePaths, 'log'>): readonly string[] => [
+  ...['--api-sock', socket],
   // Else its log is in the console.
-  ...['--log-path', openPaths(config).log],
+  ...['--log-path', log],
   // What it tells below that is each question of ours, every few seconds.
   ...['--level', 'Warning'],
 ];

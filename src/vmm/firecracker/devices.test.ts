@@ -15,6 +15,7 @@ async function look(
   said: string | Fault = FINE,
   cpu = VIRTUALISES,
   kvm: KvmChoice = 'auto',
+  isJailed = false,
 ) {
   const asked: string[][] = [];
   const run: Run = async (argv) => {
@@ -27,7 +28,7 @@ async function look(
     ...fakeFiles({ '/proc/cpuinfo': cpu }),
     stat: async (path: string) => all[path as keyof typeof all],
   };
-  const found = await lookAtDevices({ run, files, signal: new AbortController().signal, kvm });
+  const found = await lookAtDevices({ run, files, signal: new AbortController().signal, kvm, isJailed });
   return { found, asked };
 }
 
@@ -47,6 +48,15 @@ test('what is trusted is not tried, and its group is known all the same', async 
   const { found, asked } = await look({ '/dev/kvm': node(0o660, 104) }, FINE, 'flags: fpu\n', 'trust');
   expect(found).toEqual({ groups: [104] });
   expect(asked).toEqual([]);
+});
+
+test('in a jail there are nodes of its own: no group is needed for those of the host, and they are tried as they are there', async () => {
+  const { found, asked } = await look({ '/dev/kvm': node(0o660, 104) }, FINE, VIRTUALISES, 'auto', true);
+  expect(found).toEqual({ groups: [] });
+  expect(asked).toMatchObject([['perl', '-e', expect.stringMatching(/SYS_mknod.*KVM|mknod.*0xAE01/s), '--', '65534']]);
+  const useless = 'kvm: cannot open it: No such device or address\ntun: ok\n';
+  const { found: worse } = await look({ '/dev/kvm': node(0o600) }, useless, VIRTUALISES, 'auto', true);
+  expect(worse.why).toMatch(/cannot use \/dev\/kvm: cannot open it: No such device/);
 });
 
 test.each([

@@ -2,6 +2,7 @@ import { Fault } from '../../domain/fault.ts';
 import type { FileInfo, Files, Run } from '../../ports/host.ts';
 import { virtualisationOf } from '../../tools/virtualisation.ts';
 import { asUser } from './argv.ts';
+import { AS_JAILED } from './jail-perl.ts';
 
 /** What a Firecracker that is not root can do with the host's devices. */
 export interface DeviceLook {
@@ -45,20 +46,24 @@ export type KvmChoice = (typeof KVM_CHOICES)[number];
 /**
  * Looks at the devices that Firecracker opens itself, and tries them as a user who is not root. Never rejects but with a bug.
  * @param kvm - `trust`: they are not tried
+ * @param isJailed - it has nodes of its own, whatever the modes of the host's are
  */
 export async function lookAtDevices({
   run,
   files,
   signal,
   kvm,
-}: Hands & { readonly kvm: KvmChoice }): Promise<DeviceLook> {
+  isJailed = false,
+}: Hands & { readonly kvm: KvmChoice; readonly isJailed?: boolean }): Promise<DeviceLook> {
   const nodes = new Map([
     [KVM, await files.stat(KVM)],
     [TUN, await files.stat(TUN)],
   ]);
-  const groups = [...new Set([...nodes.values()].flatMap((node) => groupOf(node) ?? []))];
+  const groups = isJailed ? [] : [...new Set([...nodes.values()].flatMap((node) => groupOf(node) ?? []))];
   const why =
-    kvm === 'trust' ? undefined : ((await whyNotThere(nodes, files)) ?? (await whyInVain(groups, run, signal)));
+    kvm === 'trust'
+      ? undefined
+      : ((await whyNotThere(nodes, files)) ?? (await whyInVain(trialOf(groups, isJailed), run, signal)));
   return { groups, ...(why !== undefined && { why }) };
 }
 
@@ -83,9 +88,18 @@ async function whyNotThere(
   return nodes.get(TUN) ? undefined : `Firecracker needs ${TUN}, and it is not there: load tun ('modprobe tun')`;
 }
 
-async function whyInVain(groups: readonly number[], run: Run, signal: AbortSignal): Promise<string | undefined> {
+const trialOf = (groups: readonly number[], isJailed: boolean): readonly [string, ...string[]] =>
+  isJailed
+    ? ['perl', '-e', `${AS_JAILED}${TRY}`, '--', String(NOBODY)]
+    : [...asUser(NOBODY, groups), 'perl', '-e', TRY];
+
+async function whyInVain(
+  trial: readonly [string, ...string[]],
+  run: Run,
+  signal: AbortSignal,
+): Promise<string | undefined> {
   try {
-    return whyNot(await run([...asUser(NOBODY, groups), 'perl', '-e', TRY], { signal, timeoutMs: LOOK_MS }));
+    return whyNot(await run(trial, { signal, timeoutMs: LOOK_MS }));
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     return `Whether Firecracker can use ${KVM} and ${TUN} cannot be tried: ${error.message}`;

@@ -2,9 +2,22 @@ import type { Files, Run } from '../../ports/host.ts';
 import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { prepare, takeBack } from './access.ts';
 import { bootAdvice } from './boot-advice.ts';
+import { whyClosed } from './closed.ts';
 import { commandLine } from './cmdline.ts';
 import { endOf, refusalOf } from './ends.ts';
-import { agentSocket, apiSocket, consoleInput, consoleLog, isOf, openFiles, vmmLog } from './layout.ts';
+import { jailedPaths } from './jail-layout.ts';
+import { jailRefusal } from './jail-words.ts';
+import {
+  agentSocket,
+  apiSocket,
+  consoleInput,
+  consoleLog,
+  isJailed,
+  isOf,
+  openFiles,
+  openPaths,
+  vmmLog,
+} from './layout.ts';
 import { machineOf } from './machine.ts';
 import { FirecrackerMonitor } from './monitor.ts';
 import { Standstill } from './standstill.ts';
@@ -36,15 +49,17 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
   }),
   prepare: (config) => prepare(config, { run, files }),
   isOf,
-  runOf: (config) => {
+  runOf: (config, _process, argv) => {
+    const paths = isJailed(argv) ? jailedPaths(config) : openPaths(config);
     const advice = bootAdvice(config);
     const standstill = new Standstill(files, consoleLog(config), advice);
     return {
       monitor: new FirecrackerMonitor({
         path: apiSocket(config),
-        machine: machineOf(config, commandLine(config), version()),
+        machine: machineOf(config, commandLine(config), version(), paths),
         told: () => takeBack(config, files),
         stoodStill: () => standstill.look(),
+        whyClosed: (path) => whyClosed(path, config.user, files),
       }),
       accelerator: 'kvm',
       advice,
@@ -53,5 +68,5 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
     };
   },
   endOf,
-  refusalOf: (exit, errors) => refusalOf(binary, exit, errors),
+  refusalOf: (exit, errors) => jailRefusal(errors) ?? refusalOf(binary, exit, errors),
 });

@@ -77,6 +77,8 @@ function makeBed(word = '', changes: Partial<VmmConfig> = {}): Bed {
     createFirecracker({
       binary,
       kvm: 'auto',
+      jailer: '/nowhere/jailer',
+      jail: 'off',
       devices: async () => ({ groups: [] }),
       path: process.env.PATH ?? '',
       whose: 'test',

@@ -10,8 +10,10 @@ import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
 import { firecrackerArgv } from './argv.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
-import type { DeviceLook, KvmChoice, lookAtDevices } from './devices.ts';
+import type { KvmChoice, lookAtDevices } from './devices.ts';
 import { firecrackerProgram } from './firecracker-program.ts';
+import { JAILED_WORD, type JailChoice, type JailLook, kibOf, UNJAILED } from './jail.ts';
+import { jailedArgv } from './jail-argv.ts';
 import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
@@ -23,6 +25,9 @@ export interface FirecrackerOptions extends ProviderDeps {
   readonly binary: string;
   /** What is believed of /dev/kvm. */
   readonly kvm: KvmChoice;
+  /** The jailer's program, by name or path, and whether it is used. */
+  readonly jailer: string;
+  readonly jail: JailChoice;
   /** How the host's devices are tried; absent: by opening them. */
   readonly devices?: typeof lookAtDevices;
 }
@@ -34,28 +39,42 @@ const DOUBT_MS = 5_000;
 
 /** Firecracker. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createFirecracker(options: FirecrackerOptions): Promise<Vmm> {
-  const { binary, files, run, log } = options;
+  const { binary, jailer, files, run, log } = options;
   const channels = new OwnedChannels();
   let told = '';
+  let toldOfJail = '';
+  const tellOfJail = (jailed: JailLook): void => {
+    const news = 'jail' in jailed ? `with ${jailed.jail.jailer}` : jailed.why;
+    if (news === toldOfJail) return;
+    toldOfJail = news;
+    if ('jail' in jailed) log.info('Firecracker runs in jails', { jailer: jailed.jail.jailer });
+    else if (jailed.isAsked) log.warn('Firecracker runs in no jail', { why: jailed.why, weaker: UNJAILED });
+    else log.info('Firecracker runs in no jail', { why: jailed.why });
+  };
   const trial = new Tried<FirecrackerVerdict>({
     attempt: async () => {
       const verdict = await tryFirecracker(options);
       const why = verdict.works ? '' : verdict.why;
       const isNews = why !== told;
       if (isNews && verdict.works) log.info('Firecracker works now', { version: verdict.version.text });
+      if (verdict.works) tellOfJail(verdict.jailed);
       else if (isNews && !verdict.works && !verdict.isMissing) log.warn('Firecracker cannot be used', { why });
       told = why;
       return verdict;
     },
-    stamp: async () => (await findProgram(files, options.path, binary))?.stamp ?? '',
+    stamp: async () => {
+      const found = await Promise.all([binary, jailer].map((name) => findProgram(files, options.path, name)));
+      return found.map((program) => program?.stamp ?? '').join(' ');
+    },
     isGood: ({ works }) => works,
     doubtMs: DOUBT_MS,
     clock: options.clock,
   });
   const version = () => trial.last?.version;
+  const jail = () => (trial.last?.works && 'jail' in trial.last.jailed ? trial.last.jailed.jail : undefined);
   const supervisor = new Supervisor(firecrackerProgram(binary, { run, files, version }), options);
 
-  const requireWorking = async (verdict: Promise<FirecrackerVerdict>): Promise<DeviceLook> => {
+  const requireWorking = async (verdict: Promise<FirecrackerVerdict>) => {
     const found = await verdict;
     if (found.works) return found;
     throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
@@ -63,9 +82,10 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
   const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
-    const { groups } = await orAborted(requireWorking(trial.verdict()), signal);
+    const { groups, jailed } = await orAborted(requireWorking(trial.verdict()), signal);
     try {
-      return await launch(firecrackerArgv(config, { binary, groups }));
+      const argv = 'jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups });
+      return await launch(argv);
     } catch (error) {
       // Perhaps it is not this microVM: KVM may be gone.
       if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);
@@ -92,14 +112,17 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
         acceleratorReason: 'KVM: Firecracker has no other',
         available: unavailableReason === '',
         unavailableReason,
-        capabilities: WORDS,
+        capabilities: jail() ? [...WORDS, JAILED_WORD] : WORDS,
         features: CAPABILITIES,
       };
     },
 
     check: (spec, words, kernel) => violationsOf(spec, words, { kernel, version: version() }),
     remarks: (spec, kernel) => remarksOf(spec, kernel),
-    needs: (config) => needsOf(config),
+    needs(config) {
+      const jailed = jail();
+      return needsOf(config, jailed && kibOf(jailed));
+    },
 
     start: (config, signal, before) =>
       supervisor.start(config, signal, (launch) => begin(config, launch, signal), before),

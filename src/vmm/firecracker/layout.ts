@@ -8,6 +8,15 @@ type State = Pick<VmmConfig, 'stateDirectory'>;
 /** As Firecracker is told it: its user may enter the directory that it begins in, and none above. */
 export const API_SOCKET = 'api.sock';
 
+/** The run-time directory as a jailed Firecracker has it. It begins in the root of its jail. */
+const JAILED_RUN = 'run';
+
+/** A socket of the run-time directory as a jailed Firecracker is told it. */
+export const jailedSocket = (name: string): string => `${JAILED_RUN}/${name}`;
+
+/** As a jailed Firecracker is told {@link API_SOCKET}. */
+export const JAILED_API_SOCKET = jailedSocket(API_SOCKET);
+
 /** What Firecracker is spoken to over. */
 export const apiSocket = (config: Run): string => join(config.runDirectory, API_SOCKET);
 
@@ -49,25 +58,37 @@ export const openFiles = (config: Files): readonly OpenFile[] => [
  */
 const openPath = (index: number): string => `/proc/self/fd/${FIRST_OPEN + index}`;
 
-/** Where Firecracker finds what {@link openFiles} has. */
-export function openPaths(config: Pick<Files, 'initrd' | 'disks'>): {
+/** Where Firecracker finds what it has of the host's. */
+export interface MachinePaths {
   readonly log: string;
   readonly kernel: string;
   readonly initrd?: string;
   readonly disks: readonly string[];
-} {
+  /** @param name - of a socket in the run-time directory */
+  socket(name: string): string;
+}
+
+/** Where Firecracker finds what {@link openFiles} has: one that is in no jail. */
+export function openPaths(config: Pick<Files, 'initrd' | 'disks'>): MachinePaths {
   const first = config.initrd === undefined ? 2 : 3;
   return {
     log: openPath(0),
     kernel: openPath(1),
     ...(config.initrd !== undefined && { initrd: openPath(2) }),
     disks: config.disks.map((_, i) => openPath(first + i)),
+    // It begins in that directory.
+    socket: (name) => name,
   };
 }
 
+const socketIn = (argv: readonly string[]): string | undefined => argv[argv.indexOf('--api-sock') + 1];
+
+/** Whether a Firecracker of ours is in a jail, or is about to be. */
+export const isJailed = (argv: readonly string[]): boolean => socketIn(argv) === JAILED_API_SOCKET;
+
 /** Proves by its command line that a process is the Firecracker of one microVM: a uid is one microVM's on any host. */
 export function isOf({ uid }: Pick<VmmConfig, 'uid'>): (argv: readonly string[]) => boolean {
-  return (argv) => argv[argv.indexOf('--id') + 1] === uid && argv[argv.indexOf('--api-sock') + 1] === API_SOCKET;
+  return (argv) => argv[argv.indexOf('--id') + 1] === uid && (socketIn(argv) === API_SOCKET || isJailed(argv));
 }
 
 /**
@@ -78,7 +99,8 @@ export function isProgram(binary: string, argv: readonly string[], exe: string):
   const name = basename(binary);
   // An upgrade of the package replaces the file below a Firecracker that runs on.
   const file = basename(exe.replace(/ \(deleted\)$/, ''));
-  if (file === name || basename(argv[0] ?? '') === name) return true;
+  // In a jail the file has the name that a symlink led to.
+  if (file === name || basename(argv[0] ?? '') === name || isJailed(argv)) return true;
   // Before setpriv has become Firecracker, and where the program is a script, it is an argument.
   return argv.includes(binary) && argv.includes('--api-sock');
 }

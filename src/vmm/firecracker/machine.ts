@@ -2,7 +2,7 @@ import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
 import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
-import { AGENT_SOCKET, openPaths } from './layout.ts';
+import { AGENT_SOCKET, type MachinePaths, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 import { isFrom, type Version, WITH_MTU } from './version.ts';
 
@@ -21,10 +21,16 @@ export interface Told {
  *
  * @param cmdline - the kernel's, merged
  * @param version - absent: it is not known
+ * @param paths - where it finds the host's files
  * @see https://github.com/firecracker-microvm/firecracker/blob/main/src/firecracker/swagger/firecracker.yaml
  */
-export function machineOf(config: VmmConfig, cmdline: string, version?: Version): readonly Told[] {
-  const { kernel, initrd, disks } = openPaths(config);
+export function machineOf(
+  config: VmmConfig,
+  cmdline: string,
+  version?: Version,
+  paths: MachinePaths = openPaths(config),
+): readonly Told[] {
+  const { kernel, initrd, disks } = paths;
   const { smt, hugePages } = optionsOf(config);
   const tellsMtu = version !== undefined && isFrom(version, WITH_MTU);
   const none = new Map<string, string>();
@@ -83,7 +89,7 @@ export function machineOf(config: VmmConfig, cmdline: string, version?: Version)
           {
             what: "the guest agent's vsock",
             path: '/vsock',
-            body: { guest_cid: GUEST_CID, uds_path: AGENT_SOCKET },
+            body: { guest_cid: GUEST_CID, uds_path: paths.socket(AGENT_SOCKET) },
             files: none,
           },
         ]

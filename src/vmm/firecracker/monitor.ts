@@ -13,6 +13,8 @@ export interface MonitorOptions {
   readonly told: () => Promise<void>;
   /** How the run of a guest is over of which Firecracker says that it runs; undefined: it is not. */
   readonly stoodStill: () => Promise<VmmEnd | undefined>;
+  /** Why Firecracker may not open a file of the host's that it was to have: a clause; undefined: nothing is known. */
+  readonly whyClosed: (path: string) => Promise<string | undefined>;
 }
 
 const never = new AbortController().signal;
@@ -114,9 +116,18 @@ export class FirecrackerMonitor implements Monitor {
     await refuseHalfTold(rest, signal);
     for (const { what, path, body, files } of this.#options.machine) {
       const answer = await rest.ask('PUT', path, signal, body);
-      if (answer.status >= 300) throw refusal(`have ${what}`, answer, files);
+      if (answer.status >= 300)
+        throw await this.#withReason(refusal(`have ${what}`, answer, files), [...files.values()]);
     }
     this.#isTold = true;
+  }
+
+  /** @param paths - of the host, that it was to open */
+  async #withReason(fault: Fault, paths: readonly string[]): Promise<Fault> {
+    if (!CLOSED.test(fault.message)) return fault;
+    const reasons = (await Promise.all(paths.map(this.#options.whyClosed))).flatMap((why) => why ?? []);
+    if (reasons.length === 0) return fault;
+    return new Fault(fault.kind, `${fault.message}: ${reasons.join(', and ')}`, { reason: 'ProviderRefused' });
   }
 
   /** @throws Fault `tool` where it does not answer; Fault ProviderRefused; the signal's reason */
@@ -163,6 +174,9 @@ function refusal(what: string, answer: RestAnswer, files: ReadonlyMap<string, st
     reason: 'ProviderRefused',
   });
 }
+
+/** ENOENT, EPERM and EACCES, as Rust says them. */
+const CLOSED = /\(os error (?:1|2|13)\)/;
 
 const excerpt = ({ status, text }: RestAnswer): string => `status ${status}, ${JSON.stringify(text.slice(0, 200))}`;
 

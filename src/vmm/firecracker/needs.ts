@@ -8,8 +8,11 @@ const TABLES = 1 / 128;
 /** Its API's, its own, and those of the kernel's for KVM. */
 const THREADS = 32;
 
-/** The most that it may need in all: what goes beyond is no guest of ours any more, or a leak. */
-export const needsOf = ({ vcpu, memoryInMb }: Pick<VmmConfig, 'vcpu' | 'memoryInMb'>): CgroupLimits => ({
-  memoryInMb: memoryInMb + MONITOR_MB + Math.ceil(memoryInMb * TABLES),
+/**
+ * The most that it may need in all: what goes beyond is no guest of ours any more, or a leak.
+ * @param jailKib - what its jail may take, which is in memory; absent: it has none
+ */
+export const needsOf = ({ vcpu, memoryInMb }: Pick<VmmConfig, 'vcpu' | 'memoryInMb'>, jailKib = 0): CgroupLimits => ({
+  memoryInMb: memoryInMb + MONITOR_MB + Math.ceil(memoryInMb * TABLES) + Math.ceil(jailKib / 1024),
   tasks: vcpu + THREADS,
 });

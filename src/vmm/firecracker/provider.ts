@@ -1,8 +1,9 @@
 import { defineProvider } from '../provider.ts';
 import { CAPABILITIES } from './capabilities.ts';
-import { check } from './check.ts';
+import { check, productionCheck } from './check.ts';
 import { KVM_CHOICES } from './devices.ts';
 import { createFirecracker } from './firecracker.ts';
+import { JAIL_CHOICES, JAILER } from './jail.ts';
 import { OPTIONS } from './options.ts';
 
 /** Firecracker, which needs KVM. */
@@ -11,6 +12,18 @@ export const firecracker = defineProvider({
   title: 'Firecracker',
   settings: {
     'firecracker-bin': { value: 'PATH', default: 'firecracker', help: "Firecracker's program", isProgram: true },
+    'firecracker-jailer-bin': {
+      value: 'PATH',
+      default: JAILER,
+      help: "Firecracker's jailer, of the same release",
+      isProgram: true,
+    },
+    'firecracker-jail': {
+      choices: JAIL_CHOICES,
+      value: 'auto|on|off',
+      default: 'auto',
+      help: 'whether Firecracker sees nothing of the host but its own files. auto: where the jailer is there, of the same version, and can; on: there is no Firecracker without',
+    },
     'firecracker-kvm': {
       choices: KVM_CHOICES,
       value: 'auto|trust',
@@ -21,6 +34,13 @@ export const firecracker = defineProvider({
   options: OPTIONS,
   machines: [{ when: 'with KVM', capabilities: CAPABILITIES }],
   checks: [check],
+  productionChecks: [productionCheck],
   create: (deps, settings) =>
-    createFirecracker({ ...deps, binary: settings['firecracker-bin'], kvm: settings['firecracker-kvm'] }),
+    createFirecracker({
+      ...deps,
+      binary: settings['firecracker-bin'],
+      kvm: settings['firecracker-kvm'],
+      jailer: settings['firecracker-jailer-bin'],
+      jail: settings['firecracker-jail'],
+    }),
 });

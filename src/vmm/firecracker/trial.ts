@@ -3,6 +3,7 @@ import type { Files, Run } from '../../ports/host.ts';
 import { findProgram } from '../../tools/programs.ts';
 import { type DeviceLook, type KvmChoice, lookAtDevices } from './devices.ts';
 import { unavailable } from './ends.ts';
+import { type JailChoice, type JailLook, lookAtJail } from './jail.ts';
 import { isFrom, OLDEST, type Version, versionIn } from './version.ts';
 
 export interface TrialOptions {
@@ -13,6 +14,9 @@ export interface TrialOptions {
   readonly run: Run;
   readonly files: Files;
   readonly kvm: KvmChoice;
+  /** The jailer's program, by name or path, and whether it is used. */
+  readonly jailer: string;
+  readonly jail: JailChoice;
   /** How the host's devices are tried; absent: by opening them. */
   readonly devices?: typeof lookAtDevices;
   /** Absent: it is tried to the end. */
@@ -25,6 +29,7 @@ export type FirecrackerVerdict =
       readonly works: true;
       readonly version: Version;
       readonly groups: DeviceLook['groups'];
+      readonly jailed: JailLook;
     }
   | {
       readonly works: false;
@@ -45,7 +50,7 @@ const EXECUTABLE = 0o111;
  * in it is not tried.
  */
 export async function tryFirecracker(options: TrialOptions): Promise<FirecrackerVerdict> {
-  const { binary, run, files, kvm, devices = lookAtDevices, signal = new AbortController().signal } = options;
+  const { binary, run, files, kvm, jail, devices = lookAtDevices, signal = new AbortController().signal } = options;
   try {
     const isNone = await whyNoProgram(options);
     if (isNone) return { works: false, ...isNone };
@@ -56,8 +61,15 @@ export async function tryFirecracker(options: TrialOptions): Promise<Firecracker
       const why = `it is Firecracker ${version.text}, and must be ${OLDEST.major}.${OLDEST.minor} or later`;
       return { works: false, version, why: unavailable(binary, why) };
     }
-    const { groups, why } = await devices({ run, files, signal, kvm });
-    return why === undefined ? { works: true, version, groups } : { works: false, version, why };
+    const jailed = await lookAtJail({ ...options, choice: jail, version, signal });
+    if (jail === 'on' && 'why' in jailed)
+      return {
+        works: false,
+        version,
+        why: `Firecracker is to run in a jail (--firecracker-jail on), and ${jailed.why}`,
+      };
+    const { groups, why } = await devices({ run, files, signal, kvm, isJailed: 'jail' in jailed });
+    return why === undefined ? { works: true, version, groups, jailed } : { works: false, version, why };
   } catch (error) {
     if (!(error instanceof Fault)) throw error;
     const hangs = error.kind === 'timeout' ? 'it hangs, or this host is far too slow: ' : '';

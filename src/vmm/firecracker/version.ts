@@ -21,5 +21,8 @@ export function versionIn(said: string): Version | undefined {
   return text === '' ? undefined : { major: Number(major), minor: Number(minor), text };
 }
 
+/** @param said - what a jailer's `--version` wrote: `Jailer v1.17.0-dev` */
+export const jailerVersionIn = (said: string): string | undefined => /^Jailer v(\d+\.\d+\.\S+)/m.exec(said)?.[1];
+
 export const isFrom = (version: Pick<Version, 'major' | 'minor'>, first: Pick<Version, 'major' | 'minor'>): boolean =>
   version.major > first.major || (version.major === first.major && version.minor >= first.minor);

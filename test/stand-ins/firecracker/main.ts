@@ -8,7 +8,11 @@ import { Machine, VERSION } from './machine.ts';
  * A program that does what Firecracker does, but for running guests: same flags, same API, same ends. `FIRECRACKER_STAND_IN` in its
  * environment, and `stand-in=WORD` in the guest's command line, make it misbehave.
  */
-const WITH_VALUE = ['--api-sock', '--id', '--log-path', '--level', '--module', '--http-api-max-payload-size'];
+const WITH_VALUE = [
+  ...['--api-sock', '--id', '--log-path', '--level', '--module', '--http-api-max-payload-size'],
+  // A jailer's.
+  ...['--start-time-us', '--start-time-cpu-us', '--parent-cpu-time-us'],
+];
 const WITHOUT = [
   '--version',
   '--help',
