@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
 import { readdirSync, readFileSync } from 'node:fs';
 import { mkdtemp, rm } from 'node:fs/promises';
 import { createServer, type Server, type Socket } from 'node:net';
@@ -201,6 +202,31 @@ describe('the agent, as a way to ports', () => {
     const came: Buffer[] = [];
     for await (const piece of socket) came.push(piece as Buffer);
     expect(Buffer.concat(came)).toEqual(Buffer.concat([agentFrame(48), Buffer.from('at oncehalf closed')]));
+  });
+
+  test('requests that are broken anywhere are answered, and nothing of them stays', async () => {
+    await using process = await startAgent();
+    const target = await serve('127.0.0.1', (socket) => void socket.end('x'));
+    const first = await process.connect(); // all that it listens at is open by now
+    first.write(agentFrame(1, Buffer.from('{"op":"ping"}')));
+    await once(first, 'data');
+    first.destroy();
+    const files = openFiles(process.pid);
+    for (let round = 0; round < 400; round++) {
+      const statistics = { version: 1, op: 'statistics', statistics: { interval_ms: 200, processes: 64 } };
+      const bytes = Buffer.from(
+        round % 2 ? JSON.stringify(statistics) : Buffer.from(connectRequest(target)).subarray(5).toString(),
+      );
+      const at = round % bytes.length;
+      bytes[at] = (bytes[at] ?? 0) ^ (1 << (round % 8));
+      const socket = await process.connect();
+      socket.write(agentFrame(1, round % 3 ? bytes : bytes.subarray(0, at)));
+      const [answer] = (await once(socket, 'data')) as [Buffer];
+      expect([6, 7, 48, 49]).toContain(answer[0]);
+      socket.destroy();
+    }
+    await vi.waitFor(() => expect(openFiles(process.pid)).toBeLessThanOrEqual(files), 10_000);
+    expect(memoryKb(process.pid)).toBeLessThan(4_000);
   });
 
   test.each([

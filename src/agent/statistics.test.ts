@@ -1,4 +1,6 @@
+import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { Fault } from '../domain/fault.ts';
 import { agentFrame } from './agent-frames.ts';
 import type { AgentConnection } from './exec.ts';
 import { parseStatistics, statisticsOver } from './statistics.ts';
@@ -28,6 +30,27 @@ test('figures that no guest has are cut, names are made harmless, lists are boun
 
 test.each(['', 'x', '[]', 'null', '1'])('%j is no statistics', (text) => {
   expect(() => parseStatistics(Buffer.from(text))).toThrow('no JSON object');
+});
+
+test('whatever JSON it is, it becomes statistics of a bounded size, or a Fault', () => {
+  const keys = ['up_ms', 'cpus', 'load', 'disks', 'nics', 'processes', 'name', 'pid', 'in', 'cpu_ms', 'memory_kb'];
+  const any = fc.dictionary(fc.constantFrom(...keys), fc.jsonValue({ maxDepth: 2 }));
+  fc.assert(
+    fc.property(any, (value) => {
+      let found: unknown;
+      try {
+        found = parse(value);
+      } catch (error) {
+        expect(error).toBeInstanceOf(Fault);
+        return;
+      }
+      const text = JSON.stringify(found);
+      expect(text.length).toBeLessThan(32_000);
+      expect(text).toMatch(/^[\x20-\x7e]*$/);
+      expect(text).not.toMatch(/null|:-/);
+    }),
+    { numRuns: 300 },
+  );
 });
 
 /** An agent that says this. */

@@ -68,6 +68,8 @@ export async function compose(
   };
   const bootId = await processes.bootId();
   noticeNewBoot({ store, ledger, transactions: database, clock, log }, bootId);
+  // Before anybody can call: nothing of this daemon's is there yet.
+  await sweepGuestSockets({ names: opened.names, files });
   const cidr = await managedCidr(config, opened, log);
   const tls = tlsOf(config, { log, clock });
   const tokens = tokensFor(config, { log, clock });
@@ -134,7 +136,6 @@ export async function compose(
     async recover() {
       looks.purge();
       networks.start();
-      await sweepGuestSockets({ names: opened.names, files });
       await recover(
         {
           ...{ store, ledger, images, scheduler, network: managed },

@@ -101,7 +101,7 @@ export class GuestSockets {
   }
 }
 
-/** Removes what daemons have left that were killed: called before any guest is taken over. */
+/** Removes what daemons have left that were killed: called before this one serves anybody. */
 export async function sweepGuestSockets({ names, files }: Pick<GuestSocketsDeps, 'names' | 'files'>): Promise<void> {
   for (const name of await files.list(names.runDirectory))
     if (UID.test(name)) await files.remove(`${names.runDirectory}/${name}`);
