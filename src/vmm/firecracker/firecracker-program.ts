@@ -44,6 +44,7 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
         path: apiSocket(config),
         machine: machineOf(config, commandLine(config), version()),
         told: () => takeBack(config, files),
+        fresh: () => standstill.begin(),
         stoodStill: () => standstill.look(),
       }),
       accelerator: 'kvm',
