@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { demoSpec, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
+import { demoSpec, KERNEL, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
 import { untilAgent } from '../support/exec-in.ts';
 import { STAND_INS, standInHost } from '../support/stand-in-providers.ts';
 
@@ -63,9 +63,8 @@ test('a guest that shuts down without a word on its console is seen by its agent
   t.onTestFinished(() => standIns.remove());
   const flags = ['--managed-network', '10.77.0.0/24', ...standIns.flags, '--default-provider', 'firecracker'];
   const host = await startHost(t, { ...standIns.options, flags });
-  const spec = demoSpec('mute');
-  const kernel = { ...spec.kernel, cmdline: 'stand-in=mute' };
-  const uid = (await host.create({ ...spec, kernel })).spec?.uid ?? '';
+  const kernel = { image: KERNEL, cmdline: 'stand-in=mute' };
+  const uid = (await host.create(demoSpec('mute', { kernel }))).spec?.uid ?? '';
   await untilAgent(host, uid);
   const power = (await host.get(uid)).status?.conditions.find(({ type }) => type === 'PowerStateVisible');
   expect(power).toMatchObject({ status: 'True', reason: 'AgentAnswers' });
