@@ -58,6 +58,7 @@ export const firecrackerProgram = (binary: string, { run, files, version }: Hand
         path: apiSocket(config),
         machine: machineOf(config, commandLine(config), version(), paths),
         told: () => takeBack(config, files),
+        fresh: () => standstill.begin(),
         stoodStill: () => standstill.look(),
         whyClosed: (path) => whyClosed(path, config.user, files),
       }),

@@ -11,6 +11,8 @@ export interface MonitorOptions {
   readonly machine: readonly Told[];
   /** Called once it has been told of its machine, before its guest runs: it has made all its sockets. */
   readonly told: () => Promise<void>;
+  /** Called where its guest has not begun: what its console holds by then is of other runs. */
+  readonly fresh: () => Promise<void>;
   /** How the run of a guest is over of which Firecracker says that it runs; undefined: it is not. */
   readonly stoodStill: () => Promise<VmmEnd | undefined>;
   /** Why Firecracker may not open a file of the host's that it was to have: a clause; undefined: nothing is known. */
@@ -42,6 +44,7 @@ export class FirecrackerMonitor implements Monitor {
     };
     try {
       const report = await this.#report(rest, signal);
+      if (report.is === 'ready') await this.#options.fresh();
       if (report.is === 'ready' && !this.#isTold) await this.#tellMachine(rest, signal);
       await this.#options.told();
       this.#rest = rest;

@@ -11,6 +11,8 @@ export class Standstill {
   readonly #files: Files;
   readonly #path: string;
   readonly #advice: string;
+  /** Where in the console this run begins, as far as that is known. */
+  #from = 0;
   #length = -1;
   #isRead = false;
   #end: VmmEnd | undefined;
@@ -19,6 +21,11 @@ export class Standstill {
     this.#files = files;
     this.#path = path;
     this.#advice = advice;
+  }
+
+  /** Its guest has not begun: what stands there are the last words of another run. */
+  async begin(): Promise<void> {
+    this.#from = await lengthOf(this.#files, this.#path);
   }
 
   /**
@@ -31,8 +38,8 @@ export class Standstill {
       this.#length = length;
       this.#isRead = false;
       this.#end = undefined;
-    } else if (!this.#isRead && length > 0) {
-      this.#end = stoodStill(await tailOf(this.#files, this.#path, 0, TAIL_BYTES), this.#advice);
+    } else if (!this.#isRead && length > this.#from) {
+      this.#end = stoodStill(await tailOf(this.#files, this.#path, this.#from, TAIL_BYTES), this.#advice);
       this.#isRead = true;
     }
     return this.#end;

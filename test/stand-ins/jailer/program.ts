@@ -11,7 +11,7 @@ export interface JailerMisbehaviour {
 /** What a script of Node needs of the host to run, by where it finds it. */
 const OF_NODE = ['/usr', '/lib', '/lib64', '/bin'];
 /** What the stand-in of Firecracker has beside itself. */
-const OF_STAND_IN = ['package.json', 'firecracker-stand-in', 'flintlock-agent', 'guest-programs'];
+const OF_STAND_IN = ['package.json', 'firecracker-stand-in', 'hybrid-vsock.ts', 'flintlock-agent', 'guest-programs'];
 
 /**
  * Makes a program `jailer` in a directory where there is a stand-in of Firecracker already: it shows that, in its jail, what it
