@@ -99,7 +99,8 @@ test.skipIf(realJailer === '')('the real jailer refuses the same, in the same wo
 });
 
 /** What a stand-in that is a script has in its jail beside. */
-const OF_SCRIPT = /^(?:usr|lib|lib64|bin|package\.json|firecracker-stand-in|flintlock-agent|guest-programs|dev\/null)$/;
+const OF_SCRIPT =
+  /^(?:usr|lib|lib64|bin|package\.json|.+\.ts|firecracker-stand-in|flintlock-agent|guest-programs|dev\/null)$/;
 const RIGHTS = /^(?:Uid|Gid|Groups|NoNewPrivs|Cap\w+):.*$/gm;
 
 /** All that can be seen of a jail, and of the process in it, before its guest is told of. */

@@ -1,4 +1,4 @@
-import { chmodSync, existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { chmodSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { VERSION } from '../firecracker/machine.ts';
 
@@ -11,7 +11,7 @@ export interface JailerMisbehaviour {
 /** What a script of Node needs of the host to run, by where it finds it. */
 const OF_NODE = ['/usr', '/lib', '/lib64', '/bin'];
 /** What the stand-in of Firecracker has beside itself. */
-const OF_STAND_IN = ['package.json', 'firecracker-stand-in', 'hybrid-vsock.ts', 'flintlock-agent', 'guest-programs'];
+const OF_STAND_IN = /^(?:package\.json|.+\.ts|firecracker-stand-in|flintlock-agent|guest-programs)$/;
 
 /**
  * Makes a program `jailer` in a directory where there is a stand-in of Firecracker already: it shows that, in its jail, what it
@@ -25,10 +25,9 @@ export function makeJailer(directory: string, { how, version = VERSION }: Jailer
     ...Object.fromEntries(OF_NODE.map((path) => [path, path])),
     [node]: node,
     ...Object.fromEntries(
-      OF_STAND_IN.filter((name) => existsSync(join(directory, name))).map((name) => [
-        `/${name}`,
-        join(directory, name),
-      ]),
+      readdirSync(directory)
+        .filter((name) => OF_STAND_IN.test(name))
+        .map((name) => [`/${name}`, join(directory, name)]),
     ),
   };
   const quoted = (text: string): string => `'${text.replaceAll(/['\\]/g, '\\$&')}'`;
