@@ -118,7 +118,7 @@ export class GuestTree implements Tree {
       try {
         for (let next = await pieces.next(); !next.done; next = await pieces.next())
           if (!(next.value instanceof Uint8Array)) yield { payload: { case: 'hole', value: next.value.hole } };
-          else yield { payload: { case: 'data', value: new Uint8Array(next.value) } };
+          else yield { payload: { case: 'data', value: ownBytes(next.value) } };
       } catch (error) {
         failed = error; // Why it was not whole is told here.
         throw error;
@@ -212,6 +212,12 @@ const NODES: Readonly<Partial<Record<FileType, GuestFileType>>> = {
   character: GuestFileType.CHARACTER_DEVICE,
   block: GuestFileType.BLOCK_DEVICE,
 };
+
+/** The messages' bytes never lie in shared memory. */
+const ownBytes = (data: Uint8Array): Uint8Array<ArrayBuffer> =>
+  data.buffer instanceof ArrayBuffer
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
 
 const wireOf = ({ mode, owner, modified }: Attributes) => ({ mode, owner, modifiedAt: modified });
 
