@@ -89,7 +89,8 @@ export class Copy {
   async #directory(from: Names, into: Names, entry: Entry): Promise<void> {
     if (from.length > MAX_DEPTH) throw new FileProblem(`Cannot copy ${this.#from.shown(from)}: it lies too deep`);
     this.#options.signal.throwIfAborted();
-    if (into.length > 0) await this.#to.makeDirectory(into);
+    // One that was there keeps what it has: it is somebody's, and may be the root's own.
+    const isMade = into.length > 0 && (await this.#to.makeDirectory(into));
     try {
       const entries = [...(await this.#from.list(from))].sort((a, b) => Buffer.compare(a.name, b.name));
       const files = entries.filter(({ type }) => type !== 'directory');
@@ -99,7 +100,7 @@ export class Copy {
           await this.#guarded(() => this.#directory([...from, one.name], [...into, one.name], one));
     } finally {
       // Last, since what is made in it changes its time; and what is in it may be for nobody else's eyes until then.
-      if (into.length > 0 && !this.#options.signal.aborted)
+      if (isMade && !this.#options.signal.aborted)
         await this.#guarded(() => this.#to.set(into, this.#attributes(entry)));
       await this.#from.leave(from);
       await this.#to.leave(into);

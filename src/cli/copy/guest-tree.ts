@@ -135,18 +135,17 @@ export class GuestTree implements Tree {
     }
   }
 
-  makeDirectory(names: Names): Promise<void> {
+  async makeDirectory(names: Names): Promise<boolean> {
     const request = { place: this.#place(names), attributes: { mode: 0o700 } };
-    return this.#change('make', names, async ({ guests, signal }) => {
-      try {
-        await guests.makeDirectory(request, quick(signal));
-      } catch (error) {
-        // One that is there is gone on with; a link is none.
-        if (!(error instanceof ConnectError && error.code === Code.AlreadyExists)) throw error;
-        const there = await this.look(names);
-        if (there?.type !== 'directory') throw error;
-      }
-    });
+    try {
+      await this.#options.guests.makeDirectory(request, quick(this.#options.signal));
+      return true;
+    } catch (error) {
+      // One that is there is gone on with; a link is none.
+      const isThere = error instanceof ConnectError && error.code === Code.AlreadyExists;
+      if (isThere && (await this.look(names))?.type === 'directory') return false;
+      throw this.#told('make', names, error);
+    }
   }
 
   makeSymlink(names: Names, target: Uint8Array, { owner, modified }: Attributes): Promise<void> {
