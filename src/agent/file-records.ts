@@ -1,5 +1,6 @@
 import { Fault, type FaultKind } from '../domain/fault.ts';
 import type { FileAttributes, FilePlace, FileTime, GuestFile, GuestFileType } from '../ports/guest-files.ts';
+import { AGENT_FRAME } from './agent-frames.ts';
 
 /** The records of the file server: guest/agent/files.h. One byte type, four bytes length, the payload. */
 export const RECORD = { do: 40, data: 41, hole: 42, end: 43, entry: 44, done: 45, failed: 46 } as const;
@@ -58,6 +59,17 @@ export function record(type: number, payload: Uint8Array = NOTHING): Uint8Array 
   return bytes;
 }
 
+/** A piece of a file's content as standard input of the file server: both heads and one copy. */
+export function contentFrame(data: Uint8Array): Uint8Array {
+  const bytes = Buffer.allocUnsafe(2 * HEAD_BYTES + data.length);
+  bytes[0] = AGENT_FRAME.stdin;
+  bytes.writeUInt32BE(HEAD_BYTES + data.length, 1);
+  bytes[HEAD_BYTES] = RECORD.data;
+  bytes.writeUInt32BE(data.length, HEAD_BYTES + 1);
+  bytes.set(data, 2 * HEAD_BYTES);
+  return bytes;
+}
+
 export function holeRecord(bytes: bigint): Uint8Array {
   const payload = Buffer.alloc(8);
   payload.writeBigUInt64BE(bytes);
@@ -96,33 +108,55 @@ export interface FileRecord {
   readonly payload: Buffer;
 }
 
-/** Reads the records of a file server, whatever it sends. What comes is kept and handed on as it lies: it must not change. */
+/**
+ * Reads the records of a file server, whatever it sends. Of a file's content each piece is handed on as it comes, as a record of
+ * its own, and as it lies: what is pushed must not change.
+ */
 export class RecordDecoder {
+  /** Of a record that is not whole. */
   #kept: Buffer[] = [];
   #size = 0;
+  /** Of the content that is being passed on. */
+  #dataLeft = 0;
 
   /** @throws Fault `tool` for what no agent sends */
   *push(bytes: Uint8Array): Generator<FileRecord> {
-    this.#kept.push(Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
-    this.#size += bytes.length;
-    if (this.#size < this.#needed()) return;
-    let rest = this.#kept.length === 1 ? (this.#kept[0] ?? Buffer.alloc(0)) : Buffer.concat(this.#kept);
-    while (rest.length >= HEAD_BYTES) {
+    let rest = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    while (rest.length > 0) {
+      if (this.#dataLeft > 0) {
+        const payload = rest.subarray(0, this.#dataLeft);
+        this.#dataLeft -= payload.length;
+        rest = rest.subarray(payload.length);
+        yield { type: RECORD.data, payload };
+        continue;
+      }
+      rest = this.#joined(rest);
+      if (rest.length < HEAD_BYTES) return this.#keep(rest);
+      const type = rest.readUInt8(0);
       const end = HEAD_BYTES + lengthIn(rest);
-      if (rest.length < end) break;
-      yield { type: rest.readUInt8(0), payload: rest.subarray(HEAD_BYTES, end) };
-      rest = rest.subarray(end);
+      if (type === RECORD.data) {
+        this.#dataLeft = end - HEAD_BYTES;
+        rest = rest.subarray(HEAD_BYTES);
+      } else if (rest.length < end) {
+        return this.#keep(rest);
+      } else {
+        yield { type, payload: rest.subarray(HEAD_BYTES, end) };
+        rest = rest.subarray(end);
+      }
     }
-    this.#kept = rest.length > 0 ? [rest] : [];
-    this.#size = rest.length;
   }
 
-  /** Until so many bytes are there they are not put together. */
-  #needed(): number {
-    if (this.#size < HEAD_BYTES) return HEAD_BYTES;
-    const [first = Buffer.alloc(0)] = this.#kept;
-    if (first.length < HEAD_BYTES) this.#kept = [Buffer.concat(this.#kept)];
-    return HEAD_BYTES + lengthIn(this.#kept[0] ?? first);
+  #keep(bytes: Buffer): void {
+    this.#kept.push(bytes);
+    this.#size += bytes.length;
+  }
+
+  #joined(bytes: Buffer): Buffer {
+    if (this.#size === 0) return bytes;
+    const all = Buffer.concat([...this.#kept, bytes]);
+    this.#kept = [];
+    this.#size = 0;
+    return all;
   }
 }
 

@@ -2,7 +2,7 @@ import { Fault } from '../domain/fault.ts';
 import type { FileContent } from '../ports/guest-files.ts';
 import { AGENT_FRAME, agentFrame, filesRequest, inputFrame, parseError } from './agent-frames.ts';
 import { type AgentConnection, piecesOf } from './exec.ts';
-import { type FileRecord, failureOf, holeRecord, RECORD, RecordDecoder, record } from './file-records.ts';
+import { contentFrame, type FileRecord, failureOf, holeRecord, RECORD, RecordDecoder, record } from './file-records.ts';
 
 /** What one connection is opened for. */
 export interface FilesAsked {
@@ -41,7 +41,7 @@ export async function* askFiles(
       if (one.is === 'hole') await send(holeRecord(one.bytes));
       else
         for (let at = 0; at < one.data.length && !isOver; at += PIECE_BYTES)
-          await send(record(RECORD.data, one.data.subarray(at, at + PIECE_BYTES)));
+          await connection.write(contentFrame(one.data.subarray(at, at + PIECE_BYTES)));
     }
     if (isOver) return;
     if (content) await send(record(RECORD.end));

@@ -1,4 +1,5 @@
 import { execFileSync } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
 import {
   chmodSync,
   chownSync,
@@ -22,7 +23,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
 import { agentFiles } from '../../test/support/agent-files.ts';
+import { startAgent } from '../../test/support/agent-process.ts';
 import type { FileContent, FileReading, GuestFile, GuestFiles } from '../ports/guest-files.ts';
+import { AGENT_FRAME, AgentDecoder, agentFrame, filesRequest, parseExit } from './agent-frames.ts';
+import { requestRecord } from './file-records.ts';
 
 const NEVER = new AbortController().signal;
 const at = (path: string, below?: string) => ({
@@ -266,4 +270,30 @@ test('names and requests that are none are refused', async () => {
   await expect(files.list(at('/etc/passwd'), NEVER)[Symbol.asyncIterator]().next()).rejects.toMatchObject({
     kind: 'refused',
   });
+});
+
+test('rubbish of every kind neither ends the file server in another way than in order, nor makes the agent grow', async () => {
+  await using process = await startAgent();
+  const heads = Array.from({ length: 40 }, (_, i) => {
+    const path = Buffer.concat([Buffer.from('/proc/self/'), randomBytes(i)]).map((byte) => byte || 1);
+    // Only looks: this is a real machine.
+    const request = Buffer.from(requestRecord({ op: 1 + (i % 3), path, below: randomBytes(i % 7) }));
+    if (i % 4 === 1) request[5 + 6 + (i % 50)] = i * 7; // of the numbers and the lengths
+    if (i % 4 === 2) request[4] = i; // the record's own length
+    if (i % 4 === 3) request[0] = 40 + (i % 9);
+    return request;
+  });
+  for (const [i, head] of heads.entries()) {
+    const socket = await process.connect();
+    socket.write(filesRequest());
+    socket.write(agentFrame(AGENT_FRAME.stdin, Buffer.concat([head, randomBytes(200 * i)])));
+    socket.write(agentFrame(AGENT_FRAME.stdinEnd));
+    const decoder = new AgentDecoder();
+    let code: number | undefined;
+    for await (const bytes of socket)
+      for (const { type, data } of decoder.push(bytes)) if (type === AGENT_FRAME.exit) code = parseExit(data).code;
+    expect([0, 1]).toContain(code); // 128 + n: a signal ended it
+  }
+  const status = readFileSync(`/proc/${process.pid}/status`, 'utf8');
+  expect(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1])).toBeLessThan(4_000);
 });

@@ -127,19 +127,21 @@ test('requests have room for long names, and not for endless ones', () => {
 });
 
 test('records come out as they went in, wherever they are cut', () => {
+  const some = fc.array(fc.tuple(fc.boolean(), fc.uint8Array({ maxLength: 300 })), { maxLength: 12 });
   fc.assert(
-    fc.property(
-      fc.array(fc.uint8Array({ maxLength: 300 }), { maxLength: 12 }),
-      fc.integer({ min: 1, max: 64 }),
-      (all, step) => {
-        const bytes = Buffer.concat(all.map((payload) => record(RECORD.data, payload)));
-        const decoder = new RecordDecoder();
-        const out: Buffer[] = [];
-        for (let from = 0; from < bytes.length; from += step)
-          for (const { payload } of decoder.push(bytes.subarray(from, from + step))) out.push(Buffer.from(payload));
-        expect(out).toEqual(all.map((payload) => Buffer.from(payload)));
-      },
-    ),
+    fc.property(some, fc.integer({ min: 1, max: 64 }), (all, step) => {
+      const bytes = Buffer.concat(all.map(([isData, payload]) => record(isData ? RECORD.data : RECORD.entry, payload)));
+      const decoder = new RecordDecoder();
+      const content: Buffer[] = [];
+      const entries: Buffer[] = [];
+      for (let from = 0; from < bytes.length; from += step)
+        for (const { type, payload } of decoder.push(bytes.subarray(from, from + step)))
+          (type === RECORD.data ? content : entries).push(Buffer.from(payload));
+      const payloads = (which: boolean) =>
+        all.filter(([isData]) => isData === which).map(([, one]) => Buffer.from(one));
+      expect(Buffer.concat(content)).toEqual(Buffer.concat(payloads(true)));
+      expect(entries).toEqual(payloads(false));
+    }),
   );
 });
 

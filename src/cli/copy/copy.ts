@@ -89,7 +89,8 @@ export class Copy {
   async #directory(from: Names, into: Names, entry: Entry): Promise<void> {
     if (from.length > MAX_DEPTH) throw new FileProblem(`Cannot copy ${this.#from.shown(from)}: it lies too deep`);
     this.#options.signal.throwIfAborted();
-    if (into.length > 0) await this.#to.makeDirectory(into);
+    // One that was there keeps what it has: it is somebody's, and may be the root's own.
+    const isMade = into.length > 0 && (await this.#to.makeDirectory(into));
     try {
       const entries = [...(await this.#from.list(from))].sort((a, b) => Buffer.compare(a.name, b.name));
       const files = entries.filter(({ type }) => type !== 'directory');
@@ -99,7 +100,7 @@ export class Copy {
           await this.#guarded(() => this.#directory([...from, one.name], [...into, one.name], one));
     } finally {
       // Last, since what is made in it changes its time; and what is in it may be for nobody else's eyes until then.
-      if (into.length > 0 && !this.#options.signal.aborted)
+      if (isMade && !this.#options.signal.aborted)
         await this.#guarded(() => this.#to.set(into, this.#attributes(entry)));
       await this.#from.leave(from);
       await this.#to.leave(into);
@@ -141,14 +142,15 @@ export class Copy {
   }
 
   async #other(from: Names, into: Names, entry: Entry): Promise<void> {
-    const first = entry.links > 1n ? this.#firsts.get(entry.id) : undefined;
+    const isShared = entry.links > 1n && entry.type !== 'socket' && entry.type !== 'other';
+    const first = isShared ? this.#firsts.get(entry.id) : undefined;
     if (first) {
       const names = await first.catch(() => undefined);
       // What could not be copied the first time is tried anew.
       if (names) return this.#done(this.#to.makeLink(into, names));
     }
     const made = this.#make(from, into, entry).then(() => into);
-    if (entry.links > 1n) this.#firsts.set(entry.id, made);
+    if (isShared) this.#firsts.set(entry.id, made);
     made.catch(() => undefined);
     await made;
   }
@@ -167,8 +169,6 @@ export class Copy {
       case 'block':
         if (!this.#options.isTrusted) throw new FileProblem(`${name} is a device, and left out: --trusted copies it`);
         return this.#done(this.#to.makeNode(into, entry, this.#attributes(entry)));
-      case 'directory':
-        return this.#directory(from, into, entry); // it was none a moment ago
       default:
         // No copy of a socket would be of use; who copies a tree knows that it is left out, and wants the rest.
         await this.#options.report(`${name} is ${WORDS[entry.type] ?? 'of an unknown kind'}, and left out`);
@@ -176,18 +176,20 @@ export class Copy {
   }
 
   async *#content(from: Names, name: string): AsyncGenerator<Piece> {
-    const before = this.#progress.bytes;
+    let copied = 0;
     let hasChanged = false;
     for await (const piece of this.#from.read(from, () => {
       hasChanged = true;
     })) {
-      this.#progress.bytes += piece instanceof Uint8Array ? piece.length : Number(piece.hole);
+      const bytes = piece instanceof Uint8Array ? piece.length : Number(piece.hole);
+      copied += bytes;
+      this.#progress.bytes += bytes;
       await this.#options.progress(this.#progress);
       yield piece;
     }
     if (hasChanged)
       await this.#options.report(
-        `${name} was changed while it was copied: the copy has ${this.#progress.bytes - before} bytes, perhaps of several moments`,
+        `${name} was changed while it was copied: the copy has ${copied} bytes, perhaps of several moments`,
       );
   }
 

@@ -118,7 +118,7 @@ export class GuestTree implements Tree {
       try {
         for (let next = await pieces.next(); !next.done; next = await pieces.next())
           if (!(next.value instanceof Uint8Array)) yield { payload: { case: 'hole', value: next.value.hole } };
-          else yield { payload: { case: 'data', value: new Uint8Array(next.value) } };
+          else yield { payload: { case: 'data', value: ownBytes(next.value) } };
       } catch (error) {
         failed = error; // Why it was not whole is told here.
         throw error;
@@ -135,18 +135,17 @@ export class GuestTree implements Tree {
     }
   }
 
-  makeDirectory(names: Names): Promise<void> {
+  async makeDirectory(names: Names): Promise<boolean> {
     const request = { place: this.#place(names), attributes: { mode: 0o700 } };
-    return this.#change('make', names, async ({ guests, signal }) => {
-      try {
-        await guests.makeDirectory(request, quick(signal));
-      } catch (error) {
-        // One that is there is gone on with; a link is none.
-        if (!(error instanceof ConnectError && error.code === Code.AlreadyExists)) throw error;
-        const there = await this.look(names);
-        if (there?.type !== 'directory') throw error;
-      }
-    });
+    try {
+      await this.#options.guests.makeDirectory(request, quick(this.#options.signal));
+      return true;
+    } catch (error) {
+      // One that is there is gone on with; a link is none.
+      const isThere = error instanceof ConnectError && error.code === Code.AlreadyExists;
+      if (isThere && (await this.look(names))?.type === 'directory') return false;
+      throw this.#told('make', names, error);
+    }
   }
 
   makeSymlink(names: Names, target: Uint8Array, { owner, modified }: Attributes): Promise<void> {
@@ -212,6 +211,12 @@ const NODES: Readonly<Partial<Record<FileType, GuestFileType>>> = {
   character: GuestFileType.CHARACTER_DEVICE,
   block: GuestFileType.BLOCK_DEVICE,
 };
+
+/** The messages' bytes never lie in shared memory. */
+const ownBytes = (data: Uint8Array): Uint8Array<ArrayBuffer> =>
+  data.buffer instanceof ArrayBuffer
+    ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
+    : new Uint8Array(data);
 
 const wireOf = ({ mode, owner, modified }: Attributes) => ({ mode, owner, modifiedAt: modified });
 

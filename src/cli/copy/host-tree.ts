@@ -114,15 +114,17 @@ export class HostTree implements Tree {
     });
   }
 
-  async makeDirectory(names: Names): Promise<void> {
+  async makeDirectory(names: Names): Promise<boolean> {
     try {
       await mkdir(await this.#at(names), { mode: 0o700 });
+      return true;
     } catch (error) {
       if (codeOf(error) !== 'EEXIST') throw this.#told('make', names, error);
       const there = await this.look(names);
       // A link to a directory is not gone through: it may lead anywhere.
       if (there?.type !== 'directory')
         throw new FileProblem(`Cannot make ${this.shown(names)}: there is a file of that name`);
+      return false;
     }
   }
 

@@ -14,7 +14,7 @@ export const IN_THE_WAY: Readonly<Record<Entry['type'], string>> = {
   symlink: '',
 };
 
-const ENDS_ALL = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EROFS', 'EIO'];
+const ENDS_ALL = ['ENOSPC', 'EDQUOT', 'EMFILE', 'ENFILE', 'EROFS'];
 const WORDS: Readonly<Record<string, string>> = {
   ENOENT: 'there is no such file or directory',
   ENOTDIR: 'a part of its path is no directory, or a link',

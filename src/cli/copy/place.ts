@@ -102,7 +102,8 @@ export async function targetFor(
   const name = Buffer.from(basename(place.is === 'here' ? resolve(path) : path));
   if ((await above.look([]))?.type !== 'directory')
     throw new Problem(EXIT.notFound, `The directory ${above.shown([])} is not there`);
-  if (!there && (await above.look([name])))
+  // Another copy may have made it meanwhile: that is no link.
+  if (!there && (await above.look([name]))?.type === 'symlink')
     throw new Problem(EXIT.failed, `${tree.shown([])} is a link that leads nowhere`);
   return { tree: above, into: [name] };
 }

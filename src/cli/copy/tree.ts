@@ -55,8 +55,11 @@ export interface Tree {
    * @param attributes - absent: those of the file that it replaces
    */
   write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<void>;
-  /** It may be there; it is open to us alone until it is `set`. */
-  makeDirectory(names: Names): Promise<void>;
+  /**
+   * It may be there; one that is made is open to us alone until it is `set`.
+   * @returns whether it was made
+   */
+  makeDirectory(names: Names): Promise<boolean>;
   makeSymlink(names: Names, target: Uint8Array, attributes: Attributes): Promise<void>;
   /** @param first - another name of the same file, below the same beginning */
   makeLink(names: Names, first: Names): Promise<void>;

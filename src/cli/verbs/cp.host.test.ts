@@ -142,6 +142,16 @@ test('from a guest come no set-user-ID bits; owners can be given', async () => {
   expect(stderr).toContain('1 file comes without set-user-ID');
   expect(statSync(at('out/su'))).toMatchObject({ uid: 5, gid: 6 });
   expect([statSync(at('out/su')).mode & 0o7777, statSync(at('out')).mode & 0o7777]).toEqual([0o755, 0o1777]);
+  // A directory that is there keeps what it has, on either side.
+  sh('mkdir -m 0710 into into/tree; chmod 0750 into/tree', at(''));
+  for (const words of [
+    [`web:${at('tree')}`, at('into')],
+    [at('tree'), `web:${at('into')}`],
+  ]) {
+    await cp(['--owner', '5', ...words]);
+    expect([statSync(at('into/tree')).mode & 0o7777, statSync(at('into/tree')).uid]).toEqual([0o750, 0]);
+    sh('test -e into/tree/su && rm into/tree/su', at(''));
+  }
 });
 
 test('Ctrl-C leaves nothing of the file that was under way', async () => {

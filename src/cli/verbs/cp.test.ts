@@ -109,7 +109,8 @@ test('devices and set-user-ID bits stay in the guest, a hard link leads to a fil
   expect([lstatSync(at('to/tree/one')).mode & 0o7777, lstatSync(at('to/tree/two')).nlink]).toEqual([0o755, 2]);
 });
 
-test('directories without an end come to one', async () => {
+// Some hundred calls, one after the other.
+test('directories without an end come to one', { timeout: 120_000 }, async () => {
   const cp = await hostile([], {
     async *listFiles() {
       yield { files: [named('d', { type: DIRECTORY, mode: 0o755 })] };

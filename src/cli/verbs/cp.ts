@@ -174,7 +174,7 @@ directory must be there. A / at the end of a source changes nothing; with /. at 
 not itself. Links that are named are gone through, those within a directory are copied as links.
 
 Modes, times, holes, links of both kinds, empty directories, named pipes and any names come along; owners too, by number: here
-only when you are root. Extended attributes do not. Sockets are left out and told. What comes out of a guest is written nowhere
+only when you are root. Extended attributes do not. A directory that is there keeps what it has. Sockets are left out and told. What comes out of a guest is written nowhere
 but below the destination, and without set-user-ID bits and devices, unless --trusted says so.
 
 A file has its name once it is whole: what is cut off, or Ctrl-C, leaves nothing behind of the one that was under way. What cannot be
