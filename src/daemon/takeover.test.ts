@@ -61,11 +61,17 @@ for (const path of KEPT) {
     const before = new DatabaseSync(':memory:');
     onTestFinished(() => before.close());
     before.exec(sql);
+    // From version 6 on it has a table of its own.
+    const hasTable = before.prepare(`SELECT 1 FROM sqlite_schema WHERE name = 'metadata'`).get() !== undefined;
+    const held = hasTable
+      ? `coalesce((SELECT content FROM metadata m WHERE m.uid = record ->> '$.uid'
+           AND m.generation = record ->> '$.spec.metadataRef.generation'), '{}')`
+      : `record -> '$.spec.metadata'`;
     const heldBy = (table: 'vms' | 'events', order: string): readonly unknown[] =>
       before
-        .prepare(`SELECT record -> '$.spec.metadata' AS held FROM ${table} ORDER BY ${order}`)
+        .prepare(`SELECT ${held} AS held FROM ${table} ORDER BY ${order}`)
         .all()
-        .map(({ held }) => JSON.parse(String(held)));
+        .map((row) => JSON.parse(String(row.held)));
     const { store } = takenOver(sql);
     const vms = store.list({ gone: true });
     expect(vms.map((vm) => store.metadataOf(vm))).toEqual(heldBy('vms', 'uid'));
@@ -86,9 +92,9 @@ for (const path of KEPT) {
       expect(ledger.find(ownedBy(vm.uid), 'vmm', '')?.result).toMatchObject({ process: { pid: expect.any(Number) } });
     }
     const deleting = byId('deleting');
-    expect(planUnmake(ledger.of(ownedBy(deleting?.uid ?? ''))).map(({ kind }) => kind)).toEqual([
-      ...['tap', 'guard', 'lease', 'volume', 'directory', 'image'],
-    ]);
+    // What was under way when its daemon was killed differs: from the tap on nothing had begun.
+    const left = planUnmake(ledger.of(ownedBy(deleting?.uid ?? ''))).map(({ kind }) => kind);
+    expect(left.slice(left.indexOf('tap'))).toEqual(['tap', 'guard', 'lease', 'volume', 'directory', 'image']);
   });
 
   test(`the audit knows what each row of ${basename(path)} has on the host`, () => {
