@@ -280,11 +280,15 @@ describe('an end and its reason', () => {
 
 describe('a reboot', () => {
   test('by the guest goes on in the same process, and is seen', async () => {
-    await using bed = makeBed('reboot');
+    await using bed = makeBed();
     const vmm = await bed.vmm();
     const running = await vmm.start(bed.config, soon());
     const booted = new Promise<void>((resolve) => running.onBoot(resolve));
+    await bed.until(/stand-in: up .* boot=1/);
+    const channel = await vmm.openChannel(bed.config, 'console', soon());
+    await channel.write(Buffer.from('reboot\r'));
     await bed.until(/stand-in: up .* boot=2/);
+    channel.close();
     await booted;
     expect(running.bootedAt).toBeGreaterThan(0);
     expect(running.guest).toBe('running');
