@@ -60,7 +60,8 @@ function addAgent(directory: string): void {
     ['reboot', 'USR1'],
     ['poweroff', 'USR2'],
   ] as const) {
-    const script = `#!/bin/sh\nread -r _ _ _ parent _ </proc/$PPID/stat\nexec kill -${signal} "$parent"\n`;
+    // In a jail there is no /proc to find it in, and the agent keeps nothing else of its environment.
+    const script = `#!/bin/sh\nparent=\${PATH#*/stand-in/}\nexec kill -${signal} "\${parent%%:*}"\n`;
     writeFileSync(join(programs, program), script);
     chmodSync(join(programs, program), 0o755);
   }

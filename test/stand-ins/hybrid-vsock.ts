@@ -54,7 +54,7 @@ export class HybridVsock {
     const ways = ['--listen', `unix:@${this.#name}`, '--listen-ssh', `unix:@${this.#name}-ssh`];
     this.#agent = spawn('setpriv', ['--pdeathsig', 'KILL', '--', AGENT, ...ways], {
       stdio: 'ignore',
-      env: { PATH: `${PROGRAMS}:${process.env.PATH ?? ''}` },
+      env: { PATH: `${PROGRAMS}:/stand-in/${process.pid}:${process.env.PATH ?? ''}` },
     });
     this.#agent.on('error', () => undefined);
   }
