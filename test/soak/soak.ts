@@ -69,6 +69,8 @@ export class Soak {
   #readers: ReturnType<typeof stalledReaders> | undefined;
   #checks = 0;
   #serial = 0;
+  /** Addresses given: no two microVMs may have the same, those of the warm-up neither. */
+  #macs = 0;
 
   constructor(plan: Plan) {
     this.#plan = plan;
@@ -251,7 +253,7 @@ export class Soak {
 
   /** As the Cluster API provider: no key, the MAC address in its place; and the answer of one in two is lost. */
   async #createByMac(id: string, image: string): Promise<string | undefined> {
-    const serial = this.#serial.toString(16).padStart(4, '0');
+    const serial = (++this.#macs).toString(16).padStart(4, '0');
     const spec: MessageInitShape<typeof DropinSpecSchema> = {
       ...{ id, namespace: 'default', vcpu: 1, memoryInMb: 32, kernel: { image } },
       rootVolume: { id: 'root', source: { containerSource: image } },
