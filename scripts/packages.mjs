@@ -36,6 +36,7 @@ export const NEEDED_BY_TESTS = [
   ['qemu-utils', 'looks into disks', '/usr/bin/qemu-img'],
   ['iputils-ping', 'asks the guests for an answer', '/bin/ping'],
   ['openssl', 'makes certificates', '/usr/bin/openssl'],
+  ['openssh-client', 'logs in to guests', '/usr/bin/ssh'],
   ['curl', 'is an HTTP client by others', '/usr/bin/curl'],
   ['python3-grpcio', 'is a gRPC client by others', '/usr/lib/python3/dist-packages/grpc/__init__.py'],
   ['python3-protobuf', 'builds its messages', '/usr/lib/python3/dist-packages/google/protobuf/__init__.py'],
@@ -92,6 +93,7 @@ export const ELSEWHERE = {
       'busybox-static': 'busybox',
       'musl-tools': 'musl-gcc',
       'iputils-ping': 'iputils',
+      'openssh-client': 'openssh-clients',
     },
   },
   suse: {
@@ -122,6 +124,7 @@ export const ELSEWHERE = {
       'busybox-static': 'busybox',
       'musl-tools': 'musl',
       'iputils-ping': 'iputils',
+      'openssh-client': 'openssh',
       'python3-grpcio': 'python-grpcio',
       'python3-protobuf': 'python-protobuf',
     },

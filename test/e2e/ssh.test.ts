@@ -41,8 +41,10 @@ cat >/root/.ssh/authorized_keys
 /usr/sbin/sshd -o ListenAddress=127.0.0.1
 `;
 
-test.skipIf(!existsSync(`${STOCK}/index.json`))(
-  'OpenSSH on both sides: a login, a copy, and a host key that has changed',
+const why = existsSync(`${STOCK}/index.json`) ? '' : ' (skipped: there is no stock image: npm run images stock)';
+
+test.skipIf(why !== '')(
+  `OpenSSH on both sides: a login, a copy, and a host key that has changed${why}`,
   { timeout: 900_000 },
   async (t) => {
     const host = await startHost(t);
