@@ -107,6 +107,7 @@ export const ELSEWHERE = {
       'dnsmasq-base': 'dnsmasq',
       'xz-utils': 'xz',
       'iputils-ping': 'iputils',
+      'openssh-client': 'openssh-clients',
     },
   },
   arch: {
