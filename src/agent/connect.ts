@@ -2,6 +2,7 @@ import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import { AGENT_FRAME, agentFrame, parseError } from './agent-frames.ts';
+import { Exchange } from './exchange.ts';
 import type { AgentStream } from './exec.ts';
 
 /** The agent's word that the rest of its connection is the server's. */
@@ -29,44 +30,31 @@ export async function* connectOver(
   signal: AbortSignal,
   openMs = OPEN_MS,
 ): AsyncGenerator<PortOutput> {
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined); // it may come when nobody waits any more
-  const onAbort = (): void => {
-    connection.close();
-    failed.reject(signal.reason);
-  };
+  using exchange = new Exchange(connection, signal);
   const pump = async (): Promise<void> => {
     for await (const bytes of input) await connection.write(bytes);
     connection.end();
   };
   try {
-    signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort, { once: true });
     const asked = connection.write(connectRequest(target));
     asked.catch(() => undefined); // that it is gone the reader tells better
     const pieces = connection.read()[Symbol.asyncIterator]();
     using limit = new TimeLimit(undefined, openMs);
-    limit.signal.addEventListener('abort', () => failed.reject(notOpened(openMs)), { once: true });
-    const first = await Promise.race([failed.promise, untilOpened(pieces)]);
+    limit.signal.addEventListener('abort', () => exchange.fail(notOpened(openMs)), { once: true });
+    const first = await exchange.or(untilOpened(pieces));
     limit[Symbol.dispose]();
     yield { is: 'opened' };
-    const sent = pump();
-    sent.catch((error: unknown) => {
-      if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
-    });
+    const sent = exchange.send(pump);
     if (first.length > 0) yield { is: 'data', data: first };
     for (;;) {
-      const next = await Promise.race([failed.promise, pieces.next()]);
+      const next = await exchange.or(pieces.next());
       if (next.done) break;
       yield { is: 'data', data: next.value };
     }
     yield { is: 'end' };
-    await Promise.race([failed.promise, sent]);
+    await exchange.or(sent);
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    connection.close();
+    throw exchange.reasonOf(error);
   }
 }
 

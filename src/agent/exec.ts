@@ -11,6 +11,7 @@ import {
   parseExit,
   parseInfo,
 } from './agent-frames.ts';
+import { Exchange } from './exchange.ts';
 
 /** The port on which an agent takes requests. */
 export const CONTROL_PORT = 1024;
@@ -56,31 +57,21 @@ export async function* execOver(
   input: AsyncIterable<ExecInput>,
   signal: AbortSignal,
 ): AsyncGenerator<ExecOutput> {
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined); // it may come when nobody waits any more
-  let isOver = false;
-  const onAbort = (): void => {
-    connection.close();
-    failed.reject(signal.reason);
-  };
+  using exchange = new Exchange(connection, signal);
   const pump = async (): Promise<void> => {
     for await (const one of input) {
-      if (isOver) return;
+      if (exchange.isOver) return;
       await connection.write(inputFrame(one));
     }
-    if (start.hasStdin && !isOver) await connection.write(inputFrame({ is: 'stdin end' }));
+    if (start.hasStdin && !exchange.isOver) await connection.write(inputFrame({ is: 'stdin end' }));
   };
   try {
-    signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort, { once: true });
     await connection.write(execRequest(start));
     // That the connection is gone the reader below tells better.
-    pump().catch((error: unknown) => {
-      if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
-    });
+    exchange.send(pump);
     const pieces = piecesOf(connection)[Symbol.asyncIterator]();
     for (;;) {
-      const next = await Promise.race([failed.promise, pieces.next()]);
+      const next = await exchange.or(pieces.next());
       if (next.done) throw new Fault('tool', 'The guest agent hung up before the program had ended');
       const { type, data } = next.value;
       if (type === AGENT_FRAME.stdout) yield { is: 'stdout', data };
@@ -92,11 +83,7 @@ export async function* execOver(
       }
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    isOver = true;
-    signal.removeEventListener('abort', onAbort);
-    connection.close();
+    throw exchange.reasonOf(error);
   }
 }
 

@@ -1,6 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { FileContent } from '../ports/guest-files.ts';
 import { AGENT_FRAME, agentFrame, filesRequest, inputFrame, parseError } from './agent-frames.ts';
+import { Exchange } from './exchange.ts';
 import { type AgentConnection, piecesOf } from './exec.ts';
 import { contentFrame, type FileRecord, failureOf, holeRecord, RECORD, RecordDecoder, record } from './file-records.ts';
 
@@ -27,39 +28,29 @@ export async function* askFiles(
   { request, what, content }: FilesAsked,
   signal: AbortSignal,
 ): AsyncGenerator<readonly FileRecord[]> {
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined); // it may come when nobody waits any more
-  let isOver = false;
-  const onAbort = (): void => {
-    connection.close();
-    failed.reject(signal.reason);
-  };
+  using exchange = new Exchange(connection, signal);
   const send = (bytes: Uint8Array): Promise<void> => connection.write(agentFrame(AGENT_FRAME.stdin, bytes));
   const pump = async (): Promise<void> => {
     for await (const one of content ?? []) {
-      if (isOver) return;
+      if (exchange.isOver) return;
       if (one.is === 'hole') await send(holeRecord(one.bytes));
       else
-        for (let at = 0; at < one.data.length && !isOver; at += PIECE_BYTES)
+        for (let at = 0; at < one.data.length && !exchange.isOver; at += PIECE_BYTES)
           await connection.write(contentFrame(one.data.subarray(at, at + PIECE_BYTES)));
     }
-    if (isOver) return;
+    if (exchange.isOver) return;
     if (content) await send(record(RECORD.end));
     await connection.write(inputFrame({ is: 'stdin end' }));
   };
   try {
-    signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort, { once: true });
     await connection.write(filesRequest());
     await send(request);
     // That the connection is gone the reader below tells better. Without its end the content is nothing to the guest.
-    pump().catch((error: unknown) => {
-      if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
-    });
+    exchange.send(pump);
     const decoder = new RecordDecoder();
     const pieces = piecesOf(connection)[Symbol.asyncIterator]();
     for (;;) {
-      const next = await Promise.race([failed.promise, pieces.next()]);
+      const next = await exchange.or(pieces.next());
       if (next.done) throw new Fault('tool', `The guest agent hung up before it could ${what}`);
       const { type, data } = next.value;
       if (type === AGENT_FRAME.error) throw new Fault('refused', `The guest agent refused: ${parseError(data)}`);
@@ -74,10 +65,6 @@ export async function* askFiles(
       if (last) return;
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    isOver = true;
-    signal.removeEventListener('abort', onAbort);
-    connection.close();
+    throw exchange.reasonOf(error);
   }
 }

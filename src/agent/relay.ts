@@ -1,4 +1,4 @@
-import { Fault } from '../domain/fault.ts';
+import { Exchange } from './exchange.ts';
 import type { AgentStream } from './exec.ts';
 
 /** The port on which an agent passes bytes on to the guest's own SSH server. */
@@ -14,33 +14,21 @@ export async function* relay(
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncGenerator<Uint8Array> {
-  const failed = Promise.withResolvers<never>();
-  failed.promise.catch(() => undefined); // it may come when nobody waits any more
-  const onAbort = (): void => {
-    stream.close();
-    failed.reject(signal.reason);
-  };
+  using exchange = new Exchange(stream, signal);
   const pump = async (): Promise<void> => {
     for await (const bytes of input) await stream.write(bytes);
     stream.end();
   };
   try {
-    signal.throwIfAborted();
-    signal.addEventListener('abort', onAbort, { once: true });
     // That the stream is over the reader below tells better.
-    pump().catch((error: unknown) => {
-      if (!(error instanceof Fault && error.kind === 'tool')) failed.reject(error);
-    });
+    exchange.send(pump);
     const pieces = stream.read()[Symbol.asyncIterator]();
     for (;;) {
-      const next = await Promise.race([failed.promise, pieces.next()]);
+      const next = await exchange.or(pieces.next());
       if (next.done) return;
       yield next.value;
     }
   } catch (error) {
-    throw signal.aborted ? signal.reason : error;
-  } finally {
-    signal.removeEventListener('abort', onAbort);
-    stream.close();
+    throw exchange.reasonOf(error);
   }
 }
