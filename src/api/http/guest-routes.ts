@@ -1,7 +1,5 @@
 import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import type { FastifyReply, FastifyRequest } from 'fastify';
-import { Fault } from '../../domain/fault.ts';
-import { shorten } from '../../domain/labels.ts';
 import {
   ExecResponseSchema,
   InfoRequestSchema,
@@ -10,10 +8,10 @@ import {
   RunRequestSchema,
   RunResponseSchema,
 } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
-import { GetMicroVMRequestSchema } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { wireError } from '../status.ts';
 import { callOf, callSignal } from './call-signal.ts';
 import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
+import { agreeOnUid, type Named, uidOf } from './named.ts';
 import { Query } from './query.ts';
 import type { RouteOptions } from './routes.ts';
 import { LIST, type Routes, STREAM } from './server.ts';
@@ -24,16 +22,15 @@ const EXEC = ['/v1/microvms/:uid(^[^:/]+)::exec', '/v1/namespaces/:namespace/mic
 const STREAMED = EXEC.map((path) => `${path}Stream`);
 const AGENT = ['/v1/microvms/:uid/agent', '/v1/namespaces/:namespace/microvms/:id/agent'];
 
-type Named = { uid: string } | { namespace: string; id: string };
-
 /**
  * GuestService over HTTP. `:exec` answers when the program has ended, with what it wrote; `:execStream` with one
  * ExecResponse a line (newline-delimited JSON) as it comes, the last one with `exit` or `error`. What the program reads is in
  * the request; a terminal is had over gRPC.
  */
 export const guestRoutes =
-  ({ native: { guests, microvms }, log, stopped, flows }: RouteOptions): Routes =>
+  ({ native, log, stopped, flows }: RouteOptions): Routes =>
   (app) => {
+    const { guests } = native;
     for (const path of EXEC)
       app.post(path, LIST, async (request, reply) => {
         const wanted = await wantedOf(request);
@@ -52,27 +49,17 @@ export const guestRoutes =
     for (const path of AGENT)
       app.get(path, async (request: FastifyRequest, reply: FastifyReply) => {
         new Query(request.query, []);
-        const uid = await uidOf(request.params as Named);
+        const uid = await uidOf(native, request.params as Named);
         return sendMessage(reply, InfoResponseSchema, await guests.info(create(InfoRequestSchema, { uid })));
       });
 
     const wantedOf = async (request: FastifyRequest): Promise<RunRequest> => {
       new Query(request.query, []);
       const wanted = messageOf(RunRequestSchema, request.body);
-      const uid = await uidOf(request.params as Named);
-      const other = wanted.start?.uid ?? '';
-      if (other !== '' && other !== uid) {
-        const description = `is "${shorten(other)}" in the body and ${shorten(uid)} by the path; leave it out of the body`;
-        throw Fault.invalid([{ field: 'start.uid', description }]);
-      }
+      const uid = await uidOf(native, request.params as Named);
+      agreeOnUid('start.uid', wanted.start?.uid ?? '', uid);
       if (wanted.start) wanted.start.uid = uid;
       return wanted;
-    };
-
-    const uidOf = async (named: Named): Promise<string> => {
-      if ('uid' in named) return named.uid;
-      const { microvm } = await microvms.getMicroVM(create(GetMicroVMRequestSchema, named));
-      return microvm.spec?.uid ?? '';
     };
   };
 

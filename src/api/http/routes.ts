@@ -28,6 +28,7 @@ import { wireError } from '../status.ts';
 import { type CallOptions, callOf, callSignal } from './call-signal.ts';
 import { errorJson, jsonOf, messageOf, sendMessage } from './json.ts';
 import { mergePatchOf, pathsOf } from './merge-patch.ts';
+import { agreeOnUid, type Named, uidOf } from './named.ts';
 import { Query } from './query.ts';
 import { LIST, type Routes, STREAM } from './server.ts';
 import { sendStream } from './stream.ts';
@@ -48,8 +49,6 @@ const POWER = {
 /** The fields of a spec by which it names its microvm: of a patch they change nothing. */
 const NAMES: readonly string[] = ['uid', 'namespace', 'id'];
 
-/** What a path names: a uid, or namespace and id. */
-type Named = { uid: string } | { namespace: string; id: string };
 /** Fastify's router has matched the path: its parameters are there. */
 const paramsOf = <T>(request: FastifyRequest): T => request.params as T;
 
@@ -68,8 +67,9 @@ export interface RouteOptions extends CallOptions {
  * A create answers 201 with the record, a delete 200 with `{}` at once.
  */
 export const nativeRoutes =
-  ({ native: { microvms }, log, stopped, flows, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
+  ({ native, log, stopped, flows, keepAliveMs = KEEP_ALIVE_MS }: RouteOptions): Routes =>
   (app) => {
+    const { microvms } = native;
     app.post(IN_NAMESPACE, async (request, reply) => {
       const validateOnly = new Query(request.query, ['validateOnly']).flag('validateOnly');
       const spec = messageOf(MicroVMSpecSchema, request.body);
@@ -135,11 +135,8 @@ export const nativeRoutes =
         const verb = POWER_VERBS.find((one) => one === word);
         if (!verb) throw new Fault('not_found', `POST ${shorten(request.url)} not found`);
         const { uid: other, timeout } = powerOf(request.body);
-        const uid = await uidOf('uid' in named ? { uid: name } : { ...named, id: name });
-        if (other !== '' && other !== uid) {
-          const description = `is "${shorten(other)}" in the body and ${shorten(uid)} by the path; leave it out of the body`;
-          throw Fault.invalid([{ field: 'uid', description }]);
-        }
+        const uid = await uidOf(native, 'uid' in named ? { uid: name } : { ...named, id: name });
+        agreeOnUid('uid', other, uid);
         const wanted = create(PowerMicroVMRequestSchema, { uid, ...(timeout && { timeout }) });
         const { microvm } = await microvms[POWER[verb]](wanted, { signal: callSignal(reply, stopped) });
         return sendMessage(reply, MicroVMSchema, microvm);
@@ -148,7 +145,7 @@ export const nativeRoutes =
         const query = new Query(request.query, ['follow', 'tailBytes']);
         const follow = query.flag('follow');
         const tailBytes = BigInt(query.count('tailBytes'));
-        const uid = await uidOf(paramsOf<Named>(request));
+        const uid = await uidOf(native, paramsOf<Named>(request));
         const call = callOf(reply, { stopped, flows });
         const pieces = microvms.readConsole(create(ReadConsoleRequestSchema, { uid, follow, tailBytes }), call);
         const contentType = 'application/octet-stream';
@@ -156,12 +153,6 @@ export const nativeRoutes =
         return reply;
       });
     }
-
-    const uidOf = async (named: Named): Promise<string> => {
-      if ('uid' in named) return named.uid;
-      const { microvm } = await microvms.getMicroVM(create(GetMicroVMRequestSchema, named));
-      return microvm.spec?.uid ?? '';
-    };
 
     app.get('/v1/watch', STREAM, async (request, reply) => {
       const query = new Query(request.query, ['namespace', 'labelSelector', 'cursor']);
