@@ -70,7 +70,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'MicroVMStatus.message': /^machine\/status\.state/,
   'MicroVMStatus.reason': /^machine\/(status\.state|deleted_at)/,
   'MicroVMStatus.conditions':
-    /^(machine\/(status\.conditions|guest-configured)|cloud-init\/guest-configured|stock\/.*-(guest-configured|no-unit))/,
+    /^(machine\/(status\.conditions|guest-configured)|(cloud-init|stock)\/(.*-)?(guest-configured|no-unit))/,
   'MicroVMStatus.provider': /^machine\/status\.provider/,
   'MicroVMStatus.accelerator': /^machine\/status\.provider/,
   'MicroVMStatus.kernel_image_digest': /^kernel\/image-by-digest/,
