@@ -111,7 +111,8 @@ export default defineConfig({
           isolate: false,
           testTimeout: 300_000 * patience,
           hookTimeout: 300_000 * patience,
-          maxWorkers: 2,
+          // Beside two that wait for a guest, or for a time, a third has the processor.
+          maxWorkers: 3,
         },
       },
     ],

@@ -36,13 +36,13 @@ async function main(args: readonly string[]): Promise<number> {
   return results.every(({ ok }) => ok) ? 0 : 1;
 }
 
-async function run(works: readonly Work[], { parallel, provider }: Options): Promise<readonly Result[]> {
+async function run(works: readonly Work[], { parallel, provider, sample }: Options): Promise<readonly Result[]> {
   const began = performance.now();
   const seconds = (): string => ((performance.now() - began) / 1_000).toFixed(1);
   const scratch = mkdtempSync(join(tmpdir(), 'flintlock-suite-'));
   const labs: Lab[] = [];
   try {
-    const images = await makeImages(scratch);
+    const images = await makeImages(scratch, sample);
     say(`the suite's images are made (${seconds()} s)`);
     const open = async (hasParent: boolean): Promise<Lab> => {
       const lab = new Lab(images, provider, hasParent);
