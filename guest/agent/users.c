@@ -51,7 +51,8 @@ static bool to_id(const char *text, unsigned *id)
 struct wanted {
 	const char *name;
 	unsigned id;
-	bool by_id;
+	bool by_id; /* too: a name goes before */
+	bool found;
 	struct user *user;
 };
 
@@ -59,9 +60,15 @@ static bool is_user(char **f, void *arg)
 {
 	struct wanted *w = arg;
 	unsigned uid, gid;
-	if (!to_id(f[2], &uid) || !to_id(f[3], &gid) || (w->by_id ? uid != w->id : strcmp(f[0], w->name) != 0))
+	if (!to_id(f[2], &uid) || !to_id(f[3], &gid))
+		return false;
+	bool is_named = w->name && !strcmp(f[0], w->name);
+	if (!is_named && (w->found || !w->by_id || uid != w->id))
 		return false;
 	struct user *u = w->user;
+	w->found = true;
+	strcpy(u->home, "/");
+	strcpy(u->shell, "/bin/sh");
 	u->uid = uid;
 	u->gid = gid;
 	snprintf(u->name, sizeof u->name, "%s", f[0]);
@@ -69,7 +76,7 @@ static bool is_user(char **f, void *arg)
 		snprintf(u->home, sizeof u->home, "%s", f[5]);
 	if (f[6][0])
 		snprintf(u->shell, sizeof u->shell, "%s", f[6]);
-	return true;
+	return is_named || !w->name;
 }
 
 static bool is_group(char **f, void *arg)
@@ -103,29 +110,27 @@ bool user_find(const char *who, struct user *u)
 	memset(u, 0, sizeof *u);
 	strcpy(u->home, "/");
 	strcpy(u->shell, "/bin/sh");
-	char text[256];
-	if (!who || !*who)
-		snprintf(text, sizeof text, "%u", (unsigned)getuid());
-	else if (snprintf(text, sizeof text, "%s", who) >= (int)sizeof text)
+	char text[256] = "";
+	struct wanted w = {.user = u};
+	if (who && snprintf(text, sizeof text, "%s", who) >= (int)sizeof text)
 		return false;
 	char *group = strchr(text, ':');
 	if (group)
 		*group++ = 0;
-	struct wanted w = {.name = text, .user = u};
-	/* A name that is a number goes before the number, as with chown(1). */
-	if (!each_line("/etc/passwd", 7, is_user, &w)) {
-		/* An image without the file has this user too. */
-		if (!to_id(strcmp(text, "root") != 0 ? text : "0", &w.id))
+	/* A name that is a number goes before the number, as with chown(1); an image without the file has root, too. */
+	w.name = who && *who ? text : NULL;
+	w.id = getuid();
+	w.by_id = !w.name || to_id(strcmp(text, "root") != 0 ? text : "0", &w.id);
+	each_line("/etc/passwd", 7, is_user, &w);
+	if (!w.found) {
+		if (!w.by_id)
 			return false;
-		w.by_id = true;
-		if (!each_line("/etc/passwd", 7, is_user, &w)) {
-			/* As container runtimes do: a user that nobody described has the group 0. */
-			u->uid = w.id;
-			u->gid = 0;
-			snprintf(u->name, sizeof u->name, "%u", w.id);
-			if (w.id == 0)
-				strcpy(u->home, "/root");
-		}
+		/* As container runtimes do: a user that nobody described has the group 0. */
+		u->uid = w.id;
+		u->gid = 0;
+		snprintf(u->name, sizeof u->name, "%u", w.id);
+		if (w.id == 0)
+			strcpy(u->home, "/root");
 	}
 	if (group && *group) {
 		struct wanted g = {.name = group, .user = u};
