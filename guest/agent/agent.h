@@ -78,7 +78,7 @@ bool user_find(const char *who, struct user *u);
 struct program {
 	char **words; /* ends with NULL; */
 	char **environment; /* so does this */
-	char *bytes; /* of variables that are made */
+	struct buf memory; /* in which all of them lie */
 };
 /* @return false: there is no memory; `program_free` has to follow all the same */
 bool program_make(struct program *p, const struct request *r, const struct user *u);
@@ -163,7 +163,8 @@ void conn_step(struct conn *c, int64_t now);
 size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers);
 /* @return milliseconds since boot when it must be looked at, or 0 */
 int64_t conn_deadline(const struct conn *c);
-void conn_reaped(pid_t pid, int status, int64_t now);
+/* Takes note of who has ended: one program, or by -1 all that have. */
+void conn_reap(pid_t who, int64_t now);
 void conn_release(struct conn *c, int64_t now);
 
 /* control.c and raw.c: what a connection is for. */

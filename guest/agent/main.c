@@ -86,15 +86,6 @@ static void go_to_background(void)
 	}
 }
 
-static void reap(int64_t now)
-{
-	pid_t pid;
-	int status;
-	some_ended = 0;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		conn_reaped(pid, status, now);
-}
-
 static int time_left(int64_t now)
 {
 	int64_t at = 0, others[3] = {port_deadline(), listen_deadline(), end_at};
@@ -127,8 +118,10 @@ static void round_once(void)
 	for (size_t i = 0; i < answered; i++)
 		*answers[i] = polled[i].revents;
 	int64_t now = now_ms();
-	if (some_ended)
-		reap(now);
+	if (some_ended) {
+		some_ended = 0;
+		conn_reap(-1, now);
+	}
 	if (told_to_end && !end_at) {
 		end_at = now + LAST_WORDS_MS;
 		control_going_down();

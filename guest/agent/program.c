@@ -1,6 +1,5 @@
 #include <errno.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -9,16 +8,14 @@
 #define DEFAULT_PATH "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 /* Before the words, for a shell that is to read the program. */
 #define SPARE 1
+/* With those of a shell, and NULL. */
+#define MORE_WORDS (SPARE + 5)
 
 extern char **environ;
 
 /* The words of the command: for a shell `sh -c CMD sh ARGS…`. */
-static bool make_words(struct program *p, const struct request *r)
+static void make_words(struct program *p, const struct request *r)
 {
-	char **block = calloc(r->nargs + SPARE + 5, sizeof *block);
-	if (!block)
-		return false;
-	p->words = block + SPARE;
 	size_t count = 0;
 	if (r->shell) {
 		p->words[count++] = "sh";
@@ -29,7 +26,6 @@ static bool make_words(struct program *p, const struct request *r)
 		p->words[count++] = "sh";
 	for (size_t i = 0; i < r->nargs; i++)
 		p->words[count++] = r->args[i];
-	return true;
 }
 
 /* A later one takes the place of an earlier of its name. `text`: NAME=…, of whose name `len` bytes are. */
@@ -50,10 +46,11 @@ static void put_value(struct program *p, size_t *count, char **at, const char *n
 }
 
 /* Our own variables, of which main.c has left few; then the user's; then what was asked for. */
-static bool make_environment(struct program *p, const struct request *r, const struct user *u)
+bool program_make(struct program *p, const struct request *r, const struct user *u)
 {
 	const char *const OF_USER[][2] = {{"HOME", u->home}, {"USER", u->name}, {"LOGNAME", u->name}, {"SHELL", u->shell},
 					  {"TERM", !r->tty ? NULL : r->term && *r->term ? r->term : "xterm"}};
+	memset(p, 0, sizeof *p);
 	size_t room = 1, bytes = 0, count = 0, named = sizeof OF_USER / sizeof *OF_USER;
 	while (environ[room - 1])
 		room++;
@@ -61,11 +58,15 @@ static bool make_environment(struct program *p, const struct request *r, const s
 		bytes += strlen(OF_USER[i][0]) + (OF_USER[i][1] ? strlen(OF_USER[i][1]) : 0) + 2;
 	for (size_t i = 0; i + 1 < r->nenv; i += 2)
 		bytes += strlen(r->env[i]) + strlen(r->env[i + 1]) + 2;
-	p->environment = calloc(room + 1 + named + r->nenv / 2, sizeof *p->environment);
-	p->bytes = malloc(bytes);
-	if (!p->environment || !p->bytes)
+	size_t words = r->nargs + MORE_WORDS, variables = room + 1 + named + r->nenv / 2;
+	char **block = (char **)buf_room(&p->memory, (words + variables) * sizeof *block + bytes);
+	if (!block)
 		return false;
-	char *at = p->bytes;
+	memset(block, 0, (words + variables) * sizeof *block);
+	p->words = block + SPARE;
+	make_words(p, r);
+	p->environment = block + words;
+	char *at = (char *)(block + words + variables);
 	put(p, &count, DEFAULT_PATH, 4);
 	for (size_t i = 0; environ[i]; i++)
 		put(p, &count, environ[i], strcspn(environ[i], "="));
@@ -77,18 +78,9 @@ static bool make_environment(struct program *p, const struct request *r, const s
 	return true;
 }
 
-bool program_make(struct program *p, const struct request *r, const struct user *u)
-{
-	memset(p, 0, sizeof *p);
-	return make_words(p, r) && make_environment(p, r, u);
-}
-
 void program_free(struct program *p)
 {
-	if (p->words)
-		free(p->words - SPARE);
-	free(p->environment);
-	free(p->bytes);
+	buf_free(&p->memory);
 	memset(p, 0, sizeof *p);
 }
 

@@ -87,8 +87,10 @@ static _Noreturn void serve_files(void)
 static bool become_user(const struct user *u)
 {
 	/* Whoever is not root can be nobody else. */
-	if (getuid() != 0)
-		return true;
+	if (getuid() != 0) {
+		errno = EPERM;
+		return getuid() == u->uid;
+	}
 	return syscall(SYS_setgroups, u->ngroups, u->groups) == 0 && syscall(SYS_setgid, u->gid) == 0 &&
 	       syscall(SYS_setuid, u->uid) == 0;
 }
@@ -121,8 +123,6 @@ static _Noreturn void run(const struct beginning *b)
 	umask(022);
 	if (!become_user(b->user))
 		give_up(b, 126, "user", errno);
-	if (getuid() != b->user->uid)
-		give_up(b, 126, "user", EPERM);
 	if (r->cwd && *r->cwd) {
 		if (chdir(r->cwd) < 0)
 			give_up(b, 126, "cwd", errno);
@@ -217,11 +217,13 @@ int child_start(struct child *ch, const struct request *r, char *why, size_t roo
 	bool done = r->tty ? open_terminal(r, &ours, terminal, sizeof terminal) : true;
 	if (!done)
 		f.what = "terminal";
-	for (int i = r->has_stdin ? 0 : 1; done && !r->tty && i < 3; i++)
+	static int null = -1; /* It is the same for all. */
+	if (null < 0)
+		null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (int i = r->has_stdin || null < 0 ? 0 : 1; done && !r->tty && i < 3; i++)
 		done = pipe2(pipes[i], O_CLOEXEC) == 0;
-	int null = done && !r->tty && !r->has_stdin ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
 	struct beginning b = {.request = r, .user = &u, .terminal = r->tty ? terminal : NULL};
-	b.in = r->has_stdin ? pipes[0][0] : null;
+	b.in = pipes[0][0] >= 0 || r->tty ? pipes[0][0] : null;
 	b.out = pipes[1][1];
 	b.err = pipes[2][1];
 	if (done && !program_make(&b.program, r, &u)) {
@@ -232,7 +234,6 @@ int child_start(struct child *ch, const struct request *r, char *why, size_t roo
 	pid_t pid = done ? begin(&b) : -1;
 	f.error = errno;
 	program_free(&b.program);
-	child_close(&null);
 	if (pid < 0 || failed.what) { /* Its end is waited for as every other's, and means nothing. */
 		child_close(&ours);
 		close_all(pipes);
@@ -247,6 +248,8 @@ int child_start(struct child *ch, const struct request *r, char *why, size_t roo
 		child_close(&pipes[0][0]);
 		child_close(&pipes[1][1]);
 		child_close(&pipes[2][1]);
+		if (!r->has_stdin)
+			child_close(&pipes[0][1]);
 		ch->in = pipes[0][1];
 		ch->out = pipes[1][0];
 		ch->err = pipes[2][0];

@@ -9,29 +9,47 @@
 
 #define MAX_LINE 4096
 
+/* @return whether that is enough */
+static bool take_line(char *line, int want, bool (*found)(char **fields, void *arg), void *arg)
+{
+	char *fields[8];
+	int count = 0;
+	while (line && count < 8)
+		fields[count++] = strsep(&line, ":");
+	return count >= want && found(fields, arg);
+}
+
 /* Calls back for each line that is not too long, with its fields, until that returns true. */
 static bool each_line(const char *path, int want, bool (*found)(char **fields, void *arg), void *arg)
 {
-	FILE *file = fopen(path, "re");
-	if (!file)
+	static char bytes[MAX_LINE];
+	size_t len = 0;
+	ssize_t got;
+	bool done = false, skips = false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	char line[MAX_LINE];
-	bool done = false, whole = true;
-	while (!done && fgets(line, sizeof line, file)) {
-		size_t len = strlen(line);
-		bool begins = whole;
-		whole = len > 0 && line[len - 1] == '\n';
-		if (!begins || (!whole && !feof(file)))
-			continue;
-		if (whole)
-			line[len - 1] = 0;
-		char *fields[8], *rest = line;
-		int count = 0;
-		while (rest && count < 8)
-			fields[count++] = strsep(&rest, ":");
-		done = count >= want && found(fields, arg);
+	while (!done && ((got = read(fd, bytes + len, sizeof bytes - 1 - len)) > 0 || (got < 0 && errno == EINTR))) {
+		char *line = bytes, *end;
+		len += got > 0 ? (size_t)got : 0;
+		bytes[len] = 0;
+		while (!done && (end = memchr(line, '\n', len - (size_t)(line - bytes)))) {
+			*end = 0;
+			done = !skips && take_line(line, want, found, arg);
+			skips = false;
+			line = end + 1;
+		}
+		len -= (size_t)(line - bytes);
+		memmove(bytes, line, len);
+		if (len == sizeof bytes - 1) { /* Its end belongs to nothing. */
+			skips = true;
+			len = 0;
+		}
 	}
-	fclose(file);
+	bytes[len] = 0;
+	if (!done && !skips && len > 0)
+		done = take_line(bytes, want, found, arg);
+	close(fd);
 	return done;
 }
 
