@@ -24,6 +24,8 @@
 /* When what a program leaves running writes nothing for so long, or for so long at all, it is not waited for. */
 #define QUIET_MS 200
 #define QUIET_BY_MS 2000
+/* What the kernel is told to end before us when memory is short: see proc(5), oom_score_adj. */
+#define OUTLIVE "-900"
 #define MAX_CONNS 128
 #define MAX_DRAINS 64
 
@@ -72,6 +74,18 @@ struct user {
 /* `who`: NAME, UID, NAME:GROUP or UID:GID; NULL or empty: whom we run as. @return whether there is one */
 bool user_find(const char *who, struct user *u);
 
+/* program.c: what execve(2) takes. It is made before there is a new process, which has our memory until it becomes another. */
+struct program {
+	char **words; /* ends with NULL; */
+	char **environment; /* so does this */
+	struct buf memory; /* in which all of them lie */
+};
+/* @return false: there is no memory; `program_free` has to follow all the same */
+bool program_make(struct program *p, const struct request *r, const struct user *u);
+void program_free(struct program *p);
+/* Looks for a program as a shell does, and becomes it. @return why none was started */
+int program_become(const struct program *p, const char *name);
+
 /* start.c begins a program, child.c ends it. */
 struct child {
 	pid_t pid; /* 0: none; also its process group */
@@ -86,6 +100,10 @@ struct child {
 int child_start(struct child *ch, const struct request *r, char *why, size_t room);
 /* Becomes the program, in this process and with its terminal. Ends with 126 or 127, and standard error says why, where it cannot. */
 _Noreturn void become_program(const struct request *r);
+/* What signals do to us a program must not inherit: to be called when that is settled. */
+void note_signals(void);
+/* Where the kernel reads how gladly it ends us for want of memory, opened; a program begins with 0. */
+void note_oom_score(int fd);
 void child_signal(const struct child *ch, int number);
 void child_resize(const struct child *ch, unsigned rows, unsigned cols);
 /* Asks it to end; it is ended 5 s later. */
@@ -145,7 +163,8 @@ void conn_step(struct conn *c, int64_t now);
 size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers);
 /* @return milliseconds since boot when it must be looked at, or 0 */
 int64_t conn_deadline(const struct conn *c);
-void conn_reaped(pid_t pid, int status, int64_t now);
+/* Takes note of who has ended: one program, or by -1 all that have. */
+void conn_reap(pid_t who, int64_t now);
 void conn_release(struct conn *c, int64_t now);
 
 /* control.c and raw.c: what a connection is for. */

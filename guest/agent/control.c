@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -224,7 +225,7 @@ static void read_frames(struct conn *c, int64_t now)
 	}
 }
 
-/* @return whether there was something, or may be more */
+/* @return whether that was its end */
 static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t now)
 {
 	if (*fd < 0)
@@ -236,38 +237,41 @@ static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t
 	}
 	if (!on && !c->child.ended)
 		return false;
-	uint8_t *at = buf_room(&c->out, HEAD + CHUNK);
-	if (!at) {
-		c->broken = true;
+	/* Nothing may come, and then it takes no room. */
+	static uint8_t frame[HEAD + CHUNK];
+	ssize_t got = read(*fd, frame + HEAD, CHUNK);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	}
-	ssize_t got = read(*fd, at + HEAD, CHUNK);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-		if (c->out.len == 0)
-			buf_free(&c->out);
-		return false;
-	}
 	if (got <= 0) { /* A terminal that nobody has open any more is an error to read from. */
 		child_close(fd);
-		if (c->out.len == 0)
-			buf_free(&c->out);
-		return false;
+		return true;
 	}
 	size_t len = (size_t)got;
-	uint8_t head[HEAD] = {type, 0, 0, (uint8_t)(len >> 8), (uint8_t)len};
-	memcpy(at, head, HEAD);
-	c->out.len += HEAD + len;
+	frame[0] = type;
+	frame[3] = (uint8_t)(len >> 8);
+	frame[4] = (uint8_t)len;
+	if (!buf_add(&c->out, frame, HEAD + len))
+		c->broken = true;
 	c->child.quiet_at = now + QUIET_MS;
 	if (c->child.ended)
 		c->child.after += len;
-	return true;
+	return false;
 }
 
 static void run_step(struct conn *c, int64_t now)
 {
 	struct child *ch = &c->child;
-	read_output(c, &ch->out, c->on_out, STDOUT, now);
-	read_output(c, &ch->err, c->on_err, STDERR, now);
+	bool some_closed = read_output(c, &ch->out, c->on_out, STDOUT, now);
+	some_closed = read_output(c, &ch->err, c->on_err, STDERR, now) || some_closed;
+	if (some_closed && !ch->ended) {
+		/* Mostly it is about to end, and was only held up by us who heard of its first closed file. */
+		sched_yield();
+		conn_reap(ch->pid, now);
+		if (ch->ended) {
+			read_output(c, &ch->out, 0, STDOUT, now);
+			read_output(c, &ch->err, 0, STDERR, now);
+		}
+	}
 	if (!ch->ended)
 		return;
 	bool over = ch->out < 0 && ch->err < 0;
