@@ -50,7 +50,7 @@ export async function dockerImages(
     texts.set(digest, manifest);
     entries.push({
       ...{ mediaType: MANIFEST, digest, size: manifest.length, names: image.tags, platform },
-      ...{ isBeside: false, isElsewhere: false },
+      ...{ isBeside: false, isArtifact: false, isElsewhere: false },
     });
   }
   return { entries, texts, layers };

@@ -15,6 +15,8 @@ export interface Descriptor {
   readonly platform?: Platform;
   /** Says something of an image, and is none: an attestation or a signature beside it. */
   readonly isBeside: boolean;
+  /** Said to be no image: what `oras attach` puts beside one, too. */
+  readonly isArtifact: boolean;
   /** The bytes may be had elsewhere, and perhaps only there. */
   readonly isElsewhere: boolean;
 }
@@ -79,7 +81,7 @@ export function parseManifest(text: string): Manifest {
 
 const NO_CONFIG: Descriptor = {
   ...{ mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 0 },
-  ...{ names: [], isBeside: false, isElsewhere: false },
+  ...{ names: [], isBeside: false, isArtifact: false, isElsewhere: false },
 };
 
 /** Reads the configuration of an image, the OCI's or Docker's. @throws Error; its message is a clause */
@@ -135,6 +137,7 @@ function descriptor(value: unknown): Descriptor {
       annotations[REFERENCE_TYPE] !== undefined ||
       (of?.os === 'unknown' && of.architecture === 'unknown') ||
       names.some((name) => COSIGN.test(name)),
+    isArtifact: typeof json.artifactType === 'string' && json.artifactType !== '',
     isElsewhere: Array.isArray(json.urls) && json.urls.length > 0,
   };
 }

@@ -101,6 +101,8 @@ describe('what other tools write', () => {
     await mkdir(join(top, 'files/etc'), { recursive: true });
     execFileSync('tar', ['-cf', join(root, 'rootfs.tar'), '-C', join(top, 'files'), '.']);
     expect(await failing(`oci-archive:${root}/rootfs.tar:v1`)).toMatch(/it is no archive of images/);
+    execFileSync('tar', ['-cf', join(root, 'around.tar'), '-C', root, 'layout']);
+    expect(await failing(`oci-archive:${root}/around.tar`)).toContain('pack that with "tar -C layout -cf FILE ."');
     writeFileSync(join(root, 'text.tar'), 'x'.repeat(2_000));
     expect(await failing(`oci-archive:${root}/text.tar:v1`)).toMatch(/no tar archive/);
     expect(await failing(`oci:${root}/two.tar:v1`)).toContain(`write oci-archive:${root}/two.tar`);
