@@ -108,5 +108,5 @@ test.each(['user:pa55@host:5000/x:v1', 'docker://user:pa55@host/x', 'user:pa/5@5
 );
 
 test('a digest with a slip is shown as it was written', () => {
-  expect(name('host/x@sha256:00')).toContain('"host/x@sha256:00" has a digest that is not');
+  expect(name('host/x@sha256:00')).toContain('"host/x@sha256:00" has a digest that is neither');
 });
