@@ -1,6 +1,9 @@
-import { closeSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { HybridVsock } from '../hybrid-vsock.ts';
 import type { Tell } from './events.ts';
+import { confined, type MayOpen } from './landlock.ts';
+import { type Overlay, overlayIn } from './overlay.ts';
 import { isBzImage, osError, parse, Refusal } from './refusal.ts';
 import { NET, VM } from './shapes.ts';
 
@@ -34,6 +37,15 @@ interface Disk {
   readonly readonly?: boolean;
   readonly serial?: string;
   readonly image_type?: string;
+  readonly backing_files?: boolean;
+}
+
+/** A disk that is open. */
+interface Taken extends Disk {
+  readonly fd: number;
+  readonly overlay?: Overlay;
+  /** Of what is below an overlay. */
+  readonly below?: number;
 }
 
 interface VmConfig {
@@ -47,6 +59,8 @@ interface VmConfig {
   readonly serial?: { readonly mode: string };
   readonly console?: { readonly mode: string };
   readonly pvpanic?: boolean;
+  readonly landlock_enable?: boolean;
+  readonly landlock_rules?: readonly { readonly path: string; readonly access: string }[];
 }
 
 /** What a guest finds. */
@@ -54,7 +68,7 @@ export interface Booted {
   readonly cpus: number;
   readonly megabytes: number;
   readonly cmdline: string;
-  readonly disks: readonly (Disk & { readonly fd: number })[];
+  readonly disks: readonly Taken[];
   readonly nets: readonly Net[];
   /** Whether its serial port is our standard output. */
   readonly speaks: boolean;
@@ -88,6 +102,8 @@ export class Machine {
   #open: readonly number[] = [];
   #vsock: HybridVsock | undefined;
   #isPaused = false;
+  /** Once it has shut itself out of the host's files it never can again open more. */
+  #mayOpen: MayOpen = () => true;
   /** Its kernel could not be loaded: the machine is there, and does not run. */
   #isStuck = false;
   #operations = 0;
@@ -160,6 +176,7 @@ export class Machine {
         if (this.#config) return fail('The VM could not be created', 'VM is already created');
         this.#config = parse(body, VM) as VmConfig;
         // Made, and told of as failed: as for a console's file whose directory is not there.
+        this.#confine(this.#config);
         if (this.cmdline.includes('stand-in=half-made'))
           return fail('The VM could not be created', 'Error creating console device', 'it was told to');
         return undefined;
@@ -274,8 +291,24 @@ export class Machine {
     this.#isPaused = false;
   }
 
-  /** What does not ask the host. */
-  #validate(what: string, { payload, cpus, net = [], vsock }: VmConfig): void {
+  /** By what stands in its configuration, and by rules. @see vmm/src/vm_config.rs, ApplyLandlock */
+  #confine({ landlock_enable: isConfined = false, landlock_rules: rules = [], ...config }: VmConfig): void {
+    if (!isConfined) return;
+    const before = this.#mayOpen;
+    const { payload, disks = [], rng, vsock } = config;
+    const may = confined([
+      ...[payload?.kernel, payload?.initramfs, rng?.src ?? '/dev/urandom']
+        .filter((path) => path !== undefined)
+        .map((path) => ({ path, access: 'r' })),
+      ...disks.map(({ path = '' }) => ({ path, access: 'rw' })),
+      ...(vsock ? [{ path: dirname(vsock.socket), access: 'w' }] : []),
+      ...rules,
+    ]);
+    this.#mayOpen = (...asked) => before(...asked) && may(...asked);
+  }
+
+  /** What does not ask the host, but for paths of rules. */
+  #validate(what: string, { payload, cpus, net = [], vsock, landlock_rules: rules = [] }: VmConfig): void {
     const invalid = (words: string): Refusal =>
       new Refusal(400, 'Error from API', what, 'Failed to validate config', words);
     if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
@@ -284,6 +317,12 @@ export class Machine {
     if (vsock && vsock.cid < FIRST_GUEST_CID) throw invalid(`Invalid VSOCK CID (${vsock.cid}), must be 3 or greater`);
     for (const { num_queues: queues = 2 } of net)
       if (queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${queues})`);
+    for (const { path, access } of rules) {
+      if (!existsSync(path)) throw invalid(`Path "${path}" provided in landlock-rules does not exist`);
+      if (access === '') throw invalid('Invalid landlock access: Invalid Landlock access: Access cannot be empty');
+      const [odd] = access.replaceAll(/[rw]/g, '');
+      if (odd !== undefined) throw invalid(`Invalid landlock access: Invalid Landlock access: Invalid access: ${odd}`);
+    }
   }
 
   #boot(what: string): void {
@@ -291,6 +330,7 @@ export class Machine {
     const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
     const open = (path: string, flags: string, ...words: string[]): number => {
       try {
+        if (!this.#mayOpen(path, flags === 'r+')) throw Object.assign(new Error(), { code: 'EACCES' });
         return openSync(path, flags);
       } catch (error) {
         throw fails(...words, osError(error));
@@ -317,7 +357,23 @@ export class Machine {
           `Failed to open disk path: ${disk.path}`,
         );
         opened.push(fd);
-        return { ...disk, fd };
+        const overlay = overlayIn(fd);
+        const { image_type: type = 'Unknown' } = disk;
+        const found = overlay ? 'Qcow2' : 'Raw';
+        const where = ['Error from device manager', `Failed to open disk path: ${disk.path}`] as const;
+        if (overlay?.base !== undefined && disk.backing_files !== true)
+          throw fails(...where, 'Maximum disk nesting depth exceeded');
+        const below =
+          overlay?.base === undefined
+            ? undefined
+            : open(overlay.base, 'r', ...where, `Backing file I/O ${overlay.base}`);
+        if (below !== undefined) opened.push(below);
+        if (type !== 'Unknown' && type !== found)
+          throw fails(
+            'Error from device manager',
+            `Disk image type does not match expected type: specified = ${type}, detected = ${found}`,
+          );
+        return { ...disk, fd, ...(overlay && { overlay }), ...(below !== undefined && { below }) };
       });
       for (const { tap, device } of net) {
         if (device === undefined)

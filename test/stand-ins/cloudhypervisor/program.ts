@@ -6,7 +6,9 @@ const SOURCES = [
   'events.ts',
   'front.ts',
   'guest.ts',
+  'landlock.ts',
   'machine.ts',
+  'overlay.ts',
   'refusal.ts',
   'shapes.ts',
 ];
