@@ -34,7 +34,8 @@ sub become {
  * its user, lets the user read the shared ones, and changes to that user before it becomes the program.
  *
  * An overlay of qcow2 names the file below it by a path that its user may not pass: in its header that name becomes the one of
- * the descriptor, filled up with slashes to the length that it had, which no other part of the header depends on.
+ * the descriptor, filled up with slashes to the length that it had, which no other part of the header depends on. Who repairs an
+ * overlay after its end by a signal, as Cloud Hypervisor does, forgets what its base is: that is said again, so that nothing is probed.
  *
  * Arguments: user, state directory, console's file, events' file, control socket; then files, `w` (its own) or `r` before
  * each path, overlays that are its own, `q` before each path and behind it the name of what is below, and directories that it makes
@@ -50,12 +51,15 @@ sub lay {
   sysopen my $file, $path, O_RDWR or fail "cannot open $path: $!";
   my $head = '';
   sysread $file, $head, 65536;
-  my ($magic, $version, $at, $length) = unpack 'a4 N Q> N', $head . "\0" x 20;
-  $magic eq "QFI\xfb" or $bad->('it does not begin as one');
-  $at >= 72 && $length >= length $below && $at + $length <= length $head or $bad->("$length bytes at $at");
-  my $name = '/' x ($length - length $below) . $below;
-  return if substr($head, $at, $length) eq $name;
-  sysseek $file, $at, 0 and syswrite($file, $name) == $length or fail "cannot write to $path: $!";
+  my ($magic, $version, $at, $length) = unpack 'a4 N Q> N', $head . "\0" x 104;
+  my ($from) = unpack 'x100 N', $head . "\0" x 104;
+  $magic eq "QFI\xfb" && $version == 3 && $from == 104 or $bad->('it does not begin as one');
+  # The extension that says what the base is, and the last of them.
+  my $said = pack 'N N a8 N N', 0xe2792aca, 3, 'raw', 0, 0;
+  $at == $from + length $said && $length >= length $below && $at + $length <= length $head or $bad->("$length bytes at $at");
+  my $words = $said . '/' x ($length - length $below) . $below;
+  return if substr($head, $from, length $words) eq $words;
+  sysseek $file, $from, 0 and syswrite($file, $words) == length $words or fail "cannot write to $path: $!";
 }
 sub place { my ($handle, $at) = @_; POSIX::dup2(fileno $handle, $at) // fail "cannot place descriptor $at: $!"; close $handle }
 

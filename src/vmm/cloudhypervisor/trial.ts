@@ -90,7 +90,9 @@ export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict
     if (error.kind === 'timeout')
       return fails(`Cannot use ${binary}: it hangs, or this host is far too slow: ${error.message}. ${NAME_ANOTHER}`);
     const words = error.message.replace(/^Cannot run [^:]+: /, '').replace(/^.*setpriv: failed to execute \S+: /, '');
-    return fails(`Cannot use ${binary}: ${words}. ${NAME_ANOTHER}`);
+    // It is there: it was found.
+    const why = /not installed|No such file/.test(words) ? NO_LOADER : words;
+    return fails(`Cannot use ${binary}: ${why}. ${NAME_ANOTHER}`);
   }
 }
 
@@ -100,4 +102,5 @@ async function whyNone(binary: string, files: Pick<Files, 'stat'>): Promise<stri
   return info.kind === 'directory' ? 'it is a directory' : 'it is no file';
 }
 
+const NO_LOADER = 'its interpreter or dynamic loader is not here, as where it was built for another system';
 const NAME_ANOTHER = 'Name another with --cloudhypervisor-bin';

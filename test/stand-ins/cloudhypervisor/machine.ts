@@ -1,10 +1,11 @@
-import { closeSync, existsSync, openSync, readSync } from 'node:fs';
+import { closeSync, existsSync } from 'node:fs';
 import { dirname } from 'node:path';
-import { HybridVsock } from '../hybrid-vsock.ts';
+import type { HybridVsock } from '../hybrid-vsock.ts';
+import type { Net, VmConfig } from './config.ts';
 import type { Tell } from './events.ts';
 import { confined, type MayOpen } from './landlock.ts';
-import { type Overlay, overlayIn } from './overlay.ts';
-import { isBzImage, osError, parse, Refusal } from './refusal.ts';
+import { Opening, type Taken } from './opening.ts';
+import { parse, Refusal } from './refusal.ts';
 import { NET, VM } from './shapes.ts';
 
 export const VERSION = '53.0.0';
@@ -21,46 +22,6 @@ export interface Asked {
   readonly body: string;
   /** What came beside it: `name/flags` of each. */
   readonly descriptors: readonly string[];
-}
-
-interface Net {
-  readonly id?: string;
-  readonly mac?: string;
-  readonly tap?: string;
-  readonly num_queues?: number;
-  /** Of the interface behind its descriptor. */
-  readonly device?: string;
-}
-
-interface Disk {
-  readonly path?: string;
-  readonly readonly?: boolean;
-  readonly serial?: string;
-  readonly image_type?: string;
-  readonly backing_files?: boolean;
-}
-
-/** A disk that is open. */
-interface Taken extends Disk {
-  readonly fd: number;
-  readonly overlay?: Overlay;
-  /** Of what is below an overlay. */
-  readonly below?: number;
-}
-
-interface VmConfig {
-  readonly cpus?: { readonly boot_vcpus: number; readonly max_vcpus: number };
-  readonly memory?: { readonly size: number };
-  readonly payload?: { readonly kernel?: string; readonly initramfs?: string; readonly cmdline?: string };
-  readonly disks?: readonly Disk[];
-  readonly net?: Net[];
-  readonly rng?: { readonly src: string };
-  readonly vsock?: { readonly cid: number; readonly socket: string };
-  readonly serial?: { readonly mode: string };
-  readonly console?: { readonly mode: string };
-  readonly pvpanic?: boolean;
-  readonly landlock_enable?: boolean;
-  readonly landlock_rules?: readonly { readonly path: string; readonly access: string }[];
 }
 
 /** What a guest finds. */
@@ -326,87 +287,24 @@ export class Machine {
   }
 
   #boot(what: string): void {
-    const { cpus, memory, payload, disks = [], net = [], rng, vsock, serial, pvpanic = false } = this.#config ?? {};
-    const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
-    const open = (path: string, flags: string, ...words: string[]): number => {
-      try {
-        if (!this.#mayOpen(path, flags === 'r+')) throw Object.assign(new Error(), { code: 'EACCES' });
-        return openSync(path, flags);
-      } catch (error) {
-        throw fails(...words, osError(error));
-      }
+    const config = this.#config ?? {};
+    const { cpus, memory, net = [], vsock, serial, pvpanic = false } = config;
+    this.#validate(what, config);
+    using opening = new Opening(what, this.#mayOpen);
+    const disks = opening.devices(config);
+    if (vsock) this.#vsock = opening.vsock(vsock.socket);
+    // Its devices are there: with a kernel that cannot be loaded it is neither made nor running.
+    this.#isStuck = true;
+    opening.payload(config.payload);
+    this.#isStuck = false;
+    this.#open = opening.keep();
+    const speaks = serial?.mode === 'Tty';
+    const booted = {
+      cpus: cpus?.boot_vcpus ?? 1,
+      megabytes: (memory?.size ?? 2 ** 29) / 2 ** 20,
+      cmdline: this.cmdline,
     };
-    this.#validate(what, this.#config ?? {});
-    const opened: number[] = [];
-    try {
-      this.#isStuck = true;
-      const kernel = open(payload?.kernel ?? '', 'r', 'Cannot open kernel file');
-      opened.push(kernel);
-      const head = Buffer.alloc(4);
-      readSync(kernel, head, 0, 4, 0);
-      if (head.toString('latin1') !== '\x7fELF' && !isBzImage(kernel))
-        throw fails('Cannot load the kernel into memory', 'Invalid ELF magic number');
-      if (payload?.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
-      if (rng) opened.push(open(rng.src, 'r', 'Error from device manager', 'Cannot create virtio-rng device'));
-      this.#isStuck = false;
-      const taken = disks.map((disk) => {
-        const fd = open(
-          disk.path ?? '',
-          disk.readonly ? 'r' : 'r+',
-          'Error from device manager',
-          `Failed to open disk path: ${disk.path}`,
-        );
-        opened.push(fd);
-        const overlay = overlayIn(fd);
-        const { image_type: type = 'Unknown' } = disk;
-        const found = overlay ? 'Qcow2' : 'Raw';
-        const where = ['Error from device manager', `Failed to open disk path: ${disk.path}`] as const;
-        if (overlay?.base !== undefined && disk.backing_files !== true)
-          throw fails(...where, 'Maximum disk nesting depth exceeded');
-        const below =
-          overlay?.base === undefined
-            ? undefined
-            : open(overlay.base, 'r', ...where, `Backing file I/O ${overlay.base}`);
-        if (below !== undefined) opened.push(below);
-        if (type !== 'Unknown' && type !== found)
-          throw fails(
-            'Error from device manager',
-            `Disk image type does not match expected type: specified = ${type}, detected = ${found}`,
-          );
-        return { ...disk, fd, ...(overlay && { overlay }), ...(below !== undefined && { below }) };
-      });
-      for (const { tap, device } of net) {
-        if (device === undefined)
-          throw fails(
-            'Error from device manager',
-            `Cannot open tap ${tap ?? 'vmtap0'}`,
-            'Operation not permitted (os error 1)',
-          );
-        if (!device.startsWith('none/')) continue;
-        throw fails('Error from device manager', 'Cannot create virtio-net device', 'Failed to open taps');
-      }
-      if (vsock)
-        try {
-          this.#vsock = new HybridVsock(vsock.socket);
-        } catch (error) {
-          throw fails(
-            'Error from device manager',
-            'Cannot create virtio-vsock backend',
-            'Error binding to the host-side Unix socket',
-            osError(error),
-          );
-        }
-      this.#open = opened;
-      const speaks = serial?.mode === 'Tty';
-      const booted = {
-        cpus: cpus?.boot_vcpus ?? 1,
-        megabytes: (memory?.size ?? 2 ** 29) / 2 ** 20,
-        cmdline: this.cmdline,
-      };
-      this.#guest = this.#beGuest({ ...booted, disks: taken, nets: net, speaks, pvpanic });
-      if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.begin();
-    } finally {
-      if (this.#open !== opened) for (const fd of opened) closeSync(fd);
-    }
+    this.#guest = this.#beGuest({ ...booted, disks, nets: net, speaks, pvpanic });
+    if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.begin();
   }
 }
