@@ -508,10 +508,10 @@ describe('what goes wrong', () => {
     expect(await refused('', overlay('/nonesuch/but/long/enough'))).toMatchObject({
       message: /cannot open \/nonesuch\/but\/long\/enough: No such file/,
     });
-    const old = makeStandIn(mkdtempSync(join(programs, 'other-')), { version: 'v50.2' });
+    const old = makeStandIn(mkdtempSync(join(programs, 'other-')), { version: 'v52.0' });
     expect(await refused('', overlay('/etc/hostname'), { binary: old })).toMatchObject({
       ...{ kind: 'refused', reason: 'ProviderUnavailable' },
-      message: /takes since version 51; this one is 50\.2/,
+      message: /since version 53; this one is 52\.0/,
     });
   });
 
@@ -558,7 +558,7 @@ describe('the program', () => {
     expect(warned).toEqual([expect.stringMatching(/^In version 50\.2 .* take 51 or later/)]);
   });
 
-  test('takes overlays since version 51, and confines itself since 48, where the kernel can', async () => {
+  test('takes overlays since version 53, and confines itself since 48, where the kernel can', async () => {
     const of = async (version: string, options: Partial<CloudHypervisorOptions>) => {
       await using bed = makeBed();
       const binary = script(`#!/bin/sh\necho cloud-hypervisor ${version}\n`);
@@ -573,7 +573,7 @@ describe('the program', () => {
     const today = await of('v53.0', { run: answers('ok\n') });
     expect(today).toMatchObject({ available: true, formats: ['qcow2', 'raw'], now: { diskFormats: ['qcow2', 'raw'] } });
     expect(today.capabilities).toEqual(expect.arrayContaining(['landlock', 'qcow2']));
-    expect(await of('v50.2', { run: answers('ok\n') })).toMatchObject({ available: true, formats: ['raw'] });
+    expect(await of('v52.0', { run: answers('ok\n') })).toMatchObject({ available: true, formats: ['raw'] });
     for (const [version, said, why] of [
       ['v47.0', 'ok', /landlock on\), and that needs its version 48/],
       ['v53.0', 'old 2', /kernel has version 2 of Landlock.*Linux 6\.2/],

@@ -17,7 +17,7 @@ import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { cloudHypervisorProgram } from './program.ts';
 import { remarksOf } from './remarks.ts';
-import { type TrialOptions, TYPES_SINCE, tryCloudHypervisor, type Verdict } from './trial.ts';
+import { OVERLAYS_SINCE, type TrialOptions, tryCloudHypervisor, type Verdict } from './trial.ts';
 
 export interface CloudHypervisorOptions extends ProviderDeps {
   /** The program, by name or path. */
@@ -150,6 +150,6 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
 const cannotOverlay = (version: string): Fault =>
   new Fault(
     'refused',
-    `Its writable volumes are overlays of qcow2, which Cloud Hypervisor takes since version ${TYPES_SINCE}; this one is ${version}. Install a later one, or make the microVM anew`,
+    `Its writable volumes are overlays of qcow2, which are safe with Cloud Hypervisor since version ${OVERLAYS_SINCE}; this one is ${version}. Install a later one, or make the microVM anew`,
     { reason: 'ProviderUnavailable' },
   );

@@ -60,7 +60,7 @@ test('what lies below an overlay is opened for it, allowed by name, and the last
   ]);
   const machine = machineOf(laid, '', true);
   expect(machine.disks).toMatchObject([
-    { path: '/proc/self/fd/25', image_type: 'Qcow2', backing_files: true },
+    { path: '/proc/self/fd/25', image_type: 'Qcow2', backing_files: true, num_queues: 1 },
     { path: '/proc/self/fd/26', image_type: 'Raw' },
     { path: '/proc/self/fd/27', image_type: 'Qcow2', backing_files: true },
   ]);

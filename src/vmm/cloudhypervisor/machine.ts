@@ -29,6 +29,8 @@ export function machineOf(config: VmmConfig, cmdline: string, isConfined: boolea
       path: disks[i],
       readonly: readOnly,
       image_type: format === 'raw' ? 'Raw' : 'Qcow2',
+      // With several queues version 53 gives away what another queue still frees.
+      ...(format === 'qcow2' && { num_queues: 1 }),
       ...(format === 'qcow2' && backing !== undefined && { backing_files: true }),
       ...(serials[i] !== '' && { serial: serials[i] }),
     })),

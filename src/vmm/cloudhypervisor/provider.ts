@@ -4,7 +4,7 @@ import { check, productionCheck } from './check.ts';
 import { createCloudHypervisor } from './cloudhypervisor.ts';
 import { KVM_CHOICES } from './kvm.ts';
 import { LANDLOCK_CHOICES } from './landlock.ts';
-import { TYPES_SINCE } from './trial.ts';
+import { OVERLAYS_SINCE } from './trial.ts';
 
 /** Cloud Hypervisor, under KVM. */
 export const cloudHypervisor = defineProvider({
@@ -32,7 +32,7 @@ export const cloudHypervisor = defineProvider({
   },
   options: {},
   machines: [
-    { when: `version ${TYPES_SINCE} and later`, capabilities: capabilitiesOf({ overlays: true }) },
+    { when: `version ${OVERLAYS_SINCE} and later`, capabilities: capabilitiesOf({ overlays: true }) },
     { when: 'before', capabilities: capabilitiesOf({ overlays: false }) },
   ],
   checks: [check],

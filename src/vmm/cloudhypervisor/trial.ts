@@ -49,7 +49,9 @@ const OLDEST = 39;
 /** Since then there is `--no-shutdown`. */
 const STAYS_SINCE = 52;
 /** Since then it is told what a disk is, and whether that may name another below it; before it looks, and follows what it finds there. */
-export const TYPES_SINCE = 51;
+const TYPES_SINCE = 51;
+/** Since then what a guest has overwritten with zeros by one request stays zeros in an overlay: before, what lies below comes back. */
+export const OVERLAYS_SINCE = 53;
 const PROBES =
   'a guest can write at the start of its disk that another file lies below it, and reads after its next reboot whatever of the host everybody may read: take 51 or later for guests of people you do not know';
 /** `cloud-hypervisor v53.0-246-g0d1e2f3`; what is built outside of its repository says `v53.0.0`. */
@@ -82,7 +84,7 @@ export async function tryCloudHypervisor(options: TrialOptions): Promise<Verdict
       return fails(`Cloud Hypervisor must confine itself (--cloudhypervisor-landlock on), and ${unconfined}`);
     return {
       ...{ works: true, version, program: found.path, stays: Number(major) >= STAYS_SINCE },
-      ...{ overlays: Number(major) >= TYPES_SINCE, unconfined },
+      ...{ overlays: Number(major) >= OVERLAYS_SINCE, unconfined },
       ...(Number(major) < TYPES_SINCE && { caution: `In version ${version} of Cloud Hypervisor ${PROBES}` }),
     };
   } catch (error) {
