@@ -79,3 +79,21 @@ test('who only asks waits five seconds for the first trial, and has the last ver
   expect(await again).toBe('first');
   attempts[1]?.resolve('second');
 });
+
+test('he waits longer on a slow host', async () => {
+  const clock = new FakeClock();
+  const tried = new Tried<string>({
+    attempt: () => new Promise(() => undefined),
+    stamp: async () => '',
+    ...{ isGood: () => true, doubtMs: 0, clock, patience: 4 },
+  });
+  let isOver = false;
+  const asked = tried.soon().finally(() => {
+    isOver = true;
+  });
+  clock.advance(19_999);
+  await Promise.resolve();
+  expect(isOver).toBe(false);
+  clock.advance(1);
+  expect(await asked).toBeUndefined();
+});

@@ -9,6 +9,8 @@ export interface TriedOptions<T> {
   readonly isGood: (verdict: T) => boolean;
   readonly doubtMs: number;
   readonly clock: Pick<Clock, 'elapsed' | 'sleep'>;
+  /** What the moment for who only asks is multiplied by, on a slow host; absent: 1. */
+  readonly patience?: number | undefined;
 }
 
 /** A thing that was the same so lately is not looked at again: each create would look through the directories of a dozen programs. */
@@ -50,7 +52,8 @@ export class Tried<T> {
   /** What is known after a moment. @returns undefined where it is still being tried for the first time */
   async soon(): Promise<T | undefined> {
     const late = new AbortController();
-    const enough = this.#options.clock.sleep(FIRST_ANSWER_MS, late.signal).then(
+    const { clock, patience = 1 } = this.#options;
+    const enough = clock.sleep(FIRST_ANSWER_MS * patience, late.signal).then(
       () => this.last,
       () => undefined,
     );

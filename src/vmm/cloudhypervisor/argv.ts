@@ -1,16 +1,6 @@
-import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
-import {
-  AGENT_SOCKET,
-  agentDirectory,
-  apiSocket,
-  consoleLog,
-  DESCRIPTORS,
-  eventsFile,
-  identifyingArgument,
-  openPath,
-} from './layout.ts';
+import { apiSocket, consoleLog, DESCRIPTORS, eventsFile, identifyingArgument } from './layout.ts';
+import { openedFor } from './opened.ts';
 import { STARTER } from './perl.ts';
 
 export interface Machine {
@@ -41,8 +31,7 @@ export function startArgv(config: VmmConfig, { binary, stays }: Machine): [strin
     consoleLog(config),
     eventsFile(config),
     apiSocket(config),
-    ...openedFiles(config).flatMap(({ path, own }) => [own ? 'w' : 'r', path]),
-    ...(hasAgentWay(config) ? ['d', agentDirectory(config)] : []),
+    ...openedFor(config).flatMap(({ how, path, below }) => [how, path, ...(below === undefined ? [] : [below])]),
     '--',
     binary,
     ...['--api-socket', `fd=${DESCRIPTORS.api}`],
@@ -54,36 +43,3 @@ export function startArgv(config: VmmConfig, { binary, stays }: Machine): [strin
 
 /** @param argv - that it was started with, perhaps by another daemon */
 export const staysOf = (argv: readonly string[]): boolean => argv.includes(STAYS);
-
-/** In the order of their descriptors. `own`: it writes to it, and nobody else. */
-export const openedFiles = ({
-  kernel,
-  initrd,
-  disks,
-}: Pick<VmmConfig, 'kernel' | 'initrd' | 'disks'>): readonly { readonly path: string; readonly own: boolean }[] => [
-  { path: kernel, own: false },
-  ...(initrd === undefined ? [] : [{ path: initrd, own: false }]),
-  ...disks.map(({ path, readOnly }) => ({ path, own: !readOnly })),
-];
-
-/** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
-const hasAgentWay = ({ options = {}, disks, nics }: Pick<VmmConfig, 'options' | 'disks' | 'nics'>): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= DEVICES_BESIDE_AGENT;
-
-/** Where it finds kernel, initrd and disks, and where it makes the socket of the guest's vsock, if it is to have one. */
-export function openedPaths(config: Pick<VmmConfig, 'options' | 'initrd' | 'disks' | 'nics'>): {
-  readonly kernel: string;
-  readonly initrd?: string;
-  readonly disks: readonly string[];
-  readonly agent?: string;
-} {
-  const { initrd, disks } = config;
-  const first = DESCRIPTORS.files + (initrd === undefined ? 1 : 2);
-  return {
-    kernel: openPath(DESCRIPTORS.files),
-    ...(initrd !== undefined && { initrd: openPath(DESCRIPTORS.files + 1) }),
-    disks: disks.map((_, i) => openPath(first + i)),
-    // The last one: where the others are does not change with it.
-    ...(hasAgentWay(config) && { agent: `${openPath(first + disks.length)}/${AGENT_SOCKET}` }),
-  };
-}

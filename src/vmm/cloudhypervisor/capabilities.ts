@@ -1,4 +1,4 @@
-import type { Capabilities } from '../../domain/capabilities.ts';
+import type { Capabilities, DiskFormat } from '../../domain/capabilities.ts';
 
 /** One bus with 32 slots, of which the bridge has one, the random number generator one, the panic device one. */
 const SLOTS = 32 - 3;
@@ -6,11 +6,14 @@ const SLOTS = 32 - 3;
 /** How many disks and interfaces leave a slot for the vsock of the guest's agent. */
 export const DEVICES_BESIDE_AGENT = SLOTS - 1;
 
-/** What Cloud Hypervisor's machine can do. */
-export const CAPABILITIES: Capabilities = {
+/** What Cloud Hypervisor's machine can do. @param overlays - of qcow2, over a disk that is named in them */
+export const capabilitiesOf = ({ overlays }: { readonly overlays: boolean }): Capabilities => ({
+  ...ALWAYS,
+  diskFormats: overlays ? (['qcow2', 'raw'] satisfies DiskFormat[]) : ['raw'],
+});
+
+const ALWAYS: Omit<Capabilities, 'diskFormats'> = {
   machine: "Cloud Hypervisor's machine",
-  // qcow2 files name their base by a path that its user may not pass through.
-  diskFormats: ['raw'],
   interfaceTypes: ['TAP', 'MACVTAP'],
   pause: true,
   rebootInPlace: true,

@@ -1,8 +1,10 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import {
+  closeSync,
   mkdirSync,
   mkdtempSync,
+  openSync,
   readdirSync,
   readFileSync,
   renameSync,
@@ -10,14 +12,16 @@ import {
   statSync,
   symlinkSync,
   writeFileSync,
+  writeSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, describe, expect, test, vi } from 'vitest';
+import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type Misbehaviour, makeStandIn } from '../../../test/stand-ins/cloudhypervisor/program.ts';
 import { infoBy } from '../../../test/support/agent-info.ts';
 import { createNetns } from '../../../test/support/netns.ts';
+import { layOverlay } from '../../../test/support/overlay-file.ts';
 import { clock } from '../../host/clock.ts';
 import { converse } from '../../host/converse.ts';
 import { files } from '../../host/files.ts';
@@ -29,6 +33,7 @@ import type { RunningVmm, Vmm, VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
 import { type CloudHypervisorOptions, createCloudHypervisor } from './cloudhypervisor.ts';
 import { agentSocket, apiSocket, identifyingArgument, isOf } from './layout.ts';
+import { LANDLOCK_TRIAL } from './perl.ts';
 
 const DAEMON = fileURLToPath(new URL('../../../test/stand-ins/cloudhypervisor/daemon.ts', import.meta.url));
 const silent = (): void => undefined;
@@ -83,7 +88,7 @@ function makeBed(words = '', changes: Partial<VmmConfig> = {}): Bed {
     config,
     vmm: (options = {}) =>
       createCloudHypervisor({
-        ...{ binary: standIn, path: process.env.PATH ?? '', whose: 'test', kvm: 'trust' },
+        ...{ binary: standIn, path: process.env.PATH ?? '', whose: 'test', kvm: 'trust', landlock: 'off' },
         ...{ run, converse, files, processes: createProcesses(), clock, log, starts: new Starts(clock) },
         ...options,
       }),
@@ -155,6 +160,39 @@ describe('a guest', () => {
     expect(statSync(disks[2]?.path ?? '')).toMatchObject({ uid: 0, gid: 0 });
     expect((await running.signs()).diskOperations).toBeGreaterThan(0);
     await vmm.stop(bed.config, running.process, soon());
+  });
+
+  test.each(['off', 'on'] as const)('writes to an overlay over a shared disk, Landlock is %s', async (landlock) => {
+    await using bed = makeBed();
+    // Where its user may not go.
+    const images = mkdtempSync(join(tmpdir(), 'fl-ch-images-'));
+    onTestFinished(() => rmSync(images, { recursive: true, force: true }));
+    const backing = join(images, 'golden.img');
+    writeFileSync(backing, Buffer.concat([Buffer.from('GOLD'), Buffer.alloc(1 << 20)]).subarray(0, 1 << 20), {
+      mode: 0o600,
+    });
+    const path = join(bed.config.stateDirectory, 'disk0.qcow2');
+    await layOverlay(path, backing, 1 << 20);
+    const before = readFileSync(path);
+    const disks = [{ id: 'root', path, format: 'qcow2' as const, backing, readOnly: false, isRoot: true }];
+    const vmm = await bed.vmm({ landlock });
+    for (let boot = 1; boot <= 2; boot++) {
+      const running = await vmm.start({ ...bed.config, disks }, soon());
+      await bed.until(/stand-in: up/);
+      expect(bed.console()).toContain('disk vda ro=0 sectors=2048 first=GOLD.... serial=root type=Qcow2');
+      await vmm.stop(bed.config, running.process, soon());
+      rmSync(join(bed.config.stateDirectory, 'console.log'));
+      // As who repairs it leaves it: without a word of what its base is.
+      const file = openSync(path, 'r+');
+      if (boot === 1) writeSync(file, Buffer.alloc(8), 0, 8, 104);
+      closeSync(file);
+    }
+    expect(statSync(backing)).toMatchObject({ uid: 0, gid: 0 });
+    // The name in it is another one, as long; all else is as it was.
+    const below = '/proc/self/fd/26'.padStart(backing.length, '/');
+    expect(readFileSync(path).equals(Buffer.from(before.toString('latin1').replace(backing, below), 'latin1'))).toBe(
+      true,
+    );
   });
 
   test('is typed to, and what it writes is read from then on', async () => {
@@ -454,6 +492,29 @@ describe('what goes wrong', () => {
     expect(await refused('', { initrd: '/nonesuch' })).toMatchObject({ message: /cannot open \/nonesuch/ });
   });
 
+  test('an overlay that is none, or whose base is not there, is named', async () => {
+    const at = mkdtempSync(join(tmpdir(), 'fl-ch-odd-'));
+    onTestFinished(() => rmSync(at, { recursive: true, force: true }));
+    const path = join(at, 'disk0.qcow2');
+    const overlay = (backing: string) => ({
+      disks: [{ id: 'root', path, format: 'qcow2' as const, backing, readOnly: false, isRoot: true }],
+    });
+    writeFileSync(path, 'QFI\xfb', 'latin1');
+    expect(await refused('', overlay('/etc/hostname'))).toMatchObject({
+      message: /disk0\.qcow2 is no overlay of qcow2 .*: it does not begin as one/,
+    });
+    rmSync(path);
+    await layOverlay(path, '/nonesuch/but/long/enough', 1 << 20);
+    expect(await refused('', overlay('/nonesuch/but/long/enough'))).toMatchObject({
+      message: /cannot open \/nonesuch\/but\/long\/enough: No such file/,
+    });
+    const old = makeStandIn(mkdtempSync(join(programs, 'other-')), { version: 'v52.0' });
+    expect(await refused('', overlay('/etc/hostname'), { binary: old })).toMatchObject({
+      ...{ kind: 'refused', reason: 'ProviderUnavailable' },
+      message: /since version 53; this one is 52\.0/,
+    });
+  });
+
   test('a socket that is left of an earlier run is no obstacle, nor is a path too long for one', async () => {
     await using bed = makeBed();
     writeFileSync(apiSocket(bed.config), '');
@@ -497,6 +558,37 @@ describe('the program', () => {
     expect(warned).toEqual([expect.stringMatching(/^In version 50\.2 .* take 51 or later/)]);
   });
 
+  test('takes overlays since version 53, and confines itself since 48, where the kernel can', async () => {
+    const of = async (version: string, options: Partial<CloudHypervisorOptions>) => {
+      await using bed = makeBed();
+      const binary = script(`#!/bin/sh\necho cloud-hypervisor ${version}\n`);
+      const vmm = await bed.vmm({ binary, landlock: 'on', ...options });
+      const { available, unavailableReason, capabilities, features } = await vmm.info();
+      return { available, unavailableReason, capabilities, formats: features.diskFormats, now: vmm.capabilities };
+    };
+    const answers =
+      (said: string): CloudHypervisorOptions['run'] =>
+      (argv, limits) =>
+        argv.includes(LANDLOCK_TRIAL) ? Promise.resolve(said) : run(argv, limits);
+    const today = await of('v53.0', { run: answers('ok\n') });
+    expect(today).toMatchObject({ available: true, formats: ['qcow2', 'raw'], now: { diskFormats: ['qcow2', 'raw'] } });
+    expect(today.capabilities).toEqual(expect.arrayContaining(['landlock', 'qcow2']));
+    expect(await of('v52.0', { run: answers('ok\n') })).toMatchObject({ available: true, formats: ['raw'] });
+    for (const [version, said, why] of [
+      ['v47.0', 'ok', /landlock on\), and that needs its version 48/],
+      ['v53.0', 'old 2', /kernel has version 2 of Landlock.*Linux 6\.2/],
+      ['v53.0', 'absent Function not implemented', /no Landlock \(Function not implemented\)/],
+      ['v53.0', 'useless Operation not permitted', /Landlock does nothing here: Operation not permitted/],
+      ['v53.0', 'hm', /Cannot try Landlock: perl says "hm"/],
+    ] as const) {
+      const found = await of(version, { run: answers(`${said}\n`) });
+      expect(found).toMatchObject({ available: false, unavailableReason: expect.stringMatching(why) });
+      const without = await of(version, { run: answers(`${said}\n`), landlock: 'off' });
+      expect(without.available).toBe(true);
+      expect(without.capabilities).not.toContain('landlock');
+    }
+  });
+
   test('that is none, too old, no program, or says nothing is refused with what to do', async () => {
     const options = [
       [{ binary: '/nonesuch' }, /Cannot run \/nonesuch: it is not installed/],
@@ -505,6 +597,7 @@ describe('the program', () => {
       [{ binary: script('#!/bin/sh\necho hello\n') }, /it is no Cloud Hypervisor, of its version it says "hello"/],
       [{ binary: script('#!/bin/sh\n') }, /it says ""/],
       [{ binary: script('#!/bin/sh\n', 0o644) }, /Permission denied/],
+      [{ binary: script('#!/nonesuch/sh\n') }, /its interpreter or dynamic loader is not here/],
       [{ binary: script('#!/bin/sh\necho cloud-hypervisor v38.0\n') }, /it is version 38\.0, and 39 is the oldest/],
     ] as const;
     for (const [one, why] of options) {

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
-import { seenOf } from '../../../test/stand-ins/cloudhypervisor/exchanges.ts';
+import { hasOf, seenOf } from '../../../test/stand-ins/cloudhypervisor/exchanges.ts';
 import { makeStandIn } from '../../../test/stand-ins/cloudhypervisor/program.ts';
 
 /** The real program, where there is one and /dev/kvm. */
@@ -15,7 +15,8 @@ function makeDirectory(): string {
   return directory;
 }
 
-const seen = (program: string, files: string) => seenOf(program, files, AbortSignal.timeout(250_000));
+const seen = (...[program, files, has]: [string, string, Parameters<typeof seenOf>[3]?]) =>
+  seenOf(program, files, AbortSignal.timeout(250_000), has);
 
 test('the stand-in refuses what is wrong, and takes nearly all that has the right types', async () => {
   const directory = makeDirectory();
@@ -27,19 +28,31 @@ test('the stand-in refuses what is wrong, and takes nearly all that has the righ
     { status: 404, told: ['Not Found'] },
   ]);
   const created = asked('vm.create').filter(({ method }) => method === 'PUT');
-  expect(created.filter(({ status }) => status === 400)).toHaveLength(20);
-  expect(created.filter(({ status }) => status === 204)).toHaveLength(7);
+  expect(created.filter(({ status }) => status === 400)).toHaveLength(24);
+  expect(created.filter(({ status }) => status === 204)).toHaveLength(11);
   expect(created.filter(({ status }) => status === 500)).toHaveLength(1);
-  expect(asked('vm.boot').map(({ status }) => status)).toEqual([400, 404, 400, 400, 500, 500, 400]);
+  expect(asked('vm.boot').map(({ status }) => status)).toEqual([400, 404, 400, 400, 500, 500, 400, 400, 400, 400, 500]);
   expect(statuses).toEqual([0, 2, 2, 1, 0]);
   expect([events[0], events.at(-1)]).toEqual(['vmm starting', 'vmm shutdown']);
   expect(leaves).toEqual([false, true]);
 });
 
+test('the stand-in opens nothing else any more, once it has shut itself in', async () => {
+  const directory = makeDirectory();
+  const { answers } = await seen(makeStandIn(directory), join(directory, 'files'), { rules: true, landlock: true });
+  const refusals = answers.filter(({ path, status }) => path === '/api/v1/vm.boot' && status === 500).slice(-3);
+  expect(refusals.map(({ told }) => told[2])).toEqual([
+    'Cannot load the kernel into memory',
+    'Cannot open kernel file',
+    'Cannot open kernel file',
+  ]);
+});
+
 test.skipIf(real === '')('the real program answers and ends as the stand-in does', async () => {
   const directory = makeDirectory();
   const standIn = makeStandIn(directory);
-  const mine = await seen(standIn, join(directory, 'files'));
+  const has = await hasOf(real);
+  const mine = await seen(standIn, join(directory, 'files'), has);
   rmSync(join(directory, 'files'), { recursive: true });
-  expect(mine).toEqual(await seen(real, join(directory, 'files')));
+  expect(mine).toEqual(await seen(real, join(directory, 'files'), has));
 });

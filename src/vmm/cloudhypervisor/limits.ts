@@ -5,8 +5,11 @@ import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdlin
 import { shorten } from '../../domain/labels.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { unplacedAgent } from '../supervisor/agent-place.ts';
-import { CAPABILITIES, DEVICES_BESIDE_AGENT } from './capabilities.ts';
+import { capabilitiesOf, DEVICES_BESIDE_AGENT } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
+
+/** What no version differs in. */
+const CAPABILITIES = capabilitiesOf({ overlays: false });
 
 /**
  * What of a spec Cloud Hypervisor cannot do.

@@ -9,7 +9,7 @@ import { diskOperationsIn } from './counters.ts';
 import { TOLD_TO_END, VM_DELETED } from './ends.ts';
 import type { EventFile } from './event-file.ts';
 import type { VmmEvent } from './events.ts';
-import { macvtapsIn } from './machine.ts';
+import { type Machine, macvtapsIn } from './machine.ts';
 import { isPanic, Story } from './story.ts';
 
 export interface MonitorOptions {
@@ -19,11 +19,13 @@ export interface MonitorOptions {
   /** Whether the process stays when its guest powers itself off. */
   readonly stays: boolean;
   readonly clock: Pick<Clock, 'after'>;
-  /** The body of `vm.create`. */
-  readonly machine: unknown;
+  /** The body of `vm.create`. @throws Fault ProviderUnavailable; the signal's reason */
+  readonly machine: (signal: AbortSignal) => Promise<Machine>;
   readonly nics: VmmConfig['nics'];
   /** Gives a machine its interfaces. @throws Fault ProviderRefused; the signal's reason */
   readonly addNics: (signal: AbortSignal) => Promise<void>;
+  /** In a user's words, what it has against that machine. */
+  readonly explain: (refusal: unknown, machine: Machine) => unknown;
 }
 
 /** It answers at once, but while a guest is booted. */
@@ -104,16 +106,22 @@ export class CloudHypervisorMonitor implements Monitor {
     const api = this.#ready('boot');
     const { state } = await api.info(signal);
     if (this.#story.booted || (state !== undefined && state !== 'Created')) return;
+    const { nics, addNics, explain } = this.#options;
+    const machine = await this.#options.machine(signal);
     try {
       await api.tell('vm.delete', signal);
-      await api.tell('vm.create', signal, this.#options.machine);
-      if (this.#options.nics.length > 0) await this.#options.addNics(signal);
+      await api.tell('vm.create', signal, machine);
+      if (nics.length > 0) await addNics(signal);
     } catch (error) {
       using limit = new TimeLimit(undefined, ANSWER_MS);
       await api.tell('vm.delete', limit.signal).catch(() => undefined); // its process ends anyway
-      throw error;
+      throw explain(error, machine);
     }
-    await api.tell('vm.boot', signal);
+    try {
+      await api.tell('vm.boot', signal);
+    } catch (error) {
+      throw explain(error, machine);
+    }
     this.#story.booted = true;
   }
 

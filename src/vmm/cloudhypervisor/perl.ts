@@ -9,6 +9,7 @@ use constant {
   SYS_sendmsg => 46, SYS_pidfd_open => 434, SYS_pidfd_getfd => 438,
   TCGETS => 0x5401, TCSETS => 0x5402, TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431, TIOCGPTPEER => 0x5441,
   TUNSETIFF => 0x400454ca, IFF_TAP => 0x0002, IFF_NO_PI => 0x1000, IFF_VNET_HDR => 0x4000,
+  SYS_prctl => 157, SYS_landlock_create_ruleset => 444, SYS_landlock_restrict_self => 446, PR_SET_NO_NEW_PRIVS => 38,
   KVM_GET_API_VERSION => 0xae00, KVM_CREATE_VM => 0xae01,
 };
 `;
@@ -32,13 +33,34 @@ sub become {
  * Becomes a Cloud Hypervisor that may open nothing of the host's. Opens what it is to have as root, gives its own files to
  * its user, lets the user read the shared ones, and changes to that user before it becomes the program.
  *
+ * An overlay of qcow2 names the file below it by a path that its user may not pass: in its header that name becomes the one of
+ * the descriptor, filled up with slashes to the length that it had, which no other part of the header depends on. Who repairs an
+ * overlay after its end by a signal, as Cloud Hypervisor does, forgets what its base is: that is said again, so that nothing is probed.
+ *
  * Arguments: user, state directory, console's file, events' file, control socket; then files, `w` (its own) or `r` before
- * each path, and directories that it makes and that are its own, `d` before each; `--`; the program and its arguments.
+ * each path, overlays that are its own, `q` before each path and behind it the name of what is below, and directories that it makes
+ * and that are its own, `d` before each; `--`; the program and its arguments.
  */
 export const STARTER = `${NUMBERS}${HEAD}${String.raw`
 my ($user, $directory, $console, $events, $api) = splice @ARGV, 0, 5;
 my @files;
-while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, shift @ARGV] }
+while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, splice @ARGV, 0, $one eq 'q' ? 2 : 1] }
+sub lay {
+  my ($path, $below) = @_;
+  my $bad = sub { fail "$path is no overlay of qcow2 with a name for what is below it: $_[0]" };
+  sysopen my $file, $path, O_RDWR or fail "cannot open $path: $!";
+  my $head = '';
+  sysread $file, $head, 65536;
+  my ($magic, $version, $at, $length) = unpack 'a4 N Q> N', $head . "\0" x 104;
+  my ($from) = unpack 'x100 N', $head . "\0" x 104;
+  $magic eq "QFI\xfb" && $version == 3 && $from == 104 or $bad->('it does not begin as one');
+  # The extension that says what the base is, and the last of them.
+  my $said = pack 'N N a8 N N', 0xe2792aca, 3, 'raw', 0, 0;
+  $at == $from + length $said && $length >= length $below && $at + $length <= length $head or $bad->("$length bytes at $at");
+  my $words = $said . '/' x ($length - length $below) . $below;
+  return if substr($head, $from, length $words) eq $words;
+  sysseek $file, $from, 0 and syswrite($file, $words) == length $words or fail "cannot write to $path: $!";
+}
 sub place { my ($handle, $at) = @_; POSIX::dup2(fileno $handle, $at) // fail "cannot place descriptor $at: $!"; close $handle }
 
 sysopen my $dir, $directory, O_RDONLY | O_DIRECTORY or fail "cannot open $directory: $!";
@@ -70,7 +92,7 @@ place($socket, 22);
 
 my $next = 23;
 for (@files) {
-  my ($how, $path) = @$_;
+  my ($how, $path, $below) = @$_;
   if ($how eq 'd') {
     -d $path or mkdir $path, 0700 or fail "cannot make $path: $!";
     sysopen my $own, $path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW or fail "cannot open $path: $!";
@@ -79,7 +101,8 @@ for (@files) {
     next;
   }
   sysopen my $file, $path, O_RDONLY | O_NONBLOCK or fail "cannot open $path: $!";
-  if ($how eq 'w') { chown $user, $user, $file and chmod 0600, $file or fail "cannot give $path to user $user: $!" }
+  lay($path, $below) if $how eq 'q';
+  if ($how ne 'r') { chown $user, $user, $file and chmod 0600, $file or fail "cannot give $path to user $user: $!" }
   else {
     my @at = stat $file;
     $at[2] & 0004 or chmod $at[2] & 07777 | 0444, $file or fail "cannot let user $user read $path: $!";
@@ -193,5 +216,22 @@ sysopen my $kvm, '/dev/kvm', O_RDWR or do { print "closed $!\n"; exit };
 my $version = ioctl($kvm, KVM_GET_API_VERSION, 0) // '';
 $version eq '12' or do { print "useless it speaks version $version of its interface\n"; exit };
 defined ioctl($kvm, KVM_CREATE_VM, 0) or do { print "useless $!\n"; exit };
+print "ok\n";
+`}`;
+
+/**
+ * Tells whether a process can shut itself out of the host's files here, as Cloud Hypervisor does: of all that the third version
+ * of Landlock knows (Linux 6.2). Says `ok`, or why not.
+ */
+export const LANDLOCK_TRIAL = `${NUMBERS}${HEAD}${String.raw`
+my $version = syscall SYS_landlock_create_ruleset, 0, 0, 1;
+$version >= 0 or do { print "absent $!\n"; exit };
+$version >= 3 or do { print "old $version\n"; exit };
+my $all = pack 'Q', (1 << 15) - 1;
+my $rules = syscall SYS_landlock_create_ruleset, $all, 8, 0;
+$rules >= 0 or do { print "useless $!\n"; exit };
+syscall SYS_prctl, PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0;
+syscall(SYS_landlock_restrict_self, $rules, 0) == 0 or do { print "useless $!\n"; exit };
+sysopen my $open, '/', O_RDONLY | O_DIRECTORY and do { print "useless it hides nothing\n"; exit };
 print "ok\n";
 `}`;

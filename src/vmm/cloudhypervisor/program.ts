@@ -6,6 +6,7 @@ import { staysOf } from './argv.ts';
 import { commandLine } from './cmdline.ts';
 import { refusalOf } from './ends.ts';
 import { EventFile } from './event-file.ts';
+import { explained } from './explained.ts';
 import { agentDirectory, apiSocket, consoleLog, eventsFile, isOf, vmmLog } from './layout.ts';
 import { machineOf } from './machine.ts';
 import { CloudHypervisorMonitor } from './monitor.ts';
@@ -16,10 +17,12 @@ interface Hands {
   readonly run: Run;
   readonly files: Files;
   readonly clock: Pick<Clock, 'after'>;
+  /** Whether it shuts itself out of the host's files. */
+  readonly confines: (signal: AbortSignal) => Promise<boolean>;
 }
 
 /** What the supervisor has to know of Cloud Hypervisor. @param binary - the program, by name or path */
-export const cloudHypervisorProgram = (binary: string, { run, files, clock }: Hands): VmmProgram => ({
+export const cloudHypervisorProgram = (binary: string, { run, files, clock, confines }: Hands): VmmProgram => ({
   name: 'Cloud Hypervisor',
   consoleLog,
   errorLog: vmmLog,
@@ -31,8 +34,10 @@ export const cloudHypervisorProgram = (binary: string, { run, files, clock }: Ha
   runOf: (config: VmmConfig, _process, argv) => {
     const monitor = new CloudHypervisorMonitor({
       ...{ path: apiSocket(config), events: new EventFile(files, eventsFile(config)), stays: staysOf(argv), clock },
-      ...{ machine: machineOf(config, commandLine(config)), nics: config.nics },
+      nics: config.nics,
+      machine: async (signal) => machineOf(config, commandLine(config), await confines(signal)),
       addNics: (signal) => addNics(config, run, signal),
+      explain: (refusal, machine) => explained(refusal, { config, isConfined: machine.landlock_enable === true }),
     });
     return {
       monitor,

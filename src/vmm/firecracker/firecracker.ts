@@ -69,6 +69,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     isGood: ({ works }) => works,
     doubtMs: DOUBT_MS,
     clock: options.clock,
+    patience: options.patience,
   });
   const version = () => trial.last?.version;
   const jail = () => (trial.last?.works && 'jail' in trial.last.jailed ? trial.last.jailed.jail : undefined);

@@ -77,6 +77,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     isGood: ({ works }) => works,
     doubtMs: DOUBT_MS,
     clock: options.clock,
+    patience: options.patience,
   });
   /** The last verdict; before the first one what is likely. */
   const known = (): Pick<QemuVerdict, 'acceleration' | 'version'> =>

@@ -8,16 +8,17 @@
 import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
-import { seenOf } from './exchanges.ts';
+import { hasOf, seenOf } from './exchanges.ts';
 import { makeStandIn } from './program.ts';
 
 const [real = 'cloud-hypervisor'] = process.argv.slice(2);
 const directory = mkdtempSync(join(tmpdir(), 'fl-ch-same-'));
 try {
   const signal = AbortSignal.timeout(600_000);
-  const mine = await seenOf(makeStandIn(join(directory, 'program')), join(directory, 'files'), signal);
+  const has = await hasOf(real);
+  const mine = await seenOf(makeStandIn(join(directory, 'program')), join(directory, 'files'), signal, has);
   rmSync(join(directory, 'files'), { recursive: true });
-  const theirs = await seenOf(real, join(directory, 'files'), signal);
+  const theirs = await seenOf(real, join(directory, 'files'), signal, has);
   const pairs = [
     ...mine.answers.map((one, i) => [one, theirs.answers[i]] as const),
     ...[

@@ -16,7 +16,7 @@ const { binary, line, ...config }: VmmConfig & { readonly binary: string; readon
 );
 const silent = (): void => undefined;
 const vmm = await createCloudHypervisor({
-  ...{ binary, path: process.env.PATH ?? '', whose: 'test', kvm: 'trust' },
+  ...{ binary, path: process.env.PATH ?? '', whose: 'test', kvm: 'trust', landlock: 'off' },
   ...{ run, converse, files, processes: createProcesses(), clock, starts: new Starts(clock) },
   log: { debug: silent, info: silent, warn: silent, error: silent },
 });

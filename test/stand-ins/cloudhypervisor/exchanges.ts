@@ -1,9 +1,10 @@
-import { type ChildProcess, spawn } from 'node:child_process';
+import { type ChildProcess, execFile, spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { Agent, request } from 'node:http';
 import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { LANDLOCK_TRIAL } from '../../../src/vmm/cloudhypervisor/perl.ts';
 
 interface Exchange {
   readonly method: string;
@@ -17,8 +18,16 @@ interface Seen extends Exchange {
   readonly told: readonly string[];
 }
 
+/** What not every version, and not every host has. */
+interface Has {
+  /** Rules of Landlock, and disks that name what is below them: since 51 both. */
+  readonly rules: boolean;
+  /** The host's kernel confines it by them. */
+  readonly landlock: boolean;
+}
+
 /** No guest runs in any of them: with a kernel that is none they fail. @param directory - for the files that they name */
-function exchangesIn(directory: string): readonly Exchange[] {
+function exchangesIn(directory: string, has: Has): readonly Exchange[] {
   const kernel = join(directory, 'kernel');
   writeFileSync(kernel, 'this is no kernel');
   const get = (request: string): Exchange => ({ method: 'GET', path: `/api/v1/${request}` });
@@ -30,6 +39,27 @@ function exchangesIn(directory: string): readonly Exchange[] {
   const consoles = { serial: { mode: 'Null' }, console: { mode: 'Off' } };
   const good = { payload, ...consoles, cpus: { boot_vcpus: 1, max_vcpus: 1 }, memory: { size: 2 ** 27 } };
   const again = [put('vm.delete'), put('vm.delete')];
+  const refusedAtBoot = (machine: unknown) => [put('vm.create', machine), put('vm.boot'), ...again];
+  const disk = { path: kernel, image_type: 'Qcow2' };
+  const ofRules = [
+    ...[
+      { landlock_enable: 'yes' },
+      { landlock_rules: [{ path: '/x' }] },
+      { landlock_rules: { path: '/x', access: 'r' } },
+      { disks: [{ ...disk, backing_files: 'yes' }] },
+    ].map((body) => put('vm.create', body)),
+    ...refusedAtBoot({ ...good, landlock_rules: [{ path: join(directory, 'nonesuch'), access: 'r' }] }),
+    ...refusedAtBoot({ ...good, landlock_rules: [{ path: directory, access: 'rx' }] }),
+    ...refusedAtBoot({ ...good, landlock_rules: [{ path: directory, access: '' }] }),
+    ...refusedAtBoot({ ...good, disks: [{ ...disk, backing_files: true }] }),
+  ];
+  // The last of all: who has shut itself in stays so.
+  const confined = [
+    ...refusedAtBoot({ ...good, landlock_enable: true }),
+    ...refusedAtBoot({ ...good, landlock_enable: true, payload: { kernel: '/etc/hostname' } }),
+    put('vm.create', { ...good, payload: { kernel: '/etc/passwd' } }),
+    ...[put('vm.boot'), ...again],
+  ];
   return [
     ...['vmm.ping', 'vm.info', 'vm.counters', 'vm.boot', 'nonesuch', 'vm.create'].map(get),
     ...['vmm.ping', 'vm.info', 'nonesuch'].map((one) => put(one)),
@@ -65,6 +95,8 @@ function exchangesIn(directory: string): readonly Exchange[] {
     ),
     ...[get('vm.info'), get('vm.counters'), ...again, get('vm.info')],
     ...['POST', 'DELETE'].map((method) => ({ method, path: '/api/v1/vmm.ping' })),
+    ...(has.rules ? ofRules : []),
+    ...(has.rules && has.landlock ? confined : []),
     put('vmm.shutdown'),
   ];
 }
@@ -87,8 +119,25 @@ export interface Comparable {
   readonly leaves: readonly boolean[];
 }
 
-/** Asks a program all of them. The real one needs /dev/kvm. @param directory - empty */
-export async function seenOf(program: string, directory: string, signal: AbortSignal): Promise<Comparable> {
+/** What a program has, and this host. */
+export async function hasOf(program: string): Promise<Has> {
+  const told = (...argv: [string, ...string[]]) => {
+    const { promise, resolve, reject } = Promise.withResolvers<string>();
+    const [first, ...rest] = argv;
+    execFile(first, rest, { timeout: 60_000 }, (error, text) => (error ? reject(error) : resolve(text)));
+    return promise;
+  };
+  const major = Number(/v?(\d+)\./.exec(await told(program, '--version'))?.[1]);
+  return { rules: major >= 51, landlock: (await told('perl', '-e', LANDLOCK_TRIAL)) === 'ok\n' };
+}
+
+/** Asks a program all of them. The real one needs /dev/kvm. @param directory - empty, and not everybody's */
+export async function seenOf(
+  program: string,
+  directory: string,
+  signal: AbortSignal,
+  has: Has = { rules: true, landlock: false },
+): Promise<Comparable> {
   mkdirSync(directory, { recursive: true });
   const statuses: (number | null)[] = [];
   for (const words of ARGUMENTS) {
@@ -106,7 +155,7 @@ export async function seenOf(program: string, directory: string, signal: AbortSi
       if (child.exitCode !== null) throw new Error(`${program} ended with ${child.exitCode}`);
       await sleep(10, undefined, { signal });
     }
-    const answers = await askAll(socket, exchangesIn(directory));
+    const answers = await askAll(socket, exchangesIn(directory, has));
     const [code]: unknown[] = await exited;
     statuses.push(typeof code === 'number' ? code : null);
     const told = readFileSync(events, 'utf8').matchAll(/"source": "(\S+)",\n {2}"event": "(\S+)"/g);

@@ -68,12 +68,13 @@ export function beGuest(booted: Booted, ends: Ends): Guest {
   setImmediate(() => {
     if (isOver) return;
     say(`Command line: ${cmdline}\r\n`);
-    disks.forEach(({ fd, readonly, serial, image_type: type }, i) => {
+    disks.forEach(({ fd, readonly, serial, image_type: type, overlay, below }, i) => {
       const sector = Buffer.alloc(SECTOR);
-      readSync(fd, sector, 0, SECTOR, 0);
+      // Nothing was written to an overlay: that takes more than a stand-in does.
+      readSync(below ?? fd, sector, 0, SECTOR, 0);
       const first = sector.subarray(0, 8).toString('latin1').replaceAll('\0', '.');
-      if (!readonly) writeSync(fd, 'written by the guest', SECTOR);
-      const sectors = Math.floor(fstatSync(fd).size / SECTOR);
+      if (!readonly && !overlay) writeSync(fd, 'written by the guest', SECTOR);
+      const sectors = Math.floor((overlay?.sizeBytes ?? fstatSync(fd).size) / SECTOR);
       say(
         `disk vd${String.fromCharCode(97 + i)} ro=${readonly ? 1 : 0} sectors=${sectors} first=${first} serial=${serial} type=${type}\r\n`,
       );

@@ -1,7 +1,11 @@
-import { closeSync, openSync, readSync } from 'node:fs';
-import { HybridVsock } from '../hybrid-vsock.ts';
+import { closeSync, existsSync } from 'node:fs';
+import { dirname } from 'node:path';
+import type { HybridVsock } from '../hybrid-vsock.ts';
+import type { Net, VmConfig } from './config.ts';
 import type { Tell } from './events.ts';
-import { isBzImage, osError, parse, Refusal } from './refusal.ts';
+import { confined, type MayOpen } from './landlock.ts';
+import { Opening, type Taken } from './opening.ts';
+import { parse, Refusal } from './refusal.ts';
 import { NET, VM } from './shapes.ts';
 
 export const VERSION = '53.0.0';
@@ -20,41 +24,12 @@ export interface Asked {
   readonly descriptors: readonly string[];
 }
 
-interface Net {
-  readonly id?: string;
-  readonly mac?: string;
-  readonly tap?: string;
-  readonly num_queues?: number;
-  /** Of the interface behind its descriptor. */
-  readonly device?: string;
-}
-
-interface Disk {
-  readonly path?: string;
-  readonly readonly?: boolean;
-  readonly serial?: string;
-  readonly image_type?: string;
-}
-
-interface VmConfig {
-  readonly cpus?: { readonly boot_vcpus: number; readonly max_vcpus: number };
-  readonly memory?: { readonly size: number };
-  readonly payload?: { readonly kernel?: string; readonly initramfs?: string; readonly cmdline?: string };
-  readonly disks?: readonly Disk[];
-  readonly net?: Net[];
-  readonly rng?: { readonly src: string };
-  readonly vsock?: { readonly cid: number; readonly socket: string };
-  readonly serial?: { readonly mode: string };
-  readonly console?: { readonly mode: string };
-  readonly pvpanic?: boolean;
-}
-
 /** What a guest finds. */
 export interface Booted {
   readonly cpus: number;
   readonly megabytes: number;
   readonly cmdline: string;
-  readonly disks: readonly (Disk & { readonly fd: number })[];
+  readonly disks: readonly Taken[];
   readonly nets: readonly Net[];
   /** Whether its serial port is our standard output. */
   readonly speaks: boolean;
@@ -88,6 +63,8 @@ export class Machine {
   #open: readonly number[] = [];
   #vsock: HybridVsock | undefined;
   #isPaused = false;
+  /** Once it has shut itself out of the host's files it never can again open more. */
+  #mayOpen: MayOpen = () => true;
   /** Its kernel could not be loaded: the machine is there, and does not run. */
   #isStuck = false;
   #operations = 0;
@@ -160,6 +137,7 @@ export class Machine {
         if (this.#config) return fail('The VM could not be created', 'VM is already created');
         this.#config = parse(body, VM) as VmConfig;
         // Made, and told of as failed: as for a console's file whose directory is not there.
+        this.#confine(this.#config);
         if (this.cmdline.includes('stand-in=half-made'))
           return fail('The VM could not be created', 'Error creating console device', 'it was told to');
         return undefined;
@@ -274,8 +252,24 @@ export class Machine {
     this.#isPaused = false;
   }
 
-  /** What does not ask the host. */
-  #validate(what: string, { payload, cpus, net = [], vsock }: VmConfig): void {
+  /** By what stands in its configuration, and by rules. @see vmm/src/vm_config.rs, ApplyLandlock */
+  #confine({ landlock_enable: isConfined = false, landlock_rules: rules = [], ...config }: VmConfig): void {
+    if (!isConfined) return;
+    const before = this.#mayOpen;
+    const { payload, disks = [], rng, vsock } = config;
+    const may = confined([
+      ...[payload?.kernel, payload?.initramfs, rng?.src ?? '/dev/urandom']
+        .filter((path) => path !== undefined)
+        .map((path) => ({ path, access: 'r' })),
+      ...disks.map(({ path = '' }) => ({ path, access: 'rw' })),
+      ...(vsock ? [{ path: dirname(vsock.socket), access: 'w' }] : []),
+      ...rules,
+    ]);
+    this.#mayOpen = (...asked) => before(...asked) && may(...asked);
+  }
+
+  /** What does not ask the host, but for paths of rules. */
+  #validate(what: string, { payload, cpus, net = [], vsock, landlock_rules: rules = [] }: VmConfig): void {
     const invalid = (words: string): Refusal =>
       new Refusal(400, 'Error from API', what, 'Failed to validate config', words);
     if (payload?.kernel === undefined) throw invalid('Payload configuration is not bootable');
@@ -284,73 +278,33 @@ export class Machine {
     if (vsock && vsock.cid < FIRST_GUEST_CID) throw invalid(`Invalid VSOCK CID (${vsock.cid}), must be 3 or greater`);
     for (const { num_queues: queues = 2 } of net)
       if (queues < 2) throw invalid(`Number of queues to virtio_net less than 2 (${queues})`);
+    for (const { path, access } of rules) {
+      if (!existsSync(path)) throw invalid(`Path "${path}" provided in landlock-rules does not exist`);
+      if (access === '') throw invalid('Invalid landlock access: Invalid Landlock access: Access cannot be empty');
+      const [odd] = access.replaceAll(/[rw]/g, '');
+      if (odd !== undefined) throw invalid(`Invalid landlock access: Invalid Landlock access: Invalid access: ${odd}`);
+    }
   }
 
   #boot(what: string): void {
-    const { cpus, memory, payload, disks = [], net = [], rng, vsock, serial, pvpanic = false } = this.#config ?? {};
-    const fails = (...words: string[]): Refusal => new Refusal(500, 'Error from API', what, ...words);
-    const open = (path: string, flags: string, ...words: string[]): number => {
-      try {
-        return openSync(path, flags);
-      } catch (error) {
-        throw fails(...words, osError(error));
-      }
+    const config = this.#config ?? {};
+    const { cpus, memory, net = [], vsock, serial, pvpanic = false } = config;
+    this.#validate(what, config);
+    using opening = new Opening(what, this.#mayOpen);
+    const disks = opening.devices(config);
+    if (vsock) this.#vsock = opening.vsock(vsock.socket);
+    // Its devices are there: with a kernel that cannot be loaded it is neither made nor running.
+    this.#isStuck = true;
+    opening.payload(config.payload);
+    this.#isStuck = false;
+    this.#open = opening.keep();
+    const speaks = serial?.mode === 'Tty';
+    const booted = {
+      cpus: cpus?.boot_vcpus ?? 1,
+      megabytes: (memory?.size ?? 2 ** 29) / 2 ** 20,
+      cmdline: this.cmdline,
     };
-    this.#validate(what, this.#config ?? {});
-    const opened: number[] = [];
-    try {
-      this.#isStuck = true;
-      const kernel = open(payload?.kernel ?? '', 'r', 'Cannot open kernel file');
-      opened.push(kernel);
-      const head = Buffer.alloc(4);
-      readSync(kernel, head, 0, 4, 0);
-      if (head.toString('latin1') !== '\x7fELF' && !isBzImage(kernel))
-        throw fails('Cannot load the kernel into memory', 'Invalid ELF magic number');
-      if (payload?.initramfs !== undefined) opened.push(open(payload.initramfs, 'r', 'Cannot open initramfs file'));
-      if (rng) opened.push(open(rng.src, 'r', 'Error from device manager', 'Cannot create virtio-rng device'));
-      this.#isStuck = false;
-      const taken = disks.map((disk) => {
-        const fd = open(
-          disk.path ?? '',
-          disk.readonly ? 'r' : 'r+',
-          'Error from device manager',
-          `Failed to open disk path: ${disk.path}`,
-        );
-        opened.push(fd);
-        return { ...disk, fd };
-      });
-      for (const { tap, device } of net) {
-        if (device === undefined)
-          throw fails(
-            'Error from device manager',
-            `Cannot open tap ${tap ?? 'vmtap0'}`,
-            'Operation not permitted (os error 1)',
-          );
-        if (!device.startsWith('none/')) continue;
-        throw fails('Error from device manager', 'Cannot create virtio-net device', 'Failed to open taps');
-      }
-      if (vsock)
-        try {
-          this.#vsock = new HybridVsock(vsock.socket);
-        } catch (error) {
-          throw fails(
-            'Error from device manager',
-            'Cannot create virtio-vsock backend',
-            'Error binding to the host-side Unix socket',
-            osError(error),
-          );
-        }
-      this.#open = opened;
-      const speaks = serial?.mode === 'Tty';
-      const booted = {
-        cpus: cpus?.boot_vcpus ?? 1,
-        megabytes: (memory?.size ?? 2 ** 29) / 2 ** 20,
-        cmdline: this.cmdline,
-      };
-      this.#guest = this.#beGuest({ ...booted, disks: taken, nets: net, speaks, pvpanic });
-      if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.begin();
-    } finally {
-      if (this.#open !== opened) for (const fd of opened) closeSync(fd);
-    }
+    this.#guest = this.#beGuest({ ...booted, disks, nets: net, speaks, pvpanic });
+    if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.begin();
   }
 }

@@ -3,10 +3,14 @@ import { asProgram } from '../as-program.ts';
 const SOURCES = [
   '../hybrid-vsock.ts',
   'main.ts',
+  'config.ts',
   'events.ts',
   'front.ts',
   'guest.ts',
+  'landlock.ts',
   'machine.ts',
+  'opening.ts',
+  'overlay.ts',
   'refusal.ts',
   'shapes.ts',
 ];

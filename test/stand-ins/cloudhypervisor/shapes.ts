@@ -58,6 +58,7 @@ export const VM: Fields = {
   'serial?': console,
   'console?': console,
   ...{ 'pvpanic?': 'flag', 'watchdog?': 'flag', 'iommu?': 'flag', 'landlock_enable?': 'flag' },
+  'landlock_rules?': [{ path: 'text', access: 'text' }],
 };
 
 const MOST: Readonly<Record<string, number>> = { u8: 0xff, u16: 0xffff, u32: 0xffff_ffff, u64: 2 ** 64 };
