@@ -18,6 +18,7 @@ export const CAPABILITIES: Capabilities = {
   consoleInput: true,
   snapshot: false,
   channels: ['console', 'agent'],
+  mmds: false,
   limits: {
     // arch/src/x86_64/mod.rs, MAX_SUPPORTED_CPUS_LEGACY: more need another form of interrupts.
     vcpu: { most: 254 },

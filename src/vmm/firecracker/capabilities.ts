@@ -23,6 +23,7 @@ export const CAPABILITIES: Capabilities = {
   consoleInput: true,
   snapshot: false,
   channels: ['console', 'agent'],
+  mmds: true,
   limits: {
     // @see https://github.com/firecracker-microvm/firecracker/blob/main/src/vmm/src/vmm_config/machine_config.rs `MAX_SUPPORTED_VCPUS`
     vcpu: { most: 32 },
