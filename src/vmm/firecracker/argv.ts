@@ -1,5 +1,6 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { API_SOCKET, type MachinePaths, openPaths } from './layout.ts';
+import { optionsOf } from './options.ts';
 
 export interface Way {
   /** The program, by name or path. */
@@ -29,7 +30,7 @@ export const asUser = (user: number, groups: readonly number[]): readonly [strin
  * its user itself, it begins as the microVM's own, and finds open what that may not open.
  */
 export const firecrackerArgv = (
-  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks' | 'metadata'>,
+  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks' | 'metadata' | 'options'>,
   { binary, groups }: Way,
 ): [string, ...string[]] => [
   ...asUser(config.user, groups),
@@ -48,12 +49,13 @@ const MMDS_BYTES = 1 << 20;
 export const firecrackerArguments = (
   socket: string,
   { log }: Pick<MachinePaths, 'log'>,
-  { metadata }: Pick<VmmConfig, 'metadata'>,
+  { metadata, options }: Pick<VmmConfig, 'metadata' | 'options'>,
 ): readonly string[] => [
   ...['--api-sock', socket],
   // Else its log is in the console.
   ...['--log-path', log],
   // What it tells below that is each question of ours, every few seconds.
   ...['--level', 'Warning'],
+  ...(optionsOf({ options }).pci ? ['--enable-pci'] : []),
   ...(metadata === undefined ? [] : ['--http-api-max-payload-size', String(MMDS_BYTES)]),
 ];

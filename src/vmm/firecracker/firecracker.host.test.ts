@@ -203,6 +203,15 @@ describe('a guest', () => {
   });
 });
 
+test('on a PCI bus its devices are in no word for the kernel', async () => {
+  await using bed = makeBed('', { options: { 'firecracker.pci': 'on' } });
+  const { vmm } = await bed.start();
+  await bed.until(/up/);
+  expect(bed.console()).not.toMatch(/virtio_mmio|pci=off/);
+  await vmm.stop(bed.config, undefined, soon());
+  await bed.nothingLeft();
+});
+
 describe('metadata', () => {
   /** The most that a spec may have, each byte of which JSON writes with six. */
   const long = '\u0001'.repeat(51_200);

@@ -1,7 +1,7 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
-import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
+import { besideAgent } from './capabilities.ts';
 import { AGENT_SOCKET, type MachinePaths, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 import { isFrom, type Version, WITH_MTU } from './version.ts';
@@ -120,4 +120,4 @@ const interfaceId = (index: number): string => `net${index}`;
 
 /** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentWay = ({ options = {}, disks, nics }: VmmConfig): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= DEVICES_BESIDE_AGENT;
+  wantsAgent(options) && disks.length + nics.length <= besideAgent(optionsOf({ options }));

@@ -36,6 +36,13 @@ export interface Begun {
   readonly mmds?: { readonly version: string; readonly on: readonly string[]; readonly store: Mmds };
 }
 
+/** By its command line. */
+interface Named {
+  readonly id: string;
+  readonly mmdsBytes: number;
+  readonly pci: boolean;
+}
+
 type Body = Readonly<Record<string, unknown>>;
 
 class Refused extends Error {}
@@ -60,11 +67,13 @@ export class Machine {
   #hasEntropy = false;
   #mmdsConfig: Body | undefined;
   readonly #mmds: Mmds;
+  readonly #pci: boolean;
   #vsock: { readonly cid: number; readonly device: HybridVsock } | undefined;
 
   /** @param press - Ctrl-Alt-Del, for a guest that runs */
-  constructor(id: string, mmdsBytes: number, begin: (begun: Begun) => void, press: () => void) {
+  constructor({ id, mmdsBytes, pci }: Named, begin: (begun: Begun) => void, press: () => void) {
     this.#id = id;
+    this.#pci = pci;
     this.#mmds = new Mmds(mmdsBytes);
     this.#press = press;
     this.#begin = begin;
@@ -323,9 +332,11 @@ export class Machine {
     ];
     const words = [
       this.cmdline,
-      'pci=off',
+      ...(this.#pci ? [] : ['pci=off']),
       ...(root ? [`root=/dev/vda ${root.is_read_only ? 'ro' : 'rw'}`] : []),
-      ...devices.map((_, i) => `virtio_mmio.device=4K@0x${(0xc000_1000 + i * 0x1000).toString(16)}:${5 + i}`),
+      ...(this.#pci ? [] : devices).map(
+        (_, i) => `virtio_mmio.device=4K@0x${(0xc000_1000 + i * 0x1000).toString(16)}:${5 + i}`,
+      ),
     ];
     const cmdline = words.join(' ');
     if (Buffer.byteLength(cmdline) > COMMAND_LINE_BYTES)

@@ -77,8 +77,7 @@ if (misbehaviour === 'never-listens') await sleep(2 ** 30);
 // It is answered before.
 const payloadBytes = Number(given.get('--http-api-max-payload-size') ?? PAYLOAD_BYTES);
 const machine: Machine = new Machine(
-  id,
-  Number(given.get('--mmds-size-limit') ?? payloadBytes),
+  { id, mmdsBytes: Number(given.get('--mmds-size-limit') ?? payloadBytes), pci: given.has('--enable-pci') },
   (begun) => setImmediate(() => beGuest(begun)),
   () => setImmediate(() => hearCtrlAltDel(machine.cmdline)),
 );
