@@ -6,9 +6,9 @@ import { expect, onTestFinished, test } from 'vitest';
 import { type AgentProcess, startAgent } from '../../test/support/agent-process.ts';
 import { createMeetAgent } from '../agent/agent.ts';
 import type { HealthQuestion } from '../domain/health.ts';
+import { askGuest } from '../engine/ask-guest.ts';
 import { clock } from '../host/clock.ts';
 import type { GuestAgent } from '../ports/guest-agent.ts';
-import { askGuest } from './ask-guest.ts';
 
 const never = new AbortController().signal;
 
