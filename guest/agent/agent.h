@@ -48,6 +48,7 @@ struct request {
 	const char *op, *cmd, *cwd, *user, *term;
 	const char *host, *path; /* of connect; */
 	long port;
+	bool framed;
 	long interval_ms, processes; /* of statistics */
 	char **args; /* of `cmd`, ends with NULL */
 	char **env;  /* NAME, then value, ends with NULL */
@@ -153,6 +154,8 @@ struct conn {
 	bool raw_cut;     /* ... and that was no end of its own. */
 	uint8_t opening;  /* of a connect that is not answered yet */
 	uint16_t opening_port;
+	bool framed;   /* Behind `opened` are frames, by which each side tells its end, ... */
+	bool told_end; /* ... as the host has. */
 	/* What poll(2) said. */
 	short on_fd, on_in, on_out, on_err, on_raw;
 };
@@ -167,6 +170,24 @@ int64_t conn_deadline(const struct conn *c);
 void conn_reap(pid_t who, int64_t now);
 void conn_release(struct conn *c, int64_t now);
 
+/* Frames: one byte type, four bytes length, big-endian, and so many bytes. */
+enum {
+	REQUEST = 1,
+	STDIN = 2,
+	STDIN_EOF = 3,
+	STDOUT = 4,
+	STDERR = 5,
+	EXIT = 6,
+	ERROR = 7,
+	/* Ours, found by `info`: rows and columns, two bytes each; the number of a signal, one byte. */
+	RESIZE = 32,
+	SIGNAL = 33,
+	/* To who watches: the guest goes down. */
+	GOING_DOWN = 56,
+};
+#define MAX_FRAME (16u << 20)
+#define FRAME_HEAD 5
+
 /* control.c and raw.c: what a connection is for. */
 void control_step(struct conn *c, int64_t now);
 /* Tells who watches that the guest goes down, or this program alone. */
@@ -176,11 +197,18 @@ void raw_step(struct conn *c, int64_t now);
 /* @return whether it broke off, and all that it had said before is on its way */
 bool raw_is_cut(const struct conn *c);
 void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len);
+/* It has its answer, and what still comes concerns nobody. */
+void control_finish(struct conn *c);
+/* Takes a frame's head from what came. @return whether it is whole */
+bool take_head_bytes(struct conn *c);
 /* Both of our own words only: they go into JSON as they are. */
 void answer_error(struct conn *c, const char *about, const char *what);
 
 /* connect.c: the op `connect`, found by the feature `ports`. */
 enum { OPENED = 48 };
+/* framed.c: the same in frames, found by the feature `ends`. */
+enum { ENDED = 50 };
+void framed_step(struct conn *c);
 /* One address; or 127.0.0.1 first, and ::1 where nobody listens there. */
 enum { OPENING_NOTHING, OPENING_ONE, OPENING_FIRST, OPENING_SECOND };
 struct json;
