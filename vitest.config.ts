@@ -1,4 +1,5 @@
 import { defineConfig } from 'vitest/config';
+import { BaseSequencer, type TestSpecification } from 'vitest/node';
 
 // Not by the system's Node: it runs what it can and loses the rest, failures among it.
 const OLDEST = 26;
@@ -13,8 +14,48 @@ const patience = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 
 /** Vitest's own second is too short on a busy host. */
 const expect = { poll: { timeout: 20_000 * patience } };
 
+/**
+ * Those that take longest, longest first. One that is begun last has the machine for itself, and leaves the rest of it idle; and
+ * where nothing has run yet, vitest begins with the largest files.
+ */
+const LONGEST = [
+  ...[
+    'e2e/scripts',
+    'e2e/ends',
+    'e2e/fields/cloud-init',
+    'e2e/kill',
+    'e2e/dropin',
+    'e2e/cgroup2',
+    'e2e/docs',
+    'e2e/run',
+  ],
+  ...[
+    'faults/sample',
+    'e2e/lab',
+    'e2e/network',
+    'e2e/ssh',
+    'e2e/life',
+    'e2e/forward',
+    'guest/guests.e2e',
+    'e2e/kernels',
+  ],
+].map((name) => `/${name}.test.ts`);
+
+class LongestFirst extends BaseSequencer {
+  override async sort(files: TestSpecification[]): Promise<TestSpecification[]> {
+    const sorted = await super.sort(files);
+    if (files.every((file) => this.ctx.cache.getTestSpecificationResult(file))) return sorted;
+    const rank = ({ moduleId }: TestSpecification): number => {
+      const found = LONGEST.findIndex((name) => moduleId.endsWith(name));
+      return found < 0 ? LONGEST.length : found;
+    };
+    return sorted.toSorted((a, b) => rank(a) - rank(b));
+  }
+}
+
 export default defineConfig({
   test: {
+    sequence: { sequencer: LongestFirst },
     projects: [
       {
         test: {
@@ -31,7 +72,7 @@ export default defineConfig({
             'test/soak/**/*.test.ts',
             'test/{lab,kvm}/**/*.test.ts',
           ],
-          exclude: ['**/*.host.test.ts'],
+          exclude: ['**/*.{host,e2e}.test.ts'],
           isolate: false,
           testTimeout: 30_000 * patience,
         },
@@ -61,11 +102,17 @@ export default defineConfig({
           expect,
           // Guests under software emulation starve on a busy machine: once more there, and the report says so.
           retry: process.env.CI ? 1 : 0,
-          include: ['test/e2e/**/*.test.ts', 'test/faults/**/*.test.ts', 'test/foreign/**/*.test.ts'],
+          include: [
+            'test/e2e/**/*.test.ts',
+            'test/faults/**/*.test.ts',
+            'test/foreign/**/*.test.ts',
+            'guest/**/*.e2e.test.ts',
+          ],
           isolate: false,
           testTimeout: 300_000 * patience,
           hookTimeout: 300_000 * patience,
-          maxWorkers: 2,
+          // Beside two that wait for a guest, or for a time, a third has the processor.
+          maxWorkers: 3,
         },
       },
     ],

@@ -176,6 +176,41 @@ describe('why one cannot be run', () => {
   });
 });
 
+describe('the init of a system that is laid out so', () => {
+  const first = (files: Readonly<Record<string, string | Uint8Array>>): string => {
+    const script = '. "$0"; for i in $INITS; do ! can_run "$1" $i || { echo "$i is $runs"; exit; }; done';
+    return execFileSync('busybox', ['sh', '-c', script, LIBRARY, rootOf(files)], { encoding: 'utf8' }).trimEnd();
+  };
+  const SYSTEMD = { 'usr/lib/systemd/systemd': elf() };
+  test.each([
+    [
+      'Fedora, whose usr/sbin is usr/bin',
+      {
+        ...SYSTEMD,
+        lib: '-> usr/lib',
+        sbin: '-> usr/sbin',
+        'usr/sbin': '-> bin',
+        'usr/bin/init': '-> ../lib/systemd/systemd',
+      },
+      '/sbin/init is /usr/lib/systemd/systemd',
+    ],
+    ['an image with usr alone', SYSTEMD, '/usr/lib/systemd/systemd is /usr/lib/systemd/systemd'],
+    ['usr alone, and another init', { 'usr/sbin/init': elf() }, '/usr/sbin/init is /usr/sbin/init'],
+    [
+      'NixOS, whose boot loader names it',
+      {
+        'nix/var/nix/profiles/system': '-> system-1-link',
+        'nix/var/nix/profiles/system-1-link': '-> /nix/store/0a1b',
+        'nix/store/0a1b/init': '#! /nix/store/2c3d/bin/sh\n',
+        'nix/store/2c3d/bin/sh': elf(),
+      },
+      '/nix/var/nix/profiles/system/init is /nix/store/0a1b/init',
+    ],
+    ['OpenRC', { 'sbin/init': '-> openrc-init', 'sbin/openrc-init': elf() }, '/sbin/init is /sbin/openrc-init'],
+    ['nothing but a program', { init: elf() }, '/init is /init'],
+  ])('%s', (_, files, found) => expect(first(files)).toBe(found));
+});
+
 describe('busybox as the init of a container image', () => {
   const BUSYBOX = Buffer.concat([elf(), Buffer.from('BusyBox v1.36.1 (multi-call binary)\0')]);
   const OPENRC = '::sysinit:/sbin/openrc sysinit\n';

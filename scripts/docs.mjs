@@ -302,6 +302,7 @@ const FEATURES = [
   ['formats of disks', ({ diskFormats }) => diskFormats.join(', ')],
   ['types of interfaces', ({ interfaceTypes }) => interfaceTypes.join(', ')],
   ['power button', ({ powerButton }) => yes(powerButton)],
+  ['answers for metadata itself (`mmds`)', ({ mmds }) => yes(mmds)],
   ['reboot in place', ({ rebootInPlace }) => yes(rebootInPlace)],
   ['pause', ({ pause }) => yes(pause)],
   ['console can be typed on', ({ consoleInput }) => yes(consoleInput)],

@@ -26,7 +26,7 @@ import {
   NEEDED_TO_BUILD,
   UNPACKED_FOR_TESTS,
 } from './packages.mjs';
-import { asRoot, attempt, attended, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
+import { asRoot, attempt, attended, beside, isRoot, main, NODE, ROOT, Stop, step } from './steps.mjs';
 
 const CACHE = join(ROOT, '.cache');
 /** What --image-root gets; the demo images are oci:IMAGES/demo:kernel and :root. */
@@ -48,51 +48,87 @@ const OLDEST_DEBIAN = 12;
  * @param tests - whether what only the tests need is wanted too
  * @param images - further images: `kernel`, `debian`
  * @param lab - whether the kernel of nested hosts is wanted too
+ * @param later - images that `imagesBeside` is to make: of them only the packages are wanted now
  */
-export async function setup({ tests = false, images = [], lab = false } = {}) {
+export async function setup({ tests = false, images = [], lab = false, later = [] } = {}) {
   checkMachine();
   const isReady = () =>
-    missing(wanted(tests, images)).length === 0 &&
+    missing(wanted(tests, [...images, ...later])).length === 0 &&
     (!tests || toolsInStep()) &&
     npmInStep() &&
     (!lab || labInStep()) &&
     ['demo', ...images].every(imageInStep);
   if (isReady()) return;
-  checkDistribution(tests, images);
-  mkdirSync(CACHE, { recursive: true });
-  // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
+  checkDistribution(tests, [...images, ...later]);
   const flags = [
-    ...['--locked', ...(tests ? ['--tests'] : []), ...(lab ? ['--lab'] : [])],
+    ...[...(tests ? ['--tests'] : []), ...(lab ? ['--lab'] : [])],
     ...images.map((name) => `--image=${name}`),
+    ...later.map((name) => `--later=${name}`),
   ];
-  const lock = ['flock', '--no-fork', join(CACHE, 'setup.lock')];
-  if (spawnSync('flock', ['--nonblock', join(CACHE, 'setup.lock'), 'true']).status === 1)
+  const status = await attended(locked(flags));
+  if (status !== 0 || !isReady()) throw new Stop(NOT_READY);
+}
+
+/**
+ * Makes images while something else is at work; their packages are there, by `setup`.
+ *
+ * @returns what waits until they are made
+ */
+export function imagesBeside(images) {
+  const isReady = () => images.every(imageInStep);
+  if (isReady()) return async () => undefined;
+  if (!isRoot) becomeRoot("mmdebstrap, which makes roots of Debian's packages");
+  console.log(`Beside the next steps these are made: ${images.map((name) => ABOUT[name]).join('; ')}`);
+  const ended = beside(locked(images.map((name) => `--image=${name}`)));
+  return async () => {
+    if ((await ended()) !== 0 || !isReady()) throw new Stop(NOT_READY);
+  };
+}
+
+const NOT_READY = 'the set-up did not succeed; what it said is above';
+
+/** The command of a set-up that is alone at work. */
+function locked(flags) {
+  mkdirSync(CACHE, { recursive: true });
+  const lock = join(CACHE, 'setup.lock');
+  if (spawnSync('flock', ['--nonblock', lock, 'true']).status === 1)
     console.log('Another set-up is at work here: waiting for it');
-  const status = await attended([...lock, process.execPath, import.meta.filename, ...flags]);
-  if (status !== 0 || !isReady()) throw new Stop('the set-up did not succeed; what it said is above');
+  // flock(1) gives the lock back however this process ends; it becomes the set-up, so that a signal reaches that.
+  return ['flock', '--no-fork', lock, process.execPath, import.meta.filename, '--locked', ...flags];
 }
 
 /** The part that changes something; the lock is held. */
-async function bringIntoStep(tests, images, lab) {
+async function bringIntoStep(tests, images, lab, later) {
   // Left by a set-up that was killed; nobody else is at it, the lock is held.
   for (const directory of [CACHE, IMAGES].filter((path) => existsSync(path)))
     for (const name of readdirSync(directory))
       if (name.startsWith('.partial-')) rmSync(join(directory, name), { recursive: true });
-  await installPackages(missing(wanted(tests, images)));
-  if (tests && !toolsInStep()) await unpackTools();
-  if (!npmInStep()) {
-    // npm ci begins by removing node_modules, the stamp with it: cut off, it is done again.
-    await step('installing the npm packages of package-lock.json', [
-      ...['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
-    ]);
-    writeFileSync(NPM_STAMP, npmStamp());
-  }
+  // Both wait for the network, and neither needs the other.
+  await allOf([
+    async () => {
+      await installPackages(missing(wanted(tests, [...images, ...later])));
+      if (tests && !toolsInStep()) await unpackTools();
+    },
+    async () => {
+      if (npmInStep()) return;
+      // npm ci begins by removing node_modules, the stamp with it: cut off, it is done again.
+      await step('installing the npm packages of package-lock.json', [
+        ...['npm', 'ci', '--no-audit', '--no-fund', '--loglevel=error'],
+      ]);
+      writeFileSync(NPM_STAMP, npmStamp());
+    },
+  ]);
   if (!imageInStep('demo'))
     await buildUnattended("making the demo images from Debian's kernel and busybox", buildArgv('demo'));
   if (lab && !labInStep()) await buildUnattended("unpacking Debian's kernel for nested hosts", labArgv());
   // Beside each other: compiling wants the processor, Debian's roots the network and the disk.
-  const built = await Promise.allSettled(images.filter((name) => !imageInStep(name)).map(buildImage));
-  for (const one of built) if (one.status === 'rejected') throw one.reason;
+  await allOf(images.filter((name) => !imageInStep(name)).map((name) => () => buildImage(name)));
+}
+
+/** Beside each other, each to its end, also where another fails. */
+async function allOf(works) {
+  const ended = await Promise.allSettled(works.map((work) => work()));
+  for (const one of ended) if (one.status === 'rejected') throw one.reason;
 }
 
 function checkMachine() {
@@ -293,6 +329,12 @@ async function buildImage(name) {
   if (code !== 0) throw new Stop(`the image ${name} could not be made; what was said is above`);
 }
 
+/** The programs in one file each, which start in a fraction of the time. The npm packages are there. */
+export async function bundleInStep() {
+  const { bundle, isBundleOld } = await import('./bundle.mjs');
+  if (isBundleOld()) await bundle('src');
+}
+
 function read(path) {
   try {
     return readFileSync(path, 'utf8');
@@ -304,14 +346,15 @@ function read(path) {
 if (process.argv[1] === import.meta.filename)
   await main('setup', async () => {
     const tests = process.argv.includes('--tests');
-    const images = process.argv.flatMap((argument) => /^--image=(.*)/.exec(argument)?.[1] ?? []);
+    const [images, later] = ['image', 'later'].map((flag) =>
+      process.argv.flatMap((argument) => new RegExp(`^--${flag}=(.*)`).exec(argument)?.[1] ?? []),
+    );
     const lab = process.argv.includes('--lab');
-    if (process.argv.includes('--locked')) await bringIntoStep(tests, images, lab);
+    if (process.argv.includes('--locked')) await bringIntoStep(tests, images, lab, later);
     else {
       await setup({ tests, images, lab });
       // Not before every script: who edits the sources runs them as they are until he asks for this.
-      const { bundle, isBundleOld } = await import('./bundle.mjs');
-      if (isBundleOld()) await bundle('src');
+      await bundleInStep();
       console.log('setup: everything is in place');
     }
   });

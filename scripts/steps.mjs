@@ -162,6 +162,30 @@ export function attended([program, ...args], { stdio = ['inherit', 'inherit'], .
   });
 }
 
+/**
+ * Runs a program beside what comes next; what it says is kept back until somebody waits for it.
+ *
+ * @returns what waits for its end: from then on it is heard; gives its exit status, 128 when a signal ended it
+ */
+export function beside([program, ...args]) {
+  if (ending !== undefined) throw new Stop('interrupted');
+  const child = spawn(program, args, { cwd: ROOT, stdio: ['ignore', 'pipe', 'pipe'] });
+  track(child);
+  let kept = [];
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (data) => (kept === undefined ? process.stdout.write(data) : kept.push(data)));
+  const ended = new Promise((resolve, reject) => {
+    child.on('error', (cause) => reject(new Stop(`Cannot run ${program}: ${cause.message}`)));
+    child.on('close', (code) => resolve(code ?? 128));
+  });
+  ended.catch(() => undefined); // told to whoever waits
+  return () => {
+    process.stdout.write(Buffer.concat(kept));
+    kept = undefined;
+    return ended;
+  };
+}
+
 /** As attempt, and says that it is done. @throws Stop with the end of the output when it fails */
 export async function step(title, argv, options = {}) {
   const { output, code, signal, seconds } = await attempt(title, argv, options);

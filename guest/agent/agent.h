@@ -24,6 +24,8 @@
 /* When what a program leaves running writes nothing for so long, or for so long at all, it is not waited for. */
 #define QUIET_MS 200
 #define QUIET_BY_MS 2000
+/* What the kernel is told to end before us when memory is short: see proc(5), oom_score_adj. */
+#define OUTLIVE "-900"
 #define MAX_CONNS 128
 #define MAX_DRAINS 64
 
@@ -46,6 +48,7 @@ struct request {
 	const char *op, *cmd, *cwd, *user, *term;
 	const char *host, *path; /* of connect; */
 	long port;
+	bool framed;
 	long interval_ms, processes; /* of statistics */
 	char **args; /* of `cmd`, ends with NULL */
 	char **env;  /* NAME, then value, ends with NULL */
@@ -72,6 +75,18 @@ struct user {
 /* `who`: NAME, UID, NAME:GROUP or UID:GID; NULL or empty: whom we run as. @return whether there is one */
 bool user_find(const char *who, struct user *u);
 
+/* program.c: what execve(2) takes. It is made before there is a new process, which has our memory until it becomes another. */
+struct program {
+	char **words; /* ends with NULL; */
+	char **environment; /* so does this */
+	struct buf memory; /* in which all of them lie */
+};
+/* @return false: there is no memory; `program_free` has to follow all the same */
+bool program_make(struct program *p, const struct request *r, const struct user *u);
+void program_free(struct program *p);
+/* Looks for a program as a shell does, and becomes it. @return why none was started */
+int program_become(const struct program *p, const char *name);
+
 /* start.c begins a program, child.c ends it. */
 struct child {
 	pid_t pid; /* 0: none; also its process group */
@@ -86,6 +101,10 @@ struct child {
 int child_start(struct child *ch, const struct request *r, char *why, size_t room);
 /* Becomes the program, in this process and with its terminal. Ends with 126 or 127, and standard error says why, where it cannot. */
 _Noreturn void become_program(const struct request *r);
+/* What signals do to us a program must not inherit: to be called when that is settled. */
+void note_signals(void);
+/* Where the kernel reads how gladly it ends us for want of memory, opened; a program begins with 0. */
+void note_oom_score(int fd);
 void child_signal(const struct child *ch, int number);
 void child_resize(const struct child *ch, unsigned rows, unsigned cols);
 /* Asks it to end; it is ended 5 s later. */
@@ -135,6 +154,8 @@ struct conn {
 	bool raw_cut;     /* ... and that was no end of its own. */
 	uint8_t opening;  /* of a connect that is not answered yet */
 	uint16_t opening_port;
+	bool framed;   /* Behind `opened` are frames, by which each side tells its end, ... */
+	bool told_end; /* ... as the host has. */
 	/* What poll(2) said. */
 	short on_fd, on_in, on_out, on_err, on_raw;
 };
@@ -145,8 +166,27 @@ void conn_step(struct conn *c, int64_t now);
 size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers);
 /* @return milliseconds since boot when it must be looked at, or 0 */
 int64_t conn_deadline(const struct conn *c);
-void conn_reaped(pid_t pid, int status, int64_t now);
+/* Takes note of who has ended: one program, or by -1 all that have. */
+void conn_reap(pid_t who, int64_t now);
 void conn_release(struct conn *c, int64_t now);
+
+/* Frames: one byte type, four bytes length, big-endian, and so many bytes. */
+enum {
+	REQUEST = 1,
+	STDIN = 2,
+	STDIN_EOF = 3,
+	STDOUT = 4,
+	STDERR = 5,
+	EXIT = 6,
+	ERROR = 7,
+	/* Ours, found by `info`: rows and columns, two bytes each; the number of a signal, one byte. */
+	RESIZE = 32,
+	SIGNAL = 33,
+	/* To who watches: the guest goes down. */
+	GOING_DOWN = 56,
+};
+#define MAX_FRAME (16u << 20)
+#define FRAME_HEAD 5
 
 /* control.c and raw.c: what a connection is for. */
 void control_step(struct conn *c, int64_t now);
@@ -157,11 +197,18 @@ void raw_step(struct conn *c, int64_t now);
 /* @return whether it broke off, and all that it had said before is on its way */
 bool raw_is_cut(const struct conn *c);
 void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len);
+/* It has its answer, and what still comes concerns nobody. */
+void control_finish(struct conn *c);
+/* Takes a frame's head from what came. @return whether it is whole */
+bool take_head_bytes(struct conn *c);
 /* Both of our own words only: they go into JSON as they are. */
 void answer_error(struct conn *c, const char *about, const char *what);
 
 /* connect.c: the op `connect`, found by the feature `ports`. */
 enum { OPENED = 48 };
+/* framed.c: the same in frames, found by the feature `ends`. */
+enum { ENDED = 50 };
+void framed_step(struct conn *c);
 /* One address; or 127.0.0.1 first, and ::1 where nobody listens there. */
 enum { OPENING_NOTHING, OPENING_ONE, OPENING_FIRST, OPENING_SECOND };
 struct json;

@@ -182,7 +182,7 @@ int64_t conn_deadline(const struct conn *c)
 	return at;
 }
 
-void conn_reaped(pid_t pid, int status, int64_t now)
+static void has_ended(pid_t pid, int status, int64_t now)
 {
 	for (size_t i = 0; i < MAX_CONNS; i++) {
 		struct child *ch = &conns[i].child;
@@ -195,4 +195,12 @@ void conn_reaped(pid_t pid, int status, int64_t now)
 		ch->quiet_by = now + QUIET_BY_MS;
 		return;
 	}
+}
+
+void conn_reap(pid_t who, int64_t now)
+{
+	pid_t pid;
+	int status;
+	while ((pid = waitpid(who, &status, WNOHANG)) > 0)
+		has_ended(pid, status, now);
 }

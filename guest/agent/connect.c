@@ -24,6 +24,8 @@ void connect_parse(struct json *j, struct request *r)
 			json_long(j, &r->port);
 		else if (!strcmp(name, "path"))
 			json_string(j, (char **)&r->path);
+		else if (!strcmp(name, "framed"))
+			json_bool(j, &r->framed);
 		else
 			json_skip(j);
 	}
@@ -119,6 +121,7 @@ void connect_begin(struct conn *c, const struct request *r, int64_t now)
 		return;
 	}
 	c->service = RAW;
+	c->framed = r->framed;
 	c->since = now;
 	if (c->opening == OPENING_NOTHING)
 		c->opening = OPENING_ONE;

@@ -1,4 +1,5 @@
 #include <errno.h>
+#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -8,24 +9,7 @@
 
 #include "agent.h"
 
-/* Frames: one byte type, four bytes length, big-endian, and so many bytes. */
-enum {
-	REQUEST = 1,
-	STDIN = 2,
-	STDIN_EOF = 3,
-	STDOUT = 4,
-	STDERR = 5,
-	EXIT = 6,
-	ERROR = 7,
-	/* Ours, found by `info`: rows and columns, two bytes each; the number of a signal, one byte. */
-	RESIZE = 32,
-	SIGNAL = 33,
-	/* To who watches: the guest goes down. */
-	GOING_DOWN = 56,
-};
-#define MAX_FRAME (16u << 20)
 #define MAX_REQUEST (4u << 20)
-#define HEAD 5
 /* A terminal's end of input, Ctrl-D. */
 #define END_OF_INPUT 4
 /* More than both pipes can have held when the program ended is of what it left running. */
@@ -33,12 +17,12 @@ enum {
 
 void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len)
 {
-	uint8_t head[HEAD] = {type, (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
+	uint8_t head[FRAME_HEAD] = {type, (uint8_t)(len >> 24), (uint8_t)(len >> 16), (uint8_t)(len >> 8), (uint8_t)len};
 	if (!buf_add(&c->out, head, sizeof head) || !buf_add(&c->out, bytes, len))
 		c->broken = true;
 }
 
-static void finish(struct conn *c)
+void control_finish(struct conn *c)
 {
 	c->answered = true;
 	c->out_end = true;
@@ -51,7 +35,7 @@ static void answer_exit(struct conn *c, int code, bool timed_out)
 	char text[64];
 	int len = snprintf(text, sizeof text, timed_out ? "{\"code\":%d,\"timed_out\":true}" : "{\"code\":%d}", code);
 	add_frame(c, EXIT, text, (size_t)len);
-	finish(c);
+	control_finish(c);
 }
 
 void answer_error(struct conn *c, const char *about, const char *what)
@@ -59,7 +43,7 @@ void answer_error(struct conn *c, const char *about, const char *what)
 	char text[256];
 	int len = snprintf(text, sizeof text, "{\"msg\":\"%s%s\"}", about, what);
 	add_frame(c, ERROR, text, (size_t)len);
-	finish(c);
+	control_finish(c);
 }
 
 static void answer_info(struct conn *c)
@@ -73,7 +57,7 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\",\"ends\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
@@ -167,26 +151,33 @@ static bool end_stdin(struct conn *c)
 	return true;
 }
 
-/* Takes the first frame's head from what came. @return whether it is whole, and one that may come */
-static bool take_head(struct conn *c)
+bool take_head_bytes(struct conn *c)
 {
-	while (c->head_len < HEAD && c->in.len > 0) {
+	while (c->head_len < FRAME_HEAD && c->in.len > 0) {
 		c->head[c->head_len++] = c->in.data[c->in.start];
 		c->taken++;
 		buf_drop(&c->in, 1);
-		if (c->head_len == HEAD) {
-			c->left = (size_t)c->head[1] << 24 | (size_t)c->head[2] << 16 | (size_t)c->head[3] << 8 | c->head[4];
-			if (c->left > MAX_FRAME)
-				answer_error(c, "a frame is longer than 16 MiB", "");
-			else if (!c->asked && c->head[0] != REQUEST)
-				answer_error(c, "the first frame is no request", "");
-			else if (c->asked && c->head[0] == REQUEST)
-				c->broken = true; /* One connection, one request: its program is ended. */
-			else if (!c->asked && c->left > MAX_REQUEST)
-				answer_error(c, "the request is longer than 4 MiB", "");
-		}
 	}
-	return c->head_len == HEAD && !c->broken && !c->answered;
+	if (c->head_len < FRAME_HEAD)
+		return false;
+	c->left = (size_t)c->head[1] << 24 | (size_t)c->head[2] << 16 | (size_t)c->head[3] << 8 | c->head[4];
+	return true;
+}
+
+/* @return whether a head is whole, and one that may come */
+static bool take_head(struct conn *c)
+{
+	if (c->head_len < FRAME_HEAD && take_head_bytes(c)) {
+		if (c->left > MAX_FRAME)
+			answer_error(c, "a frame is longer than 16 MiB", "");
+		else if (!c->asked && c->head[0] != REQUEST)
+			answer_error(c, "the first frame is no request", "");
+		else if (c->asked && c->head[0] == REQUEST)
+			c->broken = true; /* One connection, one request: its program is ended. */
+		else if (!c->asked && c->left > MAX_REQUEST)
+			answer_error(c, "the request is longer than 4 MiB", "");
+	}
+	return c->head_len == FRAME_HEAD && !c->broken && !c->answered;
 }
 
 static void read_frames(struct conn *c, int64_t now)
@@ -224,50 +215,53 @@ static void read_frames(struct conn *c, int64_t now)
 	}
 }
 
-/* @return whether there was something, or may be more */
+/* @return whether that was its end */
 static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t now)
 {
 	if (*fd < 0)
 		return false;
-	if (c->out.len + HEAD + CHUNK > OUT_ROOM) { /* Nobody is silent whom we do not hear. */
+	if (c->out.len + FRAME_HEAD + CHUNK > OUT_ROOM) { /* Nobody is silent whom we do not hear. */
 		c->child.quiet_at = now + QUIET_MS;
 		c->child.quiet_by = now + QUIET_BY_MS;
 		return false;
 	}
 	if (!on && !c->child.ended)
 		return false;
-	uint8_t *at = buf_room(&c->out, HEAD + CHUNK);
-	if (!at) {
-		c->broken = true;
+	/* Nothing may come, and then it takes no room. */
+	static uint8_t frame[FRAME_HEAD + CHUNK];
+	ssize_t got = read(*fd, frame + FRAME_HEAD, CHUNK);
+	if (got < 0 && (errno == EAGAIN || errno == EINTR))
 		return false;
-	}
-	ssize_t got = read(*fd, at + HEAD, CHUNK);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
-		if (c->out.len == 0)
-			buf_free(&c->out);
-		return false;
-	}
 	if (got <= 0) { /* A terminal that nobody has open any more is an error to read from. */
 		child_close(fd);
-		if (c->out.len == 0)
-			buf_free(&c->out);
-		return false;
+		return true;
 	}
 	size_t len = (size_t)got;
-	uint8_t head[HEAD] = {type, 0, 0, (uint8_t)(len >> 8), (uint8_t)len};
-	memcpy(at, head, HEAD);
-	c->out.len += HEAD + len;
+	frame[0] = type;
+	frame[3] = (uint8_t)(len >> 8);
+	frame[4] = (uint8_t)len;
+	if (!buf_add(&c->out, frame, FRAME_HEAD + len))
+		c->broken = true;
 	c->child.quiet_at = now + QUIET_MS;
 	if (c->child.ended)
 		c->child.after += len;
-	return true;
+	return false;
 }
 
 static void run_step(struct conn *c, int64_t now)
 {
 	struct child *ch = &c->child;
-	read_output(c, &ch->out, c->on_out, STDOUT, now);
-	read_output(c, &ch->err, c->on_err, STDERR, now);
+	bool some_closed = read_output(c, &ch->out, c->on_out, STDOUT, now);
+	some_closed = read_output(c, &ch->err, c->on_err, STDERR, now) || some_closed;
+	if (some_closed && !ch->ended) {
+		/* Mostly it is about to end, and was only held up by us who heard of its first closed file. */
+		sched_yield();
+		conn_reap(ch->pid, now);
+		if (ch->ended) {
+			read_output(c, &ch->out, 0, STDOUT, now);
+			read_output(c, &ch->err, 0, STDERR, now);
+		}
+	}
 	if (!ch->ended)
 		return;
 	bool over = ch->out < 0 && ch->err < 0;

@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* pipe2 */
+#define _GNU_SOURCE /* ppoll */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -11,7 +11,7 @@
 
 #include "agent.h"
 
-/* A connection has five at most; the port, its listener, the others, the drains, the pipe. */
+/* A connection has five at most; the port, its listener, the others, the drains. */
 #define MAX_POLLED (MAX_CONNS * 5 + MAX_DRAINS + 16)
 
 static const char USAGE[] =
@@ -21,20 +21,17 @@ static const char USAGE[] =
 	"       flintlock-agent [--port unix socket] [--listen unix:PATH|tcp:IPV4:PORT] [--listen-ssh …]      for tests\n";
 
 bool is_guest = true;
-static int woken[2];
 
 /* When it was told to end, which is what the shutdown of a guest begins with. So long it has to say so. */
 #define LAST_WORDS_MS 200
-static volatile sig_atomic_t told_to_end;
+static volatile sig_atomic_t told_to_end, some_ended;
 static int64_t end_at;
+/* While we wait. Else those two are blocked: nothing is missed, and no process that is to become a program hears them for us. */
+static sigset_t waiting;
 
-static void wake(int number)
+static void note(int number)
 {
-	int error = errno;
-	if (number == SIGTERM)
-		told_to_end = 1;
-	(void)!write(woken[1], "", 1);
-	errno = error;
+	*(number == SIGTERM ? &told_to_end : &some_ended) = 1;
 }
 
 int64_t now_ms(void)
@@ -71,8 +68,8 @@ static void outlive(void)
 	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
 	if (fd < 0)
 		return;
-	(void)!write(fd, "-900", 4);
-	close(fd);
+	(void)!write(fd, OUTLIVE, sizeof OUTLIVE - 1);
+	note_oom_score(fd);
 }
 
 /* Goes on in a process of its own, which is begun anew when it ends. */
@@ -87,17 +84,6 @@ static void go_to_background(void)
 			waitpid(pid, NULL, 0);
 		sleep(1);
 	}
-}
-
-static void reap(int64_t now)
-{
-	char bytes[64];
-	pid_t pid;
-	int status;
-	while (read(woken[0], bytes, sizeof bytes) > 0)
-		;
-	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
-		conn_reaped(pid, status, now);
 }
 
 static int time_left(int64_t now)
@@ -117,23 +103,25 @@ static void round_once(void)
 {
 	static struct pollfd polled[MAX_POLLED];
 	static short *answers[MAX_POLLED];
-	size_t count = 1;
-	polled[0] = (struct pollfd){.fd = woken[0], .events = POLLIN};
-	count += port_watch(polled + count, answers + count);
+	size_t count = port_watch(polled, answers);
 	count += listen_watch(polled + count, answers + count);
 	for (size_t i = 0; i < MAX_CONNS; i++)
 		count += conn_watch(&conns[i], polled + count, answers + count);
 	size_t answered = count;
 	count += drain_watch(polled + count);
-	if (poll(polled, count, time_left(now_ms())) < 0 && errno != EINTR && errno != ENOMEM) {
+	int left = time_left(now_ms());
+	struct timespec most = {.tv_sec = left / 1000, .tv_nsec = left % 1000 * 1000000L};
+	if (ppoll(polled, count, left < 0 ? NULL : &most, &waiting) < 0 && errno != EINTR && errno != ENOMEM) {
 		complain("poll", errno);
 		exit(1);
 	}
-	for (size_t i = 1; i < answered; i++)
+	for (size_t i = 0; i < answered; i++)
 		*answers[i] = polled[i].revents;
 	int64_t now = now_ms();
-	if (polled[0].revents)
-		reap(now);
+	if (some_ended) {
+		some_ended = 0;
+		conn_reap(-1, now);
+	}
 	if (told_to_end && !end_at) {
 		end_at = now + LAST_WORDS_MS;
 		control_going_down();
@@ -157,6 +145,7 @@ int main(int argc, char **argv)
 		return tell_end(argv[2]);
 	if (argc == 3 && !strcmp(argv[1], "--run")) {
 		clean_environment("TERM=");
+		note_signals();
 		run_described(argv[2]);
 	}
 	bool in_background = argc == 2 && !strcmp(argv[1], "--background");
@@ -165,15 +154,19 @@ int main(int argc, char **argv)
 		argc = 1;
 	}
 	clean_environment(in_background ? NULL : "PATH=");
-	if (pipe2(woken, O_CLOEXEC | O_NONBLOCK) < 0) {
-		complain("pipe", errno);
-		return 1;
-	}
-	struct sigaction action = {.sa_handler = wake, .sa_flags = SA_NOCLDSTOP | SA_RESTART};
+	struct sigaction action = {.sa_handler = note, .sa_flags = SA_NOCLDSTOP | SA_RESTART};
+	sigset_t both;
+	sigemptyset(&both);
+	sigaddset(&both, SIGCHLD);
+	sigaddset(&both, SIGTERM);
+	sigprocmask(SIG_BLOCK, &both, &waiting);
+	sigdelset(&waiting, SIGCHLD);
+	sigdelset(&waiting, SIGTERM);
 	sigaction(SIGCHLD, &action, NULL);
 	sigaction(SIGTERM, &action, NULL);
 	signal(SIGPIPE, SIG_IGN);
 	signal(SIGHUP, SIG_IGN);
+	note_signals();
 	for (int i = 1; i < argc; i += 2) {
 		if (i + 1 < argc && !strcmp(argv[i], "--port")) {
 			port_listen(argv[i + 1]);

@@ -84,13 +84,17 @@ static void read_raw(struct conn *c)
 
 bool raw_is_cut(const struct conn *c)
 {
-	return c->raw_over && c->raw_cut && c->out.len == 0;
+	return c->raw_over && c->raw_cut && c->out.len == 0 && !c->framed;
 }
 
 void raw_step(struct conn *c, int64_t now)
 {
 	if (!is_open(c, now))
 		return;
+	if (c->framed) {
+		framed_step(c);
+		return;
+	}
 	write_raw(c);
 	read_raw(c);
 }

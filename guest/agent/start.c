@@ -8,127 +8,68 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "agent.h"
 #include "files.h"
 
-#define DEFAULT_PATH "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-
-extern char **environ;
-
-/* What the new process tells of why it did not become the program. */
+/* What the new process tells of why it did not become the program. It has our memory. */
 struct failure {
 	int error, status;
-	char what[16];
+	const char *what; /* NULL: nothing */
 };
+static struct failure failed;
 
-/* No pipe: it is told here. */
-#define OURSELVES (-1)
-/* What `give_up` tells of then. */
-static const struct request *becoming;
+/* What a new process is to become, and what it has of ours. */
+struct beginning {
+	const struct request *request;
+	const struct user *user;
+	struct program program;
+	int in, out, err; /* its own; -1: as ours, or the terminal */
+	const char *terminal;
+	bool is_us; /* no new one */
+};
 
 static int explain(const struct request *r, const struct failure *f, char *why, size_t room);
 
-static _Noreturn void give_up(int report, int status, const char *what, int error)
+static _Noreturn void give_up(const struct beginning *b, int status, const char *what, int error)
 {
-	struct failure f = {.error = error, .status = status};
-	snprintf(f.what, sizeof f.what, "%s", what);
-	if (report == OURSELVES) {
+	failed = (struct failure){.error = error, .status = status, .what = what};
+	if (b->is_us) {
 		char why[512];
-		explain(becoming, &f, why, sizeof why);
+		explain(b->request, &failed, why, sizeof why);
 		fputs(why, stderr);
 		exit(status);
 	}
-	while (write(report, &f, sizeof f) < 0 && errno == EINTR)
-		;
 	_exit(status);
 }
 
-/* Our own variables, of which main.c has left few; then the user's; then what was asked for. */
-static bool make_environment(const struct request *r, const struct user *u)
+/* Those that do anything else than by default. */
+static int settled[31];
+static size_t nsettled;
+
+void note_signals(void)
 {
-	bool done = setenv("PATH", DEFAULT_PATH, 0) == 0 && setenv("HOME", u->home, 1) == 0 &&
-		    setenv("USER", u->name, 1) == 0 && setenv("LOGNAME", u->name, 1) == 0 &&
-		    setenv("SHELL", u->shell, 1) == 0;
-	if (r->tty)
-		done = done && setenv("TERM", r->term && *r->term ? r->term : "xterm", 1) == 0;
-	for (size_t i = 0; done && i + 1 < r->nenv; i += 2)
-		done = setenv(r->env[i], r->env[i + 1], 1) == 0;
-	return done;
+	struct sigaction now;
+	nsettled = 0;
+	for (int number = 1; number < 32; number++)
+		if (sigaction(number, NULL, &now) == 0 && now.sa_handler != SIG_DFL)
+			settled[nsettled++] = number;
 }
 
-/* The words of the command: for a shell `sh -c CMD sh ARGS…`. */
-static char **make_words(const struct request *r)
+static int oom_score = -1;
+
+void note_oom_score(int fd)
 {
-	size_t count = 0;
-	char **words = calloc(r->nargs + 5, sizeof *words);
-	if (!words)
-		return NULL;
-	if (r->shell) {
-		words[count++] = "sh";
-		words[count++] = "-c";
-	}
-	words[count++] = (char *)r->cmd;
-	if (r->shell && r->nargs > 0)
-		words[count++] = "sh";
-	for (size_t i = 0; i < r->nargs; i++)
-		words[count++] = r->args[i];
-	return words;
+	oom_score = fd;
 }
 
-/* A file that the kernel does not know how to start is a script for sh, as it is to every shell. */
-static void become(const char *path, char **words)
+/* Whoever takes the guest's memory is ended for it as any other: a new process begins with what we have then. */
+static void be_mortal(bool is_mortal)
 {
-	execve(path, words, environ);
-	if (errno != ENOEXEC)
-		return;
-	size_t count = 0;
-	while (words[count])
-		count++;
-	char **more = calloc(count + 2, sizeof *more);
-	if (!more)
-		return;
-	more[0] = "sh";
-	more[1] = (char *)path;
-	for (size_t i = 1; i < count; i++)
-		more[i + 1] = words[i];
-	execve("/bin/sh", more, environ);
-}
-
-/* Looks for the program as a shell does. @return why none was started */
-static int become_any(const char *name, char **words)
-{
-	if (strchr(name, '/')) {
-		become(name, words);
-		return errno;
-	}
-	char path[4096];
-	int error = ENOENT;
-	const char *at = getenv("PATH");
-	while (at) {
-		const char *end = strchr(at, ':');
-		int len = end ? (int)(end - at) : (int)strlen(at);
-		if (snprintf(path, sizeof path, "%.*s/%s", len ? len : 1, len ? at : ".", name) < (int)sizeof path) {
-			become(path, words);
-			if (errno != ENOENT && errno != ENOTDIR && errno != ENAMETOOLONG)
-				error = errno;
-			if (error != ENOENT && error != EACCES)
-				return error;
-		}
-		at = end ? end + 1 : NULL;
-	}
-	return error;
-}
-
-/* Whoever takes the guest's memory is ended for it as any other. */
-static void be_mortal(void)
-{
-	int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
-	if (fd < 0)
-		return;
-	(void)!write(fd, "0", 1);
-	close(fd);
+	if (oom_score >= 0)
+		(void)!pwrite(oom_score, is_mortal ? "0" : OUTLIVE, is_mortal ? 1 : sizeof OUTLIVE - 1, 0);
 }
 
 /* Nothing of the agent's is open in it, and no name that it makes is changed by a mask. */
@@ -142,47 +83,54 @@ static _Noreturn void serve_files(void)
 	_exit(files_serve());
 }
 
-static _Noreturn void run(const struct request *r, const struct user *u, int report, const char *terminal)
+/* Without what the C library does for a process with threads. */
+static bool become_user(const struct user *u)
 {
+	/* Whoever is not root can be nobody else. */
+	if (getuid() != 0) {
+		errno = EPERM;
+		return getuid() == u->uid;
+	}
+	return syscall(SYS_setgroups, u->ngroups, u->groups) == 0 && syscall(SYS_setgid, u->gid) == 0 &&
+	       syscall(SYS_setuid, u->uid) == 0;
+}
+
+/* In the new process, which may change nothing of our memory that we read again but `failed`. */
+static _Noreturn void run(const struct beginning *b)
+{
+	const struct request *r = b->request;
 	setsid();
-	be_mortal();
-	if (terminal) {
-		int fd = open(terminal, O_RDWR); /* The first one that a new session opens is its own. */
+	if ((b->in >= 0 && dup2(b->in, 0) < 0) || (b->out >= 0 && dup2(b->out, 1) < 0) || (b->err >= 0 && dup2(b->err, 2) < 0))
+		give_up(b, 126, "pipes", errno);
+	if (b->terminal) {
+		int fd = open(b->terminal, O_RDWR); /* The first one that a new session opens is its own. */
 		if (fd < 0 || ioctl(fd, TIOCSCTTY, 0) < 0)
-			give_up(report, 126, "terminal", errno);
+			give_up(b, 126, "terminal", errno);
 		if (dup2(fd, 0) < 0 || dup2(fd, 1) < 0 || dup2(fd, 2) < 0)
-			give_up(report, 126, "terminal", errno);
+			give_up(b, 126, "terminal", errno);
 		if (fd > 2)
 			close(fd);
-		if (fchown(0, u->uid, (gid_t)-1) < 0 && errno != EROFS)
-			give_up(report, 126, "terminal", errno);
+		if (fchown(0, b->user->uid, (gid_t)-1) < 0 && errno != EROFS)
+			give_up(b, 126, "terminal", errno);
 	}
-	for (int number = 1; number < 32; number++)
-		signal(number, SIG_DFL);
+	for (size_t i = 0; i < nsettled; i++)
+		signal(settled[i], SIG_DFL);
 	sigset_t none;
 	sigemptyset(&none);
 	sigprocmask(SIG_SETMASK, &none, NULL);
 	if (r->files)
 		serve_files();
 	umask(022);
-	if (!make_environment(r, u))
-		give_up(report, 126, "environment", ENOMEM);
-	/* Whoever is not root can be nobody else. */
-	if (getuid() == 0 && (setgroups(u->ngroups, u->groups) < 0 || setgid(u->gid) < 0 || setuid(u->uid) < 0))
-		give_up(report, 126, "user", errno);
-	if (getuid() != u->uid)
-		give_up(report, 126, "user", EPERM);
+	if (!become_user(b->user))
+		give_up(b, 126, "user", errno);
 	if (r->cwd && *r->cwd) {
 		if (chdir(r->cwd) < 0)
-			give_up(report, 126, "cwd", errno);
-	} else if (chdir(u->home) < 0 && chdir("/") < 0) {
-		give_up(report, 126, "cwd", errno);
+			give_up(b, 126, "cwd", errno);
+	} else if (chdir(b->user->home) < 0 && chdir("/") < 0) {
+		give_up(b, 126, "cwd", errno);
 	}
-	char **words = make_words(r);
-	if (!words)
-		give_up(report, 126, "start", ENOMEM);
-	int error = r->shell ? become_any("/bin/sh", words) : become_any(r->cmd, words);
-	give_up(report, error == ENOENT || error == ENOTDIR ? 127 : 126, "start", error);
+	int error = program_become(&b->program, r->shell ? "/bin/sh" : r->cmd);
+	give_up(b, error == ENOENT || error == ENOTDIR ? 127 : 126, "start", error);
 }
 
 static int explain(const struct request *r, const struct failure *f, char *why, size_t room)
@@ -199,7 +147,7 @@ static int explain(const struct request *r, const struct failure *f, char *why, 
 	else if (!strcmp(f->what, "user"))
 		snprintf(why, room, "cannot become the user %.200s: %s\n", r->user ? r->user : "", text);
 	else
-		snprintf(why, room, "cannot prepare %.200s (%.15s): %s\n", r->cmd, f->what, text);
+		snprintf(why, room, "cannot prepare %.200s (%s): %s\n", r->cmd, f->what, text);
 	return f->status;
 }
 
@@ -213,8 +161,10 @@ void become_program(const struct request *r)
 	/* /dev/stdout and its like are opened by name, and so by permission. */
 	for (int fd = 0; fd < 3; fd++)
 		(void)!fchown(fd, u.uid, (gid_t)-1);
-	becoming = r;
-	run(r, &u, OURSELVES, NULL);
+	struct beginning b = {.request = r, .user = &u, .in = -1, .out = -1, .err = -1, .is_us = true};
+	if (!program_make(&b.program, r, &u))
+		give_up(&b, 126, "environment", ENOMEM);
+	run(&b);
 }
 
 static bool open_terminal(const struct request *r, int *ours, char *name, size_t room)
@@ -227,18 +177,34 @@ static bool open_terminal(const struct request *r, int *ours, char *name, size_t
 	return ioctl(*ours, TIOCSWINSZ, &size) == 0;
 }
 
-/* Both ends of each pipe: 0 what the program reads, 1 its output, 2 its errors, 3 why it could not be started. */
-static void close_all(int pipes[4][2], int except)
+/* Both ends of each pipe: 0 what the program reads, 1 its output, 2 its errors. */
+static void close_all(int pipes[3][2])
 {
-	for (int i = 0; i < 4; i++)
+	for (int i = 0; i < 3; i++)
 		for (int end = 0; end < 2; end++)
-			if (i != except)
-				child_close(&pipes[i][end]);
+			child_close(&pipes[i][end]);
+}
+
+/*
+ * The new process has our memory, and we stand still, until it has become the program or has ended: to copy what it would never
+ * look at takes longer than all the rest. A server of files stays what we are.
+ */
+static pid_t begin(const struct beginning *b)
+{
+	failed = (struct failure){0};
+	be_mortal(true);
+	pid_t pid = b->request->files ? fork() : vfork();
+	if (pid == 0)
+		run(b);
+	int error = errno;
+	be_mortal(false);
+	errno = error;
+	return pid;
 }
 
 int child_start(struct child *ch, const struct request *r, char *why, size_t room)
 {
-	int pipes[4][2] = {{-1, -1}, {-1, -1}, {-1, -1}, {-1, -1}};
+	int pipes[3][2] = {{-1, -1}, {-1, -1}, {-1, -1}};
 	struct failure f = {.status = 126, .what = "pipes"};
 	struct user u;
 	char terminal[64];
@@ -250,40 +216,29 @@ int child_start(struct child *ch, const struct request *r, char *why, size_t roo
 	}
 	bool done = r->tty ? open_terminal(r, &ours, terminal, sizeof terminal) : true;
 	if (!done)
-		snprintf(f.what, sizeof f.what, "terminal");
-	for (int i = r->tty ? 3 : 0; done && i < 4; i++)
+		f.what = "terminal";
+	static int null = -1; /* It is the same for all. */
+	if (null < 0)
+		null = open("/dev/null", O_RDONLY | O_CLOEXEC);
+	for (int i = r->has_stdin || null < 0 ? 0 : 1; done && !r->tty && i < 3; i++)
 		done = pipe2(pipes[i], O_CLOEXEC) == 0;
-	int null = done && !r->tty && !r->has_stdin ? open("/dev/null", O_RDONLY | O_CLOEXEC) : -1;
-	pid_t pid = done ? fork() : -1;
-	if (pid < 0) {
-		f.error = errno;
+	struct beginning b = {.request = r, .user = &u, .terminal = r->tty ? terminal : NULL};
+	b.in = pipes[0][0] >= 0 || r->tty ? pipes[0][0] : null;
+	b.out = pipes[1][1];
+	b.err = pipes[2][1];
+	if (done && !program_make(&b.program, r, &u)) {
+		done = false;
+		f.what = "environment";
+		errno = ENOMEM;
+	}
+	pid_t pid = done ? begin(&b) : -1;
+	f.error = errno;
+	program_free(&b.program);
+	if (pid < 0 || failed.what) { /* Its end is waited for as every other's, and means nothing. */
 		child_close(&ours);
-		child_close(&null);
-		close_all(pipes, -1);
-		return explain(r, &f, why, room);
+		close_all(pipes);
+		return explain(r, pid < 0 ? &f : &failed, why, room);
 	}
-	if (pid == 0) {
-		int report = pipes[3][1];
-		if (!r->tty) {
-			int from = null >= 0 ? null : pipes[0][0];
-			if (dup2(from, 0) < 0 || dup2(pipes[1][1], 1) < 0 || dup2(pipes[2][1], 2) < 0)
-				give_up(report, 126, "pipes", errno);
-		}
-		run(r, &u, report, r->tty ? terminal : NULL);
-	}
-	child_close(&null);
-	child_close(&pipes[3][1]);
-	ssize_t got;
-	while ((got = read(pipes[3][0], &f, sizeof f)) < 0 && errno == EINTR)
-		;
-	if (got != 0) { /* Its end is waited for as every other's, and means nothing. */
-		child_close(&ours);
-		close_all(pipes, -1);
-		if (got != sizeof f)
-			f = (struct failure){.status = 126, .what = "process", .error = EIO};
-		return explain(r, &f, why, room);
-	}
-	child_close(&pipes[3][0]);
 	ch->pid = pid;
 	ch->tty = r->tty;
 	if (r->tty) {
@@ -293,17 +248,16 @@ int child_start(struct child *ch, const struct request *r, char *why, size_t roo
 		child_close(&pipes[0][0]);
 		child_close(&pipes[1][1]);
 		child_close(&pipes[2][1]);
-		if (r->has_stdin)
-			ch->in = pipes[0][1];
-		else
+		if (!r->has_stdin)
 			child_close(&pipes[0][1]);
+		ch->in = pipes[0][1];
 		ch->out = pipes[1][0];
 		ch->err = pipes[2][0];
 	}
 	int fds[] = {ch->in, ch->out, ch->err};
 	for (int i = 0; i < 3; i++)
 		if (fds[i] >= 0)
-			fcntl(fds[i], F_SETFL, fcntl(fds[i], F_GETFL) | O_NONBLOCK);
+			fcntl(fds[i], F_SETFL, O_NONBLOCK);
 	if (r->timeout_sec > 0)
 		ch->timeout_at = now_ms() + r->timeout_sec * 1000;
 	return 0;

@@ -9,29 +9,47 @@
 
 #define MAX_LINE 4096
 
+/* @return whether that is enough */
+static bool take_line(char *line, int want, bool (*found)(char **fields, void *arg), void *arg)
+{
+	char *fields[8];
+	int count = 0;
+	while (line && count < 8)
+		fields[count++] = strsep(&line, ":");
+	return count >= want && found(fields, arg);
+}
+
 /* Calls back for each line that is not too long, with its fields, until that returns true. */
 static bool each_line(const char *path, int want, bool (*found)(char **fields, void *arg), void *arg)
 {
-	FILE *file = fopen(path, "re");
-	if (!file)
+	static char bytes[MAX_LINE];
+	size_t len = 0;
+	ssize_t got;
+	bool done = false, skips = false;
+	int fd = open(path, O_RDONLY | O_CLOEXEC);
+	if (fd < 0)
 		return false;
-	char line[MAX_LINE];
-	bool done = false, whole = true;
-	while (!done && fgets(line, sizeof line, file)) {
-		size_t len = strlen(line);
-		bool begins = whole;
-		whole = len > 0 && line[len - 1] == '\n';
-		if (!begins || (!whole && !feof(file)))
-			continue;
-		if (whole)
-			line[len - 1] = 0;
-		char *fields[8], *rest = line;
-		int count = 0;
-		while (rest && count < 8)
-			fields[count++] = strsep(&rest, ":");
-		done = count >= want && found(fields, arg);
+	while (!done && ((got = read(fd, bytes + len, sizeof bytes - 1 - len)) > 0 || (got < 0 && errno == EINTR))) {
+		char *line = bytes, *end;
+		len += got > 0 ? (size_t)got : 0;
+		bytes[len] = 0;
+		while (!done && (end = memchr(line, '\n', len - (size_t)(line - bytes)))) {
+			*end = 0;
+			done = !skips && take_line(line, want, found, arg);
+			skips = false;
+			line = end + 1;
+		}
+		len -= (size_t)(line - bytes);
+		memmove(bytes, line, len);
+		if (len == sizeof bytes - 1) { /* Its end belongs to nothing. */
+			skips = true;
+			len = 0;
+		}
 	}
-	fclose(file);
+	bytes[len] = 0;
+	if (!done && !skips && len > 0)
+		done = take_line(bytes, want, found, arg);
+	close(fd);
 	return done;
 }
 
@@ -51,7 +69,8 @@ static bool to_id(const char *text, unsigned *id)
 struct wanted {
 	const char *name;
 	unsigned id;
-	bool by_id;
+	bool by_id; /* too: a name goes before */
+	bool found;
 	struct user *user;
 };
 
@@ -59,9 +78,15 @@ static bool is_user(char **f, void *arg)
 {
 	struct wanted *w = arg;
 	unsigned uid, gid;
-	if (!to_id(f[2], &uid) || !to_id(f[3], &gid) || (w->by_id ? uid != w->id : strcmp(f[0], w->name) != 0))
+	if (!to_id(f[2], &uid) || !to_id(f[3], &gid))
+		return false;
+	bool is_named = w->name && !strcmp(f[0], w->name);
+	if (!is_named && (w->found || !w->by_id || uid != w->id))
 		return false;
 	struct user *u = w->user;
+	w->found = true;
+	strcpy(u->home, "/");
+	strcpy(u->shell, "/bin/sh");
 	u->uid = uid;
 	u->gid = gid;
 	snprintf(u->name, sizeof u->name, "%s", f[0]);
@@ -69,7 +94,7 @@ static bool is_user(char **f, void *arg)
 		snprintf(u->home, sizeof u->home, "%s", f[5]);
 	if (f[6][0])
 		snprintf(u->shell, sizeof u->shell, "%s", f[6]);
-	return true;
+	return is_named || !w->name;
 }
 
 static bool is_group(char **f, void *arg)
@@ -103,29 +128,27 @@ bool user_find(const char *who, struct user *u)
 	memset(u, 0, sizeof *u);
 	strcpy(u->home, "/");
 	strcpy(u->shell, "/bin/sh");
-	char text[256];
-	if (!who || !*who)
-		snprintf(text, sizeof text, "%u", (unsigned)getuid());
-	else if (snprintf(text, sizeof text, "%s", who) >= (int)sizeof text)
+	char text[256] = "";
+	struct wanted w = {.user = u};
+	if (who && snprintf(text, sizeof text, "%s", who) >= (int)sizeof text)
 		return false;
 	char *group = strchr(text, ':');
 	if (group)
 		*group++ = 0;
-	struct wanted w = {.name = text, .user = u};
-	/* A name that is a number goes before the number, as with chown(1). */
-	if (!each_line("/etc/passwd", 7, is_user, &w)) {
-		/* An image without the file has this user too. */
-		if (!to_id(strcmp(text, "root") != 0 ? text : "0", &w.id))
+	/* A name that is a number goes before the number, as with chown(1); an image without the file has root, too. */
+	w.name = who && *who ? text : NULL;
+	w.id = getuid();
+	w.by_id = !w.name || to_id(strcmp(text, "root") != 0 ? text : "0", &w.id);
+	each_line("/etc/passwd", 7, is_user, &w);
+	if (!w.found) {
+		if (!w.by_id)
 			return false;
-		w.by_id = true;
-		if (!each_line("/etc/passwd", 7, is_user, &w)) {
-			/* As container runtimes do: a user that nobody described has the group 0. */
-			u->uid = w.id;
-			u->gid = 0;
-			snprintf(u->name, sizeof u->name, "%u", w.id);
-			if (w.id == 0)
-				strcpy(u->home, "/root");
-		}
+		/* As container runtimes do: a user that nobody described has the group 0. */
+		u->uid = w.id;
+		u->gid = 0;
+		snprintf(u->name, sizeof u->name, "%u", w.id);
+		if (w.id == 0)
+			strcpy(u->home, "/root");
 	}
 	if (group && *group) {
 		struct wanted g = {.name = group, .user = u};

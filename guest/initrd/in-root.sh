@@ -1,6 +1,10 @@
 # Looks into another root from outside of it: read by guest/initrd/init, and by nothing that runs in there.
 # Needs busybox. Links, absolute ones too, are followed as they would be inside.
 
+# Where a root may have its init: what the kernel itself tries, and what systems have that leave that to their boot loader.
+INITS='/sbin/init /etc/init /bin/init /init /lib/systemd/systemd
+  /usr/lib/systemd/systemd /usr/sbin/init /nix/var/nix/profiles/system/init'
+
 # Prints the path of a file in a root with all links followed, without the root. @returns 1, and says so in `lost`,
 # where a part of it is not there or goes round in circles
 real_path() { # ROOT PATH

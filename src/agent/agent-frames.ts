@@ -15,7 +15,9 @@ export const AGENT_FRAME = {
   error: 7,
   resize: 32,
   signal: 33,
+  opened: 48,
   statistics: 49,
+  ended: 50,
   goingDown: 56,
 } as const;
 
@@ -88,7 +90,10 @@ export class AgentDecoder {
 }
 
 const isOutput = (type: number): boolean => type === AGENT_FRAME.stdout || type === AGENT_FRAME.stderr;
-const KEPT: readonly number[] = [AGENT_FRAME.exit, AGENT_FRAME.error, AGENT_FRAME.statistics, AGENT_FRAME.goingDown];
+const KEPT: readonly number[] = [
+  ...[AGENT_FRAME.exit, AGENT_FRAME.error, AGENT_FRAME.statistics, AGENT_FRAME.goingDown],
+  ...[AGENT_FRAME.opened, AGENT_FRAME.ended],
+];
 const isKept = (type: number): boolean => KEPT.includes(type);
 
 /** @throws Fault `invalid` for one that no agent takes */

@@ -4,6 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { AgentInfo, AgentWay, GuestAgent, MeetAgent } from '../ports/guest-agent.ts';
 import { tellTime } from './clock.ts';
 import { connectOver } from './connect.ts';
+import { connectFramed, sshFramed } from './connect-framed.ts';
 import { DialledSession } from './dialled-session.ts';
 import { type AgentSession, askInfo, CONTROL_PORT, execOver } from './exec.ts';
 import { filesOver } from './files.ts';
@@ -50,6 +51,8 @@ function sessionOf(way: AgentWay, isRunning: () => boolean, deps: Deps): AgentSe
 
 async function meet(session: AgentSession, { clock }: Deps, signal: AbortSignal): Promise<GuestAgent> {
   const info = await askInfo(session.open(CONTROL_PORT), signal);
+  const isFramed = !session.hasHalves && info.features.includes('ends');
+  const connect = isFramed ? connectFramed : connectOver;
   return {
     info,
     async *exec(start, input, ended) {
@@ -60,14 +63,15 @@ async function meet(session: AgentSession, { clock }: Deps, signal: AbortSignal)
     dial: (door) => session.open(door),
     async *connect(target, input, ended) {
       requireFeature(info, 'ports', 'passes on no ports');
-      yield* connectOver(session.open(CONTROL_PORT), target, input, ended);
+      yield* connect(session.open(CONTROL_PORT), target, input, ended);
     },
     async *statistics(wanted, ended) {
       requireFeature(info, 'statistics', 'tells no statistics');
       yield* statisticsOver(session.open(CONTROL_PORT), wanted, ended);
     },
     async *ssh(input, ended) {
-      yield* relay(session.open(SSH_PORT), input, ended);
+      if (isFramed) yield* sshFramed(session.open(CONTROL_PORT), input, ended);
+      else yield* relay(session.open(SSH_PORT), input, ended);
     },
     ...(info.features.includes('clock') && {
       setClock: (ended: AbortSignal) => tellTime(session.open(CONTROL_PORT), () => clock.now(), ended),

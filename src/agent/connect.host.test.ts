@@ -8,16 +8,20 @@ import { join } from 'node:path';
 import { describe, expect, onTestFinished, test, vi } from 'vitest';
 import { type AgentProcess, startAgent } from '../../test/support/agent-process.ts';
 import { clock } from '../host/clock.ts';
-import type { GuestAgent } from '../ports/guest-agent.ts';
+import type { AgentWay, GuestAgent } from '../ports/guest-agent.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import { createMeetAgent } from './agent.ts';
-import { agentFrame } from './agent-frames.ts';
+import { AgentDecoder, agentFrame } from './agent-frames.ts';
 import { connectRequest } from './connect.ts';
 
 const never = new AbortController().signal;
 
-async function meet(process: AgentProcess): Promise<GuestAgent> {
-  const way = { is: 'channel', channel: await process.channel() } as const;
+type By = 'a port' | 'a vsock';
+
+/** By a port with several streams in it, or by connections that pass on no end of a half. */
+async function meet(process: AgentProcess, by: By): Promise<GuestAgent> {
+  const way: AgentWay =
+    by === 'a port' ? { is: 'channel', channel: await process.channel() } : { is: 'connections', dial: process.dial };
   const { agent, close } = await createMeetAgent({ clock, randomBytes })(way, () => true, never);
   onTestFinished(close);
   return agent;
@@ -70,10 +74,10 @@ const openFiles = (pid: number): number => readdirSync(`/proc/${pid}/fd`).length
 const memoryKb = (pid: number): number =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${pid}/status`, 'utf8'))?.[1]);
 
-describe('the agent, as a way to ports', () => {
+describe.each<By>(['a port', 'a vsock'])('the agent, as a way to ports, by %s', (by) => {
   test('bytes come and go whole, with ends of each way', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const target = await serve('127.0.0.1', echo);
     const bytes = randomBytes(5 << 20);
     const came = await all(agent.connect(target, these(bytes), never));
@@ -82,7 +86,7 @@ describe('the agent, as a way to ports', () => {
 
   test('what the server says first comes, though nobody has said anything', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const target = await serve('127.0.0.1', (socket) => void socket.write('SSH-2.0-x\r\n'));
     for await (const one of agent.connect(target, silence(), never))
       if (one.is === 'data') {
@@ -93,7 +97,7 @@ describe('the agent, as a way to ports', () => {
 
   test('a server that ends first still takes what comes', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const took = Promise.withResolvers<string>();
     const target = await serve('127.0.0.1', (socket) => {
       let text = '';
@@ -119,7 +123,7 @@ describe('the agent, as a way to ports', () => {
 
   test('a server on ::1 alone, at an address, and at a unix socket', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const six = await serve('::1', echo);
     const there = await serve('127.0.0.3', echo);
     const directory = await mkdtemp(join(tmpdir(), 'fl-ports-'));
@@ -133,7 +137,7 @@ describe('the agent, as a way to ports', () => {
 
   test('where nobody listens it is told, and later there is somebody', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const server = await listening(createServer(), { host: '127.0.0.1', port: 0 });
     const at = server.address();
     const port = typeof at === 'object' && at ? at.port : 0;
@@ -154,7 +158,7 @@ describe('the agent, as a way to ports', () => {
 
   test('a server that resets is told as that, behind what it had said', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const target = await serve('127.0.0.1', (socket) => {
       socket.write('begun');
       socket.once('data', () => socket.resetAndDestroy());
@@ -170,7 +174,7 @@ describe('the agent, as a way to ports', () => {
 
   test('who leaves closes the connection in the guest; one that is not read holds up nobody else', async () => {
     await using process = await startAgent();
-    const agent = await meet(process);
+    const agent = await meet(process, by);
     const open = new Set<Socket>();
     const target = await serve('127.0.0.1', (socket) => {
       open.add(socket);
@@ -193,8 +197,10 @@ describe('the agent, as a way to ports', () => {
     await vi.waitFor(() => expect(open.size).toBe(0));
     expect(memoryKb(process.pid)).toBeLessThan(4_000);
   });
+});
 
-  test('by a connection of its own: bytes that come with the request are the server’s', async () => {
+describe('the agent, by a connection of its own', () => {
+  test('bytes that come with the request are the server’s', async () => {
     await using process = await startAgent();
     const target = await serve('127.0.0.1', echo);
     const socket = await process.connect();
@@ -202,6 +208,34 @@ describe('the agent, as a way to ports', () => {
     const came: Buffer[] = [];
     for await (const piece of socket) came.push(piece as Buffer);
     expect(Buffer.concat(came)).toEqual(Buffer.concat([agentFrame(48), Buffer.from('at oncehalf closed')]));
+  });
+
+  test('in frames each side tells its end, and what breaks the rules is hung up on', async () => {
+    await using process = await startAgent();
+    const target = await serve('127.0.0.1', echo);
+    const ask = async (...frames: Uint8Array[]): Promise<Buffer> => {
+      const socket = await process.connect();
+      socket.write(Buffer.concat([connectRequest(target, { framed: true }), ...frames]));
+      const came: Buffer[] = [];
+      for await (const piece of socket) came.push(piece as Buffer);
+      return Buffer.concat(came);
+    };
+    const [input, end, opened] = [agentFrame(2, Buffer.from('one')), agentFrame(3), agentFrame(48)];
+    const answer = await ask(input, agentFrame(2), agentFrame(2, Buffer.from(' two')), end);
+    expect(answer.subarray(0, 5)).toEqual(Buffer.from(opened));
+    expect(answer.subarray(-5)).toEqual(Buffer.from(agentFrame(50)));
+    const frames = [...new AgentDecoder().push(answer)].filter(({ type }) => type === 4);
+    expect(Buffer.concat(frames.map(({ data }) => data)).toString()).toBe('one twohalf closed');
+    const wrong: Uint8Array[][] = [
+      [agentFrame(1, Buffer.from('{}'))],
+      [agentFrame(4, Buffer.from('x'))],
+      [agentFrame(3, Buffer.from('x'))],
+      [input, end, input],
+      [Buffer.from([2, 0xff, 0xff, 0xff, 0xff])],
+    ];
+    const files = openFiles(process.pid);
+    for (const frames of wrong) expect((await ask(...frames)).subarray(-5)).not.toEqual(Buffer.from(agentFrame(50)));
+    await vi.waitFor(() => expect(openFiles(process.pid)).toBeLessThanOrEqual(files), 10_000);
   });
 
   test('requests that are broken anywhere are answered, and nothing of them stays', async () => {

@@ -5,17 +5,16 @@ import { AGENT_FRAME, agentFrame, parseError } from './agent-frames.ts';
 import { Exchange } from './exchange.ts';
 import type { AgentStream } from './exec.ts';
 
-/** The agent's word that the rest of its connection is the server's. */
-const OPENED = 48;
 /** The agent gives up after 10 s; a guest that is paused says nothing at all. */
-const OPEN_MS = 20_000;
+export const OPEN_MS = 20_000;
 const HEAD_BYTES = 5;
 /** Of an answer that is no `opened`. */
 const MAX_ANSWER = 64 << 10;
 
 /** The request for a connection to a server of the guest: what follows its answer is the server's, byte for byte. */
-export function connectRequest(target: PortTarget): Uint8Array {
-  const connect = target.is === 'tcp' ? { host: target.host, port: target.port } : { path: target.path };
+export function connectRequest(target: PortTarget, more: { readonly framed?: true } = {}): Uint8Array {
+  const where = target.is === 'tcp' ? { host: target.host, port: target.port } : { path: target.path };
+  const connect = { ...where, ...more };
   return agentFrame(
     AGENT_FRAME.request,
     Buffer.from(JSON.stringify({ version: 1, op: 'connect', connect }).toWellFormed()),
@@ -58,7 +57,7 @@ export async function* connectOver(
   }
 }
 
-const notOpened = (ms: number): Fault =>
+export const notOpened = (ms: number): Fault =>
   new Fault('timeout', `The guest agent has not said in ${ms / 1_000} s whether there is a connection`);
 
 /**
@@ -74,7 +73,7 @@ async function untilOpened(pieces: AsyncIterator<Uint8Array>): Promise<Uint8Arra
     if (came.length < HEAD_BYTES) continue;
     const type = came.readUInt8(0);
     const length = came.readUInt32BE(1);
-    if (type === OPENED && length === 0) return came.subarray(HEAD_BYTES);
+    if (type === AGENT_FRAME.opened && length === 0) return came.subarray(HEAD_BYTES);
     if (type !== AGENT_FRAME.error || length > MAX_ANSWER)
       throw new Fault('tool', `The guest agent answered with a frame of type ${type} and ${length} bytes`);
     if (came.length < HEAD_BYTES + length) continue;
@@ -83,4 +82,4 @@ async function untilOpened(pieces: AsyncIterator<Uint8Array>): Promise<Uint8Arra
 }
 
 /** A guest's words end in logs and on terminals. */
-const printable = (words: string): string => words.replace(/[^\x20-\x7e]/g, '?').slice(0, 200);
+export const printable = (words: string): string => words.replace(/[^\x20-\x7e]/g, '?').slice(0, 200);

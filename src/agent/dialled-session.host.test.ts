@@ -130,9 +130,26 @@ s.close()
 while (b := c.recv(65536)): c.sendall(b)
 `;
 
-test('the way to the SSH server of the guest ends when both are silent, and without a server at once', async () => {
+/** One of an older version: the feature has another name. */
+const withoutEnds =
+  (dial: Dial): Dial =>
+  async (port, signal) => {
+    const channel = await dial(port, signal);
+    return {
+      ...channel,
+      async *read(ended) {
+        for await (const bytes of channel.read(ended))
+          yield Buffer.from(Buffer.from(bytes).toString('latin1').replace('"ends"', '"none"'), 'latin1');
+      },
+    };
+  };
+
+test.each([
+  ['with its server', (dial: Dial) => dial],
+  ['of an older agent when both are silent', withoutEnds],
+])('the way to the SSH server of the guest ends %s, and without a server at once', async (_, by) => {
   await using process = await startAgent(['unshare', '--net', 'sh', '-c', WITH_ECHO, ECHO]);
-  const { agent } = await met(process);
+  const { agent } = await meet(by(process.dial));
   const bytes = Buffer.alloc(1 << 20, 'abc');
   async function* typed(): AsyncGenerator<Uint8Array> {
     yield bytes;

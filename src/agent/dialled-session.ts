@@ -42,6 +42,8 @@ const MISSING_LOOKS = 12;
 export class DialledSession implements AgentSession {
   readonly ready: Promise<void>;
   readonly over: Promise<string>;
+  /** Firecracker and Cloud Hypervisor end the whole connection for it. */
+  readonly hasHalves = false;
   readonly #dial: Dial;
   readonly #deps: DialledDeps;
   readonly #streams = new Set<DialledStream>();

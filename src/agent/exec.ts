@@ -42,6 +42,8 @@ export interface AgentSession {
    */
   open(port: number): AgentStream;
   close(why?: string): void;
+  /** Whether the two halves of its streams end by themselves, on the whole way. */
+  readonly hasHalves: boolean;
   /** Once it is over: see `AgentMeeting`. */
   readonly hasHalted?: boolean;
   /** Where it was over because there is no way to an agent. */

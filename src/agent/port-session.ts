@@ -26,6 +26,7 @@ export class PortSession {
   readonly ready: Promise<void>;
   /** Resolves when it is over, with why. */
   readonly over: Promise<string>;
+  readonly hasHalves = true;
   readonly #channel: Channel;
   readonly #deps: SessionDeps;
   readonly #streams = new Map<number, PortStream>();

@@ -14,11 +14,13 @@ import { type Gate, openGate } from './gate.ts';
 import { GrpcServer } from './grpc/server.ts';
 import type { Flows } from './http/call-signal.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
+import { execSocket } from './http/exec-socket.ts';
 import { guestRoutes } from './http/guest-routes.ts';
 import { hostRoutes } from './http/host-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
 import { nativeRoutes } from './http/routes.ts';
 import { HttpServer } from './http/server.ts';
+import type { Upgrades } from './http/upgrade.ts';
 import type { ListenOptions } from './listen.ts';
 import { native } from './native/services.ts';
 import { type MetricsText, metricsRoute } from './ops/metrics-route.ts';
@@ -80,6 +82,7 @@ export function createApi(options: ApiOptions): Api {
   const gate: Gate = tokens ? tokenGate(tokens, { clock, rare }) : openGate;
   const flow = new Flow(rare, options.flow);
   const flows: Flows = new WeakMap();
+  const upgrades: Upgrades = new WeakMap();
   const waits = patientWaits(patience);
   const door = { log, rare, clock, gate, caller, calls, flow, waits, stopped: stop.signal, ...(tls && { tls }) };
   // No surface gets the services themselves.
@@ -91,12 +94,13 @@ export function createApi(options: ApiOptions): Api {
     native: surface,
     log,
     flows,
+    upgrades,
     stopped: stop.signal,
     ...(keepAliveMs !== undefined && { keepAliveMs }),
   };
-  const ours = [nativeRoutes, imageRoutes, hostRoutes, guestRoutes].map((routes) => routes(routing));
+  const ours = [nativeRoutes, imageRoutes, hostRoutes, guestRoutes, execSocket].map((routes) => routes(routing));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
-  const http = new HttpServer({ ...door, flows, surfaces, ops: opsRoutes(ready) });
+  const http = new HttpServer({ ...door, flows, upgrades, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     const closed = Promise.all([grpc.close(), http.close()]);

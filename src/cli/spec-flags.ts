@@ -137,7 +137,7 @@ function many<T>(parse: (text: string) => T): (text: string, before: readonly T[
 export function imageOf(text: string): string {
   // No path has a ":" (src/images/reference.ts), and a digest stands behind an "@".
   const [, scheme, path, tag] =
-    /^(oci|oci-archive|docker-archive):([^:]+?)(:.*|@sha256:[a-f0-9]{64})?$/s.exec(text) ?? [];
+    /^(oci|oci-archive|docker-archive):([^:]+?)(:.*|@sha(?:256|512):[a-f0-9]{64,128})?$/s.exec(text) ?? [];
   return scheme === undefined || path === undefined ? text : `${scheme}:${resolve(path)}${tag ?? ''}`;
 }
 

@@ -8,6 +8,7 @@ const table: Capabilities = {
   interfaceTypes: ['TAP'],
   ...{ pause: false, rebootInPlace: false, powerButton: false, consoleInput: false, snapshot: false },
   channels: [],
+  mmds: false,
   limits: {
     vcpu: { most: 4, note: 'on Sundays' },
     memoryInMb: { least: 64, most: 128 },

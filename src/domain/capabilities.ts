@@ -1,6 +1,6 @@
 import { commonOptionsLack } from './common-options.ts';
 import type { Violation } from './fault.ts';
-import { metadataBy } from './metadata-ways.ts';
+import { metadataBy, unaskedMmds } from './metadata-ways.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
 
 export type DiskFormat = 'raw' | 'qcow2';
@@ -28,6 +28,8 @@ export interface Capabilities {
   readonly consoleInput: boolean;
   readonly snapshot: boolean;
   readonly channels: readonly ChannelKind[];
+  /** It answers guests that ask for metadata itself, where a spec has it so: see `metadata-ways.ts`. */
+  readonly mmds: boolean;
   readonly limits: {
     /** `note`: by what, to be put behind the number. */
     readonly vcpu: { readonly most: number; readonly note?: string };
@@ -42,7 +44,7 @@ export interface Capabilities {
 /** What of a spec a machine lacks, in API field names; empty: nothing. What its numbers do not say its provider judges. */
 export function lacksOf(spec: Spec, capabilities: Capabilities): readonly Violation[] {
   const { machine, interfaceTypes, limits } = capabilities;
-  const found: Violation[] = [...commonOptionsLack(spec.providerOptions, capabilities)];
+  const found: Violation[] = [...commonOptionsLack(spec.providerOptions, capabilities), ...unaskedMmds(spec)];
   const refuse = (field: string, description: string): void => void found.push({ field, description });
   const noted = (note: string | undefined): string => (note === undefined ? '' : ` ${note}`);
 

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { commonOptionsLack, ownOptions } from './common-options.ts';
 
-const MACHINE = { machine: 'A machine', channels: ['console'] } as const;
-const WITH_AGENT = { machine: 'A machine', channels: ['console', 'agent'] } as const;
+const MACHINE = { machine: 'A machine', channels: ['console'], mmds: false } as const;
+const WITH_AGENT = { machine: 'A machine', channels: ['console', 'agent'], mmds: true } as const;
 
 test('agent is on or off, and on only where the machine can have it', () => {
   for (const options of [{}, { agent: 'off' }]) expect(commonOptionsLack(options, MACHINE)).toEqual([]);
@@ -11,6 +11,19 @@ test('agent is on or off, and on only where the machine can have it', () => {
   expect(commonOptionsLack({ agent: 'maybe' }, WITH_AGENT)).toMatchObject([
     { description: '"maybe" must be on or off' },
   ]);
+});
+
+test('mmds is a version or off, and a version only where the machine answers', () => {
+  expect(commonOptionsLack({ mmds: 'off' }, MACHINE)).toEqual([]);
+  for (const mmds of ['v1', 'v2']) expect(commonOptionsLack({ mmds }, WITH_AGENT)).toEqual([]);
+  expect(commonOptionsLack({ mmds: 'v2' }, MACHINE)).toEqual([
+    {
+      field: 'provider_options[mmds]',
+      description: expect.stringMatching(/^is v2, and A machine answers no metadata/),
+    },
+  ]);
+  for (const mmds of ['V2', '3', ''])
+    expect(commonOptionsLack({ mmds }, WITH_AGENT)).toMatchObject([{ description: `"${mmds}" must be v1, v2 or off` }]);
 });
 
 test('a provider is asked of its own options alone', () => {

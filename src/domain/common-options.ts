@@ -10,21 +10,35 @@ export const COMMON_OPTIONS = {
     values: ['on', 'off'],
     help: 'off: no port for an agent in the guest, so that `exec` and its like cannot be; absent: there is one where the machine can have it and has a place for it; on: refused where not',
   },
+  mmds: {
+    values: ['v1', 'v2', 'off'],
+    help: 'v1, v2: metadata is answered by the VMM itself (MMDS, in this version), to interfaces with `allow_metadata_req` on whatever network, and cloud-init has it from a disk with v2, whose tokens it does not know; absent or off: by the daemon, on the managed network',
+  },
 } as const;
 
 /** Without those of every provider. */
 export const ownOptions = (options: Options): Options =>
   Object.fromEntries(Object.entries(options).filter(([key]) => !Object.hasOwn(COMMON_OPTIONS, key)));
 
+type CommonKey = keyof typeof COMMON_OPTIONS;
+
 /** What is wrong with those of every provider. */
 export function commonOptionsLack(
-  { agent }: Options,
-  { machine, channels }: Pick<Capabilities, 'machine' | 'channels'>,
+  options: Options,
+  { machine, channels, mmds }: Pick<Capabilities, 'machine' | 'channels' | 'mmds'>,
 ): readonly Violation[] {
-  const field = 'provider_options[agent]';
-  if (agent === undefined || agent === 'off') return [];
-  if (agent !== 'on') return [{ field, description: `"${shorten(agent)}" must be on or off` }];
-  return channels.includes('agent')
-    ? []
-    : [{ field, description: `is on, and ${machine} has no way to an agent in its guest yet` }];
+  const judge = (key: CommonKey, isThere: boolean, lacks: string): readonly Violation[] => {
+    const value = options[key];
+    if (value === undefined || value === 'off') return [];
+    const field = `provider_options[${key}]`;
+    const { values }: { readonly values: readonly string[] } = COMMON_OPTIONS[key];
+    if (!values.includes(value)) return [{ field, description: `"${shorten(value)}" must be ${orOf(values)}` }];
+    return isThere ? [] : [{ field, description: `is ${value}, and ${machine} ${lacks}` }];
+  };
+  return [
+    ...judge('agent', channels.includes('agent'), 'has no way to an agent in its guest yet'),
+    ...judge('mmds', mmds, "answers no metadata itself: leave it out for the daemon's own service"),
+  ];
 }
+
+const orOf = (values: readonly string[]): string => `${values.slice(0, -1).join(', ')} or ${values.at(-1)}`;

@@ -49,6 +49,8 @@ export interface ProcessDraft {
 /** What is absent, or 0 for the count, is the default. */
 export interface HealthDraft {
   readonly exec: readonly string[];
+  readonly http?: { readonly port: number; readonly path: string; readonly headers: Readonly<Record<string, string>> };
+  readonly tcp?: { readonly port: number };
   readonly intervalMs?: number;
   readonly timeoutMs?: number;
   readonly failures: number;

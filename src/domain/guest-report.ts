@@ -43,8 +43,8 @@ export interface GuestReport {
 
 export function askedOfGuest({ spec, allocation }: Pick<MicroVm, 'spec' | 'allocation'>): AskedOfGuest {
   const nics = helpedNics(guestNics(spec.interfaces, allocation, undefined));
-  const { service, disk } = metadataBy(spec);
-  return { nics, mounts: guestMounts(spec.volumes), hasMetadata: service || disk };
+  const { service, disk, mmds } = metadataBy(spec);
+  return { nics, mounts: guestMounts(spec.volumes), hasMetadata: service || disk || mmds === 'v1' };
 }
 
 /** What our initrd says of the root's init. */

@@ -28,7 +28,7 @@ export function guestWords(
     ...guestMounts(volumes).map(mountWord),
     ...helpedNics(nics).map(nicWord),
     ...(kernel.addNetworkConfig ? [`network-config=${btoa(networkConfig(nics))}`] : []),
-    ...(metadata.service && !metadata.disk ? [DATA_SOURCE] : []),
+    ...((metadata.service || metadata.mmds === 'v1') && !metadata.disk ? [DATA_SOURCE] : []),
   ];
 }
 

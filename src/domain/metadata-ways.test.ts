@@ -6,6 +6,7 @@ import {
   MAX_META_DATA_BYTES,
   metadataBy,
   metadataRef,
+  unaskedMmds,
 } from './metadata-ways.ts';
 import type { InterfaceSpec } from './spec.ts';
 
@@ -81,6 +82,31 @@ test('is named by the write that brought it, with what it weighs', () => {
   expect(metadataRef({}, 2)).toBeUndefined();
   expect(metadataRef({ a: '' }, 2)).toEqual({ generation: 2, bytes: 1 });
   expect(metadataRef({ 'user-data': 'YQ==', raw: 'é' }, 7)).toEqual({ generation: 7, bytes: 9 + 4 + 3 + 2 });
+});
+
+test('a VMM that answers itself is a way of its own, beside a disk where cloud-init cannot ask', () => {
+  const nic = { name: 'eth0', type: 'TAP', allowMetadata: true, publishedPorts: [] } as const;
+  const asking = { interfaces: [nic], metadataRef: { generation: 1, bytes: 1 } };
+  const by = (mmds: string) => metadataBy({ ...asking, providerOptions: { mmds } });
+  expect(by('v1')).toEqual({ service: false, disk: false, mmds: 'v1' });
+  expect(by('v2')).toEqual({ service: false, disk: true, mmds: 'v2' });
+  expect(by('off')).toEqual({ service: true, disk: false });
+  const silent = { interfaces: [{ ...nic, allowMetadata: false }], providerOptions: { mmds: 'v2' } };
+  expect(metadataBy(silent)).toEqual({ service: false, disk: false });
+  expect(unaskedMmds(silent)).toMatchObject([{ field: 'provider_options[mmds]' }]);
+  expect(unaskedMmds({ ...asking, providerOptions: { mmds: 'v2' } })).toEqual([]);
+});
+
+test('what a VMM answers with is text, and not much', () => {
+  const wrong = (metadata: Record<string, string>): string[] => {
+    const found: string[] = [];
+    checkMetadata(metadata, (field, description) => void found.push(`${field}: ${description}`), false, true);
+    return found;
+  };
+  const long = (bytes: number): string => Buffer.alloc(bytes, 'x').toString('base64');
+  expect(wrong({ 'user-data': long(51_191) })).toEqual([]);
+  expect(wrong({ 'user-data': long(51_192) })).toEqual([expect.stringMatching(/^metadata: has 51201 bytes.*51200/)]);
+  expect(wrong({ a: '/w==', b: 'w6Q=' })).toEqual([expect.stringMatching(/^metadata\[a\]: is no text in UTF-8/)]);
 });
 
 test('a surface that takes raw values has them counted as they are', () => {

@@ -132,14 +132,17 @@ function withRef({ metadataRef: _, ...spec }: Spec, metadata: Metadata, generati
 function checkNewMetadata(spec: Spec, metadata: Metadata, bad: Bad): void {
   const before = metadataBy(spec);
   const after = metadataBy(withRef(spec, metadata, FIRST_GENERATION));
-  if (!before.service || before.disk || after.disk) {
+  // Who asks with tokens is told of the new one; the disk beside it is for cloud-init, which has read it.
+  const isToldBeside = before.mmds !== undefined && before.disk === after.disk;
+  if (!isToldBeside && (!before.service || before.disk || after.disk)) {
+    const isAsked = before.service || before.mmds !== undefined;
     const why = before.disk
       ? 'it is on a disk that was made for the guest'
-      : before.service
+      : isAsked
         ? 'it would have to be on a disk too, and none was made'
         : 'no interface may ask for it, and no disk was made for it';
     bad('metadata', `cannot be changed: ${why}; create another microVM, with allow_metadata_req on an interface`);
     return;
   }
-  checkMetadata(metadata, bad);
+  checkMetadata(metadata, bad, false, before.mmds !== undefined);
 }

@@ -17,7 +17,7 @@ const RESERVED: ReadonlySet<string> = new Set([
   ...['enterpriseregistration', 'enterpriseenrollment', 'lyncdiscover', 'lyncdiscoverinternal', 'sip', 'sipinternal'],
   ...['sipexternal', 'mta-sts', 'openpgpkey'],
   // Where agents look for a server that tells them what to run, when nobody has told them another name.
-  ...['puppet', 'salt', 'unifi'],
+  ...['puppet', 'salt', 'unifi', 'docker', 'ipa-ca', 'kerberos'],
   // Metadata services: of Google, Amazon (cloud-init asks for it), CloudStack, and others.
   ...['metadata', 'instance-data', 'data-server', 'metadata-server', 'rancher-metadata', 'wireserver'],
   // The host and the network themselves, as Docker, systemd (with an underscore before) and we call them.

@@ -6,7 +6,7 @@ import { checkHealth } from './health.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import { checkMetadata } from './metadata-ways.ts';
+import { checkMetadata, mmdsOf } from './metadata-ways.ts';
 import { collide, MAX_PUBLISHED, publishedText } from './published.ts';
 import { PULL_POLICIES, type PublishedPort, type RestartPolicy, type Spec } from './spec.ts';
 import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';
@@ -59,7 +59,7 @@ export function validate(draft: SpecDraft, newId: string): Spec {
   checkHealth(draft, bad);
   if (draft.kernel) checkOwnWords(draft.kernel.cmdline, draft, bad);
   const macs = checkInterfaces(draft.interfaces, bad);
-  checkMetadata(draft.metadata, bad, draft.metadataAnyhow);
+  checkMetadata(draft.metadata, bad, draft.metadataAnyhow, mmdsOf(draft.providerOptions) !== undefined);
   if (draft.provider !== '' && !PROVIDER.test(draft.provider))
     bad('provider', `"${shorten(draft.provider)}" is no name of a provider: leave it out for the daemon's default`);
   const restartPolicy = POLICIES.find((policy) => policy === draft.restartPolicy);

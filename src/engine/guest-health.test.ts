@@ -3,6 +3,7 @@ import { FakeClock, turn } from '../../test/support/fake-clock.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { idleAgent } from '../../test/support/idle-agent.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
+import type { HealthDraft } from '../domain/draft.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { RestartPolicy } from '../domain/spec.ts';
@@ -19,16 +20,23 @@ async function stage(
   {
     restartPolicy = 'ON_FAILURE',
     startMs = 0,
-  }: { readonly restartPolicy?: RestartPolicy; readonly startMs?: number } = {},
+    asked: question = { exec: ['ask', 'it'] },
+    connect,
+  }: Partial<Pick<GuestAgent, 'connect'>> & {
+    readonly restartPolicy?: RestartPolicy;
+    readonly startMs?: number;
+    readonly asked?: Partial<HealthDraft>;
+  } = {},
 ) {
   const host = new FakeHost();
-  const health = { exec: ['ask', 'it'], failures: 2, startMs };
+  const health = { exec: [], ...question, failures: 2, startMs };
   const uid = await host.create({ health, restartPolicy });
   await host.until(uid, 'CREATED');
   const [clock, asked] = [new FakeClock(), [] as ExecStart[]];
   const guest = { now: 'running' as RunningVmm['guest'], hasAgent: true };
   const agent: GuestAgent = {
-    ...idleAgent(),
+    ...idleAgent(connect ? ['ports'] : []),
+    ...(connect && { connect }),
     async *exec(start) {
       const answer = answers[Math.min(asked.push(start), answers.length) - 1] ?? [];
       if (answer instanceof Error) throw answer;
@@ -87,6 +95,45 @@ test.each([
   const { ask } = await stage([answer]);
   await ask();
   expect(await ask()).toContain(why);
+});
+
+test('a port that takes connections is well; one where nobody listens is not', async () => {
+  let isThere = true;
+  const { ask, asked } = await stage([], {
+    asked: { tcp: { port: 5432 } },
+    async *connect(target) {
+      expect(target).toEqual({ is: 'tcp', host: '', port: 5432 });
+      if (!isThere) throw new Fault('refused', 'nobody listens there');
+      yield { is: 'opened' };
+    },
+  });
+  expect(await ask()).toBe('True: Port 5432 of the guest took a connection');
+  isThere = false;
+  await ask();
+  expect(await ask()).toBe('False: The health check failed 2 times in a row: port 5432: nobody listens there');
+  expect(asked).toEqual([]);
+});
+
+test('a server that does not answer in time has failed', async () => {
+  const { ask, gaveUp } = await stage([], {
+    asked: { http: { port: 80, path: '', headers: {} } },
+    async *connect(_target, _input, signal) {
+      yield { is: 'opened' };
+      await new Promise((_resolve, reject) => signal.addEventListener('abort', () => reject(signal.reason)));
+    },
+  });
+  // Each is asked in one step of the clock, and late in the next.
+  for (let i = 0; i < 4; i++) await ask();
+  expect(gaveUp).toEqual(['The health check failed 2 times in a row: no answer came within 10 s']);
+});
+
+test('of an agent that reaches no ports nothing is concluded', async () => {
+  const { ask, gaveUp } = await stage([], { asked: { tcp: { port: 1 } } });
+  for (let i = 0; i < 3; i++)
+    expect(await ask()).toMatch(
+      /^Unknown: .* its agent, version 1, reaches no ports of it; health_check.exec it can run/,
+    );
+  expect(gaveUp).toEqual([]);
 });
 
 test('with NEVER it is told alone, and may be well again', async () => {

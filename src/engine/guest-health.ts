@@ -1,6 +1,5 @@
 import { errorMessage } from '../base/error-text.ts';
 import { reported } from '../domain/conditions.ts';
-import { exitText } from '../domain/exit-status.ts';
 import { type HealthCheck, type HealthReport, healthUnknown, healthy, unhealthy } from '../domain/health.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import { oneLine } from '../domain/one-line.ts';
@@ -9,6 +8,7 @@ import type { ExecStart, GuestAgent } from '../ports/guest-agent.ts';
 import type { Log } from '../ports/log.ts';
 import type { Store } from '../ports/store.ts';
 import type { RunningVmm } from '../ports/vmm.ts';
+import { askGuest, lackFor } from './ask-guest.ts';
 
 export interface GuestHealthDeps {
   readonly store: Store;
@@ -19,9 +19,7 @@ export interface GuestHealthDeps {
   begin(vm: MicroVm, start: ExecStart): ExecStart;
 }
 
-/** Of what its program wrote, for the message. */
-const KEPT_CHARACTERS = 200;
-/** The agent ends the program at its time; so much later nobody waits for the agent. */
+/** The agent ends a program at its time; so much later nobody waits for the agent. */
 const GRACE_MS = 10_000;
 
 /** Asks guests that run whether they are well, as their specs say, and stores it as the condition `Healthy`. */
@@ -70,7 +68,7 @@ export class GuestHealth {
     let failures = 0;
     let wasWell = false;
     let wasMet = false;
-    this.#say(uid, healthUnknown);
+    this.#say(uid, healthUnknown());
     for (;;) {
       await clock.sleep(check.intervalMs, signal);
       // One that is paused, or held for want of disk, answers nobody.
@@ -78,12 +76,18 @@ export class GuestHealth {
       // An agent that never came says nothing of the guest: it may have none.
       wasMet ||= this.#deps.agentOf(uid) !== undefined;
       if (!wasMet) continue;
+      const agent = this.#deps.agentOf(uid);
+      const lack = agent && lackFor(check, agent);
+      if (lack !== undefined) {
+        this.#say(uid, healthUnknown(lack));
+        continue;
+      }
       const why = await this.#failure(vm, check, signal);
       signal.throwIfAborted();
       if (why === undefined) {
         failures = 0;
         wasWell = true;
-        this.#say(uid, healthy);
+        this.#say(uid, healthy(check));
         continue;
       }
       if (running.guest !== 'running' || (!wasWell && clock.elapsed() - began < check.startMs)) continue;
@@ -102,26 +106,16 @@ export class GuestHealth {
     const { clock } = this.#deps;
     const agent = this.#deps.agentOf(vm.uid);
     if (!agent) return 'no agent answers in the guest';
-    const [command = '', ...args] = check.exec;
+    const isProgram = 'exec' in check;
     const late = new AbortController();
-    const cancel = clock.after(check.timeoutMs + GRACE_MS, () => late.abort(new Error('the agent did not answer')));
-    let said = '';
+    const cancel = clock.after(check.timeoutMs + (isProgram ? GRACE_MS : 0), () =>
+      late.abort(
+        new Error(isProgram ? 'the agent did not answer' : `no answer came within ${check.timeoutMs / 1_000} s`),
+      ),
+    );
     try {
-      const start = this.#deps.begin(vm, {
-        ...{ command, args, directory: '', environment: {}, shell: false, user: '', hasStdin: false },
-        timeoutSeconds: Math.ceil(check.timeoutMs / 1_000),
-      });
-      for await (const output of agent.exec(start, nothing(), AbortSignal.any([signal, late.signal]))) {
-        if (output.is !== 'exit') {
-          if (said.length < KEPT_CHARACTERS) said += Buffer.from(output.data.subarray(0, KEPT_CHARACTERS)).toString();
-          continue;
-        }
-        if (output.timedOut) return `it did not end within ${check.timeoutMs / 1_000} s`;
-        if (output.code === 0) return undefined;
-        const words = oneLine(said.trim().slice(0, KEPT_CHARACTERS));
-        return `it ended ${exitText(output.code)}${words === '' ? '' : `: ${words}`}`;
-      }
-      return 'the agent did not say how it ended';
+      const begin = (start: ExecStart): ExecStart => this.#deps.begin(vm, start);
+      return await askGuest(check, agent, begin, AbortSignal.any([signal, late.signal]));
     } catch (error) {
       signal.throwIfAborted();
       return oneLine(errorMessage(error));
@@ -139,5 +133,3 @@ export class GuestHealth {
     }
   }
 }
-
-async function* nothing(): AsyncGenerator<never> {}

@@ -28,6 +28,7 @@ import type { MetadataPorts } from './metadata-ports.ts';
 import { createPower } from './power-changes.ts';
 import type { Look } from './scheduler.ts';
 import type { StepRunner } from './step-runner.ts';
+import type { TellMetadata } from './tell-metadata.ts';
 
 export interface ReconcilerDeps {
   readonly store: Store;
@@ -35,6 +36,8 @@ export interface ReconcilerDeps {
   readonly runner: StepRunner;
   readonly guests: WatchedGuests;
   readonly metadataPorts: MetadataPorts;
+  /** Absent: no VMM answers for metadata. */
+  readonly tellMetadata?: Pick<TellMetadata, 'mend'>;
   /** Absent: nobody asks for agents. */
   readonly agents?: Pick<GuestAgents, 'of'>;
   readonly clock: Clock;
@@ -145,7 +148,9 @@ export function createReconciler(deps: ReconcilerDeps): Look {
         else if (!(await adopt(vm, entry, signal))) return undefined;
         await metadataPorts.mend(vm, signal);
         if (asked?.for === 'stop') return power.stop(vm, asked, signal);
-        return goOn(vm, signal);
+        const untold = await deps.tellMetadata?.mend(vm, signal);
+        const next = await goOn(vm, signal);
+        return untold === undefined || next === undefined ? (untold ?? next) : Math.min(untold, next);
       }
       case 'FAILED':
       case 'STOPPED':

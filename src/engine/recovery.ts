@@ -12,6 +12,7 @@ import type { MetadataPorts } from './metadata-ports.ts';
 import type { NetworkHealth } from './network-health.ts';
 import type { Scheduler } from './scheduler.ts';
 import { serveMetadata } from './serve-metadata.ts';
+import { wakeInTurn } from './wake-in-turn.ts';
 
 export interface RecoveryDeps {
   readonly store: Store;
@@ -44,17 +45,19 @@ export async function recover(deps: RecoveryDeps, signal: AbortSignal): Promise<
     serveMetadata({ ledger, server: metadata, health, clock, log, onTaken }, signal),
   );
   const vms = store.list({});
-  // Of a microVM it is told where that is left alone: see `reconciler.ts`.
-  for (const row of ledger.unreadable())
-    if (!vms.some(({ uid }) => uid === row.owner))
-      log.error('what a row of the ledger stands for is left alone', { why: unreadableText(row) });
   const running = vms.filter(({ state }) => state.is === 'CREATED' || state.is === 'PAUSED').map(({ uid }) => uid);
-  for (const uid of running) scheduler.wake(uid);
-  await endsWithin(ADOPT_MS, scheduler.settled(running), (ms, call) => clock.after(ms, call));
+  const taken = wakeInTurn(running, { scheduler, clock }, signal).then(() => scheduler.settled(running));
+  await endsWithin(ADOPT_MS, taken, (ms, call) => clock.after(ms, call));
+  // Of a microVM it is told where that is left alone: see `reconciler.ts`.
+  const known = new Set<string>(vms.map(({ uid }) => uid));
+  for (const row of ledger.unreadable())
+    if (!known.has(row.owner))
+      log.error('what a row of the ledger stands for is left alone', { why: unreadableText(row) });
   if (network?.isMade()) void attempt(log, 'look after the network', () => network.ensure(signal));
   await attempt(log, 'put away what an earlier daemon left half done of images', () => images.recover(signal));
   const isRunning = new Set<Uid>(running);
-  for (const { uid } of vms) if (!isRunning.has(uid)) scheduler.wake(uid);
+  const others = vms.map(({ uid }) => uid).filter((uid) => !isRunning.has(uid));
+  void attempt(log, 'look at what does not run', () => wakeInTurn(others, { scheduler, clock }, signal));
 }
 
 async function attempt(log: Log, what: string, act: () => Promise<void>): Promise<void> {

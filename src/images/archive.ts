@@ -1,3 +1,4 @@
+import { shorten } from '../domain/labels.ts';
 import type { Files } from '../ports/host.ts';
 import type { Blob } from '../unpack/job.ts';
 import { cleaned } from '../unpack/layer-tree.ts';
@@ -42,6 +43,11 @@ export async function archiveStore(files: Files, path: string): Promise<BlobStor
   const docker = await members.read('manifest.json');
   if (docker) return dockerStore(members, what, docker);
   const looksLikeRoot = members.names.some((name) => /^(etc|usr|bin)(\/|$)/.test(name));
+  const inside = members.names.find((name) => /^[^/]+\/(?:index|manifest)\.json$/.test(name))?.split('/')[0];
+  if (inside !== undefined)
+    throw new Error(
+      `what it has of images is not at its top, but in the directory "${shorten(inside)}": pack that with "tar -C ${shorten(inside)} -cf FILE ."`,
+    );
   throw new Error(
     `it is no archive of images: it has neither index.json nor manifest.json${
       looksLikeRoot

@@ -1,5 +1,5 @@
-import { createHash } from 'node:crypto';
 import type { Files } from '../ports/host.ts';
+import { digestOf } from '../unpack/digest.ts';
 import type { Blob } from '../unpack/job.ts';
 import { MAX_MANIFEST_BYTES, readIndex, readRegular } from './layout.ts';
 import type { Descriptor } from './manifest.ts';
@@ -29,7 +29,7 @@ export function layoutStore(files: Files, directory: string): BlobStore {
 
 /** What `skopeo copy … dir:` wrote: each part under the hex digits of its digest, the manifest as it came. */
 export function copiedStore(files: Files, directory: string): BlobStore {
-  const pathOf = (digest: string): string => `${directory}/${digest.replace(/^sha256:/, '')}`;
+  const pathOf = (digest: string): string => `${directory}/${digest.replace(/^sha\d+:/, '')}`;
   return {
     what: 'what was copied',
     entries: async () => [],
@@ -52,9 +52,6 @@ async function findFile(files: Files, path: string, digest: string): Promise<Blo
 export function checked(data: Uint8Array | undefined, digest: string): string | undefined {
   if (data === undefined) return undefined;
   if (data.length > MAX_MANIFEST_BYTES) throw new Error('a manifest in it is larger than 4 MiB');
-  if (digestOf(data) !== digest) throw new Error(`a part of it is not what its digest says (${digest})`);
+  if (digestOf(data, digest) !== digest) throw new Error(`a part of it is not what its digest says (${digest})`);
   return new TextDecoder().decode(data);
 }
-
-export const digestOf = (data: Uint8Array | string): string =>
-  `sha256:${createHash('sha256').update(data).digest('hex')}`;

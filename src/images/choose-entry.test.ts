@@ -25,6 +25,11 @@ const signed = [
   entry(2, { [REF]: `sha256-${'1'.repeat(64)}.sig` }),
   entry(3, { 'vnd.docker.reference.type': 'attestation-manifest' }),
 ];
+const attached = [
+  entry(1, {}, { platform: here }),
+  entry(2, {}, { artifactType: 'application/spdx+json' }),
+  entry(3, { [REF]: 'kernel' }, { artifactType: 'application/vnd.example.kernel' }),
+];
 const platforms = [
   entry(1, { [REF]: 'v1' }, { platform: { os: 'linux', architecture: 'arm64' } }),
   entry(2, { [REF]: 'v1' }, { platform: here }),
@@ -44,6 +49,9 @@ test.each([
   ['podman', podman, ':localhost/foo:v1', '1'],
   ['podman, any other', podman, ':other', '1'],
   ['podman, none', podman, '', '1'],
+  ['an image with what is attached to it', attached, '', '1'],
+  ['an artifact by its name', attached, ':kernel', '3'],
+  ['an artifact that is all', attached.slice(1, 2), '', '2'],
   ['nameless', nameless, '', '1'],
   ['nameless', nameless, ':v1', '1'],
   ['nameless', nameless, `@${digest(1)}`, '1'],

@@ -25,10 +25,12 @@ export function chooseEntry(
     );
   const images = entries.filter((entry) => !entry.isBeside);
   const exact = tag === undefined ? [] : entries.filter(({ names }) => names.includes(tag));
-  const meant = [exact, named(images, tag ?? 'latest')].find((found) => found.length > 0) ?? images;
+  const byName = [exact, named(images, tag ?? 'latest')].find((found) => found.length > 0);
+  const plain = images.filter((entry) => !entry.isArtifact);
+  const meant = byName ?? (plain.length > 0 ? plain : images);
   const [first, ...others] = ofPlatform(meant, wanted);
   if (first && others.every((other) => other.digest === first.digest)) return first;
-  if (first && meant !== images)
+  if (first && byName)
     return { wrong: `"${shorten(tag ?? 'latest')}" may be one of several; write ${paste(meant, reference)}` };
   const state = tag === undefined ? 'it has not just one image' : `it has no tag "${shorten(tag)}"`;
   return { wrong: `${state}; ${has(entries, reference)}` };

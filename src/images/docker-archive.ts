@@ -1,6 +1,6 @@
+import { digestOf } from '../unpack/digest.ts';
 import type { Blob } from '../unpack/job.ts';
 import type { Members } from './archive.ts';
-import { digestOf } from './blob-store.ts';
 import { type Descriptor, parseConfig } from './manifest.ts';
 
 const MANIFEST = 'application/vnd.oci.image.manifest.v1+json';
@@ -50,7 +50,7 @@ export async function dockerImages(
     texts.set(digest, manifest);
     entries.push({
       ...{ mediaType: MANIFEST, digest, size: manifest.length, names: image.tags, platform },
-      ...{ isBeside: false, isElsewhere: false },
+      ...{ isBeside: false, isArtifact: false, isElsewhere: false },
     });
   }
   return { entries, texts, layers };

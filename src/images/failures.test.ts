@@ -27,6 +27,14 @@ test.each([
   ['something new', 'tool', 'ImagePullFailed'],
   ['no image found in image index for architecture amd64', 'invalid', 'ImageInvalid'],
   ['reading manifest: exceeded maximum allowed size of 4194304 bytes', 'invalid', 'ImageInvalid'],
+  [
+    'Internal error writing blob sha512:aa, blob with digest sha512:aa saved with digest sha256:bb',
+    'invalid',
+    'ImageInvalid',
+  ],
+  ['Download config.json digest sha256:aa does not match expected sha512:bb', 'invalid', 'ImageInvalid'],
+  ['Manifest does not match provided manifest digest sha512:aa', 'invalid', 'ImageInvalid'],
+  ['Digest did not match, expected sha512:aa, got sha512:bb', 'tool', 'ImagePullFailed'],
   ['writing blob: write /x: no space left on device', 'full', 'StorageFull'],
 ])('a registry: %s', (text, kind, reason) => {
   const fault = from(text);

@@ -98,6 +98,13 @@ const TEXTS: readonly { readonly match: RegExp; readonly fault: Make }[] = [
     fault: pullFailed('the registry asks to pull less often', { unreachable: true }),
   },
   {
+    // Its registries' part, and its own `dir:`, know no other digests; those that come from registries were checked before.
+    match: /saved with digest sha256:|does not match (expected|provided manifest digest) sha512:/,
+    fault: invalid(
+      'it names its parts by sha512, and this skopeo takes only sha256 from registries; copy it into an OCI layout by another tool and name that: oci:/DIR:TAG',
+    ),
+  },
+  {
     match: /Digest did not match|does not match provided manifest digest|invalid checksum|unexpected EOF/,
     fault: pullFailed('what came is not what its digest says, or was cut off', { soon: true }),
   },

@@ -1,9 +1,10 @@
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
+import { digestOf } from '../unpack/digest.ts';
 import { MAGIC_BYTES, packingOf } from '../unpack/layer-packing.ts';
 import { archiveStore } from './archive.ts';
-import { type BlobStore, digestOf, layoutStore } from './blob-store.ts';
+import { type BlobStore, layoutStore } from './blob-store.ts';
 import type { CachePaths } from './cache-paths.ts';
 import { chooseEntry } from './choose-entry.ts';
 import { expand } from './expand.ts';
@@ -70,7 +71,7 @@ export class Lookup {
     if (reference.from === 'oci') return this.#inLayout(reference, name, signal);
     if (reference.from !== 'registry') return this.#withScratch((at) => this.#local(reference, name, at, signal));
     const text = await this.#ask(reference, name, signal);
-    const digest = digestOf(text);
+    const digest = digestOf(text, reference.digest);
     if (reference.digest !== undefined && reference.digest !== digest)
       throw new PullFault(
         'tool',
@@ -204,7 +205,7 @@ export class Lookup {
     const name = nameOf(reference);
     if (reference.from === 'registry') {
       const text = await this.#ask({ ...reference, digest: configOf ?? digest }, name, signal, configOf !== undefined);
-      if (digestOf(text) === digest) return text;
+      if (digestOf(text, digest) === digest) return text;
       throw new PullFault('tool', `Cannot pull image "${name}": the registry sent something else than ${digest}`, {
         soon: true,
       });

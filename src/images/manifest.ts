@@ -1,6 +1,6 @@
 import type { ImageSays } from '../domain/process.ts';
+import { DIGEST } from '../unpack/digest.ts';
 import { parseProcess } from './image-process.ts';
-import { DIGEST } from './reference.ts';
 
 /** What an image's JSON says, as far as it is of use here. Everything in it is hostile input. */
 export interface Descriptor {
@@ -15,6 +15,8 @@ export interface Descriptor {
   readonly platform?: Platform;
   /** Says something of an image, and is none: an attestation or a signature beside it. */
   readonly isBeside: boolean;
+  /** Said to be no image: what `oras attach` puts beside one, too. */
+  readonly isArtifact: boolean;
   /** The bytes may be had elsewhere, and perhaps only there. */
   readonly isElsewhere: boolean;
 }
@@ -40,7 +42,7 @@ export type Manifest = { readonly is: 'index'; readonly manifests: readonly Desc
 export interface ImageConfig {
   /** For whom the image is; empty where it says nothing. */
   readonly platform: Platform;
-  /** `sha256:…` of each layer, unpacked. */
+  /** Of each layer, unpacked. */
   readonly diffIds: readonly string[];
   /** Absent: nothing. */
   readonly process?: ImageSays;
@@ -52,7 +54,7 @@ const TITLE = 'org.opencontainers.image.title';
 /** BuildKit's. @see https://docs.docker.com/build/metadata/attestations/attestation-storage/ */
 const REFERENCE_TYPE = 'vnd.docker.reference.type';
 /** What cosign calls the things that it puts beside an image. */
-const COSIGN = /sha256-[a-f0-9]{64}\.(sig|att|sbom)$/;
+const COSIGN = /sha(?:256-[a-f0-9]{64}|512-[a-f0-9]{128})\.(sig|att|sbom)$/;
 /** An index in an index is some way to say things; more of it is none. */
 export const MAX_INDEX_DEPTH = 4;
 
@@ -79,7 +81,7 @@ export function parseManifest(text: string): Manifest {
 
 const NO_CONFIG: Descriptor = {
   ...{ mediaType: 'application/vnd.oci.empty.v1+json', digest: `sha256:${'0'.repeat(64)}`, size: 0 },
-  ...{ names: [], isBeside: false, isElsewhere: false },
+  ...{ names: [], isBeside: false, isArtifact: false, isElsewhere: false },
 };
 
 /** Reads the configuration of an image, the OCI's or Docker's. @throws Error; its message is a clause */
@@ -88,7 +90,7 @@ export function parseConfig(text: string): ImageConfig {
   const rootfs = json.rootfs === undefined ? {} : object(json.rootfs, 'configuration');
   const diffIds: unknown = rootfs.diff_ids ?? [];
   if (!Array.isArray(diffIds) || !diffIds.every((id): id is string => typeof id === 'string' && DIGEST.test(id)))
-    throw new Error('its configuration has diff_ids that are no sha256');
+    throw new Error('its configuration has diff_ids that are neither sha256 nor sha512');
   const process = parseProcess(json.config);
   return { platform: platform(json), diffIds, ...(process && { process }) };
 }
@@ -113,7 +115,7 @@ function descriptor(value: unknown): Descriptor {
   const json = object(value, 'manifest');
   const { mediaType, digest, size } = json;
   if (typeof digest !== 'string' || !DIGEST.test(digest))
-    throw new Error('its manifest has a digest that is no sha256');
+    throw new Error('its manifest has a digest that is neither sha256 nor sha512');
   const annotations =
     json.annotations === undefined || json.annotations === null ? {} : object(json.annotations, 'manifest');
   const names = NAMES.flatMap((key) => {
@@ -135,6 +137,7 @@ function descriptor(value: unknown): Descriptor {
       annotations[REFERENCE_TYPE] !== undefined ||
       (of?.os === 'unknown' && of.architecture === 'unknown') ||
       names.some((name) => COSIGN.test(name)),
+    isArtifact: typeof json.artifactType === 'string' && json.artifactType !== '',
     isElsewhere: Array.isArray(json.urls) && json.urls.length > 0,
   };
 }

@@ -101,11 +101,31 @@ describe('what other tools write', () => {
     await mkdir(join(top, 'files/etc'), { recursive: true });
     execFileSync('tar', ['-cf', join(root, 'rootfs.tar'), '-C', join(top, 'files'), '.']);
     expect(await failing(`oci-archive:${root}/rootfs.tar:v1`)).toMatch(/it is no archive of images/);
+    execFileSync('tar', ['-cf', join(root, 'around.tar'), '-C', root, 'layout']);
+    expect(await failing(`oci-archive:${root}/around.tar`)).toContain('pack that with "tar -C layout -cf FILE ."');
     writeFileSync(join(root, 'text.tar'), 'x'.repeat(2_000));
     expect(await failing(`oci-archive:${root}/text.tar:v1`)).toMatch(/no tar archive/);
     expect(await failing(`oci:${root}/two.tar:v1`)).toContain(`write oci-archive:${root}/two.tar`);
     expect(await failing(`oci-archive:${root}/layout:v1`)).toContain(`write oci:${root}/layout`);
   });
+});
+
+test('parts named by sha512, in a layout, an archive and an index; and nothing that is not what it is named by', async () => {
+  const whole = { layers: [[{ name: 'one' }]], by: 'sha512' } as const;
+  const digests = await writeLayout(join(root, 'layout'), { v1: whole, many: [whole], other: { layers: [[]] } });
+  expect(digests.v1).toMatch(/^sha512:[a-f0-9]{128}$/);
+  execFileSync('tar', ['-cf', join(root, 'a.tar'), '-C', join(root, 'layout'), '.']);
+  const references = [':v1', ':many', `@${digests.v1}`, `:${digests.v1}`].map((tag) => `oci:${root}/layout${tag}`);
+  for (const reference of [...references, `oci-archive:${root}/a.tar:v1`])
+    expect(await treeOf(reference), reference).toEqual(['one']);
+  const { digest } = await images.ensure(`oci:${root}/layout:v1`, { signal });
+  expect(digest).toBe(digests.v1);
+  expect((await images.list()).map((image) => image.digest)).toContain(digests.v1);
+
+  const { manifest = '' } = await writeLayout(join(root, 'changed'), { manifest: whole });
+  const at = join(root, 'changed/blobs', manifest.replace(':', '/'));
+  writeFileSync(at, readFileSync(at, 'utf8').replace('layer', 'LAYER'));
+  await expect(images.ensure(`oci:${root}/changed`, { signal })).rejects.toMatchObject({ reason: 'ImageInvalid' });
 });
 
 describe('an OCI artifact', () => {

@@ -29,6 +29,8 @@ test.each([
   [`oci:/srv/demo@sha256:${HEX}`, `oci:/srv/demo@sha256:${HEX}`],
   [`oci:/srv/demo:sha256:${HEX}`, `oci:/srv/demo@sha256:${HEX}`],
   [`oci:/srv/demo:v1@sha256:${HEX}`, `oci:/srv/demo@sha256:${HEX}`],
+  [`ghcr.io/org/kernel:6.1@sha512:${HEX}${HEX}`, `ghcr.io/org/kernel@sha512:${HEX}${HEX}`],
+  [`oci:/srv/demo:v1@sha512:${HEX}${HEX}`, `oci:/srv/demo@sha512:${HEX}${HEX}`],
   [`oci:/srv/de@mo:v1`, `oci:/srv/de@mo:v1`],
 ])('%s is %s', (text, full) => expect(name(text)).toBe(full));
 
@@ -56,6 +58,8 @@ test.each([
   '-h.example.com/x',
   'alpine@sha256:abc',
   `alpine@sha512:${HEX}`,
+  `alpine@sha384:${HEX}${HEX.slice(32)}`,
+  `alpine@sha512:${HEX}${HEX.toUpperCase()}`,
   `alpine@sha256:${HEX.toUpperCase()}`,
   `a${'/a'.repeat(200)}`,
   'oci:',
@@ -104,5 +108,5 @@ test.each(['user:pa55@host:5000/x:v1', 'docker://user:pa55@host/x', 'user:pa/5@5
 );
 
 test('a digest with a slip is shown as it was written', () => {
-  expect(name('host/x@sha256:00')).toContain('"host/x@sha256:00" has a digest that is not');
+  expect(name('host/x@sha256:00')).toContain('"host/x@sha256:00" has a digest that is neither');
 });

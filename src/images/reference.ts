@@ -1,5 +1,6 @@
 import { isAbsolute, normalize } from 'node:path';
 import { shorten } from '../domain/labels.ts';
+import { DIGEST } from '../unpack/digest.ts';
 
 /** An image in a directory of OCI layout, or in an archive: such a directory, or what `docker save` writes, as one tar file. */
 export interface LocalReference {
@@ -24,9 +25,6 @@ export interface RegistryReference {
 }
 
 export type Reference = LocalReference | RegistryReference;
-
-/** Digest of what we can check ourselves: the OCI's `sha256`. */
-export const DIGEST = /^sha256:[a-f0-9]{64}$/;
 
 // The grammar of https://github.com/distribution/reference, whose names no transport or option can be made of.
 const HOST =
@@ -88,7 +86,8 @@ function parseRegistry(text: string): Reference | { readonly wrong: string } {
   if (/^[a-z-]+:\/\//.test(text)) return wrong('must be given without a scheme');
   const at = text.indexOf('@');
   const digest = at < 0 ? undefined : text.slice(at + 1);
-  if (digest !== undefined && !DIGEST.test(digest)) return wrong('has a digest that is not sha256: and 64 hex digits');
+  if (digest !== undefined && !DIGEST.test(digest))
+    return wrong('has a digest that is neither sha256: and 64 lower-case hex digits nor sha512: and 128');
   const named = at < 0 ? text : text.slice(0, at);
   const slash = named.indexOf('/');
   const first = named.slice(0, Math.max(0, slash));

@@ -44,6 +44,7 @@ beforeAll(async () => {
   digests = await writeLayout(join(top, 'layout'), {
     ...{ v1: { layers }, multi: [other, { layers }], other, others: [other] },
     v2: { layers: [[{ name: 'newer' }]] },
+    sha512: [{ layers: [[{ name: 'long names' }]], by: 'sha512' }],
   });
   const standIn = fileURLToPath(new URL('../../test/stand-ins/registry.ts', import.meta.url));
   await serve(process.execPath, standIn, join(top, 'layout'), STAND_IN.split(':')[1] ?? '');
@@ -101,6 +102,8 @@ describe('a registry', () => {
   test.each([
     ['gone/x:v1', 'not_found', 'ImageNotFound', 'no such tag'],
     ['ok/x:others', 'invalid', 'ImageInvalid', 'linux/s390x'],
+    // Should a newer skopeo take it, this is a case of those that are pulled.
+    ['ok/x:sha512', 'invalid', 'ImageInvalid', 'copy it into an OCI layout by another tool'],
     ['login/x:v1', 'tool', 'ImagePullFailed', '--registry-auth-file'],
     ['broken/x:v1', 'tool', 'ImagePullFailed', '500'],
     ['corrupt/x:v1', 'tool', 'ImagePullFailed', 'not what its digest says'],

@@ -2,7 +2,8 @@ import { isObject } from '../base/json.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { AskRegistry, RegistryAnswer, RegistryRequest } from '../ports/registries.ts';
-import { DIGEST, type RegistryReference } from './reference.ts';
+import { DIGEST } from '../unpack/digest.ts';
+import type { RegistryReference } from './reference.ts';
 import { loginFor } from './registry-logins.ts';
 import { hasRulesFor } from './registry-rules.ts';
 

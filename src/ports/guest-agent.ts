@@ -51,7 +51,7 @@ export interface AgentInfo {
   readonly version: string;
   /** As uname(2) has it. */
   readonly uname: string;
-  /** Beyond running commands: `tty`, `signal`, `files`, `ports`, `statistics`, `clock`, `watch`. Another maker's has none. */
+  /** Beyond running commands: `tty`, `signal`, `files`, `ports`, `statistics`, `clock`, `watch`, `ends`. Another maker's has none. */
   readonly features: readonly string[];
 }
 

@@ -14,7 +14,7 @@ export interface ForWhom {
 
 /** An image that is on the host, unpacked. */
 export interface LocalImage {
-  /** `sha256:…` of what the reference led to: the index's, where there is one. */
+  /** Digest (`sha256:…`) of what the reference led to: the index's, where there is one. */
   readonly digest: string;
   /** The directory with the image's files, all layers applied. */
   readonly tree: string;

@@ -1,5 +1,7 @@
+import type { MmdsVersion } from '../domain/metadata-ways.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
+import type { MetadataTree } from './vmm.ts';
 
 /** Where one microVM's metadata is served. */
 export interface ServedAt {
@@ -18,6 +20,12 @@ export interface MetadataServer {
   serve(uid: string, at: ServedAt): Promise<void>;
   /** Not there is success. Whoever is connected is cut off. */
   unserve(uid: string, address: string): Promise<void>;
+}
+
+/** What is told of metadata where somebody else answers for it. */
+export interface ToldMetadata {
+  /** The microVM's as it is now, in the form for a VMM that answers in this version. */
+  of(vm: MicroVm, nics: readonly GuestNic[], version: MmdsVersion): MetadataTree;
 }
 
 /** Makes the disk from which cloud-init reads what no interface may ask for. */

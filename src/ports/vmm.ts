@@ -2,6 +2,7 @@ import type { Capabilities, ChannelKind, DiskFormat } from '../domain/capabiliti
 import type { Violation } from '../domain/fault.ts';
 import type { Signs } from '../domain/guest-life.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
+import type { MmdsVersion } from '../domain/metadata-ways.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
 import type { CgroupLimits } from './cgroups.ts';
@@ -35,13 +36,27 @@ export interface VmmConfig {
   readonly nics: readonly VmmNic[];
   /** Directories of cgroups that the process is to be in; absent: none. */
   readonly cgroups?: readonly string[];
+  /** What it answers guests that ask for metadata, as it is at this start; absent: nothing. May hold secrets: it is in no row. */
+  readonly metadata?: VmmMetadata;
 }
+
+/** Metadata that a VMM answers with itself. */
+export interface VmmMetadata {
+  readonly version: MmdsVersion;
+  readonly data: MetadataTree;
+}
+
+/** Texts, in lists and by names. */
+export type MetadataTree = { readonly [name: string]: MetadataValue };
+export type MetadataValue = string | readonly MetadataValue[] | MetadataTree;
 
 export interface VmmNic {
   readonly device: string;
   readonly mac: string;
   /** What its packets may measure, in bytes; absent: 1500. */
   readonly mtu?: number;
+  /** Its guest may ask the VMM for metadata on it. */
+  readonly asksMetadata?: true;
   /** The character device of a macvtap, as it is at this start: given to the VMM open. Absent: a tap, that it opens by name. */
   readonly node?: string;
 }
@@ -104,6 +119,11 @@ export interface RunningVmm {
    * @throws Fault `tool` when the VMM does not answer; the signal's reason
    */
   reboot(patienceMs: number, signal: AbortSignal): Promise<void>;
+  /**
+   * Has the VMM answer with other metadata from now on. Absent: it answers with none.
+   * @throws as `pressPower`
+   */
+  readonly setMetadata?: ((data: MetadataTree, signal: AbortSignal) => Promise<void>) | undefined;
   /** Stops the guest's CPUs. @throws as `pressPower` */
   pause(signal: AbortSignal): Promise<void>;
   /** Lets them go on. @throws as `pressPower` */

@@ -1,6 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { contains, formatCidr, gatewayOf, parseBlock } from '../domain/ipv4.ts';
+import { metadataBy } from '../domain/metadata-ways.ts';
 import { bridgeName } from '../domain/names.ts';
 import { collide, publishedText } from '../domain/published.ts';
 import type { PublishedPort, Spec } from '../domain/spec.ts';
@@ -17,7 +18,8 @@ const ASK_MS = 20_000;
  * What only the host can say of a spec's interfaces.
  * @throws Fault `refused` where the bridge of --bridge-name, or the parent of --parent-iface, is not there
  */
-export async function checkNetwork(needs: NetworkNeeds, { interfaces }: Spec): Promise<readonly Violation[]> {
+export async function checkNetwork(needs: NetworkNeeds, spec: Spec): Promise<readonly Violation[]> {
+  const { interfaces } = spec;
   if (interfaces.length === 0) return [];
   const { bridge, parent, surroundings } = needs;
   using time = new TimeLimit(undefined, ASK_MS);
@@ -70,7 +72,7 @@ export async function checkNetwork(needs: NetworkNeeds, { interfaces }: Spec): P
         );
     }
     if (plugged === undefined) continue;
-    if (nic.allowMetadata)
+    if (nic.allowMetadata && metadataBy(spec).service)
       field(
         'allow_metadata_req',
         `metadata is served on the managed network only: on bridge ${plugged} leave it out, and metadata comes on a disk`,

@@ -9,7 +9,7 @@ type PruneNeeds = NeedsOf<'images', 'prune'> & Needs<'ledger'>;
 type RemoveNeeds = ImageListNeeds & NeedsOf<'images', 'remove'>;
 
 /** What `image ls` shows of a digest, and more of it. */
-const DIGEST_BEGINNING = /^(?:sha256:)?([a-f0-9]{12,64})$/;
+const DIGEST_BEGINNING = /^(?:(?:sha256|sha512):)?[a-f0-9]{12,128}$/;
 
 /**
  * Removes one image with its disk images.
@@ -34,11 +34,12 @@ export async function removeImage(needs: RemoveNeeds, name: string): Promise<Ima
 }
 
 function pick(needs: ImageNeeds, all: readonly ImageView[], name: string): ImageView {
-  const hex = DIGEST_BEGINNING.exec(name)?.[1];
+  const isDigest = DIGEST_BEGINNING.test(name);
   const full = needs.images.fullName(name);
   const found = all.filter(
     ({ digest, references }) =>
-      references.includes(full) || (hex !== undefined && digest.slice('sha256:'.length).startsWith(hex)),
+      references.includes(full) ||
+      (isDigest && (digest.startsWith(name) || digest.slice('sha256:'.length).startsWith(name))),
   );
   const [one] = found;
   if (!one)

@@ -1,4 +1,5 @@
 import { describe, expect, test } from 'vitest';
+import { eventually } from '../../test/support/fake-clock.ts';
 import { FakeHost, fullDraft } from '../../test/support/fake-host.ts';
 import { ownedBy } from '../../test/support/ledger-rows.ts';
 
@@ -68,6 +69,68 @@ describe('where metadata comes from', () => {
     const draft = { ...fullDraft, interfaces: [nic(false)], metadata: { a: 'raw!' }, metadataAnyhow: true };
     const { spec } = await host.life.services.create(draft, { uniqueId: false });
     expect(spec.interfaces).toMatchObject([{ allowMetadata: false }]);
+  });
+});
+
+describe('metadata that the VMM answers with', () => {
+  const told = (host: FakeHost, uid: string) => host.world.answered.get(uid);
+  const untilTold = (host: FakeHost, uid: string, words: string) =>
+    eventually(`its VMM was told ${words}`, () => JSON.stringify(told(host, uid)).includes(words) || undefined);
+  const text = (content: string): string => Buffer.from(content).toString('base64');
+
+  test('is told at the start and after each update, on whatever bridge, and is in no row', async () => {
+    const host = new FakeHost();
+    const metadata = { 'user-data': text('#!/bin/sh\n'), 'meta-data': text('instance-id: one\n') };
+    const providerOptions = { mmds: 'v1' };
+    const uid = await host.create({ interfaces: [{ ...nic(true), bridge: 'br7' }], metadata, providerOptions });
+    await host.until(uid, 'CREATED');
+    expect(host.vm(uid).allocation).not.toHaveProperty('metadataPort');
+    expect(host.ledgerOf(uid).map(({ kind }) => kind)).not.toContain('cidata');
+    expect(host.ledgerOf(uid).map(({ kind }) => kind)).not.toContain('metadata');
+    expect(JSON.stringify(host.ledgerOf(uid))).not.toMatch(/instance-id: one|IyEvYmluL3NoCg/);
+    const vmm = host.life.ledger.find(ownedBy(uid), 'vmm', '');
+    expect(vmm?.intent.config.guestWords).toContain('ds=nocloud;dsmode=net;s=http://169.254.169.254/latest/');
+    expect(told(host, uid)).toMatchObject({
+      latest: { 'user-data': '#!/bin/sh\n', 'meta-data': expect.stringContaining('instance-id: one\n') },
+    });
+
+    const draft = { ...fullDraft, id: '', metadata: { x: text('later') } };
+    await host.life.services.update({ target: { uid }, draft, mask: ['metadata.x'], expectedGeneration: 0 });
+    await untilTold(host, uid, '"x":"later"');
+    expect(told(host, uid)).toMatchObject({ latest: { x: 'later', 'user-data': '#!/bin/sh\n' } });
+  });
+
+  test('by tokens it is there part by part, and on a disk for cloud-init, which knows none', async () => {
+    const host = new FakeHost();
+    const metadata = { 'meta-data': text('instance-id: one\ntags: [a, b]\n') };
+    const uid = await host.create({ interfaces: [nic(true)], metadata, providerOptions: { mmds: 'v2' } });
+    await host.until(uid, 'CREATED');
+    expect(host.ledgerOf(uid).map(({ kind }) => kind)).toContain('cidata');
+    const vmm = host.life.ledger.find(ownedBy(uid), 'vmm', '');
+    expect(vmm?.intent.config.guestWords.join(' ')).not.toContain('ds=nocloud');
+    expect(told(host, uid)).toMatchObject({ latest: { 'meta-data': { 'instance-id': 'one', tags: ['a', 'b'] } } });
+
+    const change = (mask: string[], values: Record<string, string>) =>
+      host.life.services.update({
+        ...{ target: { uid }, mask, expectedGeneration: 0 },
+        draft: { ...fullDraft, id: '', metadata: values },
+      });
+    await change(['metadata.x'], { x: text('later') });
+    await untilTold(host, uid, '"x":"later"');
+    // There would be a disk without anything on it.
+    await expect(change(['metadata'], {})).rejects.toThrow(/metadata: cannot be changed/);
+    await expect(change(['metadata.x'], { x: text('y'.repeat(60_000)) })).rejects.toThrow(/at most 51200/);
+  });
+
+  test('one that was taken over is told anew', async () => {
+    const host = new FakeHost();
+    const uid = await host.create({ interfaces: [nic(true)], providerOptions: { mmds: 'v1' } });
+    await host.until(uid, 'CREATED');
+    const right = told(host, uid);
+    host.world.answered.set(uid, {});
+    await host.restart();
+    await untilTold(host, uid, 'instance-id');
+    expect(told(host, uid)).toEqual(right);
   });
 });
 

@@ -1,5 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import { shorten } from '../domain/labels.ts';
+import { metadataBy } from '../domain/metadata-ways.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { patched } from '../domain/patch.ts';
 import type { Metadata } from '../domain/spec.ts';
@@ -17,16 +18,18 @@ type UpdateNeeds = ViewNeeds & NeedsOf<'store', 'find' | 'get' | 'update' | 'kee
 export function update(needs: UpdateNeeds & Needs<'transactions' | 'wake'>, request: UpdateRequest): MicroVmView {
   const { store, transactions, wake } = needs;
   const { uid } = find(store, request.target, false);
-  let hasNewPolicy = false;
+  let isToAct = false;
   transactions.transact(() =>
     store.update(uid, (vm) => {
       const { vm: next, metadata } = planned(needs, vm, request);
-      hasNewPolicy = next.spec.restartPolicy !== vm.spec.restartPolicy;
+      // What its VMM answers with it has to be told of.
+      const isToTell = metadata !== undefined && metadataBy(next.spec).mmds !== undefined;
+      isToAct = isToTell || next.spec.restartPolicy !== vm.spec.restartPolicy;
       if (metadata) store.keepMetadata(next, metadata);
       return next === vm ? undefined : next;
     }),
   );
-  if (hasNewPolicy) wake.wake(uid);
+  if (isToAct) wake.wake(uid);
   return view(byUid(store, uid, false), needs);
 }
 

@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { metadataBy } from '../domain/metadata-ways.ts';
 import type { AllocatedInterface, MicroVm } from '../domain/microvm.ts';
 import type { InterfaceSpec } from '../domain/spec.ts';
 import type { Planned } from './step.ts';
@@ -14,9 +15,9 @@ export const macvtapsOf = (vm: Planned): readonly string[] => namesOf(vm, 'MACVT
 const namesOf = ({ spec }: Planned, type: InterfaceSpec['type']): readonly string[] =>
   spec.interfaces.filter((nic) => nic.type === type).map(({ name }) => name);
 
-/** Whether an interface of this type may ask for metadata. */
+/** Whether an interface of this type may ask the daemon for metadata. */
 export const asks = ({ spec }: Planned, type: InterfaceSpec['type']): boolean =>
-  spec.interfaces.some((nic) => nic.type === type && nic.allowMetadata);
+  metadataBy(spec).service && spec.interfaces.some((nic) => nic.type === type && nic.allowMetadata);
 
 /** @throws Fault `tool` for an interface that the microVM does not have */
 export function allocatedTo({ uid, allocation }: MicroVm, nic: string): AllocatedInterface {

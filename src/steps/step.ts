@@ -16,7 +16,7 @@ import type { Guests } from '../ports/guests.ts';
 import type { Files } from '../ports/host.ts';
 import type { Images, OnBytes } from '../ports/images.ts';
 import type { GuestNetwork, ManagedNetwork, ParentNetwork } from '../ports/managed-network.ts';
-import type { CidataDisks, MetadataServer } from '../ports/metadata-server.ts';
+import type { CidataDisks, MetadataServer, ToldMetadata } from '../ports/metadata-server.ts';
 import type { Macvtaps, MetadataPaths, Network, PortGuards, Publisher } from '../ports/network.ts';
 import type { NetworkProbe } from '../ports/network-probe.ts';
 import type { Vmm } from '../ports/vmm.ts';
@@ -34,6 +34,7 @@ export interface StepPorts {
   readonly network: Network & PortGuards & Publisher & MetadataPaths & Macvtaps;
   readonly metadata: MetadataServer;
   readonly cidata: CidataDisks;
+  readonly toldMetadata: ToldMetadata;
   /** Absent: this daemon has no network of its own. */
   readonly managed: ManagedNetwork | undefined;
   /** Somebody else's bridge; absent: none was given. */

@@ -109,6 +109,7 @@ export const vmm: VmStepDef<'vmm'> = {
 
   async make({ provider, config, cgroups }, context) {
     const { vm, ports, signal } = context;
+    const { mmds } = metadataBy(vm.spec);
     const [{ found, links }] = await allDone([interfacesOf(config, context), ports.cgroups.make(cgroups, signal)]);
     const renewed: [string, { readonly index: number; readonly mac: string }][] = [];
     const nics: VmmNic[] = [];
@@ -118,13 +119,22 @@ export const vmm: VmStepDef<'vmm'> = {
       const now = link && tap && (await ports.network.renewTap(tap.intent, link, signal));
       if (tap && now) renewed.push([tap.key, now]);
       const { node } = found.get(nic.device) ?? {};
-      nics.push({ ...nic, ...(node !== undefined && { node }), ...(link?.mtu !== undefined && { mtu: link.mtu }) });
+      const asksMetadata = mmds !== undefined && vm.spec.interfaces[i]?.allowMetadata === true;
+      nics.push({
+        ...nic,
+        ...(node !== undefined && { node }),
+        ...(link?.mtu !== undefined && { mtu: link.mtu }),
+        ...(asksMetadata && { asksMetadata }),
+      });
     }
+    const metadata = mmds && { version: mmds, data: ports.toldMetadata.of(vm, nicsOf(ports, vm), mmds) };
     const given = nics.flatMap(({ node }) => node ?? []);
-    const running = await ports.vmm(provider).start({ ...config, nics }, signal, async ({ pid }) => {
-      const stray = nics.length > 0 ? await ports.network.strayTap(pid, given) : undefined;
-      if (stray !== undefined) throw strayFault(vm.uid, stray);
-    });
+    const running = await ports
+      .vmm(provider)
+      .start({ ...config, nics, ...(metadata && { metadata }) }, signal, async ({ pid }) => {
+        const stray = nics.length > 0 ? await ports.network.strayTap(pid, given) : undefined;
+        if (stray !== undefined) throw strayFault(vm.uid, stray);
+      });
     ports.guests.attach(vm.uid, running, 'now');
     const macvtaps = [...found.values()].map(({ nic, index, mac }) => [nic, { index, mac }] as const);
     const result = { process: running.process, accelerator: running.accelerator };

@@ -1,6 +1,6 @@
-import { createHash, type Hash } from 'node:crypto';
 import { constants } from 'node:fs';
 import { open } from 'node:fs/promises';
+import { Digester } from './digest.ts';
 import type { Blob } from './job.ts';
 import { MAGIC_BYTES, packingOf, unpacked } from './layer-packing.ts';
 import { invalid } from './refusal.ts';
@@ -19,17 +19,17 @@ async function* bytesOf({ path, offset, size, digest }: Blob): AsyncGenerator<Bu
     if (!info.isFile()) throw invalid(`${part} is no regular file`);
     if (info.size < offset + size)
       throw invalid(`${part} is of ${Math.max(0, info.size - offset)} bytes, and said to be of ${size}`);
-    const hash = createHash('sha256');
+    const hash = digest === undefined ? undefined : new Digester(digest);
     for (let done = 0; done < size; ) {
       const buffer = Buffer.allocUnsafe(Math.min(CHUNK_BYTES, size - done));
       const { bytesRead } = await file.read(buffer, 0, buffer.length, offset + done);
       if (bytesRead === 0) throw invalid(`${part} is cut off`);
       const chunk = buffer.subarray(0, bytesRead);
-      hash.update(chunk);
+      hash?.update(chunk);
       done += bytesRead;
       yield chunk;
     }
-    if (digest !== undefined && `sha256:${hash.digest('hex')}` !== digest)
+    if (hash?.digest() !== digest)
       throw invalid(`a part of it is not what its digest says: it is corrupt, or has changed (${digest})`);
   } finally {
     await file.close();
@@ -51,13 +51,13 @@ export async function* layerBytes(
 ): AsyncGenerator<Buffer> {
   const source = bytesOf(blob);
   const head = await peek(source);
-  const hash: Hash | undefined = diffId === undefined ? undefined : createHash('sha256');
+  const hash = diffId === undefined ? undefined : new Digester(diffId);
   for await (const chunk of unpacked(head.all, packingOf(head.bytes))) {
     count(chunk.length);
     hash?.update(chunk);
     yield chunk;
   }
-  const found = hash && `sha256:${hash.digest('hex')}`;
+  const found = hash?.digest();
   if (found !== undefined && found !== diffId)
     throw invalid(
       `its layer ${blob.digest ?? ''} unpacks to ${found}, and its configuration has ${diffId} in that place: one of them is not of this image`,

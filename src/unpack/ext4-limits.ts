@@ -45,8 +45,14 @@ export function requireFits(entry: TarEntry, xattrs: ReadonlyMap<Bytes, Bytes>):
   }
 }
 
-/** What Linux lets a file of this kind have: `user.` attributes are of files and directories only; containerd skips the others too. */
+/**
+ * What Linux lets a file of this kind have: `user.` attributes are of files and directories only; containerd skips the others too.
+ * What overlayfs keeps for itself it shows to nobody.
+ */
 export function keptXattrs({ type, xattrs }: Pick<TarEntry, 'type' | 'xattrs'>): ReadonlyMap<Bytes, Bytes> {
-  if (xattrs.size === 0 || type === 'file' || type === 'directory') return xattrs;
-  return new Map([...xattrs].filter(([name]) => !name.startsWith('user.')));
+  if (xattrs.size === 0) return xattrs;
+  const mayBeUsers = type === 'file' || type === 'directory';
+  const isKept = (name: Bytes): boolean =>
+    !name.startsWith('trusted.overlay.') && (mayBeUsers || !name.startsWith('user.'));
+  return new Map([...xattrs].filter(([name]) => isKept(name)));
 }

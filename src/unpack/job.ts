@@ -3,7 +3,7 @@ export interface Blob {
   readonly path: string;
   readonly offset: number;
   readonly size: number;
-  /** `sha256:…` of the bytes; absent: only what they unpack to is known. */
+  /** Of the bytes; absent: only what they unpack to is known. */
   readonly digest?: string;
 }
 
@@ -12,7 +12,7 @@ export type Part =
   | {
       readonly is: 'layer';
       readonly blob: Blob;
-      /** `sha256:…` of what it unpacks to. */
+      /** Digest of what it unpacks to. */
       readonly diffId: string;
     }
   /** A file of an artifact, as it is. */

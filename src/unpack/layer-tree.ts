@@ -1,3 +1,4 @@
+import { keptXattrs } from './ext4-limits.ts';
 import { invalid, show } from './refusal.ts';
 import type { Bytes, TarEntry, Time } from './tar-entry.ts';
 
@@ -35,6 +36,10 @@ const WHITEOUT = '.wh.';
 /** Of AUFS itself: never in a tree, but hard links may lead there. */
 const AUFS = '.wh..wh.';
 const OPAQUE = '.wh..wh..opq';
+/** Overlayfs' own ways to say the same, in layers that were packed as it keeps them. @see Documentation/filesystems/overlayfs.rst in Linux */
+const OVERLAY_OPAQUE = 'trusted.overlay.opaque';
+const isOverlayWhiteout = ({ type, device: [major, minor] }: TarEntry): boolean =>
+  type === 'character device' && major === 0 && minor === 0;
 /** As many symlinks as Linux follows in one path. @see path_resolution(7) */
 const MAX_LINKS = 40;
 const MAX_NAME_BYTES = 255;
@@ -86,9 +91,12 @@ export class LayerTree {
       const name = base.slice(WHITEOUT.length);
       if (name === '' || name === '.' || name === '..')
         throw invalid(`a layer has the whiteout ${show(entry.name)}, which names nothing`);
-      this.#budget.text(name.length);
-      parent.gone ??= new Set();
-      parent.gone.add(name);
+      this.#gone(parent, name);
+      return;
+    }
+    if (isOverlayWhiteout(entry)) {
+      parent.children.delete(base);
+      this.#gone(parent, base);
       return;
     }
     const before = parent.children.get(base);
@@ -102,6 +110,12 @@ export class LayerTree {
     this.#put(parent, base, inode);
   }
 
+  #gone(parent: Directory, name: Bytes): void {
+    this.#budget.text(name.length);
+    parent.gone ??= new Set();
+    parent.gone.add(name);
+  }
+
   #inode(entry: TarEntry, part: number, number: number): Inode {
     if (entry.type !== 'symlink') return { is: 'inode', part, entry: number, bytes: entry.size };
     if (entry.link === '' || entry.link.length > MAX_LINK_BYTES)
@@ -112,7 +126,10 @@ export class LayerTree {
     return { is: 'inode', part, entry: number, bytes: 0, symlink: entry.link };
   }
 
-  #describe(node: Directory, { mode, uid, gid, mtime, xattrs }: TarEntry): void {
+  #describe(node: Directory, entry: TarEntry): void {
+    const { mode, uid, gid, mtime } = entry;
+    if (entry.xattrs.get(OVERLAY_OPAQUE) === 'y') node.opaque = true;
+    const xattrs = keptXattrs(entry);
     for (const [name, value] of xattrs) this.#budget.text(name.length + value.length);
     node.meta = { mode, uid, gid, mtime, xattrs };
   }

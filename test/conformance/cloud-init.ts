@@ -27,6 +27,7 @@ while read -r source path type options _; do
   case $source in /dev/vd*) say "mount=\${source#/dev/} $path $type $options" ;; esac
 done </proc/mounts
 say "hello=$(cat /srv/data/hello)"
+say "failed=$(systemctl list-units --failed --plain --no-legend | cut -d ' ' -f 1 | paste -sd ,)"
 # Nobody can ask for it again: it is said twice, in case that one comes through broken.
 for _ in 1 2; do
   while read -r line; do echo "report: $line"; done </run/lines >/dev/console
@@ -111,6 +112,7 @@ export const cloudInit: Group = {
         row('by-disk-vendor-data-merged', 'disk', 'from the vendor, vdb /srv/data ext4', (report) =>
           [report.text('vendor'), mounted(report)].join(', '),
         ),
+        row('no-unit-failed', 'disk', '', (report) => report.text('failed').trim()),
         row('by-disk-instance-id', 'disk', 'i-disk', (report) => report.text('instance_id')),
         row('by-disk-hostname', 'disk', 'i-disk-host', (report) => report.text('hostname')),
         {

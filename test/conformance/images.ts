@@ -22,6 +22,8 @@ export interface Images {
   readonly deaf: string;
   /** The demo kernel and initrd. */
   readonly kernel: string;
+  /** Of guests whose kernel is no row's concern, with its initrd: the demo's, or in a sample the small one, which starts sooner. */
+  readonly anyKernel: string;
   /** A kernel that needs no initrd. */
   readonly small: string;
   /** A root with systemd and cloud-init. */
@@ -66,8 +68,12 @@ const PASSWD = 'root::0:0:root:/root:/bin/sh\nnobody:x:65534:65534:nobody:/:/bin
 const CAP_NET_RAW = Buffer.from([1, 0, 0, 2, 0, 0x20, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
 export const CAP_NET_RAW_MASK = '0000000000002000';
 
-/** Makes them all. @param directory - there, and empty */
-export async function makeImages(directory: string): Promise<Images> {
+/**
+ * Makes them all.
+ * @param directory - there, and empty
+ * @param isSample - whether the demo kernel is only where a row is about kernels
+ */
+export async function makeImages(directory: string, isSample: boolean): Promise<Images> {
   const guest = join(directory, 'guest');
   const root = makeImage({
     layout: guest,
@@ -90,6 +96,7 @@ export async function makeImages(directory: string): Promise<Images> {
       '/sbin/deaf': { mode: 0o755, content: DEAF },
     },
   });
+  const small = `oci:${ROOT}/.cache/images/kernel:latest`;
   const volumes = join(directory, 'volumes');
   const busybox = readFileSync('/bin/busybox');
   await writeLayout(volumes, {
@@ -145,11 +152,12 @@ export async function makeImages(directory: string): Promise<Images> {
     root,
     deaf,
     kernel: KERNEL,
+    anyKernel: isSample ? small : KERNEL,
     debian: `oci:${ROOT}/.cache/images/debian:latest`,
     stock: (name) => `oci:${ROOT}/.cache/images/stock:${name}`,
     modules: `oci:${DEMO}:modules`,
     release: /Linux version (\S+) /.exec(Buffer.from(vmlinux).toString('latin1'))?.[1] ?? 'unknown',
-    small: `oci:${ROOT}/.cache/images/kernel:latest`,
+    small,
     named: `oci:${kernels}:named`,
     byTag: `${REGISTRY}/suite/kernels:first`,
     byDigest: `${REGISTRY}/suite/kernels:first@${digests.second}`,

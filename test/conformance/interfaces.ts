@@ -66,7 +66,7 @@ export const interfaces: Group = {
       name: 'interfaces',
       guests: (images) => ({
         three: reporting(images, {
-          kernel: { image: images.kernel, cmdline: `quiet report.ping=${GATEWAY}` },
+          kernel: { image: images.anyKernel, cmdline: `quiet report.ping=${GATEWAY}` },
           interfaces: [
             tap('eth0', { guestMac: MACS[0].toUpperCase() }),
             tap('eth1'),
@@ -141,7 +141,7 @@ export const interfaces: Group = {
       // With one interface: of several on one network a guest answers by any, and with another's address it is not let out.
       guests: (images) => ({
         one: reporting(images, {
-          kernel: { image: images.kernel, cmdline: 'quiet report.serve=8080,hello' },
+          kernel: { image: images.anyKernel, cmdline: 'quiet report.serve=8080,hello' },
           interfaces: [tap('eth0', { publishedPorts: [{ hostPort: 18_080, guestPort: 8_080 }] })],
         }),
       }),
@@ -231,7 +231,7 @@ export const interfaces: Group = {
       guests: (images) => ({
         mixed: reporting(images, {
           kernel: {
-            image: images.kernel,
+            image: images.anyKernel,
             cmdline: `quiet report.ping=${GATEWAY},fixed report.ping=${GATEWAY},eth1 report.dhcp=fixed`,
           },
           interfaces: [

@@ -7,6 +7,7 @@ they see, and prints a table: row | expected | seen in guest | seen on host | ok
 
   --provider NAME  the provider to try; default: the daemon's own default
   --only PATTERN   rows whose name matches this regular expression
+  --sample         without what others stand for: as npm test does it
   --parallel N     scenes at once, 1 to 16 (2); a scene boots one to three guests
   -o json          one JSON array on standard output and nothing else
   --list           only the names of the rows
@@ -29,6 +30,7 @@ export class Usage extends Error {}
 export interface Options {
   readonly provider: string;
   readonly only: RegExp;
+  readonly sample: boolean;
   readonly parallel: number;
   readonly json: boolean;
   readonly list: boolean;
@@ -37,14 +39,14 @@ export interface Options {
 
 /** @throws Usage */
 export function optionsOf(args: readonly string[]): Options {
-  const { provider, only, parallel, output, list, help } = parsed(args);
+  const { provider, only, sample, parallel, output, list, help } = parsed(args);
   const count = Number(parallel);
   if (!Number.isInteger(count) || count < 1 || count > 16)
     throw new Usage(`--parallel ${parallel}: give a number from 1 to 16`);
   if (output !== 'json' && output !== 'table')
     throw new Usage(`-o ${output}: give json, or leave it out for the table`);
   try {
-    return { provider, only: new RegExp(only), parallel: count, json: output === 'json', list, help };
+    return { provider, only: new RegExp(only), sample, parallel: count, json: output === 'json', list, help };
   } catch (error) {
     throw new Usage(`--only: ${(error as Error).message}`);
   }
@@ -57,6 +59,7 @@ function parsed(args: readonly string[]) {
       options: {
         provider: { type: 'string', default: '' },
         only: { type: 'string', default: '' },
+        sample: { type: 'boolean', default: false },
         parallel: { type: 'string', default: '2' },
         output: { type: 'string', short: 'o', default: 'table' },
         list: { type: 'boolean', default: false },

@@ -82,6 +82,8 @@ export interface Scene {
   readonly alone?: true;
   /** Takes far longer than others, and is begun before them. */
   readonly slow?: true;
+  /** Others stand for it where a sample will do: `--sample`. */
+  readonly leftToProofs?: true;
   /** By a name that is the beginning of the id. The first one is whom the rows are about. */
   readonly guests: (images: Images) => Readonly<Record<string, SpecFields>>;
   /** Goes on once every guest has reported. */

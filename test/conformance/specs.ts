@@ -12,13 +12,14 @@ import { judged, type Seeing, type Seen } from './row.ts';
 /** Fields of a spec, as a literal. */
 export type SpecFields = Exclude<SpecInit, MicroVMSpec>;
 
-/** A root that reports, the demo kernel with its initrd, no interface. */
+/** A root that reports, a kernel with its initrd, no interface. */
 export function reporting(images: Images, change: SpecFields = {}): SpecFields {
   return {
     vcpu: 1,
     memoryInMb: 128,
-    kernel: { image: images.kernel, cmdline: 'quiet' },
-    initrd: { image: images.kernel },
+    kernel: { image: images.anyKernel, cmdline: 'quiet' },
+    // Each kernel's own has the modules that it needs.
+    initrd: { image: [undefined, images.anyKernel].includes(change.kernel?.image) ? images.anyKernel : images.kernel },
     volumes: [rootVolume(images)],
     ...change,
   };

@@ -137,6 +137,17 @@ test('rows are chosen by their name, and no scene is played for none', () => {
   expect(worksOf(GROUPS, /nothing is named so/)).toEqual([]);
 });
 
+test('what a sample leaves out, others stand for', () => {
+  const works = worksOf(GROUPS, /(?:)/);
+  const [left, kept] = [true, false].map((isLeft) =>
+    works.filter(({ leftToProofs }) => leftToProofs === isLeft).flatMap(({ rows }) => rows),
+  );
+  expect(left).not.toEqual([]);
+  // Of the other release, each.
+  for (const row of left ?? []) expect(kept).toContain(row.replace('stock/trixie-', 'stock/bookworm-'));
+  expect([optionsOf(['--sample']).sample, optionsOf([]).sample]).toEqual([true, false]);
+});
+
 test('a scene that was not in time is tried once more where that is wanted, and never in silence', async () => {
   const lab = { close: async () => undefined } as unknown as Lab;
   const images = {} as Images;
@@ -144,7 +155,7 @@ test('a scene that was not in time is tried once more where that is wanted, and 
     const left = [...ends];
     const said: string[] = [];
     const work: Work = {
-      ...{ name: 'one', alone: false, hasParent: true, slow: false, rows: ['a/b'] },
+      ...{ name: 'one', alone: false, hasParent: true, slow: false, leftToProofs: false, rows: ['a/b'] },
       run: async () => {
         const end = left.shift();
         const result = judge(row({ expected: end === 'ok' ? '2' : 'else' }), seen());

@@ -228,8 +228,8 @@ export const volumes: Group = {
     {
       name: 'copies',
       guests: (images) => ({
-        one: reporting(images, { kernel: { image: images.kernel, cmdline: 'quiet report.mark=one' } }),
-        two: reporting(images, { kernel: { image: images.kernel, cmdline: 'quiet report.mark=two' } }),
+        one: reporting(images, { kernel: { image: images.anyKernel, cmdline: 'quiet report.mark=one' } }),
+        two: reporting(images, { kernel: { image: images.anyKernel, cmdline: 'quiet report.mark=two' } }),
       }),
       next: async ({ ask }) => {
         await ask('one', 'mark');

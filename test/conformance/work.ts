@@ -13,6 +13,8 @@ export interface Work {
   readonly hasParent: boolean;
   /** Is begun before others. */
   readonly slow: boolean;
+  /** Not in a sample. */
+  readonly leftToProofs: boolean;
   readonly rows: readonly string[];
   run(lab: Lab, images: Images): Promise<Played>;
 }
@@ -30,6 +32,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
           alone: !hasParent,
           hasParent,
           slow: false,
+          leftToProofs: false,
           rows: wanted.map(({ row }) => row),
           run: async (lab, images) => {
             const results: Result[] = [];
@@ -46,6 +49,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
             alone: scene.alone === true,
             hasParent: true,
             slow: scene.slow === true || scene.alone === true,
+            leftToProofs: scene.leftToProofs === true,
             rows: rows.map(({ row }) => row),
             run: (lab, images) => playScene(scene, rows, lab, images),
           };

@@ -1,7 +1,7 @@
 import { makeImage } from '../../guest/make-image.ts';
 import { PROVIDERS } from '../../src/vmm/registry.ts';
 import { idleKernel } from '../faults/idle-kernel.ts';
-import { KERNEL, type SpecInit, type TestHost } from '../support/daemon.ts';
+import { ANY_KERNEL, type SpecInit, type TestHost } from '../support/daemon.ts';
 import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
 
 /** A provider that the contract is held to, with a real program and real guests, or with a stand-in that has none. */
@@ -61,7 +61,7 @@ function realSpec({ images }: TestHost, id: string): SpecInit {
   });
   const other = makeImage({ layout: `${images}/contract`, tag: 'data', files: { '/here': 'data' } });
   return {
-    ...{ id, vcpu: 1, memoryInMb: 128, kernel: { image: KERNEL, cmdline: 'quiet' }, initrd: { image: KERNEL } },
+    ...{ id, vcpu: 1, memoryInMb: 128, kernel: { image: ANY_KERNEL, cmdline: 'quiet' }, initrd: { image: ANY_KERNEL } },
     ...{ volumes: volumesOf(root, other), interfaces: nics() },
   };
 }

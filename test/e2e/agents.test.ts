@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync } from 'node:fs';
 import { promisify } from 'node:util';
 import { expect, test } from 'vitest';
-import { demoSpec, KERNEL, poll, ROOT, type SpecInit, startHost, type TestHost } from '../support/daemon.ts';
+import { ANY_KERNEL, demoSpec, poll, ROOT, type SpecInit, startHost, type TestHost } from '../support/daemon.ts';
 import { untilAgent } from '../support/exec-in.ts';
 import { STAND_INS, standInHost } from '../support/stand-in-providers.ts';
 
@@ -63,7 +63,7 @@ test('a guest that shuts down without a word on its console is seen by its agent
   t.onTestFinished(() => standIns.remove());
   const flags = ['--managed-network', '10.77.0.0/24', ...standIns.flags, '--default-provider', 'firecracker'];
   const host = await startHost(t, { ...standIns.options, flags });
-  const kernel: SpecInit['kernel'] = { image: KERNEL, cmdline: 'stand-in=mute' } as SpecInit['kernel'] & object;
+  const kernel: SpecInit['kernel'] = { image: ANY_KERNEL, cmdline: 'stand-in=mute' } as SpecInit['kernel'] & object;
   const uid = (await host.create(demoSpec('mute', { kernel }))).spec?.uid ?? '';
   await untilAgent(host, uid);
   const power = (await host.get(uid)).status?.conditions.find(({ type }) => type === 'PowerStateVisible');

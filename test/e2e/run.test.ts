@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { readFileSync } from 'node:fs';
 import { expect, onTestFinished, test } from 'vitest';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
-import { DEMO_ROOT, KERNEL, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
+import { ANY_KERNEL, DEMO_ROOT, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
 import { type TestImage, writeLayout } from '../support/oci-layout.ts';
 import type { TarEntry } from '../support/tar.ts';
 
@@ -225,8 +225,8 @@ test('a server is asked to end by its own signal; exec begins as its image says'
   const host = await startHost(t);
   const at = await withImages(host);
   const spec = (id: string, root: string, change: object = {}) => ({
-    ...{ id, vcpu: 1, memoryInMb: 96, kernel: { image: KERNEL, cmdline: 'quiet' } },
-    initrd: { image: KERNEL },
+    ...{ id, vcpu: 1, memoryInMb: 96, kernel: { image: ANY_KERNEL, cmdline: 'quiet' } },
+    initrd: { image: ANY_KERNEL },
     volumes: [{ id: 'root', isRoot: true, source: { containerSource: root } }],
     ...change,
   });
@@ -269,8 +269,8 @@ test('a program that failed is begun again where its spec says so', async (t) =>
   const uid =
     (
       await host.create({
-        ...{ id: 'again', vcpu: 1, memoryInMb: 96, kernel: { image: KERNEL, cmdline: 'quiet' } },
-        initrd: { image: KERNEL },
+        ...{ id: 'again', vcpu: 1, memoryInMb: 96, kernel: { image: ANY_KERNEL, cmdline: 'quiet' } },
+        initrd: { image: ANY_KERNEL },
         volumes: [{ id: 'root', isRoot: true, source: { containerSource: at('plain') } }],
         process: { args: ['sh', '-c', 'test -e /been || { echo first >/been; exit 1; }; echo second; exit 0'] },
       })

@@ -87,7 +87,8 @@ export const ROOMS: Readonly<Record<string, Room>> = {
     // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.
     // zlib and util: requests that are packed, answers that are to be.
     node: ['http', 'http2', 'tls', 'net', 'crypto', 'stream', 'events', 'fs', 'path', 'async_hooks', 'zlib', 'util'],
-    packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'fastify'],
+    // ws: the frames of WebSockets.
+    packages: ['@bufbuild/protobuf', '@connectrpc/connect', '@connectrpc/connect-node', 'fastify', 'ws'],
   },
   cli: {
     rooms: ['base', 'gen', 'doctor', 'host'],

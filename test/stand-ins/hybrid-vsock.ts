@@ -22,6 +22,8 @@ const REQUEST_MS = 2_000;
 /** The real agent, beside the stand-in; and what is found there before the host's programs: see `as-program.ts`. */
 const AGENT = fileURLToPath(new URL('./flintlock-agent', import.meta.url));
 const PROGRAMS = fileURLToPath(new URL('./guest-programs', import.meta.url));
+/** Whose parent has ended before it was to end with it would stay for ever: it has another parent by then. */
+const UNDER_US = ['sh', '-c', '[ "$PPID" = "$0" ] && exec "$@"', String(process.pid)];
 
 /**
  * A vsock as Firecracker and Cloud Hypervisor have it: a unix socket, where who connects asks for a port. What listens there is
@@ -52,7 +54,7 @@ export class HybridVsock {
   begin(): void {
     this.#name = `flintlock-agent-${process.pid}-${this.#next}`;
     const ways = ['--listen', `unix:@${this.#name}`, '--listen-ssh', `unix:@${this.#name}-ssh`];
-    this.#agent = spawn('setpriv', ['--pdeathsig', 'KILL', '--', AGENT, ...ways], {
+    this.#agent = spawn('setpriv', ['--pdeathsig', 'KILL', '--', ...UNDER_US, AGENT, ...ways], {
       stdio: 'ignore',
       env: { PATH: `${PROGRAMS}:/stand-in/${process.pid}:${process.env.PATH ?? ''}` },
     });

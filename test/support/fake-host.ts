@@ -18,6 +18,8 @@ import { createReconciler } from '../../src/engine/reconciler.ts';
 import { recover } from '../../src/engine/recovery.ts';
 import { type Look, Scheduler } from '../../src/engine/scheduler.ts';
 import { StepRunner } from '../../src/engine/step-runner.ts';
+import { TellMetadata } from '../../src/engine/tell-metadata.ts';
+import { createToldMetadata } from '../../src/metadata/mmds.ts';
 import { type Acts, DIRECT } from '../../src/ports/acts.ts';
 import type { Clock } from '../../src/ports/clock.ts';
 import type { Files } from '../../src/ports/host.ts';
@@ -29,6 +31,7 @@ import type { AllocationKind, Store } from '../../src/ports/store.ts';
 import { createServices } from '../../src/service/create-services.ts';
 import type { ServiceParts } from '../../src/service/needs.ts';
 import type { Services } from '../../src/service/services.ts';
+import { nicsOf } from '../../src/steps/managed.ts';
 import { planText } from '../../src/steps/plan.ts';
 import { Database } from '../../src/store/database.ts';
 import { createStore } from '../../src/store/vms.ts';
@@ -354,6 +357,7 @@ export class FakeHost {
       acts,
     });
     const cgroups = fakeCgroups(world, life);
+    const toldMetadata = createToldMetadata(store);
     const ports = {
       names,
       files,
@@ -367,6 +371,7 @@ export class FakeHost {
       bridgeAt: (bridge: string) => ({ bridge, ensure: async () => undefined }),
       metadata: fakeMetadata(world, served),
       cidata: fakeCidata(world, life),
+      toldMetadata,
       guests,
       vmm: () => vmm,
     };
@@ -380,6 +385,10 @@ export class FakeHost {
           runner,
           guests,
           metadataPorts,
+          tellMetadata: new TellMetadata({
+            ...{ guests, clock, log, metadata: toldMetadata },
+            nicsOf: (vm) => nicsOf({ managed: network }, vm),
+          }),
           clock,
           log,
           vmm: () => vmm,

@@ -70,6 +70,7 @@ export const FAKE_CAPABILITIES: Capabilities = {
   interfaceTypes: ['TAP', 'MACVTAP'],
   ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true, snapshot: false },
   channels: ['console', 'agent'],
+  mmds: true,
   limits: {
     vcpu: { most: 64, note: 'by chance' },
     memoryInMb: { least: 32, most: 4_096 },
@@ -127,6 +128,8 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
       reboot: (_patience, signal) => world.act(caller, 'reboot', signal, () => undefined),
       pause: (signal) => world.act(caller, 'pause', signal, () => world.say(process.identity.pid, 'paused')),
       resume: (signal) => world.act(caller, 'resume', signal, () => world.say(process.identity.pid, 'running')),
+      setMetadata: (data, signal) =>
+        world.act(caller, 'metadata of a VMM', signal, () => void world.answered.set(process.argv[1] ?? '', data)),
     };
   };
   const info: VmmInfo = {
@@ -155,6 +158,7 @@ export function fakeVmm(world: FakeWorld, caller: Caller): Vmm {
         if (running) return watch(running);
         world.come(caller, 'process', config.uid);
         for (const path of [...sockets(config), consolePath(config)]) world.addPath(path, 'file');
+        if (config.metadata) world.answered.set(config.uid, config.metadata.data);
         return watch(world.startProcess([VMM_PROGRAM, config.uid, config.stateDirectory]));
       });
       try {

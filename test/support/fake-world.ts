@@ -7,7 +7,7 @@ import type { CidataDisks, MetadataServer } from '../../src/ports/metadata-serve
 import type { HostInterface, Surroundings, TakenLease } from '../../src/ports/network.ts';
 import type { WayFound } from '../../src/ports/network-probe.ts';
 import type { Flaw } from '../../src/ports/network-watch.ts';
-import type { GuestState, Vmm, VmmEnd } from '../../src/ports/vmm.ts';
+import type { GuestState, MetadataTree, Vmm, VmmEnd } from '../../src/ports/vmm.ts';
 import type { Volumes } from '../../src/ports/volumes.ts';
 
 /** What happens when a port is called, before the call has its effect: it may wait, throw, or do nothing. */
@@ -59,6 +59,8 @@ export class FakeWorld {
   readonly guards = new Set<string>();
   readonly ports = new Set<string>();
   readonly rules = new Set<string>();
+  /** What VMMs answer with that are asked for metadata themselves, by uid. */
+  readonly answered = new Map<string, MetadataTree>();
   /** What leads guests to the metadata service. */
   readonly ways = new Set<string>();
   readonly processes = new Map<number, FakeProcess>();

@@ -354,6 +354,19 @@ export const foreign = (): readonly Foreign[] => [
     ['new file 0644 0:0 "n"'],
   ),
   several(
+    'as-overlayfs-keeps-it',
+    [
+      [{ name: 'a' }, { name: 'b', data: 'b' }, dir('d', { mode: 0o700 }), { name: 'd/old' }],
+      [
+        { name: 'a', type: 'character device', device: [0, 0] },
+        { name: 'nothing', type: 'character device', device: [0, 0] },
+        dir('d', { xattrs: { 'trusted.overlay.opaque': 'y', 'trusted.overlay.origin': 'o', 'trusted.kept': 'k' } }),
+        { name: 'd/new', data: 'n', xattrs: { 'trusted.overlay.metacopy': '' } },
+      ],
+    ],
+    ['b file 0644 0:0 "b"', 'd directory 0755 0:0 trusted.kept=6b', 'd/new file 0644 0:0 "n"'],
+  ),
+  several(
     'exported-from-a-container',
     [
       [

@@ -1,7 +1,7 @@
-import { createHash } from 'node:crypto';
 import { mkdir, writeFile } from 'node:fs/promises';
 import { join } from 'node:path';
 import { gzipSync } from 'node:zlib';
+import { digestOf } from '../../src/unpack/digest.ts';
 import { type TarEntry, tar } from './tar.ts';
 
 /** A layer that is gzip already, for what is too large to be held: the digest of what it unpacks to is a lie. */
@@ -17,6 +17,8 @@ export interface TestImage {
   readonly architecture?: string;
   /** What its configuration says of the program in it: `Entrypoint`, `Cmd`, `Env` and so on. */
   readonly config?: unknown;
+  /** How all of it is named; otherwise by sha256. */
+  readonly by?: 'sha512';
 }
 
 interface Descriptor {
@@ -37,19 +39,24 @@ export async function writeLayout(
   directory: string,
   tags: Readonly<Record<string, TestImage | readonly TestImage[]>>,
 ): Promise<Readonly<Record<string, string>>> {
-  const blobs = join(directory, 'blobs/sha256');
-  await mkdir(blobs, { recursive: true });
-  const blob = async (mediaType: string, data: Uint8Array | object): Promise<Descriptor> => {
+  const blob = async (mediaType: string, data: Uint8Array | object, by = 'sha256'): Promise<Descriptor> => {
     const bytes = data instanceof Uint8Array ? data : Buffer.from(JSON.stringify(data));
-    const hex = createHash('sha256').update(bytes).digest('hex');
-    await writeFile(join(blobs, hex), bytes);
-    return { mediaType, digest: `sha256:${hex}`, size: bytes.length };
+    const digest = digestOf(bytes, `${by}:`);
+    await mkdir(join(directory, 'blobs', by), { recursive: true });
+    await writeFile(join(directory, 'blobs', digest.replace(':', '/')), bytes);
+    return { mediaType, digest, size: bytes.length };
   };
-  const image = async ({ layers, os = 'linux', architecture = HOST_ARCHITECTURE, config: said = {} }: TestImage) => {
+  const image = async ({
+    layers,
+    os = 'linux',
+    architecture = HOST_ARCHITECTURE,
+    config: said = {},
+    by,
+  }: TestImage) => {
     const packed = layers.map((layer) => {
       if ('gzip' in layer) return { gzip: layer.gzip, diffId: `sha256:${'0'.repeat(64)}` };
       const unpacked = tar(layer);
-      const diffId = `sha256:${createHash('sha256').update(unpacked).digest('hex')}`;
+      const diffId = digestOf(unpacked, by && `${by}:`);
       return { gzip: gzipSync(unpacked, { level: 1 }), diffId };
     });
     const diffIds = packed.map(({ diffId }) => diffId);
@@ -57,10 +64,10 @@ export async function writeLayout(
     const manifest = {
       schemaVersion: 2,
       mediaType: `${OCI}.manifest.v1+json`,
-      config: await blob(`${OCI}.config.v1+json`, config),
-      layers: await Promise.all(packed.map(({ gzip }) => blob(`${OCI}.layer.v1.tar+gzip`, gzip))),
+      config: await blob(`${OCI}.config.v1+json`, config, by),
+      layers: await Promise.all(packed.map(({ gzip }) => blob(`${OCI}.layer.v1.tar+gzip`, gzip, by))),
     };
-    return { ...(await blob(`${OCI}.manifest.v1+json`, manifest)), platform: { os, architecture } };
+    return { ...(await blob(`${OCI}.manifest.v1+json`, manifest, by)), platform: { os, architecture } };
   };
   const manifests: object[] = [];
   const digests: Record<string, string> = {};

@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { HostOptions } from './daemon.ts';
@@ -40,13 +40,31 @@ export interface PretendedKvm {
   remove(): void;
 }
 
+/** What was begun in a stand-in's guest is a plain process, which outlives it: it is known by where its programs are. */
+function endGuests(directory: string): void {
+  for (const name of readdirSync('/proc')) {
+    const pid = Number(name);
+    if (!(pid > 1)) continue;
+    try {
+      const environment = readFileSync(`/proc/${pid}/environ`, 'latin1').split('\0');
+      if (environment.some((text) => text.startsWith(`PATH=${directory}/guest-programs:`)))
+        process.kill(pid, 'SIGKILL');
+    } catch {
+      // It has ended meanwhile.
+    }
+  }
+}
+
 export function pretendKvm(): PretendedKvm {
   const directory = mkdtempSync(join(tmpdir(), 'fl-kvm-'));
   chmodSync(directory, 0o755);
   const [bin, dev] = [join(directory, 'bin'), join(directory, 'dev')];
   return {
     directory,
-    remove: () => rmSync(directory, { recursive: true, force: true }),
+    remove: () => {
+      endGuests(directory);
+      rmSync(directory, { recursive: true, force: true });
+    },
     options: {
       ownMounts: true,
       env: { PATH: `${bin}:${process.env.PATH ?? ''}` },

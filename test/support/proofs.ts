@@ -1,7 +1,7 @@
 import type { TestContext } from 'vitest';
 
 /** Set by `npm run proofs`. */
-const isProof = process.env.FLINTLOCK_PROOFS === '1';
+export const isProof = process.env.FLINTLOCK_PROOFS === '1';
 
 /**
  * Leaves a test to `npm run proofs`, where others of its kind stand for it in `npm test`, or it takes too long: it is counted as

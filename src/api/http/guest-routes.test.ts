@@ -66,7 +66,12 @@ test(':execStream answers with a line for each piece, and its failure is the las
 test.each<[string, unknown, number, RegExp]>([
   ['no start', {}, 400, /start: must say what to run/],
   ['no command', { start: {} }, 400, /start\.command/],
-  ['a terminal', { start: { command: 'a', terminal: {} } }, 400, /start\.terminal: is for Exec over gRPC/],
+  [
+    'a terminal',
+    { start: { command: 'a', terminal: {} } },
+    400,
+    /start\.terminal: is for Exec, by gRPC or a WebSocket/,
+  ],
   ['another uid', { start: { command: 'a', uid: 'b' } }, 400, /start\.uid: is "b" in the body/],
   ['a field that there is not', { start: { command: 'a' }, cmd: 'a' }, 400, /RunRequest.*"cmd"|cmd: is no field/],
 ])('%s is refused', async (_, body, status, why) => {

@@ -25,7 +25,7 @@ const AGENT = ['/v1/microvms/:uid/agent', '/v1/namespaces/:namespace/microvms/:i
 /**
  * GuestService over HTTP. `:exec` answers when the program has ended, with what it wrote; `:execStream` with one
  * ExecResponse a line (newline-delimited JSON) as it comes, the last one with `exit` or `error`. What the program reads is in
- * the request; a terminal is had over gRPC.
+ * the request; one that is spoken to while it runs is in exec-socket.ts.
  */
 export const guestRoutes =
   ({ native, log, stopped, flows }: RouteOptions): Routes =>

@@ -45,6 +45,7 @@ test('a request whose headers never end is answered 408 and hung up on; one that
     rare: new RareLog(log, clock),
     flow: new Flow(new RareLog(log, clock)),
     flows: new WeakMap(),
+    upgrades: new WeakMap(),
     stopped: new AbortController().signal,
     gate: openGate,
     caller: new CurrentCaller(),

@@ -32,6 +32,7 @@ import { agreeOnUid, type Named, uidOf } from './named.ts';
 import { Query } from './query.ts';
 import { LIST, type Routes, STREAM } from './server.ts';
 import { sendStream } from './stream.ts';
+import type { Upgrades } from './upgrade.ts';
 
 const ALL = '/v1/microvms';
 const BY_UID = '/v1/microvms/:uid';
@@ -58,6 +59,8 @@ const KEEP_ALIVE_MS = 15_000;
 export interface RouteOptions extends CallOptions {
   readonly native: Native;
   readonly log: Log;
+  /** The requests that want to go on as a WebSocket. */
+  readonly upgrades: Upgrades;
   /** A quiet stream of events says so often that it lives, in milliseconds. */
   readonly keepAliveMs?: number;
 }

@@ -1,4 +1,4 @@
-import { createServer, type IncomingMessage, type Server } from 'node:http';
+import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http';
 import type { Socket } from 'node:net';
 import { Readable } from 'node:stream';
 import { Code } from '@connectrpc/connect';
@@ -24,6 +24,7 @@ import { callSignal, type Flows } from './call-signal.ts';
 import { packed, unpacked } from './content-encoding.ts';
 import { errorOf, MAX_BODY_BYTES } from './errors.ts';
 import { sendError } from './json.ts';
+import { answerTo, authorizationOf, type Upgrades, wantsSocket } from './upgrade.ts';
 
 /** Adds a surface's routes. */
 export type Routes = (app: FastifyInstance) => void;
@@ -46,6 +47,8 @@ export interface HttpOptions {
   readonly flow: Flow;
   /** What each answer that is under way holds: the routes look here. */
   readonly flows: Flows;
+  /** The requests that want to go on as a WebSocket: the routes look here. */
+  readonly upgrades: Upgrades;
   /** Ends the calls that are under way. */
   readonly stopped: AbortSignal;
   /** On TCP; absent: plain text. */
@@ -93,20 +96,35 @@ export class HttpServer {
       headersTimeout: headersMs,
       connectionsCheckingInterval: Math.min(LOOK_MS, headersMs / 5),
     };
-    return createServer(timeouts, (request, response) => {
-      const { log, calls, clock } = this.#options;
-      response.on('error', (error) => log.debug('an HTTP answer failed', { error: error.message }));
-      const began = clock.elapsed();
-      response.once('close', () => {
-        const method = this.#known.routes.get(request) ?? UNKNOWN;
-        const code = String(response.writableFinished ? response.statusCode : 499);
-        calls({ surface: 'http', method, code, ms: clock.elapsed() - began });
-      });
-      const id = requestIdOf(request.headers[REQUEST_ID]);
-      this.#known.ids.set(request, id);
-      response.setHeader(REQUEST_ID, id);
-      this.#app.routing(request, response);
+    const server = createServer({ ...timeouts, shouldUpgradeCallback: wantsSocket }, (request, response) =>
+      this.#answer(request, response),
+    );
+    server.on('upgrade', (request, socket, head) => {
+      this.#options.upgrades.set(request, { socket, head });
+      this.#answer(request, answerTo(request, socket));
     });
+    return server;
+  }
+
+  #answer(request: IncomingMessage, response: ServerResponse): void {
+    const { log, calls, clock } = this.#options;
+    response.on('error', (error) => log.debug('an HTTP answer failed', { error: error.message }));
+    const began = clock.elapsed();
+    response.once('close', () => {
+      const method = this.#known.routes.get(request) ?? UNKNOWN;
+      // Of one that became a WebSocket that one's end is no failure.
+      const isWhole = response.writableFinished || response.statusCode === 101;
+      calls({
+        surface: 'http',
+        method,
+        code: String(isWhole ? response.statusCode : 499),
+        ms: clock.elapsed() - began,
+      });
+    });
+    const id = requestIdOf(request.headers[REQUEST_ID]);
+    this.#known.ids.set(request, id);
+    response.setHeader(REQUEST_ID, id);
+    this.#app.routing(request, response);
   }
 
   /** Accepts no more; resolves once every request has ended. Idle connections end at once. */
@@ -131,7 +149,7 @@ interface Known {
 }
 
 function application(
-  { surfaces, ops, log, gate, caller, flow, flows, stopped }: HttpOptions,
+  { surfaces, ops, log, gate, caller, flow, flows, upgrades, stopped }: HttpOptions,
   known: Known,
 ): FastifyInstance {
   const app = fastify({
@@ -158,7 +176,7 @@ function application(
       const peer = known.peers.get(request.raw.socket);
       if (!peer) throw new Fault('cancelled', 'The caller went away');
       try {
-        const who = gate({ peer, authorization: request.headers.authorization });
+        const who = gate({ peer, authorization: authorizationOf(request.raw, upgrades.has(request.raw)) });
         allowed.set(request, { ...who, request: known.ids.get(request.raw) ?? '' });
         const { socket } = request.raw;
         const held = flow.enter(who, socket, holdsOf(request) === 'stream', () => void socket.destroy());

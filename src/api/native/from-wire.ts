@@ -55,8 +55,10 @@ const processToDraft = ({ entrypoint, args, environment, user, directory }: Proc
   ...{ entrypoint, args, environment, user, directory },
 });
 
-const healthToDraft = ({ exec, interval, timeout, failures, startPeriod }: HealthCheck): HealthDraft => ({
+const healthToDraft = ({ exec, http, tcp, interval, timeout, failures, startPeriod }: HealthCheck): HealthDraft => ({
   ...{ exec, failures },
+  ...(http && { http: { port: http.port, path: http.path, headers: http.headers } }),
+  ...(tcp && { tcp: { port: tcp.port } }),
   ...(interval && { intervalMs: durationMs(interval) }),
   ...(timeout && { timeoutMs: durationMs(timeout) }),
   ...(startPeriod && { startMs: durationMs(startPeriod) }),

@@ -49,7 +49,8 @@ export class Guests {
   /** An Exec whose input is known. */
   async *stream({ start, stdin }: RunRequest, { signal }: Call): AsyncGenerator<Answer> {
     if (!start) throw Fault.invalid([{ field: 'start', description: 'must say what to run' }]);
-    if (start.terminal) throw Fault.invalid([{ field: 'start.terminal', description: 'is for Exec over gRPC alone' }]);
+    if (start.terminal)
+      throw Fault.invalid([{ field: 'start.terminal', description: 'is for Exec, by gRPC or a WebSocket' }]);
     const request = {
       uid: start.uid,
       start: { ...startOf(start), hasStdin: stdin.length > 0 },

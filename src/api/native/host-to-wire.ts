@@ -54,6 +54,7 @@ const featuresMessage = ({ limits, ...features }: Capabilities) => ({
   consoleInput: features.consoleInput,
   snapshot: features.snapshot,
   channels: [...features.channels],
+  mmds: features.mmds,
   maxVcpu: int32(limits.vcpu.most),
   minMemoryInMb: int32(limits.memoryInMb.least),
   maxMemoryInMb: int32(limits.memoryInMb.most),

@@ -1,8 +1,8 @@
-import { create } from '@bufbuild/protobuf';
+import { create, type MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
-import type { HealthCheck as Health } from '../../domain/health.ts';
+import type { HealthCheck as Health, HealthQuestion } from '../../domain/health.ts';
 import { CIDATA_DISK, metadataBy } from '../../domain/metadata-ways.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import type { ProcessSpec } from '../../domain/process.ts';
@@ -130,14 +130,21 @@ const processToWire = ({ entrypoint, args = [], environment, user, directory }: 
     ...{ user, directory },
   });
 
-const healthToWire = ({ exec, intervalMs, timeoutMs, failures, startMs }: Health): HealthCheck =>
+const healthToWire = ({ intervalMs, timeoutMs, failures, startMs, ...asked }: Health): HealthCheck =>
   create(HealthCheckSchema, {
-    exec: [...exec],
+    ...questionToWire(asked),
     interval: durationFromMs(intervalMs),
     timeout: durationFromMs(timeoutMs),
     failures: int32(failures),
     startPeriod: durationFromMs(startMs),
   });
+
+function questionToWire(asked: HealthQuestion): MessageInitShape<typeof HealthCheckSchema> {
+  if ('exec' in asked) return { exec: [...asked.exec] };
+  if ('tcp' in asked) return { tcp: { port: int32(asked.tcp.port) } };
+  const { port, path, headers } = asked.http;
+  return { http: { port: int32(port), path, headers: { ...headers } } };
+}
 
 const filenameOf = ({ filename }: FileInImage): { filename?: string } => (filename === undefined ? {} : { filename });
 

@@ -14,13 +14,16 @@ import { ProgressBoard } from '../../engine/progress.ts';
 import { createReconciler } from '../../engine/reconciler.ts';
 import { Scheduler } from '../../engine/scheduler.ts';
 import { StepRunner } from '../../engine/step-runner.ts';
+import { TellMetadata } from '../../engine/tell-metadata.ts';
 import { agentSockets } from '../../host/agent-socket.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
 import { createCidataDisks } from '../../metadata/cidata.ts';
+import { createToldMetadata } from '../../metadata/mmds.ts';
 import type { Images } from '../../ports/images.ts';
 import type { VmmEnd } from '../../ports/vmm.ts';
 import type { Volumes } from '../../ports/volumes.ts';
+import { nicsOf } from '../../steps/managed.ts';
 import type { BuiltNetworks } from './networks.ts';
 import type { Parts } from './parts.ts';
 import type { BuiltVmms } from './vmms.ts';
@@ -77,15 +80,20 @@ export function buildEngine(
   });
   const { managed, attached, bridgeAt, parent, metadata } = networks;
   const cidata = createCidataDisks({ run, files, store });
+  const toldMetadata = createToldMetadata(store);
   const ports = {
-    ...{ names, files, cgroups, images, volumes, network, guests, metadata, cidata },
+    ...{ names, files, cgroups, images, volumes, network, guests, metadata, cidata, toldMetadata },
     ...{ managed, attached, bridgeAt, parent },
     vmm: vmmOf,
   };
   const runner = new StepRunner({ store, ledger, transactions: database, clock, progress, ports, acts });
   const metadataPorts = new MetadataPorts({ store, ledger, runner, log });
+  const tellMetadata = new TellMetadata({
+    ...{ guests, metadata: toldMetadata, clock, log },
+    nicsOf: (vm) => nicsOf({ managed }, vm),
+  });
   const reconciler = createReconciler({
-    ...{ store, ledger, runner, guests, agents, metadataPorts, clock, log },
+    ...{ store, ledger, runner, guests, agents, metadataPorts, tellMetadata, clock, log },
     ...{ consoleTail, maximumRetry, bootId, patience: config.patience },
     vmm: vmmOf,
   });

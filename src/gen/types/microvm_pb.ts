@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file types/microvm.proto.
  */
 export const file_types_microvm: GenFile = /*@__PURE__*/
-  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMi8wgKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDEjYKC3B1bGxfcG9saWN5GBkgASgOMiEuZmxpbnRsb2NrLnR5cGVzLkltYWdlUHVsbC5Qb2xpY3kSLgoHcHJvY2VzcxgaIAEoCzIYLmZsaW50bG9jay50eXBlcy5Qcm9jZXNzSAGIAQESNwoMaGVhbHRoX2NoZWNrGBsgASgLMhwuZmxpbnRsb2NrLnR5cGVzLkhlYWx0aENoZWNrSAKIAQEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNgoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2Cg1SZXN0YXJ0UG9saWN5Eg4KCk9OX0ZBSUxVUkUQABIKCgZBTFdBWVMQARIJCgVORVZFUhACQgkKB19pbml0cmRCCgoIX3Byb2Nlc3NCDwoNX2hlYWx0aF9jaGVja0oECA4QEiLAAQoHUHJvY2VzcxISCgplbnRyeXBvaW50GAEgAygJEgwKBGFyZ3MYAiADKAkSPgoLZW52aXJvbm1lbnQYAyADKAsyKS5mbGludGxvY2sudHlwZXMuUHJvY2Vzcy5FbnZpcm9ubWVudEVudHJ5EgwKBHVzZXIYBCABKAkSEQoJZGlyZWN0b3J5GAUgASgJGjIKEEVudmlyb25tZW50RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASK3AQoLSGVhbHRoQ2hlY2sSDAoEZXhlYxgBIAMoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGZhaWx1cmVzGAQgASgFEi8KDHN0YXJ0X3BlcmlvZBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiJGCglJbWFnZVB1bGwiOQoGUG9saWN5EgsKB0RFRkFVTFQQABIKCgZBTFdBWVMQARILCgdNSVNTSU5HEAISCQoFTkVWRVIQAyJoCgZLZXJuZWwSDQoFaW1hZ2UYASABKAkSDwoHY21kbGluZRgCIAEoCRIVCghmaWxlbmFtZRgDIAEoCUgAiAEBEhoKEmFkZF9uZXR3b3JrX2NvbmZpZxgEIAEoCEILCglfZmlsZW5hbWUiOwoGSW5pdHJkEg0KBWltYWdlGAEgASgJEhUKCGZpbGVuYW1lGAIgASgJSACIAQFCCwoJX2ZpbGVuYW1lIqgCChBOZXR3b3JrSW50ZXJmYWNlEhkKEWd1ZXN0X2RldmljZV9uYW1lGAEgASgJEjkKBHR5cGUYAiABKA4yKy5mbGludGxvY2sudHlwZXMuTmV0d29ya0ludGVyZmFjZS5JZmFjZVR5cGUSGgoSYWxsb3dfbWV0YWRhdGFfcmVxGAMgASgIEhYKCWd1ZXN0X21hYxgEIAEoCUgAiAEBEhQKB2FkZHJlc3MYBSABKAlIAYgBARI3Cg9wdWJsaXNoZWRfcG9ydHMYFCADKAsyHi5mbGludGxvY2sudHlwZXMuUHVibGlzaGVkUG9ydCIhCglJZmFjZVR5cGUSCwoHTUFDVlRBUBAAEgcKA1RBUBABQgwKCl9ndWVzdF9tYWNCCgoIX2FkZHJlc3MiWQoNUHVibGlzaGVkUG9ydBIRCglob3N0X3BvcnQYASABKAUSEgoKZ3Vlc3RfcG9ydBgCIAEoBRIQCghwcm90b2NvbBgDIAEoCRIPCgdob3N0X2lwGAQgASgJItMBCgZWb2x1bWUSCgoCaWQYASABKAkSDwoHaXNfcm9vdBgCIAEoCBIUCgxpc19yZWFkX29ubHkYAyABKAgSEwoLbW91bnRfcG9pbnQYBCABKAkSLQoGc291cmNlGAUgASgLMh0uZmxpbnRsb2NrLnR5cGVzLlZvbHVtZVNvdXJjZRIZCgxwYXJ0aXRpb25faWQYBiABKAlIAIgBARIXCgpzaXplX2luX21iGAcgASgFSAGIAQFCDwoNX3BhcnRpdGlvbl9pZEINCgtfc2l6ZV9pbl9tYiJCCgxWb2x1bWVTb3VyY2USHQoQY29udGFpbmVyX3NvdXJjZRgBIAEoCUgAiAEBQhMKEV9jb250YWluZXJfc291cmNlIiYKFUNvbnRhaW5lclZvbHVtZVNvdXJjZRINCgVpbWFnZRgBIAEoCSK9BwoNTWljcm9WTVN0YXR1cxI6CgVzdGF0ZRgBIAEoDjIrLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLk1pY3JvVk1TdGF0ZRI8Cgd2b2x1bWVzGAIgAygLMisuZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMuVm9sdW1lc0VudHJ5EiwKDGtlcm5lbF9tb3VudBgDIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBIsCgxpbml0cmRfbW91bnQYBCABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSUQoSbmV0d29ya19pbnRlcmZhY2VzGAUgAygLMjUuZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMuTmV0d29ya0ludGVyZmFjZXNFbnRyeRINCgVyZXRyeRgGIAEoBRIPCgdtZXNzYWdlGBQgASgJEg4KBnJlYXNvbhgVIAEoCRIuCgpjb25kaXRpb25zGBYgAygLMhouZmxpbnRsb2NrLnR5cGVzLkNvbmRpdGlvbhIQCghwcm92aWRlchgXIAEoCRITCgthY2NlbGVyYXRvchgYIAEoCRIbChNrZXJuZWxfaW1hZ2VfZGlnZXN0GBkgASgJEhcKD2tlcm5lbF9maWxlbmFtZRgaIAEoCRIbChNpbml0cmRfaW1hZ2VfZGlnZXN0GBsgASgJEhQKDGNvbnNvbGVfdGFpbBgcIAEoCRIrCghwcm9ncmVzcxgdIAEoCzIZLmZsaW50bG9jay50eXBlcy5Qcm9ncmVzcxIxCg1uZXh0X3JldHJ5X2F0GB4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCglleGl0X2NvZGUYHyABKAVIAIgBARpNCgxWb2x1bWVzRW50cnkSCwoDa2V5GAEgASgJEiwKBXZhbHVlGAIgASgLMh0uZmxpbnRsb2NrLnR5cGVzLlZvbHVtZVN0YXR1czoCOAEaYQoWTmV0d29ya0ludGVyZmFjZXNFbnRyeRILCgNrZXkYASABKAkSNgoFdmFsdWUYAiABKAsyJy5mbGludGxvY2sudHlwZXMuTmV0d29ya0ludGVyZmFjZVN0YXR1czoCOAEiWwoMTWljcm9WTVN0YXRlEgsKB1BFTkRJTkcQABILCgdDUkVBVEVEEAESCgoGRkFJTEVEEAISDAoIREVMRVRJTkcQAxILCgdTVE9QUEVEEAQSCgoGUEFVU0VEEAVCDAoKX2V4aXRfY29kZSKEAQoJQ29uZGl0aW9uEgwKBHR5cGUYASABKAkSDgoGc3RhdHVzGAIgASgJEg4KBnJlYXNvbhgDIAEoCRIPCgdtZXNzYWdlGAQgASgJEjgKFGxhc3RfdHJhbnNpdGlvbl90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCJsCghQcm9ncmVzcxIMCgRzdGVwGAEgASgJEikKBXNpbmNlGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpkb25lX2J5dGVzGAMgASgDEhMKC3RvdGFsX2J5dGVzGAQgASgDIm8KDFZvbHVtZVN0YXR1cxIlCgVtb3VudBgBIAEoCzIWLmZsaW50bG9jay50eXBlcy5Nb3VudBIUCgxpbWFnZV9kaWdlc3QYFCABKAkSEgoKc2l6ZV9pbl9tYhgVIAEoBRIOCgZzZXJpYWwYFiABKAkiawoFTW91bnQSLgoEdHlwZRgBIAEoDjIgLmZsaW50bG9jay50eXBlcy5Nb3VudC5Nb3VudFR5cGUSDgoGc291cmNlGAIgASgJIiIKCU1vdW50VHlwZRIHCgNERVYQABIMCghIT1NUUEFUSBABIo4BChZOZXR3b3JrSW50ZXJmYWNlU3RhdHVzEhgKEGhvc3RfZGV2aWNlX25hbWUYASABKAkSDQoFaW5kZXgYAiABKAUSEwoLbWFjX2FkZHJlc3MYAyABKAkSEQoJYWRkcmVzc2VzGBQgAygJEhEKCWd1ZXN0X21hYxgVIAEoCRIQCghob3N0bmFtZRgWIAEoCWIGcHJvdG8z", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
+  fileDesc("ChN0eXBlcy9taWNyb3ZtLnByb3RvEg9mbGludGxvY2sudHlwZXMidgoHTWljcm9WTRIPCgd2ZXJzaW9uGAEgASgFEioKBHNwZWMYAiABKAsyHC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMSLgoGc3RhdHVzGAMgASgLMh4uZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TdGF0dXMi8wgKC01pY3JvVk1TcGVjEgoKAmlkGAEgASgJEhEKCW5hbWVzcGFjZRgCIAEoCRI4CgZsYWJlbHMYAyADKAsyKC5mbGludGxvY2sudHlwZXMuTWljcm9WTVNwZWMuTGFiZWxzRW50cnkSDAoEdmNwdRgEIAEoBRIUCgxtZW1vcnlfaW5fbWIYBSABKAUSJwoGa2VybmVsGAYgASgLMhcuZmxpbnRsb2NrLnR5cGVzLktlcm5lbBIsCgZpbml0cmQYByABKAsyFy5mbGludGxvY2sudHlwZXMuSW5pdHJkSACIAQESKAoHdm9sdW1lcxgIIAMoCzIXLmZsaW50bG9jay50eXBlcy5Wb2x1bWUSNQoKaW50ZXJmYWNlcxgJIAMoCzIhLmZsaW50bG9jay50eXBlcy5OZXR3b3JrSW50ZXJmYWNlEjwKCG1ldGFkYXRhGAogAygLMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLk1ldGFkYXRhRW50cnkSLgoKY3JlYXRlZF9hdBgLIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKdXBkYXRlZF9hdBgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLgoKZGVsZXRlZF9hdBgNIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASCwoDdWlkGBQgASgJEhAKCHByb3ZpZGVyGBUgASgJEkIKDnJlc3RhcnRfcG9saWN5GBYgASgOMiouZmxpbnRsb2NrLnR5cGVzLk1pY3JvVk1TcGVjLlJlc3RhcnRQb2xpY3kSSwoQcHJvdmlkZXJfb3B0aW9ucxgXIAMoCzIxLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3BlYy5Qcm92aWRlck9wdGlvbnNFbnRyeRISCgpnZW5lcmF0aW9uGBggASgDEjYKC3B1bGxfcG9saWN5GBkgASgOMiEuZmxpbnRsb2NrLnR5cGVzLkltYWdlUHVsbC5Qb2xpY3kSLgoHcHJvY2VzcxgaIAEoCzIYLmZsaW50bG9jay50eXBlcy5Qcm9jZXNzSAGIAQESNwoMaGVhbHRoX2NoZWNrGBsgASgLMhwuZmxpbnRsb2NrLnR5cGVzLkhlYWx0aENoZWNrSAKIAQEaLQoLTGFiZWxzRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ARovCg1NZXRhZGF0YUVudHJ5EgsKA2tleRgBIAEoCRINCgV2YWx1ZRgCIAEoCToCOAEaNgoUUHJvdmlkZXJPcHRpb25zRW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASI2Cg1SZXN0YXJ0UG9saWN5Eg4KCk9OX0ZBSUxVUkUQABIKCgZBTFdBWVMQARIJCgVORVZFUhACQgkKB19pbml0cmRCCgoIX3Byb2Nlc3NCDwoNX2hlYWx0aF9jaGVja0oECA4QEiLAAQoHUHJvY2VzcxISCgplbnRyeXBvaW50GAEgAygJEgwKBGFyZ3MYAiADKAkSPgoLZW52aXJvbm1lbnQYAyADKAsyKS5mbGludGxvY2sudHlwZXMuUHJvY2Vzcy5FbnZpcm9ubWVudEVudHJ5EgwKBHVzZXIYBCABKAkSEQoJZGlyZWN0b3J5GAUgASgJGjIKEEVudmlyb25tZW50RW50cnkSCwoDa2V5GAEgASgJEg0KBXZhbHVlGAIgASgJOgI4ASKkAgoLSGVhbHRoQ2hlY2sSDAoEZXhlYxgBIAMoCRIrCghpbnRlcnZhbBgCIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhIqCgd0aW1lb3V0GAMgASgLMhkuZ29vZ2xlLnByb3RvYnVmLkR1cmF0aW9uEhAKCGZhaWx1cmVzGAQgASgFEi8KDHN0YXJ0X3BlcmlvZBgFIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbhItCgRodHRwGAYgASgLMhouZmxpbnRsb2NrLnR5cGVzLkhUVFBDaGVja0gAiAEBEisKA3RjcBgHIAEoCzIZLmZsaW50bG9jay50eXBlcy5UQ1BDaGVja0gBiAEBQgcKBV9odHRwQgYKBF90Y3AikQEKCUhUVFBDaGVjaxIMCgRwb3J0GAEgASgFEgwKBHBhdGgYAiABKAkSOAoHaGVhZGVycxgDIAMoCzInLmZsaW50bG9jay50eXBlcy5IVFRQQ2hlY2suSGVhZGVyc0VudHJ5Gi4KDEhlYWRlcnNFbnRyeRILCgNrZXkYASABKAkSDQoFdmFsdWUYAiABKAk6AjgBIhgKCFRDUENoZWNrEgwKBHBvcnQYASABKAUiRgoJSW1hZ2VQdWxsIjkKBlBvbGljeRILCgdERUZBVUxUEAASCgoGQUxXQVlTEAESCwoHTUlTU0lORxACEgkKBU5FVkVSEAMiaAoGS2VybmVsEg0KBWltYWdlGAEgASgJEg8KB2NtZGxpbmUYAiABKAkSFQoIZmlsZW5hbWUYAyABKAlIAIgBARIaChJhZGRfbmV0d29ya19jb25maWcYBCABKAhCCwoJX2ZpbGVuYW1lIjsKBkluaXRyZBINCgVpbWFnZRgBIAEoCRIVCghmaWxlbmFtZRgCIAEoCUgAiAEBQgsKCV9maWxlbmFtZSKoAgoQTmV0d29ya0ludGVyZmFjZRIZChFndWVzdF9kZXZpY2VfbmFtZRgBIAEoCRI5CgR0eXBlGAIgASgOMisuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2UuSWZhY2VUeXBlEhoKEmFsbG93X21ldGFkYXRhX3JlcRgDIAEoCBIWCglndWVzdF9tYWMYBCABKAlIAIgBARIUCgdhZGRyZXNzGAUgASgJSAGIAQESNwoPcHVibGlzaGVkX3BvcnRzGBQgAygLMh4uZmxpbnRsb2NrLnR5cGVzLlB1Ymxpc2hlZFBvcnQiIQoJSWZhY2VUeXBlEgsKB01BQ1ZUQVAQABIHCgNUQVAQAUIMCgpfZ3Vlc3RfbWFjQgoKCF9hZGRyZXNzIlkKDVB1Ymxpc2hlZFBvcnQSEQoJaG9zdF9wb3J0GAEgASgFEhIKCmd1ZXN0X3BvcnQYAiABKAUSEAoIcHJvdG9jb2wYAyABKAkSDwoHaG9zdF9pcBgEIAEoCSLTAQoGVm9sdW1lEgoKAmlkGAEgASgJEg8KB2lzX3Jvb3QYAiABKAgSFAoMaXNfcmVhZF9vbmx5GAMgASgIEhMKC21vdW50X3BvaW50GAQgASgJEi0KBnNvdXJjZRgFIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTb3VyY2USGQoMcGFydGl0aW9uX2lkGAYgASgJSACIAQESFwoKc2l6ZV9pbl9tYhgHIAEoBUgBiAEBQg8KDV9wYXJ0aXRpb25faWRCDQoLX3NpemVfaW5fbWIiQgoMVm9sdW1lU291cmNlEh0KEGNvbnRhaW5lcl9zb3VyY2UYASABKAlIAIgBAUITChFfY29udGFpbmVyX3NvdXJjZSImChVDb250YWluZXJWb2x1bWVTb3VyY2USDQoFaW1hZ2UYASABKAkivQcKDU1pY3JvVk1TdGF0dXMSOgoFc3RhdGUYASABKA4yKy5mbGludGxvY2sudHlwZXMuTWljcm9WTVN0YXR1cy5NaWNyb1ZNU3RhdGUSPAoHdm9sdW1lcxgCIAMoCzIrLmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLlZvbHVtZXNFbnRyeRIsCgxrZXJuZWxfbW91bnQYAyABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSLAoMaW5pdHJkX21vdW50GAQgASgLMhYuZmxpbnRsb2NrLnR5cGVzLk1vdW50ElEKEm5ldHdvcmtfaW50ZXJmYWNlcxgFIAMoCzI1LmZsaW50bG9jay50eXBlcy5NaWNyb1ZNU3RhdHVzLk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSDQoFcmV0cnkYBiABKAUSDwoHbWVzc2FnZRgUIAEoCRIOCgZyZWFzb24YFSABKAkSLgoKY29uZGl0aW9ucxgWIAMoCzIaLmZsaW50bG9jay50eXBlcy5Db25kaXRpb24SEAoIcHJvdmlkZXIYFyABKAkSEwoLYWNjZWxlcmF0b3IYGCABKAkSGwoTa2VybmVsX2ltYWdlX2RpZ2VzdBgZIAEoCRIXCg9rZXJuZWxfZmlsZW5hbWUYGiABKAkSGwoTaW5pdHJkX2ltYWdlX2RpZ2VzdBgbIAEoCRIUCgxjb25zb2xlX3RhaWwYHCABKAkSKwoIcHJvZ3Jlc3MYHSABKAsyGS5mbGludGxvY2sudHlwZXMuUHJvZ3Jlc3MSMQoNbmV4dF9yZXRyeV9hdBgeIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASFgoJZXhpdF9jb2RlGB8gASgFSACIAQEaTQoMVm9sdW1lc0VudHJ5EgsKA2tleRgBIAEoCRIsCgV2YWx1ZRgCIAEoCzIdLmZsaW50bG9jay50eXBlcy5Wb2x1bWVTdGF0dXM6AjgBGmEKFk5ldHdvcmtJbnRlcmZhY2VzRW50cnkSCwoDa2V5GAEgASgJEjYKBXZhbHVlGAIgASgLMicuZmxpbnRsb2NrLnR5cGVzLk5ldHdvcmtJbnRlcmZhY2VTdGF0dXM6AjgBIlsKDE1pY3JvVk1TdGF0ZRILCgdQRU5ESU5HEAASCwoHQ1JFQVRFRBABEgoKBkZBSUxFRBACEgwKCERFTEVUSU5HEAMSCwoHU1RPUFBFRBAEEgoKBlBBVVNFRBAFQgwKCl9leGl0X2NvZGUihAEKCUNvbmRpdGlvbhIMCgR0eXBlGAEgASgJEg4KBnN0YXR1cxgCIAEoCRIOCgZyZWFzb24YAyABKAkSDwoHbWVzc2FnZRgEIAEoCRI4ChRsYXN0X3RyYW5zaXRpb25fdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAibAoIUHJvZ3Jlc3MSDAoEc3RlcBgBIAEoCRIpCgVzaW5jZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKZG9uZV9ieXRlcxgDIAEoAxITCgt0b3RhbF9ieXRlcxgEIAEoAyJvCgxWb2x1bWVTdGF0dXMSJQoFbW91bnQYASABKAsyFi5mbGludGxvY2sudHlwZXMuTW91bnQSFAoMaW1hZ2VfZGlnZXN0GBQgASgJEhIKCnNpemVfaW5fbWIYFSABKAUSDgoGc2VyaWFsGBYgASgJImsKBU1vdW50Ei4KBHR5cGUYASABKA4yIC5mbGludGxvY2sudHlwZXMuTW91bnQuTW91bnRUeXBlEg4KBnNvdXJjZRgCIAEoCSIiCglNb3VudFR5cGUSBwoDREVWEAASDAoISE9TVFBBVEgQASKOAQoWTmV0d29ya0ludGVyZmFjZVN0YXR1cxIYChBob3N0X2RldmljZV9uYW1lGAEgASgJEg0KBWluZGV4GAIgASgFEhMKC21hY19hZGRyZXNzGAMgASgJEhEKCWFkZHJlc3NlcxgUIAMoCRIRCglndWVzdF9tYWMYFSABKAkSEAoIaG9zdG5hbWUYFiABKAliBnByb3RvMw", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * MicroVM represents a microvm machine that is created via a provider.
@@ -321,7 +321,8 @@ export const ProcessSchema: GenMessage<Process> = /*@__PURE__*/
   messageDesc(file_types_microvm, 2);
 
 /**
- * HealthCheck is how a guest is asked whether it is well, by its agent.
+ * HealthCheck is how a guest is asked whether it is well, by its agent: by one
+ * of exec, http and tcp. None of them needs a network.
  *
  * @generated from message flintlock.types.HealthCheck
  */
@@ -343,7 +344,7 @@ export type HealthCheck = Message<"flintlock.types.HealthCheck"> & {
   interval?: Duration | undefined;
 
   /**
-   * Timeout is how long the program may take. Left out: 10 s.
+   * Timeout is how long an answer may take. Left out: 10 s.
    *
    * @generated from field: google.protobuf.Duration timeout = 3;
    */
@@ -363,6 +364,22 @@ export type HealthCheck = Message<"flintlock.types.HealthCheck"> & {
    * @generated from field: google.protobuf.Duration start_period = 5;
    */
   startPeriod?: Duration | undefined;
+
+  /**
+   * Http is a request to a server of the guest. The guest is well when it is
+   * answered with a status of 200 to 399. No redirect is followed.
+   *
+   * @generated from field: optional flintlock.types.HTTPCheck http = 6;
+   */
+  http?: HTTPCheck | undefined;
+
+  /**
+   * Tcp is a connection to a server of the guest. The guest is well when it is
+   * taken.
+   *
+   * @generated from field: optional flintlock.types.TCPCheck tcp = 7;
+   */
+  tcp?: TCPCheck | undefined;
 };
 
 /**
@@ -371,6 +388,65 @@ export type HealthCheck = Message<"flintlock.types.HealthCheck"> & {
  */
 export const HealthCheckSchema: GenMessage<HealthCheck> = /*@__PURE__*/
   messageDesc(file_types_microvm, 3);
+
+/**
+ * HTTPCheck is a GET, in plain HTTP/1.1, from within the guest.
+ *
+ * @generated from message flintlock.types.HTTPCheck
+ */
+export type HTTPCheck = Message<"flintlock.types.HTTPCheck"> & {
+  /**
+   * Port is the server's, on the guest's 127.0.0.1, or on its ::1 where nobody
+   * listens there.
+   *
+   * @generated from field: int32 port = 1;
+   */
+  port: number;
+
+  /**
+   * Path is what is asked for, with its query. Left out: /
+   *
+   * @generated from field: string path = 2;
+   */
+  path: string;
+
+  /**
+   * Headers are sent along, at most 16. Host is localhost:PORT unless it is
+   * among them. Whoever may get the microvm reads them.
+   *
+   * @generated from field: map<string, string> headers = 3;
+   */
+  headers: { [key: string]: string };
+};
+
+/**
+ * Describes the message flintlock.types.HTTPCheck.
+ * Use `create(HTTPCheckSchema)` to create a new message.
+ */
+export const HTTPCheckSchema: GenMessage<HTTPCheck> = /*@__PURE__*/
+  messageDesc(file_types_microvm, 4);
+
+/**
+ * TCPCheck is a connection from within the guest, on which nothing is sent.
+ *
+ * @generated from message flintlock.types.TCPCheck
+ */
+export type TCPCheck = Message<"flintlock.types.TCPCheck"> & {
+  /**
+   * Port is the server's, on the guest's 127.0.0.1, or on its ::1 where nobody
+   * listens there.
+   *
+   * @generated from field: int32 port = 1;
+   */
+  port: number;
+};
+
+/**
+ * Describes the message flintlock.types.TCPCheck.
+ * Use `create(TCPCheckSchema)` to create a new message.
+ */
+export const TCPCheckSchema: GenMessage<TCPCheck> = /*@__PURE__*/
+  messageDesc(file_types_microvm, 5);
 
 /**
  * ImagePull holds the names of the pull policies.
@@ -385,7 +461,7 @@ export type ImagePull = Message<"flintlock.types.ImagePull"> & {
  * Use `create(ImagePullSchema)` to create a new message.
  */
 export const ImagePullSchema: GenMessage<ImagePull> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 4);
+  messageDesc(file_types_microvm, 6);
 
 /**
  * Policy says when a registry is asked for an image.
@@ -435,7 +511,7 @@ export type ImagePull_Policy = (typeof ImagePull_Policy)[keyof typeof ImagePull_
  * Describes the enum flintlock.types.ImagePull.Policy.
  */
 export const ImagePull_PolicySchema: GenEnum<ImagePull_Policy> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 4, 0);
+  enumDesc(file_types_microvm, 6, 0);
 
 /**
  * Kernel represents the configuration for a kernel.
@@ -478,7 +554,7 @@ export type Kernel = Message<"flintlock.types.Kernel"> & {
  * Use `create(KernelSchema)` to create a new message.
  */
 export const KernelSchema: GenMessage<Kernel> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 5);
+  messageDesc(file_types_microvm, 7);
 
 /**
  * Initrd represents the configuration for the initial ramdisk.
@@ -507,7 +583,7 @@ export type Initrd = Message<"flintlock.types.Initrd"> & {
  * Use `create(InitrdSchema)` to create a new message.
  */
 export const InitrdSchema: GenMessage<Initrd> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 6);
+  messageDesc(file_types_microvm, 8);
 
 /**
  * NetworkInterface represents one network interface of the microvm.
@@ -568,7 +644,7 @@ export type NetworkInterface = Message<"flintlock.types.NetworkInterface"> & {
  * Use `create(NetworkInterfaceSchema)` to create a new message.
  */
 export const NetworkInterfaceSchema: GenMessage<NetworkInterface> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 7);
+  messageDesc(file_types_microvm, 9);
 
 /**
  * IfaceType is the kind of a network interface.
@@ -602,7 +678,7 @@ export type NetworkInterface_IfaceType = (typeof NetworkInterface_IfaceType)[key
  * Describes the enum flintlock.types.NetworkInterface.IfaceType.
  */
 export const NetworkInterface_IfaceTypeSchema: GenEnum<NetworkInterface_IfaceType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 7, 0);
+  enumDesc(file_types_microvm, 9, 0);
 
 /**
  * PublishedPort leads a port of the host to a port of the guest.
@@ -645,7 +721,7 @@ export type PublishedPort = Message<"flintlock.types.PublishedPort"> & {
  * Use `create(PublishedPortSchema)` to create a new message.
  */
 export const PublishedPortSchema: GenMessage<PublishedPort> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 8);
+  messageDesc(file_types_microvm, 10);
 
 /**
  * Volume represents the configuration for a volume to be attached to a
@@ -712,7 +788,7 @@ export type Volume = Message<"flintlock.types.Volume"> & {
  * Use `create(VolumeSchema)` to create a new message.
  */
 export const VolumeSchema: GenMessage<Volume> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 9);
+  messageDesc(file_types_microvm, 11);
 
 /**
  * VolumeSource is the source of a volume. Based loosely on the volumes in
@@ -736,7 +812,7 @@ export type VolumeSource = Message<"flintlock.types.VolumeSource"> & {
  * Use `create(VolumeSourceSchema)` to create a new message.
  */
 export const VolumeSourceSchema: GenMessage<VolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 10);
+  messageDesc(file_types_microvm, 12);
 
 /**
  * ContainerVolumeSource represents the details of a volume coming from a OCI
@@ -758,7 +834,7 @@ export type ContainerVolumeSource = Message<"flintlock.types.ContainerVolumeSour
  * Use `create(ContainerVolumeSourceSchema)` to create a new message.
  */
 export const ContainerVolumeSourceSchema: GenMessage<ContainerVolumeSource> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 11);
+  messageDesc(file_types_microvm, 13);
 
 /**
  * MicroVMStatus contains the runtime status of the microvm.
@@ -903,7 +979,7 @@ export type MicroVMStatus = Message<"flintlock.types.MicroVMStatus"> & {
  * Use `create(MicroVMStatusSchema)` to create a new message.
  */
 export const MicroVMStatusSchema: GenMessage<MicroVMStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 12);
+  messageDesc(file_types_microvm, 14);
 
 /**
  * MicroVMState is the state of a microvm.
@@ -965,7 +1041,7 @@ export type MicroVMStatus_MicroVMState = (typeof MicroVMStatus_MicroVMState)[key
  * Describes the enum flintlock.types.MicroVMStatus.MicroVMState.
  */
 export const MicroVMStatus_MicroVMStateSchema: GenEnum<MicroVMStatus_MicroVMState> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 12, 0);
+  enumDesc(file_types_microvm, 14, 0);
 
 /**
  * Condition is one part of readiness, in the Kubernetes manner.
@@ -1018,7 +1094,7 @@ export type Condition = Message<"flintlock.types.Condition"> & {
  * Use `create(ConditionSchema)` to create a new message.
  */
 export const ConditionSchema: GenMessage<Condition> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 13);
+  messageDesc(file_types_microvm, 15);
 
 /**
  * Progress is what is being done for a microvm now.
@@ -1060,7 +1136,7 @@ export type Progress = Message<"flintlock.types.Progress"> & {
  * Use `create(ProgressSchema)` to create a new message.
  */
 export const ProgressSchema: GenMessage<Progress> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 14);
+  messageDesc(file_types_microvm, 16);
 
 /**
  * VolumeStatus is the status of one volume.
@@ -1104,7 +1180,7 @@ export type VolumeStatus = Message<"flintlock.types.VolumeStatus"> & {
  * Use `create(VolumeStatusSchema)` to create a new message.
  */
 export const VolumeStatusSchema: GenMessage<VolumeStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 15);
+  messageDesc(file_types_microvm, 17);
 
 /**
  * Mount represents a volume mount point.
@@ -1132,7 +1208,7 @@ export type Mount = Message<"flintlock.types.Mount"> & {
  * Use `create(MountSchema)` to create a new message.
  */
 export const MountSchema: GenMessage<Mount> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 16);
+  messageDesc(file_types_microvm, 18);
 
 /**
  * MountType is the kind of a mount.
@@ -1166,7 +1242,7 @@ export type Mount_MountType = (typeof Mount_MountType)[keyof typeof Mount_MountT
  * Describes the enum flintlock.types.Mount.MountType.
  */
 export const Mount_MountTypeSchema: GenEnum<Mount_MountType> = /*@__PURE__*/
-  enumDesc(file_types_microvm, 16, 0);
+  enumDesc(file_types_microvm, 18, 0);
 
 /**
  * NetworkInterfaceStatus is the status of one network interface.
@@ -1224,5 +1300,5 @@ export type NetworkInterfaceStatus = Message<"flintlock.types.NetworkInterfaceSt
  * Use `create(NetworkInterfaceStatusSchema)` to create a new message.
  */
 export const NetworkInterfaceStatusSchema: GenMessage<NetworkInterfaceStatus> = /*@__PURE__*/
-  messageDesc(file_types_microvm, 17);
+  messageDesc(file_types_microvm, 19);
 

@@ -69,6 +69,14 @@ describe('of kernels that all boot', () => {
     ],
     [['boot/kernel-6.6.13-gentoo'], 'boot/kernel-6.6.13-gentoo'],
     [['hello-vmlinux.bin'], 'hello-vmlinux.bin'],
+    // Where no distribution of the usual kind has them: ostree, NixOS, a directory of the image's maker.
+    [
+      ['boot/ostree/fedora-0a1b/vmlinuz-6.9.5', 'boot/ostree/fedora-0a1b/vmlinuz-6.9.5.hmac'],
+      'boot/ostree/fedora-0a1b/vmlinuz-6.9.5',
+    ],
+    [['usr/lib/ostree-boot/vmlinuz-6.9.5-0a1b'], 'usr/lib/ostree-boot/vmlinuz-6.9.5-0a1b'],
+    [['boot/kernels/0a1b-linux-6.6.8-bzImage', 'etc/vmlinuz-6.6.9'], 'boot/kernels/0a1b-linux-6.6.8-bzImage'],
+    [['out/x86/vmlinux', 'rootfs/sbin/init'], 'out/x86/vmlinux'],
   ])('in %j it is %s', async (names, found) => expect(await kernelOf(kernels(...names))).toBe(found));
 
   test('a name that is no version is judged by the version in the bytes', async () => {
@@ -88,6 +96,21 @@ describe('of kernels that all boot', () => {
     expect([found.kernel?.filename, found.initrd?.filename]).toEqual(['boot/vmlinuz-6.1.0', 'boot/initrd.img-6.1.0']);
     expect(await kernelOf(tree)).toBe('boot/vmlinuz-6.2.0');
   });
+});
+
+test('a link to the newest kernel goes behind an older one whose initrd is there', async () => {
+  const tree = {
+    ...kernels('boot/vmlinuz-6.8.0-45-generic', 'boot/vmlinuz-6.8.0-31-generic'),
+    'boot/vmlinuz': { link: 'vmlinuz-6.8.0-45-generic' },
+    'boot/initrd.img': { link: 'initrd.img-6.8.0-45-generic' },
+    ...initrds('boot/initrd.img-6.8.0-31-generic'),
+  };
+  const found = await find(tree, { kernel: {}, initrd: {} });
+  expect([found.kernel?.filename, found.initrd?.filename]).toEqual([
+    'boot/vmlinuz-6.8.0-31-generic',
+    'boot/initrd.img-6.8.0-31-generic',
+  ]);
+  expect(await kernelOf(tree)).toBe('boot/vmlinuz');
 });
 
 describe('what does not boot is passed over', () => {
@@ -163,6 +186,7 @@ describe('an initrd', () => {
     [['boot/initramfs-6.9.5.x86_64.img', 'boot/initramfs-6.9.5.x86_64kdump.img'], 'boot/initramfs-6.9.5.x86_64.img'],
     [['usr/lib/modules/6.9.5/initramfs.img'], 'usr/lib/modules/6.9.5/initramfs.img'],
     [['initramfs.cpio.gz'], 'initramfs.cpio.gz'],
+    [['boot/kernels/0a1b-initrd-linux-6.6.8-initrd'], 'boot/kernels/0a1b-initrd-linux-6.6.8-initrd'],
   ])('in %j it is %s', async (names, found) => expect(await initrdOf(initrds(...names))).toBe(found));
 
   test('is of the release of the kernel', async () => {

@@ -108,10 +108,9 @@ export class BootFiles {
       releases.size > 0 && !releases.has(undefined) && release !== undefined && !releases.has(release);
     const ordered = usable.toSorted(
       (a, b) =>
+        Number(lacksInitrd(a)) - Number(lacksInitrd(b)) ||
         GROUPS.indexOf(a.group) - GROUPS.indexOf(b.group) ||
-        (a.group === 'of a release'
-          ? Number(lacksInitrd(a)) - Number(lacksInitrd(b)) || compareReleases(versionOf(a), versionOf(b))
-          : 0) ||
+        (isByRelease(a) ? compareReleases(versionOf(a), versionOf(b)) : 0) ||
         a.rank - b.rank ||
         usable.indexOf(a) - usable.indexOf(b),
     );
@@ -136,7 +135,7 @@ export class BootFiles {
       (a, b) =>
         fits(a) - fits(b) ||
         GROUPS.indexOf(a.group) - GROUPS.indexOf(b.group) ||
-        (a.group === 'of a release' ? compareReleases(a.release, b.release) : 0) ||
+        (isByRelease(a) ? compareReleases(a.release, b.release) : 0) ||
         a.rank - b.rank ||
         usable.indexOf(a) - usable.indexOf(b),
     );
@@ -270,7 +269,9 @@ export class BootFiles {
 
 type Usable = Candidate & { readonly kind: FileKind; readonly rank: number };
 
-const GROUPS: readonly Candidate['group'][] = ['well-known', 'of a release', 'at the root'];
+const GROUPS: readonly Candidate['group'][] = ['well-known', 'of a release', 'at the root', 'elsewhere'];
+/** Of these several are there because there are several releases. */
+const isByRelease = ({ group }: Candidate): boolean => group === 'of a release' || group === 'elsewhere';
 const PLACES: Readonly<Record<Role, readonly string[]>> = {
   kernel: ['boot/vmlinux-*', 'boot/vmlinuz-*', 'usr/lib/modules/*/vmlinuz'],
   initrd: ['boot/initrd.img-*', 'boot/initramfs-*.img', 'usr/lib/modules/*/initramfs.img'],

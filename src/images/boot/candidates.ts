@@ -1,5 +1,6 @@
 import type { Files } from '../../ports/host.ts';
 import { findInTree } from '../tree-path.ts';
+import { elsewhere } from './elsewhere.ts';
 import { compareReleases } from './releases.ts';
 import type { Role } from './roles.ts';
 
@@ -13,7 +14,7 @@ export interface Candidate {
   /** By its name, or by that of the file that it is a link to; absent where neither says. */
   readonly release?: string;
   /** Candidates of a group are alike but for what they are; an earlier group is preferred to a later one. */
-  readonly group: 'well-known' | 'of a release' | 'at the root';
+  readonly group: 'well-known' | 'of a release' | 'at the root' | 'elsewhere';
 }
 
 /** In an image made for microVMs; or links that a distribution keeps to what it would boot. */
@@ -70,6 +71,9 @@ export async function candidatesOf(files: Files, tree: string, role: Role): Prom
   const root = await listIn(files, tree, '');
   if (root.length <= MAX_AT_ROOT)
     for (const name of root) if (!name.startsWith('.') && !OTHER.test(name)) await add(name, 'at the root');
+  // Looked for only where nothing is known to lie.
+  if (found.every(({ group }) => group === 'at the root'))
+    for (const name of await elsewhere(files, tree, role)) if (!OTHER.test(name)) await add(name, 'elsewhere');
   // By two ways to the same file the first one is its name.
   return found.filter((one, i) => found.findIndex(({ path }) => path === one.path) === i);
 }

@@ -18,6 +18,13 @@ test('it begins as its own user, with nothing of root, and only with the groups 
       '/opt/firecracker --id 01UID --api-sock api.sock --log-path /proc/self/fd/3 --level Warning',
   );
   expect(firecrackerArgv(config, { binary: 'firecracker', groups: [104, 7] })).toContain('--groups=104,7');
+  const options = { 'firecracker.pci': 'on' };
+  expect(firecrackerArgv({ ...config, options }, { binary: 'firecracker', groups: [] }).at(-1)).toBe('--enable-pci');
+  // However JSON writes what metadata may be.
+  const metadata = { version: 'v1', data: {} } as const;
+  expect(firecrackerArgv({ ...config, metadata }, { binary: 'firecracker', groups: [] }).slice(-2)).toEqual([
+    ...['--http-api-max-payload-size', '1048576'],
+  ]);
 });
 
 test('each file is found open where it is told to be, and what it may not write to cannot be written to', () => {

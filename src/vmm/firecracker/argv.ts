@@ -1,5 +1,6 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { API_SOCKET, type MachinePaths, openPaths } from './layout.ts';
+import { optionsOf } from './options.ts';
 
 export interface Way {
   /** The program, by name or path. */
@@ -29,20 +30,32 @@ export const asUser = (user: number, groups: readonly number[]): readonly [strin
  * its user itself, it begins as the microVM's own, and finds open what that may not open.
  */
 export const firecrackerArgv = (
-  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks'>,
+  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks' | 'metadata' | 'options'>,
   { binary, groups }: Way,
 ): [string, ...string[]] => [
   ...asUser(config.user, groups),
   binary,
   ...['--id', config.uid],
-  ...firecrackerArguments(API_SOCKET, openPaths(config)),
+  ...firecrackerArguments(API_SOCKET, openPaths(config), config),
 ];
 
+/**
+ * What metadata may be as JSON, in bytes: all that one may have (`MAX_MMDS_BYTES`), each of them written with six, and what is ours.
+ * Without it Firecracker takes 51,200, of which nobody can know before what JSON makes of it.
+ */
+const MMDS_BYTES = 1 << 20;
+
 /** What Firecracker is told beside whose it is. @param socket - that it is spoken to over, as it finds it */
-export const firecrackerArguments = (socket: string, { log }: Pick<MachinePaths, 'log'>): readonly string[] => [
+export const firecrackerArguments = (
+  socket: string,
+  { log }: Pick<MachinePaths, 'log'>,
+  { metadata, options }: Pick<VmmConfig, 'metadata' | 'options'>,
+): readonly string[] => [
   ...['--api-sock', socket],
   // Else its log is in the console.
   ...['--log-path', log],
   // What it tells below that is each question of ours, every few seconds.
   ...['--level', 'Warning'],
+  ...(optionsOf({ options }).pci ? ['--enable-pci'] : []),
+  ...(metadata === undefined ? [] : ['--http-api-max-payload-size', String(MMDS_BYTES)]),
 ];

@@ -7,8 +7,15 @@ import type { Capabilities } from '../../domain/capabilities.ts';
  */
 const DEVICES = 19 - 3;
 
+/** A PCI bus has 31 places beside that of its bridge; the random number generator takes one. */
+const PCI_DEVICES = 31 - 1;
+
 /** How many disks and interfaces leave an interrupt for the vsock of the guest's agent. */
-export const DEVICES_BESIDE_AGENT = DEVICES - 1;
+const DEVICES_BESIDE_AGENT = DEVICES - 1;
+
+/** How many disks and interfaces leave a place for it. @param pci - whether they are on a PCI bus */
+export const besideAgent = ({ pci }: { readonly pci: boolean }): number =>
+  pci ? PCI_DEVICES - 1 : DEVICES_BESIDE_AGENT;
 
 /** What Firecracker's machine can do. */
 export const CAPABILITIES: Capabilities = {
@@ -23,6 +30,7 @@ export const CAPABILITIES: Capabilities = {
   consoleInput: true,
   snapshot: false,
   channels: ['console', 'agent'],
+  mmds: true,
   limits: {
     // @see https://github.com/firecracker-microvm/firecracker/blob/main/src/vmm/src/vmm_config/machine_config.rs `MAX_SUPPORTED_VCPUS`
     vcpu: { most: 32 },
@@ -32,6 +40,13 @@ export const CAPABILITIES: Capabilities = {
     interfaces: DEVICES,
     devices: { most: DEVICES },
   },
+};
+
+/** And with `firecracker.pci`. */
+export const PCI_CAPABILITIES: Capabilities = {
+  ...CAPABILITIES,
+  machine: 'Firecracker with PCI',
+  limits: { ...CAPABILITIES.limits, disks: PCI_DEVICES, interfaces: PCI_DEVICES, devices: { most: PCI_DEVICES } },
 };
 
 /** The random number generator, the one device of its own that is told on the command line. */

@@ -203,6 +203,61 @@ describe('a guest', () => {
   });
 });
 
+test('on a PCI bus its devices are in no word for the kernel', async () => {
+  await using bed = makeBed('', { options: { 'firecracker.pci': 'on' } });
+  const { vmm } = await bed.start();
+  await bed.until(/up/);
+  expect(bed.console()).not.toMatch(/virtio_mmio|pci=off/);
+  await vmm.stop(bed.config, undefined, soon());
+  await bed.nothingLeft();
+});
+
+describe('metadata', () => {
+  /** The most that a spec may have, each byte of which JSON writes with six. */
+  const long = '\u0001'.repeat(51_200);
+
+  test.each([
+    ['v1', 'first', 'ask /latest/user-data'],
+    ['v2', '401', 'ask-with-token /latest/user-data'],
+  ] as const)(
+    '%s is what Firecracker answers who may ask, and another when it is set',
+    async (version, without, ask) => {
+      await using netns = await createNetns();
+      const limits = { signal: soon(), timeoutMs: 60_000 };
+      const nics = ['fltest0', 'fltest1'].map((device, i) => ({ device, mac: `02:00:00:00:00:2${i}` }));
+      for (const { device } of nics) await netns.run(['ip', 'tuntap', 'add', 'dev', device, 'mode', 'tap'], limits);
+      const metadata = { version, data: { latest: { 'user-data': 'first', long } } };
+      await using bed = makeBed('', {
+        nics: nics.map((nic, i) => (i === 1 ? { ...nic, asksMetadata: true } : nic)),
+        metadata,
+      });
+      const vmm = await bed.firecracker({ processes: withTun(netns.processes), run: netns.run });
+      const running = await vmm.start(bed.config, soon());
+      await bed.until(new RegExp(`mmds ${version.toUpperCase()} on net1\r\n`));
+      const channel = await vmm.openChannel(bed.config, 'console', soon());
+      const type = (line: string): Promise<void> => channel.write(Buffer.from(`${line}\n`));
+      await type('ask /latest/user-data');
+      await bed.until(new RegExp(`mmds says: ${without}`));
+      await type(ask);
+      await bed.until(/mmds says: first/);
+      await running.setMetadata?.({ latest: { 'user-data': 'second' } }, soon());
+      await type(ask);
+      await bed.until(/mmds says: second/);
+      // As it asks a daemon that has taken it over.
+      running.release();
+      const later = await bed.firecracker({ processes: withTun(netns.processes), run: netns.run });
+      const adopted = await later.adopt(bed.config, running.process, soon());
+      if ('reason' in adopted) throw new Error(adopted.message);
+      await adopted.setMetadata?.({ latest: { 'user-data': 'third' } }, soon());
+      await type(ask);
+      await bed.until(/mmds says: third/);
+      channel.close();
+      await later.stop(bed.config, undefined, soon());
+      await bed.nothingLeft();
+    },
+  );
+});
+
 describe('the way to the agent of a guest', () => {
   const ask = async (vmm: Vmm, config: VmmConfig): Promise<string> => {
     const { version, features } = await infoBy((...to) => vmm.dialAgent?.(config, ...to) ?? never(), soon());
@@ -251,7 +306,9 @@ test.skipIf(real === '')('the real program takes all that it is told of a machin
   await using netns = await createNetns();
   const limits = { signal: soon(), timeoutMs: 60_000 };
   await netns.run(['ip', 'tuntap', 'add', 'dev', 'fltest0', 'mode', 'tap'], limits);
-  await using bed = makeBed('', { nics: [{ device: 'fltest0', mac: '02:00:00:00:00:2a', mtu: 1_400 }] });
+  const nic = { device: 'fltest0', mac: '02:00:00:00:00:2a', mtu: 1_400, asksMetadata: true } as const;
+  const metadata = { version: 'v2', data: { latest: { long: '\u0001'.repeat(51_200) } } } as const;
+  await using bed = makeBed('', { nics: [nic], metadata });
   const disks: VmmDisk[] = [
     { id: 'root', path: join(bed.config.stateDirectory, 'disk0'), format: 'raw', readOnly: false, isRoot: true },
     { id: 'shared', path: join(bed.directory, 'golden'), format: 'raw', readOnly: true, isRoot: false },

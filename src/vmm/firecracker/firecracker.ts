@@ -12,6 +12,7 @@ import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
 import type { KvmChoice, lookAtDevices } from './devices.ts';
 import { firecrackerProgram } from './firecracker-program.ts';
+import { freeHugePagesOf } from './huge-pages.ts';
 import { JAILED_WORD, type JailChoice, type JailLook, kibOf, UNJAILED } from './jail.ts';
 import { jailedArgv } from './jail-argv.ts';
 import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
@@ -82,6 +83,11 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
   };
   void trial.verdict().catch(() => undefined); // whoever asks next is told
 
+  let freeHugePages: number | undefined;
+  const countHugePages = async (): Promise<void> => {
+    freeHugePages = await freeHugePagesOf(files);
+  };
+
   const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
     const { groups, jailed } = await orAborted(requireWorking(trial.verdict()), signal);
     try {
@@ -99,7 +105,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     capabilities: CAPABILITIES,
 
     async info(): Promise<VmmInfo> {
-      const verdict = await trial.soon();
+      const [verdict] = await Promise.all([trial.soon(), countHugePages()]);
       const unavailableReason = verdict
         ? verdict.works
           ? ''
@@ -118,7 +124,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
       };
     },
 
-    check: (spec, words, kernel) => violationsOf(spec, words, { kernel, version: version() }),
+    check: (spec, words, kernel) => violationsOf(spec, words, { kernel, version: version(), freeHugePages }),
     remarks: (spec, kernel) => remarksOf(spec, kernel),
     needs(config) {
       const jailed = jail();

@@ -15,7 +15,10 @@ import { JAILED_API_SOCKET } from './layout.ts';
  * @see https://github.com/firecracker-microvm/firecracker/blob/main/docs/jailer.md
  */
 export function jailedArgv(
-  config: Pick<VmmConfig, 'uid' | 'user' | 'runDirectory' | 'stateDirectory' | 'kernel' | 'initrd' | 'disks'>,
+  config: Pick<
+    VmmConfig,
+    'uid' | 'user' | 'runDirectory' | 'stateDirectory' | 'kernel' | 'initrd' | 'disks' | 'metadata'
+  >,
   jail: Jail,
 ): [string, ...string[]] {
   return [
@@ -31,6 +34,6 @@ export function jailedArgv(
     ...['--gid', String(config.user)],
     ...['--chroot-base-dir', config.runDirectory],
     '--',
-    ...firecrackerArguments(JAILED_API_SOCKET, jailedPaths(config)),
+    ...firecrackerArguments(JAILED_API_SOCKET, jailedPaths(config), config),
   ];
 }

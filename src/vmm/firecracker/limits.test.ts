@@ -14,6 +14,7 @@ const spec: Spec = {
   kernel: { image: 'oci:/k:t', cmdline: '', addNetworkConfig: false },
   ...{ volumes: [volume(0)], interfaces: [nic], provider: '', restartPolicy: 'ON_FAILURE', providerOptions: {} },
 };
+const PCI = { 'firecracker.pci': 'on' };
 const fieldsOf = (changes: Partial<Spec>): string[] => violationsOf({ ...spec, ...changes }).map(({ field }) => field);
 
 test.each([
@@ -32,6 +33,14 @@ test.each([
   ['pairs of threads', { providerOptions: { 'firecracker.smt': 'on' } }, []],
   ['one and a half pairs', { vcpu: 3, providerOptions: { 'firecracker.smt': 'on' } }, ['vcpu']],
   ['half a huge page', { memoryInMb: 97, providerOptions: { 'firecracker.huge_pages': '2M' } }, ['memory_in_mb']],
+  ['the most disks on PCI', { volumes: Array.from({ length: 29 }, (_, n) => volume(n)), providerOptions: PCI }, []],
+  [
+    'a disk too many on PCI',
+    { volumes: Array.from({ length: 30 }, (_, n) => volume(n)), providerOptions: PCI },
+    ['volumes'],
+  ],
+  ['metadata of its own', { interfaces: [{ ...nic, allowMetadata: true }], providerOptions: { mmds: 'v2' } }, []],
+  ['metadata that nobody may ask for', { providerOptions: { mmds: 'v1' } }, ['provider_options[mmds]']],
 ])('%s', (_, changes, fields) => expect(fieldsOf(changes)).toEqual(fields));
 
 test('what is put behind the command line counts, with a word for each device', () => {
@@ -69,4 +78,20 @@ test('a kernel that may not see its disks is told of, and what to try', () => {
   expect(bootAdvice({ kernelFacts: { parts: ['virtio-mmio', 'virtio-mmio on the command line'] }, disks: [] })).toMatch(
     /something else$/,
   );
+});
+
+test('huge pages that the host has not are refused, and a bus that the version has not', () => {
+  const wrong = (providerOptions: Spec['providerOptions'], known: Parameters<typeof violationsOf>[2]) =>
+    violationsOf({ ...spec, providerOptions }, [], known).map(({ field, description }) => `${field} ${description}`);
+  const huge = { 'firecracker.huge_pages': '2M' };
+  expect(wrong(huge, { freeHugePages: 48 })).toEqual([]);
+  expect(wrong(huge, {})).toEqual([]);
+  expect(wrong({}, { freeHugePages: 0 })).toEqual([]);
+  expect(wrong(huge, { freeHugePages: 47 })).toEqual([
+    expect.stringMatching(/huge_pages\] is 2M, for which 48 .* has 47: reserve/),
+  ]);
+  expect(wrong(PCI, { version: versionIn('Firecracker v1.13.0') })).toEqual([]);
+  expect(wrong(PCI, { version: versionIn('Firecracker v1.12.1') })).toEqual([
+    expect.stringMatching(/pci\] is on, and Firecracker 1\.12\.1 has no PCI bus \(1\.13 has\)/),
+  ]);
 });

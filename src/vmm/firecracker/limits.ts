@@ -6,9 +6,9 @@ import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { unplacedAgent } from '../supervisor/agent-place.ts';
-import { CAPABILITIES, DEVICES_BESIDE_AGENT, OWN_DEVICES } from './capabilities.ts';
+import { besideAgent, CAPABILITIES, OWN_DEVICES, PCI_CAPABILITIES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { checkOptions } from './options.ts';
+import { checkOptions, hugePagesLack, optionsOf, pciLacks } from './options.ts';
 import { isFrom, type Version, WITH_BZIMAGE } from './version.ts';
 
 /** What Firecracker puts behind the command line: ` pci=off`. */
@@ -16,15 +16,21 @@ const APPENDED_BYTES = 8;
 /** And for each device one ` virtio_mmio.device=4K@0xc0001000:5`. */
 const DEVICE_BYTES = 40;
 
+interface Known {
+  readonly kernel?: KernelFacts | undefined;
+  readonly version?: Version | undefined;
+  readonly freeHugePages?: number | undefined;
+}
+
 /**
  * What of a spec Firecracker cannot do.
  * @param guestWords - each as long as it will be
- * @param known - `kernel`: absent: it is not known yet; `version`: of the program, absent likewise
+ * @param known - what is not absent: `version` is the program's, `freeHugePages` the host's
  */
 export function violationsOf(
   spec: Spec,
   guestWords: readonly string[] = [],
-  { kernel, version }: { readonly kernel?: KernelFacts | undefined; readonly version?: Version | undefined } = {},
+  { kernel, version, freeHugePages }: Known = {},
 ): readonly Violation[] {
   const line = commandLine({
     cmdline: spec.kernel.cmdline,
@@ -35,14 +41,18 @@ export function violationsOf(
     })),
   });
   const asked = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
-  const hasAgent = wantsAgent(spec.providerOptions) && asked <= DEVICES_BESIDE_AGENT;
+  const { pci } = optionsOf({ options: spec.providerOptions });
+  const room = besideAgent({ pci });
+  const hasAgent = wantsAgent(spec.providerOptions) && asked <= room;
   const devices = asked + OWN_DEVICES + (hasAgent ? 1 : 0);
   return [
     ...checkOptions(spec),
-    ...unplacedAgent(spec, DEVICES_BESIDE_AGENT),
-    ...lacksOf(spec, CAPABILITIES),
+    ...hugePagesLack(spec, freeHugePages),
+    ...pciLacks(spec, version),
+    ...unplacedAgent(spec, room),
+    ...lacksOf(spec, pci ? PCI_CAPABILITIES : CAPABILITIES),
     ...kernelLacks(kernel, version),
-    ...commandLineLacks(line, guestWords, COMMAND_LINE_BYTES - APPENDED_BYTES - devices * DEVICE_BYTES),
+    ...commandLineLacks(line, guestWords, COMMAND_LINE_BYTES - (pci ? 0 : APPENDED_BYTES + devices * DEVICE_BYTES)),
   ];
 }
 

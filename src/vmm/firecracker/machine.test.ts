@@ -59,6 +59,18 @@ test('there is a way to an agent unless it is off, or its own devices leave no p
   expect([hasWay({ nics: nics(13) }), hasWay({ nics: nics(14) })]).toEqual([true, false]);
 });
 
+test('who may ask for metadata is told behind the interfaces, and what is answered', () => {
+  const [first, second] = config.nics;
+  if (!first || !second) throw new Error('there are two');
+  const metadata = { version: 'v2', data: { latest: { x: 'y' } } } as const;
+  const told = machineOf({ ...config, nics: [first, { ...second, asksMetadata: true }], metadata }, '');
+  expect(told.slice(-3).map(({ path, body }) => [path, body])).toEqual([
+    ['/mmds/config', { version: 'V2', network_interfaces: ['net1'] }],
+    ['/mmds', { latest: { x: 'y' } }],
+    ['/entropy', {}],
+  ]);
+});
+
 test('threads and huge pages are as the options say', () => {
   const options = { 'firecracker.smt': 'on', 'firecracker.huge_pages': '2M' };
   expect(machineOf({ ...config, options }, '')[0]?.body).toMatchObject({ smt: true, huge_pages: '2M' });

@@ -1,7 +1,7 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
-import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
+import { besideAgent } from './capabilities.ts';
 import { AGENT_SOCKET, type MachinePaths, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 import { isFrom, type Version, WITH_MTU } from './version.ts';
@@ -74,9 +74,9 @@ export function machineOf(
     ...config.nics.map(
       ({ device, mac, mtu = 1_500 }, i): Told => ({
         what: `interface ${device}`,
-        path: `/network-interfaces/net${i}`,
+        path: `/network-interfaces/${interfaceId(i)}`,
         body: {
-          iface_id: `net${i}`,
+          iface_id: interfaceId(i),
           host_dev_name: device,
           guest_mac: mac,
           ...(tellsMtu && mtu !== 1_500 && { mtu }),
@@ -94,10 +94,30 @@ export function machineOf(
           },
         ]
       : []),
+    ...metadataOf(config),
     { what: 'the random number generator', path: '/entropy', body: {}, files: none },
   ];
 }
 
+/** Behind the interfaces, which must be there; what it may hold secrets of last. */
+const metadataOf = ({ metadata, nics }: VmmConfig): readonly Told[] =>
+  metadata === undefined
+    ? []
+    : [
+        {
+          what: 'who may ask for metadata',
+          path: '/mmds/config',
+          body: {
+            version: metadata.version.toUpperCase(),
+            network_interfaces: nics.flatMap(({ asksMetadata }, i) => (asksMetadata ? [interfaceId(i)] : [])),
+          },
+          files: new Map(),
+        },
+        { what: 'metadata', path: '/mmds', body: metadata.data, files: new Map() },
+      ];
+
+const interfaceId = (index: number): string => `net${index}`;
+
 /** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentWay = ({ options = {}, disks, nics }: VmmConfig): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= DEVICES_BESIDE_AGENT;
+  wantsAgent(options) && disks.length + nics.length <= besideAgent(optionsOf({ options }));

@@ -1,5 +1,5 @@
 import { Fault } from '../../domain/fault.ts';
-import type { VmmEnd } from '../../ports/vmm.ts';
+import type { MetadataTree, VmmEnd } from '../../ports/vmm.ts';
 import type { Connection, GuestReport, Monitor } from '../supervisor/monitor.ts';
 import { type RestAnswer, RestSocket } from '../supervisor/rest.ts';
 import { isPassing } from './ends.ts';
@@ -85,6 +85,10 @@ export class FirecrackerMonitor implements Monitor {
 
   resume(signal: AbortSignal): Promise<void> {
     return this.#tell('resume the guest', 'PATCH', '/vm', { state: 'Resumed' }, signal);
+  }
+
+  setMetadata(data: MetadataTree, signal: AbortSignal): Promise<void> {
+    return this.#tell('have its metadata', 'PUT', '/mmds', data, signal);
   }
 
   reboot(): Promise<void> {

@@ -4,6 +4,7 @@ import { shorten } from '../../domain/labels.ts';
 import type { Spec } from '../../domain/spec.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import type { Provider } from '../provider.ts';
+import { isFrom, type Version, WITH_PCI } from './version.ts';
 
 /** What `provider_options` may hold. */
 export const OPTIONS = {
@@ -14,6 +15,10 @@ export const OPTIONS = {
   'firecracker.huge_pages': {
     values: ['2M', 'none'],
     help: "2M: the guest's memory is of the host's reserved huge pages (`vm.nr_hugepages`), which must be free; absent: none",
+  },
+  'firecracker.pci': {
+    values: ['on', 'off'],
+    help: 'on: disks and interfaces are on a PCI bus, for which the kernel needs CONFIG_VIRTIO_PCI, and there may be 30 of them (Firecracker 1.13 and later); absent: off',
   },
 } as const satisfies Provider['options'];
 
@@ -51,7 +56,34 @@ export function checkOptions({
 /** What the options of a spec say of its machine. */
 export const optionsOf = ({
   options,
-}: Pick<VmmConfig, 'options'>): { readonly smt: boolean; readonly hugePages: boolean } => ({
+}: {
+  readonly options?: VmmConfig['options'] | undefined;
+}): { readonly smt: boolean; readonly hugePages: boolean; readonly pci: boolean } => ({
   smt: options?.['firecracker.smt'] === 'on',
   hugePages: options?.['firecracker.huge_pages'] === '2M',
+  pci: options?.['firecracker.pci'] === 'on',
 });
+
+/** Of the host: MiB. */
+const HUGE_PAGE_MB = 2;
+
+/** @param free - huge pages that nobody has; absent: it is not known */
+export function hugePagesLack(
+  { providerOptions, memoryInMb }: Pick<Spec, 'providerOptions' | 'memoryInMb'>,
+  free: number | undefined,
+): readonly Violation[] {
+  const needed = Math.ceil(memoryInMb / HUGE_PAGE_MB);
+  if (!optionsOf({ options: providerOptions }).hugePages || free === undefined || free >= needed) return [];
+  const description = `is 2M, for which ${needed} huge pages of ${HUGE_PAGE_MB} MiB must be free, and this host has ${free}: reserve more (\`sysctl vm.nr_hugepages=NUMBER\`), or leave it out`;
+  return [{ field: 'provider_options[firecracker.huge_pages]', description }];
+}
+
+/** @param version - of the program; absent: it is not known */
+export function pciLacks(
+  { providerOptions }: Pick<Spec, 'providerOptions'>,
+  version: Version | undefined,
+): readonly Violation[] {
+  if (!optionsOf({ options: providerOptions }).pci || !version || isFrom(version, WITH_PCI)) return [];
+  const description = `is on, and Firecracker ${version.text} has no PCI bus (${WITH_PCI.major}.${WITH_PCI.minor} has): leave it out`;
+  return [{ field: 'provider_options[firecracker.pci]', description }];
+}

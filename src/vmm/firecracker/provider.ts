@@ -1,5 +1,5 @@
 import { defineProvider } from '../provider.ts';
-import { CAPABILITIES } from './capabilities.ts';
+import { CAPABILITIES, PCI_CAPABILITIES } from './capabilities.ts';
 import { check, productionCheck } from './check.ts';
 import { KVM_CHOICES } from './devices.ts';
 import { createFirecracker } from './firecracker.ts';
@@ -32,7 +32,10 @@ export const firecracker = defineProvider({
     },
   },
   options: OPTIONS,
-  machines: [{ when: 'with KVM', capabilities: CAPABILITIES }],
+  machines: [
+    { when: 'with KVM', capabilities: CAPABILITIES },
+    { when: 'with `firecracker.pci`', capabilities: PCI_CAPABILITIES },
+  ],
   checks: [check],
   productionChecks: [productionCheck],
   create: (deps, settings) =>

@@ -1,12 +1,18 @@
 import { type KernelFacts, kernelHas } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
 import type { MachineRemarks } from '../../ports/vmm.ts';
+import { NO_PCI } from './boot-advice.ts';
+import { optionsOf } from './options.ts';
 
 /** What a user should know of the machine. What is a module of the kernel's is not seen, and an initrd may bring it. */
 export function remarksOf(spec: Spec, kernel: KernelFacts): MachineRemarks {
   const warnings: string[] = [];
   if (kernel.parts === undefined) return { chosen: [], warnings };
   const devices = spec.volumes.length + spec.interfaces.length > 0;
+  if (optionsOf({ options: spec.providerOptions }).pci) {
+    if (devices && kernelHas(kernel, 'pci') === false) warnings.push(`${NO_PCI}.`);
+    return { chosen: ['Disks and interfaces are on a PCI bus, as firecracker.pci asks'], warnings };
+  }
   const hasMmio = kernelHas(kernel, 'virtio-mmio') ?? false;
   if (devices && !spec.initrd && !hasMmio)
     warnings.push(

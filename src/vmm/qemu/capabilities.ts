@@ -40,6 +40,7 @@ export function capabilitiesOf({
     consoleInput: true,
     snapshot: false,
     channels: ['console', 'agent'],
+    mmds: false,
     limits: {
       vcpu: { most: MAX_VCPU[accelerator], note: `with the accelerator ${accelerator}` },
       memoryInMb: { least: MIN_MEMORY_MB, most: MAX_MEMORY_MB },

@@ -1,4 +1,4 @@
-import type { VmmEnd } from '../../ports/vmm.ts';
+import type { MetadataTree, VmmEnd } from '../../ports/vmm.ts';
 
 /** How the guest does, as the VMM answers. */
 export type GuestReport = Readonly<
@@ -60,6 +60,8 @@ export interface Monitor {
   resume(signal: AbortSignal): Promise<void>;
   /** As `RunningVmm.reboot`; what is told of its guest's power meanwhile belongs to it. */
   reboot(patienceMs: number, signal: AbortSignal): Promise<void>;
+  /** As `RunningVmm.setMetadata`. Absent: its kind answers with none. */
+  setMetadata?(data: MetadataTree, signal: AbortSignal): Promise<void>;
   /** Reads and writes of the guest's disks so far; undefined where it cannot be told. */
   diskOperations(): Promise<number | undefined>;
 }

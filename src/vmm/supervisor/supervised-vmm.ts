@@ -205,6 +205,11 @@ export class SupervisedVmm implements RunningVmm {
     return true;
   }
 
+  get setMetadata(): RunningVmm['setMetadata'] {
+    const { monitor } = this.#run;
+    return monitor.setMetadata && ((data, signal) => monitor.setMetadata?.(data, signal) ?? Promise.resolve());
+  }
+
   async pause(signal: AbortSignal): Promise<void> {
     await this.#run.monitor.pause(signal);
     this.#setGuest('paused');

@@ -35,11 +35,17 @@ export function hearCtrlAltDel(cmdline: string): void {
   endBy('reboot');
 }
 
+function askedFor(path: string, hasToken: boolean, mmds: Begun['mmds']): string {
+  if (!mmds) return 'nothing';
+  if (mmds.version === 'V2' && !hasToken) return '401';
+  return mmds.store.answer(path).replaceAll('\n', ' ');
+}
+
 /**
  * A guest that there is none of: it says what its machine is, writes to each disk that it may write to, says what it hears, and ends
- * as it is told, by its command line or by `reboot`, `poweroff` and `panic` that are typed.
+ * as it is told, by its command line or by `reboot`, `poweroff` and `panic` that are typed; `ask PATH` asks for metadata.
  */
-export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Begun): void {
+export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces, mmds }: Begun): void {
   say(`Command line: ${cmdline}\r\n`);
   drives.forEach(({ fd, is_read_only: isReadOnly }, i) => {
     const sector = Buffer.alloc(SECTOR);
@@ -52,6 +58,7 @@ export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Beg
   interfaces.forEach(({ guest_mac: mac, host_dev_name: device, mtu }, i) => {
     say(`nic eth${i} mac=${mac ?? 'random'} tap=${device} mtu=${mtu ?? 1_500}\r\n`);
   });
+  if (mmds) say(`mmds ${mmds.version} on ${mmds.on.join(' ')}\r\n`);
   say(`stand-in: up cpus=${vcpus} mib=${memoryInMib}\r\n`);
   process.stdin.on('data', (bytes: Buffer) => {
     const typed = bytes.toString();
@@ -59,6 +66,8 @@ export function beGuest({ vcpus, memoryInMib, cmdline, drives, interfaces }: Beg
     const asked = typed.trim();
     if (asked === 'reboot' || asked === 'panic') endBy(asked);
     if (asked === 'poweroff') say(ENDS.poweroff);
+    const [, how, path] = /^(ask|ask-with-token) (\/\S*)$/.exec(asked) ?? [];
+    if (path !== undefined) say(`mmds says: ${askedFor(path, how === 'ask-with-token', mmds)}\r\n`);
   });
   process.stdin.on('error', () => undefined);
   const word = wordIn(cmdline);

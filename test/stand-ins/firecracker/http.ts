@@ -14,7 +14,8 @@ export interface Asked {
 }
 
 const MOST_CONNECTIONS = 10;
-const MOST_BYTES = 51_200;
+/** What a body may have where nobody said otherwise. */
+export const PAYLOAD_BYTES = 51_200;
 const FULL =
   'HTTP/1.1 503\r\nServer: Firecracker API\r\nConnection: close\r\nContent-Length: 40\r\n\r\n{ "error": "Too many open connections" }';
 
@@ -23,7 +24,11 @@ const FULL =
  * asked, ten of them, and errors that are no JSON.
  * @see https://github.com/firecracker-microvm/micro-http
  */
-export function serveHttp(path: string, answer: (asked: Asked) => Promise<Answer | undefined>): Server {
+export function serveHttp(
+  path: string,
+  mostBytes: number,
+  answer: (asked: Asked) => Promise<Answer | undefined>,
+): Server {
   let open = 0;
   const server = createServer((socket) => {
     socket.on('error', () => undefined);
@@ -33,19 +38,21 @@ export function serveHttp(path: string, answer: (asked: Asked) => Promise<Answer
     }
     open++;
     socket.once('close', () => open--);
-    new Conversation(socket, answer);
+    new Conversation(socket, mostBytes, answer);
   });
   return server.listen({ path, readableAll: false });
 }
 
 class Conversation {
   readonly #socket: Socket;
+  readonly #mostBytes: number;
   readonly #answer: (asked: Asked) => Promise<Answer | undefined>;
   #pending = Buffer.alloc(0);
   #turn: Promise<void> = Promise.resolve();
 
-  constructor(socket: Socket, answer: (asked: Asked) => Promise<Answer | undefined>) {
+  constructor(socket: Socket, mostBytes: number, answer: (asked: Asked) => Promise<Answer | undefined>) {
     this.#socket = socket;
+    this.#mostBytes = mostBytes;
     this.#answer = answer;
     socket.on('data', (bytes: Buffer) => {
       this.#pending = Buffer.concat([this.#pending, bytes]);
@@ -86,8 +93,8 @@ class Conversation {
     if (!['GET', 'PUT', 'PATCH', 'DELETE'].includes(method)) return 'Invalid HTTP Method: Unsupported HTTP method.';
     if (!path.startsWith('/')) return 'Invalid URI: Invalid URI: Expected absolute path.';
     if (version !== 'HTTP/1.1' && version !== 'HTTP/1.0') return 'Invalid HTTP Version: Unsupported HTTP version.';
-    if (length > MOST_BYTES)
-      return `Request payload with size ${length} is larger than the limit of ${MOST_BYTES} allowed by server.`;
+    if (length > this.#mostBytes)
+      return `Request payload with size ${length} is larger than the limit of ${this.#mostBytes} allowed by server.`;
     return undefined;
   }
 

@@ -11,6 +11,8 @@ export type Kind =
   | 'u32'
   | 'usize'
   | 'mac'
+  | 'ipv4'
+  | 'strings'
   | 'any'
   | { readonly of: readonly string[] };
 
@@ -69,6 +71,22 @@ export function readObject(text: string, { name, fields }: Shape): Readonly<Reco
   return found;
 }
 
+/** Any JSON at all. @throws Misread with serde_json's words */
+export function readValue(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    // Told in its words below.
+  }
+  const reader = new Reader(text);
+  reader.blank();
+  if (reader.peek() === undefined) reader.fail('EOF while parsing a value', 0);
+  const value = reader.value({ kind: 'any', required: true });
+  reader.blank();
+  if (reader.peek() !== undefined) reader.fail('trailing characters', 1);
+  return value;
+}
+
 const oneOf = (names: readonly string[]): string => {
   const quoted = names.map((name) => `\`${name}\``);
   if (quoted.length === 1) return quoted[0] ?? '';
@@ -119,6 +137,8 @@ class Reader {
       return variant;
     }
     if (kind === 'mac') return this.#mac();
+    if (kind === 'ipv4') return this.#ipv4();
+    if (kind === 'strings') return this.#strings();
     if (kind === 'a string') return this.peek() === '"' ? this.text() : this.wrongType(kind);
     if (kind === 'a boolean') {
       if (this.#word('true')) return true;
@@ -162,6 +182,31 @@ class Reader {
     this.blank();
     if (this.peek() === '}') this.take();
     return this.fail('The provided MAC address is invalid.', 0);
+  }
+
+  #ipv4(): string {
+    if (this.peek() !== '"') return this.wrongType('IPv4 address');
+    const address = this.text();
+    const isOne = /^(?:(?:0|[1-9]\d?|1\d\d|2[0-4]\d|25[0-5])(?:\.(?!$)|$)){4}$/.test(address);
+    return isOne ? address : this.fail('invalid IPv4 address syntax', 0);
+  }
+
+  #strings(): readonly string[] {
+    if (this.peek() !== '[') return this.wrongType('a sequence');
+    this.take();
+    const found: string[] = [];
+    for (;;) {
+      this.blank();
+      if (this.peek() === ']') break;
+      if (found.length > 0) {
+        if (this.peek() !== ',') this.fail('expected `,` or `]`', 1);
+        this.take();
+        this.blank();
+      }
+      found.push(this.peek() === '"' ? this.text() : this.wrongType('a string'));
+    }
+    this.take();
+    return found;
   }
 
   #word(word: string): boolean {

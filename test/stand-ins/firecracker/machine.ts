@@ -1,7 +1,8 @@
 import { closeSync, openSync, readSync, statSync } from 'node:fs';
 import { HybridVsock } from '../hybrid-vsock.ts';
 import type { Answer, Asked } from './http.ts';
-import { Misread, readObject } from './json.ts';
+import { Misread, readObject, readValue } from './json.ts';
+import { inOrder, Mmds, NotFit } from './mmds.ts';
 import { SHAPES } from './shapes.ts';
 import { osError, type Plugged, plugInto } from './tap.ts';
 
@@ -31,6 +32,15 @@ export interface Begun {
   readonly cmdline: string;
   readonly drives: readonly Drive[];
   readonly interfaces: readonly Interface[];
+  /** Absent: nobody answers on any interface. */
+  readonly mmds?: { readonly version: string; readonly on: readonly string[]; readonly store: Mmds };
+}
+
+/** By its command line. */
+interface Named {
+  readonly id: string;
+  readonly mmdsBytes: number;
+  readonly pci: boolean;
 }
 
 type Body = Readonly<Record<string, unknown>>;
@@ -40,6 +50,7 @@ class Refused extends Error {}
 const COMMAND_LINE_BYTES = 2048 - 1;
 const NOT_BEFORE = 'The requested operation is not supported before starting the microVM.';
 const NOT_AFTER = 'The requested operation is not supported after starting the microVM.';
+const NO_STORE = 'The MMDS data store is not initialized.';
 const BAD_VCPUS =
   'Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if SMT is enabled.';
 
@@ -54,11 +65,16 @@ export class Machine {
   #drives: readonly Drive[] = [];
   #interfaces: readonly Interface[] = [];
   #hasEntropy = false;
+  #mmdsConfig: Body | undefined;
+  readonly #mmds: Mmds;
+  readonly #pci: boolean;
   #vsock: { readonly cid: number; readonly device: HybridVsock } | undefined;
 
   /** @param press - Ctrl-Alt-Del, for a guest that runs */
-  constructor(id: string, begin: (begun: Begun) => void, press: () => void) {
+  constructor({ id, mmdsBytes, pci }: Named, begin: (begun: Begun) => void, press: () => void) {
     this.#id = id;
+    this.#pci = pci;
+    this.#mmds = new Mmds(mmdsBytes);
     this.#press = press;
     this.#begin = begin;
   }
@@ -80,6 +96,7 @@ export class Machine {
         const words = `An error occurred when deserializing the json body of a request: ${error.message}.`;
         return { status: 400, body: JSON.stringify({ fault_message: words }) };
       }
+      if (error instanceof NotFit) return { status: 413, body: JSON.stringify({ fault_message: error.message }) };
       if (error instanceof Refused) return { status: 400, body: JSON.stringify({ fault_message: error.message }) };
       throw error;
     }
@@ -107,6 +124,15 @@ export class Machine {
         this.#beforeStart();
         this.#hasEntropy = true;
         return undefined;
+      case 'PUT mmds':
+        if (id === undefined) return void this.#mmds.put(readValue(body));
+        if (id !== 'config') throw new Refused(`Unrecognized PUT request path \`${id}\`.`);
+        return this.#setMmds(readObject(body, SHAPES.mmds));
+      case 'PATCH mmds': {
+        const patch = readValue(body);
+        if (!this.#mmds.isThere) throw new Refused(NO_STORE);
+        return void this.#mmds.patch(patch);
+      }
       case 'PATCH vm':
         return this.#turn(String(readObject(body, SHAPES.vm).state));
       default:
@@ -119,6 +145,7 @@ export class Machine {
     if (first === '') return { id: this.#id, state: this.#state, vmm_version: VERSION, app_name: 'Firecracker' };
     if (first === 'version') return { firecracker_version: VERSION };
     if (first === 'machine-config') return this.#config;
+    if (first === 'mmds') return inOrder(this.#mmds.data);
     if (first === 'vm' && second === 'config') return this.#whole();
     throw new Refused(`Invalid request method and/or path: GET ${first}.`);
   }
@@ -136,7 +163,7 @@ export class Machine {
       logger: null,
       'machine-config': this.#config,
       metrics: null,
-      'mmds-config': null,
+      'mmds-config': this.#mmdsConfig ?? null,
       'network-interfaces': this.#interfaces.map(({ plugged: _, ...one }) => one),
       vsock: this.#vsock ? { guest_cid: this.#vsock.cid, uds_path: this.#vsock.device.path } : null,
       entropy: this.#hasEntropy ? { rate_limiter: null } : null,
@@ -251,6 +278,24 @@ export class Machine {
     return undefined;
   }
 
+  #setMmds(told: Body): undefined {
+    this.#beforeStart();
+    const { version = 'V1', network_interfaces: named, ipv4_address: address = null, imds_compat = false } = told;
+    const failed = (words: string): never => {
+      throw new Refused(`MMDS config error: ${words}`);
+    };
+    if (address !== null && !/^169\.254\.(?!0\.|255\.)/.test(String(address)))
+      failed('The MMDS IPv4 address is not link local.');
+    const names = named as readonly string[];
+    if (names.length === 0) failed('The list of network interface IDs that allow forwarding MMDS requests is empty.');
+    if (!names.every((name) => this.#interfaces.some((one) => one.iface_id === name)))
+      failed(
+        'The list of network interface IDs provided contains at least one ID that does not correspond to any existing network interface.',
+      );
+    this.#mmdsConfig = { version, network_interfaces: names, ipv4_address: address ?? '169.254.169.254', imds_compat };
+    return undefined;
+  }
+
   /** Its guest's kernel has stopped for good. */
   halt(): void {
     this.#vsock?.device.halt();
@@ -287,9 +332,11 @@ export class Machine {
     ];
     const words = [
       this.cmdline,
-      'pci=off',
+      ...(this.#pci ? [] : ['pci=off']),
       ...(root ? [`root=/dev/vda ${root.is_read_only ? 'ro' : 'rw'}`] : []),
-      ...devices.map((_, i) => `virtio_mmio.device=4K@0x${(0xc000_1000 + i * 0x1000).toString(16)}:${5 + i}`),
+      ...(this.#pci ? [] : devices).map(
+        (_, i) => `virtio_mmio.device=4K@0x${(0xc000_1000 + i * 0x1000).toString(16)}:${5 + i}`,
+      ),
     ];
     const cmdline = words.join(' ');
     if (Buffer.byteLength(cmdline) > COMMAND_LINE_BYTES)
@@ -298,6 +345,13 @@ export class Machine {
     this.#begin({
       ...{ vcpus: Number(this.#config.vcpu_count), memoryInMib: Number(this.#config.mem_size_mib), cmdline },
       ...{ drives: this.#drives, interfaces: this.#interfaces },
+      ...(this.#mmdsConfig && {
+        mmds: {
+          version: String(this.#mmdsConfig.version),
+          on: this.#mmdsConfig.network_interfaces as readonly string[],
+          store: this.#mmds,
+        },
+      }),
     });
     if (!this.cmdline.includes('stand-in=no-agent')) this.#vsock?.device.begin();
     return undefined;

@@ -1,7 +1,7 @@
 import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { beGuest, hearCtrlAltDel, powerBy, wordIn } from './guest.ts';
-import { serveHttp } from './http.ts';
+import { PAYLOAD_BYTES, serveHttp } from './http.ts';
 import { Machine, VERSION } from './machine.ts';
 
 /**
@@ -9,7 +9,7 @@ import { Machine, VERSION } from './machine.ts';
  * environment, and `stand-in=WORD` in the guest's command line, make it misbehave.
  */
 const WITH_VALUE = [
-  ...['--api-sock', '--id', '--log-path', '--level', '--module', '--http-api-max-payload-size'],
+  ...['--api-sock', '--id', '--log-path', '--level', '--module', '--http-api-max-payload-size', '--mmds-size-limit'],
   // A jailer's.
   ...['--start-time-us', '--start-time-cpu-us', '--parent-cpu-time-us'],
 ];
@@ -75,12 +75,13 @@ if (misbehaviour === 'exits') end(1, 'nothing would do');
 if (misbehaviour === 'never-listens') await sleep(2 ** 30);
 
 // It is answered before.
+const payloadBytes = Number(given.get('--http-api-max-payload-size') ?? PAYLOAD_BYTES);
 const machine: Machine = new Machine(
-  id,
+  { id, mmdsBytes: Number(given.get('--mmds-size-limit') ?? payloadBytes), pci: given.has('--enable-pci') },
   (begun) => setImmediate(() => beGuest(begun)),
   () => setImmediate(() => hearCtrlAltDel(machine.cmdline)),
 );
-const server = serveHttp(path, async (asked) => {
+const server = serveHttp(path, payloadBytes, async (asked) => {
   if (given.get('--level') !== 'Warning') tell(`The API server received a ${asked.method} request on ${asked.path}`);
   const isStart = asked.path === '/actions' && (asked.body ?? '').includes('InstanceStart');
   const word = wordIn(machine.cmdline);

@@ -7,6 +7,7 @@ const SOURCES = [
   'http.ts',
   'json.ts',
   'machine.ts',
+  'mmds.ts',
   'shapes.ts',
   'tap.ts',
 ];

@@ -52,6 +52,15 @@ export const SHAPES = {
     fields: { vsock_id: text, guest_cid: { kind: 'u32', required: true }, uds_path: needed },
   },
   entropy: { name: 'EntropyDeviceConfig', fields: { rate_limiter: any } },
+  mmds: {
+    name: 'MmdsConfig',
+    fields: {
+      version: { kind: { of: ['V1', 'V2'] } },
+      network_interfaces: { kind: 'strings', required: true },
+      ipv4_address: { kind: 'ipv4' },
+      imds_compat: flag,
+    },
+  },
   action: {
     name: 'ActionBody',
     fields: { action_type: { kind: { of: ['FlushMetrics', 'InstanceStart', 'SendCtrlAltDel'] }, required: true } },
