@@ -15,6 +15,7 @@ import { GrpcServer } from './grpc/server.ts';
 import type { Flows } from './http/call-signal.ts';
 import { dropinRoutes } from './http/dropin-routes.ts';
 import { execSocket } from './http/exec-socket.ts';
+import { fileRoutes } from './http/file-routes.ts';
 import { guestRoutes } from './http/guest-routes.ts';
 import { hostRoutes } from './http/host-routes.ts';
 import { imageRoutes } from './http/image-routes.ts';
@@ -99,6 +100,7 @@ export function createApi(options: ApiOptions): Api {
     ...(keepAliveMs !== undefined && { keepAliveMs }),
   };
   const ours = [nativeRoutes, imageRoutes, hostRoutes, guestRoutes, execSocket].map((routes) => routes(routing));
+  ours.push(fileRoutes({ ...routing, files: guarded }));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
   const http = new HttpServer({ ...door, flows, upgrades, surfaces, ops: opsRoutes(ready) });
   let stopping: Promise<void> | undefined;

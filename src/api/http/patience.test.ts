@@ -10,8 +10,8 @@ import { Flow } from '../flow/flow.ts';
 import { openGate } from '../gate.ts';
 import { opsRoutes } from '../ops/routes.ts';
 import { RareLog } from '../rare-log.ts';
-import { patientWaits, WAITS } from '../waits.ts';
-import { HttpServer } from './server.ts';
+import { patientWaits, WAITS, type Waits } from '../waits.ts';
+import { HttpServer, type Routes, UPLOAD } from './server.ts';
 
 test('on a slow host callers have as many times as long for each part of a request', () => {
   const [usual, slow] = [patientWaits(1), patientWaits(10)];
@@ -36,10 +36,10 @@ test('the API gives that to its listeners', async () => {
   expect(answer).toMatch(/^HTTP\/1\.1 408 /);
 });
 
-test('a request whose headers never end is answered 408 and hung up on; one that is kept alive is not', async () => {
+async function serve(surfaces: readonly Routes[], waits: Partial<Waits>): Promise<Endpoint> {
   const log = memoryLog();
   const server = new HttpServer({
-    surfaces: [],
+    surfaces,
     ops: opsRoutes(() => undefined),
     log,
     rare: new RareLog(log, clock),
@@ -51,13 +51,48 @@ test('a request whose headers never end is answered 408 and hung up on; one that
     caller: new CurrentCaller(),
     calls: () => undefined,
     clock,
-    waits: { headersMs: 100 },
+    waits,
   });
   onTestFinished(async () => {
     server.destroy();
     await server.close();
   });
-  const endpoint = await server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+  return server.listen({ kind: 'tcp', host: '127.0.0.1', port: 0 });
+}
+
+test('a request whose body never ends is answered 408 and hung up on; one that goes on is not', async () => {
+  const uploads: Routes = (app) =>
+    void app.register(async (own) => {
+      own.removeAllContentTypeParsers();
+      own.addContentTypeParser('*', (_request, body, done) => done(null, body));
+      own.put('/up', UPLOAD, async ({ body }) => {
+        let text = '';
+        for await (const piece of body as AsyncIterable<Buffer>) text += String(piece);
+        return text;
+      });
+    });
+  const endpoint = await serve([uploads, (app) => void app.post('/other', async () => 'whole')], { requestMs: 300 });
+  const begin = (method: string, path: string) => {
+    const socket = connect(endpoint.kind === 'tcp' ? endpoint.port : 0, '127.0.0.1');
+    const said = { text: '' };
+    socket.on('data', (data: Buffer) => {
+      said.text += String(data);
+    });
+    const head = `host: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 10`;
+    socket.write(`${method} ${path} HTTP/1.1\r\n${head}\r\n\r\nbegun`);
+    return { socket, said };
+  };
+  const upload = begin('PUT', '/up');
+  const other = begin('POST', '/other'); // begun later, and over first
+  await once(other.socket, 'close');
+  expect(other.said.text).toMatch(/^HTTP\/1\.1 408 /);
+  upload.socket.write('ended');
+  await once(upload.socket, 'close');
+  expect(upload.said.text).toMatch(/^HTTP\/1\.1 200 [\s\S]*begunended$/);
+});
+
+test('a request whose headers never end is answered 408 and hung up on; one that is kept alive is not', async () => {
+  const endpoint = await serve([], { headersMs: 100 });
   const socket = connect(endpoint.kind === 'tcp' ? endpoint.port : 0, '127.0.0.1');
   let answer = '';
   socket.on('data', (data: Buffer) => {

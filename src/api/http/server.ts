@@ -32,6 +32,8 @@ export type Routes = (app: FastifyInstance) => void;
 /** Of a route whose answer may be as large as one may be, and of one that goes on: for what callers may take. */
 export const LIST = { config: { holds: 'list' } } as const;
 export const STREAM = { config: { holds: 'stream' } } as const;
+/** Of one whose request goes on: it is read as it is taken, and may take as long as it moves. */
+export const UPLOAD = { config: { holds: 'stream', goesOn: true } } as const;
 
 export interface HttpOptions {
   /** Behind the gate. */
@@ -65,7 +67,7 @@ const LOOK_MS = 2_000;
 export class HttpServer {
   readonly #options: HttpOptions;
   readonly #app: FastifyInstance;
-  readonly #known: Known = { peers: new WeakMap(), routes: new WeakMap(), ids: new WeakMap() };
+  readonly #known: Known = { peers: new WeakMap(), routes: new WeakMap(), ids: new WeakMap(), lates: new WeakMap() };
   readonly #doors = new Set<{ readonly front: Front; readonly server: Server }>();
 
   constructor(options: HttpOptions) {
@@ -90,9 +92,10 @@ export class HttpServer {
   }
 
   #server(): Server {
-    const { headersMs, requestMs } = { ...WAITS, ...this.#options.waits };
+    const { headersMs } = { ...WAITS, ...this.#options.waits };
     const timeouts = {
-      requestTimeout: requestMs,
+      // Of each request by itself, see #answer: there are some that go on.
+      requestTimeout: 0,
       headersTimeout: headersMs,
       connectionsCheckingInterval: Math.min(LOOK_MS, headersMs / 5),
     };
@@ -110,7 +113,10 @@ export class HttpServer {
     const { log, calls, clock } = this.#options;
     response.on('error', (error) => log.debug('an HTTP answer failed', { error: error.message }));
     const began = clock.elapsed();
+    const late = setTimeout(() => tooLate(request, response), this.#options.waits?.requestMs ?? WAITS.requestMs);
+    this.#known.lates.set(request, late);
     response.once('close', () => {
+      clearTimeout(late);
       const method = this.#known.routes.get(request) ?? UNKNOWN;
       // Of one that became a WebSocket that one's end is no failure.
       const isWhole = response.writableFinished || response.statusCode === 101;
@@ -146,6 +152,15 @@ interface Known {
   /** `GET /v1/microvms/:uid`. */
   readonly routes: WeakMap<IncomingMessage, string>;
   readonly ids: WeakMap<IncomingMessage, string>;
+  /** How long its body may take. */
+  readonly lates: WeakMap<IncomingMessage, NodeJS.Timeout>;
+}
+
+/** As Node answers one whose headers are late. */
+function tooLate(request: IncomingMessage, response: ServerResponse): void {
+  if (request.complete || response.writableEnded) return;
+  if (!response.headersSent) request.socket.write('HTTP/1.1 408 Request Timeout\r\nConnection: close\r\n\r\n');
+  request.socket.destroySoon();
 }
 
 function application(
@@ -181,8 +196,18 @@ function application(
         const { socket } = request.raw;
         const held = flow.enter(who, socket, holdsOf(request) === 'stream', () => void socket.destroy());
         flows.set(reply.raw, held);
-        if (reply.raw.destroyed) held.end();
-        else reply.raw.once('close', () => held.end());
+        const goesOn = (request.routeOptions.config as { readonly goesOn?: boolean }).goesOn === true;
+        const stalled = (): void => void socket.destroy();
+        if (goesOn) {
+          clearTimeout(known.lates.get(request.raw));
+          socket.setTimeout(flow.limits.stalledMs, stalled);
+        }
+        const onClose = (): void => {
+          held.end();
+          if (goesOn) socket.setTimeout(0).off('timeout', stalled);
+        };
+        if (reply.raw.destroyed) onClose();
+        else reply.raw.once('close', onClose);
       } catch (error) {
         if (error instanceof Fault && error.kind === 'unauthenticated') reply.header('www-authenticate', CHALLENGE);
         throw error;
