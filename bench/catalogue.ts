@@ -7,6 +7,7 @@ const FLOOR_START = 'node, the database and a bare server, bench/floor/start.mjs
 const FLOOR_LIBRARIES = 'node with the same libraries, bench/floor/start.mjs';
 const EMPTY_NODE = 'node -e 0';
 const AGENT = "frames that a guest's agent sends back, bench/floor/agent.ts";
+const TAR = 'tar by flintlock exec';
 const FLOOR_STUB = 'the same stubs by hand, bench/floor/microvm.ts';
 
 /** Every line of the table, in its order. What a name begins with says which measurement it comes from. */
@@ -68,6 +69,22 @@ export const ROWS: readonly Row[] = [
   ratio('exec-at-once', '50 of them at once in one guest', 'ms', { most: 1 }, 'one after the other'),
   ratio('exec-out', '100 MB of output of a program', '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),
   ratio('exec-in', '100 MB of input of a program', '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),
+  ratio('cp-out', '100 MB out of a guest by flintlock cp', '/s', { least: 0.5 }, `${AGENT}, both ways at once; MB/s`),
+  ratio('cp-in', '100 MB into a guest by flintlock cp', '/s', { least: 0.5 }, `${AGENT}, both ways at once; MB/s`),
+  ratio('cp-many-out', '1,000 small files out of a guest', 'ms', { most: 5 }, TAR),
+  ratio('cp-many-in', '1,000 small files into a guest', 'ms', { most: 5 }, TAR),
+  floor('forward-word', "a word to a guest's server and back, connected", 'ms', 5, AGENT),
+  floor('forward-open', 'the same with its connection', 'ms', 10, AGENT),
+  ratio('forward-out', "100 MB of a guest's server", '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),
+  {
+    name: 'exec-streams',
+    what: '1,000 execs open over 100 microVMs (stub VMM): memory for each',
+    unit: 'KB',
+    judged: 'median',
+    budget: { of: 'ours', most: 100 },
+    against: 'all that the daemon has more in RAM, with garbage',
+    isFloor: false,
+  },
 ];
 
 function floor(name: string, what: string, unit: Row['unit'], most: number, against: string): Row {

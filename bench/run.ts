@@ -10,7 +10,10 @@ import { CLI } from './rows/cli.ts';
 import { creates } from './rows/creates.ts';
 import { crowd } from './rows/crowd.ts';
 import { execs } from './rows/exec.ts';
+import { execStreams } from './rows/exec-streams.ts';
 import { exitSeen } from './rows/exit.ts';
+import { files } from './rows/files.ts';
+import { forwards } from './rows/forward.ts';
 import { LINES } from './rows/line.ts';
 import { memory } from './rows/memory.ts';
 import { STARTS } from './rows/starts.ts';
@@ -29,6 +32,9 @@ export const GROUPS: readonly Group[] = [
   ...STARTS,
   ...CLI,
   execs,
+  files,
+  forwards,
+  execStreams,
   exitSeen,
   memory,
   crowd,

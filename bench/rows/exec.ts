@@ -1,16 +1,12 @@
 import { execFile } from 'node:child_process';
-import { connect } from 'node:net';
 import { join } from 'node:path';
 import { promisify } from 'node:util';
-import { type Client, createClient } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
-import { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
-import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { ROOT } from '../../test/support/daemon.ts';
 import type { Asked } from '../floor/agent.ts';
-import { Floor } from '../measure/floor.ts';
+import type { Floor } from '../measure/floor.ts';
 import type { Group, Run } from '../measure/group.ts';
-import { Lab } from '../measure/lab.ts';
+import { type Guests, timed, withGuest } from '../measure/guest.ts';
+import type { Lab } from '../measure/lab.ts';
 import type { Measure } from '../row.ts';
 
 const RUNS = 100;
@@ -25,25 +21,13 @@ const CLI_TIMES = 1.5;
 const CLI_MORE_MS = 10;
 
 const exec = promisify(execFile);
-type Guests = Client<typeof GuestService>;
 
 /** Commands in a guest under software emulation, by turns with a bare round trip to another one's agent. */
 export const execs: Group = {
   rows: ['exec-cli', 'exec-grpc', 'exec-at-once', 'exec-out', 'exec-in'],
   needs: ['root'],
-  async measure(run: Run) {
-    const lab = await Lab.start();
-    try {
-      await using floor = Floor.start<Asked>(lab.host, 'agent.ts');
-      const uid = await lab.created();
-      await lab.host.vms.waitMicroVM({ uid, until: WaitMicroVMRequest_Until.AGENT });
-      const { argv } = lab.vmm(uid);
-      await floor.ask({
-        ...{ do: 'begin', argv: ['setpriv', '--no-new-privs', ...argv] },
-        directory: `${lab.host.directory}/floor`,
-      });
-      const nodeOptions = { createConnection: () => connect(lab.host.socket) };
-      const guests = createClient(GuestService, createGrpcTransport({ baseUrl: 'http://localhost', nodeOptions }));
+  measure: (run: Run) =>
+    withGuest({}, async ({ lab, uid, guests, floor }) => {
       const wants = (row: string, measure: () => Promise<Measure>) =>
         run.wants(row) ? measure().then((one) => [[row, one] as const]) : [];
       return Object.fromEntries([
@@ -53,16 +37,7 @@ export const execs: Group = {
         ...(await wants('exec-out', () => streams(run, () => outOf(guests, uid), floor))),
         ...(await wants('exec-in', () => streams(run, () => into(guests, uid), floor))),
       ]);
-    } finally {
-      await lab.close();
-    }
-  },
-};
-
-const timed = async (act: () => Promise<unknown>): Promise<number> => {
-  const began = performance.now();
-  await act();
-  return performance.now() - began;
+    }),
 };
 
 async function* one(uid: string, command: string, args: string[]) {

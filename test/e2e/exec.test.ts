@@ -86,6 +86,18 @@ test('exec runs a program as if it ran here, and outlives the daemon’s death',
   expect(line).toMatch(/ program=echo exit=0 bytesIn=0 bytesOut=7 result=done/);
   expect(host.log).not.toContain('hidden');
 
+  // The guest itself is the witness that it has not noticed: the same boot, and what was written stays.
+  const witness = (): Promise<Ran> =>
+    run(host, [
+      'exec',
+      'web',
+      '--',
+      'sh',
+      '-c',
+      'echo >>/root/count; wc -l </root/count; cat /proc/sys/kernel/random/boot_id',
+    ]);
+  const before = await witness();
+  expect(before).toMatchObject({ code: 0, out: expect.stringMatching(/^1\n[0-9a-f-]{36}\n$/) });
   const cut = start(host, ['exec', '-i', 'web', '--', 'sh', '-c', 'echo begun; exec sleep 600']);
   const cutOff = outcome(cut);
   await new Promise((done) => cut.stdout?.once('data', done));
@@ -93,6 +105,7 @@ test('exec runs a program as if it ran here, and outlives the daemon’s death',
   expect(await cutOff).toMatchObject({ code: 1, err: expect.stringContaining('flintlock:') });
   await host.start();
   await untilAgent(host, uid, 'True');
+  expect(await witness()).toEqual({ ...before, out: before.out.replace(/^1/, '2') });
   await poll('what ran for the killed daemon is ended', 30_000, async () => {
     const { code, out, err } = await run(host, ['exec', 'web', '--', 'pidof', 'sleep']);
     return code === 1 ? { is: undefined } : { not: `${code}: ${out}${err}` };
