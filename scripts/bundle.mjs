@@ -59,7 +59,11 @@ export async function bundle(from, to = BUNDLE) {
   const socket = join(to, 'warm.sock');
   for (const [name, module, argv] of programsAt(socket)) {
     const input = join(ROOT, from, `${module}.${from === 'src' ? 'ts' : 'js'}`);
-    const made = await rolldown({ input, platform: 'node', plugins: [whereItWas(to, join(ROOT, from))] });
+    const made = await rolldown({
+      input,
+      platform: 'node',
+      plugins: [whenItIsUsed(), whereItWas(to, join(ROOT, from))],
+    });
     const output = await made.generate({
       format: 'cjs',
       codeSplitting: false,
@@ -75,6 +79,33 @@ export async function bundle(from, to = BUNDLE) {
 /** Read byte by byte it is half as long in memory, and needs no decoding. */
 const ascii = (code) =>
   code.replaceAll(/[^\0-\x7f]/g, (unit) => `\\u${unit.charCodeAt(0).toString(16).padStart(4, '0')}`);
+
+/** Modules of Node that take long to load, each as long as all else that a verb does: by who needs them, not at the start. */
+const SLOW = [
+  'http',
+  'http2',
+  'https',
+  'tls',
+  'crypto',
+  'zlib',
+  'child_process',
+  'fs/promises',
+  'timers/promises',
+  'os',
+];
+
+function whenItIsUsed() {
+  const mark = '\0slow:';
+  return {
+    name: 'when-it-is-used',
+    resolveId(source, importer) {
+      const name = source.replace(/^node:/, '');
+      if (!SLOW.includes(name)) return null;
+      return importer?.startsWith(mark) ? { id: `node:${name}`, external: true } : `${mark}${name}`;
+    },
+    load: (id) => (id.startsWith(mark) ? `module.exports = require('node:${id.slice(mark.length)}');` : null),
+  };
+}
 
 /** A module finds what lies beside it where it was, not where the bundle is. */
 function whereItWas(to, from) {

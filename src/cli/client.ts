@@ -1,14 +1,13 @@
-import { type Client, createClient } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
+import { type Client, createClient, type Transport } from '@connectrpc/connect';
 import type { GuestService } from '../gen/flintlock/microvm/v1/guest_pb.ts';
 import type { HostService } from '../gen/flintlock/microvm/v1/host_pb.ts';
 import type { ImageService } from '../gen/flintlock/microvm/v1/images_pb.ts';
 import { MicroVMService } from '../gen/flintlock/microvm/v1/microvms_pb.ts';
-import { Connection } from './connection.ts';
 import { patienceOf } from './patience.ts';
+import { quickTransport } from './quick/transport.ts';
 import type { Reach } from './reach.ts';
 
-/** A daemon's services over one connection, which is made by the first call. */
+/** A daemon's services. */
 export interface Clients {
   readonly vms: Client<typeof MicroVMService>;
   /** Loaded when they are asked for, as few verbs do. */
@@ -20,20 +19,27 @@ export interface Clients {
 
 /** How long a call that answers at once may take, in milliseconds. */
 const CALL_TIMEOUT_MS = 60_000 * patienceOf(process.env);
-export function openClients(reach: Reach): Clients {
-  const connection = new Connection(reach);
-  const transport = createGrpcTransport({
-    baseUrl: connection.authority,
-    sessionManager: connection,
-    acceptCompression: [],
-  });
+
+export async function openClients(reach: Reach): Promise<Clients> {
+  let close = (): void => undefined;
+  let opened: Promise<Transport> | undefined;
+  const whole = (): Promise<Transport> => {
+    opened ??= import('./whole-transport.ts').then(({ openWhole }) => {
+      const made = openWhole(reach);
+      close = made.close;
+      return made.transport;
+    });
+    return opened;
+  };
+  const { address, token } = reach;
+  const transport = 'socket' in address ? quickTransport(address.socket, token, whole) : await whole();
   return {
     vms: createClient(MicroVMService, transport),
     host: async () => createClient((await import('../gen/flintlock/microvm/v1/host_pb.ts')).HostService, transport),
     images: async () =>
       createClient((await import('../gen/flintlock/microvm/v1/images_pb.ts')).ImageService, transport),
     guests: async () => createClient((await import('../gen/flintlock/microvm/v1/guest_pb.ts')).GuestService, transport),
-    close: () => connection.close(),
+    close: () => close(),
   };
 }
 

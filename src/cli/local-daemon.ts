@@ -31,7 +31,7 @@ export async function askLocalDaemon(reach: Reach, runDirectory: string, signal:
     return { trouble: `${at} may be another host, and this one is looked at: run it there for that one` };
   const socket = join(runDirectory, 'api.sock');
   if (reach.isDefault && !statSync(socket, { throwIfNoEntry: false })?.isSocket()) return {};
-  const clients = openClients(reach.isDefault ? { address: { socket } } : reach);
+  const clients = await openClients(reach.isDefault ? { address: { socket } } : reach);
   try {
     return { findings: findingsOf(await (await clients.host()).serverInfo({}, { signal, timeoutMs: ANSWER_MS })) };
   } catch (error) {

@@ -16,7 +16,7 @@ import { type Reach, type ReachFlags, reachOf } from './reach.ts';
  */
 export async function main(argv: readonly string[], io: Io): Promise<number> {
   const writes: Promise<void>[] = [];
-  let clients: Clients | undefined;
+  let clients: Promise<Clients> | undefined;
   let exit: number = EXIT.done;
 
   // Commander hands over its flags only once it has parsed them.
@@ -66,7 +66,10 @@ export async function main(argv: readonly string[], io: Io): Promise<number> {
       exit = problem.exit;
     }
   } finally {
-    clients?.close();
+    await clients?.then(
+      (opened) => opened.close(),
+      () => undefined, // who asked for them was told
+    );
     await Promise.all(writes);
   }
   return exit;

@@ -4,7 +4,7 @@ import type { Clock } from '../ports/clock.ts';
 import type { Scheduler } from './scheduler.ts';
 
 /** So many are looked at side by side: between their acts the API has its turn, however many there are. */
-const AT_ONCE = 24;
+const AT_ONCE = 16;
 /** One whose look takes longer holds up no other. */
 const HOLD_MS = 100;
 

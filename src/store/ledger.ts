@@ -45,6 +45,11 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
     if (isUnreadable(found)) throw unreadable(found);
     return found;
   };
+  /** A microVM's are asked for again while it is looked at. */
+  const keeping = (some: readonly Row[]): readonly Row[] => {
+    rows.keep(some);
+    return some;
+  };
   const readable = (rows: readonly Row[]): readonly LedgerEntry[] =>
     rows.map(read).filter((found): found is LedgerEntry => !isUnreadable(found));
 
@@ -83,9 +88,7 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
       rows.forget(entry.entry);
     },
     of(owner) {
-      const own = byOwner.all(ownerText(owner));
-      rows.keep(own);
-      return own.map(readOrRefuse);
+      return keeping(byOwner.all(ownerText(owner))).map(readOrRefuse);
     },
     find(owner, kind, key) {
       const row = one.get(ownerText(owner), kind, key);
@@ -94,7 +97,7 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
     ofKind: (kind) => readable(byKind.all(kind)).map((entry) => of(kind, entry)),
     all: () => readable(every.all()),
     unreadable: (owner) =>
-      (owner === undefined ? every.all() : byOwner.all(ownerText(owner))).map(read).filter(isUnreadable),
+      (owner === undefined ? every.all() : keeping(byOwner.all(ownerText(owner)))).map(read).filter(isUnreadable),
   };
 }
 
