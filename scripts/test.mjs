@@ -45,7 +45,12 @@ await main('test', async () => {
     add(await counts(project('host')));
     await untilMade();
     add(await counts(project('e2e')));
-    add(await counts({ what: 'conformance', prepare: () => ({ argv: conformance(['--sample', '--parallel', '3']), ...counted() }) }));
+    add(
+      await counts({
+        what: 'conformance',
+        prepare: () => ({ argv: conformance(['--sample', '--parallel', '3']), ...counted() }),
+      }),
+    );
   } catch (cause) {
     console.error(`test: ${cause.message}`);
     total.failed++;
