@@ -69,7 +69,7 @@ export default defineConfig({
             'src/**/*.host.test.ts',
             'guest/**/*.host.test.ts',
             'bench/**/*.host.test.ts',
-            'test/lab/**/*.host.test.ts',
+            'test/**/*.host.test.ts',
           ],
           isolate: false,
           testTimeout: 180_000 * patience,
