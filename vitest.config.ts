@@ -19,7 +19,7 @@ const expect = { poll: { timeout: 20_000 * patience } };
  * where nothing has run yet, vitest begins with the largest files.
  */
 const LONGEST = [
-  ...['e2e/scripts', 'e2e/run', 'e2e/cgroup2', 'e2e/ssh', 'e2e/lab', 'e2e/docs', 'e2e/exec'],
+  ...['e2e/scripts', 'e2e/run', 'e2e/cgroup2', 'e2e/ssh', 'e2e/fields/cloud-init', 'e2e/lab', 'e2e/docs', 'e2e/exec'],
   ...['e2e/kill', 'faults/sample', 'e2e/life', 'e2e/ends', 'e2e/dropin', 'e2e/network', 'e2e/kernels', 'e2e/forward'],
 ].map((name) => `/${name}.test.ts`);
 
