@@ -75,7 +75,7 @@ export default defineConfig({
           testTimeout: 180_000 * patience,
           hookTimeout: 180_000 * patience,
           // They wait more than they work: for leases, limits of time, programs that end.
-          maxWorkers: 4,
+          maxWorkers: 3,
         },
       },
       {
