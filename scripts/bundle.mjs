@@ -20,6 +20,9 @@ const programsAt = (socket) => [
 /** The answer to a list: a microVM in state CREATED with the id "a". */
 const ANSWER = Buffer.from([0, 0, 0, 0, 11, 0x0a, 9, 0x12, 3, 0x0a, 1, 0x61, 0x1a, 2, 0x08, 1]);
 
+/** The daemon's own helper, which it starts for each image: it lies beside, and is found there. */
+const UNPACKER = 'unpack.mjs';
+
 /** As CommonJS is wrapped by Node; what stands before the program is on its first line, so that lines are counted right. */
 const WRAPPED = ['(function (exports, require, module, __filename, __dirname) {', '\n})'];
 
@@ -56,6 +59,7 @@ export function isBundleOld() {
 export async function bundle(from, to = BUNDLE) {
   rmSync(to, { recursive: true, force: true });
   mkdirSync(to, { recursive: true });
+  await bundleUnpacker(from, to);
   const socket = join(to, 'warm.sock');
   for (const [name, module, argv] of programsAt(socket)) {
     const input = join(ROOT, from, `${module}.${from === 'src' ? 'ts' : 'js'}`);
@@ -74,6 +78,14 @@ export async function bundle(from, to = BUNDLE) {
     writeFileSync(join(to, `${name}.cjs`), `${startOf(name)}module.exports.start();\n`);
     await warmUp(to, name, argv, socket);
   }
+}
+
+/** It is small, and waits at its top level for what it is to do: a module, without what V8 makes of it. */
+async function bundleUnpacker(from, to) {
+  const extension = from === 'src' ? 'ts' : 'js';
+  const made = await rolldown({ input: join(ROOT, from, `unpack/main.${extension}`), platform: 'node' });
+  await made.write({ file: join(to, UNPACKER), format: 'esm', codeSplitting: false });
+  await made.close();
 }
 
 /** Read byte by byte it is half as long in memory, and needs no decoding. */
@@ -112,6 +124,10 @@ function whereItWas(to, from) {
   const at = (path) => `require('node:path').join(__dirname, ${JSON.stringify(relative(to, path))})`;
   return {
     name: 'where-it-was',
+    load(id) {
+      if (relative(from, id).replace(/\.[jt]s$/, '') !== 'unpack/where') return null;
+      return `export const UNPACKER = require('node:path').join(__dirname, ${JSON.stringify(UNPACKER)});`;
+    },
     transform(code, id) {
       if (!id.startsWith(from) || id.includes('/node_modules/') || !code.includes('import.meta')) return null;
       return code

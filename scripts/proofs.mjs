@@ -6,7 +6,7 @@
  *     npm run proofs [-- NAME …]
  */
 import { join } from 'node:path';
-import { setup, TOOLS_PATH } from './setup.mjs';
+import { bundleInStep, setup, TOOLS_PATH } from './setup.mjs';
 import { asRoot, attended, guarded, isRoot, main, ROOT, Stop } from './steps.mjs';
 import { vitestArgv } from './vitest.mjs';
 
@@ -21,7 +21,7 @@ const whole = (project) =>
 /** In the order in which they are run; minutes on two cores. */
 const PROOFS = {
   host: { minutes: 15, is: "every test with the host's tools", argv: () => whole('host') },
-  e2e: { minutes: 20, is: 'every test that boots guests', argv: () => whole('e2e') },
+  e2e: { minutes: 30, is: 'every test that boots guests', argv: () => whole('e2e') },
   conformance: { minutes: 8, is: 'every row of the conformance suite', argv: () => script('conformance') },
   faults: { minutes: 30, is: 'the daemon killed at every step of its ledgers', argv: () => script('faults') },
   'watch-proof': { minutes: 2, is: 'watchers, each compared with the database', argv: () => script('watch-proof') },
@@ -46,6 +46,7 @@ await main('proofs', async () => {
     throw new Stop(`there is no proof "${unknown}"; there are ${Object.keys(PROOFS).join(', ')}`);
   if (!isRoot) console.log('most of it is run as root, by sudo');
   await setup({ tests: true, images: ['kernel', 'debian', 'stock'] });
+  await bundleInStep();
   const ended = [];
   for (const name of given.length > 0 ? [...new Set(given)] : Object.keys(PROOFS)) {
     console.log(`\n--- ${name}: ${PROOFS[name].is}`);

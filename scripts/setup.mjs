@@ -78,7 +78,7 @@ export function imagesBeside(images) {
   const isReady = () => images.every(imageInStep);
   if (isReady()) return async () => undefined;
   if (!isRoot) becomeRoot("mmdebstrap, which makes roots of Debian's packages");
-  console.log(`Beside the next steps these are made: ${images.map((name) => ABOUT[name]).join('; ')}`);
+  console.log(`Beside the next steps, images are made: ${images.filter((name) => !imageInStep(name)).join(', ')}`);
   const ended = beside(locked(images.map((name) => `--image=${name}`)));
   return async () => {
     if ((await ended()) !== 0 || !isReady()) throw new Stop(NOT_READY);

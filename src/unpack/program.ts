@@ -1,5 +1,5 @@
-import { extname, join } from 'node:path';
 import type { Job, Outcome } from './job.ts';
+import { UNPACKER } from './where.ts';
 
 /**
  * The program that unpacks, as arguments: a process of its own, so that
@@ -10,7 +10,7 @@ export const UNPACK: readonly [string, ...string[]] = [
   process.execPath,
   '--max-old-space-size=1024',
   '--disable-warning=ExperimentalWarning',
-  join(import.meta.dirname, `main${extname(import.meta.filename)}`),
+  UNPACKER,
 ];
 
 export const toInput = (job: Job): string => JSON.stringify(job);

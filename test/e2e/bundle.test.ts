@@ -1,7 +1,7 @@
 import { execFile } from 'node:child_process';
 import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
 import { expect, onTestFinished, test } from 'vitest';
 import { ROOT } from '../support/daemon.ts';
@@ -43,6 +43,15 @@ test('in one file the programs say what they say from their sources', async () =
     );
   for (const program of ['flintlock', 'flintlockd'])
     expect(statSync(join(at, `${program}.cache`)).size).toBeGreaterThan(100_000);
+  // The daemon's helper lies beside it.
+  const unpacked = async (file: string): Promise<unknown> => {
+    const run = exec(process.execPath, [file]);
+    run.child.stdin?.end(
+      JSON.stringify({ is: 'expand', from: process.execPath, to: join(at, `${basename(file)}.out`), maxBytes: 1 }),
+    );
+    return run;
+  };
+  expect(await unpacked(join(at, 'unpack.mjs'))).toEqual(await unpacked(join(ROOT, 'src/unpack/main.ts')));
   // Without what V8 made of it, or with another's, it starts all the same.
   writeFileSync(join(at, 'flintlock.cache'), 'not that');
   expect(await said(join(at, 'flintlock.cjs'), ['version'])).toEqual([0, expect.stringMatching(/^flintlock \d/), '']);

@@ -99,6 +99,9 @@ const USERS = {
 
 const LARGE = Array.from({ length: 10 }, (_, i) => `V${i}=${'x'.repeat(100_000)}`);
 
+/** That `run` boots the demo kernel by itself is seen in attach.test.ts. */
+const OF_ANY_KERNEL = { flags: ['--managed-network', '10.77.0.0/24', '--demo-kernel', ANY_KERNEL] };
+
 async function withImages(host: TestHost): Promise<(tag: string) => string> {
   await writeLayout(`${host.images}/run`, {
     plain: image({ Cmd: ['sh'] }),
@@ -138,7 +141,7 @@ async function withImages(host: TestHost): Promise<(tag: string) => string> {
 }
 
 test('an image without an init runs what it says, and its exit status is ours', async (t) => {
-  const host = await startHost(t);
+  const host = await startHost(t, OF_ANY_KERNEL);
   const at = await withImages(host);
   const [plain, shell, redis] = await Promise.all([
     run(host, 'plain', at('plain'), '--', 'sh', '-c', 'echo "[$0 $1]"; id -u; pwd; ulimit -Hn; exit 3', 'a b', 'c'),
@@ -178,7 +181,7 @@ test('an image without an init runs what it says, and its exit status is ours', 
 });
 
 test('variables, user and directory are the image’s, changed by flags; a megabyte is delivered or told', async (t) => {
-  const host = await startHost(t);
+  const host = await startHost(t, OF_ANY_KERNEL);
   const at = await withImages(host);
   const changes = [
     '--env',
@@ -222,7 +225,7 @@ test('variables, user and directory are the image’s, changed by flags; a megab
 });
 
 test('a server is asked to end by its own signal; exec begins as its image says', async (t) => {
-  const host = await startHost(t);
+  const host = await startHost(t, OF_ANY_KERNEL);
   const at = await withImages(host);
   const spec = (id: string, root: string, change: object = {}) => ({
     ...{ id, vcpu: 1, memoryInMb: 96, kernel: { image: ANY_KERNEL, cmdline: 'quiet' } },
@@ -264,7 +267,7 @@ test('a server is asked to end by its own signal; exec begins as its image says'
 });
 
 test('a program that failed is begun again where its spec says so', async (t) => {
-  const host = await startHost(t);
+  const host = await startHost(t, OF_ANY_KERNEL);
   const at = await withImages(host);
   const uid =
     (

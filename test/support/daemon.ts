@@ -437,7 +437,7 @@ export class TooLate extends Error {}
 const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
 
 /** Nothing hangs so seldom that a shorter wait is worth a test that fails on a busy machine. */
-const LEAST_MS = 60_000;
+const LEAST_MS = 150_000;
 
 /** Looks again and again, every 20 ms at first and slower later, until it is so or the time is up. */
 export async function poll<T>(
