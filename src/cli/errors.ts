@@ -26,10 +26,12 @@ const OF_IMAGES = [
   '"flintlock image ls" shows the images that are on the host. What a layout or an archive has is in the message; of a registry, "skopeo list-tags docker://HOST/NAME" tells the tags.',
 ];
 
-const hintsFor = (code: Code, said: string): readonly string[] =>
-  code === Code.NotFound && /^Cannot (find|use|pull|remove) image\b/.test(said)
-    ? OF_IMAGES
-    : [HINTS.get(code) ?? []].flat();
+function hintsFor(code: Code, said: string): readonly string[] {
+  // Of what is on the host it says itself where that is shown.
+  if (code === Code.NotFound && said.startsWith('Image "')) return [];
+  if (code === Code.NotFound && /^Cannot (find|use|pull|remove) image\b/.test(said)) return OF_IMAGES;
+  return [HINTS.get(code) ?? []].flat();
+}
 
 /**
  * Makes of anything thrown what the user is told.

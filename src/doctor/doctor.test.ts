@@ -118,7 +118,7 @@ test.for<{ check: Check; fake: Fake; says: RegExp }>([
   {
     check: tools,
     fake: { files: { '/proc/self/status': ROOT, '/usr/bin/nft': '' } },
-    says: /warn nft: \/usr\/bin\/nft could not be tried: there is no room/,
+    says: /warn nft: \/usr\/bin\/nft could not be tried: no directory can be made/,
   },
   {
     check: tools,

@@ -30,6 +30,12 @@ test('what a kernel cannot is told in its words; a tool that is missing is not t
       found: 'Error: Could not process rule: Operation not supported',
       remedy: expect.stringContaining('nf_tables'),
     });
+    // Busybox', where it comes first: nothing that it does not know has come to the kernel.
+    const ip = join(directory, 'ip');
+    await writeFile(ip, '#!/bin/sh\nprintf "BusyBox v1.35.0\\n\\nUsage: ip [OPTIONS] address|route\\n" >&2; exit 1\n');
+    await chmod(ip, 0o755);
+    expect(await tryKernelPart(KERNEL_PARTS.tun, { run: before, files, signal })).toMatchObject({ is: 'untried' });
+    await rm(ip);
     const without: Run = ([program, ...args], limits) =>
       run(
         ['env', `PATH=${directory}`, `/usr/bin/${program}`, ...args.map((one) => (one === 'sh' ? '/bin/sh' : one))],

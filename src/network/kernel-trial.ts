@@ -67,6 +67,9 @@ export type PartVerdict =
 
 /** Busy hosts take seconds to take a namespace away. */
 const TRIAL_MS = 60_000;
+/** What never came to the kernel: there is no namespace, or no such tool, or one that does not understand us. */
+const NOT_ASKED =
+  /unshare: |: not found|is not installed|Usage: |(?:unrecognized|invalid|unknown) option|syntax error/i;
 const SCRIPT = `
 [ -z "$1" ] || printf '%s\\n' "$1" | ip -batch - || exit
 [ -z "$2" ] || printf '%s\\n' "$2" | nft -f -`;
@@ -93,7 +96,7 @@ export async function tryKernelPart(
     signal.throwIfAborted();
     if (!(error instanceof Fault)) throw error;
     const found = oneLine(error.message);
-    if (error.kind !== 'tool' || /unshare: |: not found|is not installed/.test(found)) return { is: 'untried', found };
+    if (error.kind !== 'tool' || NOT_ASKED.test(found)) return { is: 'untried', found };
     return {
       is: 'lacks',
       found: /Error: .{1,200}/.exec(found)?.[0] ?? found,

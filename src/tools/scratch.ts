@@ -15,7 +15,7 @@ export interface ScratchOptions {
 
 /**
  * A directory for one trial, gone after it. Its name cannot be foreseen: in `/tmp` somebody could stand in its place.
- * @throws Fault `full` where there is no room for it; what `work` throws
+ * @throws Fault `full` where there is no room for it, `refused` where it cannot be made for another reason; what `work` throws
  */
 export async function withScratch<T>(
   { run, files, whose }: ScratchOptions,
@@ -42,6 +42,13 @@ export async function withScratch<T>(
     }
   }
   const why = errorMessage(noRoom);
+  const isFull =
+    noRoom instanceof Fault &&
+    (noRoom.kind === 'full' || /Read-only file system|No space left|quota exceeded/i.test(noRoom.message));
+  if (!isFull)
+    throw new Fault('refused', `no directory can be made below ${PLACES.join(' and ')} to try it: ${why}`, {
+      cause: noRoom,
+    });
   throw new Fault('full', `there is no room below ${PLACES.join(' and ')} to try it: ${why}`, {
     reason: 'StorageFull',
     cause: noRoom,

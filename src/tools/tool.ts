@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { oneLine } from '../domain/one-line.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { ToolNeed } from '../ports/tools.ts';
@@ -48,11 +49,13 @@ export type Verdict = Readonly<
     | { is: 'late'; path: string; why: string }
     | { is: 'broken'; path: string; why: string }
     | { is: 'missing'; why: string }
-    /** The host had no room for it: nothing is known. */
-    | { is: 'untried'; path: string; why: string }
+    /** The host was in the way: nothing is known. */
+    | { is: 'untried'; path: string; why: string; isFull: boolean }
   )
 >;
 
+/** Some answer a flag that they do not know with a page of those that they do. */
+const MAX_SAID = 400;
 /** An idle host takes less than 0.2 s for any of them; one that is a hundred times slower is let live. */
 const TRIAL_MS = 60_000;
 /** What takes so long is told: it works, and the host is slow. */
@@ -85,9 +88,11 @@ export async function tryTool(tool: Tool, options: TryOptions): Promise<Verdict>
   } catch (error) {
     signal.throwIfAborted();
     if (!(error instanceof Fault)) throw error;
-    if (error.kind === 'full') return { tool: name, is: 'untried', path, why: error.message };
-    if (error.kind !== 'timeout') return { tool: name, is: 'broken', path, why: error.message };
-    const why = `${path} hangs, or this host is far too slow: ${error.message}`;
+    const said = oneLine(error.message, MAX_SAID);
+    if (error.kind === 'full' || error.kind === 'refused')
+      return { tool: name, is: 'untried', path, why: said, isFull: error.kind === 'full' };
+    if (error.kind !== 'timeout') return { tool: name, is: 'broken', path, why: said };
+    const why = `${path} hangs, or this host is far too slow: ${said}`;
     return { tool: name, is: 'late', path, why };
   }
 }
@@ -98,7 +103,9 @@ export function remedyOf(tool: Tool, verdict: Verdict): string {
     case 'works':
       return '';
     case 'untried':
-      return 'Free some disk';
+      return verdict.isFull
+        ? 'Free some disk'
+        : 'Mend that first: mktemp (coreutils) makes it, run by setpriv (util-linux)';
     case 'late':
       return "Look at the host's load (uptime, top); the program is tried again by itself";
     case 'broken':

@@ -94,6 +94,11 @@ test('where there is no room to try it, nothing is said of the tool', async () =
   expect(await verdictOn('sfdisk', { mktemp: full })).toMatchObject({
     ...{ is: 'untried', why: expect.stringMatching(/no room below \/tmp and \/run/) },
   });
+  const other = 'printf "mktemp: unrecognized option\\n\\nUsage: mktemp [-d]\\n" >&2; exit 1';
+  expect(await verdictOn('sfdisk', { mktemp: other })).toMatchObject({
+    ...{ is: 'untried', isFull: false },
+    why: expect.stringMatching(/^no directory can be made below \/tmp and \/run .*unrecognized option Usage/),
+  });
   // What is written may find the first place full.
   const half = 'case "$*" in *run/*) exec /bin/mktemp "$@" ;; esac; echo "mktemp: Read-only file system" >&2; exit 1';
   expect(await verdictOn('sfdisk', { mktemp: half })).toMatchObject({ is: 'works' });

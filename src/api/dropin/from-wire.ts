@@ -86,8 +86,8 @@ function interfaceToDraft({ deviceId, type, guestMac, address, overrides }: Netw
 
 /**
  * The names of the output-only fields that the caller has set. A spec as Get
- * gives it has all of them, and is taken back as it came: it asks for nothing
- * by them. One alone is somebody's wish for a uid or a time of his own.
+ * gives it has all of them, and is taken back as it came, or without its uid: it
+ * asks for nothing by them. One alone is somebody's wish for a uid or a time of his own.
  */
 function outputsSet(spec: MicroVMSpec): readonly string[] {
   const isSet = {
@@ -96,7 +96,7 @@ function outputsSet(spec: MicroVMSpec): readonly string[] {
     deleted_at: spec.deletedAt !== undefined,
     uid: (spec.uid ?? '') !== '',
   };
-  if (isSet.created_at && isSet.updated_at && isSet.uid) return [];
+  if (isSet.created_at && isSet.updated_at) return [];
   return Object.entries(isSet).flatMap(([name, set]) => (set ? [name] : []));
 }
 

@@ -143,7 +143,10 @@ test('what the daemon holds of such a spec is what it would make of its own answ
     fc.property(saidSpecs, (said) => {
       const spec = held(specToDraft(said));
       // As it came, with what only the daemon sets.
-      expect(held(specToDraft(specOf(spec)), 'other')).toEqual(spec);
+      const told = specOf(spec);
+      expect(held(specToDraft(told), 'other')).toEqual(spec);
+      // Or to make another one of it.
+      expect(held(specToDraft({ ...told, uid: '' }), 'other')).toEqual(spec);
     }),
     { numRuns: 60 },
   );

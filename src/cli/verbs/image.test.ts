@@ -88,6 +88,21 @@ test('rm goes on after one that is in use, and says who uses it', async () => {
   expect(stdout).toBe('free:v1 is removed: 1.0 MiB are free again\n');
 });
 
+test('rm of one that is not there is no question of microVMs', async () => {
+  const { address } = await daemon({
+    removeImage: () => {
+      throw new ConnectError(
+        'Image "gone:v1" not found: "flintlock image ls" shows what is on this host',
+        Code.NotFound,
+      );
+    },
+  });
+  const { exit, stderr } = await runCli(['--host', address, 'image', 'rm', 'gone:v1']);
+  expect(exit).toBe(3);
+  expect(stderr).toContain('"flintlock image ls"');
+  expect(stderr).not.toContain('flintlock list -A');
+});
+
 test('prune tells what went', async () => {
   const { address } = await daemon({ pruneImages: () => ({ removed: [image], freedBytes: 3_145_728n }) });
   const { stdout } = await runCli(['--host', address, 'image', 'prune']);

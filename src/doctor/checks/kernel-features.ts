@@ -18,7 +18,7 @@ async function tried(host: CheckHost, part: KernelPart): Promise<Result> {
     case 'works':
       return { name, status: 'ok', found: 'works (tried in a namespace of its own)', fix: '' };
     case 'untried': {
-      const fix = 'Where a tool is named that is not installed: install it. In a container: --privileged';
+      const fix = 'Where a tool is named: install it, or a newer one. In a container: --privileged';
       return { name, status: 'warn', found: `could not be tried: ${verdict.found}`, fix };
     }
     case 'lacks': {

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import { Fault } from '../../domain/fault.ts';
+import { oneLine } from '../../domain/one-line.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
@@ -152,12 +153,12 @@ function wordsOf(error: Fault, binary: string): string {
   if (missing !== undefined) return missing;
   const absent = /: (it is not installed or not in PATH)$/.exec(error.message)?.[1];
   if (absent !== undefined) return absent;
-  return error.message.replace(/^setpriv failed/, `${binary} failed`);
+  return oneLine(error.message).replace(/^setpriv failed/, `${binary} failed`);
 }
 
 function remedy(binary: string, error: Fault): string {
   const words = wordsOf(error, binary);
-  if (error.kind === 'full') return `Cannot try ${binary}: ${words}`;
+  if (error.kind === 'full' || error.kind === 'refused') return `Cannot try ${binary}: ${words}`;
   if (error.kind === 'timeout')
     return `Cannot use QEMU: ${words}. Look at the host's load, or name another with --qemu-bin`;
   if (/^it is not installed or not in PATH$|^No such file or directory$/.test(words)) return unavailable(binary, words);
