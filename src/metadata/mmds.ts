@@ -15,7 +15,7 @@ const MOST_OF_TREE = 65_536;
  *
  * The VMM tells a name with and without a slash behind it alike: unlike the service's it is a document, or a directory.
  */
-export function mmdsOf({ files, tree }: Seed, version: MmdsVersion): MetadataTree {
+function mmdsOf({ files, tree }: Seed, version: MmdsVersion): MetadataTree {
   const documents = { latest: asTold(new Map(files)) };
   if (version === 'v1') return documents;
   const parts = asTold(tree);

@@ -6,6 +6,7 @@ import type { ProviderFeatures } from '../../src/gen/flintlock/microvm/v1/host_p
 import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
+import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
 import { type Images, REGISTRY } from './images.ts';
 import { Usage } from './options.ts';
 import { heardOn, type Report } from './report.ts';
@@ -68,6 +69,7 @@ const SLOW_REPORT_MS = 1_200_000;
 export class Lab {
   readonly #host: TestHost;
   readonly #provider: string;
+  readonly #standIns: StandInHost | undefined;
   #features: ProviderFeatures | undefined;
 
   /**
@@ -76,14 +78,20 @@ export class Lab {
    */
   constructor(images: Images, provider: string, hasParent = true) {
     this.#provider = provider;
+    const program = process.env[`FLINTLOCK_TEST_${provider.toUpperCase()}`] ?? '';
+    const isStoodInFor = program === '' && STAND_INS.some(({ name }) => name === provider);
+    this.#standIns = isStoodInFor ? standInHost() : undefined;
     this.#host = new TestHost({
+      ...this.#standIns?.options,
       flags: [
+        ...(this.#standIns?.flags ?? (program === '' ? [] : [`--${provider}-bin`, program])),
         ...['--managed-network', NETWORK],
         ...(hasParent ? ['--parent-iface', PARENT] : []),
         ...['--image-root', `${ROOT}/.cache/images`, '--image-root', images.directory],
         ...['--insecure-registry', REGISTRY],
       ],
       prepare: async (host) => {
+        await this.#standIns?.options.prepare(host);
         await plugPeer(host);
         host.spawnInside(
           ...[process.execPath, join(ROOT, 'test/stand-ins/registry.ts')],
@@ -125,8 +133,27 @@ export class Lab {
     await this.#host.start();
   }
 
-  close(): Promise<void> {
-    return this.#host.close();
+  async close(): Promise<void> {
+    await this.#host.close();
+    this.#standIns?.remove();
+  }
+
+  /** Whether there is no guest in its microVMs. */
+  get isByStandIn(): boolean {
+    return this.#standIns !== undefined;
+  }
+
+  /** What a stand-in was told of a machine, once it has begun: a line each. */
+  async told(uid: string): Promise<readonly string[]> {
+    const lines = async (): Promise<readonly string[]> => (await this.#host.console(uid)).split(/[\r\n]+/);
+    await poll(`the VMM of ${uid} was told of its machine`, REPORT_MS, async () => {
+      const said = await lines();
+      if (said.some((line) => line.startsWith('stand-in: up'))) return { is: undefined };
+      const { status } = await this.get(uid);
+      return { not: `${status?.reason}: ${status?.message}` };
+    });
+    await this.#host.until(uid, 'CREATED');
+    return (await lines()).filter((line) => line !== '');
   }
 
   get log(): string {

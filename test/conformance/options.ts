@@ -5,7 +5,8 @@ export const HELP = `Usage: npm run conformance [-- OPTIONS]
 Boots real guests with every field of the spec, asks them and the host what
 they see, and prints a table: row | expected | seen in guest | seen on host | ok.
 
-  --provider NAME  the provider to try; default: the daemon's own default
+  --provider NAME  the provider to try; default: the daemon's own default. firecracker and cloudhypervisor are
+                   stood in for, unless FLINTLOCK_TEST_FIRECRACKER or FLINTLOCK_TEST_CLOUDHYPERVISOR names the program
   --only PATTERN   rows whose name matches this regular expression
   --sample         without what others stand for: as npm test does it
   --parallel N     scenes at once, 1 to 16 (2); a scene boots one to three guests
@@ -14,7 +15,7 @@ they see, and prints a table: row | expected | seen in guest | seen on host | ok
   -h, --help       this text
 
 The basis of a row, in JSON: "guest", a booted guest said so; "request", what
-the VMM was told, where no guest can boot; "refused", it cannot be, and create
+the VMM was told, and what the host sees, where a stand-in has no guest: "seen_in_guest" is null; "refused", it cannot be, and create
 said so. Where CI is set, a scene that was not in time is tried once more: it is
 said, and stands in the table and in "tried_again_after". Exit status: 0 all rows are ok, 1 one is wrong, 2 usage.
 

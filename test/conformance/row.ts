@@ -14,7 +14,8 @@ export interface Result {
   readonly ok: boolean;
   readonly basis: Basis;
   readonly expected: string;
-  readonly seen_in_guest: string;
+  /** Null: there was none, see `Basis`. */
+  readonly seen_in_guest: string | null;
   readonly seen_on_host: string;
   /** The guest's raw lines. */
   readonly evidence: readonly string[];

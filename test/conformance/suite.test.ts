@@ -11,6 +11,7 @@ import type { Lab } from './lab.ts';
 import { optionsOf, Usage } from './options.ts';
 import { judge } from './play.ts';
 import { heardOn } from './report.ts';
+import { judgeRequest } from './requested.ts';
 import { type GuestRow, judged, type Seen } from './row.ts';
 import { table } from './table.ts';
 import { doAll, type Work, worksOf } from './work.ts';
@@ -98,6 +99,20 @@ test('a row is ok when the guest says what is expected, and so does the host', (
 
 test('a row that asked the guest nothing proves nothing', () => {
   expect(judge(row({ guest: () => '2' }), seen())).toMatchObject({ ok: false, evidence: [] });
+});
+
+test('without a guest what the VMM was told stands for it, and what the host sees is judged', () => {
+  const told = ['disk vda ro=0 sectors=8'];
+  const judgeIt = (more: Partial<GuestRow>) => judgeRequest(row(more), seen(), told);
+  expect(judgeIt({ host: () => '2' })).toMatchObject({
+    ok: true,
+    basis: 'request',
+    seen_in_guest: null,
+    evidence: told,
+  });
+  expect(judgeIt({ host: () => '3' })).toMatchObject({ ok: false, seen_on_host: '3' });
+  expect(judgeIt({})).toMatchObject({ ok: true, seen_in_guest: null, seen_on_host: told[0] });
+  expect(judgeRequest(row(), seen(), [])).toMatchObject({ ok: false });
 });
 
 test('a judge that fails is a row that is wrong', () => {

@@ -2,6 +2,7 @@ import { rowNames } from './groups.ts';
 import type { Images } from './images.ts';
 import type { Lab } from './lab.ts';
 import { playRefused, playScene } from './play.ts';
+import { playRequested } from './requested.ts';
 import type { Group, Played, Result } from './row.ts';
 
 /** One thing to do, with the daemon that it needs. */
@@ -51,7 +52,7 @@ export function worksOf(groups: Readonly<Record<string, Group>>, only: RegExp): 
             slow: scene.slow === true || scene.alone === true,
             leftToProofs: scene.leftToProofs === true,
             rows: rows.map(({ row }) => row),
-            run: (lab, images) => playScene(scene, rows, lab, images),
+            run: (lab, images) => (lab.isByStandIn ? playRequested : playScene)(scene, rows, lab, images),
           };
         }),
         ...refusals,

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { idleLayer } from '../faults/idle-kernel.ts';
 import { poll, ROOT, TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
+import { type StandInHost, standInHost } from '../support/stand-in-providers.ts';
 
 /** In the daemon's network namespace. */
 const INSPECTOR = 9229;
@@ -22,18 +23,28 @@ export interface Usage {
 
 /** A daemon on a small file system of its own, beside a registry that is quick and slow, with a clock that jumps. */
 export class SoakHost {
-  readonly at = new TestHost({
-    flags: ['--managed-network', '10.77.0.0/24', '--insecure-registry', REGISTRY, '--maximum-retry', '1000'],
-    env: {
-      NODE_OPTIONS: `--import=${join(ROOT, 'test/soak/jumping-clock.mjs')} --inspect=127.0.0.1:${INSPECTOR}`,
-    },
-  });
+  readonly at: TestHost;
+  readonly #standIns: StandInHost | undefined;
   /** `slow` comes from the registry, a piece each 100 ms. */
   readonly images: { readonly quick: string; readonly slow: string };
   readonly #ballast: string;
   #room: NodeJS.Timeout | undefined;
 
-  constructor() {
+  /** @param provider - of which there is a stand-in; absent: the daemon's default, as it is */
+  constructor(provider?: string) {
+    this.#standIns = provider === undefined ? undefined : standInHost();
+    const chosen = provider === undefined ? [] : ['--default-provider', provider];
+    this.at = new TestHost({
+      ...this.#standIns?.options,
+      flags: [
+        ...['--managed-network', '10.77.0.0/24', '--insecure-registry', REGISTRY, '--maximum-retry', '1000'],
+        ...[...(this.#standIns?.flags ?? []), ...chosen],
+      ],
+      env: {
+        ...this.#standIns?.options.env,
+        NODE_OPTIONS: `--import=${join(ROOT, 'test/soak/jumping-clock.mjs')} --inspect=127.0.0.1:${INSPECTOR}`,
+      },
+    });
     this.images = { quick: `oci:${this.at.images}/idle:v1`, slow: `${REGISTRY}/slow/idle:v1` };
     this.#ballast = join(this.at.state, 'ballast');
   }
@@ -47,7 +58,7 @@ export class SoakHost {
     execFileSync('mount', ['-o', 'loop', disk, at.state]);
     execFileSync('chmod', ['700', at.state]);
     rmSync(join(at.state, 'lost+found'), { recursive: true });
-    const layer = idleLayer();
+    const layer = idleLayer(this.#standIns ? 'linux' : undefined);
     // Something that takes its time.
     const more = [
       { name: 'noise', data: Buffer.from(Array.from({ length: 262_144 }, (_, i) => (i * i * 7_919) & 0xff)) },
@@ -69,6 +80,7 @@ export class SoakHost {
       // It was not mounted yet.
     }
     await this.at.close();
+    this.#standIns?.remove();
   }
 
   /** Only some pages are left, for so long. */

@@ -3,6 +3,7 @@
  * Needs root. See --help.
  */
 import { parseArgs } from 'node:util';
+import { STAND_INS } from '../support/stand-in-providers.ts';
 import { type Figures, Soak } from './soak.ts';
 
 const HELP = `Usage: npm run soak -- [options]
@@ -16,6 +17,7 @@ hold no more than it did at the start.
   --minutes N   how long [20]
   --vms M       microVMs at most [12]
   --seed S      of the random choices; printed where it is not given
+  --provider NAME  firecracker or cloudhypervisor: a stand-in of it runs the guests; default: QEMU
   -o json       print the figures as JSON
   --help        print this
 
@@ -62,6 +64,7 @@ async function main(): Promise<number> {
       minutes: { type: 'string', default: '20' },
       vms: { type: 'string', default: '12' },
       seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e6)) },
+      provider: { type: 'string' },
       output: { type: 'string', short: 'o' },
       help: { type: 'boolean', default: false },
     },
@@ -71,12 +74,18 @@ async function main(): Promise<number> {
     return 0;
   }
   if (values.output !== undefined && values.output !== 'json') throw new Usage('-o takes json');
+  const { provider } = values;
+  if (provider !== undefined && !STAND_INS.some(({ name }) => name === provider))
+    throw new Usage(`--provider takes ${STAND_INS.map(({ name }) => name).join(' or ')}`);
   if (process.getuid?.() !== 0) throw new Usage('it makes network devices and mounts: run it as root');
   const minutes = numberOf('minutes', values.minutes);
   const seed = numberOf('seed', values.seed);
   const say = (text: string): void => void process.stderr.write(`${text}\n`);
   say(`soak: ${minutes} minutes, seed ${seed}`);
-  const figures = await new Soak({ minutes, seed, vms: Math.floor(numberOf('vms', values.vms)), say }).run();
+  const figures = await new Soak({
+    ...{ minutes, seed, vms: Math.floor(numberOf('vms', values.vms)), say },
+    ...(provider !== undefined && { provider }),
+  }).run();
   const wrong = wrongIn(figures);
   if (values.output === 'json') process.stdout.write(`${JSON.stringify({ ...figures, wrong, seed }, null, 2)}\n`);
   else {

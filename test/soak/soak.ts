@@ -14,6 +14,8 @@ export interface Plan {
   readonly minutes: number;
   readonly vms: number;
   readonly seed: number;
+  /** Of which a stand-in runs the guests; absent: the daemon's default, as it is. */
+  readonly provider?: string;
   say(text: string): void;
 }
 
@@ -57,7 +59,7 @@ function randomOf(seed: number): () => number {
 }
 
 export class Soak {
-  readonly #host = new SoakHost();
+  readonly #host: SoakHost;
   readonly #plan: Plan;
   readonly #random: () => number;
   readonly #known = new Map<string, Known>();
@@ -74,6 +76,7 @@ export class Soak {
 
   constructor(plan: Plan) {
     this.#plan = plan;
+    this.#host = new SoakHost(plan.provider);
     this.#random = randomOf(plan.seed);
   }
 

@@ -50,7 +50,7 @@ class Refused extends Error {}
 const COMMAND_LINE_BYTES = 2048 - 1;
 const NOT_BEFORE = 'The requested operation is not supported before starting the microVM.';
 const NOT_AFTER = 'The requested operation is not supported after starting the microVM.';
-const NO_STORE = 'The MMDS data store is not initialized.';
+const NO_STORE = 'MMDS error: The MMDS data store is not initialized.';
 const BAD_VCPUS =
   'Machine config error: The number of vCPUs must be greater than 0, less than 32 and must be 1 or an even number if SMT is enabled.';
 
@@ -145,7 +145,8 @@ export class Machine {
     if (first === '') return { id: this.#id, state: this.#state, vmm_version: VERSION, app_name: 'Firecracker' };
     if (first === 'version') return { firecracker_version: VERSION };
     if (first === 'machine-config') return this.#config;
-    if (first === 'mmds') return inOrder(this.#mmds.data);
+    // Before there is any, too.
+    if (first === 'mmds') return inOrder(this.#mmds.data ?? {});
     if (first === 'vm' && second === 'config') return this.#whole();
     throw new Refused(`Invalid request method and/or path: GET ${first}.`);
   }
@@ -282,7 +283,7 @@ export class Machine {
     this.#beforeStart();
     const { version = 'V1', network_interfaces: named, ipv4_address: address = null, imds_compat = false } = told;
     const failed = (words: string): never => {
-      throw new Refused(`MMDS config error: ${words}`);
+      throw new Refused(`MMMDS config error: ${words}`); // as it says it
     };
     if (address !== null && !/^169\.254\.(?!0\.|255\.)/.test(String(address)))
       failed('The MMDS IPv4 address is not link local.');

@@ -20,7 +20,8 @@ export class Mmds {
 
   /** @throws NotFit */
   put(data: Json): void {
-    if (Buffer.byteLength(JSON.stringify(data)) > this.#limit) throw new NotFit("The MMDS patch request doesn't fit.");
+    if (Buffer.byteLength(JSON.stringify(data)) > this.#limit)
+      throw new NotFit("MMDS limit exceeded error: The MMDS patch request doesn't fit.");
     this.#data = data;
     this.isThere = true;
   }
