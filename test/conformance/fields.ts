@@ -21,7 +21,7 @@ const PROOFS: Readonly<Record<string, RegExp | string>> = {
   'MicroVMSpec.uid': /^machine\/(uid|outputs-given)/,
   'MicroVMSpec.provider': /^machine\/provider-/,
   'MicroVMSpec.restart_policy': /^machine\/restart_policy/,
-  'MicroVMSpec.provider_options': /^machine\/provider_options/,
+  'MicroVMSpec.provider_options': /^(machine\/provider_options|agent\/)/,
   'MicroVMSpec.pull_policy': /^machine\/pull_policy/,
   'MicroVMSpec.generation': /^machine\/generation/,
   'MicroVMSpec.process': 'by its fields',

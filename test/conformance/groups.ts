@@ -10,6 +10,8 @@ import { volumes } from './volumes.ts';
 /** In the order of the table. A scene may prove rows of another group, too. */
 export const GROUPS: Readonly<Record<string, Group>> = {
   machine,
+  /** Proved by the guests of others. */
+  agent: { scenes: [], refused: [] },
   kernel,
   volumes,
   interfaces,

@@ -50,6 +50,7 @@ export interface Images {
 const SCRIPT = readFileSync(join(import.meta.dirname, 'report.sh'));
 /** No shell on the console: only the report is there. */
 const INITTAB = `::sysinit:/etc/init.d/rcS
+::respawn:/sbin/flintlock-agent
 ::ctrlaltdel:/sbin/reboot
 ::shutdown:/etc/init.d/rcK
 `;

@@ -1,7 +1,10 @@
 import { existsSync, lstatSync } from 'node:fs';
+import { connect } from 'node:net';
 import { join } from 'node:path';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
-import { Code, ConnectError } from '@connectrpc/connect';
+import { type Client, Code, ConnectError, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
 import type { ProviderFeatures } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import { WaitMicroVMRequest_Until } from '../../src/gen/flintlock/microvm/v1/microvms_pb.ts';
 import { type MicroVM, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
@@ -170,6 +173,13 @@ export class Lab {
 
   console(uid: string): Promise<string> {
     return this.#host.console(uid);
+  }
+
+  /** What asks the agent of a guest, which answers. */
+  async agent(uid: string): Promise<Client<typeof GuestService>> {
+    await this.#wait(uid, WaitMicroVMRequest_Until.AGENT);
+    const nodeOptions = { createConnection: () => connect(this.#host.socket) };
+    return createClient(GuestService, createGrpcTransport({ baseUrl: 'http://localhost', nodeOptions }));
   }
 
   /** Asks from the host's side. @returns the answer's body, or what went wrong */

@@ -7,6 +7,7 @@ import {
   type Mount,
   Mount_MountType,
 } from '../../src/gen/types/microvm_pb.ts';
+import { agentRows, askAgent } from './agent.ts';
 import { configured } from './configured.ts';
 import { type Group, type GuestRow, judged, type Seeing, type Seen } from './row.ts';
 import { booted, reporting, rootVolume, tap } from './specs.ts';
@@ -61,7 +62,7 @@ export const machine: Group = {
           interfaces: [tap('eth0')],
         }),
       }),
-      next: async ({ record, first, select, remove, uid }) => {
+      next: async ({ record, first, select, remove, uid, agent }) => {
         const named = (vms: readonly MicroVM[]): string =>
           vms.some((vm) => vm.spec?.uid === uid('one')) ? 'yes' : 'no';
         const notes = {
@@ -69,9 +70,11 @@ export const machine: Group = {
           other: named(await select('example.org/tier!=front')),
           before: isSet(await record('one')),
         };
+        const said = await askAgent(await agent('one'), uid('one'));
         const gone = await remove('one');
         return {
           ...notes,
+          ...said,
           after: isSet(gone),
           uid: gone.spec?.uid ?? '',
           lived: seconds(gone.spec?.createdAt, gone.spec?.deletedAt),
@@ -82,6 +85,7 @@ export const machine: Group = {
         };
       },
       rows: [
+        ...agentRows,
         vcpu('vcpu-1', 1),
         memory('memory_in_mb-512', 512),
         {

@@ -72,6 +72,7 @@ async function watch(scene: Scene, uids: Record<string, string>, lab: Lab, image
     reboot: (guest) => lab.type(uid(guest), 'reboot', next(guest)),
     powerOff: (guest) => lab.type(uid(guest), 'poweroff', next(guest)),
     restartDaemon: () => lab.restart(),
+    agent: (guest) => lab.agent(uid(guest)),
     configured: (guest) => lab.configured(uid(guest)),
     remove: async (guest) => {
       guests[guest] = await look(guest);

@@ -1,3 +1,5 @@
+import type { Client } from '@connectrpc/connect';
+import type { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
 import type { ProviderFeatures } from '../../src/gen/flintlock/microvm/v1/host_pb.ts';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
 import type { Images } from './images.ts';
@@ -103,6 +105,8 @@ export interface Stage {
   /** Types `poweroff` in a guest that is started again after it, and waits for its report. */
   powerOff(guest: string): Promise<Report>;
   restartDaemon(): Promise<void>;
+  /** Once its agent answers. */
+  agent(guest: string): Promise<Client<typeof GuestService>>;
   /** Waits until `GuestConfigured` is True, or until that cannot be any more. @returns it: `True Configured: …` */
   configured(guest: string): Promise<string>;
   /** Waits until nothing is left of it. @returns what is remembered */
