@@ -108,6 +108,7 @@ async function fetch(
   await files.makeDirectory(directory, 0o700);
   await files.makeDirectory(scratch, 0o700);
   let seen = -1;
+  let most = 0;
   let grewAt = clock.now();
   const look = async (): Promise<void> => {
     const done = await sizeOf(files, directory);
@@ -115,7 +116,9 @@ async function fetch(
     if (done !== seen) {
       seen = done;
       grewAt = now;
-      report(total > 0 ? Math.min(done, total) : done, total);
+      // A look while skopeo renames a blob misses it, and what has come does not go.
+      most = Math.max(most, total > 0 ? Math.min(done, total) : done);
+      report(most, total);
     } else if (now - grewAt > stallTimeoutMs) {
       throw new PullFault(
         'timeout',
