@@ -2,15 +2,11 @@ import { backoffMs } from '../base/backoff.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { Semaphore } from '../base/semaphore.ts';
 import { Fault } from '../domain/fault.ts';
-import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { ImageSays } from '../domain/process.ts';
 import type { PullPolicy } from '../domain/spec.ts';
-import { type Acts, DIRECT } from '../ports/acts.ts';
-import type { Clock } from '../ports/clock.ts';
-import type { Files, Run } from '../ports/host.ts';
+import { DIRECT } from '../ports/acts.ts';
 import type {
-  BootFile,
   BootFilesFound,
   BootWants,
   CachedImage,
@@ -25,21 +21,14 @@ import type {
   OnBytes,
   PullRequest,
 } from '../ports/images.ts';
-import type { Ledger } from '../ports/ledger.ts';
-import type { Log } from '../ports/log.ts';
 import { type Meter, NO_METER } from '../ports/meter.ts';
-import type { AskRegistry } from '../ports/registries.ts';
-import { DIGEST } from '../unpack/digest.ts';
 import { allow } from './allowed.ts';
-import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
-import { needsFit } from './boot/fit.ts';
-import { FoundBefore } from './boot/found-before.ts';
-import { INITRD_HEAD_BYTES, takesProcess } from './boot/our-initrd.ts';
-import { type Bounds, DEFAULT_BOUNDS } from './bounds.ts';
-import { CachePaths, shapeName } from './cache-paths.ts';
+import { BootOfImage } from './boot-of-image.ts';
+import { DEFAULT_BOUNDS } from './bounds.ts';
+import { CachePaths } from './cache-paths.ts';
 import { PullFault } from './failures.ts';
-import { FittedKernels } from './fitted.ts';
-import { makeGolden } from './golden.ts';
+import { Goldens } from './goldens.ts';
+import type { ImagesOptions } from './images-options.ts';
 import { Inventory } from './inventory.ts';
 import { Keeper } from './keeper.ts';
 import { Ledgered } from './ledgered.ts';
@@ -54,43 +43,6 @@ import { SharedWork } from './shared-work.ts';
 import { Skopeo } from './skopeo.ts';
 import { TagLooks } from './tag-look.ts';
 import { UseNotes } from './uses.ts';
-
-export interface ImagesOptions {
-  /** Ours alone, absolute, without `:` in it; trees, disk images and what is on its way. */
-  readonly directory: string;
-  /** Absolute; local references must lie under one of them. Empty: there are none. */
-  readonly imageRoots: readonly string[];
-  readonly run: Run;
-  readonly files: Files;
-  readonly ledger: Ledger;
-  readonly clock: Clock;
-  readonly log: Log;
-  /** `HOST` or `HOST:PORT`, as in references. */
-  readonly insecureRegistries: readonly string[];
-  /** Credentials, in the format that Docker and Podman share. */
-  readonly authFile?: string;
-  /** What skopeo gets of the operator's environment. Default: nothing. */
-  readonly registryEnvironment?: Readonly<Record<string, string>>;
-  /** Asks whether a tag still leads where it led. Default: skopeo does. */
-  readonly ask?: AskRegistry;
-  /** Of this host, as the OCI calls it. Default: from `process`. */
-  readonly platform?: Platform;
-  /** From the first to the last byte. Default: 30 minutes. */
-  readonly pullTimeoutMs?: number;
-  /** A pull that gets no byte for so long is given up. Default: 60 s. */
-  readonly stallTimeoutMs?: number;
-  /** For the digest of a reference. Default: 30 s. */
-  readonly lookupTimeoutMs?: number;
-  /** For unpacking, and for making a disk image. Default: 30 minutes. */
-  readonly diskTimeoutMs?: number;
-  /** Work that would leave less free on the disk is ended. Default: 256 MiB. */
-  readonly keepFreeBytes?: number;
-  /** What an image may unpack to. */
-  readonly bounds?: Bounds;
-  /** Default: none. */
-  readonly acts?: Acts;
-  readonly meter?: Meter;
-}
 
 /** A pull ahead of time is tried so often: registries have bad moments. What microVMs need is tried by the reconciler. */
 const PULL_TRIES = 3;
@@ -116,11 +68,8 @@ class ImageCache implements ImageStore {
   readonly #uses: UseNotes;
   readonly #inventory: Inventory;
   readonly #pulls = new SharedWork<LocalImage>();
-  readonly #goldens = new SharedWork<Golden>();
-  readonly #fitted: FittedKernels;
-  readonly #looks = new SharedWork<KernelFacts | undefined>();
-  readonly #search: SearchDeps;
-  readonly #found: FoundBefore;
+  readonly #goldens: Goldens;
+  readonly #boot: BootOfImage;
   readonly #keeper: Keeper;
   readonly #resolver: Resolver;
   readonly #lending = new Lending();
@@ -149,7 +98,6 @@ class ImageCache implements ImageStore {
     });
     const keepFreeBytes = options.keepFreeBytes ?? 256 << 20;
     const reservations = new DiskReservations(files, directory, keepFreeBytes);
-    this.#fitted = new FittedKernels({ files, ledgered: this.#ledgered, paths: this.#paths, reservations });
     const platform = options.platform ?? hostPlatform();
     const timeoutMs = options.diskTimeoutMs ?? 1_800_000;
     const lookup = { files, run, skopeo, paths: this.#paths, clock, platform, keepFreeBytes, timeoutMs };
@@ -163,7 +111,9 @@ class ImageCache implements ImageStore {
       reservations,
       bounds: options.bounds ?? DEFAULT_BOUNDS,
     };
-    this.#found = new FoundBefore(files);
+    const shared = { paths: this.#paths, ledgered: this.#ledgered, lending: this.#lending };
+    this.#goldens = new Goldens({ ...shared, work: this.#work, clock, log });
+    this.#boot = new BootOfImage({ ...shared, files, run, reservations, lookup: this.#work.lookup });
     this.#resolver = new Resolver({
       ...{ files, clock, log, meter: this.#meter, paths: this.#paths },
       ...{ lookup: this.#work.lookup, ledgered: this.#ledgered, inventory: this.#inventory },
@@ -174,16 +124,6 @@ class ImageCache implements ImageStore {
         }),
       }),
     });
-    let looks = 0;
-    this.#search = {
-      ...{ files, run },
-      known: { kinds: new Map(), facts: new Map(), looks: this.#looks },
-      room: async (bytes) => {
-        const reservation = await reservations.reserve(bytes, 'look into a kernel', 'what it unpacks to');
-        const path = `${this.#paths.scratch}/${this.#work.lookup.scratchPrefix}kernel-${++looks}`;
-        return { path, [Symbol.dispose]: () => reservation[Symbol.dispose]() };
-      },
-    };
   }
 
   async check(text: string): Promise<string | undefined> {
@@ -246,39 +186,18 @@ class ImageCache implements ImageStore {
   async bootFiles(
     image: LocalImage,
     wants: BootWants,
-    { signal, dry }: Parameters<Images['bootFiles']>[2],
+    options: Parameters<Images['bootFiles']>[2],
   ): Promise<BootFilesFound> {
-    await orAborted(this.#recovery, signal);
-    using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
-    const { kernel, initrd } = await this.#found.find(image.tree, wants, () =>
-      new BootFiles(image.tree, this.#search, signal).find(wants),
-    );
-    const ownInitrd = initrd && (await this.#initrd(initrd));
-    if (!kernel) return ownInitrd ? { initrd: ownInitrd } : {};
-    const fitted = dry
-      ? undefined
-      : await this.#fitted.of(image, kernel, signal, () => this.#lending.grew(image.digest));
-    const { filename, path, release, facts } = kernel;
-    return {
-      kernel: {
-        ...{ filename, path: fitted ?? path, facts },
-        ...(release !== undefined && { release }),
-        ...(needsFit(kernel.kind) && { fitted: true as const }),
-      },
-      ...(ownInitrd && { initrd: ownInitrd }),
-    };
+    await orAborted(this.#recovery, options.signal);
+    using _lent = await this.#lending.lend(image.digest, this.#keeper, options.signal);
+    return await this.#boot.find(image, wants, options);
   }
 
   async golden(image: LocalImage, options: GoldenShape & ForWhom): Promise<Golden> {
     const { signal, whose, ...shape } = options;
     await orAborted(this.#recovery, signal);
-    if (!DIGEST.test(image.digest)) throw new Error(`no digest: ${image.digest}`);
-    this.#requireFileSystem(image.digest);
     using _lent = await this.#lending.lend(image.digest, this.#keeper, signal);
-    const key = goldenKey(image.digest, shape);
-    return await this.#goldens.run(key, signal, (stop) =>
-      this.#golden(image, key, shape, { signal: stop, ...(whose !== undefined && { whose }) }),
-    );
+    return await this.#goldens.of(image, shape, { signal, ...(whose !== undefined && { whose }) });
   }
 
   says(digest: string): ImageSays | null | undefined {
@@ -313,9 +232,7 @@ class ImageCache implements ImageStore {
   }
 
   async settled(): Promise<void> {
-    const work = [this.#resolver, this.#pulls, this.#goldens, this.#fitted, this.#looks, this.#keeper].map((one) =>
-      one.settled(),
-    );
+    const work = [this.#resolver, this.#pulls, this.#goldens, this.#boot, this.#keeper].map((one) => one.settled());
     await Promise.allSettled([...work, this.#recovery]);
   }
 
@@ -328,11 +245,6 @@ class ImageCache implements ImageStore {
     return 'wrong' in allowed ? allowed : { given, real: { ...given, path: allowed.path } };
   }
 
-  async #initrd(found: FoundFile): Promise<BootFile> {
-    const head = await this.#options.files.read(found.path, { maxBytes: INITRD_HEAD_BYTES });
-    return { ...bootFile(found), ...(head && takesProcess(head) && { takesProcess: true as const }) };
-  }
-
   async #ensureWithRetries(text: string, { signal, onBytes }: PullRequest): Promise<LocalImage> {
     const { clock } = this.#options;
     for (let attempt = 1; ; attempt++) {
@@ -343,17 +255,6 @@ class ImageCache implements ImageStore {
         await clock.sleep(backoffMs(attempt, clock.random(), PULL_RETRY), signal);
       }
     }
-  }
-
-  /** @throws Fault ImageInvalid for an artifact */
-  #requireFileSystem(digest: string): void {
-    const artifact = this.#ledgered.find('image-tree', digest)?.result?.artifact;
-    if (artifact === undefined) return;
-    throw new Fault(
-      'invalid',
-      `Cannot make a disk of image ${digest}: it is ${artifact}, and no file system; its files can be a kernel or an initrd`,
-      { reason: 'ImageInvalid' },
-    );
   }
 
   async #pull(
@@ -390,35 +291,6 @@ class ImageCache implements ImageStore {
     };
   }
 
-  async #golden(image: LocalImage, key: string, shape: GoldenShape, { signal, whose }: ForWhom): Promise<Golden> {
-    const { path, partial } = this.#paths.golden(image.digest, shape);
-    const entry = this.#ledgered.find('golden', key);
-    const known = entry?.result?.sizeInMb;
-    if (known !== undefined && (await this.#options.files.stat(path))?.kind === 'file')
-      return { path, sizeInMb: known };
-    const started = this.#options.clock.elapsed();
-    const made = await this.#work.diskWork.run(
-      signal,
-      () =>
-        this.#ledgered.make(
-          'golden',
-          key,
-          [path, partial],
-          async () => {
-            const options = { ...this.#work, goldenTimeoutMs: this.#work.unpackTimeoutMs };
-            const { sizeInMb: size } = await makeGolden(image, shape, options, signal);
-            return { sizeInMb: size };
-          },
-          signal,
-        ),
-      whose,
-    );
-    const seconds = (this.#options.clock.elapsed() - started) / 1000;
-    this.#lending.grew(image.digest);
-    this.#options.log.info('disk image made', { digest: image.digest, sizeInMb: made.sizeInMb, seconds });
-    return { path, sizeInMb: made.sizeInMb };
-  }
-
   /** A note is not worth a failed create. */
   async #note(digest: string, reference: Reference): Promise<void> {
     try {
@@ -433,7 +305,7 @@ class ImageCache implements ImageStore {
   }
 
   #isUnderWay({ key }: Pick<LedgerEntry, 'key'>): boolean {
-    return [this.#pulls, this.#goldens, this.#fitted].some((work) => work.isUnderWay(key));
+    return [this.#pulls, this.#goldens, this.#boot].some((work) => work.isUnderWay(key));
   }
 
   async #cleanUp(signal: AbortSignal): Promise<void> {
@@ -459,15 +331,6 @@ function withHistory(image: LocalImage, { remark, lookUpMs }: Found): LocalImage
   const took = { ...image.took, ...(lookUpMs !== undefined && { lookUpMs }) };
   return { ...image, ...(remark !== undefined && { remark }), ...(Object.keys(took).length > 0 && { took }) };
 }
-
-const bootFile = ({ filename, path, release, kind }: FoundFile): BootFile => ({
-  filename,
-  path,
-  ...(release !== undefined && { release }),
-  ...('packed' in kind && kind.packed !== undefined && { packed: kind.packed }),
-});
-
-const goldenKey = (digest: string, shape: GoldenShape): string => `${digest}/${shapeName(shape)}`;
 
 /** This host in the OCI's words. @see https://go.dev/doc/install/source#environment */
 function hostPlatform(): Platform {

@@ -15,7 +15,8 @@ import type { ImageStore } from '../ports/images.ts';
 import type { Ledger } from '../ports/ledger.ts';
 import { UNPACK } from '../unpack/program.ts';
 import { DEFAULT_BOUNDS } from './bounds.ts';
-import { createImages, type ImagesOptions } from './images.ts';
+import { createImages } from './images.ts';
+import type { ImagesOptions } from './images-options.ts';
 
 const signal = new AbortController().signal;
 const limits = { signal, timeoutMs: 20_000 };

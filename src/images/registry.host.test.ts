@@ -12,7 +12,8 @@ import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import type { Run, StartedProcess } from '../ports/host.ts';
 import type { ImageStore } from '../ports/images.ts';
-import { createImages, type ImagesOptions } from './images.ts';
+import { createImages } from './images.ts';
+import type { ImagesOptions } from './images-options.ts';
 
 const signal = new AbortController().signal;
 const limits = { signal, timeoutMs: 30_000 };
