@@ -48,7 +48,7 @@ await main('test', async () => {
     add(
       await counts({
         what: 'conformance',
-        prepare: () => ({ argv: conformance(['--sample', '--parallel', '3']), ...counted() }),
+        prepare: () => ({ argv: conformance(['--sample', '--parallel', '2']), ...counted() }),
       }),
     );
   } catch (cause) {

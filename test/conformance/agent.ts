@@ -4,7 +4,7 @@ import type { ExecStart, GuestService } from '../../src/gen/flintlock/microvm/v1
 import { type GuestRow, judged } from './row.ts';
 import { booted } from './specs.ts';
 
-/** On which a server listens, and as the kernel's list of sockets has it. */
+/** On which a server listens, and as the kernel's lists of sockets have it: busybox' nc takes both families. */
 const PORT = 7007;
 const HEX = PORT.toString(16).toUpperCase();
 
@@ -19,7 +19,7 @@ const OPERATIONS: Readonly<
   Record<string, { readonly expected: string; ask(guests: Guests, uid: string): Promise<string> }>
 > = {
   info: {
-    expected: 'Linux, with tty, signal, files, ports, statistics, clock, watch',
+    expected: 'Linux, with tty, signal, files, ports, statistics, clock, watch, ends',
     ask: async (guests, uid) => {
       const { uname, features } = await guests.info({ uid });
       return `${uname.split(' ')[0]}, with ${features.join(', ')}`;
@@ -62,7 +62,7 @@ const OPERATIONS: Readonly<
       await sh(
         guests,
         uid,
-        `(nc -l -p ${PORT} -e cat &) >/dev/null 2>&1 </dev/null; until grep -q :${HEX} /proc/net/tcp; do sleep 0.1; done`,
+        `(nc -l -p ${PORT} -e cat &) >/dev/null 2>&1 </dev/null; until grep -q :${HEX} /proc/net/tcp /proc/net/tcp6; do sleep 0.1; done`,
       );
       return forwarded(guests, uid, PORT, 'through, and said back');
     },

@@ -41,11 +41,11 @@ const metadata = (id: string): Record<string, string> => ({
   'vendor-data': base64('#cloud-config\nwrite_files:\n- {path: /root/vendor, content: from the vendor}\n'),
 });
 
-const debian = (images: Images, id: string, cmdline: string, interfaces: ReturnType<typeof tap>[]) => {
+const debian = (images: Images, id: string, addNetworkConfig: boolean, interfaces: ReturnType<typeof tap>[]) => {
   const { initrd: _, ...spec } = reporting(images, {
     vcpu: 2,
     memoryInMb: 512,
-    kernel: { image: images.small, cmdline: `systemd.show_status=no ${cmdline}` },
+    kernel: { image: images.small, cmdline: 'systemd.show_status=no', addNetworkConfig },
     volumes: [
       { id: 'root', isRoot: true, sizeInMb: 1024, source: { containerSource: images.debian } },
       dataVolume('data', images.data, { mountPoint: '/srv/data' }),
@@ -78,8 +78,8 @@ export const cloudInit: Group = {
       slow: true,
       guests: (images) => ({
         // It has its metadata from a disk, because no interface may ask.
-        disk: debian(images, 'i-disk', '', [tap('lan0', { address: '10.77.0.220' }), tap('alpha')]),
-        service: debian(images, 'i-service', '', [tap('eth0', { allowMetadataReq: true })]),
+        disk: debian(images, 'i-disk', false, [tap('lan0', { address: '10.77.0.220' }), tap('alpha')]),
+        service: debian(images, 'i-service', true, [tap('lan0', { address: '10.77.0.223', allowMetadataReq: true })]),
       }),
       next: async ({ configured }) => ({ disk: await configured('disk'), service: await configured('service') }),
       rows: [
@@ -99,9 +99,11 @@ export const cloudInit: Group = {
           ...row(
             'guest-configured-by-the-service',
             'service',
-            'True Configured: The guest has applied /srv/data',
+            'True Configured: The guest has applied lan0, /srv/data',
             (report) =>
-              mounted(report).startsWith('vdb') ? 'True Configured: The guest has applied /srv/data' : 'not mounted',
+              mounted(report).startsWith('vdb')
+                ? 'True Configured: The guest has applied lan0, /srv/data'
+                : 'not mounted',
           ),
           host: ({ notes }) => notes.service ?? '',
         },
@@ -169,6 +171,12 @@ export const cloudInit: Group = {
             return judged(volumes.length === 2, `volumes ${volumes.toSorted().join(' ')}`);
           },
         },
+        row(
+          'by-the-service-address-static',
+          'service',
+          '10.77.0.223/24',
+          (report) => report.text('address', 'lan0').split(' ')[1] ?? '',
+        ),
         row('by-the-service-user-data', 'service', 'it ran', (report) =>
           report.text('boot_id') === 'nothing' ? 'nothing' : 'it ran',
         ),

@@ -59,6 +59,8 @@ async function plugPeer(host: TestHost): Promise<void> {
 
 /** A report that has begun is written without a pause. */
 const STALL_MS = 20_000;
+/** For one call of a guest's agent. */
+const AGENT_MS = 60_000;
 /** How long what a guest has written may take to be shown. */
 const CONFIGURED_S = 30n;
 const say = (text: string): void => void process.stderr.write(`${text}\n`);
@@ -179,7 +181,8 @@ export class Lab {
   async agent(uid: string): Promise<Client<typeof GuestService>> {
     await this.#wait(uid, WaitMicroVMRequest_Until.AGENT);
     const nodeOptions = { createConnection: () => connect(this.#host.socket) };
-    return createClient(GuestService, createGrpcTransport({ baseUrl: 'http://localhost', nodeOptions }));
+    const transport = createGrpcTransport({ baseUrl: 'http://localhost', nodeOptions, defaultTimeoutMs: AGENT_MS });
+    return createClient(GuestService, transport);
   }
 
   /** Asks from the host's side. @returns the answer's body, or what went wrong */
