@@ -232,6 +232,10 @@ class Reader {
       } catch {
         // not yet
       }
+    if (this.#text.slice(this.#at).trim() === '{') {
+      this.take();
+      return this.fail('EOF while parsing an object', 0);
+    }
     return this.fail('expected value', 1);
   }
 }
