@@ -1,10 +1,9 @@
 import { expect, test } from 'vitest';
-import type { PortOutput } from '../ports/guest-ports.ts';
+import { heard, TARGET, these } from '../../test/support/port-talk.ts';
 import { agentFrame } from './agent-frames.ts';
 import { connectFramed, sshFramed } from './connect-framed.ts';
 import type { AgentConnection } from './exec.ts';
 
-const TARGET = { is: 'tcp', host: '', port: 80 } as const;
 const never = new AbortController().signal;
 const [OPENED, ENDED] = [agentFrame(48), agentFrame(50)];
 const text = (words: string): Uint8Array => Buffer.from(words);
@@ -24,16 +23,6 @@ function agent(...pieces: readonly Uint8Array[]) {
     close: () => void closed++,
   };
   return { connection, written, closed: () => closed };
-}
-
-async function* these(...all: string[]): AsyncGenerator<Uint8Array> {
-  for (const one of all) yield text(one);
-}
-
-async function heard(outputs: AsyncIterable<PortOutput>): Promise<string[]> {
-  const all: string[] = [];
-  for await (const one of outputs) all.push(one.is === 'data' ? Buffer.from(one.data).toString() : `[${one.is}]`);
-  return all;
 }
 
 test('both sides tell their ends', async () => {

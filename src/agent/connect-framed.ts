@@ -1,8 +1,7 @@
-import { TimeLimit } from '../base/time-limit.ts';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput, PortTarget } from '../ports/guest-ports.ts';
 import { AGENT_FRAME, type AgentPiece, agentFrame, parseError } from './agent-frames.ts';
-import { connectRequest, notOpened, OPEN_MS, printable } from './connect.ts';
+import { connectRequest, OPEN_MS, openedWithin, printable } from './connect.ts';
 import { Exchange } from './exchange.ts';
 import { type AgentConnection, piecesOf } from './exec.ts';
 
@@ -26,10 +25,7 @@ export async function* connectFramed(
     const asked = connection.write(connectRequest(target, { framed: true }));
     asked.catch(() => undefined); // that it is gone the reader tells better
     const pieces = piecesOf(connection)[Symbol.asyncIterator]();
-    using limit = new TimeLimit(undefined, openMs);
-    limit.signal.addEventListener('abort', () => exchange.fail(notOpened(openMs)), { once: true });
-    const answer = await exchange.or(pieces.next());
-    limit[Symbol.dispose]();
+    const answer = await openedWithin(exchange, openMs, pieces.next());
     if (answer.done) throw new Fault('tool', 'The guest agent hung up before there was a connection');
     if (answer.value.type === AGENT_FRAME.error) throw new Fault('refused', wordsIn(answer.value));
     if (answer.value.type !== AGENT_FRAME.opened || answer.value.data.length > 0) throw notOurs(answer.value);

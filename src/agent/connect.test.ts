@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { heard, TARGET, these } from '../../test/support/port-talk.ts';
 import { Fault } from '../domain/fault.ts';
 import type { PortOutput } from '../ports/guest-ports.ts';
 import { agentFrame } from './agent-frames.ts';
@@ -6,7 +7,6 @@ import { connectOver } from './connect.ts';
 import type { AgentStream } from './exec.ts';
 
 const OPENED = agentFrame(48);
-const TARGET = { is: 'tcp', host: '', port: 80 } as const;
 const never = new AbortController().signal;
 const text = (words: string): Uint8Array => Buffer.from(words);
 
@@ -26,16 +26,6 @@ function agent(pieces: readonly Uint8Array[], cut?: Fault) {
     close: () => void did.push('close'),
   };
   return { connection, written, did };
-}
-
-async function* these(...all: string[]): AsyncGenerator<Uint8Array> {
-  for (const one of all) yield text(one);
-}
-
-async function heard(outputs: AsyncIterable<PortOutput>): Promise<string[]> {
-  const all: string[] = [];
-  for await (const one of outputs) all.push(one.is === 'data' ? Buffer.from(one.data).toString() : `[${one.is}]`);
-  return all;
 }
 
 test('what comes with the answer is the server’s, and so is all behind it', async () => {

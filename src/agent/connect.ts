@@ -38,10 +38,7 @@ export async function* connectOver(
     const asked = connection.write(connectRequest(target));
     asked.catch(() => undefined); // that it is gone the reader tells better
     const pieces = connection.read()[Symbol.asyncIterator]();
-    using limit = new TimeLimit(undefined, openMs);
-    limit.signal.addEventListener('abort', () => exchange.fail(notOpened(openMs)), { once: true });
-    const first = await exchange.or(untilOpened(pieces));
-    limit[Symbol.dispose]();
+    const first = await openedWithin(exchange, openMs, untilOpened(pieces));
     yield { is: 'opened' };
     const sent = exchange.send(pump);
     if (first.length > 0) yield { is: 'data', data: first };
@@ -57,7 +54,14 @@ export async function* connectOver(
   }
 }
 
-export const notOpened = (ms: number): Fault =>
+/** What the agent answers to a request for a connection, which has its own time. */
+export async function openedWithin<T>(exchange: Exchange, ms: number, answer: Promise<T>): Promise<T> {
+  using limit = new TimeLimit(undefined, ms);
+  limit.signal.addEventListener('abort', () => exchange.fail(notOpened(ms)), { once: true });
+  return await exchange.or(answer);
+}
+
+const notOpened = (ms: number): Fault =>
   new Fault('timeout', `The guest agent has not said in ${ms / 1_000} s whether there is a connection`);
 
 /**
