@@ -1,8 +1,9 @@
 import { shorten } from '../domain/labels.ts';
 import type { Files } from '../ports/host.ts';
+import { BadTar } from '../tar/bad-tar.ts';
+import { TarReader } from '../tar/reader.ts';
 import type { Blob } from '../unpack/job.ts';
 import { cleaned } from '../unpack/layer-tree.ts';
-import { TarReader } from '../unpack/tar-reader.ts';
 import { type BlobStore, checked } from './blob-store.ts';
 import { dockerImages } from './docker-archive.ts';
 import { MAX_MANIFEST_BYTES, parseIndex } from './layout.ts';
@@ -25,7 +26,9 @@ export interface Members {
  * @throws Error when it is neither; the message is a clause
  */
 export async function archiveStore(files: Files, path: string): Promise<BlobStore> {
-  const members = await readMembers(files, path);
+  const members = await readMembers(files, path).catch((error: unknown): never => {
+    throw error instanceof BadTar ? new Error(`it ${error.message}`) : error;
+  });
   const what = `the archive ${path}`;
   const index = await members.read('index.json');
   if (index) {

@@ -1,5 +1,6 @@
-import { invalid, show } from './refusal.ts';
-import type { Bytes, TarEntry } from './tar-entry.ts';
+import { show } from '../tar/bad-tar.ts';
+import type { Bytes, TarEntry } from '../tar/entry.ts';
+import { invalid } from './refusal.ts';
 
 /** A block of 4 KiB, less its header and the end of its list. @see "Extended Attributes" in the kernel's ext4 documentation */
 const BLOCK_BYTES = 4096 - 32 - 4;

@@ -1,6 +1,7 @@
+import { show } from '../tar/bad-tar.ts';
+import type { Bytes, TarEntry, Time } from '../tar/entry.ts';
 import { keptXattrs } from './ext4-limits.ts';
-import { invalid, show } from './refusal.ts';
-import type { Bytes, TarEntry, Time } from './tar-entry.ts';
+import { invalid } from './refusal.ts';
 
 /** A file of any kind but a directory: it may have several names. */
 export interface Inode {

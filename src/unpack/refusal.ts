@@ -16,13 +16,3 @@ export class Refusal extends Error {
 }
 
 export const invalid = (why: string): Refusal => new Refusal('invalid', why);
-
-const MAX_SHOWN = 160;
-
-/** A name of an image for people: bytes, one a character, as text in one short line. */
-export function show(bytes: string): string {
-  const text = Buffer.from(bytes, 'latin1')
-    .toString()
-    .replace(/[\p{Cc}\p{Cf}\u2028\u2029"]/gu, '?');
-  return `"${text.length > MAX_SHOWN ? `${text.slice(0, MAX_SHOWN / 2)}…${text.slice(-MAX_SHOWN / 2)}` : text}"`;
-}

@@ -1,4 +1,4 @@
-import type { Bytes, EntryType, Sparse, TarEntry } from './tar-entry.ts';
+import type { Bytes, EntryType, Sparse, TarEntry } from '../tar/entry.ts';
 
 const BLOCK = 512;
 const FLAGS: Readonly<Record<EntryType, string>> = {

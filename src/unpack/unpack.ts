@@ -1,13 +1,14 @@
 import { statfs } from 'node:fs/promises';
+import { BadTar, show } from '../tar/bad-tar.ts';
+import { ByteReader } from '../tar/byte-reader.ts';
+import type { Bytes, TarEntry } from '../tar/entry.ts';
+import { TarReader } from '../tar/reader.ts';
 import { layerBytes, rawBytes } from './blob-reader.ts';
-import { ByteReader } from './byte-reader.ts';
 import { keptXattrs, MAX_NAMES, requireFits } from './ext4-limits.ts';
 import { Extraction, ToolError } from './extract.ts';
 import type { Outcome, Part, UnpackJob } from './job.ts';
 import { type Budget, type Directory, directory, type Inode, LayerTree, lay, removeMarks } from './layer-tree.ts';
-import { invalid, Refusal, show } from './refusal.ts';
-import type { Bytes, TarEntry } from './tar-entry.ts';
-import { TarReader } from './tar-reader.ts';
+import { invalid, Refusal } from './refusal.ts';
 import { END, fill, headerOf } from './tar-writer.ts';
 
 /** Names, targets of links and attributes of directories that are held in memory, in all. */
@@ -50,6 +51,7 @@ export async function unpack(job: UnpackJob): Promise<Outcome> {
     if (error instanceof Beyond) return error.outcome;
     if (error instanceof ToolError) return await judged(error, job.target);
     if (error instanceof Refusal) return { is: 'refused', kind: error.kind, why: error.message };
+    if (error instanceof BadTar) return { is: 'refused', kind: 'invalid', why: `a layer ${error.message}` };
     throw error;
   }
 }

@@ -32,11 +32,16 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   engine: { rooms: [...PORTS, 'steps'], node: [] },
   store: { rooms: PORTS, node: ['sqlite', 'path'] },
-  // zlib: kernels and initrds are looked at as they are packed. unpack: the program, and its reader of tar for archives.
+  // zlib: kernels and initrds are looked at as they are packed. unpack: the program. tar: archives.
   // steps/cached.ts: what its rows in the ledger hold.
-  images: { rooms: [...PORTS, 'unpack', 'steps/cached.ts'], node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'] },
-  // A program of its own, which the daemon runs to unpack images: hostile bytes are read nowhere else.
-  unpack: { rooms: [], node: 'any' },
+  images: {
+    rooms: [...PORTS, 'tar', 'unpack', 'steps/cached.ts'],
+    node: ['path', 'crypto', 'stream', 'http', 'net', 'zlib'],
+  },
+  // Reads archives, of images' layers and of callers: hostile bytes, with no host at hand.
+  tar: { rooms: [], node: [] },
+  // A program of its own, which the daemon runs to unpack images: what is in layers is read nowhere else.
+  unpack: { rooms: ['tar'], node: 'any' },
   // The guest agent's protocol, over any channel.
   agent: { rooms: PORTS, node: [] },
   volumes: { rooms: PORTS, node: ['path', 'crypto', 'stream', 'http', 'net'] },
@@ -81,7 +86,7 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   host: { rooms: PORTS, node: 'any' },
   api: {
     rooms: [
-      ...['base', 'domain', 'service', 'gen', 'ports/log.ts', 'ports/clock.ts'],
+      ...['base', 'domain', 'service', 'gen', 'tar', 'ports/log.ts', 'ports/clock.ts'],
       ...['ports/guest-agent.ts', 'ports/guest-files.ts', 'ports/guest-ports.ts', 'ports/guest-statistics.ts'],
     ],
     // fs and path: a unix socket's file, made and taken away. async_hooks: whose call it is, see current-caller.ts.

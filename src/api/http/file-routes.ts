@@ -1,9 +1,8 @@
 import type { FastifyReply, FastifyRequest } from 'fastify';
 import { Fault } from '../../domain/fault.ts';
-import type { FileChange, FileContent } from '../../ports/guest-files.ts';
+import type { FileContent } from '../../ports/guest-files.ts';
 import type { FileServices } from '../../service/files.ts';
-import { noTar, type TarEntry } from '../tar/header.ts';
-import { tarItems } from '../tar/reader.ts';
+import { type Unpacked, unpackIn } from '../tar/into-guest.ts';
 import { tarOf, zeros } from '../tar/writer.ts';
 import { callOf } from './call-signal.ts';
 import { type Named, uidOf } from './named.ts';
@@ -13,8 +12,6 @@ import { type Routes, STREAM, UPLOAD } from './server.ts';
 import { sendStream } from './stream.ts';
 
 const PATHS = ['/v1/microvms/:uid/files', '/v1/namespaces/:namespace/microvms/:id/files'];
-/** Directories whose times are set last: what is made in them changes those. */
-const MAX_DIRECTORIES = 100_000;
 
 interface FileRouteOptions extends RouteOptions {
   readonly files: FileServices;
@@ -55,7 +52,7 @@ export const fileRoutes =
           if (isArchive(query)) {
             if (query.text('mode') !== '' || query.text('owner') !== '')
               throw Fault.invalid([{ field: 'mode', description: 'and owner are in the archive: leave them out' }]);
-            return answer(reply, await unpack(files, { uid, path }, body, call.signal));
+            return answer(reply, await unpackIn(files, { uid, path }, body, call.signal));
           }
           // A link that leads to a file is gone through, as by cp; one that leads nowhere is replaced.
           const follow = await isThere(files, { uid, path }, call.signal);
@@ -74,12 +71,7 @@ export const fileRoutes =
       };
     });
 
-interface Written {
-  readonly files: number;
-  readonly bytes: bigint;
-}
-
-const answer = (reply: FastifyReply, { files, bytes }: Written): FastifyReply =>
+const answer = (reply: FastifyReply, { files, bytes }: Unpacked): FastifyReply =>
   reply.type('application/json; charset=utf-8').send(JSON.stringify({ files, bytes: String(bytes) }));
 
 function isArchive(query: Query): boolean {
@@ -125,75 +117,3 @@ async function* piecesOf(body: AsyncIterable<Uint8Array>): AsyncGenerator<FileCo
 }
 
 async function* nothing(): AsyncGenerator<never> {}
-
-/**
- * Makes what an archive holds below a directory. Each name is gone to by the agent from that directory on, never through a
- * link, whatever the archive made or the guest has meanwhile.
- */
-async function unpack(
-  files: FileServices,
-  { uid, path }: { readonly uid: string; readonly path: Uint8Array },
-  body: AsyncIterable<Uint8Array>,
-  signal: AbortSignal,
-): Promise<Written> {
-  const told = { files: 0, bytes: 0n };
-  const directories: { readonly at: { path: Uint8Array; below?: Uint8Array }; readonly entry: TarEntry }[] = [];
-  const root = await files.statFile({ uid, place: { path, follow: true } }, signal);
-  if (root.type !== 'directory') throw new Fault('refused', `It is a ${root.type} and no directory to unpack in`);
-  const change = (made: FileChange): Promise<void> => files.changeFile({ uid, change: made }, signal);
-  /** What is there under the name gives way, but a directory that has something in it. */
-  const replacing = async (made: FileChange): Promise<void> => {
-    try {
-      await change(made);
-    } catch (error) {
-      if (!(error instanceof Fault && error.kind === 'exists')) throw error;
-      const { path, below } = made;
-      await change({ is: 'remove', path, ...(below && { below }), recursive: false });
-      await change(made);
-    }
-  };
-  for await (const { entry, content } of tarItems(body)) {
-    const below = belowOf(entry.name);
-    const at = { path, ...(below.length > 0 && { below }) };
-    if (below.length === 0 && entry.type !== '5') throw noTar('an entry other than a directory has no name');
-    if (entry.type === '5') {
-      if (below.length > 0) await change({ is: 'make directory', ...at, parents: true });
-      if (directories.length >= MAX_DIRECTORIES)
-        throw new Fault('full', `It has more than ${MAX_DIRECTORIES} directories`);
-      directories.push({ at, entry });
-    } else if (entry.type === '0') {
-      const writing = { ...at, ...ofEntry(entry) };
-      told.bytes += await files.writeFile({ uid, writing }, piecesOf(content()), signal);
-    } else await replacing(changeOf(entry, at));
-    told.files++;
-  }
-  for (const { at, entry } of directories.reverse()) await change({ is: 'set', ...at, ...ofEntry(entry) });
-  return told;
-}
-
-const ofEntry = ({ mode, uid, gid, modified }: TarEntry) => ({
-  ...{ mode, owner: { uid, gid }, modified: { seconds: modified, nanos: 0 } },
-});
-
-function changeOf(entry: TarEntry, at: { path: Uint8Array; below?: Uint8Array }): FileChange {
-  switch (entry.type) {
-    case '1':
-      return { is: 'make link', ...at, to: belowOf(entry.target) };
-    case '2':
-      return { is: 'make symlink', ...at, target: entry.target, ...ofEntry(entry) };
-    case '6':
-      return { is: 'make fifo', ...at, ...ofEntry(entry) };
-    default: {
-      const type = entry.type === '3' ? 'character' : 'block';
-      return { is: 'make device', ...at, type, major: entry.major, minor: entry.minor, ...ofEntry(entry) };
-    }
-  }
-}
-
-/** The names below the directory that it is unpacked in. @throws Fault `invalid` for one that leads out of it */
-function belowOf(name: Uint8Array): Uint8Array {
-  if (name.includes(0)) throw noTar('a name holds a NUL');
-  const names = Buffer.from(name).toString('latin1').split('/');
-  if (names.includes('..')) throw noTar('a name has ".." in it');
-  return Buffer.from(names.filter((one) => one !== '' && one !== '.').join('/'), 'latin1');
-}

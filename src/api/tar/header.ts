@@ -1,10 +1,6 @@
-import { Fault } from '../../domain/fault.ts';
-
 export const BLOCK = 512;
-/** Of a name or a link's target: longer than any kernel takes. */
-export const MAX_NAME = 64 << 10;
 
-/** The types of tar entries that are written and read, by their letter. */
+/** The types of tar entries that are written, by their letter. */
 export type TarType = '0' | '1' | '2' | '3' | '4' | '5' | '6';
 
 /** What stands before the content of an entry. Names are bytes, as files' are. */
@@ -92,47 +88,3 @@ function sumOf(bytes: Uint8Array): number {
   for (const [at, byte] of bytes.entries()) sum += at >= from && at < from + length ? 0x20 : byte;
   return sum;
 }
-
-export interface TarHead extends Omit<TarEntry, 'type'> {
-  /** Any letter. */
-  readonly type: string;
-}
-
-/** @returns undefined: a block of zeros, of which two are the end @throws Fault `invalid` for what is no head */
-export function readHeader(bytes: Uint8Array): TarHead | undefined {
-  const of = ([at, length]: readonly [number, number]): Buffer => Buffer.from(bytes.subarray(at, at + length));
-  const text = (field: readonly [number, number]): Buffer => {
-    const whole = of(field);
-    const end = whole.indexOf(0);
-    return end < 0 ? whole : whole.subarray(0, end);
-  };
-  if (bytes.every((byte) => byte === 0)) return undefined;
-  if (readNumber(of(FIELDS.sum)) !== BigInt(sumOf(bytes))) throw noTar('a head has a wrong sum');
-  const number = (field: 'mode' | 'uid' | 'gid' | 'major' | 'minor'): number => Number(readNumber(of(FIELDS[field])));
-  const isPosix = of(FIELDS.magic).subarray(0, 6).equals(Buffer.from('ustar\0'));
-  const prefix = isPosix ? text(FIELDS.prefix) : Buffer.alloc(0);
-  const size = readNumber(of(FIELDS.size));
-  if (size < 0n || size >= 2n ** 63n) throw noTar('an entry has an impossible size');
-  return {
-    type: String.fromCharCode(of(FIELDS.type)[0] ?? 0),
-    name: prefix.length > 0 ? Buffer.concat([prefix, Buffer.from('/'), text(FIELDS.name)]) : text(FIELDS.name),
-    target: text(FIELDS.target),
-    ...{ mode: number('mode') & 0o7777, uid: number('uid'), gid: number('gid') },
-    ...{ size, modified: readNumber(of(FIELDS.modified)), major: number('major'), minor: number('minor') },
-  };
-}
-
-function readNumber(bytes: Buffer): bigint {
-  const first = bytes[0] ?? 0;
-  if ((first & 0x80) === 0) {
-    const digits = /^[ \0]*([0-7]*)/.exec(bytes.toString('latin1'))?.[1];
-    return digits ? BigInt(`0o${digits}`) : 0n;
-  }
-  let value = first & 0x40 ? -1n : 0n;
-  for (const [at, byte] of bytes.entries())
-    value = (value << 8n) | BigInt(at === 0 && !(first & 0x40) ? byte & 0x7f : byte);
-  return value;
-}
-
-export const noTar = (why: string): Fault =>
-  Fault.invalid([{ field: 'body', description: `is no tar archive that can be taken: ${why}` }]);

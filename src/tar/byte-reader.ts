@@ -1,4 +1,4 @@
-import type { ByteSource } from './tar-reader.ts';
+import type { ByteSource } from './reader.ts';
 
 /** Reads a stream of chunks in pieces of any size; holds no more than a chunk beyond what is asked for. */
 export class ByteReader implements ByteSource {

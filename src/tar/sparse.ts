@@ -1,6 +1,6 @@
-import { invalid } from './refusal.ts';
-import type { Bytes, Sparse } from './tar-entry.ts';
-import { headerNumber, paxNumber } from './tar-numbers.ts';
+import { BadTar } from './bad-tar.ts';
+import type { Bytes, Sparse } from './entry.ts';
+import { headerNumber, paxNumber } from './numbers.ts';
 
 /** More pieces than any file of use has; a map is held in memory. */
 const MAX_PARTS = 100_000;
@@ -77,10 +77,10 @@ export function sparseFromRecords(
   );
 }
 
-const bad = (): Error => invalid('a layer has a sparse file whose map is none');
+const bad = (): Error => new BadTar('has a sparse file whose map is none');
 
 function requireFew(parts: number): void {
-  if (!(parts >= 0 && parts <= MAX_PARTS)) throw invalid(`a layer has a sparse file of more than ${MAX_PARTS} pieces`);
+  if (!(parts >= 0 && parts <= MAX_PARTS)) throw new BadTar(`has a sparse file of more than ${MAX_PARTS} pieces`);
 }
 
 /** Pieces of no bytes only say where the file ends. */

@@ -1,5 +1,5 @@
-import { invalid } from './refusal.ts';
-import type { Bytes, Time } from './tar-entry.ts';
+import { BadTar } from './bad-tar.ts';
+import type { Bytes, Time } from './entry.ts';
 
 /** What is in a field between spaces and NULs; behind a NUL nobody looks. */
 export const fieldText = (field: Buffer): string =>
@@ -11,14 +11,14 @@ export const fieldText = (field: Buffer): string =>
 /**
  * A number of a header: octal digits between spaces and NULs, or, with the
  * first bit set, base 256 as GNU tar writes what octal cannot hold.
- * @throws Refusal
+ * @throws BadTar
  */
 export function headerNumber(field: Buffer): number {
   const first = field[0] ?? 0;
   if ((first & 0x80) === 0) {
     const text = fieldText(field);
     if (text === '') return 0;
-    if (!/^[0-7]+$/.test(text)) throw invalid('a layer has a header with a number that is none');
+    if (!/^[0-7]+$/.test(text)) throw new BadTar('has a header with a number that is none');
     return Number.parseInt(text, 8);
   }
   const isNegative = (first & 0x40) !== 0;
@@ -27,9 +27,9 @@ export function headerNumber(field: Buffer): number {
   return Number(value);
 }
 
-/** A decimal number of a pax record. @throws Refusal */
+/** A decimal number of a pax record. @throws BadTar */
 export function paxNumber(key: string, value: Bytes): number {
-  if (!/^-?\d{1,19}$/.test(value)) throw invalid(`a layer has a pax record "${key}" that is no number`);
+  if (!/^-?\d{1,19}$/.test(value)) throw new BadTar(`has a pax record "${key}" that is no number`);
   return Number(value);
 }
 
@@ -44,10 +44,10 @@ export function boundedTime(seconds: number, fraction = ''): Time {
   return seconds < 0 || seconds > MAX_SECONDS ? { seconds: 0, fraction: '' } : { seconds, fraction };
 }
 
-/** `SECONDS[.FRACTION]`. @throws Refusal */
+/** `SECONDS[.FRACTION]`. @throws BadTar */
 export function paxTime(value: Bytes): Time {
   const found = /^(-?)(\d{1,19})(?:\.(\d*))?$/.exec(value);
-  if (!found) throw invalid('a layer has a pax record "mtime" that is no time');
+  if (!found) throw new BadTar('has a pax record "mtime" that is no time');
   const [, sign, seconds = '0', digits = ''] = found;
   const fraction = digits.slice(0, 9).padEnd(9, '0');
   const isBefore = sign === '-' && (Number(seconds) > 0 || Number(fraction) > 0);
@@ -57,10 +57,10 @@ export function paxTime(value: Bytes): Time {
 /**
  * An owner as chown(2) takes it: 32 bits; all of them set means "leave it",
  * which for a new file is root.
- * @throws Refusal
+ * @throws BadTar
  */
 export function owner(value: number): number {
   if (!Number.isSafeInteger(value) || value < 0 || value > 0xffff_ffff)
-    throw invalid(`a layer has a file of the owner ${value}, which Linux cannot have`);
+    throw new BadTar(`has a file of the owner ${value}, which Linux cannot have`);
   return value === 0xffff_ffff ? 0 : value;
 }

@@ -1,5 +1,5 @@
 import { expect, test } from 'vitest';
-import { headerNumber } from './tar-numbers.ts';
+import { headerNumber } from './numbers.ts';
 
 test.each([
   ['0000644\0', 0o644],

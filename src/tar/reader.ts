@@ -1,7 +1,7 @@
-import { invalid, show } from './refusal.ts';
+import { BadTar, show } from './bad-tar.ts';
+import type { Bytes, EntryType, Sparse, TarEntry } from './entry.ts';
+import { boundedTime, fieldText, headerNumber, owner, paxNumber, paxTime } from './numbers.ts';
 import { readSparseMap, sparseFromHeader, sparseFromRecords } from './sparse.ts';
-import type { Bytes, EntryType, Sparse, TarEntry } from './tar-entry.ts';
-import { boundedTime, fieldText, headerNumber, owner, paxNumber, paxTime } from './tar-numbers.ts';
 
 const BLOCK = 512;
 /** As Go's archive/tar: a header of headers may not be larger. */
@@ -35,12 +35,13 @@ export class TarReader {
   /** Of the current entry: data not read yet, and what fills its last block. */
   #left = 0;
   #padding = 0;
+  #isEnded = false;
 
   constructor(bytes: ByteSource) {
     this.#bytes = bytes;
   }
 
-  /** The next entry; undefined at the end. What is left of the one before is passed over. @throws Refusal */
+  /** The next entry; undefined at the end. What is left of the one before is passed over. @throws BadTar */
   async next(): Promise<TarEntry | undefined> {
     await this.#skipData();
     let records: Records = [];
@@ -60,6 +61,11 @@ export class TarReader {
       else if (flag === 'K') longLink = cString(data);
       // Of a global header nothing applies to an entry, and a volume's name is nobody's.
     }
+  }
+
+  /** Whether the archive's own end was read: one that lacks it may have been cut off between two entries. */
+  get isEnded(): boolean {
+    return this.#isEnded;
   }
 
   /** The data of the current entry, piece by piece; undefined at its end. */
@@ -87,8 +93,11 @@ export class TarReader {
     if (block.length < BLOCK) throw cut();
     if (isZero(block)) {
       const second = await this.#bytes.exactly(BLOCK);
-      if (second.length < BLOCK || isZero(second)) return undefined;
-      throw invalid('a layer is no tar archive: a block of zeros stands between its entries');
+      if (second.length < BLOCK || isZero(second)) {
+        this.#isEnded = true;
+        return undefined;
+      }
+      throw new BadTar('is no tar archive: a block of zeros stands between its entries');
     }
     requireChecksum(block);
     return Buffer.from(block);
@@ -96,7 +105,7 @@ export class TarReader {
 
   async #special(block: Buffer): Promise<Buffer> {
     const size = headerNumber(block.subarray(124, 136));
-    if (size < 0 || size > MAX_SPECIAL_BYTES) throw invalid('a layer has a header of more than 1 MiB');
+    if (size < 0 || size > MAX_SPECIAL_BYTES) throw new BadTar('has a header of more than 1 MiB');
     const data = await this.#bytes.exactly(size);
     if (data.length < size) throw cut();
     await this.#bytes.skip(fill(size));
@@ -116,23 +125,25 @@ export class TarReader {
       return record === undefined ? headerNumber(block.subarray(from, to)) : paxNumber(key, record);
     };
     const headerName = longName ?? ustarName(block);
-    const name = pax.get('path') ?? headerName;
+    // GNU tar cuts the header's name of a sparse file where it is full, be it behind a slash.
+    const sparseName = isSparse(pax) ? pax.get('GNU.sparse.name') : undefined;
+    const name = sparseName ?? pax.get('path') ?? headerName;
     const link = pax.get('linkpath') ?? longLink ?? cString(block.subarray(157, 257));
-    for (const text of [name, link]) if (text.includes('\0')) throw invalid('a layer has a name with a NUL in it');
+    for (const text of [name, link]) if (text.includes('\0')) throw new BadTar('has a name with a NUL in it');
     const known = TYPES[flag];
     if (known === undefined)
-      throw invalid(`a layer has ${show(name)} as a kind of file that is none (tar type ${show(flag)})`);
+      throw new BadTar(`has ${show(name)} as a kind of file that is none (tar type ${show(flag)})`);
     // Before there was a type for it, a directory was a file whose name ends so.
     const type = known === 'file' && name.endsWith('/') ? 'directory' : known;
     const size = type === 'file' ? number('size', 124, 136) : 0;
-    if (!Number.isSafeInteger(size) || size < 0) throw invalid(`a layer has ${show(name)} with a size that is none`);
+    if (!Number.isSafeInteger(size) || size < 0) throw new BadTar(`has ${show(name)} with a size that is none`);
     this.#left = size;
     this.#padding = fill(size);
     const sparse = await this.#sparse(block, flag, records, pax);
     const mtime = pax.get('mtime');
     return {
       type,
-      name: (sparse && pax.get('GNU.sparse.name')) || name,
+      name,
       link: type === 'symlink' || type === 'hard link' ? link : '',
       mode: headerNumber(block.subarray(100, 108)) & 0o7777,
       uid: owner(number('uid', 108, 116)),
@@ -161,7 +172,7 @@ export class TarReader {
       return next;
     };
     if (flag === 'S') return sparseFromHeader(block, more, this.#left);
-    if (pax.get('GNU.sparse.major') === '1' && pax.get('GNU.sparse.minor') === '0') {
+    if (isSparse1(pax)) {
       const inData = async (): Promise<Buffer> => {
         if (this.#left < BLOCK) throw cut();
         this.#left -= BLOCK;
@@ -173,8 +184,13 @@ export class TarReader {
   }
 }
 
+/** By a form of pax; the old one of GNU has its name in the header. */
+const isSparse = (pax: ReadonlyMap<Bytes, Bytes>): boolean =>
+  isSparse1(pax) || pax.get('GNU.sparse.size') !== undefined;
+const isSparse1 = (pax: ReadonlyMap<Bytes, Bytes>): boolean =>
+  pax.get('GNU.sparse.major') === '1' && pax.get('GNU.sparse.minor') === '0';
 const XATTR = 'SCHILY.xattr.';
-const cut = (): Error => invalid('a layer is cut off in the middle');
+const cut = (): Error => new BadTar('is cut off in the middle');
 const fill = (size: number): number => (BLOCK - (size % BLOCK)) % BLOCK;
 const ZEROS = Buffer.alloc(BLOCK);
 const isZero = (block: Buffer): boolean => block.equals(ZEROS);
@@ -206,12 +222,12 @@ function requireChecksum(block: Buffer): void {
   const field = fieldText(block.subarray(148, 156));
   const told = /^[0-7]+$/.test(field) ? Number.parseInt(field, 8) : -1;
   if (told !== unsigned && told !== signed)
-    throw invalid('a layer is no tar archive, or a damaged one: the checksum of a header does not match');
+    throw new BadTar('is no tar archive, or a damaged one: the checksum of a header does not match');
 }
 
-/** `LENGTH KEY=VALUE\n`, where the length counts itself. @throws Refusal */
+/** `LENGTH KEY=VALUE\n`, where the length counts itself. @throws BadTar */
 function parseRecords(data: Buffer): Records {
-  const bad = (): Error => invalid('a layer has a pax header that cannot be read');
+  const bad = (): Error => new BadTar('has a pax header that cannot be read');
   const records: [Bytes, Bytes][] = [];
   for (let at = 0; at < data.length; ) {
     const space = data.indexOf(0x20, at);
