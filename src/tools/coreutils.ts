@@ -24,7 +24,7 @@ export const coreutils: Tool = {
   },
 };
 
-/** Counts what an image unpacks to, and sees to it that it is on the disk. */
+/** Counts what an image unpacks to. */
 export const du: Tool = {
   program: 'du',
   package: 'coreutils',
@@ -36,6 +36,18 @@ export const du: Tool = {
     const count = await run(['du', '--summarize', '--inodes', '--', directory], limits);
     expected(`du counted ${count.trim()} where there are 2`, /^2\s/.test(count));
     await run(['du', '--inodes', '--separate-dirs', '--null', '--threshold=2', '--', directory], limits);
+  },
+};
+
+/** Sees to it that what an image unpacked to is on the disk. */
+export const sync: Tool = {
+  program: 'sync',
+  package: 'coreutils',
+  need: 'each',
+  version: ['--version'],
+  async trial({ run, files, directory, limits }) {
+    const file = join(directory, 'file');
+    await files.write(file, 'trial');
     await run(['sync', file], limits);
     await run(['sync', '--file-system', '/proc'], limits); // not the disk's: that may take minutes
   },

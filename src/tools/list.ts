@@ -1,4 +1,4 @@
-import { coreutils, du, fallocate } from './coreutils.ts';
+import { coreutils, du, fallocate, sync } from './coreutils.ts';
 import { e2fsprogs } from './e2fsprogs.ts';
 import { conntrack, dhcpRelease, dnsmasq, ip, livingIp, livingNft, nft, ss } from './network.ts';
 import { sfdisk } from './sfdisk.ts';
@@ -27,6 +27,7 @@ export const TOOLS: readonly Tool[] = [
   dhcpRelease,
   setpriv,
   du,
+  sync,
   coreutils,
   fallocate,
   xz,

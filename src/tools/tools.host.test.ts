@@ -70,6 +70,7 @@ test.each([
     /invalid option/,
   ],
   ['mke2fs', 'debugfs', 'exit 0', /debugfs did not set/],
+  ['sync', 'sync', 'echo "sync: unrecognized option: file-system" >&2; exit 1', /unrecognized option: file-system/],
   ['du', 'du', 'echo "du: unrecognized option: inodes" >&2; exit 1', /unrecognized option: inodes/],
   ['dnsmasq', 'dnsmasq', 'echo "dnsmasq: bad command line options: dhcp-hostsdir" >&2; exit 1', /dhcp-hostsdir/],
   ['nft', 'nft', '[ "$1" = -j ] && { echo "JSON support not compiled-in" >&2; exit 1; }', /not compiled-in/],

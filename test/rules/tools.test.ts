@@ -11,7 +11,6 @@ const OTHERS = ['sh', 'setpriv', 'mknod', 'tee', 'stat', 'modprobe', 'unshare', 
 /** Of tools that are several programs. */
 const PARTS: Readonly<Record<string, string>> = {
   truncate: 'cp',
-  sync: 'du',
   readlink: 'cp',
   cat: 'cp',
   debugfs: 'mke2fs',
