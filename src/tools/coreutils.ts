@@ -50,6 +50,12 @@ export const sync: Tool = {
     await files.write(file, 'trial');
     await run(['sync', file], limits);
     await run(['sync', '--file-system', '/proc'], limits); // not the disk's: that may take minutes
+    // What it does is not to be seen; whether it tries is.
+    const isRefused = await run(['sync', join(directory, 'none')], limits).then(
+      () => false,
+      () => true,
+    );
+    expected('sync took a file that is not there', isRefused);
   },
 };
 
