@@ -447,7 +447,9 @@ test('a caller that goes away in the middle of its body is no bug of the daemon'
   const { http, log, fetch } = await startApi();
   if (http.kind !== 'tcp') throw new Error('the listener of the tests is on TCP');
   const socket = connect(http.port, http.host);
-  socket.write('POST /v1/namespaces/default/microvms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n');
+  socket.write(
+    'POST /v1/namespaces/default/microvms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n',
+  );
   socket.write('Content-Length: 100\r\n\r\n{"id":', () => setImmediate(() => socket.destroy()));
   await once(socket, 'close');
   // What came later on another connection is answered after what the first left.
