@@ -43,6 +43,26 @@ test.each([
   expect((fault as Fault).message).toContain(text.replaceAll('\\"', '"'));
 });
 
+test.each([
+  [
+    'pinging container registry certificates.example: Get \\"https://certificates.example/v2/\\": dial tcp: lookup certificates.example on 192.0.2.1:53: no such host',
+    'does not resolve',
+  ],
+  ['reading manifest v1 in certificates.example/unauthorized/timeout: manifest unknown', 'no such tag'],
+  [
+    'copying system image from manifest list: copying image: reading blob: Get \\"https://certificates.example/v2/unauthorized/timeout/blobs/sha256:aa\\": dial tcp 192.0.2.7:443: connect: connection refused',
+    'nothing listens',
+  ],
+  [
+    'reading manifest v1 in certificates.example/unauthorized/timeout: toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.example.com/increase-rate-limit',
+    'less often',
+  ],
+])('what an image is called is no reason: %s', (text, why) => {
+  expect(explain(fatal(text), 'certificates.example/unauthorized/timeout:v1')).toMatchObject({
+    message: expect.stringContaining(why),
+  });
+});
+
 test('a tool that is killed, late or not there', () => {
   const of = (error: Fault) => explain(error, 'x');
   expect(of(new Fault('full', 'skopeo failed'))).toMatchObject({ kind: 'full', reason: 'StorageFull' });

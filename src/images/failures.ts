@@ -136,8 +136,22 @@ export function explain(error: unknown, name: string): unknown {
   if (/not installed or not in PATH/.test(error.message))
     return pullFailed('install the package that has skopeo')(text, name);
   if (/ended by SIG/.test(error.message)) return pullFailed('skopeo was killed', { soon: true })(text, name);
-  const known = TEXTS.find(({ match }) => match.test(error.message));
+  const said = withoutNames(error.message, name);
+  const known = TEXTS.find(({ match }) => match.test(said));
   return known ? known.fault(text, name) : pullFailed('skopeo failed', { soon: true })(text, name);
+}
+
+/** What is said of an image, and not what it is called: `unauthorized/certificate-proxy` says nothing of why it fails. */
+function withoutNames(message: string, name: string): string {
+  const [, host = '', repository = ''] = /^([^/]+)\/([^:@]+)/.exec(name) ?? [];
+  const bare = host.replace(/:\d+$/, '');
+  const names = [
+    `${host}/`,
+    ...[bare].filter((one) => one.includes('.')),
+    ...[repository].filter((one) => one.includes('/')),
+  ];
+  const isName = (word: string): boolean => word.includes('://') || names.some((one) => word.includes(one));
+  return message.replace(/[^\s"\\]+/g, (word) => (isName(word) ? '…' : word));
 }
 
 /** The text behind `level=fatal msg=`, without its time; in one line, and not a page of it. */
