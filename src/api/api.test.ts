@@ -117,10 +117,10 @@ test('bytes that are no protocol do not end the daemon', async () => {
   const samples = fc.sample(fc.uint8Array({ minLength: 1, maxLength: 300 }), { numRuns: 40, seed: 7 });
   const bytes = [
     Buffer.from('GET / HTTP/1.1\r\n\r\n'),
-    Buffer.from('GET /%zz HTTP/1.1\r\nhost: a\r\n\r\n'),
-    Buffer.from('POST /v1/audit HTTP/1.1\r\nhost: a\r\ncontent-length: -1\r\n\r\n'),
-    Buffer.from('POST /v1/audit HTTP/1.1\r\nhost: a\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n'),
-    Buffer.from('CONNECT a:1 HTTP/1.1\r\nhost: a\r\n\r\n'),
+    Buffer.from('GET /%zz HTTP/1.1\r\nhost: localhost\r\n\r\n'),
+    Buffer.from('POST /v1/audit HTTP/1.1\r\nhost: localhost\r\ncontent-length: -1\r\n\r\n'),
+    Buffer.from('POST /v1/audit HTTP/1.1\r\nhost: localhost\r\ntransfer-encoding: chunked\r\n\r\nzz\r\n'),
+    Buffer.from('CONNECT a:1 HTTP/1.1\r\nhost: localhost\r\n\r\n'),
     h2,
     ...samples.map((some) => Buffer.from(some)),
     ...samples.map((some) => Buffer.concat([h2, some])),
@@ -167,7 +167,7 @@ test('a caller who resets the connection in the middle of an answer', { timeout:
   });
   for (let i = 0; i < 5; i++) {
     const socket = rawSocket(api.http);
-    socket.write('GET /v1/microvms HTTP/1.1\r\nhost: a\r\n\r\n');
+    socket.write('GET /v1/microvms HTTP/1.1\r\nhost: localhost\r\n\r\n');
     await once(socket, 'data');
     socket.resetAndDestroy();
     const session = connectHttp2(`http://${formatEndpoint(api.grpc)}`);

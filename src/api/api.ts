@@ -41,6 +41,11 @@ export interface ApiOptions {
   readonly tls?: TlsSource;
   /** Those in force at any time; absent: everybody who reaches an endpoint may call. */
   readonly tokens?: () => readonly Token[];
+  /**
+   * Names of this host that HTTP may be asked by, beside `localhost`, addresses and those of the endpoints. Every name will do
+   * where tokens or TLS are asked for.
+   */
+  readonly httpNames?: readonly string[];
   /** In Prometheus' text format; absent: there is no /metrics. */
   readonly metrics?: MetricsText;
   /** Told of each call that has ended. */
@@ -102,7 +107,11 @@ export function createApi(options: ApiOptions): Api {
   const ours = [nativeRoutes, imageRoutes, hostRoutes, guestRoutes, execSocket].map((routes) => routes(routing));
   ours.push(fileRoutes({ ...routing, files: guarded }));
   const surfaces = [...ours, dropinRoutes(today), ...(metrics ? [metricsRoute(metrics, caller.get)] : [])];
-  const http = new HttpServer({ ...door, flows, upgrades, surfaces, ops: opsRoutes(ready) });
+  const names = new Set(options.httpNames);
+  // Else a browser lacks what lets in, or knows by the certificate that it is somewhere else.
+  const isOpen = !tokens && !tls;
+  const own = { ...(isOpen && { names: () => [...names] }), ops: opsRoutes(ready) };
+  const http = new HttpServer({ ...door, flows, upgrades, surfaces, ...own });
   let stopping: Promise<void> | undefined;
   const end = async (): Promise<void> => {
     const closed = Promise.all([grpc.close(), http.close()]);
@@ -115,7 +124,10 @@ export function createApi(options: ApiOptions): Api {
   };
   return {
     listenGrpc: (endpoint, options) => grpc.listen(endpoint, options),
-    listenHttp: (endpoint, options) => http.listen(endpoint, options),
+    listenHttp: (endpoint, options) => {
+      if (endpoint.kind === 'tcp') names.add(endpoint.host);
+      return http.listen(endpoint, options);
+    },
     stop: () => {
       stopping ??= end();
       return stopping;

@@ -30,6 +30,7 @@ import { limitSettings } from './capacity.ts';
 import { managedCidr } from './managed-cidr.ts';
 import { Metrics } from './metrics/metrics.ts';
 import type { Opened } from './open.ts';
+import { hostNames } from './own-names.ts';
 import type { Config } from './settings.ts';
 import { tlsOf } from './tls-files.ts';
 import { tokensFor } from './tokens.ts';
@@ -97,6 +98,7 @@ export async function compose(
     clock,
     ...(tls && { tls }),
     ...(tokens && { tokens: tokens.current }),
+    httpNames: [...hostNames(), ...config['http-name']],
     metrics: () => metrics.text(),
     calls: metrics.call,
     caller,

@@ -118,6 +118,15 @@ export const SETTINGS = {
     default: ['localhost:8090'],
     help: 'where HTTP/JSON is served',
   },
+  'http-name': {
+    schema: z.array(
+      z.string().regex(/^[A-Za-z0-9_-]+(\.[A-Za-z0-9_-]+)*\.?$/, 'must be a name of this host, without a port'),
+    ),
+    value: 'NAME',
+    repeatable: true,
+    default: [],
+    help: "what HTTP on TCP may be asked by (Host) while neither tokens nor TLS are, beside addresses, localhost, the host's own names and those of --http-endpoint; others are refused, so that no web page gets in by calling itself so",
+  },
   'socket-group': {
     schema: z.string().regex(/^([a-z_][a-z0-9_-]{0,31}\$?|\d{1,10})$/, 'must be the name of a group, or its number'),
     value: 'GROUP',

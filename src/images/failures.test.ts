@@ -43,6 +43,66 @@ test.each([
   expect((fault as Fault).message).toContain(text.replaceAll('\\"', '"'));
 });
 
+test.each([
+  [
+    'pinging container registry certificates.example: Get \\"https://certificates.example/v2/\\": dial tcp: lookup certificates.example on 192.0.2.1:53: no such host',
+    'does not resolve',
+  ],
+  ['reading manifest v1 in certificates.example/unauthorized/timeout: manifest unknown', 'no such tag'],
+  [
+    'copying system image from manifest list: copying image: reading blob: Get \\"https://certificates.example/v2/unauthorized/timeout/blobs/sha256:aa\\": dial tcp 192.0.2.7:443: connect: connection refused',
+    'nothing listens',
+  ],
+  [
+    'reading manifest v1 in certificates.example/unauthorized/timeout: toomanyrequests: You have reached your unauthenticated pull rate limit. https://www.example.com/increase-rate-limit',
+    'less often',
+  ],
+])('what an image is called is no reason: %s', (text, why) => {
+  expect(explain(fatal(text), 'certificates.example/unauthorized/timeout:v1')).toMatchObject({
+    message: expect.stringContaining(why),
+  });
+});
+
+// Answers that registries give, and what skopeo 1.9.3 makes of them.
+test.each([
+  [
+    'Error parsing image name \\"docker://host/x:v1\\": reading manifest v1 in host/x: unknown: artifact x:v1 not found',
+    'not_found',
+    'no such tag',
+  ],
+  ['reading manifest v1 in host/x: unknown: resource not found: repo x, tag v1 not found', 'not_found', 'no such tag'],
+  [
+    'reading manifest v1 in host/x: unknown: current image with 5 vulnerabilities cannot be pulled due to configured policy',
+    'tool',
+    'does not give it out',
+  ],
+  ['reading manifest v1 in host/x: unknown: Unavailable for legal reasons', 'tool', 'does not give it out'],
+  [
+    'reading blob sha256:aa: Error fetching blob: invalid status code from registry 403 (Forbidden)',
+    'tool',
+    'the clock of this host',
+  ],
+  [
+    'reading blob sha256:aa: Error fetching blob: invalid status code from registry 404 (Not Found)',
+    'not_found',
+    'lacks a part',
+  ],
+  [
+    `Error parsing image name \\"docker://host/x:v1\\": invalid character '<' looking for beginning of value`,
+    'tool',
+    'a web page came',
+  ],
+  ['initializing image from source docker://host/x@sha256:aa: unsupported schema version 2', 'tool', 'Content-Type'],
+  ['Requesting bearer token: invalid status code from registry 403 (Forbidden)', 'tool', 'other credentials'],
+  [
+    'Requesting bearer token: invalid status code from registry 503 (Service Unavailable)',
+    'tool',
+    'a fault of its own',
+  ],
+])('as others answer: %s', (text, kind, why) => {
+  expect(from(text)).toMatchObject({ kind, message: expect.stringContaining(why) });
+});
+
 test('a tool that is killed, late or not there', () => {
   const of = (error: Fault) => explain(error, 'x');
   expect(of(new Fault('full', 'skopeo failed'))).toMatchObject({ kind: 'full', reason: 'StorageFull' });

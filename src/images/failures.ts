@@ -58,9 +58,39 @@ const TEXTS: readonly { readonly match: RegExp; readonly fault: Make }[] = [
   },
   { match: /exceeded maximum allowed size/, fault: invalid('its manifest is larger than any may be') },
   {
+    // The registry gave away a place for its layers that is not its own.
+    match: /fetching blob: invalid status code from registry 40[013]/i,
+    fault: pullFailed(
+      'the registry has it, and the storage behind it does not give its layers out; addresses there hold for minutes: is the clock of this host right?',
+      { soon: true },
+    ),
+  },
+  {
+    match: /fetching blob: invalid status code from registry 404|blob unknown/i,
+    fault: notFound('the registry has its manifest, and lacks a part of it: push it again'),
+  },
+  {
+    // Harbor's words: of what is not there, and of what may not be pulled.
+    match: / unknown: (artifact|resource|repository|project|tag)\b.*\bnot found/i,
+    fault: notFound('the registry has no such tag, digest or repository'),
+  },
+  {
+    match: /invalid character '<' looking for beginning of value/,
+    fault: pullFailed('a web page came where a registry would answer: a proxy, a portal, or another address', {
+      unreachable: true,
+    }),
+  },
+  {
+    match: /unsupported schema version/,
+    fault: pullFailed(
+      'the registry sends its manifest as something else (Content-Type), so that skopeo cannot read it',
+    ),
+  },
+  {
     match: /manifest unknown|name unknown|repository name not known|(from registry|StatusCode:) 404/,
     fault: notFound('the registry has no such tag, digest or repository'),
   },
+  { match: /reading manifest .* unknown: /, fault: pullFailed('the registry does not give it out') },
   {
     match: /getting username and password/,
     fault: pullFailed('the credentials cannot be read; mend the --registry-auth-file'),
@@ -136,8 +166,22 @@ export function explain(error: unknown, name: string): unknown {
   if (/not installed or not in PATH/.test(error.message))
     return pullFailed('install the package that has skopeo')(text, name);
   if (/ended by SIG/.test(error.message)) return pullFailed('skopeo was killed', { soon: true })(text, name);
-  const known = TEXTS.find(({ match }) => match.test(error.message));
+  const said = withoutNames(error.message, name);
+  const known = TEXTS.find(({ match }) => match.test(said));
   return known ? known.fault(text, name) : pullFailed('skopeo failed', { soon: true })(text, name);
+}
+
+/** What is said of an image, and not what it is called: `unauthorized/certificate-proxy` says nothing of why it fails. */
+function withoutNames(message: string, name: string): string {
+  const [, host = '', repository = ''] = /^([^/]+)\/([^:@]+)/.exec(name) ?? [];
+  const bare = host.replace(/:\d+$/, '');
+  const names = [
+    `${host}/`,
+    ...[bare].filter((one) => one.includes('.')),
+    ...[repository].filter((one) => one.includes('/')),
+  ];
+  const isName = (word: string): boolean => word.includes('://') || names.some((one) => word.includes(one));
+  return message.replace(/[^\s"\\]+/g, (word) => (isName(word) ? '…' : word));
 }
 
 /** The text behind `level=fatal msg=`, without its time; in one line, and not a page of it. */

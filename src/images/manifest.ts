@@ -152,5 +152,15 @@ function platform(json: Readonly<Record<string, unknown>>): Platform {
   const word = (value: unknown): string =>
     typeof value === 'string' && /^[a-z0-9_.-]{1,32}$/i.test(value) ? value : '';
   const variant = word(json.variant);
-  return { os: word(json.os), architecture: word(json.architecture), ...(variant !== '' && { variant }) };
+  const said = word(json.architecture).toLowerCase();
+  const architecture = ALSO_CALLED[said] ?? said;
+  // As containerd reads it: a CPU alone is one of this system.
+  const os = word(json.os).toLowerCase() || (architecture === '' ? '' : 'linux');
+  return { os, architecture, ...(variant !== '' && { variant }) };
 }
+
+/** CPUs by other names than Go's, which images should have. @see https://github.com/containerd/platforms */
+const ALSO_CALLED: Readonly<Record<string, string>> = {
+  ...{ x86_64: 'amd64', 'x86-64': 'amd64', aarch64: 'arm64' },
+  ...{ i386: '386', i486: '386', i586: '386', i686: '386' },
+};

@@ -110,6 +110,20 @@ describe('what other tools write', () => {
   });
 });
 
+test.skipIf(process.arch !== 'x64')('a CPU by the names that the kernel and others have for it', async () => {
+  const by = (architecture: string, name: string, os = 'linux') => ({ layers: [[{ name }]], architecture, os });
+  const tags = {
+    ...{ kernels: by('x86_64', 'ours'), dashed: by('X86-64', 'ours'), alone: by('amd64', 'ours', '') },
+    ...{ arm: by('aarch64', 'other'), several: [by('aarch64', 'other'), by('x86_64', 'ours')] },
+  };
+  await writeLayout(join(root, 'layout'), tags);
+  for (const tag of ['kernels', 'dashed', 'alone', 'several'])
+    expect(await treeOf(`oci:${root}/layout:${tag}`), tag).toEqual(['ours']);
+  await expect(treeOf(`oci:${root}/layout:arm`)).rejects.toMatchObject({
+    ...{ reason: 'ImageInvalid', message: expect.stringContaining('linux/arm64') },
+  });
+});
+
 test('parts named by sha512, in a layout, an archive and an index; and nothing that is not what it is named by', async () => {
   const whole = { layers: [[{ name: 'one' }]], by: 'sha512' } as const;
   const digests = await writeLayout(join(root, 'layout'), { v1: whole, many: [whole], other: { layers: [[]] } });

@@ -1,14 +1,17 @@
 import type { Semaphore } from '../base/semaphore.ts';
+import { Fault } from '../domain/fault.ts';
 import type { ResultOf } from '../domain/ledger.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { ForWhom, OnBytes } from '../ports/images.ts';
+import { digestOf } from '../unpack/digest.ts';
 import { toInput, UNPACK } from '../unpack/program.ts';
 import { type BlobStore, copiedStore } from './blob-store.ts';
 import { type Bounds, beyond, maxBytesOf, requireFewLayers } from './bounds.ts';
 import type { CachePaths } from './cache-paths.ts';
 import { type Content, contentOf, requireHere, requireUsable } from './content.ts';
 import { explain, PullFault } from './failures.ts';
+import { MAX_MANIFEST_BYTES } from './layout.ts';
 import type { Chosen, Lookup, Resolved } from './lookup.ts';
 import { layerBytes, type Platform } from './manifest.ts';
 import { nameOf, type Reference, type RegistryReference } from './reference.ts';
@@ -75,7 +78,9 @@ export async function pull(
     report(done, all);
   };
   const store =
-    reference.from === 'registry' ? await fetch(place.work, reference, image, total, options, signal, tell) : local;
+    reference.from === 'registry'
+      ? await fetch(place.work, reference, image, resolved, total, options, signal, tell)
+      : local;
   if (!store) throw new Error('a local image without its parts');
   const content = await contentOf(store, image.manifest, name, options.platform);
   const size = await options.diskWork.run(signal, () => unpack(content, place.partial, name, options, signal), whose);
@@ -95,6 +100,7 @@ async function fetch(
   work: string,
   reference: RegistryReference,
   { digest, manifest }: Chosen,
+  resolved: Resolved,
   total: number,
   options: PullOptions,
   signal: AbortSignal,
@@ -128,16 +134,32 @@ async function fetch(
     }
     await keepFree(files, paths.directory, options.keepFreeBytes, `pull image "${name}"`);
   };
+  const copy = async (from: RegistryReference): Promise<void> => {
+    try {
+      await underWatch(clock, signal, LOOK_EVERY_MS, look, (watched) => skopeo.copy(from, directory, scratch, watched));
+    } catch (error) {
+      throw explain(error, name);
+    }
+  };
   try {
     // By its digest: a tag may move, and what comes is checked against it.
-    await underWatch(clock, signal, LOOK_EVERY_MS, look, (watched) =>
-      skopeo.copy({ ...reference, digest }, directory, scratch, watched),
-    );
+    await copy({ ...reference, digest });
   } catch (error) {
-    throw explain(error, name);
+    // A registry may keep a manifest by another digest than ours (sha512), and give it by its tag alone.
+    const isTop = reference.digest === undefined && digest === resolved.digest;
+    if (!(isTop && error instanceof Fault && error.kind === 'not_found')) throw error;
+    await copy(reference);
+    await requireStill(digest, `${directory}/manifest.json`, name, files);
   }
   if (total > 0) report(total, total);
   return copiedStore(files, directory);
+}
+
+/** What came by a tag is what the tag led to before. */
+async function requireStill(digest: string, manifest: string, name: string, files: Files): Promise<void> {
+  const bytes = await files.read(manifest, { maxBytes: MAX_MANIFEST_BYTES });
+  if (bytes && digestOf(bytes, digest) === digest) return;
+  throw new PullFault('tool', `Cannot pull image "${name}": the tag moved while it was pulled`, { soon: true });
 }
 
 async function unpack(

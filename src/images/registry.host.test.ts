@@ -99,6 +99,18 @@ describe('a registry', () => {
     expect((await readdir(image.tree)).sort()).toEqual(['big', 'hello']);
   });
 
+  test('gives an image by its tag alone where it has no manifest by its digest', async () => {
+    const image = await open().ensure(`${STAND_IN}/long/x:v1`, { signal });
+    expect(image.digest).toBe(digests.v1);
+    expect(await readFile(join(image.tree, 'hello'), 'utf8')).toBe('hello\n');
+    await expect(open().ensure(`${STAND_IN}/long-moves/x:v1`, { signal })).rejects.toMatchObject({
+      ...{ reason: 'ImagePullFailed', terminal: false, message: expect.stringContaining('the tag moved') },
+    });
+    await expect(open().ensure(`${STAND_IN}/long/x@${digests.v1}`, { signal })).rejects.toMatchObject({
+      reason: 'ImageNotFound',
+    });
+  });
+
   // The digests of what the stand-in sends are right, so only the failure decides.
   test.each([
     ['gone/x:v1', 'not_found', 'ImageNotFound', 'no such tag'],

@@ -132,7 +132,8 @@ export class Resolver {
       return { ...resolved, lookUpMs: ms };
     } catch (error) {
       count(signal.aborted ? 'cancelled' : 'failed');
-      throw error;
+      const isLate = reference.from === 'registry' && error instanceof PullFault && error.kind === 'timeout';
+      throw (isLate && !signal.aborted && (await tags?.whyLate(reference, signal))) || error;
     }
   }
 }

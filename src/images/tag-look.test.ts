@@ -29,11 +29,13 @@ function setUp(answers: readonly (RegistryAnswer | Error)[], more: Partial<TagLo
     },
     ...more,
   });
-  const digestOf = (name = 'registry.test/lab/x:v1', signal = live) => {
+  const referenceOf = (name: string) => {
     const reference = parseReference(name);
     if (!('from' in reference) || reference.from !== 'registry') throw new Error(name);
-    return looks.digestOf(reference, signal);
+    return reference;
   };
+  const whyLate = () => looks.whyLate(referenceOf('registry.test/lab/x:v1'), live);
+  const digestOf = (name = 'registry.test/lab/x:v1', signal = live) => looks.digestOf(referenceOf(name), signal);
   /** As method, URL, and who we said we were. */
   const lines = () =>
     asked
@@ -41,7 +43,7 @@ function setUp(answers: readonly (RegistryAnswer | Error)[], more: Partial<TagLo
       .map(({ method, url, headers }) =>
         [method, url.href, ...(headers.authorization === undefined ? [] : [headers.authorization])].join(' '),
       );
-  return { digestOf, lines, asked, clock };
+  return { digestOf, whyLate, lines, asked, clock };
 }
 const HEAD = 'HEAD https://registry.test/v2/lab/x/manifests/v1';
 const logins = (json: object): Partial<TagLooksOptions> => ({
@@ -77,6 +79,25 @@ describe('a tag', () => {
     const { digestOf, asked } = setUp([answer]);
     expect(await digestOf()).toBeUndefined();
     expect(asked).toHaveLength(1);
+  });
+
+  const tooMany = (after?: string): RegistryAnswer => ({
+    ...{ status: 429, headers: after === undefined ? {} : { 'retry-after': after }, body: '' },
+  });
+  test.each([
+    ['3600', ', again in 3600 s'],
+    [undefined, '429 Too Many Requests)'],
+    ['Wed, 02 Dec 2026 07:28:00 GMT', '429 Too Many Requests)'],
+  ])('of a registry that has no answer for long (%s) fails at once', async (after, text) => {
+    const late = { reason: 'ImagePullFailed', unreachable: true, message: expect.stringContaining(text) };
+    await expect(setUp([tooMany(after)]).digestOf()).rejects.toMatchObject(late);
+    expect(await setUp([tooMany(after)]).whyLate()).toMatchObject(late);
+  });
+
+  test('of a registry that has none for a moment is left to skopeo, which waits', async () => {
+    expect(await setUp([tooMany('2')]).digestOf()).toBeUndefined();
+    expect(await setUp([tooMany('2')]).whyLate()).toMatchObject({ message: expect.stringContaining('again in 2 s') });
+    expect(await setUp([FOUND]).whyLate()).toBeUndefined();
   });
 
   test('whose asker has gone ends with its reason', async () => {

@@ -3,7 +3,8 @@ import type { Clock } from '../ports/clock.ts';
 import type { Files } from '../ports/host.ts';
 import type { AskRegistry, RegistryAnswer, RegistryRequest } from '../ports/registries.ts';
 import { DIGEST } from '../unpack/digest.ts';
-import type { RegistryReference } from './reference.ts';
+import { PullFault } from './failures.ts';
+import { nameOf, type RegistryReference } from './reference.ts';
 import { loginFor } from './registry-logins.ts';
 import { hasRulesFor } from './registry-rules.ts';
 
@@ -63,15 +64,30 @@ export class TagLooks {
     this.#isElsewhere = ELSEWHERE.some((name) => (options.environment[name] ?? '') !== '');
   }
 
-  /** @returns the digest that the tag leads to; undefined: it is not known */
+  /**
+   * @returns the digest that the tag leads to; undefined: it is not known
+   * @throws PullFault where the registry says that it answers nobody like us for longer than skopeo would wait
+   */
   async digestOf(reference: RegistryReference, signal: AbortSignal): Promise<string | undefined> {
+    const answer = await this.#answer(reference, signal);
+    const fault = answer && refusedFor(answer, nameOf(reference));
+    if (fault && fault.seconds > PATIENT_S) throw fault.error;
+    const digest = answer?.headers['docker-content-digest'] ?? '';
+    return answer?.status === 200 && DIGEST.test(digest) ? digest : undefined;
+  }
+
+  /** Why skopeo had no answer in its time: it waits by itself where a registry asks it to. @returns undefined: it is not known */
+  async whyLate(reference: RegistryReference, signal: AbortSignal): Promise<PullFault | undefined> {
+    const answer = await this.#answer(reference, signal);
+    return answer && refusedFor(answer, nameOf(reference))?.error;
+  }
+
+  async #answer(reference: RegistryReference, signal: AbortSignal): Promise<RegistryAnswer | undefined> {
     if (this.#isElsewhere || (await hasRulesFor(this.#options.files, reference.host))) return undefined;
     const login = await loginFor(this.#options.files, this.#options.authFile, reference);
     if (login === 'unknown') return undefined;
     try {
-      const { status, headers } = await this.#head(reference, login.basic, signal);
-      const digest = headers['docker-content-digest'] ?? '';
-      return status === 200 && DIGEST.test(digest) ? digest : undefined;
+      return await this.#head(reference, login.basic, signal);
     } catch {
       // Why is told by skopeo, in its words; to whom has gone, by the signal.
       signal.throwIfAborted();
@@ -161,6 +177,22 @@ export class TagLooks {
     if (this.#kept.size >= MAX_KEPT) this.#kept.clear();
     this.#kept.set(key, kept);
   }
+}
+
+/** What skopeo waits for by itself. */
+const PATIENT_S = 10;
+
+/** @see https://www.rfc-editor.org/rfc/rfc9110#field.retry-after */
+function refusedFor(
+  { status, headers }: RegistryAnswer,
+  name: string,
+): { readonly seconds: number; readonly error: PullFault } | undefined {
+  if (status !== 429) return undefined;
+  const after = headers['retry-after'] ?? '';
+  const seconds = /^\d{1,9}$/.test(after) ? Number(after) : PATIENT_S + 1;
+  const again = /^\d{1,9}$/.test(after) ? `, again in ${after} s` : '';
+  const text = `Cannot pull image "${name}": the registry asks to pull less often (429 Too Many Requests${again}); credentials of --registry-auth-file may have more, and --pull missing asks seldom`;
+  return { seconds, error: new PullFault('tool', text, { unreachable: true }) };
 }
 
 /** The Docker Hub's interface is at another name than its images. */

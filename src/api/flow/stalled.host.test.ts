@@ -91,7 +91,8 @@ function unreadAll(api: ApiProcess, connections: number, times: number): Reader[
         ...[`${NATIVE}/ListMicroVMs`, `${NATIVE}/WatchMicroVMs`],
       ])
         readers.push(unread(client, method));
-    for (const path of ['/v1/watch', '/v1/microvms']) unreadSocket(api.http, `GET ${path} HTTP/1.1\r\nhost: a\r\n\r\n`);
+    for (const path of ['/v1/watch', '/v1/microvms'])
+      unreadSocket(api.http, `GET ${path} HTTP/1.1\r\nhost: localhost\r\n\r\n`);
   }
   return readers;
 }
@@ -164,7 +165,7 @@ test('requests that never get whole hold no more than their share', async () => 
     for (let i = 0; i < 20; i++) {
       const socket = unreadSocket(
         api.http,
-        `POST /v1/namespaces/default/microvms HTTP/1.1\r\nhost: a\r\ncontent-type: application/json\r\ncontent-length: ${3 * MIB}\r\n\r\n`,
+        `POST /v1/namespaces/default/microvms HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\ncontent-length: ${3 * MIB}\r\n\r\n`,
       );
       socket.write(Buffer.alloc(2 * MIB, 0x20));
     }

@@ -279,7 +279,7 @@ async function rawSocket({ http }: TestApi) {
   if (http.kind !== 'tcp') throw new Error('it is on TCP');
   const socket = connect({ host: http.host, port: http.port });
   onTestFinished(() => void socket.destroy());
-  const head = Object.entries({ ...KEY, host: 'x', 'sec-websocket-key': SOME_KEY }).map(
+  const head = Object.entries({ ...KEY, host: 'localhost', 'sec-websocket-key': SOME_KEY }).map(
     ([name, value]) => `${name}: ${value}`,
   );
   socket.write(`GET ${PATH} HTTP/1.1\r\n${head.join('\r\n')}\r\n\r\n`);

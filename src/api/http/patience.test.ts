@@ -29,7 +29,7 @@ test('the API gives that to its listeners', async () => {
   late.on('data', (data: Buffer) => {
     answer += data.toString();
   });
-  late.write('GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ');
+  late.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ');
   const silent = [dial(http), dial(grpc)];
   for (const one of silent) one.resume();
   await Promise.all([late, ...silent].map((one) => once(one, 'close')));
@@ -78,7 +78,7 @@ test('a request whose body never ends is answered 408 and hung up on; one that g
     socket.on('data', (data: Buffer) => {
       said.text += String(data);
     });
-    const head = `host: a\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 10`;
+    const head = `host: localhost\r\nconnection: close\r\ncontent-type: application/json\r\ncontent-length: 10`;
     socket.write(`${method} ${path} HTTP/1.1\r\n${head}\r\n\r\nbegun`);
     return { socket, said };
   };
@@ -98,7 +98,7 @@ test('a request whose headers never end is answered 408 and hung up on; one that
   socket.on('data', (data: Buffer) => {
     answer += data.toString();
   });
-  socket.write('GET /healthz HTTP/1.1\r\nhost: a\r\nx-slow: ');
+  socket.write('GET /healthz HTTP/1.1\r\nhost: localhost\r\nx-slow: ');
   await once(socket, 'close');
   expect(answer).toMatch(/^HTTP\/1\.1 408 /);
   const answered = await fetch(`http://${formatEndpoint(endpoint)}/healthz`);

@@ -325,7 +325,7 @@ test('a follower that does not read stops the source, and its going ends it', as
   const socket = connect(http.kind === 'tcp' ? http.port : 0, '127.0.0.1');
   socket.on('error', () => {});
   onTestFinished(() => void socket.destroy());
-  socket.write(`GET /v1/microvms/u/console?follow HTTP/1.1\r\nhost: a\r\n\r\n`);
+  socket.write(`GET /v1/microvms/u/console?follow HTTP/1.1\r\nhost: localhost\r\n\r\n`);
   let before = -1;
   await expect
     .poll(
@@ -447,7 +447,9 @@ test('a caller that goes away in the middle of its body is no bug of the daemon'
   const { http, log, fetch } = await startApi();
   if (http.kind !== 'tcp') throw new Error('the listener of the tests is on TCP');
   const socket = connect(http.port, http.host);
-  socket.write('POST /v1/namespaces/default/microvms HTTP/1.1\r\nHost: x\r\nContent-Type: application/json\r\n');
+  socket.write(
+    'POST /v1/namespaces/default/microvms HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/json\r\n',
+  );
   socket.write('Content-Length: 100\r\n\r\n{"id":', () => setImmediate(() => socket.destroy()));
   await once(socket, 'close');
   // What came later on another connection is answered after what the first left.

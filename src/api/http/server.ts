@@ -24,6 +24,7 @@ import { callSignal, type Flows } from './call-signal.ts';
 import { packed, unpacked } from './content-encoding.ts';
 import { errorOf, MAX_BODY_BYTES } from './errors.ts';
 import { sendError } from './json.ts';
+import { refuseOtherNames } from './own-names.ts';
 import { answerTo, authorizationOf, type Upgrades, wantsSocket } from './upgrade.ts';
 
 /** Adds a surface's routes. */
@@ -55,6 +56,8 @@ export interface HttpOptions {
   readonly stopped: AbortSignal;
   /** On TCP; absent: plain text. */
   readonly tls?: TlsSource;
+  /** Beside addresses and localhost, what the daemon may be called on TCP; absent: anything. */
+  readonly names?: () => readonly string[];
   readonly waits?: Partial<Waits>;
 }
 
@@ -164,7 +167,7 @@ function tooLate(request: IncomingMessage, response: ServerResponse): void {
 }
 
 function application(
-  { surfaces, ops, log, gate, caller, flow, flows, upgrades, stopped }: HttpOptions,
+  { surfaces, ops, log, gate, caller, flow, flows, upgrades, names, stopped }: HttpOptions,
   known: Known,
 ): FastifyInstance {
   const app = fastify({
@@ -190,6 +193,7 @@ function application(
       refuseOtherSites(request);
       const peer = known.peers.get(request.raw.socket);
       if (!peer) throw new Fault('cancelled', 'The caller went away');
+      if (names && peer.kind === 'tcp') refuseOtherNames(request.headers.host, names());
       try {
         const who = gate({ peer, authorization: authorizationOf(request.raw, upgrades.has(request.raw)) });
         allowed.set(request, { ...who, request: known.ids.get(request.raw) ?? '' });
