@@ -57,7 +57,7 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\",\"ends\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\",\"ends\",\"extended\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
