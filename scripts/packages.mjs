@@ -37,6 +37,7 @@ export const NEEDED_BY_TESTS = [
   ['iputils-ping', 'asks the guests for an answer', '/bin/ping'],
   ['openssl', 'makes certificates', '/usr/bin/openssl'],
   ['openssh-client', 'logs in to guests', '/usr/bin/ssh'],
+  ['attr', 'gives files extended attributes', '/usr/bin/setfattr'],
   ['curl', 'is an HTTP client by others', '/usr/bin/curl'],
   ['python3-grpcio', 'is a gRPC client by others', '/usr/lib/python3/dist-packages/grpc/__init__.py'],
   ['python3-protobuf', 'builds its messages', '/usr/lib/python3/dist-packages/google/protobuf/__init__.py'],

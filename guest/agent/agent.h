@@ -13,10 +13,14 @@
 
 #define AGENT_VERSION "1"
 
-/* What one connection may hold of what came from the host; also the window of a stream. */
-#define WINDOW (64u << 10)
+/* What one connection may hold of what came from the host; also the window of a stream, ... */
+#define WINDOW (128u << 10)
+/* ... of which every host knows so much without being told. */
+#define WINDOW_KNOWN (64u << 10)
 /* What one connection may hold of what is to be sent. */
-#define OUT_ROOM (64u << 10)
+#define OUT_ROOM (128u << 10)
+/* A pipe in which much comes or goes: with less, the program and we would wait for each other all the time. */
+#define PIPE_ROOM (256 << 10)
 /* The most that is moved at once; also the payload of the largest frame on a port. */
 #define CHUNK (16u << 10)
 /* A connection that asks for nothing is somebody's probe. */
@@ -92,6 +96,7 @@ struct child {
 	pid_t pid; /* 0: none; also its process group */
 	int in, out, err; /* our ends; -1: closed. With a terminal `in` is a copy of `out`, and `err` is -1 */
 	bool ended, timed_out, tty;
+	bool wide_in, wide_out;
 	int code; /* once `ended` */
 	int64_t timeout_at, kill_at; /* 0: none */
 	int64_t quiet_at, quiet_by;  /* once `ended`: when it counts as silent */
@@ -109,6 +114,8 @@ void child_signal(const struct child *ch, int number);
 void child_resize(const struct child *ch, unsigned rows, unsigned cols);
 /* Asks it to end; it is ended 5 s later. */
 void child_end(struct child *ch, int64_t now);
+/* Much goes through this end of its pipes. */
+void child_widen(struct child *ch, int fd);
 /* Ends what has not ended in time. */
 void child_clock(struct child *ch, int64_t now);
 bool child_is_gone(const struct child *ch);
@@ -160,6 +167,8 @@ struct conn {
 	short on_fd, on_in, on_out, on_err, on_raw;
 };
 extern struct conn conns[MAX_CONNS];
+/* Behind so many of them all are FREE. */
+extern size_t nconns;
 struct conn *conn_new(enum via via, int port);
 struct conn *conn_of_stream(uint32_t stream);
 void conn_step(struct conn *c, int64_t now);

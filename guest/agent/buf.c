@@ -8,7 +8,10 @@
  * connections do with it. So much at most.
  */
 #define SPARES 8
-#define MAX_SPARE (64u << 10)
+#define MAX_SPARE (256u << 10)
+/* Large ones are few. */
+#define LARGE (64u << 10)
+#define MAX_LARGE 3
 static struct {
 	uint8_t *data;
 	size_t cap;
@@ -32,7 +35,12 @@ static uint8_t *take_spare(size_t *cap)
 
 static bool keep_spare(uint8_t *data, size_t cap)
 {
-	for (size_t i = 0; cap <= MAX_SPARE && i < SPARES; i++)
+	size_t large = 0;
+	for (size_t i = 0; i < SPARES; i++)
+		large += spares[i].cap > LARGE;
+	if (cap > MAX_SPARE || (cap > LARGE && large >= MAX_LARGE))
+		return false;
+	for (size_t i = 0; i < SPARES; i++)
 		if (spares[i].cap == 0) {
 			spares[i].data = data;
 			spares[i].cap = cap;

@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* F_SETPIPE_SZ */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -37,6 +39,14 @@ void child_resize(const struct child *ch, unsigned rows, unsigned cols)
 		return;
 	struct winsize size = {.ws_row = (unsigned short)rows, .ws_col = (unsigned short)cols};
 	ioctl(ch->out, TIOCSWINSZ, &size);
+}
+
+void child_widen(struct child *ch, int fd)
+{
+	bool *is_wide = fd == ch->in ? &ch->wide_in : &ch->wide_out;
+	if (!*is_wide && !ch->tty)
+		fcntl(fd, F_SETPIPE_SZ, PIPE_ROOM); /* One that cannot stays as it is. */
+	*is_wide = true;
 }
 
 void child_end(struct child *ch, int64_t now)

@@ -10,6 +10,7 @@
 #define LINGER_MS 1000
 
 struct conn conns[MAX_CONNS];
+size_t nconns;
 
 struct conn *conn_new(enum via via, int port)
 {
@@ -17,6 +18,10 @@ struct conn *conn_new(enum via via, int port)
 		struct conn *c = &conns[i];
 		if (c->via != FREE)
 			continue;
+		while (nconns > i + 1 && conns[nconns - 1].via == FREE)
+			nconns--;
+		if (nconns < i + 1)
+			nconns = i + 1;
 		memset(c, 0, sizeof *c);
 		c->via = via;
 		c->service = port == SSH_PORT ? RAW : CONTROL;
@@ -31,7 +36,7 @@ struct conn *conn_new(enum via via, int port)
 
 struct conn *conn_of_stream(uint32_t stream)
 {
-	for (size_t i = 0; i < MAX_CONNS; i++)
+	for (size_t i = 0; i < nconns; i++)
 		if (conns[i].via == STREAM && conns[i].stream == stream)
 			return &conns[i];
 	return NULL;
@@ -184,7 +189,7 @@ int64_t conn_deadline(const struct conn *c)
 
 static void has_ended(pid_t pid, int status, int64_t now)
 {
-	for (size_t i = 0; i < MAX_CONNS; i++) {
+	for (size_t i = 0; i < nconns; i++) {
 		struct child *ch = &conns[i].child;
 		if (conns[i].via == FREE || ch->pid != pid || ch->ended)
 			continue;

@@ -13,7 +13,7 @@
 /* A terminal's end of input, Ctrl-D. */
 #define END_OF_INPUT 4
 /* More than both pipes can have held when the program ended is of what it left running. */
-#define QUIET_BY_BYTES (256u << 10)
+#define QUIET_BY_BYTES (3u * PIPE_ROOM)
 
 void add_frame(struct conn *c, uint8_t type, const void *bytes, size_t len)
 {
@@ -57,7 +57,7 @@ static void answer_info(struct conn *c)
 	}
 	int len = snprintf(text, sizeof text,
 			   "{\"version\":\"" AGENT_VERSION "\",\"uname\":\"%s %s %s %s\",\"uptime\":%ld,"
-			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\",\"ends\"]}",
+			   "\"agent\":\"flintlock\",\"features\":[\"tty\",\"signal\",\"files\",\"ports\",\"statistics\",\"clock\",\"watch\",\"ends\",\"extended\"]}",
 			   names.sysname, names.release, names.version, names.machine, (long)system.uptime);
 	add_frame(c, STDOUT, text, (size_t)len);
 	answer_exit(c, 0, false);
@@ -127,6 +127,8 @@ static bool feed_stdin(struct conn *c, size_t len)
 	ssize_t done = (ssize_t)len;
 	if (c->child.in >= 0) {
 		done = write(c->child.in, c->in.data + c->in.start, len);
+		if (done < 0 && errno == EAGAIN)
+			child_widen(&c->child, c->child.in);
 		if (done < 0 && (errno == EAGAIN || errno == EINTR))
 			return false;
 		if (done < 0) { /* It reads no more, and that is no fault. */
@@ -215,37 +217,47 @@ static void read_frames(struct conn *c, int64_t now)
 	}
 }
 
-/* @return whether that was its end */
-static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t now)
+/* Reads once. @return whether there may be more; `*over`: that was its end */
+static bool read_piece(struct conn *c, int *fd, uint8_t type, int64_t now, bool *over)
 {
-	if (*fd < 0)
-		return false;
 	if (c->out.len + FRAME_HEAD + CHUNK > OUT_ROOM) { /* Nobody is silent whom we do not hear. */
 		c->child.quiet_at = now + QUIET_MS;
 		c->child.quiet_by = now + QUIET_BY_MS;
 		return false;
 	}
-	if (!on && !c->child.ended)
-		return false;
-	/* Nothing may come, and then it takes no room. */
-	static uint8_t frame[FRAME_HEAD + CHUNK];
-	ssize_t got = read(*fd, frame + FRAME_HEAD, CHUNK);
-	if (got < 0 && (errno == EAGAIN || errno == EINTR))
+	uint8_t *at = buf_room(&c->out, FRAME_HEAD + CHUNK);
+	ssize_t got = at ? read(*fd, at + FRAME_HEAD, CHUNK) : -1;
+	int error = at ? errno : ENOMEM;
+	if (got <= 0 && c->out.len == 0) /* Nothing came, and that takes no room. */
+		buf_free(&c->out);
+	if (got < 0 && (error == EAGAIN || error == EINTR))
 		return false;
 	if (got <= 0) { /* A terminal that nobody has open any more is an error to read from. */
+		c->broken = c->broken || !at;
 		child_close(fd);
-		return true;
+		*over = true;
+		return false;
 	}
 	size_t len = (size_t)got;
-	frame[0] = type;
-	frame[3] = (uint8_t)(len >> 8);
-	frame[4] = (uint8_t)len;
-	if (!buf_add(&c->out, frame, FRAME_HEAD + len))
-		c->broken = true;
+	const uint8_t head[FRAME_HEAD] = {type, 0, 0, (uint8_t)(len >> 8), (uint8_t)len};
+	memcpy(at, head, FRAME_HEAD);
+	c->out.len += FRAME_HEAD + len;
+	if (len == CHUNK)
+		child_widen(&c->child, *fd);
 	c->child.quiet_at = now + QUIET_MS;
 	if (c->child.ended)
 		c->child.after += len;
-	return false;
+	return len == CHUNK && !c->broken;
+}
+
+/* @return whether that was its end */
+static bool read_output(struct conn *c, int *fd, short on, uint8_t type, int64_t now)
+{
+	bool over = false;
+	if (*fd >= 0 && (on || c->child.ended))
+		while (read_piece(c, fd, type, now, &over))
+			;
+	return over;
 }
 
 static void run_step(struct conn *c, int64_t now)
@@ -292,7 +304,7 @@ void control_step(struct conn *c, int64_t now)
 
 void control_going_down(void)
 {
-	for (size_t i = 0; i < MAX_CONNS; i++)
+	for (size_t i = 0; i < nconns; i++)
 		if ((conns[i].via == SOCKET || conns[i].via == STREAM) && conns[i].watches && !conns[i].answered)
 			add_frame(&conns[i], GOING_DOWN, NULL, 0);
 }

@@ -47,7 +47,7 @@ static int put_entry(const struct stat *s, const char *name, const char *target,
 }
 
 /* @return 0, HOST_GONE or an error: ENOENT where it has gone meanwhile */
-static int put_one(int dir, const char *leaf)
+static int put_one(int dir, const char *leaf, bool is_extended)
 {
 	char target[PATH_MAX];
 	struct stat s;
@@ -56,7 +56,11 @@ static int put_one(int dir, const char *leaf)
 		return errno;
 	if (S_ISLNK(s.st_mode) && (len = readlinkat(dir, leaf, target, sizeof target)) < 0)
 		return errno;
-	return put_entry(&s, leaf, target, (size_t)len);
+	int error = put_entry(&s, leaf, target, (size_t)len);
+	/* Of others the kernel lets nobody have any that we tell. */
+	if (!error && is_extended && (S_ISREG(s.st_mode) || S_ISDIR(s.st_mode)))
+		error = extended_put(dir, leaf);
+	return error;
 }
 
 int look_stat(const struct wanted *w)
@@ -65,7 +69,7 @@ int look_stat(const struct wanted *w)
 	int dir, error = place_of(w, &dir, leaf);
 	if (error)
 		return error;
-	error = put_one(dir, leaf);
+	error = put_one(dir, leaf, w->flags & WITH_EXTENDED);
 	close(dir);
 	return error;
 }
@@ -95,7 +99,7 @@ int look_list(const struct wanted *w)
 		}
 		if (!place_is_name(one->d_name))
 			continue;
-		error = put_one(dirfd(list), one->d_name);
+		error = put_one(dirfd(list), one->d_name, w->flags & WITH_EXTENDED);
 		if (error == ENOENT)
 			error = 0;
 	}

@@ -20,12 +20,13 @@ void write_temp_name(char name[NAME_ROOM])
 	snprintf(name, NAME_ROOM, ".flintlock-%08x%08x%08x", chance[0], chance[1], chance[2]);
 }
 
-/* The owner first: a change of it takes the set-user-ID bit away. */
+/* The owner first: a change of it takes the set-user-ID bit and capabilities away. */
 int write_attributes(const struct wanted *w, int fd)
 {
 	const struct timespec times[2] = {{.tv_nsec = UTIME_OMIT}, w->mtime};
 	if ((w->has & HAS_OWNER) && fchown(fd, w->uid, w->gid) < 0)
 		return errno;
+	extended_set(fd);
 	if ((w->has & HAS_MODE) && fchmod(fd, w->mode & 07777) < 0)
 		return errno;
 	if ((w->has & HAS_TIME) && futimens(fd, times) < 0)

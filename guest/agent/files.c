@@ -46,8 +46,7 @@ static uint64_t u64(const uint8_t *at)
 	return (uint64_t)u32(at) << 32 | u32(at + 4);
 }
 
-/* @return whether all of it came: else the host is gone */
-static bool take(void *to, size_t len)
+bool files_take(void *to, size_t len)
 {
 	uint8_t *at = to;
 	while (len > 0) {
@@ -118,13 +117,13 @@ int files_content(struct content *content)
 	uint8_t head[HEAD], number[8];
 	memset(content, 0, sizeof *content);
 	while (content_left == 0) {
-		if (!take(head, sizeof head))
+		if (!files_take(head, sizeof head))
 			return HOST_GONE;
 		size_t len = u32(head + 1);
 		if (head[0] == DATA) {
 			content_left = len;
 		} else if (head[0] == HOLE && len == sizeof number) {
-			if (!take(number, sizeof number))
+			if (!files_take(number, sizeof number))
 				return HOST_GONE;
 			content->hole = u64(number);
 			return 0;
@@ -137,7 +136,7 @@ int files_content(struct content *content)
 		}
 	}
 	size_t len = content_left < sizeof piece ? content_left : sizeof piece;
-	if (!take(piece, len))
+	if (!files_take(piece, len))
 		return HOST_GONE;
 	content_left -= len;
 	content->bytes = piece;
@@ -211,14 +210,33 @@ static int obey(const struct wanted *w)
 static int tell(int error)
 {
 	uint8_t answer[4 + 200];
-	if (error == 0)
-		return files_put(DONE, NULL, 0);
+	if (error == 0) {
+		answer[0] = (uint8_t)(extended_lost() < 255 ? extended_lost() : 255);
+		return files_put(DONE, answer, answer[0] > 0);
+	}
 	const char *text = why ? why : strerror(error);
 	size_t len = strlen(text) < 200 ? strlen(text) : 200;
 	for (int i = 0; i < 4; i++)
 		answer[i] = (uint8_t)((uint32_t)error >> (24 - 8 * i));
 	memcpy(answer + 4, text, len);
 	return files_put(FAILED, answer, 4 + len);
+}
+
+/* The extended attributes that follow a request, and their end. @return false: the host is gone */
+static bool take_extended(const struct wanted *w)
+{
+	uint8_t head[HEAD];
+	extended_forget();
+	if (!(w->flags & WITH_EXTENDED) || (w->op != WRITE && w->op != SET))
+		return true;
+	for (;;) {
+		if (!files_take(head, sizeof head))
+			return false;
+		if (head[0] == END && u32(head + 1) == 0)
+			return true;
+		if (head[0] != EXTENDED || !extended_take(u32(head + 1)))
+			return false;
+	}
 }
 
 int files_serve(void)
@@ -231,15 +249,18 @@ int files_serve(void)
 	for (;;) {
 		uint8_t head[HEAD];
 		struct wanted w;
-		if (!take(head, sizeof head))
+		if (!files_take(head, sizeof head))
 			return 0;
 		size_t len = u32(head + 1);
-		if (head[0] != DO || len < FIXED || len > sizeof request || !take(request, len))
+		if (head[0] != DO || len < FIXED || len > sizeof request || !files_take(request, len))
 			return 1;
 		why = NULL;
 		content_left = 0;
 		in_content = request[0] == WRITE;
-		int error = parse(len, &w) ? obey(&w) : files_why(EINVAL, "the request is malformed");
+		bool is_request = parse(len, &w);
+		if (!take_extended(&w))
+			return 0;
+		int error = is_request ? obey(&w) : files_why(EINVAL, "the request is malformed");
 		if (error == HOST_GONE || tell(error) != 0 || flush() != 0 || !skip_content())
 			return 0;
 	}

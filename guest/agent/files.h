@@ -16,10 +16,10 @@
 #include <sys/types.h>
 #include <time.h>
 
-enum { DO = 40, DATA = 41, HOLE = 42, END = 43, ENTRY = 44, DONE = 45, FAILED = 46 };
+enum { DO = 40, DATA = 41, HOLE = 42, END = 43, ENTRY = 44, DONE = 45, FAILED = 46, EXTENDED = 47 };
 enum { STAT = 1, LIST, READ, WRITE, REMOVE, RENAME, MKDIR, SYMLINK, LINK, NODE, SET };
 /* Flags of a request. */
-enum { FOLLOW = 1, RECURSIVE = 2, IN_PLACE = 4, PARENTS = 8 };
+enum { FOLLOW = 1, RECURSIVE = 2, IN_PLACE = 4, PARENTS = 8, WITH_EXTENDED = 16 };
 /* Which attributes it gives. */
 enum { HAS_MODE = 1, HAS_OWNER = 2, HAS_TIME = 4 };
 
@@ -47,6 +47,8 @@ struct wanted {
 int files_serve(void);
 /* Adds a record to what is sent. @return 0 or HOST_GONE */
 int files_put(uint8_t type, const void *bytes, size_t len);
+/* @return whether so many bytes came from the host */
+bool files_take(void *to, size_t len);
 /* Where PIECE bytes may be put for `files_put_piece`; NULL: the host is gone. */
 uint8_t *files_piece(void);
 int files_put_piece(size_t len);
@@ -73,6 +75,17 @@ bool place_is_name(const char *leaf);
 int look_stat(const struct wanted *w);
 int look_list(const struct wanted *w);
 int look_read(const struct wanted *w);
+
+/* files-extended.c: extended attributes. Those of a file follow its entry. @return 0 or HOST_GONE */
+int extended_put(int dir, const char *leaf);
+/* Of what is asked for next none is known yet; ... */
+void extended_forget(void);
+/* ... one that is to be set comes; ... @return false: it is none, or too much, or the host is gone */
+bool extended_take(size_t len);
+/* ... all of them are set, ... */
+void extended_set(int fd);
+/* ... and so many could not be. */
+unsigned extended_lost(void);
 
 /* files-write.c */
 int write_file(const struct wanted *w);

@@ -89,8 +89,8 @@ static void go_to_background(void)
 static int time_left(int64_t now)
 {
 	int64_t at = 0, others[3] = {port_deadline(), listen_deadline(), end_at};
-	for (size_t i = 0; i < MAX_CONNS + 3; i++) {
-		int64_t other = i < MAX_CONNS ? conn_deadline(&conns[i]) : others[i - MAX_CONNS];
+	for (size_t i = 0; i < nconns + 3; i++) {
+		int64_t other = i < nconns ? conn_deadline(&conns[i]) : others[i - nconns];
 		if (other && (!at || other < at))
 			at = other;
 	}
@@ -105,7 +105,7 @@ static void round_once(void)
 	static short *answers[MAX_POLLED];
 	size_t count = port_watch(polled, answers);
 	count += listen_watch(polled + count, answers + count);
-	for (size_t i = 0; i < MAX_CONNS; i++)
+	for (size_t i = 0; i < nconns; i++)
 		count += conn_watch(&conns[i], polled + count, answers + count);
 	size_t answered = count;
 	count += drain_watch(polled + count);
@@ -133,7 +133,7 @@ static void round_once(void)
 	port_read(now);
 	listen_vsock(now);
 	listen_accept();
-	for (size_t i = 0; i < MAX_CONNS; i++)
+	for (size_t i = 0; i < nconns; i++)
 		if (conns[i].via != FREE)
 			conn_step(&conns[i], now);
 	port_write();

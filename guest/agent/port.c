@@ -33,6 +33,9 @@ enum { OPEN = 1, DATA = 2, END = 3, RESET = 4, CREDIT = 5, PING = 6, PONG = 7 };
 #define PORT_ROOM (128u << 10)
 #define PORT_FULL (PORT_ROOM + (16u << 10))
 
+/* So often it is read before others have their turn. */
+#define READS 16
+
 static int port = -1, listener = -1;
 static bool is_device, is_away;
 static int64_t look_at;
@@ -69,7 +72,7 @@ static void send_frame(uint8_t type, uint32_t stream, const void *bytes, size_t 
 static void end_session(int64_t now)
 {
 	greeted = false;
-	for (size_t i = 0; i < MAX_CONNS; i++)
+	for (size_t i = 0; i < nconns; i++)
 		if (conns[i].via == STREAM)
 			conn_release(&conns[i], now);
 }
@@ -100,6 +103,7 @@ static void take_frame(int64_t now)
 		}
 		c->stream = stream;
 		c->credit = u32(frame + 2);
+		c->taken = WINDOW - WINDOW_KNOWN; /* So the host is told that it may send more. */
 		break;
 	case DATA:
 		if (!c || c->in_end)
@@ -234,16 +238,17 @@ static bool has_room(void)
 	return out.len < PORT_FULL;
 }
 
-void port_read(int64_t now)
+/* @return whether there may be more */
+static bool read_some(int64_t now)
 {
 	static uint8_t bytes[CHUNK];
-	if (port < 0 || (is_away && now < look_at) || (!on_port && !is_away) || !has_room())
-		return;
 	ssize_t got = read(port, bytes, sizeof bytes);
 	if (got > 0) {
 		is_away = false;
 		feed(bytes, (size_t)got, now);
-	} else if (got == 0) {
+		return true;
+	}
+	if (got == 0) {
 		away(now);
 	} else if (errno == EAGAIN || errno == EINTR) {
 		is_away = false;
@@ -251,6 +256,16 @@ void port_read(int64_t now)
 		away(now);
 		child_close(&port); /* The device is gone; perhaps it comes again. */
 	}
+	return false;
+}
+
+void port_read(int64_t now)
+{
+	if (port < 0 || (is_away && now < look_at) || (!on_port && !is_away))
+		return;
+	/* The device gives 4 KiB at once, whatever it has. */
+	for (int i = 0; i < READS && has_room() && read_some(now); i++)
+		;
 }
 
 static void fill_from(struct conn *c, int64_t now)
@@ -285,15 +300,15 @@ static void fill_from(struct conn *c, int64_t now)
 static bool fill(int64_t now)
 {
 	bool some = false;
-	for (size_t i = 0; i < MAX_CONNS; i++) {
-		struct conn *c = &conns[(next_turn + i) % MAX_CONNS];
+	for (size_t i = 0; i < nconns; i++) {
+		struct conn *c = &conns[(next_turn + i) % nconns];
 		if (c->via != STREAM)
 			continue;
 		size_t before = out.len;
 		fill_from(c, now);
 		some = some || out.len > before;
 		if (out.len >= PORT_ROOM) {
-			next_turn = (next_turn + i + 1) % MAX_CONNS;
+			next_turn = (next_turn + i + 1) % nconns;
 			return false;
 		}
 	}

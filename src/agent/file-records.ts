@@ -3,14 +3,14 @@ import type { FileAttributes, FilePlace, FileTime, GuestFile, GuestFileType } fr
 import { AGENT_FRAME } from './agent-frames.ts';
 
 /** The records of the file server: guest/agent/files.h. One byte type, four bytes length, the payload. */
-export const RECORD = { do: 40, data: 41, hole: 42, end: 43, entry: 44, done: 45, failed: 46 } as const;
+export const RECORD = { do: 40, data: 41, hole: 42, end: 43, entry: 44, done: 45, failed: 46, extended: 47 } as const;
 
 export const FILE_OP = {
   ...{ stat: 1, list: 2, read: 3, write: 4, remove: 5, rename: 6 },
   ...{ makeDirectory: 7, makeSymlink: 8, makeLink: 9, makeNode: 10, set: 11 },
 } as const;
 
-const FLAG = { follow: 1, recursive: 2, inPlace: 4, parents: 8 } as const;
+const FLAG = { follow: 1, recursive: 2, inPlace: 4, parents: 8, extended: 16 } as const;
 const HAS = { mode: 1, owner: 2, time: 4 } as const;
 
 const HEAD_BYTES = 5;
@@ -34,7 +34,7 @@ const TYPES: ReadonlyMap<number, GuestFileType> = new Map([
 export const NODE_BITS = { fifo: 0o010000, character: 0o020000, block: 0o060000 } as const;
 
 /** All that a request of the file server can hold. */
-export interface FileRequest extends FilePlace, FileAttributes {
+export interface FileRequest extends FilePlace, Pick<FileAttributes, 'mode' | 'owner' | 'modified'> {
   readonly op: number;
   readonly recursive?: boolean;
   readonly inPlace?: boolean;
@@ -45,6 +45,8 @@ export interface FileRequest extends FilePlace, FileAttributes {
   readonly typeBits?: number;
   readonly major?: number;
   readonly minor?: number;
+  /** Extended attributes are told; of what is written or set they follow, until `RECORD.end`. */
+  readonly withExtended?: boolean;
   /** The target of a link, or the other name. */
   readonly other?: Uint8Array;
 }
@@ -85,7 +87,8 @@ export function requestRecord(request: FileRequest): Uint8Array {
     (request.follow ? FLAG.follow : 0) |
     (request.recursive ? FLAG.recursive : 0) |
     (request.inPlace ? FLAG.inPlace : 0) |
-    (request.parents ? FLAG.parents : 0);
+    (request.parents ? FLAG.parents : 0) |
+    (request.withExtended ? FLAG.extended : 0);
   fixed[2] = (mode === undefined ? 0 : HAS.mode) | (owner ? HAS.owner : 0) | (modified ? HAS.time : 0);
   fixed.writeUInt32BE((((mode ?? 0) & 0o7777) | typeBits) >>> 0, 4);
   fixed.writeUInt32BE(owner?.uid ?? 0, 8);

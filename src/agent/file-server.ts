@@ -10,6 +10,8 @@ export interface FilesAsked {
   readonly request: Uint8Array;
   /** For the message of what went wrong. */
   readonly what: string;
+  /** Extended attributes, which follow the request itself. */
+  readonly extended?: Uint8Array | undefined;
   /** What follows the request. */
   readonly content?: AsyncIterable<FileContent>;
 }
@@ -25,7 +27,7 @@ const PIECE_BYTES = 64 << 10;
  */
 export async function* askFiles(
   connection: AgentConnection,
-  { request, what, content }: FilesAsked,
+  { request, what, extended, content }: FilesAsked,
   signal: AbortSignal,
 ): AsyncGenerator<readonly FileRecord[]> {
   using exchange = new Exchange(connection, signal);
@@ -44,7 +46,7 @@ export async function* askFiles(
   };
   try {
     await connection.write(filesRequest());
-    await send(request);
+    await send(extended ? Buffer.concat([request, extended]) : request);
     // That the connection is gone the reader below tells better. Without its end the content is nothing to the guest.
     exchange.send(pump);
     const decoder = new RecordDecoder();
@@ -62,6 +64,7 @@ export async function* askFiles(
       if (before.length > 0) yield before;
       const last = records[end];
       if (last?.type === RECORD.failed) throw failureOf(last.payload, what);
+      if (last && last.payload.length > 0) yield [last]; // how many extended attributes were not taken
       if (last) return;
     }
   } catch (error) {

@@ -297,3 +297,46 @@ test('rubbish of every kind neither ends the file server in another way than in 
   const status = readFileSync(`/proc/${process.pid}/status`, 'utf8');
   expect(Number(/VmRSS:\s+(\d+)/.exec(status)?.[1])).toBeLessThan(4_000);
 });
+
+test('gives and tells extended attributes: those of users, and what a program may do', async () => {
+  const path = join(directory, 'program');
+  // cap_net_bind_service=ep, as the kernel keeps it.
+  const capability = Buffer.from('0100000200040000000000000000000000000000', 'hex');
+  const extended = [
+    { name: Buffer.from('user.origin'), value: Buffer.from([0, 255, 10]) },
+    { name: Buffer.from('user.empty'), value: Buffer.alloc(0) },
+    { name: Buffer.from('security.capability'), value: capability },
+  ];
+  const lost: number[] = [];
+  const onExtendedLost = (count: number): void => void lost.push(count);
+  const owner = { uid: 7, gid: 8 };
+  await files.write({ ...at(path), mode: 0o755, owner, extended, onExtendedLost }, content('text'), NEVER);
+  expect(execFileSync('getcap', [path]).toString()).toContain('cap_net_bind_service=ep');
+  const sorted = (file: GuestFile | undefined) =>
+    file?.extended?.map(({ name, value }) => `${text(name)} ${text(value)}`).sort();
+  const asked = { wantsExtended: true };
+  const wanted = sorted({ extended } as unknown as GuestFile);
+  expect(sorted(await files.stat({ ...at(path), ...asked }, NEVER))).toEqual(wanted);
+  expect(await files.stat(at(path), NEVER)).not.toHaveProperty('extended');
+
+  await files.change({ is: 'set', ...at(directory), extended: extended.slice(0, 2), onExtendedLost }, NEVER);
+  expect(sorted(await files.stat({ ...at(directory), ...asked }, NEVER))).toEqual(wanted?.slice(1));
+  writeFileSync(join(directory, 'plain'), '');
+  const all: GuestFile[] = [];
+  for await (const some of files.list({ ...at(directory), ...asked }, NEVER)) all.push(...some);
+  expect(Object.fromEntries(all.map((file) => [text(file.name), sorted(file)]))).toEqual({
+    program: wanted,
+    plain: [],
+  });
+  expect(lost).toEqual([]);
+
+  // What a file system does not take, what is nobody's to give, and what no agent takes.
+  const others = ['trusted.mine', 'security.selinux', 'nonsense'].map((name) => ({
+    name: Buffer.from(name),
+    value: Buffer.from('x'),
+  }));
+  const large = { name: Buffer.from('user.large'), value: Buffer.alloc(40 << 10) };
+  await files.write({ ...at(path), extended: [...others, large], onExtendedLost }, content('again'), NEVER);
+  expect(lost).toEqual([1, 3]);
+  expect(sorted(await files.stat({ ...at(path), ...asked }, NEVER))).toEqual([]);
+});

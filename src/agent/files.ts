@@ -1,7 +1,16 @@
 import { Fault } from '../domain/fault.ts';
 import type { AgentInfo } from '../ports/guest-agent.ts';
-import type { FileChange, FileContent, FileReading, GuestFiles } from '../ports/guest-files.ts';
+import type {
+  FileAttributes,
+  FileChange,
+  FileContent,
+  FileLook,
+  FileReading,
+  GuestFile,
+  GuestFiles,
+} from '../ports/guest-files.ts';
 import type { AgentConnection } from './exec.ts';
+import { extendedRecords, FilesTold } from './file-extended.ts';
 import {
   type Entry,
   FILE_OP,
@@ -12,7 +21,7 @@ import {
   RECORD,
   requestRecord,
 } from './file-records.ts';
-import { askFiles } from './file-server.ts';
+import { askFiles, type FilesAsked } from './file-server.ts';
 
 /** A list is handed on when so many are there, or no more have come yet. */
 const MAX_TOGETHER = 256;
@@ -29,24 +38,39 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
       `The guest agent, version ${version}, knows nothing of files: one of this version of Flintlock does`,
     );
   };
+  const hasExtended = features.includes('extended');
+  /** Files, some at once; with their extended attributes where those are asked for. */
+  async function* told(op: number, place: FileLook, what: string, signal: AbortSignal): AsyncGenerator<GuestFile[]> {
+    const { wantsExtended = false } = place;
+    const request = requestRecord({ op, ...placeOf(place), withExtended: wantsExtended && hasExtended });
+    const files = new FilesTold(hasExtended);
+    for await (const records of askFiles(connect(), { request, what }, signal))
+      yield wantsExtended
+        ? records.flatMap((one) => [...files.take(one)])
+        : records.filter(({ type }) => type === RECORD.entry).map(({ payload }) => parseEntry(payload).file);
+    yield [...files.end()];
+  }
+  /** The extended attributes that go with a request. */
+  const extendedOf = ({ extended, onExtendedLost }: FileAttributes) => {
+    const records = hasExtended ? extendedRecords(extended) : undefined;
+    const left = records?.left ?? extended?.length ?? 0;
+    if (left > 0) onExtendedLost?.(left);
+    return records?.bytes;
+  };
+  const done = async (asked: FilesAsked, { onExtendedLost }: FileAttributes, signal: AbortSignal): Promise<void> => {
+    for await (const records of askFiles(connect(), asked, signal))
+      for (const { type, payload } of records) if (type === RECORD.done) onExtendedLost?.(payload[0] ?? 0);
+  };
   return {
     async stat(place, signal) {
-      let found: Entry | undefined;
-      const request = requestRecord({ op: FILE_OP.stat, ...placeOf(place) });
-      for await (const records of askFiles(connect(), { request, what: 'look at the file' }, signal))
-        for (const { type, payload } of records) if (type === RECORD.entry) found = parseEntry(payload);
-      if (!found) throw new Fault('tool', 'The guest agent did not tell what the file is');
-      return found.file;
+      for await (const files of told(FILE_OP.stat, place, 'look at the file', signal))
+        for (const file of files) return file;
+      throw new Fault('tool', 'The guest agent did not tell what the file is');
     },
 
     async *list(place, signal) {
-      const request = requestRecord({ op: FILE_OP.list, ...placeOf(place) });
-      for await (const records of askFiles(connect(), { request, what: 'list the directory' }, signal)) {
-        const files = records
-          .filter(({ type }) => type === RECORD.entry)
-          .map(({ payload }) => parseEntry(payload).file);
+      for await (const files of told(FILE_OP.list, place, 'list the directory', signal))
         for (let at = 0; at < files.length; at += MAX_TOGETHER) yield files.slice(at, at + MAX_TOGETHER);
-      }
     },
 
     async *read(place, { offset, length }, signal) {
@@ -58,10 +82,11 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
     },
 
     async write(writing, content, signal) {
-      const { inPlaceFrom, mode, owner, modified } = writing;
+      const { inPlaceFrom } = writing;
+      const extended = extendedOf(writing);
       const request = requestRecord({
         ...{ op: FILE_OP.write, ...placeOf(writing), inPlace: inPlaceFrom !== undefined, offset: inPlaceFrom ?? 0n },
-        ...attributesOf({ mode, owner, modified }),
+        ...{ ...attributesOf(writing), withExtended: extended !== undefined },
       });
       let bytes = 0n;
       async function* counted(): AsyncGenerator<FileContent> {
@@ -70,14 +95,15 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
           yield one;
         }
       }
-      const asked = { request, what: 'write the file', content: counted() };
-      for await (const _ of askFiles(connect(), asked, signal)); // nothing comes but its end
+      await done({ request, what: 'write the file', extended, content: counted() }, writing, signal);
       return bytes;
     },
 
     async change(change, signal) {
-      const asked = { request: requestRecord(requestOf(change)), what: WHAT[change.is] };
-      for await (const _ of askFiles(connect(), asked, signal)); // nothing comes but its end
+      const given: FileAttributes = change.is === 'set' ? change : {};
+      const extended = extendedOf(given);
+      const request = requestRecord({ ...requestOf(change), withExtended: extended !== undefined });
+      await done({ request, what: WHAT[change.is], extended }, given, signal);
     },
   };
 }

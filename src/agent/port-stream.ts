@@ -3,8 +3,10 @@ import { MAX_PAYLOAD } from './port-frames.ts';
 
 /** What a stream may have on its way to us: its reader is told nothing of the rest until he has taken this. */
 export const HOST_WINDOW = 256 << 10;
-/** What the agent takes of each stream before it gives more: guest/agent/agent.h. */
+/** What every agent takes of each stream before it gives more: guest/agent/agent.h. */
 const GUEST_WINDOW = 64 << 10;
+/** More than that none can give, whatever it says. */
+const MAX_GUEST_WINDOW = 1 << 20;
 
 /** What a stream needs of its port. */
 export interface StreamPort {
@@ -99,7 +101,7 @@ export class PortStream {
   }
 
   takeCredit(bytes: number): void {
-    this.#credit = Math.min(GUEST_WINDOW, this.#credit + bytes);
+    this.#credit = Math.min(MAX_GUEST_WINDOW, this.#credit + bytes);
     for (const resume of this.#writers.splice(0)) resume();
   }
 

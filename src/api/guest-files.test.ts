@@ -128,3 +128,22 @@ test('what can be no place, attribute or kind is refused by its name', async () 
     code: Code.NotFound,
   });
 });
+
+test('extended attributes are told where they are asked for, and how many of those given were not taken', async () => {
+  const extended = [{ name: Buffer.from('user.a'), value: Buffer.from('1') }];
+  const attributes = { extendedAttributes: extended };
+  const guests = await client({
+    changeFile: async ({ change }) => {
+      if (change.is === 'set') change.onExtendedLost?.(change.extended?.length ?? 0);
+    },
+    writeFile: async ({ writing }) => {
+      writing.onExtendedLost?.(2);
+      return 0n;
+    },
+  });
+  expect((await guests.setFile({ place, attributes })).extendedAttributesLost).toBe(1);
+  expect((await guests.writeFile(these(start({ attributes }), end))).extendedAttributesLost).toBe(2);
+  expect((await guests.writeFile(these(start(), end))).extendedAttributesLost).toBe(0);
+  const large = { extendedAttributes: [{ name: Buffer.from('user.a'), value: Buffer.alloc(64 << 10) }] };
+  await expect(guests.setFile({ place, attributes: large })).rejects.toMatchObject({ code: Code.InvalidArgument });
+});

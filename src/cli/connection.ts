@@ -15,6 +15,8 @@ import type { Reach } from './reach.ts';
 /** A connection is asked so often whether it lives, so that a watch does not wait on a dead host for ever. */
 const PING_MS = 30_000;
 const PONG_MS = 15_000;
+/** So much may come before this program has looked at it: with less, each piece of a file would wait for both sides to have their turn. */
+const WINDOW_BYTES = 1 << 20;
 
 /**
  * One HTTP/2 connection, made by the first request, kept, and made again when it was lost. It is our own because the library's lets an error that
@@ -50,10 +52,12 @@ export class Connection {
 
   #options(): ClientSessionOptions | SecureClientSessionOptions {
     const { address, tls } = this.#reach;
-    if ('socket' in address) return { createConnection: () => connectSocket(address.socket) };
-    if (!tls) return {};
+    const settings = { initialWindowSize: WINDOW_BYTES };
+    if ('socket' in address) return { settings, createConnection: () => connectSocket(address.socket) };
+    if (!tls) return { settings };
     const { ca, cert, key, serverName } = tls;
     return {
+      settings,
       // What the host trusts is trusted too: Node has a list of its own.
       ca: ca ?? [...getCACertificates('default'), ...getCACertificates('system')],
       minVersion: 'TLSv1.3',
@@ -77,7 +81,10 @@ export class Connection {
     });
     return new Promise((resolve, reject) => {
       session.on('error', reject); // and all later ones, which the streams report
-      session.once('connect', () => resolve(session));
+      session.once('connect', () => {
+        session.setLocalWindowSize(WINDOW_BYTES);
+        resolve(session);
+      });
     });
   }
 }

@@ -28,6 +28,17 @@ export interface GuestFile {
   /** Of a device. */
   readonly major: number;
   readonly minor: number;
+  /** Of a file or directory, where they were asked for. */
+  readonly extended?: readonly ExtendedAttribute[];
+  /** Some of them are not among those: they are too large, or the agent tells of none. */
+  readonly isExtendedPart?: boolean;
+}
+
+/** An extended attribute that users give (`user.…`), or what a program may do (`security.capability`); others are no copy's business. */
+export interface ExtendedAttribute {
+  /** Bytes, as names of files are. */
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
 }
 
 /** Where a file is. */
@@ -46,6 +57,15 @@ export interface FileAttributes {
   readonly mode?: number;
   readonly owner?: { readonly uid: number; readonly gid: number };
   readonly modified?: FileTime;
+  /** Of a file that is written, or set; 64 KiB at most. One that the guest does not take is left out. */
+  readonly extended?: readonly ExtendedAttribute[];
+  /** Told how many of those were left out. */
+  readonly onExtendedLost?: (count: number) => void;
+}
+
+/** What is asked of a file beside what it is. */
+export interface FileLook extends FilePlace {
+  readonly wantsExtended?: boolean;
 }
 
 /** A part of a file's content; of a hole nothing but its length. */
@@ -91,9 +111,9 @@ export type FileChange = FilePlace &
  * the caller's; `tool` when the agent or the guest goes away, or says what no agent does; the signal's reason.
  */
 export interface GuestFiles {
-  stat(place: FilePlace, signal: AbortSignal): Promise<GuestFile>;
+  stat(place: FileLook, signal: AbortSignal): Promise<GuestFile>;
   /** Of a directory, in no order, some at once. */
-  list(place: FilePlace, signal: AbortSignal): AsyncIterable<readonly GuestFile[]>;
+  list(place: FileLook, signal: AbortSignal): AsyncIterable<readonly GuestFile[]>;
   /** @param range - `length` 0: to the end */
   read(
     place: FilePlace,

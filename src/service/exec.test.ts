@@ -1,7 +1,9 @@
 import { expect, test } from 'vitest';
 import { FakeHost } from '../../test/support/fake-host.ts';
+import { FAKE_CAPABILITIES, fakeVmm } from '../../test/support/fake-processes.ts';
+import { FakeWorld } from '../../test/support/fake-world.ts';
 import { idleAgent } from '../../test/support/idle-agent.ts';
-import { agentAnswers, agentSays } from '../domain/agent-report.ts';
+import { agentAnswers, agentSays, noAgentChannel } from '../domain/agent-report.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { ExecOutput, GuestAgent } from '../ports/guest-agent.ts';
@@ -66,5 +68,22 @@ test('an agent is waited for, and not where there will be none', async () => {
   expect((await waiting).uid).toBe(uid);
   const off = await host.create({ id: 'off', providerOptions: { agent: 'off' } });
   await host.until(off, 'CREATED');
-  await expect(wait(off)).rejects.toMatchObject({ kind: 'refused', message: expect.stringContaining('agent off') });
+  const refused = (why: string) => ({
+    ...{ kind: 'refused', reason: 'NoAgentChannel', message: expect.stringContaining(why) },
+  });
+  await expect(wait(off)).rejects.toMatchObject(refused('agent off'));
+  host.life.store.update(uid, (vm) => agentSays(vm, noAgentChannel('restart it once'), 2));
+  await expect(wait(uid)).rejects.toMatchObject(refused('restart it once'));
+});
+
+test('where the kind of machine has no way to an agent, none is waited for, not even before the guest runs', async () => {
+  const machine = { ...FAKE_CAPABILITIES, channels: ['console' as const] };
+  const host = new FakeHost({
+    context: { vmms: [{ ...fakeVmm(new FakeWorld(), { dead: false, isNamed: () => true }), capabilities: machine }] },
+  });
+  const uid = await host.create();
+  const waiting = host.life.services.wait({ uid, until: 'AGENT', timeoutMs: 60_000 }, signal);
+  await expect(waiting).rejects.toMatchObject({
+    ...{ kind: 'refused', reason: 'NoAgentChannel', message: expect.stringContaining('no way to one') },
+  });
 });

@@ -1,6 +1,7 @@
 import type {
   FileChange,
   FileContent,
+  FileLook,
   FilePlace,
   FileReading,
   FileWriting,
@@ -16,8 +17,8 @@ export interface OfGuest {
 
 /** What is done with the files of a guest, by its agent: see `GuestFiles`. */
 export interface FileServices {
-  statFile(request: OfGuest & { readonly place: FilePlace }, signal: AbortSignal): Promise<GuestFile>;
-  listFiles(request: OfGuest & { readonly place: FilePlace }, signal: AbortSignal): AsyncIterable<readonly GuestFile[]>;
+  statFile(request: OfGuest & { readonly place: FileLook }, signal: AbortSignal): Promise<GuestFile>;
+  listFiles(request: OfGuest & { readonly place: FileLook }, signal: AbortSignal): AsyncIterable<readonly GuestFile[]>;
   readFile(
     request: OfGuest & { readonly place: FilePlace; readonly offset: bigint; readonly length: bigint },
     signal: AbortSignal,

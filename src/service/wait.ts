@@ -7,8 +7,9 @@ import { byUid } from './find.ts';
 import type { Needs, NeedsOf } from './needs.ts';
 import type { Until } from './services.ts';
 import { recordNow, type ViewNeeds, view } from './view.ts';
+import { vmmOf } from './vmm-of.ts';
 
-export type WaitNeeds = ViewNeeds & NeedsOf<'store', 'get'> & Needs<'onChange'>;
+export type WaitNeeds = ViewNeeds & NeedsOf<'store', 'get'> & Needs<'onChange' | 'vmms'>;
 
 /** @throws Fault `timeout`; `refused` once it cannot come true any more; `not_found` */
 export async function wait(
@@ -21,6 +22,11 @@ export async function wait(
   for (;;) {
     const stored = byUid(needs.store, uid, true);
     const vm = recordNow(stored, needs);
+    const noAgent = until === 'AGENT' ? noAgentEver(needs, vm) : undefined;
+    if (noAgent !== undefined)
+      throw new Fault('refused', `microVM ${uid} will have no AGENT that answers (NoAgentChannel): ${noAgent}`, {
+        reason: 'NoAgentChannel',
+      });
     const answer = judge(vm, until);
     if (answer === 'yes') return view(stored, needs);
     if (answer !== 'not yet') throw new Fault('refused', `microVM ${uid} ${answer}`, { reason: vm.state.reason });
@@ -35,6 +41,16 @@ export async function wait(
       );
     }
   }
+}
+
+/** Why no agent can ever answer in this guest, whatever is waited for; undefined: one may. */
+function noAgentEver(needs: WaitNeeds, vm: MicroVm): string | undefined {
+  if (vm.goneAt !== undefined || vm.state.is === 'DELETING' || vm.state.is === 'FAILED') return undefined;
+  if (!wantsAgent(vm.spec.providerOptions)) return 'its provider_options say agent off';
+  const capabilities = vmmOf(needs, vm)?.capabilities;
+  if (capabilities && !capabilities.channels.includes('agent')) return `${capabilities.machine} has no way to one`;
+  const { reason, message } = agentCondition(vm) ?? {};
+  return reason === 'NoAgentChannel' ? message : undefined;
 }
 
 /** Whether it is so, may still become so, or why it cannot. */
@@ -66,12 +82,8 @@ function judge(vm: MicroVm, until: Until): 'yes' | 'not yet' | (string & {}) {
       if (state.is === 'STOPPED') return `will not be ALIVE: ${state.message}`;
       return state.is !== 'PENDING' && conditionOf(vm, 'GuestAlive')?.status === 'True' ? 'yes' : 'not yet';
     case 'AGENT': {
-      const { status, reason, message } = agentCondition(vm) ?? {};
       if (state.is === 'STOPPED') return `will have no AGENT that answers: ${state.message}`;
-      if (!wantsAgent(vm.spec.providerOptions))
-        return 'will have no AGENT that answers: its provider_options say agent off';
-      if (reason === 'NoAgentChannel') return `will have no AGENT that answers: ${message}`;
-      return status === 'True' && state.is === 'CREATED' ? 'yes' : 'not yet';
+      return agentCondition(vm)?.status === 'True' && state.is === 'CREATED' ? 'yes' : 'not yet';
     }
     default:
       return until satisfies never;

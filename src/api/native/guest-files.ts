@@ -47,14 +47,21 @@ export function guestFiles(services: Services) {
     return {};
   };
   return {
-    statFile: async ({ place }: StatFileRequest, { signal }: Call) => {
+    statFile: async ({ place, extendedAttributes: wantsExtended }: StatFileRequest, { signal }: Call) => {
       const { uid, at } = placeOf(place);
-      return { file: fileToWire(await services.statFile({ uid, place: at }, signal)) };
+      return {
+        file: fileToWire(
+          await services.statFile({ uid, place: { ...at, ...(wantsExtended && { wantsExtended }) } }, signal),
+        ),
+      };
     },
 
-    async *listFiles({ place }: ListFilesRequest, { signal }: Call) {
+    async *listFiles({ place, extendedAttributes: wantsExtended }: ListFilesRequest, { signal }: Call) {
       const { uid, at } = placeOf(place);
-      for await (const files of eachUntil(signal, services.listFiles({ uid, place: at }, signal)))
+      for await (const files of eachUntil(
+        signal,
+        services.listFiles({ uid, place: { ...at, ...(wantsExtended && { wantsExtended }) } }, signal),
+      ))
         yield { files: files.map(fileToWire) };
     },
 
@@ -72,12 +79,13 @@ export function guestFiles(services: Services) {
         throw Fault.invalid([{ field: 'start', description: 'must say which file to write, in the first message' }]);
       const { place, attributes, inPlaceFrom } = payload.value;
       const { uid, at } = placeOf(place, 'start.place');
+      const lost = new Lost();
       const writing = {
-        ...at,
-        ...attributesOf(attributes),
+        ...{ ...at, ...lost.of(attributesOf(attributes)) },
         ...(inPlaceFrom !== undefined && { inPlaceFrom: inRange('start.in_place_from', inPlaceFrom) }),
       };
-      return { bytes: await services.writeFile({ uid, writing }, contentOf(messages), signal) };
+      const bytes = await services.writeFile({ uid, writing }, contentOf(messages), signal);
+      return { bytes, extendedAttributesLost: lost.count };
     },
 
     removeFile: ({ place, recursive }: RemoveFileRequest, call: Call) =>
@@ -95,9 +103,27 @@ export function guestFiles(services: Services) {
     makeNode: ({ place, type, major, minor, attributes }: MakeNodeRequest, call: Call) =>
       change(place, (at) => ({ ...at, ...nodeOf(type, major, minor), ...attributesOf(attributes) }), call),
 
-    setFile: ({ place, attributes }: SetFileRequest, call: Call) =>
-      change(place, (at) => ({ is: 'set', ...at, ...attributesOf(attributes) }), call),
+    setFile: async ({ place, attributes }: SetFileRequest, call: Call) => {
+      const lost = new Lost();
+      const given = lost.of(attributesOf(attributes));
+      await change(place, (at) => ({ is: 'set', ...at, ...given }), call);
+      return { extendedAttributesLost: lost.count };
+    },
   };
+}
+
+/** Counts the extended attributes that a guest does not take. */
+class Lost {
+  count = 0;
+
+  /** The same, and where they are told. */
+  of(attributes: FileAttributes): FileAttributes {
+    if (!attributes.extended) return attributes;
+    const onExtendedLost = (count: number): void => {
+      this.count += count;
+    };
+    return { ...attributes, onExtendedLost };
+  }
 }
 
 const SLASH = 0x2f;
@@ -131,7 +157,9 @@ function inRange(field: string, bytes: bigint): bigint {
 
 /** @throws Fault `invalid` */
 function attributesOf(given: Attributes | undefined): FileAttributes {
-  const { mode, owner, modifiedAt } = given ?? {};
+  const { mode, owner, modifiedAt, extendedAttributes: extended = [] } = given ?? {};
+  if (extended.reduce((sum, { name, value }) => sum + name.length + value.length, 0) > MAX_EXTENDED)
+    throw Fault.invalid([{ field: 'attributes.extended_attributes', description: 'must have 64 KiB at most' }]);
   if (mode !== undefined && mode > 0o7777)
     throw Fault.invalid([{ field: 'attributes.mode', description: 'must be 0 to 4095, which is 07777' }]);
   if (modifiedAt && (modifiedAt.nanos < 0 || modifiedAt.nanos > 999_999_999))
@@ -140,8 +168,11 @@ function attributesOf(given: Attributes | undefined): FileAttributes {
     ...(mode !== undefined && { mode }),
     ...(owner && { owner: { uid: owner.uid, gid: owner.gid } }),
     ...(modifiedAt && { modified: { seconds: modifiedAt.seconds, nanos: modifiedAt.nanos } }),
+    ...(extended.length > 0 && { extended }),
   };
 }
+
+const MAX_EXTENDED = 64 << 10;
 
 type Link = { is: 'make symlink'; target: Uint8Array } | { is: 'make link'; to: Uint8Array };
 
@@ -186,12 +217,15 @@ async function* contentOf(messages: AsyncIterator<WriteFileRequest>): AsyncGener
   ]);
 }
 
-function fileToWire({ modified, uid, gid, links, device, inode, allocated, ...file }: GuestFile) {
+function fileToWire(found: GuestFile) {
+  const { modified, uid, gid, links, device, inode, allocated, extended = [], isExtendedPart = false, ...file } = found;
   const { mode, size, major, minor } = file;
   return {
     ...{ mode, size, major, minor, links, device, inode, allocatedBytes: allocated },
     ...{ name: ownBytes(file.name), target: ownBytes(file.target), type: TYPES[file.type] },
     ...{ owner: { uid, gid }, modifiedAt: { seconds: modified.seconds, nanos: modified.nanos } },
+    extendedAttributes: extended.map(({ name, value }) => ({ name: ownBytes(name), value: ownBytes(value) })),
+    extendedAttributesPartial: isExtendedPart,
   };
 }
 

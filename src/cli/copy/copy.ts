@@ -18,6 +18,8 @@ export interface CopyOptions {
   readonly owner?: Attributes['owner'];
   /** Told of what could not be copied, while the rest goes on, and of what is worth knowing. */
   report(text: string): Promise<void>;
+  /** Told of what is not wrong with any file, and who asked for quiet does not want. */
+  note(text: string): Promise<void>;
   /** Told of all that moves. */
   progress(so: Progress): Promise<void>;
 }
@@ -56,6 +58,9 @@ export class Copy {
   #failed = 0;
   #reports = 0;
   #stripped = 0;
+  /** Files whose extended attributes are not all in the copy. */
+  #without = 0;
+  #lack = '';
 
   constructor(from: Tree, to: Tree, options: CopyOptions) {
     this.#from = from;
@@ -81,8 +86,13 @@ export class Copy {
       await this.#options.report(`${this.#reports - MAX_REPORTS} more could not be copied, or only in part`);
     if (this.#stripped > 0)
       await this.#options.report(
-        `${this.#stripped} ${this.#stripped === 1 ? 'file comes' : 'files come'} without set-user-ID and set-group-ID bits; --trusted keeps them`,
+        `${this.#stripped} ${this.#stripped === 1 ? 'file comes' : 'files come'} without set-user-ID and set-group-ID bits, or capabilities; --trusted keeps them`,
       );
+    if (this.#without > 0)
+      await this.#options.report(
+        `${this.#without} ${this.#without === 1 ? 'file comes' : 'files come'} without extended attributes that the other side does not take`,
+      );
+    if (this.#lack !== '') await this.#options.note(`Not all extended attributes are copied: ${this.#lack}`);
     return { ...this.#progress, failed: this.#failed };
   }
 
@@ -101,7 +111,7 @@ export class Copy {
     } finally {
       // Last, since what is made in it changes its time; and what is in it may be for nobody else's eyes until then.
       if (isMade && !this.#options.signal.aborted)
-        await this.#guarded(() => this.#to.set(into, this.#attributes(entry)));
+        await this.#guarded(async () => this.#given(await this.#to.set(into, this.#attributes(entry))));
       await this.#from.leave(from);
       await this.#to.leave(into);
     }
@@ -160,7 +170,9 @@ export class Copy {
     this.#progress.name = name;
     switch (entry.type) {
       case 'file':
-        return this.#done(this.#to.write(into, this.#attributes(entry), this.#content(from, name)));
+        return this.#done(
+          this.#to.write(into, this.#attributes(entry), this.#content(from, name)).then((lost) => this.#given(lost)),
+        );
       case 'symlink':
         return this.#done(this.#to.makeSymlink(into, entry.target, this.#attributes(entry)));
       case 'fifo':
@@ -199,15 +211,26 @@ export class Copy {
     await this.#options.progress(this.#progress);
   }
 
+  /** @param lost - how many extended attributes it did not get */
+  #given(lost: number): void {
+    if (lost > 0) this.#without++;
+  }
+
   #attributes(entry: Entry): Attributes {
     const given = attributesOf(entry);
     const { isTrusted, owner = given.owner } = this.#options;
+    if (entry.extendedLack !== '') this.#lack = entry.extendedLack;
+    // What a program may do makes a stranger's program as much as root.
+    const extended = isTrusted ? given.extended : given.extended.filter(({ name }) => !isCapability(name));
     // A directory's sticky bit protects; a set-user-ID bit makes a stranger's program run as somebody.
     const kept = entry.type === 'directory' ? STICKY : 0;
-    const isStripped = !isTrusted && (given.mode & SPECIAL_BITS & ~STICKY) !== 0;
+    const hasBits = (given.mode & SPECIAL_BITS & ~STICKY) !== 0;
+    const isStripped = !isTrusted && (hasBits || extended.length < given.extended.length);
     if (isStripped) this.#stripped++;
-    return { ...given, owner, mode: isTrusted ? given.mode : given.mode & (0o777 | kept) };
+    return { ...given, owner, extended, mode: isTrusted ? given.mode : given.mode & (0o777 | kept) };
   }
 }
+
+const isCapability = (name: Uint8Array): boolean => Buffer.from(name).toString('latin1') === 'security.capability';
 
 const WORDS: Readonly<Partial<Record<FileType, string>>> = { socket: 'a socket' };

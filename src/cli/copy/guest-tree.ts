@@ -60,10 +60,11 @@ export class GuestTree implements Tree {
     return `${printable(this.#options.vm)}:${shownPath(this.#path, names)}`;
   }
 
-  async look(names: Names): Promise<Entry | undefined> {
+  async look(names: Names, isSource = false): Promise<Entry | undefined> {
     const { guests, signal } = this.#options;
     try {
-      const { file } = await guests.statFile({ place: this.#place(names) }, quick(signal));
+      const request = { place: this.#place(names), extendedAttributes: isSource };
+      const { file } = await guests.statFile(request, quick(signal));
       return file && entryOf(file);
     } catch (error) {
       if (error instanceof ConnectError && error.code === Code.NotFound) return undefined;
@@ -75,7 +76,10 @@ export class GuestTree implements Tree {
     const { guests, signal } = this.#options;
     const entries: Entry[] = [];
     try {
-      for await (const { files } of guests.listFiles({ place: this.#place(names) }, { signal })) {
+      for await (const { files } of guests.listFiles(
+        { place: this.#place(names), extendedAttributes: true },
+        { signal },
+      )) {
         for (const file of files) {
           if (!isName(file.name))
             throw new Problem(EXIT.failed, `${this.shown(names)} has a file of an impossible name, so the guest says`);
@@ -108,7 +112,7 @@ export class GuestTree implements Tree {
     if (!isWhole) throw new Problem(EXIT.failed, `${this.shown(names)} was cut off: the daemon ended the call`);
   }
 
-  async write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<void> {
+  async write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<number> {
     const { guests, signal } = this.#options;
     const start = { place: this.#place(names), ...(attributes && { attributes: wireOf(attributes) }) };
     const pieces = content[Symbol.asyncIterator]();
@@ -126,7 +130,7 @@ export class GuestTree implements Tree {
       yield { payload: { case: 'end', value: true } };
     }
     try {
-      await guests.writeFile(messages(), { signal });
+      return (await guests.writeFile(messages(), { signal })).extendedAttributesLost;
     } catch (error) {
       throw failed ?? this.#told('write', names, error);
     } finally {
@@ -172,9 +176,14 @@ export class GuestTree implements Tree {
     return this.#change('make', names, ({ guests, signal }) => guests.makeNode(request, quick(signal)));
   }
 
-  set(names: Names, attributes: Attributes): Promise<void> {
+  async set(names: Names, attributes: Attributes): Promise<number> {
     const request = { place: this.#place(names), attributes: wireOf(attributes) };
-    return this.#change('set what it has of', names, ({ guests, signal }) => guests.setFile(request, quick(signal)));
+    const { guests, signal } = this.#options;
+    try {
+      return (await guests.setFile(request, quick(signal))).extendedAttributesLost;
+    } catch (error) {
+      throw this.#told('set what it has of', names, error);
+    }
   }
 
   async leave(): Promise<void> {
@@ -218,7 +227,13 @@ const ownBytes = (data: Uint8Array): Uint8Array<ArrayBuffer> =>
     ? new Uint8Array(data.buffer, data.byteOffset, data.byteLength)
     : new Uint8Array(data);
 
-const wireOf = ({ mode, owner, modified }: Attributes) => ({ mode, owner, modifiedAt: modified });
+const wireOf = ({ mode, owner, modified, extended }: Attributes) => ({
+  ...{ mode, owner, modifiedAt: modified },
+  extendedAttributes: extended.map(({ name, value }) => ({ name: ownBytes(name), value: ownBytes(value) })),
+});
+
+const LACK =
+  'the guest does not tell all of them: they are too large, or its agent is older and a restart of the microVM mends it';
 
 function entryOf(file: GuestFile): Entry {
   const { owner, modifiedAt } = file;
@@ -226,6 +241,7 @@ function entryOf(file: GuestFile): Entry {
     ...{ name: file.name, type: TYPES[file.type] ?? 'other', mode: file.mode & 0o7777, target: file.target },
     ...{ uid: owner?.uid ?? 0, gid: owner?.gid ?? 0, size: file.size, allocated: file.allocatedBytes },
     ...{ links: file.links, id: `${file.device}:${file.inode}`, major: file.major, minor: file.minor },
+    ...{ extended: file.extendedAttributes, extendedLack: file.extendedAttributesPartial ? LACK : '' },
     modified: { seconds: modifiedAt?.seconds ?? 0n, nanos: modifiedAt?.nanos ?? 0 },
   };
 }

@@ -1,5 +1,6 @@
 import type { BigIntStats } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
+import { type Known, NONE } from './host-extended.ts';
 import type { Entry, FileType, Piece } from './tree.ts';
 
 /** As Linux numbers devices: makedev(3). */
@@ -19,13 +20,18 @@ function typeOf(stats: BigIntStats): FileType {
 
 const BILLION = 1_000_000_000n;
 
-export function entryOf(name: Uint8Array, stats: BigIntStats, target: Uint8Array = new Uint8Array()): Entry {
+export function entryOf(
+  name: Uint8Array,
+  stats: BigIntStats,
+  { target = new Uint8Array(), known: { extended, lack } = NONE }: { target?: Uint8Array; known?: Known } = {},
+): Entry {
   const nanos = ((stats.mtimeNs % BILLION) + BILLION) % BILLION;
   return {
     ...{ name, type: typeOf(stats), target, mode: Number(stats.mode & 0o7777n) },
     ...{ uid: Number(stats.uid), gid: Number(stats.gid), size: stats.size, allocated: stats.blocks * 512n },
     ...{ links: stats.nlink, id: `${stats.dev}:${stats.ino}` },
     ...{ major: majorOf(stats.rdev), minor: minorOf(stats.rdev) },
+    ...{ extended, extendedLack: lack },
     modified: { seconds: (stats.mtimeNs - nanos) / BILLION, nanos: Number(nanos) },
   };
 }

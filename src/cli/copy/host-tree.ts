@@ -9,6 +9,7 @@ import {
   open,
   readdir,
   readlink,
+  realpath,
   rename,
   stat,
   symlink,
@@ -16,6 +17,7 @@ import {
 } from 'node:fs/promises';
 import { errorMessage } from '../../base/error-text.ts';
 import { run } from '../../host/run.ts';
+import { HostExtended, type Known } from './host-extended.ts';
 import { contentOf, entryOf } from './host-file.ts';
 import { codeOf, IN_THE_WAY, problemOf } from './host-words.ts';
 import {
@@ -46,21 +48,26 @@ export class HostTree implements Tree {
   readonly #root: string;
   readonly #options: HostOptions;
   readonly #open = new Map<string, Promise<FileHandle>>();
+  readonly #extended: HostExtended;
 
   /** @param root - a directory; for a tree that is only looked at also a file */
   constructor(root: string, options: HostOptions) {
     this.#root = root;
     this.#options = options;
+    this.#extended = new HostExtended(options.signal);
   }
 
   shown(names: Names): string {
     return shownPath(this.#root, names);
   }
 
-  async look(names: Names): Promise<Entry | undefined> {
+  async look(names: Names, isSource = false): Promise<Entry | undefined> {
     const at = await this.#at(names);
     try {
-      return await this.#entry(names, at);
+      // Of the beginning its links are gone through.
+      const path = names.length === 0 && isSource ? await realpath(at, { encoding: 'buffer' }) : at;
+      const [known] = isSource ? await this.#extended.of([path]) : [];
+      return await this.#entry(names, at, known);
     } catch (error) {
       if (codeOf(error) === 'ENOENT') return undefined;
       throw this.#told('look at', names, error);
@@ -77,7 +84,14 @@ export class HostTree implements Tree {
         const entry = await this.look([...names, name]);
         if (entry) entries.push(entry); // else it has gone meanwhile
       }
-      return entries;
+      const having = entries.filter(({ type }) => type === 'file' || type === 'directory');
+      const inIt = Buffer.from(`${pathOf(handle)}/`);
+      const known = await this.#extended.of(having.map(({ name }) => Buffer.concat([inIt, name])));
+      const byEntry = new Map(having.map((entry, i) => [entry, known[i]]));
+      return entries.map((entry) => {
+        const { extended = [], lack = '' } = byEntry.get(entry) ?? {};
+        return { ...entry, extended, extendedLack: lack };
+      });
     } catch (error) {
       throw this.#told('list', names, error);
     }
@@ -99,7 +113,8 @@ export class HostTree implements Tree {
     }
   }
 
-  async write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<void> {
+  async write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<number> {
+    let lost = 0;
     const there = await this.look(names);
     if (there && there.type !== 'file' && there.type !== 'symlink')
       throw new FileProblem(`Cannot write ${this.shown(names)}: ${IN_THE_WAY[there.type]}`);
@@ -107,11 +122,12 @@ export class HostTree implements Tree {
       const handle = await open(temp, O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0o600);
       try {
         await this.#fill(handle, content);
-        if (attributes) await this.#setBy(handle, attributes);
+        if (attributes) lost = await this.#setBy(handle, attributes);
       } finally {
         await handle.close();
       }
     });
+    return lost;
   }
 
   async makeDirectory(names: Names): Promise<boolean> {
@@ -163,9 +179,9 @@ export class HostTree implements Tree {
     });
   }
 
-  async set(names: Names, attributes: Attributes): Promise<void> {
+  async set(names: Names, attributes: Attributes): Promise<number> {
     try {
-      await this.#setBy(await this.#directory(names), attributes);
+      return await this.#setBy(await this.#directory(names), attributes);
     } catch (error) {
       throw this.#told('set what it has of', names, error);
     }
@@ -218,21 +234,24 @@ export class HostTree implements Tree {
     await handle.truncate(at);
   }
 
-  /** The owner first: a change of it takes the set-user-ID bit away. */
-  async #setBy(handle: FileHandle, attributes: Attributes): Promise<void> {
-    const { mode, owner } = attributes;
+  /** The owner first: a change of it takes the set-user-ID bit and capabilities away. */
+  async #setBy(handle: FileHandle, attributes: Attributes): Promise<number> {
+    const { mode, owner, extended } = attributes;
     if (this.#options.isRoot) await handle.chown(owner.uid, owner.gid);
+    const lost = await this.#extended.give(handle, extended);
     await handle.chmod(mode);
     await handle.utimes(secondsOf(attributes), secondsOf(attributes));
+    return lost;
   }
 
-  async #entry(names: Names, at: string | Buffer): Promise<Entry> {
+  async #entry(names: Names, at: string | Buffer, known?: Known): Promise<Entry> {
     const name = names.at(-1) ?? Buffer.from(this.#root);
     if (names.length > 0) {
       const stats = await lstat(at, { bigint: true });
-      return entryOf(name, stats, stats.isSymbolicLink() ? await readlink(at, { encoding: 'buffer' }) : undefined);
+      const target = stats.isSymbolicLink() ? await readlink(at, { encoding: 'buffer' }) : new Uint8Array();
+      return entryOf(name, stats, { target, ...(known && { known }) });
     }
-    return entryOf(name, await stat(at, { bigint: true }));
+    return entryOf(name, await stat(at, { bigint: true }), known && { known });
   }
 
   /** Where a file is, by the directory that is open for it. */

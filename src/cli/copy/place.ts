@@ -58,7 +58,7 @@ export interface Source {
  */
 export async function sourceAt(places: Places, place: Exclude<Place, { is: 'stream' }>): Promise<Source> {
   const tree = await places.tree(place);
-  const entry = await tree.look([]);
+  const entry = await tree.look([], true);
   if (!entry) throw new Problem(EXIT.notFound, `${tree.shown([])} is not there, or is a link that leads nowhere`);
   const name = basename(place.path);
   if (entry.type !== 'directory' && /\/\.?$/.test(place.path))

@@ -12,6 +12,12 @@ export interface FileTime {
   readonly nanos: number;
 }
 
+/** An extended attribute: of users (`user.…`), or what a program may do (`security.capability`). */
+export interface Extended {
+  readonly name: Uint8Array;
+  readonly value: Uint8Array;
+}
+
 /** What a file is, on whichever side. */
 export interface Entry {
   readonly name: Uint8Array;
@@ -29,12 +35,17 @@ export interface Entry {
   readonly target: Uint8Array;
   readonly major: number;
   readonly minor: number;
+  /** Of a file or directory that is listed, or looked at for a copy of it. */
+  readonly extended: readonly Extended[];
+  /** Why some of those may be missing; empty: they are all. */
+  readonly extendedLack: string;
 }
 
 export interface Attributes {
   readonly mode: number;
   readonly owner: { readonly uid: number; readonly gid: number };
   readonly modified: FileTime;
+  readonly extended: readonly Extended[];
 }
 
 /** A part of a content: bytes, or so many zeros that take no room. */
@@ -44,8 +55,11 @@ export type Piece = Uint8Array | { readonly hole: bigint };
 export interface Tree {
   /** For a person. */
   shown(names: Names): string;
-  /** Of the beginning itself its links are gone through. Undefined: there is none. */
-  look(names: Names): Promise<Entry | undefined>;
+  /**
+   * Of the beginning itself its links are gone through. Undefined: there is none.
+   * @param isSource - its extended attributes are told, too
+   */
+  look(names: Names, isSource?: boolean): Promise<Entry | undefined>;
   /** In no order. */
   list(names: Names): Promise<readonly Entry[]>;
   /** @param onChanged - called when somebody wrote to it meanwhile */
@@ -53,8 +67,9 @@ export interface Tree {
   /**
    * It is there under its name when it is whole.
    * @param attributes - absent: those of the file that it replaces
+   * @returns how many extended attributes could not be kept
    */
-  write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<void>;
+  write(names: Names, attributes: Attributes | undefined, content: AsyncIterable<Piece>): Promise<number>;
   /**
    * It may be there; one that is made is open to us alone until it is `set`.
    * @returns whether it was made
@@ -64,7 +79,8 @@ export interface Tree {
   /** @param first - another name of the same file, below the same beginning */
   makeLink(names: Names, first: Names): Promise<void>;
   makeNode(names: Names, node: Pick<Entry, 'type' | 'major' | 'minor'>, attributes: Attributes): Promise<void>;
-  set(names: Names, attributes: Attributes): Promise<void>;
+  /** @returns as `write` */
+  set(names: Names, attributes: Attributes): Promise<number>;
   /** Nobody comes back to that directory. */
   leave(names: Names): Promise<void>;
 }
@@ -98,8 +114,9 @@ export function isName(name: Uint8Array): boolean {
   return name.length > 0 && name.length <= MAX_NAME && !isDots && !name.includes(0x2f) && !name.includes(0);
 }
 
-export const attributesOf = ({ mode, uid, gid, modified }: Entry): Attributes => ({
+export const attributesOf = ({ mode, uid, gid, modified, extended }: Entry): Attributes => ({
   mode,
   owner: { uid, gid },
   modified,
+  extended,
 });

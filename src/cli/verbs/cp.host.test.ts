@@ -195,3 +195,67 @@ test('progress on a terminal, and none with -q', async () => {
   expect(await cp(['-q', at('big'), `web:${at('copy')}`], { terminal: true })).toMatchObject({ exit: 0, stderr: '' });
   expect(existsSync(at('copy')) && lstatSync(at('copy')).isFile()).toBe(true);
 });
+
+/** Of a tree: each file with its extended attributes, as getfattr tells them. */
+const extendedOf = (path: string): string =>
+  sh("find . -print0 | sort -z | xargs -0 getfattr -h -d -e hex -m '^(user|security.capability)'", path);
+
+test('extended attributes of users come along both ways, and capabilities where they are trusted', async () => {
+  mkdirSync(at('tree/sub'), { recursive: true });
+  for (const name of ['tree/plain', 'tree/program', 'tree/sub/inner']) writeFileSync(at(name), name);
+  writeFileSync(Buffer.concat([Buffer.from(at('tree/odd-')), Buffer.from([0xff, 0x0a])]), 'odd');
+  sh(
+    `setfattr -n user.origin -v 0x00ff0a program; setfattr -n user.none program; setfattr -n 'user.a=b' -v c sub
+     setfattr -n user.large -v "$(head -c 4000 /dev/zero | tr '\\0' x)" sub/inner; setfattr -n user.odd -v 1 odd*
+     setcap cap_net_bind_service=ep program`,
+    at('tree'),
+  );
+  expect(await cp(['-q', at('tree'), `web:${at('there')}`])).toEqual(expect.objectContaining(DONE));
+  expect(extendedOf(at('there'))).toBe(extendedOf(at('tree')));
+  expect(sh('getcap program', at('there'))).toContain('cap_net_bind_service=ep');
+  expect(await cp(['-q', '--trusted', `web:${at('there')}`, at('back')])).toMatchObject(DONE);
+  expect(extendedOf(at('back'))).toBe(extendedOf(at('tree')));
+  // One file, and through a link that is named.
+  symlinkSync('program', at('there/link'));
+  expect(await cp(['-q', '--trusted', `web:${at('there/link')}`, at('one')])).toMatchObject(DONE);
+  expect(sh('getfattr --only-values -n user.origin one | od -An -tx1', at('')).trim()).toBe('00 ff 0a');
+  expect(await cp(['-q', `web:${at('there')}`, at('bare')])).toMatchObject({
+    exit: 0,
+    stderr:
+      'flintlock: 1 file comes without set-user-ID and set-group-ID bits, or capabilities; --trusted keeps them\n',
+  });
+  expect(sh('getcap program', at('bare'))).toBe('');
+});
+
+test('where one side takes no extended attributes the files are whole, and it is told once', async () => {
+  mkdirSync(at('tree'));
+  for (const name of ['a', 'b']) writeFileSync(at(`tree/${name}`), name);
+  sh('setfattr -n user.x -v 1 a; setfattr -n user.x -v 1 b', at('tree'));
+  // A file system without them.
+  mkdirSync(at('mount'));
+  sh('mount -t ramfs none mount', at(''));
+  onTestFinished(() => void sh('umount mount', at('')));
+  const told = {
+    exit: 0,
+    stderr: 'flintlock: 2 files come without extended attributes that the other side does not take\n',
+  };
+  expect(await cp(['-q', at('tree'), `web:${at('mount/there')}`])).toMatchObject(told);
+  expect(readFileSync(at('mount/there/b'), 'utf8')).toBe('b');
+  expect(await cp(['-q', `web:${at('tree')}`, at('mount/here')])).toMatchObject(told);
+  expect(readFileSync(at('mount/here/b'), 'utf8')).toBe('b');
+});
+
+test('without getfattr here what it is wanted for is told once, and nobody who asked for quiet', async () => {
+  mkdirSync(at('tree/sub'), { recursive: true });
+  for (const name of ['a', 'sub/b']) writeFileSync(at(`tree/${name}`), name);
+  mkdirSync(at('programs'));
+  symlinkSync(sh('command -v setpriv', at('')).trim(), at('programs/setpriv'));
+  const { PATH = '' } = process.env;
+  onTestFinished(() => {
+    process.env.PATH = PATH;
+  });
+  process.env.PATH = at('programs');
+  const { exit, stderr } = await cp([at('tree'), `web:${at('there')}`]);
+  expect({ exit, told: stderr.match(/apt-get install attr/g)?.length }).toEqual({ exit: 0, told: 1 });
+  expect(await cp(['-q', at('tree'), `web:${at('again')}`])).toEqual(expect.objectContaining(DONE));
+});

@@ -27,7 +27,7 @@ export const configure: Configure = (command, act) => {
     .addOption(
       new Option('--owner <uid[:gid]>', 'whose the copies are, by number (default: as they were)').argParser(ownerOf),
     )
-    .option('--trusted', 'from a guest: devices, and set-user-ID bits, too')
+    .option('--trusted', 'from a guest: devices, set-user-ID bits and capabilities, too')
     .addHelpText('after', EXAMPLES)
     .action((paths: string[], options: Options) => act((context) => copy(context, paths, options)));
 };
@@ -92,6 +92,11 @@ async function copyOne(
     isTrusted: from.is === 'here' || (options.trusted ?? false),
     ...(options.owner && { owner: options.owner }),
     report: async (text) => {
+      await showing.clear();
+      await context.err(`flintlock: ${text}\n`);
+    },
+    note: async (text) => {
+      if (options.quiet) return;
       await showing.clear();
       await context.err(`flintlock: ${text}\n`);
     },

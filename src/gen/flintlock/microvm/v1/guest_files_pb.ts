@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file flintlock/microvm/v1/guest_files.proto.
  */
 export const file_flintlock_microvm_v1_guest_files: GenFile = /*@__PURE__*/
-  fileDesc("CiZmbGludGxvY2svbWljcm92bS92MS9ndWVzdF9maWxlcy5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEivgIKCUd1ZXN0RmlsZRIMCgRuYW1lGAEgASgMEjEKBHR5cGUYAiABKA4yIy5mbGludGxvY2subWljcm92bS52MS5HdWVzdEZpbGVUeXBlEgwKBG1vZGUYAyABKA0SLgoFb3duZXIYBCABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlT3duZXISDAoEc2l6ZRgFIAEoBBIvCgttb2RpZmllZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGlua3MYByABKAQSDgoGZGV2aWNlGAggASgEEg0KBWlub2RlGAkgASgEEhcKD2FsbG9jYXRlZF9ieXRlcxgKIAEoBBIOCgZ0YXJnZXQYCyABKAwSDQoFbWFqb3IYDCABKA0SDQoFbWlub3IYDSABKA0iJQoJRmlsZU93bmVyEgsKA3VpZBgBIAEoDRILCgNnaWQYAiABKA0ijQEKDkZpbGVBdHRyaWJ1dGVzEhEKBG1vZGUYASABKA1IAIgBARIuCgVvd25lchgCIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVPd25lchIvCgttb2RpZmllZF9hdBgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCBwoFX21vZGUiRQoJRmlsZVBsYWNlEgsKA3VpZBgBIAEoCRIMCgRwYXRoGAIgASgMEg0KBWJlbG93GAMgASgMEg4KBmZvbGxvdxgEIAEoCCJBCg9TdGF0RmlsZVJlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2UiQQoQU3RhdEZpbGVSZXNwb25zZRItCgRmaWxlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuR3Vlc3RGaWxlIkIKEExpc3RGaWxlc1JlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2UiQwoRTGlzdEZpbGVzUmVzcG9uc2USLgoFZmlsZXMYASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5HdWVzdEZpbGUiYQoPUmVhZEZpbGVSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEg4KBm9mZnNldBgCIAEoBBIOCgZsZW5ndGgYAyABKAQioAEKEFJlYWRGaWxlUmVzcG9uc2USLwoEZmlsZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkd1ZXN0RmlsZUgAEg4KBGRhdGEYAiABKAxIABIOCgRob2xlGAMgASgESAASMAoDZW5kGAQgASgLMiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVhZEZpbGVFbmRIAEIJCgdwYXlsb2FkIh4KC1JlYWRGaWxlRW5kEg8KB2NoYW5nZWQYASABKAgigwEKEFdyaXRlRmlsZVJlcXVlc3QSNQoFc3RhcnQYASABKAsyJC5mbGludGxvY2subWljcm92bS52MS5Xcml0ZUZpbGVTdGFydEgAEg4KBGRhdGEYAiABKAxIABIOCgRob2xlGAMgASgESAASDQoDZW5kGAQgASgISABCCQoHcGF5bG9hZCKoAQoOV3JpdGVGaWxlU3RhcnQSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USOAoKYXR0cmlidXRlcxgCIAEoCzIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVBdHRyaWJ1dGVzEhoKDWluX3BsYWNlX2Zyb20YAyABKARIAIgBAUIQCg5faW5fcGxhY2VfZnJvbSIiChFXcml0ZUZpbGVSZXNwb25zZRINCgVieXRlcxgBIAEoBCJWChFSZW1vdmVGaWxlUmVxdWVzdBIuCgVwbGFjZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVQbGFjZRIRCglyZWN1cnNpdmUYAiABKAgiVQoRUmVuYW1lRmlsZVJlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USEAoIbmV3X3BhdGgYAiABKAwikQEKFE1ha2VEaXJlY3RvcnlSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEjgKCmF0dHJpYnV0ZXMYAiABKAsyJC5mbGludGxvY2subWljcm92bS52MS5GaWxlQXR0cmlidXRlcxIPCgdwYXJlbnRzGAMgASgIIq0BCg9NYWtlTGlua1JlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USFQoLc3ltYm9saWNfdG8YAiABKAxIABIRCgdoYXJkX3RvGAMgASgMSAASOAoKYXR0cmlidXRlcxgEIAEoCzIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVBdHRyaWJ1dGVzQgYKBGtpbmQizAEKD01ha2VOb2RlUmVxdWVzdBIuCgVwbGFjZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVQbGFjZRIxCgR0eXBlGAIgASgOMiMuZmxpbnRsb2NrLm1pY3Jvdm0udjEuR3Vlc3RGaWxlVHlwZRINCgVtYWpvchgDIAEoDRINCgVtaW5vchgEIAEoDRI4CgphdHRyaWJ1dGVzGAUgASgLMiQuZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZUF0dHJpYnV0ZXMiegoOU2V0RmlsZVJlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USOAoKYXR0cmlidXRlcxgCIAEoCzIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVBdHRyaWJ1dGVzIhQKEkNoYW5nZUZpbGVSZXNwb25zZSqGAQoNR3Vlc3RGaWxlVHlwZRIOCgpPVEhFUl9UWVBFEAASCwoHUkVHVUxBUhABEg0KCURJUkVDVE9SWRACEgsKB1NZTUxJTksQAxIICgRGSUZPEAQSFAoQQ0hBUkFDVEVSX0RFVklDRRAFEhAKDEJMT0NLX0RFVklDRRAGEgoKBlNPQ0tFVBAHYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiZmbGludGxvY2svbWljcm92bS92MS9ndWVzdF9maWxlcy5wcm90bxIUZmxpbnRsb2NrLm1pY3Jvdm0udjEiqQMKCUd1ZXN0RmlsZRIMCgRuYW1lGAEgASgMEjEKBHR5cGUYAiABKA4yIy5mbGludGxvY2subWljcm92bS52MS5HdWVzdEZpbGVUeXBlEgwKBG1vZGUYAyABKA0SLgoFb3duZXIYBCABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlT3duZXISDAoEc2l6ZRgFIAEoBBIvCgttb2RpZmllZF9hdBgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDQoFbGlua3MYByABKAQSDgoGZGV2aWNlGAggASgEEg0KBWlub2RlGAkgASgEEhcKD2FsbG9jYXRlZF9ieXRlcxgKIAEoBBIOCgZ0YXJnZXQYCyABKAwSDQoFbWFqb3IYDCABKA0SDQoFbWlub3IYDSABKA0SRAoTZXh0ZW5kZWRfYXR0cmlidXRlcxgOIAMoCzInLmZsaW50bG9jay5taWNyb3ZtLnYxLkV4dGVuZGVkQXR0cmlidXRlEiMKG2V4dGVuZGVkX2F0dHJpYnV0ZXNfcGFydGlhbBgPIAEoCCIwChFFeHRlbmRlZEF0dHJpYnV0ZRIMCgRuYW1lGAEgASgMEg0KBXZhbHVlGAIgASgMIiUKCUZpbGVPd25lchILCgN1aWQYASABKA0SCwoDZ2lkGAIgASgNItMBCg5GaWxlQXR0cmlidXRlcxIRCgRtb2RlGAEgASgNSACIAQESLgoFb3duZXIYAiABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlT3duZXISLwoLbW9kaWZpZWRfYXQYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEkQKE2V4dGVuZGVkX2F0dHJpYnV0ZXMYBCADKAsyJy5mbGludGxvY2subWljcm92bS52MS5FeHRlbmRlZEF0dHJpYnV0ZUIHCgVfbW9kZSJFCglGaWxlUGxhY2USCwoDdWlkGAEgASgJEgwKBHBhdGgYAiABKAwSDQoFYmVsb3cYAyABKAwSDgoGZm9sbG93GAQgASgIIl4KD1N0YXRGaWxlUmVxdWVzdBIuCgVwbGFjZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVQbGFjZRIbChNleHRlbmRlZF9hdHRyaWJ1dGVzGAIgASgIIkEKEFN0YXRGaWxlUmVzcG9uc2USLQoEZmlsZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkd1ZXN0RmlsZSJfChBMaXN0RmlsZXNSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEhsKE2V4dGVuZGVkX2F0dHJpYnV0ZXMYAiABKAgiQwoRTGlzdEZpbGVzUmVzcG9uc2USLgoFZmlsZXMYASADKAsyHy5mbGludGxvY2subWljcm92bS52MS5HdWVzdEZpbGUiYQoPUmVhZEZpbGVSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEg4KBm9mZnNldBgCIAEoBBIOCgZsZW5ndGgYAyABKAQioAEKEFJlYWRGaWxlUmVzcG9uc2USLwoEZmlsZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkd1ZXN0RmlsZUgAEg4KBGRhdGEYAiABKAxIABIOCgRob2xlGAMgASgESAASMAoDZW5kGAQgASgLMiEuZmxpbnRsb2NrLm1pY3Jvdm0udjEuUmVhZEZpbGVFbmRIAEIJCgdwYXlsb2FkIh4KC1JlYWRGaWxlRW5kEg8KB2NoYW5nZWQYASABKAgigwEKEFdyaXRlRmlsZVJlcXVlc3QSNQoFc3RhcnQYASABKAsyJC5mbGludGxvY2subWljcm92bS52MS5Xcml0ZUZpbGVTdGFydEgAEg4KBGRhdGEYAiABKAxIABIOCgRob2xlGAMgASgESAASDQoDZW5kGAQgASgISABCCQoHcGF5bG9hZCKoAQoOV3JpdGVGaWxlU3RhcnQSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USOAoKYXR0cmlidXRlcxgCIAEoCzIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVBdHRyaWJ1dGVzEhoKDWluX3BsYWNlX2Zyb20YAyABKARIAIgBAUIQCg5faW5fcGxhY2VfZnJvbSJEChFXcml0ZUZpbGVSZXNwb25zZRINCgVieXRlcxgBIAEoBBIgChhleHRlbmRlZF9hdHRyaWJ1dGVzX2xvc3QYAiABKA0iVgoRUmVtb3ZlRmlsZVJlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USEQoJcmVjdXJzaXZlGAIgASgIIlUKEVJlbmFtZUZpbGVSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEhAKCG5ld19wYXRoGAIgASgMIpEBChRNYWtlRGlyZWN0b3J5UmVxdWVzdBIuCgVwbGFjZRgBIAEoCzIfLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVQbGFjZRI4CgphdHRyaWJ1dGVzGAIgASgLMiQuZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZUF0dHJpYnV0ZXMSDwoHcGFyZW50cxgDIAEoCCKtAQoPTWFrZUxpbmtSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEhUKC3N5bWJvbGljX3RvGAIgASgMSAASEQoHaGFyZF90bxgDIAEoDEgAEjgKCmF0dHJpYnV0ZXMYBCABKAsyJC5mbGludGxvY2subWljcm92bS52MS5GaWxlQXR0cmlidXRlc0IGCgRraW5kIswBCg9NYWtlTm9kZVJlcXVlc3QSLgoFcGxhY2UYASABKAsyHy5mbGludGxvY2subWljcm92bS52MS5GaWxlUGxhY2USMQoEdHlwZRgCIAEoDjIjLmZsaW50bG9jay5taWNyb3ZtLnYxLkd1ZXN0RmlsZVR5cGUSDQoFbWFqb3IYAyABKA0SDQoFbWlub3IYBCABKA0SOAoKYXR0cmlidXRlcxgFIAEoCzIkLmZsaW50bG9jay5taWNyb3ZtLnYxLkZpbGVBdHRyaWJ1dGVzInoKDlNldEZpbGVSZXF1ZXN0Ei4KBXBsYWNlGAEgASgLMh8uZmxpbnRsb2NrLm1pY3Jvdm0udjEuRmlsZVBsYWNlEjgKCmF0dHJpYnV0ZXMYAiABKAsyJC5mbGludGxvY2subWljcm92bS52MS5GaWxlQXR0cmlidXRlcyI2ChJDaGFuZ2VGaWxlUmVzcG9uc2USIAoYZXh0ZW5kZWRfYXR0cmlidXRlc19sb3N0GAEgASgNKoYBCg1HdWVzdEZpbGVUeXBlEg4KCk9USEVSX1RZUEUQABILCgdSRUdVTEFSEAESDQoJRElSRUNUT1JZEAISCwoHU1lNTElOSxADEggKBEZJRk8QBBIUChBDSEFSQUNURVJfREVWSUNFEAUSEAoMQkxPQ0tfREVWSUNFEAYSCgoGU09DS0VUEAdiBnByb3RvMw", [file_google_protobuf_timestamp]);
 
 /**
  * GuestFile is what a guest says of a file of its own. Names are bytes.
@@ -110,6 +110,21 @@ export type GuestFile = Message<"flintlock.microvm.v1.GuestFile"> & {
    * @generated from field: uint32 minor = 13;
    */
   minor: number;
+
+  /**
+   * Of a regular file or a directory, where they are asked for.
+   *
+   * @generated from field: repeated flintlock.microvm.v1.ExtendedAttribute extended_attributes = 14;
+   */
+  extendedAttributes: ExtendedAttribute[];
+
+  /**
+   * Some of those that were asked for are not told: they are too large, or the
+   * guest's agent is of a version that knows none.
+   *
+   * @generated from field: bool extended_attributes_partial = 15;
+   */
+  extendedAttributesPartial: boolean;
 };
 
 /**
@@ -118,6 +133,35 @@ export type GuestFile = Message<"flintlock.microvm.v1.GuestFile"> & {
  */
 export const GuestFileSchema: GenMessage<GuestFile> = /*@__PURE__*/
   messageDesc(file_flintlock_microvm_v1_guest_files, 0);
+
+/**
+ * ExtendedAttribute is one that users give to a file (user.…), or
+ * security.capability: what a program may do. No others are told or set.
+ *
+ * @generated from message flintlock.microvm.v1.ExtendedAttribute
+ */
+export type ExtendedAttribute = Message<"flintlock.microvm.v1.ExtendedAttribute"> & {
+  /**
+   * Its name, in bytes.
+   *
+   * @generated from field: bytes name = 1;
+   */
+  name: Uint8Array;
+
+  /**
+   * Its value, of at most 32 KiB.
+   *
+   * @generated from field: bytes value = 2;
+   */
+  value: Uint8Array;
+};
+
+/**
+ * Describes the message flintlock.microvm.v1.ExtendedAttribute.
+ * Use `create(ExtendedAttributeSchema)` to create a new message.
+ */
+export const ExtendedAttributeSchema: GenMessage<ExtendedAttribute> = /*@__PURE__*/
+  messageDesc(file_flintlock_microvm_v1_guest_files, 1);
 
 /**
  * FileOwner is whose a file is, in the guest's own numbers.
@@ -145,7 +189,7 @@ export type FileOwner = Message<"flintlock.microvm.v1.FileOwner"> & {
  * Use `create(FileOwnerSchema)` to create a new message.
  */
 export const FileOwnerSchema: GenMessage<FileOwner> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 1);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 2);
 
 /**
  * FileAttributes is what is set of a file; what is absent is left as it is,
@@ -174,6 +218,14 @@ export type FileAttributes = Message<"flintlock.microvm.v1.FileAttributes"> & {
    * @generated from field: google.protobuf.Timestamp modified_at = 3;
    */
   modifiedAt?: Timestamp | undefined;
+
+  /**
+   * By WriteFile and SetFile: these are set beside those that are there, of
+   * 64 KiB at most. Those that the guest does not take are left out.
+   *
+   * @generated from field: repeated flintlock.microvm.v1.ExtendedAttribute extended_attributes = 4;
+   */
+  extendedAttributes: ExtendedAttribute[];
 };
 
 /**
@@ -181,7 +233,7 @@ export type FileAttributes = Message<"flintlock.microvm.v1.FileAttributes"> & {
  * Use `create(FileAttributesSchema)` to create a new message.
  */
 export const FileAttributesSchema: GenMessage<FileAttributes> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 2);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 3);
 
 /**
  * FilePlace is where a file is in a guest.
@@ -224,7 +276,7 @@ export type FilePlace = Message<"flintlock.microvm.v1.FilePlace"> & {
  * Use `create(FilePlaceSchema)` to create a new message.
  */
 export const FilePlaceSchema: GenMessage<FilePlace> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 3);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 4);
 
 /**
  * StatFileRequest is the request of StatFile.
@@ -238,6 +290,13 @@ export type StatFileRequest = Message<"flintlock.microvm.v1.StatFileRequest"> & 
    * @generated from field: flintlock.microvm.v1.FilePlace place = 1;
    */
   place?: FilePlace | undefined;
+
+  /**
+   * Extended attributes are told too.
+   *
+   * @generated from field: bool extended_attributes = 2;
+   */
+  extendedAttributes: boolean;
 };
 
 /**
@@ -245,7 +304,7 @@ export type StatFileRequest = Message<"flintlock.microvm.v1.StatFileRequest"> & 
  * Use `create(StatFileRequestSchema)` to create a new message.
  */
 export const StatFileRequestSchema: GenMessage<StatFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 4);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 5);
 
 /**
  * StatFileResponse is the answer of StatFile.
@@ -266,7 +325,7 @@ export type StatFileResponse = Message<"flintlock.microvm.v1.StatFileResponse"> 
  * Use `create(StatFileResponseSchema)` to create a new message.
  */
 export const StatFileResponseSchema: GenMessage<StatFileResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 5);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 6);
 
 /**
  * ListFilesRequest is the request of ListFiles.
@@ -280,6 +339,13 @@ export type ListFilesRequest = Message<"flintlock.microvm.v1.ListFilesRequest"> 
    * @generated from field: flintlock.microvm.v1.FilePlace place = 1;
    */
   place?: FilePlace | undefined;
+
+  /**
+   * Extended attributes are told too.
+   *
+   * @generated from field: bool extended_attributes = 2;
+   */
+  extendedAttributes: boolean;
 };
 
 /**
@@ -287,7 +353,7 @@ export type ListFilesRequest = Message<"flintlock.microvm.v1.ListFilesRequest"> 
  * Use `create(ListFilesRequestSchema)` to create a new message.
  */
 export const ListFilesRequestSchema: GenMessage<ListFilesRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 6);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 7);
 
 /**
  * ListFilesResponse is a part of what is in a directory.
@@ -308,7 +374,7 @@ export type ListFilesResponse = Message<"flintlock.microvm.v1.ListFilesResponse"
  * Use `create(ListFilesResponseSchema)` to create a new message.
  */
 export const ListFilesResponseSchema: GenMessage<ListFilesResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 7);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 8);
 
 /**
  * ReadFileRequest is the request of ReadFile.
@@ -343,7 +409,7 @@ export type ReadFileRequest = Message<"flintlock.microvm.v1.ReadFileRequest"> & 
  * Use `create(ReadFileRequestSchema)` to create a new message.
  */
 export const ReadFileRequestSchema: GenMessage<ReadFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 8);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 9);
 
 /**
  * ReadFileResponse is a part of a file that is read.
@@ -396,7 +462,7 @@ export type ReadFileResponse = Message<"flintlock.microvm.v1.ReadFileResponse"> 
  * Use `create(ReadFileResponseSchema)` to create a new message.
  */
 export const ReadFileResponseSchema: GenMessage<ReadFileResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 9);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 10);
 
 /**
  * ReadFileEnd says how the reading went.
@@ -417,7 +483,7 @@ export type ReadFileEnd = Message<"flintlock.microvm.v1.ReadFileEnd"> & {
  * Use `create(ReadFileEndSchema)` to create a new message.
  */
 export const ReadFileEndSchema: GenMessage<ReadFileEnd> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 10);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 11);
 
 /**
  * WriteFileRequest is one message to a file.
@@ -470,7 +536,7 @@ export type WriteFileRequest = Message<"flintlock.microvm.v1.WriteFileRequest"> 
  * Use `create(WriteFileRequestSchema)` to create a new message.
  */
 export const WriteFileRequestSchema: GenMessage<WriteFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 11);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 12);
 
 /**
  * WriteFileStart says what is written.
@@ -507,7 +573,7 @@ export type WriteFileStart = Message<"flintlock.microvm.v1.WriteFileStart"> & {
  * Use `create(WriteFileStartSchema)` to create a new message.
  */
 export const WriteFileStartSchema: GenMessage<WriteFileStart> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 12);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 13);
 
 /**
  * WriteFileResponse is the answer of WriteFile: the file is whole.
@@ -521,6 +587,13 @@ export type WriteFileResponse = Message<"flintlock.microvm.v1.WriteFileResponse"
    * @generated from field: uint64 bytes = 1;
    */
   bytes: bigint;
+
+  /**
+   * How many extended attributes the guest did not take.
+   *
+   * @generated from field: uint32 extended_attributes_lost = 2;
+   */
+  extendedAttributesLost: number;
 };
 
 /**
@@ -528,7 +601,7 @@ export type WriteFileResponse = Message<"flintlock.microvm.v1.WriteFileResponse"
  * Use `create(WriteFileResponseSchema)` to create a new message.
  */
 export const WriteFileResponseSchema: GenMessage<WriteFileResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 13);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 14);
 
 /**
  * RemoveFileRequest is the request of RemoveFile.
@@ -557,7 +630,7 @@ export type RemoveFileRequest = Message<"flintlock.microvm.v1.RemoveFileRequest"
  * Use `create(RemoveFileRequestSchema)` to create a new message.
  */
 export const RemoveFileRequestSchema: GenMessage<RemoveFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 14);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 15);
 
 /**
  * RenameFileRequest is the request of RenameFile.
@@ -586,7 +659,7 @@ export type RenameFileRequest = Message<"flintlock.microvm.v1.RenameFileRequest"
  * Use `create(RenameFileRequestSchema)` to create a new message.
  */
 export const RenameFileRequestSchema: GenMessage<RenameFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 15);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 16);
 
 /**
  * MakeDirectoryRequest is the request of MakeDirectory.
@@ -621,7 +694,7 @@ export type MakeDirectoryRequest = Message<"flintlock.microvm.v1.MakeDirectoryRe
  * Use `create(MakeDirectoryRequestSchema)` to create a new message.
  */
 export const MakeDirectoryRequestSchema: GenMessage<MakeDirectoryRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 16);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 17);
 
 /**
  * MakeLinkRequest is the request of MakeLink.
@@ -672,7 +745,7 @@ export type MakeLinkRequest = Message<"flintlock.microvm.v1.MakeLinkRequest"> & 
  * Use `create(MakeLinkRequestSchema)` to create a new message.
  */
 export const MakeLinkRequestSchema: GenMessage<MakeLinkRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 17);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 18);
 
 /**
  * MakeNodeRequest is the request of MakeNode.
@@ -721,7 +794,7 @@ export type MakeNodeRequest = Message<"flintlock.microvm.v1.MakeNodeRequest"> & 
  * Use `create(MakeNodeRequestSchema)` to create a new message.
  */
 export const MakeNodeRequestSchema: GenMessage<MakeNodeRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 18);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 19);
 
 /**
  * SetFileRequest is the request of SetFile.
@@ -749,7 +822,7 @@ export type SetFileRequest = Message<"flintlock.microvm.v1.SetFileRequest"> & {
  * Use `create(SetFileRequestSchema)` to create a new message.
  */
 export const SetFileRequestSchema: GenMessage<SetFileRequest> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 19);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 20);
 
 /**
  * ChangeFileResponse is the answer of what changes a file: it is done.
@@ -757,6 +830,12 @@ export const SetFileRequestSchema: GenMessage<SetFileRequest> = /*@__PURE__*/
  * @generated from message flintlock.microvm.v1.ChangeFileResponse
  */
 export type ChangeFileResponse = Message<"flintlock.microvm.v1.ChangeFileResponse"> & {
+  /**
+   * How many extended attributes the guest did not take.
+   *
+   * @generated from field: uint32 extended_attributes_lost = 1;
+   */
+  extendedAttributesLost: number;
 };
 
 /**
@@ -764,7 +843,7 @@ export type ChangeFileResponse = Message<"flintlock.microvm.v1.ChangeFileRespons
  * Use `create(ChangeFileResponseSchema)` to create a new message.
  */
 export const ChangeFileResponseSchema: GenMessage<ChangeFileResponse> = /*@__PURE__*/
-  messageDesc(file_flintlock_microvm_v1_guest_files, 20);
+  messageDesc(file_flintlock_microvm_v1_guest_files, 21);
 
 /**
  * GuestFileType is what a file is.
