@@ -169,6 +169,7 @@ export const files: Files = {
           mode: s.mode & 0o7777,
           owner: { user: s.uid, group: s.gid },
           stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
+          modifiedAt: s.mtimeMs,
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
       }),

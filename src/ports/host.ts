@@ -188,6 +188,8 @@ export interface FileInfo {
   readonly owner?: { readonly user: number; readonly group: number };
   /** Another one as soon as the file is another or was written to: device, inode, size and time of the last change. */
   readonly stamp?: string;
+  /** When its content was changed last, in milliseconds since 1970. */
+  readonly modifiedAt?: number;
 }
 
 /** Bytes and where they stand in a file. */
