@@ -263,6 +263,11 @@ export interface Files {
    */
   typeInto(path: string): ChannelInput;
   /**
+   * Takes what is in a FIFO by now, at most `maxBytes`, and waits for nothing: empty where nothing is.
+   * @throws Fault `refused` where there is none
+   */
+  takeFrom(path: string, maxBytes: number): Uint8Array;
+  /**
    * Finds a unix socket that a user has made, to be connected to: where he may put another thing in its place, that is not
    * taken for it, and a link leads nowhere.
    *

@@ -12,7 +12,7 @@ import { firecrackerProgram } from './firecracker-program.ts';
 import { freeHugePagesOf } from './huge-pages.ts';
 import { JAILED_WORD, type JailChoice, type JailLook, kibOf, UNJAILED } from './jail.ts';
 import { jailedArgv } from './jail-argv.ts';
-import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
+import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, metricsPipe, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { remarksOf } from './remarks.ts';
@@ -61,7 +61,10 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     const jailed = trial.lastWorking?.jailed;
     return jailed && 'jail' in jailed ? jailed.jail : undefined;
   };
-  const supervisor = new Supervisor(firecrackerProgram(binary, { run, files, version }), options);
+  const supervisor = new Supervisor(
+    firecrackerProgram(binary, { run, files, version, log, meter: options.meter }),
+    options,
+  );
 
   let freeHugePages: number | undefined;
   const countHugePages = async (): Promise<void> => {
@@ -120,6 +123,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
       apiSocket(config),
       agentSocket(config),
       consoleInput(config),
+      metricsPipe(config),
       consoleLog(config),
       vmmLog(config),
       ownLog(config),
