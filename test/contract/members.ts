@@ -30,6 +30,11 @@ const PANIC = `#!/bin/sh
 echo c >/proc/sysrq-trigger
 `;
 
+/** As the stand-ins' guests: `ask PATH` asks for metadata, once it has an address by which it can. */
+const ASK = `#!/bin/sh
+echo "mmds says: $(wget -T 10 -q -O - "http://169.254.169.254$1" 2>&1 | tr '\\n' ' ')"
+`;
+
 /** The host's part for a member with a stand-in. */
 export const standInsFor = ({ by }: Member): StandInHost | undefined =>
   by === 'a stand-in' ? standInHost() : undefined;
@@ -57,7 +62,11 @@ const nics = (): SpecInit['interfaces'] & object => [
 function realSpec({ images }: TestHost, id: string): SpecInit {
   const root = makeImage({
     ...{ layout: `${images}/contract`, tag: 'root', demo: true },
-    files: { '/etc/flintlock/run': { mode: 0o755, content: GUEST }, '/bin/panic': { mode: 0o755, content: PANIC } },
+    files: {
+      '/etc/flintlock/run': { mode: 0o755, content: GUEST },
+      '/bin/panic': { mode: 0o755, content: PANIC },
+      '/bin/ask': { mode: 0o755, content: ASK },
+    },
   });
   const other = makeImage({ layout: `${images}/contract`, tag: 'data', files: { '/here': 'data' } });
   return {
