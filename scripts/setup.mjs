@@ -308,7 +308,7 @@ async function buildUnattended(title, argv) {
 
 /** What nested hosts are made from, their guest too. Not the version of Debian's kernel, as with images. */
 function labStamp() {
-  const files = ['prepare.ts', 'guest.ts', 'init.sh'].map((name) => read(join(ROOT, 'test/lab', name)));
+  const files = ['prepare.ts', 'kernel.ts', 'guest.ts', 'init.sh'].map((name) => read(join(ROOT, 'test/lab', name)));
   return createHash('sha256')
     .update([imageStamp('demo'), ...files].join('\0'))
     .digest('hex');

@@ -6,6 +6,7 @@ import type { FileInfo, Files } from '../ports/host.ts';
 import { fullDisk, roomAt } from './disk-room.ts';
 import { pinSocket } from './pin-socket.ts';
 import { isErrno, run } from './run.ts';
+import { takeFrom } from './take-from.ts';
 import { typeInto } from './type-into.ts';
 
 /**
@@ -169,6 +170,7 @@ export const files: Files = {
           mode: s.mode & 0o7777,
           owner: { user: s.uid, group: s.gid },
           stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
+          modifiedAt: s.mtimeMs,
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
       }),
@@ -225,6 +227,8 @@ export const files: Files = {
   },
 
   typeInto,
+
+  takeFrom,
 
   pinSocket: (path, owner) => guard(`find the socket ${path}`, () => orUndefined(() => pinSocket(path, owner))),
 

@@ -188,6 +188,8 @@ export interface FileInfo {
   readonly owner?: { readonly user: number; readonly group: number };
   /** Another one as soon as the file is another or was written to: device, inode, size and time of the last change. */
   readonly stamp?: string;
+  /** When its content was changed last, in milliseconds since 1970. */
+  readonly modifiedAt?: number;
 }
 
 /** Bytes and where they stand in a file. */
@@ -260,6 +262,11 @@ export interface Files {
    * @throws Fault `refused` where nobody reads it, or it is none
    */
   typeInto(path: string): ChannelInput;
+  /**
+   * Takes what is in a FIFO by now, at most `maxBytes`, and waits for nothing: empty where nothing is.
+   * @throws Fault `refused` where there is none
+   */
+  takeFrom(path: string, maxBytes: number): Uint8Array;
   /**
    * Finds a unix socket that a user has made, to be connected to: where he may put another thing in its place, that is not
    * taken for it, and a link leads nowhere.

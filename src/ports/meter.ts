@@ -4,6 +4,9 @@ import type { TroubleKind } from '../domain/server-words.ts';
 import type { Share } from '../domain/shares.ts';
 import type { Way, WayFound } from './network-probe.ts';
 
+/** Whatever of a guest's machine a VMM counts failures of. */
+export type VmmDevice = 'disk' | 'interface' | 'vsock' | 'random' | 'cpu';
+
 /** What operators count, told where it happens. Takes next to no time and never throws. */
 export interface Meter {
   /** Whether a registry, or a directory, has said what a reference leads to. `ms`: how long the registry was waited for. */
@@ -20,6 +23,8 @@ export interface Meter {
   resolvers(count: number): void;
   /** What came of trying one of the ways of guests on the managed network. */
   wayTried(way: Way, is: WayFound['is']): void;
+  /** A VMM has counted requests of its guest that failed. @param provider - its name */
+  vmmFailures(provider: string, device: VmmDevice, count: number): void;
 }
 
 /** Nobody counts. */
@@ -31,4 +36,5 @@ export const NO_METER: Meter = {
   serverTrouble: () => undefined,
   resolvers: () => undefined,
   wayTried: () => undefined,
+  vmmFailures: () => undefined,
 };

@@ -162,6 +162,11 @@ export interface Vmm {
   readonly capabilities: Capabilities;
   info(): Promise<VmmInfo>;
   /**
+   * Resolves once it is known whether this host can use it. Absent: it counts as usable until that is known, and its starts wait.
+   * @throws the signal's reason
+   */
+  readonly tried?: (signal: AbortSignal) => Promise<void>;
+  /**
    * What of a spec this VMM cannot do, in API field names.
    * @param guestWords - as in {@link VmmConfig}, each as long as it will be
    * @param kernel - absent: it is not known yet

@@ -1,6 +1,13 @@
 import { allDone } from '../base/all-done.ts';
+import { TimeLimit } from '../base/time-limit.ts';
 import { type Capacity, inodeAdmission, limitsOf } from '../domain/admission.ts';
-import { chooseProvider, mayGoTo, type PassedOver, type ProviderChoice } from '../domain/choose-provider.ts';
+import {
+  type Candidate,
+  chooseProvider,
+  mayGoTo,
+  type PassedOver,
+  type ProviderChoice,
+} from '../domain/choose-provider.ts';
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
@@ -10,6 +17,7 @@ import type { Metadata, Spec } from '../domain/spec.ts';
 import type { OthersUsers } from '../domain/user-ranges.ts';
 import { validate } from '../domain/validate.ts';
 import type { ToolNeed } from '../ports/tools.ts';
+import type { Vmm } from '../ports/vmm.ts';
 import { checkNetwork, type NetworkNeeds } from './check-network.ts';
 import { cordonOf } from './cordon.ts';
 import type { Needs, NeedsOf } from './needs.ts';
@@ -22,7 +30,10 @@ export type CheckNeeds = NetworkNeeds &
   NeedsOf<'images', 'check'> &
   NeedsOf<'store', 'recall'> &
   NeedsOf<'tools', 'obstacle'> &
-  Needs<'vmms' | 'defaultVmms' | 'capacity' | 'limits' | 'pullPolicy' | 'othersUsers'>;
+  Needs<'vmms' | 'defaultVmms' | 'capacity' | 'limits' | 'pullPolicy' | 'othersUsers' | 'patience'>;
+
+/** So long a create waits for the first trials of providers that it may go to, all together. */
+const TRIAL_MS = 30_000;
 
 /** A spec that the host could run, and what may be promised on it. */
 export interface Checked {
@@ -116,13 +127,29 @@ async function choose(needs: CheckNeeds, spec: Spec): Promise<ProviderChoice> {
   const byDefault = needs.defaultVmms.map(({ name }) => name);
   const names = mayGoTo(spec.provider, byDefault);
   const possible = names.flatMap((name) => needs.vmms.find((vmm) => vmm.name === name) ?? []);
-  const candidates = possible.map(async (vmm) => {
-    const { available, unavailableReason, version } = await vmm.info();
-    const why = available ? {} : { unavailable: unavailableReason, ...(version === '' && { absent: true as const }) };
-    return { name: vmm.name, lacks: vmm.check(spec, words), ...why };
-  });
+  const candidates: Candidate[] = [];
+  using time = new TimeLimit(undefined, TRIAL_MS * needs.patience);
+  // Those behind the first that can do it are asked nothing: one of them may hang.
+  for (const vmm of possible) {
+    const candidate = await asCandidate(vmm, spec, words, time.signal);
+    candidates.push(candidate);
+    if (candidate.unavailable === undefined && candidate.lacks.length === 0) break;
+  }
   const known = needs.vmms.map(({ name }) => name);
-  return chooseProvider(spec.provider, known, await Promise.all(candidates));
+  return chooseProvider(spec.provider, known, candidates);
+}
+
+/** Which provider it is stays for the microVM's whole life: one whose first trial is under way is waited for. */
+async function asCandidate(
+  vmm: Pick<Vmm, 'name' | 'info' | 'check' | 'tried'>,
+  spec: Spec,
+  words: readonly string[],
+  signal: AbortSignal,
+): Promise<Candidate> {
+  await vmm.tried?.(signal).catch(() => undefined); // in time or not, it says itself what is known
+  const { available, unavailableReason, version } = await vmm.info();
+  const why = available ? {} : { unavailable: unavailableReason, ...(version === '' && { absent: true as const }) };
+  return { name: vmm.name, lacks: vmm.check(spec, words), ...why };
 }
 
 /** What the host must be able to do for this one beside what it must for each. */

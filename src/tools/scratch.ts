@@ -1,10 +1,12 @@
 import { errorMessage } from '../base/error-text.ts';
 import { Fault } from '../domain/fault.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { Files, Run, RunLimits } from '../ports/host.ts';
 
 /** Where it is tried, in order: the second where the first is full or cannot be written to. */
 const PLACES = ['/tmp', '/run'] as const;
-const prefixOf = (whose: string): string => `flintlock-trial-${whose}-`;
+const PREFIX = 'flintlock-trial-';
+const prefixOf = (whose: string): string => `${PREFIX}${whose}-`;
 
 export interface ScratchOptions {
   readonly run: Run;
@@ -55,9 +57,29 @@ export async function withScratch<T>(
   });
 }
 
-/** What a daemon that was killed left of its trials. Called where none of that daemon's can run. */
-export async function removeOldTrials(files: Pick<Files, 'list' | 'remove'>, whose: string): Promise<void> {
+/** A trial takes minutes at the very most. */
+const OLD_MS = 3_600_000;
+const ROOT = 0;
+
+/**
+ * What daemons left of their trials that were killed: this one, and after an hour whoever, since one that does not come back
+ * has nobody else to do it. Called where none of this daemon's can run.
+ */
+export async function removeOldTrials(
+  files: Pick<Files, 'list' | 'remove' | 'stat'>,
+  whose: string,
+  { now }: Pick<Clock, 'now'>,
+): Promise<void> {
   for (const place of PLACES)
-    for (const name of await files.list(place))
-      if (name.startsWith(prefixOf(whose))) await files.remove(`${place}/${name}`);
+    for (const name of await files.list(place)) {
+      const path = `${place}/${name}`;
+      if (name.startsWith(prefixOf(whose)) || (name.startsWith(PREFIX) && (await isOld(path, files, now()))))
+        await files.remove(path);
+    }
+}
+
+/** Not of another user: in `/tmp` everybody may make one, and have something else in its place while it is removed. */
+async function isOld(path: string, files: Pick<Files, 'stat'>, now: number): Promise<boolean> {
+  const info = await files.stat(path);
+  return info?.kind === 'directory' && info.owner?.user === ROOT && now - (info.modifiedAt ?? now) > OLD_MS;
 }

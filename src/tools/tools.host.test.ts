@@ -1,4 +1,4 @@
-import { chmodSync, mkdtempSync, readdirSync, rmSync, writeFileSync } from 'node:fs';
+import { chmodSync, chownSync, existsSync, mkdtempSync, readdirSync, rmSync, utimesSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, expect, test } from 'vitest';
@@ -118,10 +118,26 @@ test('what a daemon that was killed left of its trials goes, and nobody else\u20
   const other = mkdtempSync(`/tmp/flintlock-trial-${WHOSE}b-`);
   try {
     writeFileSync(join(left, 'disk'), '');
-    await removeOldTrials(files, WHOSE);
+    await removeOldTrials(files, WHOSE, clock);
     expect(trials()).toEqual([]);
     expect(readdirSync(other)).toEqual([]);
   } finally {
     rmSync(other, { recursive: true });
+  }
+});
+
+test('what is an hour old is nobody\u2019s any more, unless another user made it', async () => {
+  const [old, strangers, recent] = ['c', 'd', 'e'].map((letter) =>
+    mkdtempSync(`/tmp/flintlock-trial-${WHOSE}${letter}-`),
+  ) as [string, string, string];
+  const ago = Date.now() / 1_000 - 3_700;
+  try {
+    writeFileSync(join(old, 'disk'), '');
+    chownSync(strangers, 65_534, 65_534);
+    for (const path of [old, strangers]) utimesSync(path, ago, ago);
+    await removeOldTrials(files, WHOSE, clock);
+    expect([old, strangers, recent].map((path) => existsSync(path))).toEqual([false, true, true]);
+  } finally {
+    for (const path of [old, strangers, recent]) rmSync(path, { recursive: true, force: true });
   }
 });

@@ -3,6 +3,7 @@ import type { Capabilities } from '../domain/capabilities.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Converse, Files, Processes, Run } from '../ports/host.ts';
 import type { Log } from '../ports/log.ts';
+import type { Meter } from '../ports/meter.ts';
 import type { Vmm } from '../ports/vmm.ts';
 import type { Starts } from './supervisor/starts.ts';
 
@@ -37,6 +38,8 @@ export interface ProviderDeps {
   readonly log: Log;
   /** What limits are multiplied by, on a slow host; absent: 1. */
   readonly patience?: number;
+  /** Absent: nobody counts. */
+  readonly meter?: Pick<Meter, 'vmmFailures'>;
   /** Of all providers together. */
   readonly starts: Starts;
 }

@@ -6,6 +6,7 @@ import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
 import { TooLate } from '../support/daemon.ts';
 import type { Images } from './images.ts';
 import type { HostFacts, Lab } from './lab.ts';
+import { lackIn } from './lack.ts';
 import { heardOn, type Report } from './report.ts';
 import type { GuestRow, Played, RefusedRow, Result, Scene, Seeing, Seen } from './row.ts';
 
@@ -156,7 +157,14 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
     seen_on_host: seen,
     evidence: [],
   });
-  const other = row.beside && (await lab.create(row.beside(images)));
+  let other: MicroVM | undefined;
+  try {
+    other = row.beside && (await lab.create(row.beside(images)));
+  } catch (error) {
+    // Where there can be no other, there is no two of it.
+    const lack = lackIn(error);
+    return result(lack !== undefined, lack ?? errorMessage(error));
+  }
   let made: MicroVM;
   try {
     made = await lab.create(row.spec(images, lab.features));

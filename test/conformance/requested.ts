@@ -1,15 +1,12 @@
-import { Code, ConnectError } from '@connectrpc/connect';
 import { errorMessage } from '../../src/base/error-text.ts';
 import type { Images } from './images.ts';
 import type { Lab } from './lab.ts';
+import { lackIn } from './lack.ts';
 import { Report } from './report.ts';
 import type { GuestRow, Played, Result, Scene, Seeing, Seen } from './row.ts';
 
 /** A row that asks what only a guest can say. */
 class Unasked extends Error {}
-
-/** What the machine of a provider lacks, as create says it. */
-const LACKS = /has no \S+ interfaces|has room for|have room for|boots only a vmlinux/;
 
 /**
  * Makes a scene's microVMs where a stand-in runs them: there is no guest in it. What their VMM was told stands for what a guest
@@ -32,7 +29,8 @@ export async function playRequested(
       uids.push(uid);
       const said = await lab.told(uid);
       if (told.length === 0) told = said;
-      const record = await lab.get(uid);
+      // What its VMM has said of it is in its record a moment later.
+      const record = await lab.seenAlive(uid);
       guests[guest] = unasked({ record, host: await lab.facts(record), guests });
     }
     const [main] = Object.values(guests);
@@ -40,8 +38,8 @@ export async function playRequested(
     return all((row) => judgeRequest(row, main, told));
   };
   const played = await play().catch((error: unknown): Played => {
-    const refusal = error instanceof ConnectError && error.code === Code.InvalidArgument ? error.rawMessage : '';
-    if (LACKS.test(refusal)) return all((row) => result(row, { basis: 'refused', ok: true, seen_on_host: refusal }));
+    const refusal = lackIn(error);
+    if (refusal !== undefined) return all((row) => result(row, { basis: 'refused', ok: true, seen_on_host: refusal }));
     return all((row) => result(row, { ok: false, seen_on_host: errorMessage(error) }));
   });
   await Promise.all(uids.map((uid) => lab.remove(uid)));

@@ -1,6 +1,6 @@
 import { makeImage } from '../../guest/make-image.ts';
-import { PROVIDERS } from '../../src/vmm/registry.ts';
 import { idleKernel } from '../faults/idle-kernel.ts';
+import { flagsOf, TRIED } from '../kvm/providers.ts';
 import { ANY_KERNEL, type SpecInit, type TestHost } from '../support/daemon.ts';
 import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
 
@@ -14,20 +14,22 @@ export interface Member {
   spec(host: TestHost, id: string): SpecInit;
 }
 
-/** What names a real program, where the distribution has none: it needs KVM, too. */
-const variableOf = (name: string): string => `FLINTLOCK_TEST_${name.toUpperCase()}`;
-
-export const MEMBERS: readonly Member[] = PROVIDERS.map(({ name }): Member => {
-  const hasStandIn = STAND_INS.some((one) => one.name === name);
-  const program = process.env[variableOf(name)] ?? '';
-  if (!hasStandIn) return { name, by: 'its program', flags: [], spec: realSpec };
-  if (program !== '') return { name, by: 'its program', flags: [`--${name}-bin`, program], spec: realSpec };
-  return { name, by: 'a stand-in', flags: [], spec: idleSpec };
+/** A real program is named where the distribution has none: it needs KVM, too. */
+export const MEMBERS: readonly Member[] = TRIED.map((tried): Member => {
+  const { name } = tried;
+  const isStoodInFor = STAND_INS.some((one) => one.name === name) && !process.env[tried.by?.variable ?? ''];
+  if (isStoodInFor) return { name, by: 'a stand-in', flags: [], spec: idleSpec };
+  return { name, by: 'its program', flags: flagsOf(tried, process.env), spec: realSpec };
 });
 
 /** Reboot and power-off a shell has. */
 const PANIC = `#!/bin/sh
 echo c >/proc/sysrq-trigger
+`;
+
+/** As the stand-ins' guests: `ask PATH` asks for metadata, once it has an address by which it can. */
+const ASK = `#!/bin/sh
+echo "mmds says: $(wget -T 10 -q -O - "http://169.254.169.254$1" 2>&1 | tr '\\n' ' ')"
 `;
 
 /** The host's part for a member with a stand-in. */
@@ -57,7 +59,11 @@ const nics = (): SpecInit['interfaces'] & object => [
 function realSpec({ images }: TestHost, id: string): SpecInit {
   const root = makeImage({
     ...{ layout: `${images}/contract`, tag: 'root', demo: true },
-    files: { '/etc/flintlock/run': { mode: 0o755, content: GUEST }, '/bin/panic': { mode: 0o755, content: PANIC } },
+    files: {
+      '/etc/flintlock/run': { mode: 0o755, content: GUEST },
+      '/bin/panic': { mode: 0o755, content: PANIC },
+      '/bin/ask': { mode: 0o755, content: ASK },
+    },
   });
   const other = makeImage({ layout: `${images}/contract`, tag: 'data', files: { '/here': 'data' } });
   return {

@@ -152,6 +152,54 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
     await ended(host, uid);
   });
 
+  test('metadata that its VMM answers with is what it was changed to last, also by the next daemon', {
+    timeout: 900_000,
+  }, async (t) => {
+    const host = await hostOf(t, member);
+    const said = (value: string): Record<string, string> => ({ hello: Buffer.from(value).toString('base64') });
+    const plain = member.spec(host, 'asks');
+    const [nic] = plain.interfaces ?? [];
+    const spec = {
+      ...plain,
+      metadata: said('one'),
+      providerOptions: { ...plain.providerOptions, mmds: 'v1' },
+      interfaces: [{ ...nic, allowMetadataReq: true }],
+    } as SpecInit;
+    if (!(await featuresOf(host, member))?.mmds) {
+      await expect(host.create(spec)).rejects.toMatchObject({ code: Code.InvalidArgument });
+      return;
+    }
+    const uid = await begun(host, spec);
+    const answers = async (): Promise<readonly string[]> =>
+      [...(await host.console(uid)).matchAll(/^mmds says: (.*?) *\r?$/gm)].map(([, answer = '']) => answer);
+    // It is told soon after a change is stored, and a guest may ask before it has its address: it asks again.
+    const untilSays = (value: string): Promise<void> =>
+      poll(`the guest is told "${value}"`, UP_MS, async () => {
+        const { length } = await answers();
+        const next = poll('it was answered', UP_MS, async () => {
+          const now = await answers();
+          return now.length > length ? { is: now.at(-1) ?? '' } : { not: `${length} answers` };
+        });
+        const answer = await host.type(uid, 'ask /latest/hello', next);
+        return answer === value ? { is: undefined } : { not: `it is told "${answer}"` };
+      });
+    const change = (value: string) =>
+      host.vms.updateMicroVM({ microvm: { uid, metadata: said(value) }, updateMask: { paths: ['metadata.hello'] } });
+
+    await untilSays('one');
+    await change('two');
+    await untilSays('two');
+    const pid = host.vmm(uid);
+    await host.kill9();
+    await host.start();
+    await host.until(uid, 'CREATED');
+    expect(host.vmms(uid)).toEqual([pid]);
+    await untilSays('two');
+    await change('three');
+    await untilSays('three');
+    await ended(host, uid);
+  });
+
   test('what its machine cannot do is refused by name, and nothing is made', { timeout: 300_000 }, async (t) => {
     const host = await hostOf(t, member);
     const features = await featuresOf(host, member);

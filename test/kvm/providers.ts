@@ -31,11 +31,13 @@ export const TRIED: readonly Tried[] = PROVIDERS.map(({ name }) => {
 });
 
 /** The daemon's flags for those that are there. */
-export function flagsFor(env: Readonly<Record<string, string | undefined>>): readonly string[] {
-  return TRIED.flatMap(({ by, with: beside = [] }) =>
-    [...(by ? [by] : []), ...beside].flatMap(({ flag, variable }) => {
-      const program = env[variable];
-      return program ? [flag, program] : [];
-    }),
-  );
-}
+export const flagsFor = (env: Environment): readonly string[] => TRIED.flatMap((one) => flagsOf(one, env));
+
+/** The daemon's flags for one of them, with the programs beside it. */
+export const flagsOf = ({ by, with: beside = [] }: Tried, env: Environment): readonly string[] =>
+  [...(by ? [by] : []), ...beside].flatMap(({ flag, variable }) => {
+    const program = env[variable];
+    return program ? [flag, program] : [];
+  });
+
+type Environment = Readonly<Record<string, string | undefined>>;

@@ -1,11 +1,12 @@
 /** Runs a command on a nested host that has KVM. See --help. */
-import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, rmSync } from 'node:fs';
+import { accessSync, constants, existsSync, mkdirSync, mkdtempSync, renameSync, rmSync, statSync } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { files } from '../../src/host/files.ts';
 import { hostTscKhz } from '../../src/vmm/qemu/accel.ts';
 import { type Ended, runHost } from './host.ts';
 import { writeJob } from './job.ts';
+import { writeKernel } from './kernel.ts';
 import { HELP, type LabOptions, parseLab, Usage } from './options.ts';
 import { QEMU } from './qemu.ts';
 
@@ -33,6 +34,30 @@ function obstacle(): string | undefined {
   return undefined;
 }
 
+/**
+ * Where what a nested host boots is: prepared, or made now of the package that is named.
+ * @throws Usage where it is none
+ */
+function preparedOf({ kernel }: Pick<LabOptions, 'kernel'>): string {
+  if (kernel === undefined) return PREPARED;
+  if (!existsSync(kernel)) throw new Usage(`--kernel: there is no ${kernel}`);
+  const { size, mtimeMs } = statSync(kernel);
+  const made = join(`${PREPARED}-kernels`, `${basename(kernel)}-${size}-${Math.trunc(mtimeMs)}`);
+  if (existsSync(made)) return made;
+  say(`unpacking ${kernel}`);
+  mkdirSync(dirname(made), { recursive: true });
+  const scratch = mkdtempSync(join(dirname(made), '.partial-'));
+  try {
+    writeKernel(kernel, join(scratch, 'made'), scratch);
+    renameSync(join(scratch, 'made'), made);
+    return made;
+  } catch (cause) {
+    throw new Usage(`--kernel: ${cause instanceof Error ? cause.message : String(cause)}`);
+  } finally {
+    rmSync(scratch, { recursive: true, force: true });
+  }
+}
+
 /** Makes the shared directory, where there is none. @throws Usage where nothing can be written to it */
 function openOut(directory: string): void {
   try {
@@ -43,13 +68,13 @@ function openOut(directory: string): void {
   }
 }
 
-async function once(options: LabOptions, signal: AbortSignal): Promise<Ended> {
+async function once(options: LabOptions, prepared: string, signal: AbortSignal): Promise<Ended> {
   const directory = mkdtempSync(join(tmpdir(), 'lab-'));
   try {
     const { command, out, memoryMb, cpus } = options;
     const env = { ...process.env, FLINTLOCK_PATIENCE: String(PATIENCE * SLOWER) };
-    const initrd = writeJob({ command, cwd: process.cwd(), env, out }, PREPARED, directory);
-    const kernel = join(PREPARED, 'vmlinuz');
+    const initrd = writeJob({ command, cwd: process.cwd(), env, out }, prepared, directory);
+    const kernel = join(prepared, 'vmlinuz');
     const { stdout, stderr } = process;
     const console = options.showConsole ? stderr : undefined;
     const tscKhz = await hostTscKhz(files);
@@ -72,9 +97,10 @@ async function main(): Promise<number> {
     return FAILED;
   }
   if (options.out !== undefined) openOut(options.out);
+  const prepared = preparedOf(options);
   const signal = AbortSignal.timeout(options.timeoutMs);
   for (let attempt = 1; ; attempt++) {
-    const ended = await once(options, signal);
+    const ended = await once(options, prepared, signal);
     if (ended.kind === 'status') return ended.status;
     if (ended.kind === 'aborted') {
       say(`ended at the time limit of ${Math.round(options.timeoutMs / 1_000)} seconds`);

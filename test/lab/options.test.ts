@@ -8,13 +8,32 @@ test("the command's own options are left to it", () => {
     cpus: 1,
     timeoutMs: 3_600_000,
     out: undefined,
+    kernel: undefined,
     showConsole: false,
   });
 });
 
 test('options go before it, with or without a --', () => {
-  const options = ['--memory', '2048', '--cpus=2', '--console', '--timeout', '60', '--out', '/tmp/seen'];
-  const expected = { memoryMb: 2_048, cpus: 2, timeoutMs: 180_000, out: '/tmp/seen', showConsole: true };
+  const options = [
+    '--memory',
+    '2048',
+    '--cpus=2',
+    '--console',
+    '--timeout',
+    '60',
+    '--out',
+    '/tmp/seen',
+    '--kernel',
+    '/tmp/a.deb',
+  ];
+  const expected = {
+    memoryMb: 2_048,
+    cpus: 2,
+    timeoutMs: 180_000,
+    out: '/tmp/seen',
+    kernel: '/tmp/a.deb',
+    showConsole: true,
+  };
   for (const words of [
     [...options, 'ls', '-l'],
     [...options, '--', 'ls', '-l'],

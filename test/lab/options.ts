@@ -13,6 +13,7 @@ environment; its output and its exit status are this command's.
   --memory MB     of the nested host, what is written included [4096]
   --cpus N        of it [1]; with 2 and more it may panic, once in a hundred guests
   --timeout S     seconds until all of it is ended [3600], times FLINTLOCK_PATIENCE
+  --kernel DEB    a package linux-image-… of another Debian, whose kernel it is to have
   --out DIR       of this machine, made if it is not there: what the command writes there stays
   --console       show what the host's kernel says, on standard error
   --help          print this
@@ -27,6 +28,7 @@ host failed, 130 when it was interrupted, 2 for a wrong option.
 Examples:
   npm run lab -- ls -l /dev/kvm
   npm run lab -- npm run e2e:kvm
+  npm run lab -- --kernel linux-image-6.12.….deb npm run e2e:kvm
   npm run lab -- --out /tmp/seen --timeout 600 sh -c 'dmesg >/tmp/seen/dmesg'
 `;
 
@@ -37,6 +39,8 @@ export interface LabOptions {
   readonly timeoutMs: number;
   /** Absolute. */
   readonly out: string | undefined;
+  /** A package's file, absolute; undefined: the kernel of this machine's own Debian. */
+  readonly kernel: string | undefined;
   readonly showConsole: boolean;
 }
 
@@ -48,6 +52,7 @@ const OPTIONS = {
   cpus: { type: 'string', default: '1' },
   timeout: { type: 'string', default: '3600' },
   out: { type: 'string' },
+  kernel: { type: 'string' },
   console: { type: 'boolean', default: false },
   help: { type: 'boolean', short: 'h', default: false },
 } as const;
@@ -67,12 +72,14 @@ export function parseLab(words: readonly string[], patience = 1): LabOptions | u
   const command = words.slice(begin);
   if (command.length === 0) throw new Usage('it needs a command to run');
   if (values.out === '') throw new Usage('--out takes a directory');
+  if (values.kernel === '') throw new Usage('--kernel takes the file of a package');
   return {
     command,
     memoryMb: whole('memory', values.memory, 512, 1 << 20),
     cpus: whole('cpus', values.cpus, 1, 64),
     timeoutMs: whole('timeout', values.timeout, 1, 7 * 86_400) * 1_000 * patience,
     out: values.out === undefined ? undefined : resolve(values.out),
+    kernel: values.kernel === undefined ? undefined : resolve(values.kernel),
     showConsole: values.console,
   };
 }

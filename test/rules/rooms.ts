@@ -68,7 +68,11 @@ export const ROOMS: Readonly<Record<string, Room>> = {
   },
   // What is true of every VMM's process.
   // http: some are spoken to by it. net: ways into guests are sockets of theirs.
-  'vmm/supervisor': { rooms: PORTS, node: ['path', 'http', 'stream', 'net'] },
+  // tools: whether a VMM's program is as it was tried.
+  'vmm/supervisor': {
+    rooms: [...PORTS, 'tools/programs.ts', 'tools/tried.ts'],
+    node: ['path', 'http', 'stream', 'net'],
+  },
   // Its own check of the host is the doctor's kind.
   'vmm/qemu': {
     rooms: [...PORTS, 'tools', 'vmm/supervisor', 'vmm/provider.ts', 'doctor/check.ts', 'doctor/look.ts'],

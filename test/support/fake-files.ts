@@ -51,6 +51,7 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     own: unexpected('own'),
     setMode: unexpected('setMode'),
     typeInto: unexpected('typeInto'),
+    takeFrom: unexpected('takeFrom'),
     pinSocket: unexpected('pinSocket'),
     overwrite: unexpected('overwrite'),
     removeDirectory: unexpected('removeDirectory'),

@@ -260,6 +260,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     own: unexpected('own'),
     setMode: unexpected('setMode'),
     typeInto: unexpected('typeInto'),
+    takeFrom: unexpected('takeFrom'),
     pinSocket: unexpected('pinSocket'),
     overwrite: unexpected('overwrite'),
     writeSparse: unexpected('writeSparse'),

@@ -28,7 +28,7 @@ export async function buildStorage({ config, opened, log, metrics, acts, run, en
     meter: metrics,
   });
   await files.makeDirectory(directory, 0o700);
-  await removeOldTrials(files, names.instance);
+  await removeOldTrials(files, names.instance, clock);
   const inMemory = await isInMemory(directory);
   const volumes = await chooseVolumes({ directory, files, log, inMemory, signal: ending });
   return { images, volumes, demoKernel: await demoKernelOf(config, images) };

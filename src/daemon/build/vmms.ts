@@ -23,7 +23,7 @@ import type { Parts } from './parts.ts';
 const CONSOLE_OPEN_MS = 5_000;
 
 /** The VMMs of all providers, what they run as and within, and the consoles of their guests. */
-export async function buildVmms({ config, opened, log, run, processes, ending }: Parts) {
+export async function buildVmms({ config, opened, log, metrics, run, processes, ending }: Parts) {
   const { names, store } = opened;
   const { patience } = config;
   const deps = {
@@ -35,6 +35,7 @@ export async function buildVmms({ config, opened, log, run, processes, ending }:
     processes,
     clock,
     log,
+    meter: metrics,
     starts: new Starts(clock),
     patience,
   };

@@ -8,7 +8,7 @@ import { SHARES, type Share } from '../../domain/shares.ts';
 import type { Acts } from '../../ports/acts.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
-import type { Meter } from '../../ports/meter.ts';
+import type { Meter, VmmDevice } from '../../ports/meter.ts';
 import type { Way, WayFound } from '../../ports/network-probe.ts';
 import { actMetrics } from '../acts/metrics.ts';
 import { callMetrics } from './calls.ts';
@@ -136,6 +136,10 @@ export class Metrics implements Meter {
     this.#families.ways.set(is === 'open' ? 1 : is === 'blocked' ? 0 : -1, { way });
   }
 
+  vmmFailures(provider: string, device: VmmDevice, count: number): void {
+    this.#families.vmmFailures.add(count, { provider, device });
+  }
+
   /** In Prometheus' text format. Whoever asks while others do gets the same. */
   async text(): Promise<string> {
     this.#collecting ??= this.#collect().finally(() => {
@@ -217,6 +221,10 @@ function families(registry: Registry) {
     ways: registry.gauge(
       'flintlock_network_way_open',
       'Whether guests of the managed network reach what they need: 1 yes, 0 something refuses it, -1 the host itself does not.',
+    ),
+    vmmFailures: registry.counter(
+      'flintlock_vmm_failures_total',
+      'What VMMs count of requests of their guests that failed, by the kind of device: of those that count it.',
     ),
     failures: registry.counter(
       'flintlock_metrics_failures_total',

@@ -1,12 +1,10 @@
-import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
-import { findProgram } from '../../tools/programs.ts';
-import { Tried } from '../../tools/tried.ts';
 import type { ProviderDeps } from '../provider.ts';
 import { dialVsock } from '../supervisor/hybrid-vsock.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
+import { TriedProgram } from '../supervisor/tried-program.ts';
 import { startArgv } from './argv.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
@@ -26,15 +24,11 @@ export interface CloudHypervisorOptions extends ProviderDeps {
   readonly landlock: LandlockChoice;
 }
 
-/** One that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
-const DOUBT_MS = 5_000;
-
 /** Cloud Hypervisor. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createCloudHypervisor(options: CloudHypervisorOptions): Promise<Vmm> {
   const { binary, files, processes, run, converse, log, clock, landlock } = options;
   const channels = new OwnedChannels();
   const kvm: TrialOptions['kvm'] = (limits) => kvmObstacle({ run, files }, options.kvm, limits);
-  let told = '';
   /** Of what was warned last: once. */
   let warned: string | undefined;
   let toldOfLandlock = '';
@@ -45,54 +39,34 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
     if (why === undefined) log.info('Cloud Hypervisor shuts itself out of all files but those of its guest');
     else log.info('Cloud Hypervisor is not confined by Landlock', { why, weaker: UNCONFINED });
   };
-  const trial = new Tried<Verdict>({
-    attempt: async () => {
-      const verdict = await tryCloudHypervisor({ binary, path: options.path, run, files, kvm, landlock });
-      const why = verdict.works ? '' : verdict.why;
-      if (why !== told) {
-        if (why === '') log.info('Cloud Hypervisor can be used now', { version: verdict.version });
-        else log.info('Cloud Hypervisor cannot be used', { why });
+  const trial = new TriedProgram<Verdict>({
+    ...options,
+    attempt: () => tryCloudHypervisor({ binary, path: options.path, run, files, kvm, landlock }),
+    programs: [binary],
+    tell: (verdict, isNews) => {
+      if (!verdict.works) {
+        if (isNews) log.info('Cloud Hypervisor cannot be used', { why: verdict.why });
+        return;
       }
-      if (verdict.works && verdict.caution !== undefined && verdict.caution !== warned) log.warn(verdict.caution);
-      if (verdict.works) {
-        warned = verdict.caution;
-        tellOfLandlock(verdict.unconfined);
-      }
-      told = why;
-      return verdict;
+      if (isNews) log.info('Cloud Hypervisor can be used now', { version: verdict.version });
+      if (verdict.caution !== undefined && verdict.caution !== warned) log.warn(verdict.caution);
+      warned = verdict.caution;
+      tellOfLandlock(verdict.unconfined);
     },
-    stamp: async () => (await findProgram(files, options.path, binary))?.stamp ?? '',
-    isGood: ({ works }) => works,
-    doubtMs: DOUBT_MS,
-    clock,
-    patience: options.patience,
   });
-  void trial.verdict().catch(() => undefined); // whoever asks next is told
-
-  const working = async (verdict: Promise<Verdict>): Promise<Extract<Verdict, { works: true }>> => {
-    const found = await verdict;
-    if (found.works) return found;
-    throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
-  };
 
   const confines = async (signal: AbortSignal): Promise<boolean> =>
-    (await orAborted(working(trial.verdict()), signal)).unconfined === undefined;
+    (await trial.working(signal)).unconfined === undefined;
   const supervisor = new Supervisor(cloudHypervisorProgram(binary, { run, files, clock, confines }), options);
 
-  const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
-    const { program, stays, overlays, version } = await orAborted(working(trial.verdict()), signal);
-    if (!overlays && config.disks.some(({ format }) => format === 'qcow2')) throw cannotOverlay(version);
-    try {
-      return await launch(startArgv(config, { binary: program, stays }));
-    } catch (error) {
-      // Perhaps it is not this microVM.
-      if (!signal.aborted && error instanceof Fault) await orAborted(working(trial.again()), signal);
-      throw error;
-    }
-  };
+  const begin = (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> =>
+    trial.start(signal, async ({ program, stays, overlays, version }) => {
+      if (!overlays && config.disks.some(({ format }) => format === 'qcow2')) throw cannotOverlay(version);
+      return launch(startArgv(config, { binary: program, stays }));
+    });
 
   /** Until it was tried, what every version takes. */
-  const features = () => capabilitiesOf({ overlays: trial.last?.works === true && trial.last.overlays });
+  const features = () => capabilitiesOf({ overlays: trial.lastWorking?.overlays === true });
 
   return {
     name: 'cloudhypervisor',
@@ -128,6 +102,7 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
       };
     },
 
+    tried: (signal) => trial.first(signal),
     check: (spec, words) => violationsOf(spec, words),
     remarks: remarksOf,
     needs: needsOf,

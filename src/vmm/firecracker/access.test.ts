@@ -42,10 +42,11 @@ test('its user has its own disks and may read what is shared; the directory is l
   const { done, files, run } = hands();
   await prepare(config, { run, files });
   expect(done.toSorted()).toEqual([
-    'mkfifo --mode=600 /run/01UID/console.in',
+    'mkfifo --mode=600 /run/01UID/console.in /run/01UID/metrics',
     'mode /images/golden 644',
     'mode /images/initrd 644',
     'own /run/01UID 77001',
+    'own /run/01UID/metrics 77001',
     'own /state/01UID/cidata 77001',
     'own /state/01UID/disk0.img 77001',
     'own /state/01UID/firecracker.log 77001',

@@ -1,7 +1,7 @@
 import { allDone } from '../../base/all-done.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { consoleInput, ownLog } from './layout.ts';
+import { consoleInput, metricsPipe, ownLog } from './layout.ts';
 import { ownTaps } from './taps.ts';
 
 interface Hands {
@@ -29,9 +29,13 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
     await files.write(ownLog(config), '');
     await files.own(ownLog(config), user);
   };
+  const makePipes = async (): Promise<void> => {
+    await run(['mkfifo', '--mode=600', consoleInput(config), metricsPipe(config)], limits);
+    await files.own(metricsPipe(config), user);
+  };
   const limits = { signal: new AbortController().signal, timeoutMs: MKFIFO_MS };
   await allDone([
-    run(['mkfifo', '--mode=600', consoleInput(config)], limits),
+    makePipes(),
     ownTaps(nics, user, run),
     ownLogOf(),
     readable(kernel),

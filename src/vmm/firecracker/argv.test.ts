@@ -15,7 +15,7 @@ const config: VmmConfig = {
 test('it begins as its own user, with nothing of root, and only with the groups that its devices need', () => {
   expect(firecrackerArgv(config, { binary: '/opt/firecracker', groups: [] }).join(' ')).toBe(
     'setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all --reuid=77001 --regid=77001 --clear-groups ' +
-      '/opt/firecracker --id 01UID --api-sock api.sock --log-path /proc/self/fd/3 --level Warning',
+      '/opt/firecracker --id 01UID --api-sock api.sock --log-path /proc/self/fd/3 --level Warning --metrics-path metrics',
   );
   expect(firecrackerArgv(config, { binary: 'firecracker', groups: [104, 7] })).toContain('--groups=104,7');
   const options = { 'firecracker.pci': 'on' };

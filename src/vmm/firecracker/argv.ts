@@ -1,5 +1,5 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { API_SOCKET, type MachinePaths, openPaths } from './layout.ts';
+import { API_SOCKET, type MachinePaths, METRICS_PIPE, metricsArguments, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
 
 export interface Way {
@@ -48,7 +48,7 @@ const MMDS_BYTES = 1 << 20;
 /** What Firecracker is told beside whose it is. @param socket - that it is spoken to over, as it finds it */
 export const firecrackerArguments = (
   socket: string,
-  { log }: Pick<MachinePaths, 'log'>,
+  { log, socket: placed }: Pick<MachinePaths, 'log' | 'socket'>,
   { metadata, options }: Pick<VmmConfig, 'metadata' | 'options'>,
 ): readonly string[] => [
   ...['--api-sock', socket],
@@ -56,6 +56,7 @@ export const firecrackerArguments = (
   ...['--log-path', log],
   // What it tells below that is each question of ours, every few seconds.
   ...['--level', 'Warning'],
+  ...metricsArguments(placed(METRICS_PIPE)),
   ...(optionsOf({ options }).pci ? ['--enable-pci'] : []),
   ...(metadata === undefined ? [] : ['--http-api-max-payload-size', String(MMDS_BYTES)]),
 ];

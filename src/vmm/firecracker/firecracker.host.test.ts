@@ -124,6 +124,32 @@ function makeDisk(path: string, first: string, sectors: number): void {
 }
 
 describe('a guest', () => {
+  test('that reads its disks is seen to, and what failed of them is counted', async () => {
+    const counted: unknown[] = [];
+    await using bed = makeBed('failing-disk');
+    makeDisk(join(bed.directory, 'disk'), 'first', 8);
+    const disk: VmmDisk = {
+      ...{ id: 'one', path: join(bed.directory, 'disk'), format: 'raw', readOnly: false, isRoot: true },
+    };
+    const meter = { vmmFailures: (...told: unknown[]) => void counted.push(told) };
+    const vmm = await bed.firecracker({ meter });
+    const running = await vmm.start({ ...bed.config, disks: [disk] }, soon());
+    await bed.until(/stand-in: up/);
+    const { diskOperations = 0 } = await running.signs();
+    expect(diskOperations).toBe(2); // one read, one write
+    expect(counted).toEqual([['firecracker', 'disk', 1]]);
+    expect((await running.signs()).diskOperations).toBe(2);
+
+    // The next daemon begins to count anew.
+    running.release();
+    const next = await bed.firecracker({ meter });
+    const adopted = await next.adopt({ ...bed.config, disks: [disk] }, running.process, soon());
+    if (!('signs' in adopted)) throw new Error(adopted.message);
+    expect((await adopted.signs()).diskOperations).toBe(0);
+    await next.stop({ ...bed.config, disks: [disk] }, running.process, soon());
+    await bed.nothingLeft();
+  });
+
   test('runs as its own user, without any right beside', async () => {
     await using bed = makeBed();
     const { vmm, running } = await bed.start();
@@ -440,7 +466,7 @@ describe('the end of a run', () => {
     await using bed = makeBed('reboot');
     const { vmm, running } = await bed.start();
     await running.ended;
-    expect(readdirSync(bed.config.runDirectory)).toEqual(['agent.sock', 'api.sock', 'console.in']);
+    expect(readdirSync(bed.config.runDirectory)).toEqual(['agent.sock', 'api.sock', 'console.in', 'metrics']);
     const next = await vmm.start({ ...bed.config, cmdline: '' }, soon());
     expect(next.guest).toBe('running');
     await vmm.stop(bed.config, next.process, soon());

@@ -1,12 +1,9 @@
-import { orAborted } from '../../base/or-aborted.ts';
-import { Fault } from '../../domain/fault.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
-import { findProgram } from '../../tools/programs.ts';
-import { Tried } from '../../tools/tried.ts';
 import type { ProviderDeps } from '../provider.ts';
 import { dialVsock } from '../supervisor/hybrid-vsock.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
+import { TriedProgram } from '../supervisor/tried-program.ts';
 import { firecrackerArgv } from './argv.ts';
 import { CAPABILITIES } from './capabilities.ts';
 import { openConsole } from './console-channel.ts';
@@ -15,7 +12,7 @@ import { firecrackerProgram } from './firecracker-program.ts';
 import { freeHugePagesOf } from './huge-pages.ts';
 import { JAILED_WORD, type JailChoice, type JailLook, kibOf, UNJAILED } from './jail.ts';
 import { jailedArgv } from './jail-argv.ts';
-import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, ownLog, vmmLog } from './layout.ts';
+import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, metricsPipe, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
 import { remarksOf } from './remarks.ts';
@@ -35,14 +32,10 @@ export interface FirecrackerOptions extends ProviderDeps {
 
 const WORDS = ['initrd', 'disks', 'read-only-disks', 'tap', 'console', 'adopt', 'pause'];
 
-/** A Firecracker that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
-const DOUBT_MS = 5_000;
-
 /** Firecracker. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createFirecracker(options: FirecrackerOptions): Promise<Vmm> {
   const { binary, jailer, files, run, log } = options;
   const channels = new OwnedChannels();
-  let told = '';
   let toldOfJail = '';
   const tellOfJail = (jailed: JailLook): void => {
     const news = 'jail' in jailed ? `with ${jailed.jail.jailer}` : jailed.why;
@@ -52,53 +45,36 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     else if (jailed.isAsked) log.warn('Firecracker runs in no jail', { why: jailed.why, weaker: UNJAILED });
     else log.info('Firecracker runs in no jail', { why: jailed.why });
   };
-  const trial = new Tried<FirecrackerVerdict>({
-    attempt: async () => {
-      const verdict = await tryFirecracker(options);
-      const why = verdict.works ? '' : verdict.why;
-      const isNews = why !== told;
-      if (isNews && verdict.works) log.info('Firecracker works now', { version: verdict.version.text });
-      if (verdict.works) tellOfJail(verdict.jailed);
-      else if (isNews && !verdict.works && !verdict.isMissing) log.warn('Firecracker cannot be used', { why });
-      told = why;
-      return verdict;
+  const trial = new TriedProgram<FirecrackerVerdict>({
+    ...options,
+    attempt: () => tryFirecracker(options),
+    programs: [binary, jailer],
+    tell: (verdict, isNews) => {
+      if (verdict.works) {
+        if (isNews) log.info('Firecracker works now', { version: verdict.version.text });
+        tellOfJail(verdict.jailed);
+      } else if (isNews && !verdict.isMissing) log.warn('Firecracker cannot be used', { why: verdict.why });
     },
-    stamp: async () => {
-      const found = await Promise.all([binary, jailer].map((name) => findProgram(files, options.path, name)));
-      return found.map((program) => program?.stamp ?? '').join(' ');
-    },
-    isGood: ({ works }) => works,
-    doubtMs: DOUBT_MS,
-    clock: options.clock,
-    patience: options.patience,
   });
   const version = () => trial.last?.version;
-  const jail = () => (trial.last?.works && 'jail' in trial.last.jailed ? trial.last.jailed.jail : undefined);
-  const supervisor = new Supervisor(firecrackerProgram(binary, { run, files, version }), options);
-
-  const requireWorking = async (verdict: Promise<FirecrackerVerdict>) => {
-    const found = await verdict;
-    if (found.works) return found;
-    throw new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
+  const jail = () => {
+    const jailed = trial.lastWorking?.jailed;
+    return jailed && 'jail' in jailed ? jailed.jail : undefined;
   };
-  void trial.verdict().catch(() => undefined); // whoever asks next is told
+  const supervisor = new Supervisor(
+    firecrackerProgram(binary, { run, files, version, log, meter: options.meter }),
+    options,
+  );
 
   let freeHugePages: number | undefined;
   const countHugePages = async (): Promise<void> => {
     freeHugePages = await freeHugePagesOf(files);
   };
 
-  const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
-    const { groups, jailed } = await orAborted(requireWorking(trial.verdict()), signal);
-    try {
-      const argv = 'jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups });
-      return await launch(argv);
-    } catch (error) {
-      // Perhaps it is not this microVM: KVM may be gone.
-      if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);
-      throw error;
-    }
-  };
+  const begin = (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> =>
+    trial.start(signal, ({ groups, jailed }) =>
+      launch('jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups })),
+    );
 
   return {
     name: 'firecracker',
@@ -124,6 +100,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
       };
     },
 
+    tried: (signal) => trial.first(signal),
     check: (spec, words, kernel) => violationsOf(spec, words, { kernel, version: version(), freeHugePages }),
     remarks: (spec, kernel) => remarksOf(spec, kernel),
     needs(config) {
@@ -146,6 +123,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
       apiSocket(config),
       agentSocket(config),
       consoleInput(config),
+      metricsPipe(config),
       consoleLog(config),
       vmmLog(config),
       ownLog(config),

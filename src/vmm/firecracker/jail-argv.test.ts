@@ -24,7 +24,7 @@ test('it begins with what its jail needs of root, in a jail over its run-time di
       'w /state/vm/01UID/firecracker.log firecracker.log r /images/vmlinux kernel r /images/initrd initrd ' +
       'w /state/vm/01UID/disk0.img disk0 r /images/golden disk1 -- ' +
       '/opt/jailer --id 01UID --exec-file /opt/firecracker-v1 --uid 77001 --gid 77001 --chroot-base-dir /run/vm/01UID -- ' +
-      '--api-sock run/api.sock --log-path /firecracker.log --level Warning',
+      '--api-sock run/api.sock --log-path /firecracker.log --level Warning --metrics-path run/metrics',
   );
 });
 

@@ -29,6 +29,12 @@ export const agentSocket = (config: Run): string => join(config.runDirectory, AG
 /** The guest's serial port, for who types: a FIFO that is Firecracker's standard input. */
 export const consoleInput = (config: Run): string => join(config.runDirectory, 'console.in');
 
+/** As Firecracker is told it, from where it begins. */
+export const METRICS_PIPE = 'metrics';
+
+/** What Firecracker counts: a FIFO, which holds 64 KiB and no more. */
+export const metricsPipe = (config: Run): string => join(config.runDirectory, METRICS_PIPE);
+
 /** Everything that the guest wrote to its serial port: Firecracker's standard output. */
 export const consoleLog = (config: State): string => join(config.stateDirectory, 'console.log');
 
@@ -64,7 +70,7 @@ export interface MachinePaths {
   readonly kernel: string;
   readonly initrd?: string;
   readonly disks: readonly string[];
-  /** @param name - of a socket in the run-time directory */
+  /** @param name - of a socket or FIFO in the run-time directory */
   socket(name: string): string;
 }
 
@@ -80,6 +86,14 @@ export function openPaths(config: Pick<Files, 'initrd' | 'disks'>): MachinePaths
     socket: (name) => name,
   };
 }
+
+const METRICS_FLAG = '--metrics-path';
+
+/** How Firecracker is told where to count to. @param pipe - as it finds it */
+export const metricsArguments = (pipe: string): readonly string[] => [METRICS_FLAG, pipe];
+
+/** Whether a Firecracker of ours, perhaps of another daemon, counts for us. */
+export const hasMetrics = (argv: readonly string[]): boolean => argv.includes(METRICS_FLAG);
 
 const socketIn = (argv: readonly string[]): string | undefined => argv[argv.indexOf('--api-sock') + 1];
 

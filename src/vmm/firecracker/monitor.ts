@@ -1,9 +1,11 @@
+import { TimeLimit } from '../../base/time-limit.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { MetadataTree, VmmEnd } from '../../ports/vmm.ts';
 import type { Connection, GuestReport, Monitor } from '../supervisor/monitor.ts';
 import { type RestAnswer, RestSocket } from '../supervisor/rest.ts';
 import { isPassing } from './ends.ts';
 import type { Told } from './machine.ts';
+import type { Metrics } from './metrics.ts';
 
 export interface MonitorOptions {
   /** Firecracker's API socket. */
@@ -17,9 +19,14 @@ export interface MonitorOptions {
   readonly stoodStill: () => Promise<VmmEnd | undefined>;
   /** Why Firecracker may not open a file of the host's that it was to have: a clause; undefined: nothing is known. */
   readonly whyClosed: (path: string) => Promise<string | undefined>;
+  /** Absent: it was started without. */
+  readonly metrics?: Pick<Metrics, 'take' | 'diskOperations'>;
 }
 
 const never = new AbortController().signal;
+
+/** It answers at once. */
+const ANSWER_MS = 5_000;
 
 /**
  * Speaks with one Firecracker over its API socket. It tells nothing unasked.
@@ -51,6 +58,7 @@ export class FirecrackerMonitor implements Monitor {
       void rest.closed.then(forget);
       const ask = async (): Promise<GuestReport> => {
         try {
+          this.#count();
           return await this.#report(rest, never);
         } catch (error) {
           rest.close();
@@ -95,9 +103,23 @@ export class FirecrackerMonitor implements Monitor {
     return Promise.reject(new Fault('refused', 'Cannot reboot in place: Firecracker ends where its guest resets it'));
   }
 
-  /** Only its metrics have them, which are a file that nobody asked for. */
-  diskOperations(): Promise<undefined> {
-    return Promise.resolve(undefined);
+  async diskOperations(): Promise<number | undefined> {
+    const { metrics } = this.#options;
+    if (!metrics) return undefined;
+    metrics.take(); // what has come with nobody there to read it may leave no room
+    using limit = new TimeLimit(undefined, ANSWER_MS);
+    await this.#tell('count', 'PUT', '/actions', { action_type: 'FlushMetrics' }, limit.signal);
+    metrics.take();
+    return metrics.diskOperations;
+  }
+
+  /** What cannot be read of it says nothing of the guest. */
+  #count(): void {
+    try {
+      this.#options.metrics?.take();
+    } catch (error) {
+      if (!(error instanceof Fault)) throw error;
+    }
   }
 
   async #report(rest: RestSocket, signal: AbortSignal): Promise<GuestReport> {

@@ -24,6 +24,7 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     own: none,
     setMode: none,
     typeInto: none,
+    takeFrom: none,
     pinSocket: none,
     overwrite: none,
     writeSparse: none,

@@ -1,13 +1,10 @@
-import { orAborted } from '../../base/or-aborted.ts';
-import { Fault } from '../../domain/fault.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import type { Spec } from '../../domain/spec.ts';
 import type { RunningVmm, Vmm, VmmConfig, VmmInfo } from '../../ports/vmm.ts';
-import { findProgram } from '../../tools/programs.ts';
-import { Tried } from '../../tools/tried.ts';
 import type { ProviderDeps } from '../provider.ts';
 import { OwnedChannels } from '../supervisor/owned-channels.ts';
 import { type Launch, Supervisor } from '../supervisor/supervisor.ts';
+import { TriedProgram } from '../supervisor/tried-program.ts';
 import { type AccelChoice, hostTscKhz } from './accel.ts';
 import { openAgent } from './agent-channel.ts';
 import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
@@ -34,9 +31,6 @@ export interface QemuOptions extends ProviderDeps {
 const CAPABILITIES = ['initrd', 'disks', 'read-only-disks', 'qcow2', 'tap', 'console', 'adopt', 'guest-reboot'];
 const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
 
-/** A QEMU that does not work is tried again when it is asked for after so long: what it lacks may be another file. */
-const DOUBT_MS = 5_000;
-
 /** The guest runs its first instruction when it is told to. */
 const STANDING = '-S';
 
@@ -57,27 +51,21 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
   const supervisor = new Supervisor(qemuProgram(binary, options.clock), options);
 
   const tscKhz = await hostTscKhz(files);
-  let told = '';
   /** What was told of it last: it is told once. */
   let hasQboot = true;
-  const trial = new Tried<QemuVerdict>({
-    attempt: async () => {
-      const verdict = await tryQemu(options);
-      const why = verdict.works ? '' : verdict.why;
-      if (why !== '' && why !== told) log.error('QEMU does not work: it can start no microVM', { why });
-      if (why === '' && told !== '') log.info('QEMU works now', { version: verdict.version });
-      if (verdict.works) {
-        if (hasQboot && verdict.firmware === undefined) log.warn(NO_QBOOT);
-        hasQboot = verdict.firmware !== undefined;
+  const trial = new TriedProgram<QemuVerdict>({
+    ...options,
+    attempt: () => tryQemu(options),
+    programs: [binary],
+    tell: (verdict, isNews) => {
+      if (!verdict.works) {
+        if (isNews) log.error('QEMU does not work: it can start no microVM', { why: verdict.why });
+        return;
       }
-      told = why;
-      return verdict;
+      if (isNews) log.info('QEMU works now', { version: verdict.version });
+      if (hasQboot && verdict.firmware === undefined) log.warn(NO_QBOOT);
+      hasQboot = verdict.firmware !== undefined;
     },
-    stamp: async () => (await findProgram(files, options.path, binary))?.stamp ?? '',
-    isGood: ({ works }) => works,
-    doubtMs: DOUBT_MS,
-    clock: options.clock,
-    patience: options.patience,
   });
   /** The last verdict; before the first one what is likely. */
   const known = (): Pick<QemuVerdict, 'acceleration' | 'version'> =>
@@ -91,7 +79,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     };
   /** How this QEMU is started; before the first verdict what is likely. */
   const way = (): Pick<Machine, 'userSwitch' | 'firmware'> =>
-    trial.last?.works ? trial.last : { userSwitch: USER_SWITCHES[0], firmware: FIRMWARE };
+    trial.lastWorking ?? { userSwitch: USER_SWITCHES[0], firmware: FIRMWARE };
   const machine = (
     config: Pick<VmmConfig, 'options' | 'cmdline' | 'kernelFacts'>,
   ): Machine & { readonly tscKhz?: number } => {
@@ -103,24 +91,11 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     const { userSwitch, firmware } = way();
     return { binary, acpi: hasAcpi, accelerator, userSwitch, ...(firmware && { firmware }), ...rate };
   };
-  const requireWorking = async (verdict: Promise<QemuVerdict>): Promise<void> => {
-    const found = await verdict;
-    if (found.works) return;
-    throw found.untried ?? new Fault('refused', found.why, { reason: 'ProviderUnavailable' });
-  };
-  void trial.verdict().catch(() => undefined); // whoever asks next is told
-
-  const begin = async (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> => {
-    await orAborted(requireWorking(trial.verdict()), signal);
-    const chosen = machine(config);
-    try {
-      return await launch([...qemuArgv(config, chosen, commandLine({ ...config, ...chosen })), STANDING]);
-    } catch (error) {
-      // Perhaps it is not this microVM: its firmware may be gone, which is another file.
-      if (!signal.aborted && error instanceof Fault) await orAborted(requireWorking(trial.again()), signal);
-      throw error;
-    }
-  };
+  const begin = (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> =>
+    trial.start(signal, () => {
+      const chosen = machine(config);
+      return launch([...qemuArgv(config, chosen, commandLine({ ...config, ...chosen })), STANDING]);
+    });
 
   const capabilities = () => capabilitiesOf({ accelerator: known().acceleration.accelerator, acpi });
 

@@ -1,9 +1,10 @@
 import { allDone } from '../../base/all-done.ts';
 import { Fault } from '../../domain/fault.ts';
-import type { ProcessExit, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
+import type { ProcessExit, ProcessInfo } from '../../ports/host.ts';
 import type { BeforeGuest, VmmConfig } from '../../ports/vmm.ts';
+import { clearAway, removeSockets } from './end-process.ts';
 import { type SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
-import { lengthOf, tailOf, textOf } from './tail.ts';
+import { ERRORS_TAIL, lengthOf, tailOf, textOf } from './tail.ts';
 import type { VmmProgram } from './vmm-program.ts';
 
 /** The first wait for the VMM's socket; QEMU greets after 20 to 120 ms. Each next one is longer by half. */
@@ -13,11 +14,8 @@ const MAX_RETRY_MS = 50;
 const START_MS = 150_000;
 /** How long an adopted VMM may take for its first answer before it counts as unreachable. */
 const ADOPT_MS = 2_000;
-/** SIGKILL works at once, except on a process in a system call that does not end. */
-const KILL_MS = 10_000;
 /** A process that has closed its socket is gone so soon, or it did not close it for that. */
 const GOING_MS = 1_000;
-const ERRORS_TAIL = 2_000;
 /** sun_path has 108 bytes with its NUL (unix(7)). */
 const MAX_SOCKET_PATH = 107;
 
@@ -208,61 +206,6 @@ export async function adoptRunning(
   }
   await running.watch();
   return running;
-}
-
-/** Ends a process proved to be this microVM's, and waits until it is gone. */
-export async function endProcess(
-  program: VmmProgram,
-  config: VmmConfig,
-  identity: ProcessIdentity,
-  { processes, clock }: Pick<SupervisedDeps, 'processes' | 'clock'>,
-  signal: AbortSignal = new AbortController().signal,
-): Promise<void> {
-  await processes.signal(identity, program.isOf(config), 'SIGKILL');
-  const late = new AbortController();
-  const stop = clock.after(KILL_MS, () =>
-    late.abort(
-      new Fault(
-        'timeout',
-        `${program.name}, process ${identity.pid}, is still there ${KILL_MS / 1000} s after SIGKILL`,
-        {
-          reason: 'Timeout',
-        },
-      ),
-    ),
-  );
-  try {
-    await processes.ended(identity, AbortSignal.any([signal, late.signal]));
-  } finally {
-    stop();
-  }
-}
-
-/** After a failure, which is what the caller must hear of; what cannot be cleared away is left to `stop`. */
-async function clearAway(
-  program: VmmProgram,
-  config: VmmConfig,
-  identity: ProcessIdentity,
-  deps: SupervisedDeps,
-): Promise<void> {
-  try {
-    await endProcess(program, config, identity, deps);
-    await removeSockets(program, config, deps);
-  } catch (error) {
-    deps.log.warn(`Cannot clear away a ${program.name} that did not start`, {
-      uid: config.uid,
-      pid: identity.pid,
-      error: textOf(error),
-    });
-  }
-}
-
-export async function removeSockets(
-  program: VmmProgram,
-  config: VmmConfig,
-  { files }: Pick<SupervisedDeps, 'files'>,
-): Promise<void> {
-  await Promise.all(program.sockets(config).map((path) => files.remove(path)));
 }
 
 /** It answers, and will not have this machine: to ask again is no use. */

@@ -1,19 +1,17 @@
-import { dirname } from 'node:path';
 import { TimeLimit } from '../../base/time-limit.ts';
-import { gaveUpBefore } from '../../domain/emergency.ts';
 import type { Signs } from '../../domain/guest-life.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Files, ProcessExit, Processes, ProcessIdentity } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { GuestState, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
+import { Boots } from './boots.ts';
 import { ASK_MS, Contact } from './contact.ts';
-import { type EndFacts, endOf, gaveUpEnd, POWERED_OFF, panicEnd, panicLine, resetLoopEnd } from './ends.ts';
-import type { GuestReport, MonitorEvent } from './monitor.ts';
-import { OomWatch } from './oom-watch.ts';
-import { packetsOf } from './packets.ts';
-import { Resets } from './resets.ts';
+import { HeardGuest } from './heard-guest.ts';
+import { type Known, PostMortem } from './post-mortem.ts';
+import { hasRoom } from './room.ts';
+import { signsOf } from './signs.ts';
 import type { Starts } from './starts.ts';
-import { lengthOf, tailOf, textOf } from './tail.ts';
+import { textOf } from './tail.ts';
 import type { VmmProgram, VmmRun } from './vmm-program.ts';
 
 export interface SupervisedDeps {
@@ -27,11 +25,6 @@ export interface SupervisedDeps {
   readonly starts: Starts;
 }
 
-/** A guest that was held for want of disk goes on when so much is free. */
-const RESUME_BYTES = 64 << 20;
-/** How much of a log's end is read. */
-export const CONSOLE_TAIL = 64 << 10;
-const ERRORS_TAIL = 2_000;
 /**
  * One process of a VMM, watched: what its guest does, as far as that is known,
  * and why it ended. What is true of every kind of VMM is here; what only one
@@ -44,27 +37,17 @@ export class SupervisedVmm implements RunningVmm {
   readonly #program: VmmProgram;
   readonly #run: VmmRun;
   readonly #deps: SupervisedDeps;
-  readonly #errorsFrom: number;
-  readonly #listeners: ((state: GuestState) => void)[] = [];
-  readonly #bootListeners: (() => void)[] = [];
   readonly #resolve: (end: VmmEnd) => void;
   readonly #isChild: boolean;
-  readonly #resets = new Resets();
-  readonly #ooms: OomWatch;
+  readonly #boots: Boots;
+  readonly #postMortem: PostMortem;
   readonly #contact: Contact;
-  /** While a reboot is under way the guest's end is part of it. */
-  #isRebooting = false;
+  readonly #heard: HeardGuest;
   /** Whether its end has been told or it was let go. */
   #over = false;
   #finishing = false;
-  /** Whether its guest may run its first instruction; and whether it waits for that. */
+  /** Whether its guest may run its first instruction. */
   #mayBegin = false;
-  #isReady = false;
-  #guest: GuestState = 'unreachable';
-  #consoleFrom = 0;
-  #bootedAt: number;
-  #told: Extract<MonitorEvent, { is: 'ending' }> | undefined;
-  #panicked = false;
   /** Why we ended it ourselves. */
   #verdict: VmmEnd | undefined;
 
@@ -86,14 +69,23 @@ export class SupervisedVmm implements RunningVmm {
     this.#program = program;
     this.#run = program.runOf(config, process, argv);
     this.#deps = deps;
-    this.#errorsFrom = options.errorsFrom ?? 0;
-    this.#bootedAt = options.bootedAt ?? 0;
-    this.#ooms = new OomWatch(deps.processes, process.pid);
+    const console = program.consoleLog(config);
+    this.#boots = new Boots({ ...deps, console, bootedAt: options.bootedAt ?? 0 });
+    this.#postMortem = new PostMortem({
+      ...{ program, console, errors: program.errorLog(config), errorsFrom: options.errorsFrom ?? 0 },
+      ...{ files: deps.files, processes: deps.processes, pid: process.pid },
+      complain: (what, error) => this.#complain(what, error),
+    });
+    this.#heard = new HeardGuest({
+      reset: (byGuest) => void this.#onReset(byGuest),
+      end: (verdict) => void this.#endIt(verdict),
+      ready: () => void (this.#mayBegin && this.#beginAfterAll()),
+    });
     this.#contact = new Contact({
       ...{ process, monitor: this.#run.monitor, processes: deps.processes, clock: deps.clock },
-      hear: (event) => this.#hear(event),
-      take: (report) => this.#take(report),
-      onSilence: () => this.#setGuest('unreachable'),
+      hear: (event) => this.#heard.hear(event),
+      take: (report) => this.#heard.take(report),
+      onSilence: () => this.#heard.is('unreachable'),
       onGone: () => {
         // Of a child the exit is on its way, and says more.
         if (!this.#isChild) void this.#finish({ code: null, signal: null, seen: false });
@@ -117,11 +109,11 @@ export class SupervisedVmm implements RunningVmm {
   }
 
   get guest(): GuestState {
-    return this.#guest;
+    return this.#heard.state;
   }
 
   get bootedAt(): number {
-    return this.#bootedAt;
+    return this.#boots.bootedAt;
   }
 
   get advice(): string {
@@ -140,33 +132,22 @@ export class SupervisedVmm implements RunningVmm {
     return this.#over;
   }
 
-  async signs(): Promise<Signs> {
-    const { files } = this.#deps;
-    const { counters, monitor } = this.#run;
-    const [consoleBytes, diskOperations, packets] = await Promise.all([
-      lengthOf(files, this.#consoleLog).catch(() => 0),
-      this.#config.disks.length === 0 ? undefined : monitor.diskOperations().catch(() => undefined),
-      counters.length === 0 ? undefined : packetsOf(files, counters).catch(() => undefined),
-    ]);
-    return {
-      consoleBytes,
-      ...(diskOperations !== undefined && { diskOperations }),
-      ...(packets !== undefined && { packets }),
-    };
+  signs(): Promise<Signs> {
+    return signsOf(this.#run, this.#deps.files, this.#config, this.#consoleLog);
   }
 
   onGuest(changed: (state: GuestState) => void): void {
-    this.#listeners.push(changed);
+    this.#heard.onChange(changed);
   }
 
   onBoot(begun: () => void): void {
-    this.#bootListeners.push(begun);
+    this.#boots.onBoot(begun);
   }
 
   /** Begins to look after it. Called once, after the first `connect`, whether that worked or not. */
   async watch(): Promise<void> {
-    this.#consoleFrom = await lengthOf(this.#deps.files, this.#consoleLog);
-    await this.#countOoms();
+    await this.#boots.watch();
+    await this.#postMortem.count();
     if (!this.#over && !this.#finishing) this.#contact.keep();
   }
 
@@ -184,23 +165,23 @@ export class SupervisedVmm implements RunningVmm {
    */
   async begin(signal: AbortSignal): Promise<void> {
     this.#mayBegin = true;
-    if (!this.#isReady) return;
+    if (!this.#heard.isReady) return;
     await this.#run.monitor.begin(signal);
-    this.#isReady = false;
-    this.#setGuest('running');
+    this.#heard.isReady = false;
+    this.#heard.is('running');
   }
 
   release(): void {
     this.#over = true;
     this.#contact.close();
-    this.#listeners.length = 0;
-    this.#bootListeners.length = 0;
+    this.#heard.close();
+    this.#boots.close();
   }
 
   async pressPower(signal: AbortSignal): Promise<boolean> {
     const { monitor } = this.#run;
     if (!monitor.hasPowerButton) return false;
-    if (this.#guest === 'paused') await monitor.resume(signal);
+    if (this.guest === 'paused') await monitor.resume(signal);
     await monitor.pressPower(signal);
     return true;
   }
@@ -212,109 +193,33 @@ export class SupervisedVmm implements RunningVmm {
 
   async pause(signal: AbortSignal): Promise<void> {
     await this.#run.monitor.pause(signal);
-    this.#setGuest('paused');
+    this.#heard.is('paused');
   }
 
   async resume(signal: AbortSignal): Promise<void> {
     await this.#run.monitor.resume(signal);
-    this.#setGuest('running');
+    this.#heard.is('running');
   }
 
   async reboot(patienceMs: number, signal: AbortSignal): Promise<void> {
-    this.#isRebooting = true;
+    this.#heard.isRebooting = true;
     try {
       await this.#run.monitor.reboot(patienceMs, signal);
     } finally {
-      this.#isRebooting = false;
+      this.#heard.isRebooting = false;
     }
   }
 
   #lookAround(): Promise<void> | undefined {
-    void this.#countOoms();
-    return this.#guest === 'held' ? this.#resumeIfRoom() : undefined;
+    void this.#postMortem.count();
+    return this.guest === 'held' ? this.#resumeIfRoom() : undefined;
   }
 
-  async #countOoms(): Promise<void> {
-    try {
-      await this.#ooms.count();
-    } catch (error) {
-      this.#complain('Cannot read what the kernel killed for want of memory', error);
-    }
-  }
-
-  #hear(event: MonitorEvent): void {
-    if (this.#over) return;
-    switch (event.is) {
-      case 'running':
-      case 'held':
-        this.#setGuest(event.is);
-        break;
-      case 'paused':
-        // A machine is stopped on its way to many ends.
-        if (this.#guest !== 'held' && !this.#told && !this.#isRebooting) this.#setGuest('paused');
-        break;
-      case 'reset':
-        void this.#onReset(event.byGuest);
-        break;
-      case 'panicked':
-        this.#panicked = true;
-        break;
-      case 'ending':
-        if (!this.#isRebooting) this.#told = event;
-        break;
-      default:
-        event satisfies never;
-    }
-  }
-
-  #take(report: GuestReport): void {
-    this.#isReady = report.is === 'ready';
-    switch (report.is) {
-      case 'ready':
-        if (this.#mayBegin && !this.#isRebooting) void this.#beginAfterAll();
-        break;
-      case 'running':
-      case 'held':
-        this.#setGuest(report.is);
-        break;
-      case 'broken':
-        void this.#endIt(report.end);
-        break;
-      case 'panicked':
-        void this.#endIt(panicEnd(undefined));
-        break;
-      case 'off':
-        // A reboot was broken off with its daemon.
-        if (!this.#isRebooting) void this.#endIt(this.#panicked ? panicEnd(undefined) : POWERED_OFF);
-        break;
-      case 'paused':
-        if (!this.#isRebooting) this.#setGuest('paused');
-        break;
-      default:
-        report satisfies never;
-    }
-  }
-
-  /**
-   * A guest that has no driver for a panic device reboots when it panics
-   * (`panic=-1`), and so do some initrds that find no root; they would do so for
-   * ever: what it said last tells.
-   */
   async #onReset(byGuest: boolean): Promise<void> {
     if (this.#verdict) return; // in a loop there may be hundreds a second
-    if (byGuest) this.#resets.add(this.#deps.clock.elapsed());
-    const from = this.#consoleFrom;
     try {
-      this.#consoleFrom = await lengthOf(this.#deps.files, this.#consoleLog);
-      this.#bootedAt = this.#consoleFrom;
-      for (const begun of this.#bootListeners) begun();
-      const tail = await tailOf(this.#deps.files, this.#consoleLog, from, CONSOLE_TAIL);
-      const panic = panicLine(tail);
-      const gaveUp = byGuest ? gaveUpBefore(tail) : undefined;
-      const { loop } = this.#resets;
-      if (panic !== undefined) await this.#endIt(panicEnd(panic, this.advice));
-      else if (gaveUp !== undefined) await this.#endIt(gaveUpEnd(gaveUp));
-      else if (loop !== undefined) await this.#endIt(resetLoopEnd(loop));
+      const end = await this.#boots.reset(byGuest, this.advice);
+      if (end) await this.#endIt(end);
     } catch (error) {
       this.#complain('Cannot tell whether the guest reset itself for a panic', error);
     }
@@ -343,10 +248,7 @@ export class SupervisedVmm implements RunningVmm {
   }
 
   async #resumeIfRoom(): Promise<void> {
-    for (const disk of this.#config.disks) {
-      if (disk.readOnly) continue;
-      if ((await this.#deps.files.freeBytes(dirname(disk.path))) < RESUME_BYTES) return;
-    }
+    if (!(await hasRoom(this.#config, this.#deps.files))) return;
     // It says that it runs, and holds again when the room was not enough.
     using limit = new TimeLimit(undefined, ASK_MS);
     await this.#run.monitor.resume(limit.signal);
@@ -357,53 +259,16 @@ export class SupervisedVmm implements RunningVmm {
     this.#finishing = true;
     await this.#contact.drain();
     if (this.#over) return;
-    const end = this.#verdict ?? (await this.#judge(exit));
+    const end = this.#verdict ?? (await this.#postMortem.judge(exit, this.#known));
     if (this.#over) return;
     this.release();
     this.#resolve(end);
   }
 
-  async #judge(exit: ProcessExit): Promise<VmmEnd> {
-    const errors = await this.#tail(this.#program.errorLog(this.#config), this.#errorsFrom, ERRORS_TAIL);
-    const isAsked = this.#panicked || (this.#program.endOf !== undefined && !this.#told);
-    const console = isAsked ? await this.#tail(this.#consoleLog, this.#consoleFrom, CONSOLE_TAIL) : '';
-    const panic = this.#panicked ? panicLine(console) : undefined;
-    const { advice } = this;
-    const isSilent = !this.#panicked && !this.#told;
-    const told = isSilent ? this.#program.endOf?.({ exit, console, errors, advice }) : undefined;
-    if (told) return told;
-    return endOf({
-      ...{ program: this.#program.name, advice, panicked: this.#panicked, exit, errors },
-      ...(await this.#outOfMemory(exit)),
-      ...(this.#told && { told: this.#told.end, toldWithErrors: this.#told.withErrors ?? false }),
-      ...(panic !== undefined && { panic }),
-    });
-  }
-
-  /** Nothing when it cannot be read: the end of a run is told all the same. */
-  async #outOfMemory(exit: ProcessExit): Promise<Pick<EndFacts, 'oomIn' | 'oomLimit'>> {
-    try {
-      return await this.#ooms.judge(exit);
-    } catch (error) {
-      this.#complain('Cannot read what the kernel killed for want of memory', error);
-      return {};
-    }
-  }
-
-  /** Empty when it cannot be read, as above. */
-  async #tail(path: string, from: number, maxBytes: number): Promise<string> {
-    try {
-      return await tailOf(this.#deps.files, path, from, maxBytes);
-    } catch (error) {
-      this.#complain(`Cannot read ${path}`, error);
-      return '';
-    }
-  }
-
-  #setGuest(state: GuestState): void {
-    if (this.#over || this.#guest === state) return;
-    this.#guest = state;
-    for (const listener of this.#listeners) listener(state);
+  /** All that was heard of it while it ran. */
+  get #known(): Known {
+    const { panicked, told } = this.#heard;
+    return { advice: this.advice, panicked, consoleFrom: this.#boots.from, ...(told && { told }) };
   }
 
   #complain(what: string, error: unknown): void {

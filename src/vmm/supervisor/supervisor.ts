@@ -1,9 +1,10 @@
 import type { ProcessIdentity } from '../../ports/host.ts';
 import type { BeforeGuest, RunningVmm, VmmConfig, VmmEnd } from '../../ports/vmm.ts';
+import { endProcess, removeSockets } from './end-process.ts';
 import { endOf, NO_EXIT } from './ends.ts';
-import { adoptRunning, endProcess, launch, removeSockets, takeOver } from './launch.ts';
-import { CONSOLE_TAIL, type SupervisedDeps, type SupervisedVmm } from './supervised-vmm.ts';
-import { tailOf } from './tail.ts';
+import { adoptRunning, launch, takeOver } from './launch.ts';
+import type { SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
+import { CONSOLE_TAIL, tailOf } from './tail.ts';
 import type { VmmProgram } from './vmm-program.ts';
 
 /** Starts a new process, for the config that was asked for. Resolves once it says how its guest does. */

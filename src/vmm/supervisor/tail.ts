@@ -1,5 +1,10 @@
 import type { Files } from '../../ports/host.ts';
 
+/** How much of a console's end is read. */
+export const CONSOLE_TAIL = 64 << 10;
+/** And of what a VMM wrote to its standard error. */
+export const ERRORS_TAIL = 2_000;
+
 /** A log's length in bytes; 0 while there is none. */
 export async function lengthOf(files: Pick<Files, 'stat'>, path: string): Promise<number> {
   return (await files.stat(path))?.sizeBytes ?? 0;

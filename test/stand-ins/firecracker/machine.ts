@@ -59,6 +59,7 @@ export class Machine {
   readonly #id: string;
   readonly #begin: (begun: Begun) => void;
   readonly #press: () => void;
+  readonly #flush: () => void;
   #state: 'Not started' | 'Running' | 'Paused' = 'Not started';
   #config: Body = { vcpu_count: 1, mem_size_mib: 128, smt: false, track_dirty_pages: false, huge_pages: 'None' };
   #boot: { readonly told: Body; readonly kernel: number; readonly initrd?: number } | undefined;
@@ -70,12 +71,13 @@ export class Machine {
   readonly #pci: boolean;
   #vsock: { readonly cid: number; readonly device: HybridVsock } | undefined;
 
-  /** @param press - Ctrl-Alt-Del, for a guest that runs */
-  constructor({ id, mmdsBytes, pci }: Named, begin: (begun: Begun) => void, press: () => void) {
+  /** @param press - Ctrl-Alt-Del, for a guest that runs; `flush`: tells what was counted */
+  constructor({ id, mmdsBytes, pci }: Named, begin: (begun: Begun) => void, press: () => void, flush: () => void) {
     this.#id = id;
     this.#pci = pci;
     this.#mmds = new Mmds(mmdsBytes);
     this.#press = press;
+    this.#flush = flush;
     this.#begin = begin;
   }
 
@@ -308,7 +310,7 @@ export class Machine {
   }
 
   #act({ action_type: action }: Body): undefined {
-    if (action === 'FlushMetrics') return undefined;
+    if (action === 'FlushMetrics') return void this.#flush();
     if (action === 'SendCtrlAltDel') {
       if (!this.isStarted) throw new Refused(NOT_BEFORE);
       if (this.#state === 'Running') this.#press();

@@ -1,6 +1,6 @@
-import { closeSync, existsSync, openSync, writeSync } from 'node:fs';
+import { closeSync, constants, existsSync, openSync, writeSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { beGuest, hearCtrlAltDel, powerBy, wordIn } from './guest.ts';
+import { beGuest, countedOf, hearCtrlAltDel, powerBy, wordIn } from './guest.ts';
 import { PAYLOAD_BYTES, serveHttp } from './http.ts';
 import { Machine, VERSION } from './machine.ts';
 
@@ -9,7 +9,16 @@ import { Machine, VERSION } from './machine.ts';
  * environment, and `stand-in=WORD` in the guest's command line, make it misbehave.
  */
 const WITH_VALUE = [
-  ...['--api-sock', '--id', '--log-path', '--level', '--module', '--http-api-max-payload-size', '--mmds-size-limit'],
+  ...[
+    '--api-sock',
+    '--id',
+    '--log-path',
+    '--metrics-path',
+    '--level',
+    '--module',
+    '--http-api-max-payload-size',
+    '--mmds-size-limit',
+  ],
   // A jailer's.
   ...['--start-time-us', '--start-time-cpu-us', '--parent-cpu-time-us'],
 ];
@@ -69,6 +78,7 @@ const tell = (line: string): void => {
   if (log !== undefined) writeSync(log, `${new Date().toISOString()} [${id}:main] ${line}\n`);
   else writeSync(1, `${line}\n`);
 };
+const metrics = openMetrics(given.get('--metrics-path'));
 const path = given.get('--api-sock') ?? '/run/firecracker.socket';
 if (existsSync(path)) end(1, `RunWithApi(FailedToBindSocket("${path}"))`);
 if (misbehaviour === 'exits') end(1, 'nothing would do');
@@ -80,6 +90,7 @@ const machine: Machine = new Machine(
   { id, mmdsBytes: Number(given.get('--mmds-size-limit') ?? payloadBytes), pci: given.has('--enable-pci') },
   (begun) => setImmediate(() => beGuest(begun)),
   () => setImmediate(() => hearCtrlAltDel(machine.cmdline)),
+  () => void (metrics !== undefined && writeSync(metrics, `${JSON.stringify(countedOf(machine.cmdline))}\n`)),
 );
 const server = serveHttp(path, payloadBytes, async (asked) => {
   if (given.get('--level') !== 'Warning') tell(`The API server received a ${asked.method} request on ${asked.path}`);
@@ -104,6 +115,17 @@ process.on('SIGUSR2', () => {
   machine.halt();
   if (wordIn(machine.cmdline) !== 'mute') powerBy('poweroff');
 });
+
+/** A FIFO, or a file that is made: without waiting for a reader. */
+function openMetrics(place: string | undefined): number | undefined {
+  if (place === undefined) return undefined;
+  try {
+    return openSync(place, constants.O_RDWR | constants.O_NONBLOCK | constants.O_CREAT, 0o666);
+  } catch (error) {
+    const why = error instanceof Error ? error.message : String(error);
+    return end(1, `RunWithApi(MetricsInitialization(InitializationFailure("${why}")))`);
+  }
+}
 
 /** From the beginning of the file, whatever stands there. */
 function openLog(place: string | undefined): number | undefined {
