@@ -1,8 +1,9 @@
-import { watch as watchFile } from 'node:fs';
+import { realpathSync, type Stats, statSync, watch as watchFile } from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
-import type { FileInfo, Files } from '../ports/host.ts';
+import type { FileInfo, FilePiece, Files } from '../ports/host.ts';
 import { fullDisk, roomAt } from './disk-room.ts';
 import { pinSocket } from './pin-socket.ts';
 import { isErrno, run } from './run.ts';
@@ -58,9 +59,11 @@ export const files: Files = {
 
   remove: (path) =>
     guard(`remove ${path}`, async () => {
+      // What is most often removed is a file, or not there: then one call says so.
+      const [isDirectory] = await Promise.all([path, partialOf(path)].map(unlinkUnlessDirectory));
+      if (!isDirectory) return;
       await requireNoMount(path);
       await fs.rm(path, { recursive: true, force: true });
-      await fs.rm(partialOf(path), { force: true });
     }),
 
   write: (path, data, { mode = 0o600, durable = false } = {}) =>
@@ -69,12 +72,10 @@ export const files: Files = {
       () =>
         inTurn(path, async () => {
           const partial = partialOf(path);
-          await fs.rm(partial, { force: true });
           try {
-            const file = await fs.open(partial, 'wx', mode);
+            const file = await openNew(partial, mode);
             try {
-              await file.writeFile(data);
-              await file.chmod(mode);
+              await allDone([file.writeFile(data), file.chmod(mode)]);
               if (durable) await file.sync();
             } finally {
               await file.close();
@@ -97,10 +98,12 @@ export const files: Files = {
         const file = await fs.open(path, 'wx', 0o600);
         try {
           // The kernel may take a part.
-          for (const { at, bytes } of pieces)
+          const write = async ({ at, bytes }: FilePiece): Promise<void> => {
             for (let done = 0; done < bytes.length; )
               done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
-          await file.truncate(sizeBytes);
+          };
+          // Beside one another: none is behind that end.
+          await allDone([...pieces.map(write), file.truncate(sizeBytes)]);
           await file.datasync();
         } finally {
           await file.close();
@@ -168,7 +171,7 @@ export const files: Files = {
           diskBytes: s.blocks * 512,
           mode: s.mode & 0o7777,
           owner: { user: s.uid, group: s.gid },
-          stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
+          stamp: stampOf(s),
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
       }),
@@ -177,6 +180,17 @@ export const files: Files = {
   readLink: (path) => guard(`read link ${path}`, () => fs.readlink(path)),
 
   realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),
+
+  async firstFile(paths) {
+    for (const path of paths)
+      try {
+        const info = statSync(path, { throwIfNoEntry: false });
+        if (info?.isFile()) return { path, real: realpathSync.native(path), stamp: stampOf(info) };
+      } catch {
+        // It may not be searched, or went meanwhile.
+      }
+    return undefined;
+  },
 
   freeBytes: (path) => guard(`ask for the free space of ${path}`, async () => (await roomAt(path)).bytes),
 
@@ -245,6 +259,28 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** What a crash left in its place goes. */
+async function openNew(path: string, mode: number): Promise<fs.FileHandle> {
+  try {
+    return await fs.open(path, 'wx', mode);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    await fs.rm(path, { force: true });
+    return fs.open(path, 'wx', mode);
+  }
+}
+
+/** @returns whether it is a directory, and still there */
+async function unlinkUnlessDirectory(path: string): Promise<boolean> {
+  try {
+    await fs.unlink(path);
+  } catch (error) {
+    if (isErrno(error, 'EISDIR')) return true; // Linux says so, where POSIX would have EPERM
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+  }
+  return false;
+}
+
 async function orUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();
@@ -284,6 +320,9 @@ const pathsOf = (error: Error): readonly string[] =>
     const path: unknown = Object.entries(error).find(([name]) => name === key)?.[1];
     return typeof path === 'string' ? [path] : [];
   });
+
+/** Another one as soon as the file is another, or was written to. */
+const stampOf = ({ dev, ino, size, ctimeMs }: Stats): string => `${dev}:${ino}:${size}:${ctimeMs}`;
 
 /** As Linux packs the two numbers of a device into one (makedev(3)). */
 function deviceNumber(rdev: number): string {
