@@ -1,4 +1,12 @@
-import { realpathSync, type Stats, statSync, watch as watchFile } from 'node:fs';
+import {
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+  statSync,
+  watch as watchFile,
+} from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
 import { allDone } from '../base/all-done.ts';
@@ -32,6 +40,13 @@ async function requireNoMount(path: string): Promise<void> {
   if (inside !== undefined)
     throw new Fault('refused', `Cannot remove ${path}: something is mounted at ${inside}; unmount it, and it goes on`);
 }
+
+/**
+ * What the kernel tells without a disk is read at once: a thread of its own for that takes ten times as long. Not what may wait
+ * for another process's memory, or is long to make.
+ */
+const isAtHand = (path: string): boolean =>
+  /^\/(?:proc|sys)\//.test(path) && !/\/(?:cmdline|environ|maps|smaps|memory\.stat|net\/\w+)$/.test(path);
 
 /** Where the kernel tells of no change, somebody looks so often. */
 const POLL_MS = 500;
@@ -116,6 +131,10 @@ export const files: Files = {
   read: (path, { offset = 0, maxBytes } = {}) =>
     guard(`read ${path}`, () =>
       orUndefined(async () => {
+        if (isAtHand(path) && offset === 0) {
+          const all = readFileSync(path);
+          return maxBytes === undefined ? all : all.subarray(0, maxBytes);
+        }
         const file = await fs.open(path, 'r');
         try {
           if (maxBytes === undefined && offset === 0) return await file.readFile();
@@ -150,7 +169,10 @@ export const files: Files = {
 
   rename: (from, to) => guard(`rename ${from} to ${to}`, () => fs.rename(from, to)),
 
-  list: (path) => guard(`list ${path}`, async () => ((await orUndefined(() => fs.readdir(path))) ?? []).sort()),
+  list: (path) =>
+    guard(`list ${path}`, async () =>
+      ((await orUndefined(async () => (isAtHand(path) ? readdirSync(path) : fs.readdir(path)))) ?? []).sort(),
+    ),
 
   stat: (path) =>
     guard(`stat ${path}`, () =>
@@ -177,7 +199,7 @@ export const files: Files = {
       }),
     ),
 
-  readLink: (path) => guard(`read link ${path}`, () => fs.readlink(path)),
+  readLink: (path) => guard(`read link ${path}`, async () => (isAtHand(path) ? readlinkSync(path) : fs.readlink(path))),
 
   realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),
 

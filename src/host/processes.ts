@@ -1,5 +1,7 @@
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { allDone } from '../base/all-done.ts';
 import { errorMessage } from '../base/error-text.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
@@ -31,12 +33,12 @@ export function createProcesses(starter?: Starter): Processes {
 
   const look = async (pid: number): Promise<ProcessInfo | undefined> => {
     try {
-      const [stat, cmdline, exe] = await Promise.all([
-        readFile(`/proc/${pid}/stat`, 'utf8'),
+      const { startTime, zombie } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+      // These may wait for the memory of that process.
+      const [cmdline, exe] = await Promise.all([
         readFile(`/proc/${pid}/cmdline`, 'utf8'),
         readlink(`/proc/${pid}/exe`).catch(() => ''), // a zombie or a kernel thread has none
       ]);
-      const { startTime, zombie } = parseStat(stat);
       const argv = cmdline.split('\0').slice(0, -1);
       return { pid, startTime, bootId: await bootId(), argv, exe, zombie };
     } catch (error) {
@@ -120,7 +122,7 @@ export function createProcesses(starter?: Starter): Processes {
 
 /** One that has ended meanwhile is nowhere, and its end tells why. */
 async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> {
-  for (const directory of cgroups)
+  const into = async (directory: string): Promise<void> => {
     try {
       await writeFile(`${directory}/cgroup.procs`, String(pid), { flag: 'r+' });
     } catch (cause) {
@@ -128,4 +130,6 @@ async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> 
       const why = errorMessage(cause);
       throw new Fault('tool', `Cannot move process ${pid} into the cgroup ${directory}: ${why}`, { cause });
     }
+  };
+  await allDone(cgroups.map(into));
 }
