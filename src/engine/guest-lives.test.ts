@@ -43,7 +43,12 @@ function makeBed() {
     onBoot: (begun: () => void) => void boots.push(begun),
   } as Partial<RunningVmm> as RunningVmm;
   const log = memoryLog();
-  const lives = new GuestLives({ store: store as Store, clock, log });
+  const lives = new GuestLives({
+    store: store as Store,
+    transactions: { together: async (work) => work() },
+    clock,
+    log,
+  });
   const life = (): Condition | undefined => vm.conditions.find(({ type }) => type === 'GuestAlive');
   const pass = async (ms: number): Promise<void> => {
     for (let left = ms; left > 0; left -= 500) {

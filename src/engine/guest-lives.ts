@@ -11,11 +11,12 @@ import type { Uid } from '../domain/microvm.ts';
 import { guestLives } from '../domain/transitions.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Log } from '../ports/log.ts';
-import type { Store } from '../ports/store.ts';
+import type { Store, Transactions } from '../ports/store.ts';
 import type { RunningVmm } from '../ports/vmm.ts';
 
 export interface GuestLivesDeps {
   readonly store: Store;
+  readonly transactions: Pick<Transactions, 'together'>;
   readonly clock: Clock;
   readonly log: Log;
 }
@@ -86,23 +87,46 @@ export class GuestLives {
       last = now;
       const seen = seenBetween(base, signs);
       if (seen !== undefined) {
-        if (this.#say(uid, alive(seen, began === 'earlier' ? undefined : now - start))) return;
+        if (await this.#sayWithOthers(uid, alive(seen, began === 'earlier' ? undefined : now - start), signal)) return;
       } else if (ranMs >= UNSEEN_MS) {
-        if (told !== 'False' && this.#say(uid, unseen(ranMs, signs, running.advice))) told = 'False';
-      } else if (told === undefined && this.#say(uid, notSeenYet)) told = 'Unknown';
+        if (told !== 'False' && (await this.#sayWithOthers(uid, unseen(ranMs, signs, running.advice), signal)))
+          told = 'False';
+      } else if (told === undefined && (await this.#sayWithOthers(uid, notSeenYet, signal))) told = 'Unknown';
     }
   }
 
-  /** @returns whether it could be stored: else it is tried at the next look */
-  #say(uid: Uid, report: LifeReport): boolean {
-    const { store, clock, log } = this.#deps;
+  /**
+   * In one commit with what others have to store: many guests boot at once.
+   * @returns whether it could be stored: else it is tried at the next look
+   */
+  async #sayWithOthers(uid: Uid, report: LifeReport, signal: AbortSignal): Promise<boolean> {
     try {
-      store.update(uid, (vm) => guestLives(vm, report, clock.now()));
-      if (report.status === 'False') log.warn('a guest shows no sign of life', { uid, message: report.message });
-      return true;
+      await this.#deps.transactions.together(() => {
+        if (!signal.aborted) this.#store(uid, report);
+      });
     } catch (error) {
-      log.warn('whether a guest lives could not be stored', { uid, error });
+      this.#complain(uid, error);
       return false;
     }
+    signal.throwIfAborted();
+    return true;
+  }
+
+  #say(uid: Uid, report: LifeReport): void {
+    try {
+      this.#store(uid, report);
+    } catch (error) {
+      this.#complain(uid, error);
+    }
+  }
+
+  #store(uid: Uid, report: LifeReport): void {
+    const { store, clock, log } = this.#deps;
+    store.update(uid, (vm) => guestLives(vm, report, clock.now()));
+    if (report.status === 'False') log.warn('a guest shows no sign of life', { uid, message: report.message });
+  }
+
+  #complain(uid: Uid, error: unknown): void {
+    this.#deps.log.warn('whether a guest lives could not be stored', { uid, error });
   }
 }

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { allDone } from '../base/all-done.ts';
 import { type CgroupPlace, cgroupPlaces, cgroupRoots } from '../domain/cgroup-places.ts';
 import { Fault } from '../domain/fault.ts';
 import type { CgroupIntent, Cgroups } from '../ports/cgroups.ts';
@@ -49,12 +50,14 @@ export async function createCgroups({ files, name, setting }: CgroupsOptions): P
       }),
 
     async make(intents, signal) {
-      for (const { parent, directory, set, enable } of intents) {
-        signal.throwIfAborted();
+      signal.throwIfAborted();
+      // Each hierarchy of version 1 has locks of its own.
+      const one = async ({ parent, directory, set, enable }: CgroupIntent): Promise<void> => {
         await files.makeDirectory(directory, 0o755);
         if (enable.length > 0) await enableIn(files, parent, [...enable, ...(await cpuOf(files, parent))]);
         for (const [file, value] of Object.entries(set)) await files.overwrite(`${directory}/${file}`, value);
-      }
+      };
+      await allDone(intents.map(one));
     },
 
     async remove(intents, signal) {

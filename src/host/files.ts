@@ -1,8 +1,17 @@
-import { watch as watchFile } from 'node:fs';
+import {
+  readdirSync,
+  readFileSync,
+  readlinkSync,
+  realpathSync,
+  type Stats,
+  statSync,
+  watch as watchFile,
+} from 'node:fs';
 import * as fs from 'node:fs/promises';
 import { basename, dirname, join } from 'node:path';
+import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
-import type { FileInfo, Files } from '../ports/host.ts';
+import type { FileInfo, FilePiece, Files } from '../ports/host.ts';
 import { fullDisk, roomAt } from './disk-room.ts';
 import { pinSocket } from './pin-socket.ts';
 import { isErrno, run } from './run.ts';
@@ -33,6 +42,13 @@ async function requireNoMount(path: string): Promise<void> {
     throw new Fault('refused', `Cannot remove ${path}: something is mounted at ${inside}; unmount it, and it goes on`);
 }
 
+/**
+ * What the kernel tells without a disk is read at once: a thread of its own for that takes ten times as long. Not what may wait
+ * for another process's memory, or is long to make.
+ */
+const isAtHand = (path: string): boolean =>
+  /^\/(?:proc|sys)\//.test(path) && !/\/(?:cmdline|environ|maps|smaps|memory\.stat|net\/\w+)$/.test(path);
+
 /** Where the kernel tells of no change, somebody looks so often. */
 const POLL_MS = 500;
 
@@ -59,9 +75,11 @@ export const files: Files = {
 
   remove: (path) =>
     guard(`remove ${path}`, async () => {
+      // What is most often removed is a file, or not there: then one call says so.
+      const [isDirectory] = await Promise.all([path, partialOf(path)].map(unlinkUnlessDirectory));
+      if (!isDirectory) return;
       await requireNoMount(path);
       await fs.rm(path, { recursive: true, force: true });
-      await fs.rm(partialOf(path), { force: true });
     }),
 
   write: (path, data, { mode = 0o600, durable = false } = {}) =>
@@ -70,12 +88,10 @@ export const files: Files = {
       () =>
         inTurn(path, async () => {
           const partial = partialOf(path);
-          await fs.rm(partial, { force: true });
           try {
-            const file = await fs.open(partial, 'wx', mode);
+            const file = await openNew(partial, mode);
             try {
-              await file.writeFile(data);
-              await file.chmod(mode);
+              await allDone([file.writeFile(data), file.chmod(mode)]);
               if (durable) await file.sync();
             } finally {
               await file.close();
@@ -98,10 +114,12 @@ export const files: Files = {
         const file = await fs.open(path, 'wx', 0o600);
         try {
           // The kernel may take a part.
-          for (const { at, bytes } of pieces)
+          const write = async ({ at, bytes }: FilePiece): Promise<void> => {
             for (let done = 0; done < bytes.length; )
               done += (await file.write(bytes, done, bytes.length - done, at + done)).bytesWritten;
-          await file.truncate(sizeBytes);
+          };
+          // Beside one another: none is behind that end.
+          await allDone([...pieces.map(write), file.truncate(sizeBytes)]);
           await file.datasync();
         } finally {
           await file.close();
@@ -114,6 +132,10 @@ export const files: Files = {
   read: (path, { offset = 0, maxBytes } = {}) =>
     guard(`read ${path}`, () =>
       orUndefined(async () => {
+        if (isAtHand(path) && offset === 0) {
+          const all = readFileSync(path);
+          return maxBytes === undefined ? all : all.subarray(0, maxBytes);
+        }
         const file = await fs.open(path, 'r');
         try {
           if (maxBytes === undefined && offset === 0) return await file.readFile();
@@ -148,7 +170,10 @@ export const files: Files = {
 
   rename: (from, to) => guard(`rename ${from} to ${to}`, () => fs.rename(from, to)),
 
-  list: (path) => guard(`list ${path}`, async () => ((await orUndefined(() => fs.readdir(path))) ?? []).sort()),
+  list: (path) =>
+    guard(`list ${path}`, async () =>
+      ((await orUndefined(async () => (isAtHand(path) ? readdirSync(path) : fs.readdir(path)))) ?? []).sort(),
+    ),
 
   stat: (path) =>
     guard(`stat ${path}`, () =>
@@ -169,16 +194,27 @@ export const files: Files = {
           diskBytes: s.blocks * 512,
           mode: s.mode & 0o7777,
           owner: { user: s.uid, group: s.gid },
-          stamp: `${s.dev}:${s.ino}:${s.size}:${s.ctimeMs}`,
+          stamp: stampOf(s),
           modifiedAt: s.mtimeMs,
           ...(s.isCharacterDevice() && { device: deviceNumber(s.rdev) }),
         };
       }),
     ),
 
-  readLink: (path) => guard(`read link ${path}`, () => fs.readlink(path)),
+  readLink: (path) => guard(`read link ${path}`, async () => (isAtHand(path) ? readlinkSync(path) : fs.readlink(path))),
 
   realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),
+
+  async firstFile(paths) {
+    for (const path of paths)
+      try {
+        const info = statSync(path, { throwIfNoEntry: false });
+        if (info?.isFile()) return { path, real: realpathSync.native(path), stamp: stampOf(info) };
+      } catch {
+        // It may not be searched, or went meanwhile.
+      }
+    return undefined;
+  },
 
   freeBytes: (path) => guard(`ask for the free space of ${path}`, async () => (await roomAt(path)).bytes),
 
@@ -249,6 +285,28 @@ async function syncDirectory(path: string): Promise<void> {
   }
 }
 
+/** What a crash left in its place goes. */
+async function openNew(path: string, mode: number): Promise<fs.FileHandle> {
+  try {
+    return await fs.open(path, 'wx', mode);
+  } catch (error) {
+    if (!isErrno(error, 'EEXIST')) throw error;
+    await fs.rm(path, { force: true });
+    return fs.open(path, 'wx', mode);
+  }
+}
+
+/** @returns whether it is a directory, and still there */
+async function unlinkUnlessDirectory(path: string): Promise<boolean> {
+  try {
+    await fs.unlink(path);
+  } catch (error) {
+    if (isErrno(error, 'EISDIR')) return true; // Linux says so, where POSIX would have EPERM
+    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
+  }
+  return false;
+}
+
 async function orUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
   try {
     return await act();
@@ -288,6 +346,9 @@ const pathsOf = (error: Error): readonly string[] =>
     const path: unknown = Object.entries(error).find(([name]) => name === key)?.[1];
     return typeof path === 'string' ? [path] : [];
   });
+
+/** Another one as soon as the file is another, or was written to. */
+const stampOf = ({ dev, ino, size, ctimeMs }: Stats): string => `${dev}:${ino}:${size}:${ctimeMs}`;
 
 /** As Linux packs the two numbers of a device into one (makedev(3)). */
 function deviceNumber(rdev: number): string {

@@ -1,4 +1,4 @@
-import { readFile } from 'node:fs/promises';
+import { readFileSync } from 'node:fs';
 import { memoryLimit, upwards } from '../domain/cgroup-limits.ts';
 import type { OomCounter } from '../ports/host.ts';
 
@@ -26,27 +26,38 @@ export function oomFiles(cgroups: string): readonly { readonly file: string; rea
   return [...files, { file: '/proc/vmstat', cgroup: '' }];
 }
 
+/** The name of its file in version 1. */
+const VERSION_1 = '/memory.oom_control';
 const KILLS = /^oom_kill (\d+)$/m;
 
+/** The kernel has these in memory: at once takes less than to have them read. */
+function read(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch {
+    return '';
+  }
+}
+
 export async function oomCounter(pid: number): Promise<OomCounter | undefined> {
-  const read = async (path: string): Promise<string> => readFile(path, 'utf8').catch(() => '');
-  const count = async (file: string): Promise<number | undefined> => {
-    const [, kills] = KILLS.exec(await read(file)) ?? [];
+  const count = (file: string): number | undefined => {
+    const [, kills] = KILLS.exec(read(file)) ?? [];
     return kills === undefined ? undefined : Number(kills);
   };
-  for (const { file, cgroup } of oomFiles(await read(`/proc/${pid}/cgroup`))) {
-    const kills = await count(file);
+  for (const { file, cgroup } of oomFiles(read(`/proc/${pid}/cgroup`))) {
+    const kills = count(file);
     if (kills === undefined) continue;
     const path = cgroup === '' ? [] : aboveOf(file);
-    const before = await Promise.all(path.map((directory) => timesFull(directory, read)));
+    const timesFull = file.endsWith(VERSION_1) ? timesFull1 : timesFull2;
+    const before = path.map(timesFull);
     return {
       cgroup,
       kills,
-      again: async () => (await count(file)) ?? kills,
+      again: async () => count(file) ?? kills,
       async full() {
         for (const [i, directory] of path.entries()) {
-          if ((await timesFull(directory, read)) <= (before[i] ?? 0)) continue;
-          const limits = await Promise.all(LIMITS.map(async (name) => memoryLimit(await read(`${directory}/${name}`))));
+          if (timesFull(directory) <= (before[i] ?? 0)) continue;
+          const limits = LIMITS.map((name) => memoryLimit(read(`${directory}/${name}`)));
           const limitBytes = limits.find((limit) => limit !== undefined);
           if (limitBytes !== undefined) return { cgroup: directory.slice(rootOf(directory).length) || '/', limitBytes };
         }
@@ -73,8 +84,6 @@ const aboveOf = (file: string): readonly string[] => {
  * How often a cgroup has met its own limit: not that of one above it or below.
  * @see memory.rst of version 1 (`failcnt`), cgroup-v2.rst (`memory.events.local`: `oom`)
  */
-async function timesFull(directory: string, read: (path: string) => Promise<string>): Promise<number> {
-  const old = Number((await read(`${directory}/memory.failcnt`)).trim());
-  if (Number.isFinite(old) && old > 0) return old;
-  return Number(/^oom (\d+)$/m.exec(await read(`${directory}/memory.events.local`))?.[1] ?? 0);
-}
+const timesFull1 = (directory: string): number => Number(read(`${directory}/memory.failcnt`).trim()) || 0;
+const timesFull2 = (directory: string): number =>
+  Number(/^oom (\d+)$/m.exec(read(`${directory}/memory.events.local`))?.[1] ?? 0);

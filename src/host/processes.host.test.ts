@@ -5,13 +5,14 @@ import { describe, expect, onTestFinished, test } from 'vitest';
 import type { ProcessIdentity } from '../ports/host.ts';
 import { roomText } from './disk-room.ts';
 import { createProcesses } from './processes.ts';
+import { Starter } from './starter.ts';
 import { typeInto } from './type-into.ts';
 
 const never = new AbortController().signal;
 
-function setUp() {
+function setUp(starter?: Starter) {
   const directory = mkdtempSync('/tmp/flt-proc-');
-  const processes = createProcesses();
+  const processes = createProcesses(starter);
   const started: number[] = [];
   onTestFinished(() => {
     for (const pid of started)
@@ -21,6 +22,7 @@ function setUp() {
         // it has ended
       }
     rmSync(directory, { recursive: true, force: true });
+    starter?.close();
   });
   return {
     directory,
@@ -50,9 +52,12 @@ async function identityOf(processes: ReturnType<typeof createProcesses>, pid = -
   throw new Error(`no process ${pid}`);
 }
 
-describe('a process that is started', () => {
+describe.each([
+  ['by ourselves', () => undefined],
+  ['by a starter', () => new Starter()],
+])('a process that is started %s', (_by, starter) => {
   test('leads its own session, writes to the log alone, and is known by what it is', async () => {
-    const { start, processes, directory } = setUp();
+    const { start, processes, directory } = setUp(starter());
     const { identity } = await start('sh', '-c', 'echo out; echo err >&2; exec sleep 60 # a ) b');
     const info = await processes.inspect(identity);
     expect(info).toMatchObject({ ...identity, zombie: false });
@@ -67,7 +72,7 @@ describe('a process that is started', () => {
     ['exit 7', { code: 7, signal: null, seen: true }],
     ['kill -TERM $$', { code: null, signal: 'SIGTERM', seen: true }],
   ])('and does "%s" is told with how it ended', async (script, exit) => {
-    const { start, processes } = setUp();
+    const { start, processes } = setUp(starter());
     const { identity, exited } = await start('sh', '-c', script);
     expect(await exited).toEqual(exit);
     await processes.ended(identity, never);
@@ -75,7 +80,7 @@ describe('a process that is started', () => {
   });
 
   test('finds open what it may not open itself, reads a FIFO without an end, and writes where it is told', async () => {
-    const { directory, processes } = setUp();
+    const { directory, processes } = setUp(starter());
     const [input, output, log, file] = ['in', 'out', 'log', 'file'].map((name) => `${directory}/${name}`);
     const here = `${directory}/here`;
     execFileSync('mkfifo', [`${input}`]);
@@ -102,7 +107,7 @@ describe('a process that is started', () => {
   });
 
   test('but is not there says so', async () => {
-    const { start } = setUp();
+    const { start } = setUp(starter());
     await expect(start('flintlock-no-such-tool')).rejects.toMatchObject({
       kind: 'tool',
       message: expect.stringContaining('not installed or not in PATH'),
@@ -110,7 +115,7 @@ describe('a process that is started', () => {
   });
 
   test('without a place for its log is a Fault, and is not started', async () => {
-    const { processes } = setUp();
+    const { processes } = setUp(starter());
     await expect(processes.start(['sleep', '60'], { log: '/nowhere/at/all/log' })).rejects.toMatchObject({
       kind: 'tool',
       message: expect.stringContaining('/nowhere/at/all/log'),
@@ -118,7 +123,7 @@ describe('a process that is started', () => {
   });
 
   test('without room for its log says what is left on that disk', async () => {
-    const { processes, directory } = setUp();
+    const { processes, directory } = setUp(starter());
     execFileSync('mount', ['-t', 'tmpfs', '-o', 'size=64m,nr_inodes=1', 'tmpfs', directory]);
     try {
       await expect(processes.start(['sleep', '60'], { log: `${directory}/log` })).rejects.toMatchObject({

@@ -1,21 +1,28 @@
-import { spawn } from 'node:child_process';
-import { closeSync, constants, openSync, readFileSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { readdir, readFile, readlink, writeFile } from 'node:fs/promises';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { allDone } from '../base/all-done.ts';
 import { errorMessage } from '../base/error-text.ts';
 import { orAborted } from '../base/or-aborted.ts';
 import { Fault } from '../domain/fault.ts';
-import { noRoom } from '../domain/room-words.ts';
-import type { OpenFile, ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
-import { fullDisk } from './disk-room.ts';
+import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../ports/host.ts';
 import { oomCounter } from './oom.ts';
+import { parseStat } from './proc-stat.ts';
 import { isErrno } from './run.ts';
+import { startProcess } from './start-process.ts';
+import type { Starter } from './starter.ts';
 
 /** How often a process that is not our child is looked at while we wait for its end. */
 const LOOK_MS = 10;
+/** The same of all whose starter was ended: there may be hundreds. */
+const LOOK_UNSEEN_MS = 500;
 
-/** Adapter of {@link Processes}. One for the daemon: it remembers which processes are its children. */
-export function createProcesses(): Processes {
+/**
+ * Adapter of {@link Processes}. One for the daemon: it remembers which processes are its children.
+ *
+ * @param starter - absent: it starts them itself
+ */
+export function createProcesses(starter?: Starter): Processes {
   const children = new Map<number, { startTime: string; exited: Promise<ProcessExit> }>();
   let boot: string | undefined;
 
@@ -26,12 +33,12 @@ export function createProcesses(): Processes {
 
   const look = async (pid: number): Promise<ProcessInfo | undefined> => {
     try {
-      const [stat, cmdline, exe] = await Promise.all([
-        readFile(`/proc/${pid}/stat`, 'utf8'),
+      const { startTime, zombie } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
+      // These may wait for the memory of that process.
+      const [cmdline, exe] = await Promise.all([
         readFile(`/proc/${pid}/cmdline`, 'utf8'),
         readlink(`/proc/${pid}/exe`).catch(() => ''), // a zombie or a kernel thread has none
       ]);
-      const { startTime, zombie } = parseStat(stat);
       const argv = cmdline.split('\0').slice(0, -1);
       return { pid, startTime, bootId: await bootId(), argv, exe, zombie };
     } catch (error) {
@@ -46,53 +53,33 @@ export function createProcesses(): Processes {
     return info && !info.zombie && info.startTime === identity.startTime ? info : undefined;
   };
 
+  /** Who would have been told how it ends is gone: that it has is seen from outside. */
+  const unseen = async (identity: ProcessIdentity): Promise<ProcessExit> => {
+    while (await inspect(identity)) await sleep(LOOK_UNSEEN_MS, undefined, { ref: false });
+    return { code: null, signal: null, seen: false };
+  };
+
   return {
     bootId,
     inspect,
     oomCounter,
     moveInto,
 
-    async start([program, ...args], { log, output, input, directory, open = [], cgroups = [] }) {
+    async start(argv, options) {
       const id = await bootId();
-      const opened: number[] = [];
-      const keep = (fd: number): number => {
-        opened.push(fd);
-        return fd;
-      };
-      try {
-        const errors = keep(await openLog(log));
-        const out = output === undefined ? errors : keep(await openLog(output));
-        const typed = input === undefined ? 'ignore' : keep(openAtOnce({ path: input }));
-        const rest = open.map((file) => keep(openAtOnce(file)));
-        const child = spawn(program, args, {
-          detached: true,
-          stdio: [typed, out, errors, ...rest],
-          ...(directory !== undefined && { cwd: directory }),
-          env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8' },
-        });
-        const exited = new Promise<ProcessExit>((resolve) => {
-          child.once('exit', (code, signal) => resolve({ code, signal, seen: true }));
-        });
-        const { pid } = child;
-        if (pid === undefined) {
-          const cause = await new Promise<NodeJS.ErrnoException>((resolve) => child.once('error', resolve));
-          const why = cause.code === 'ENOENT' ? 'it is not installed or not in PATH' : cause.message;
-          throw new Fault('tool', `Cannot start ${program}: ${why}`, { cause });
-        }
-        child.unref(); // it outlives us
-        // Not yet reaped: no turn of the loop has passed, so the entry is there even if it has ended.
-        const { startTime } = parseStat(readFileSync(`/proc/${pid}/stat`, 'utf8'));
-        children.set(pid, { startTime, exited });
-        void exited.then(() => children.delete(pid));
-        // It is another program at most by now: of its memory next to nothing is counted elsewhere.
-        await moveInto(pid, cgroups).catch((error: unknown) => {
-          child.kill('SIGKILL');
-          throw error;
-        });
-        return { identity: { pid, startTime, bootId: id }, exited };
-      } finally {
-        for (const one of opened) closeSync(one);
-      }
+      const { pid, startTime, exited: told } = await startProcess(argv, options, starter);
+      const identity: ProcessIdentity = { pid, startTime, bootId: id };
+      const exited = told.then((exit) => exit ?? unseen(identity));
+      children.set(pid, { startTime, exited });
+      void exited.then(() => {
+        if (children.get(pid)?.startTime === startTime) children.delete(pid);
+      });
+      // It is another program at most by now: of its memory next to nothing is counted elsewhere.
+      await moveInto(pid, options.cgroups ?? []).catch(async (error: unknown) => {
+        if (await inspect(identity)) process.kill(pid, 'SIGKILL');
+        throw error;
+      });
+      return { identity, exited };
     },
 
     async find(match) {
@@ -135,7 +122,7 @@ export function createProcesses(): Processes {
 
 /** One that has ended meanwhile is nowhere, and its end tells why. */
 async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> {
-  for (const directory of cgroups)
+  const into = async (directory: string): Promise<void> => {
     try {
       await writeFile(`${directory}/cgroup.procs`, String(pid), { flag: 'r+' });
     } catch (cause) {
@@ -143,34 +130,6 @@ async function moveInto(pid: number, cgroups: readonly string[]): Promise<void> 
       const why = errorMessage(cause);
       throw new Fault('tool', `Cannot move process ${pid} into the cgroup ${directory}: ${why}`, { cause });
     }
-}
-
-async function openLog(path: string): Promise<number> {
-  try {
-    return openSync(path, 'a', 0o600);
-  } catch (cause) {
-    const failed = `Cannot open the log ${path}`;
-    const full = isErrno(cause, 'EDQUOT')
-      ? 'no space left in the quota of the disk'
-      : isErrno(cause, 'ENOSPC') && (await fullDisk([path]));
-    if (full) throw new Fault('full', `${failed}: ${noRoom(full)}`, { cause, reason: 'StorageFull' });
-    throw new Fault('tool', `${failed}: ${errorMessage(cause)}`, { cause });
-  }
-}
-
-/** Without waiting: a device that is not ready says so. */
-function openAtOnce({ path, readOnly }: OpenFile): number {
-  try {
-    return openSync(path, (readOnly ? constants.O_RDONLY : constants.O_RDWR) | constants.O_NONBLOCK);
-  } catch (cause) {
-    throw new Fault('tool', `Cannot open ${path}: ${errorMessage(cause)}`, {
-      cause,
-    });
-  }
-}
-
-/** The program's name may hold spaces and `)`: the fields begin after the last one. State is field 3, start time 22 (proc(5)). */
-function parseStat(stat: string): { startTime: string; zombie: boolean } {
-  const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-  return { startTime: fields[19] ?? '', zombie: fields[0] === 'Z' || fields[0] === 'X' };
+  };
+  await allDone(cgroups.map(into));
 }

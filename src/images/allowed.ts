@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { allDone } from '../base/all-done.ts';
 import { shorten } from '../domain/labels.ts';
 import type { Files } from '../ports/host.ts';
 import { type LocalReference, nameOf } from './reference.ts';
@@ -19,10 +20,12 @@ export async function allow(
   if (roots.length === 0)
     return { wrong: `image "${shown}" is a local one, and the daemon allows none; start it with --image-root DIR` };
   const wrong = `image "${shown}" must lie under ${roots.join(' or ')} (--image-root)`;
-  const path = await nearestReal(files, reference.path);
+  const [path, ...reals] = await allDone([
+    nearestReal(files, reference.path),
+    ...roots.map((root) => files.realPath(root).catch(() => undefined)),
+  ]);
   if (path === undefined || path.includes(':')) return { wrong };
-  for (const root of roots) {
-    const real = await files.realPath(root);
+  for (const real of reals) {
     // The directory itself may be a layout.
     if (real !== undefined && (path === real || path.startsWith(real === '/' ? real : `${real}/`))) return { path };
   }

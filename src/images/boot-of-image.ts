@@ -1,7 +1,7 @@
 import type { KernelFacts } from '../domain/kernel-facts.ts';
 import type { Files, Run } from '../ports/host.ts';
 import type { BootFile, BootFilesFound, BootWants, Images, LocalImage } from '../ports/images.ts';
-import { BootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
+import { BootFiles, type FoundBootFiles, type FoundFile, type SearchDeps } from './boot/boot-files.ts';
 import { needsFit } from './boot/fit.ts';
 import { FoundBefore } from './boot/found-before.ts';
 import { INITRD_HEAD_BYTES, takesProcess } from './boot/our-initrd.ts';
@@ -48,10 +48,11 @@ export class BootOfImage {
     wants: BootWants,
     { signal, dry }: Parameters<Images['bootFiles']>[2],
   ): Promise<BootFilesFound> {
-    const { kernel, initrd } = await this.#found.find(image.tree, wants, () =>
-      new BootFiles(image.tree, this.#search, signal).find(wants),
-    );
-    const ownInitrd = initrd && (await this.#initrd(initrd));
+    const { kernel, initrd } = await this.#found.find(image.tree, wants, async () => {
+      const found = await new BootFiles(image.tree, this.#search, signal).find(wants);
+      return found.initrd ? { ...found, initrd: await this.#looked(found.initrd) } : found;
+    });
+    const ownInitrd = initrd && bootFile(initrd);
     if (!kernel) return ownInitrd ? { initrd: ownInitrd } : {};
     const fitted = dry
       ? undefined
@@ -75,15 +76,18 @@ export class BootOfImage {
     await Promise.allSettled([this.#fitted.settled(), this.#looks.settled()]);
   }
 
-  async #initrd(found: FoundFile): Promise<BootFile> {
+  async #looked(found: FoundFile): Promise<FoundInitrd> {
     const head = await this.#deps.files.read(found.path, { maxBytes: INITRD_HEAD_BYTES });
-    return { ...bootFile(found), ...(head && takesProcess(head) && { takesProcess: true as const }) };
+    return { ...found, ...(head && takesProcess(head) && { takesProcess: true as const }) };
   }
 }
 
-const bootFile = ({ filename, path, release, kind }: FoundFile): BootFile => ({
+type FoundInitrd = NonNullable<FoundBootFiles['initrd']>;
+
+const bootFile = ({ filename, path, release, kind, takesProcess }: FoundInitrd): BootFile => ({
   filename,
   path,
+  ...(takesProcess && { takesProcess }),
   ...(release !== undefined && { release }),
   ...('packed' in kind && kind.packed !== undefined && { packed: kind.packed }),
 });

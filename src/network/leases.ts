@@ -1,4 +1,5 @@
 import { dirname } from 'node:path';
+import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
 import type { Clock } from '../ports/clock.ts';
 import type { Files, Processes, Run } from '../ports/host.ts';
@@ -62,9 +63,8 @@ export function createLeases({ run, files, processes, clock, log, dhcp }: LeaseH
         signal.throwIfAborted();
         let isChanged = false;
         for (const [path, content] of checked(lease)) {
-          const before = await readText(path);
+          const [before] = await allDone([readText(path), files.makeDirectory(dirname(path), 0o755)]);
           if (before === content) continue;
-          await files.makeDirectory(dirname(path), 0o755);
           await files.write(path, content, { mode: 0o644 });
           isChanged ||= before !== undefined;
         }

@@ -20,9 +20,18 @@ describe('ip', () => {
 
   test('each command is by itself, and done where it says nothing or shows what it was asked for', () => {
     expect(parts(['a', 'b'])).toEqual(['a', 'b']);
+    const [set, more, show] = ['link set dev x up', 'link set dev x type bridge_slave guard on', 'link show dev x'];
+    expect(parts(['tuntap add dev x mode tap', set, more, show])).toEqual([
+      'tuntap add dev x mode tap',
+      `${set}\n${more}\n${show}`,
+    ]);
+    expect(parts([set, 'link set dev y up', show, show])).toEqual([set, 'link set dev y up', show, show]);
     expect(isDone('link set dev x up', '')).toBe(true);
     expect(isDone('link set dev x up', 'RTNETLINK answers: File exists\nCommand failed -:1\n')).toBe(false);
     expect(isDone('link show dev lo', '[{"ifname":"lo"}]\n')).toBe(true);
+    const several = 'link set dev lo up\nlink show dev lo';
+    expect(isDone(several, '[{"ifname":"lo"}]\n')).toBe(true);
+    expect(isDone(several, 'RTNETLINK answers: Invalid argument\nCommand failed -:1\n[{"ifname":"lo"}]\n')).toBe(false);
     // Another has the name now that this one has met with another number.
     expect(isDone('address show dev lo', '[{}]\n')).toBe(false);
     // What it says of an interface whose number is not its number any more.

@@ -19,8 +19,12 @@ export interface LivingForm {
   isDone(part: string, answer: string): boolean;
 }
 
+/** What one device that is there is set to, and how it is shown then. */
+const OF_DEVICE = /^link (?:set|show) dev (\S+)/;
+
 /**
- * With `-force` it goes on after a command that failed, so each is sent by itself: an act ends at its first failure.
+ * With `-force` it goes on after a command that failed, so each is sent by itself: an act ends at its first failure. Those in a
+ * row that set and show one device are one part: what is set beside one that failed is what the act is for, and it is begun anew.
  *
  * It remembers the numbers of interfaces that it has met, also when they are gone: then it fails, or shows nothing.
  *
@@ -31,7 +35,18 @@ export function livingIp(): LivingForm {
   return {
     argv,
     most: 4,
-    parts: (lines) => lines,
+    parts(lines) {
+      const parts: string[] = [];
+      let before: string | undefined;
+      for (const line of lines) {
+        const [, device] = OF_DEVICE.exec(line) ?? [];
+        if (device !== undefined && device === before) parts.push(`${parts.pop()}\n${line}`);
+        else parts.push(line);
+        // Nothing is said behind what is shown.
+        before = line.startsWith('link show') ? undefined : device;
+      }
+      return parts;
+    },
     answer(text, mark) {
       const at = text.lastIndexOf(`Object "${mark}" is unknown`);
       return at >= 0 && /\nCommand failed [^\n]*\n$/.test(text.slice(at)) ? text.slice(0, at) : undefined;

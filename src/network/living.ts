@@ -162,7 +162,7 @@ class Speaker {
   /** @returns undefined: it ended, or the signal has ended it */
   async ask(part: string, signal: AbortSignal): Promise<string | undefined> {
     const mark = `zz${++this.#said}`;
-    this.#said += part === '' ? 0 : 1;
+    this.#said += part === '' ? 0 : part.split('\n').length;
     this.#text = '';
     const onAbort = (): void => this.#kill();
     signal.addEventListener('abort', onAbort, { once: true });

@@ -1,4 +1,5 @@
 import { z } from 'zod';
+import { allDone } from '../base/all-done.ts';
 import { vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
 import { ownInitrdPath, writeOwnInitrd } from './own-initrd.ts';
 import { nothing, text } from './row.ts';
@@ -28,8 +29,7 @@ export const directory: VmStepDef<'directory'> = {
   }),
   async make({ state, run }, context) {
     const { files } = context.ports;
-    await files.makeDirectory(state, 0o700);
-    await files.makeDirectory(run, 0o700);
+    await allDone([files.makeDirectory(state, 0o700), files.makeDirectory(run, 0o700)]);
     await writeOwnInitrd(state, context);
     return null;
   },

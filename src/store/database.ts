@@ -21,6 +21,15 @@ const SQLITE_NOTADB = 26;
 /** What is left on the disk of a path, in words; undefined: that is not known. */
 export type RoomText = (path: string) => string | undefined;
 
+/**
+ * What is stored together keeps the event loop waiting for the disk for at most a third of its time: after each commit it
+ * rests twice as long as that took, but no longer than this.
+ */
+const RESTS = 2;
+const MOST_REST_MS = 10;
+/** Of a timer. */
+const SHORTEST_MS = 1;
+
 /** To be stored with others. */
 interface Queued {
   /** @returns what tells that it is stored */
@@ -40,6 +49,8 @@ export class Database implements Transactions {
   #commits = 0;
   #afterCommit: (() => void)[] = [];
   #queue: Queued[] = [];
+  /** By `performance.now()`. */
+  #restUntil = 0;
 
   /**
    * @param roomText - asked when SQLite has found no room
@@ -88,7 +99,7 @@ export class Database implements Transactions {
 
   together<T>(work: () => T): Promise<T> {
     const { promise, resolve, reject } = Promise.withResolvers<T>();
-    if (this.#queue.length === 0) setImmediate(() => this.#storeQueue());
+    if (this.#queue.length === 0) this.#storeSoon();
     this.#queue.push({
       run: () => {
         const result = work();
@@ -109,10 +120,24 @@ export class Database implements Transactions {
     this.sql.close();
   }
 
+  #storeSoon(): void {
+    const restMs = this.#restUntil - performance.now();
+    if (restMs >= SHORTEST_MS) setTimeout(() => this.#storeQueue(), restMs);
+    else setImmediate(() => this.#storeQueue());
+  }
+
+  /** Who comes while many do shares a commit with them; one that comes alone has come long after the last. */
   #storeQueue(): void {
     const queue = this.#queue;
     this.#queue = [];
     if (queue.length === 0) return;
+    const began = performance.now();
+    this.#store(queue);
+    const ended = performance.now();
+    this.#restUntil = ended + Math.min(MOST_REST_MS, RESTS * (ended - began));
+  }
+
+  #store(queue: readonly Queued[]): void {
     let tells: readonly (() => void)[];
     try {
       tells = this.transact(() => queue.map((one) => (queue.length === 1 ? one.run() : this.#alone(one))));

@@ -92,6 +92,7 @@ export function createLedger(db: Database, schemas: LedgerSchemas, program: stri
     },
     find(owner, kind, key) {
       const row = one.get(ownerText(owner), kind, key);
+      if (row) rows.keep([row]);
       return row && of(kind, readOrRefuse(row));
     },
     ofKind: (kind) => readable(byKind.all(kind)).map((entry) => of(kind, entry)),

@@ -71,3 +71,23 @@ test('what waits when it is closed is stored', async () => {
   expect(() => sql.exec('SELECT 1')).toThrow();
   db = new Database(':memory:');
 });
+
+test('after a commit that took long others wait a moment for one another, and one that comes later does not', async () => {
+  const slow = (word: string) => (): string => {
+    for (const until = performance.now() + 8; performance.now() < until; );
+    return say(word)();
+  };
+  await db.together(slow('a'));
+  const before = db.commits;
+  const first = db.together(say('b'));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(said()).toEqual(['a']);
+  await Promise.all([first, db.together(say('c'))]);
+  expect(db.commits).toBe(before + 1);
+  await new Promise((resolve) => setTimeout(resolve, 30));
+  const alone = db.together(say('d'));
+  await new Promise((resolve) => setImmediate(resolve));
+  await new Promise((resolve) => setImmediate(resolve));
+  expect(said()).toEqual(['a', 'b', 'c', 'd']);
+  await alone;
+});

@@ -17,7 +17,7 @@ export interface ProgramFile {
  * @returns undefined where there is none
  */
 export async function findProgram(
-  files: Pick<Files, 'realPath' | 'stat'>,
+  files: Pick<Files, 'firstFile'>,
   path: string,
   program: string,
 ): Promise<ProgramFile | undefined> {
@@ -26,10 +26,6 @@ export async function findProgram(
     : [...new Set([...path.split(':'), ...MORE])]
         .filter((directory) => directory.startsWith('/'))
         .map((directory) => `${directory}/${program}`);
-  for (const place of places) {
-    const real = await files.realPath(place).catch(() => undefined); // a directory that may not be searched
-    const info = real === undefined ? undefined : await files.stat(real);
-    if (info?.kind === 'file') return { path: place, stamp: `${real} ${info.stamp ?? ''}` };
-  }
-  return undefined;
+  const found = await files.firstFile(places);
+  return found && { path: found.path, stamp: `${found.real} ${found.stamp}` };
 }

@@ -1,3 +1,4 @@
+import { allDone } from '../base/all-done.ts';
 import { TimeLimit } from '../base/time-limit.ts';
 import type { DiskFormat } from '../domain/capabilities.ts';
 import { Fault } from '../domain/fault.ts';
@@ -81,10 +82,11 @@ class CopiedVolumes implements Volumes {
   async make(golden: Golden, path: string, signal: AbortSignal): Promise<Disk> {
     const { files, timeoutMs = 600_000 } = this.#options;
     const disk = describe(golden, path);
-    // Renamed means whole; and it may have been written to since: never make it anew.
-    if (await files.stat(path)) return disk;
     const partial = partialOf(path);
-    await files.remove(partial);
+    // Renamed means whole; and it may have been written to since: never make it anew.
+    const [whole, half] = await allDone([files.stat(path), files.stat(partial)]);
+    if (whole) return disk;
+    if (half) await files.remove(partial);
     try {
       using limit = new TimeLimit(signal, timeoutMs);
       await this.#copy(golden, partial, disk.format, limit.signal);

@@ -40,6 +40,10 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
     freeBytes: async () => 2 ** 40,
     freeInodes: async () => 2 ** 30,
     realPath: async (path) => (entryOf(path) === undefined ? undefined : path),
+    async firstFile(paths) {
+      const path = paths.find((one) => bytesOf(entryOf(one)) !== undefined);
+      return path === undefined ? undefined : { path, real: path, stamp: '' };
+    },
     makeDirectory: unexpected('makeDirectory'),
     remove: unexpected('remove'),
     write: unexpected('write'),

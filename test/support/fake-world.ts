@@ -252,6 +252,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     rename: unexpected('rename'),
     readLink: unexpected('readLink'),
     realPath: async (path) => path,
+    firstFile: async () => undefined,
     freeBytes: async () => 2 ** 40,
     freeInodes: async () => 2 ** 30,
     copy: unexpected('copy'),

@@ -60,7 +60,7 @@ export function buildEngine(
     interrupt: (uid: Uid): void => caller.outside(() => scheduler.interrupt(uid)),
   };
   const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
-  const lives = new GuestLives({ store, clock, log });
+  const lives = new GuestLives({ store, transactions: database, clock, log });
   const agents = new GuestAgents({
     ...{ store, clock, log, openWay: vmms.openAgent },
     meet: createMeetAgent({ clock, randomBytes }),

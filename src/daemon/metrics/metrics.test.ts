@@ -1,4 +1,5 @@
 import { spawn } from 'node:child_process';
+import { channel } from 'node:diagnostics_channel';
 import { once } from 'node:events';
 import { expect, onTestFinished, test } from 'vitest';
 import { startApi, tokensOf } from '../../../test/support/api.ts';
@@ -8,6 +9,7 @@ import { fail, hang } from '../../../test/support/fake-world.ts';
 import { memoryLog } from '../../../test/support/memory-log.ts';
 import { parseExposition } from '../../../test/support/prometheus.ts';
 import { Fault } from '../../domain/fault.ts';
+import { STARTED_FOR_US } from '../../host/starter.ts';
 import { DIRECT } from '../../ports/acts.ts';
 import { limited } from '../acts/limits.ts';
 import { Metrics } from './metrics.ts';
@@ -98,9 +100,12 @@ test('each process is counted that is started, by whatever hand, until the metri
   expect(await value('flintlock_processes_started_total')).toBe(0);
   await once(spawn(process.execPath, ['--version'], { stdio: 'ignore' }), 'exit');
   expect(await value('flintlock_processes_started_total')).toBe(1);
+  channel(STARTED_FOR_US).publish({ pid: 1 });
+  expect(await value('flintlock_processes_started_total')).toBe(2);
   metrics.stop();
   await once(spawn(process.execPath, ['--version'], { stdio: 'ignore' }), 'exit');
-  expect(await value('flintlock_processes_started_total')).toBe(1);
+  channel(STARTED_FOR_US).publish({ pid: 1 });
+  expect(await value('flintlock_processes_started_total')).toBe(2);
 });
 
 test('a step that fails, and a guest that dies, are counted by their reason', async () => {

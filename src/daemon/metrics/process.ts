@@ -3,6 +3,7 @@ import { readdirSync, readFileSync } from 'node:fs';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { Periodic } from '../../base/periodic.ts';
 import type { Registry } from '../../base/prometheus.ts';
+import { STARTED_FOR_US } from '../../host/starter.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Log } from '../../ports/log.ts';
 
@@ -11,8 +12,8 @@ const WINDOW_MS = 60_000;
 /** How often the loop is looked at; Node counts this time in. */
 const LOOK_MS = 20;
 const NANO = 1e9;
-/** Node tells there of each process that is started, whoever starts it: none can be forgotten. */
-const STARTS = 'child_process';
+/** Node tells there of each process that is started, whoever starts it; of VMMs the starter does: none can be forgotten. */
+const STARTS = ['child_process', STARTED_FOR_US] as const;
 
 type Window = ReturnType<typeof monitorEventLoopDelay>;
 
@@ -29,7 +30,7 @@ export class ProcessMetrics {
     const limit = openFilesLimit();
     if (limit !== undefined) this.#families.maxFiles.set(limit);
     this.#families.starts.add(0);
-    subscribe(STARTS, this.#onStart);
+    for (const name of STARTS) subscribe(name, this.#onStart);
     const onFailure = (error: unknown): void =>
       log.debug('the delay of the event loop could not be measured', { error });
     this.#turns = new Periodic({ clock, everyMs: WINDOW_MS, look: () => this.#turn(), onFailure }).start('now');
@@ -60,7 +61,7 @@ export class ProcessMetrics {
   }
 
   stop(): void {
-    unsubscribe(STARTS, this.#onStart);
+    for (const name of STARTS) unsubscribe(name, this.#onStart);
     void this.#turns.stop();
     for (const window of this.#windows) window.disable();
   }

@@ -30,7 +30,10 @@ export interface FoundKernel extends FoundFile {
 
 export interface FoundBootFiles {
   readonly kernel?: FoundKernel;
-  readonly initrd?: FoundFile;
+  readonly initrd?: FoundFile & {
+    /** It is one of ours; absent: it is none, or was not looked at for that. */
+    readonly takesProcess?: true;
+  };
 }
 
 export interface SearchDeps {

@@ -10,7 +10,7 @@ export interface TrialOptions {
   /** Directories of programs, separated by colons. */
   readonly path: string;
   readonly run: Run;
-  readonly files: Pick<Files, 'realPath' | 'stat'>;
+  readonly files: Pick<Files, 'firstFile' | 'realPath' | 'stat'>;
   /** Why KVM cannot be used; undefined: it can. */
   readonly kvm: (limits: Pick<RunLimits, 'signal' | 'timeoutMs'>) => Promise<string | undefined>;
   readonly landlock: LandlockChoice;

@@ -32,7 +32,7 @@ export interface JailOptions {
   /** Directories of programs, separated by colons. */
   readonly path: string;
   readonly run: Run;
-  readonly files: Pick<Files, 'realPath' | 'stat' | 'read'>;
+  readonly files: Pick<Files, 'firstFile' | 'realPath' | 'stat' | 'read'>;
   readonly signal: AbortSignal;
 }
 

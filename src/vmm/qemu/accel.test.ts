@@ -16,6 +16,7 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     list: none,
     readLink: none,
     realPath: none,
+    firstFile: none,
     freeBytes: none,
     freeInodes: none,
     copy: none,

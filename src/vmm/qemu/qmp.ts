@@ -1,4 +1,5 @@
 import { connect } from 'node:net';
+import { errorMessage } from '../../base/error-text.ts';
 import { Fault } from '../../domain/fault.ts';
 
 /** What QEMU tells unasked. */
@@ -77,10 +78,13 @@ export function connectQmp(
       const message = parse(line);
       if (!message) broken(`it said ${JSON.stringify(line.slice(0, 80))}`);
       else if ('QMP' in message) {
-        qmp.execute('qmp_capabilities').then(() => {
-          settled();
-          resolve(qmp);
-        }, reject);
+        qmp.execute('qmp_capabilities').catch((error: unknown) => {
+          why = errorMessage(error);
+          socket.destroy();
+        });
+        // What is asked from here on is read behind it: there is no need to wait.
+        settled();
+        resolve(qmp);
       } else if (typeof message.event === 'string') {
         onEvent({ event: message.event, data: isObject(message.data) ? message.data : {} });
       } else if (typeof message.id === 'number') {

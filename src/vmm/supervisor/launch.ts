@@ -5,13 +5,9 @@ import type { BeforeGuest, VmmConfig } from '../../ports/vmm.ts';
 import { clearAway, removeSockets } from './end-process.ts';
 import { type SupervisedDeps, SupervisedVmm } from './supervised-vmm.ts';
 import { ERRORS_TAIL, lengthOf, tailOf, textOf } from './tail.ts';
+import { untilConnected } from './until-connected.ts';
 import type { VmmProgram } from './vmm-program.ts';
 
-/** The first wait for the VMM's socket; QEMU greets after 20 to 120 ms. Each next one is longer by half. */
-const FIRST_RETRY_MS = 4;
-const MAX_RETRY_MS = 50;
-/** From spawn to a running guest; 0.1 s on an idle host. The caller's signal may be shorter. */
-const START_MS = 150_000;
 /** How long an adopted VMM may take for its first answer before it counts as unreachable. */
 const ADOPT_MS = 2_000;
 /** A process that has closed its socket is gone so soon, or it did not close it for that. */
@@ -49,9 +45,8 @@ export async function launch(
   });
   const { running } = started;
   await orNothing(started, signal, async (either) => {
-    await before(running.process);
+    await allDone([before(running.process), running.watch()]);
     await deps.starts.none(either);
-    await running.watch();
     await running.begin(either);
   });
   return running;
@@ -206,42 +201,4 @@ export async function adoptRunning(
   }
   await running.watch();
   return running;
-}
-
-/** It answers, and will not have this machine: to ask again is no use. */
-const isRefusal = (error: unknown): boolean => error instanceof Fault && error.reason === 'ProviderRefused';
-
-/** Tries to connect in short steps; rejects when the signal aborts or it takes too long. */
-async function untilConnected(
-  running: SupervisedVmm,
-  program: VmmProgram,
-  config: VmmConfig,
-  { clock, patience = 1 }: Pick<SupervisedDeps, 'clock' | 'patience'>,
-  signal: AbortSignal,
-): Promise<void> {
-  const late = new AbortController();
-  const tooLate = (cause?: unknown): Fault =>
-    new Fault('timeout', `${program.name} did not answer on ${program.controlSocket(config)} in time; it was ended`, {
-      reason: 'Timeout',
-      cause,
-    });
-  const stop = clock.after(START_MS * patience, () => late.abort(tooLate()));
-  const either = AbortSignal.any([signal, late.signal]);
-  try {
-    for (let step = FIRST_RETRY_MS; ; step = Math.min(step * 1.5, MAX_RETRY_MS)) {
-      try {
-        return await running.connect(either);
-      } catch (error) {
-        either.throwIfAborted();
-        if (isRefusal(error)) throw error;
-        // Else it is not there yet.
-      }
-      await clock.sleep(step, either);
-    }
-  } catch (error) {
-    if (error instanceof DOMException && error.name === 'TimeoutError') throw tooLate(error);
-    throw error;
-  } finally {
-    stop();
-  }
 }

@@ -69,11 +69,17 @@ const processes: Processes = {
 };
 
 let clock: FakeClock;
+/** Who looks for a VMM's socket. */
+let watching: Map<() => void, string>;
+const watch = (path: string, changed: () => void): (() => void) => {
+  watching.set(changed, path);
+  return () => void watching.delete(changed);
+};
 let starts: Starts;
 const newSupervisor = (patience = 1, one = program): Supervisor =>
   new Supervisor(one, {
     patience,
-    files: { ...fakeFiles(texts), remove: async (path) => void removed.push(path) },
+    files: { ...fakeFiles(texts), remove: async (path) => void removed.push(path), watch },
     ...{ processes, clock, log: memoryLog(), starts },
   });
 const begin = (launch: Launch): Promise<RunningVmm> => launch(['vmm', 'U1']);
@@ -87,6 +93,7 @@ beforeEach(() => {
   texts = {};
   monitor = new FakeMonitor();
   clock = new FakeClock();
+  watching = new Map();
   starts = new Starts(clock);
   supervisor = newSupervisor();
 });
@@ -99,6 +106,17 @@ describe('a start', () => {
     ]);
     expect(again).toBe(first);
     expect(table.size).toBe(1);
+  });
+
+  test('speaks to the VMM as soon as there is a socket, and looks for one no longer', async () => {
+    monitor.listens = false;
+    const started = supervisor.start(config, never, begin);
+    while (clock.waiting < 2) await turn();
+    expect([...watching.values()]).toEqual(['/run/U1']);
+    monitor.listens = true;
+    for (const changed of watching.keys()) changed();
+    await started; // no time has passed
+    expect(watching.size).toBe(0);
   });
 
   test('lets its guest run once no other VMM starts', async () => {

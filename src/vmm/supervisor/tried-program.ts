@@ -31,7 +31,7 @@ export interface TriedProgramOptions<V extends ProgramVerdict> {
   readonly tell: (verdict: V, isNews: boolean) => void;
   /** Directories in which a program that is only named is looked for, separated by colons. */
   readonly path: string;
-  readonly files: Pick<Files, 'realPath' | 'stat'>;
+  readonly files: Pick<Files, 'firstFile'>;
   readonly clock: Pick<Clock, 'elapsed' | 'sleep'>;
   readonly patience?: number | undefined;
 }
