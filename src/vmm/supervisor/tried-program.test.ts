@@ -14,7 +14,7 @@ function makeTried(verdicts: readonly (ProgramVerdict | Promise<ProgramVerdict>)
     programs: ['vmm'],
     tell: (verdict, isNews) => told.push([verdict.works ? '' : verdict.why, isNews]),
     path: '',
-    files: { realPath: async () => undefined, stat: async () => undefined },
+    files: { firstFile: async () => undefined },
     clock: new FakeClock(),
   });
   return { tried, told };
