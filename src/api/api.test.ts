@@ -36,6 +36,8 @@ function rawSocket(endpoint: Endpoint): Socket {
 async function expectAlive({ client, fetch }: TestApi): Promise<void> {
   expect(await client(Health).check({})).toMatchObject({ status: 1 });
   expect((await fetch('/healthz')).status).toBe(200);
+  expect((await fetch('/healthz', { method: 'HEAD' })).status).toBe(200);
+  expect((await fetch('/readyz', { method: 'HEAD' })).status).toBe((await fetch('/readyz')).status);
 }
 
 test('stop ends open streams with UNAVAILABLE, within time', async () => {

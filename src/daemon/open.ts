@@ -45,7 +45,7 @@ export async function open(config: Config, version: string, log: Log, faulty: (a
   const stateDirectory = await directory(config['state-dir'], 0o700);
   const runDirectory = await directory(config['run-dir'], 0o711);
   const names: Names = { instance: instanceOf(stateDirectory), stateDirectory, runDirectory };
-  const lock = holdLock(lockPath(names));
+  const lock = holdLock(lockPath(names), roomText);
   try {
     const database = new Database(databasePath(names), roomText);
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });

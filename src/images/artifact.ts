@@ -1,6 +1,5 @@
-import type { Descriptor, ImageManifest } from './manifest.ts';
+import { type Descriptor, IMAGE_CONFIG, type ImageManifest } from './manifest.ts';
 
-const IMAGE_CONFIG = /^(application\/vnd\.(oci\.image\.config\.v1\+json|docker\.container\.image\.v1\+json))?$/;
 /** A layer of an image, and how it is packed; that is looked for in its bytes. */
 const LAYER =
   /^(application\/vnd\.(oci\.image\.layer\.(nondistributable\.)?v1\.tar|docker\.image\.rootfs\.(foreign\.)?diff\.tar)([.+](gzip|zstd|bzip2|xz))?)?$/;

@@ -3,12 +3,12 @@ import type { Part } from '../unpack/job.ts';
 import { artifactOf, titled, wrongLayer } from './artifact.ts';
 import type { BlobStore } from './blob-store.ts';
 import { asInvalidAsync, invalid, otherPlatform } from './image-faults.ts';
-import { type Descriptor, type ImageManifest, type Platform, parseConfig } from './manifest.ts';
+import { type Descriptor, type ImageManifest, type Platform, parseConfig, saysPlatform } from './manifest.ts';
 
 /** What an image's tree is made of. */
 export interface Content {
   readonly parts: readonly Part[];
-  /** Empty for an artifact. */
+  /** Empty for an artifact, and for an image that does not say. */
   readonly platform: Platform;
   readonly process?: ImageSays;
 }
@@ -61,10 +61,8 @@ export async function contentOf(
     const text = await store.text(manifest.config.digest);
     if (text === undefined) throw new Error(`${store.what} has not its configuration ${manifest.config.digest}`);
     const { platform, diffIds, process } = parseConfig(text);
-    if (platform.os === '' && platform.architecture === '')
-      throw new Error('its configuration does not say for which system and CPU it is');
-    if (platform.os !== wanted.os || platform.architecture !== wanted.architecture)
-      throw otherPlatform(name, [platform], wanted);
+    const isOurs = platform.os === wanted.os && platform.architecture === wanted.architecture;
+    if (saysPlatform(platform) && !isOurs) throw otherPlatform(name, [platform], wanted);
     if (diffIds.length !== manifest.layers.length)
       throw new Error(
         `it has ${manifest.layers.length} layers, and its configuration names ${diffIds.length} (diff_ids)`,

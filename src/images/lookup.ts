@@ -4,6 +4,7 @@ import type { Files, Run } from '../ports/host.ts';
 import { digestOf } from '../unpack/digest.ts';
 import { MAGIC_BYTES, packingOf } from '../unpack/layer-packing.ts';
 import { archiveStore } from './archive.ts';
+import { artifactOf } from './artifact.ts';
 import { type BlobStore, layoutStore } from './blob-store.ts';
 import type { CachePaths } from './cache-paths.ts';
 import { chooseEntry } from './choose-entry.ts';
@@ -19,6 +20,7 @@ import {
   type Platform,
   parseConfig,
   parseManifest,
+  saysPlatform,
 } from './manifest.ts';
 import { type LocalReference, nameOf, type Reference, type RegistryReference } from './reference.ts';
 import type { Skopeo } from './skopeo.ts';
@@ -172,6 +174,7 @@ export class Lookup {
     seen.push(...images.flatMap(({ platform }) => platform ?? []));
     const ours = images.filter(({ platform }) => platform && this.#isOurs(platform)).sort(plainFirst);
     const unsaid = images.filter(({ platform }) => !platform).slice(0, MAX_ASKED);
+    let forAny: Chosen | undefined;
     for (const one of [...ours.slice(0, 1), ...(ours.length > 0 ? [] : unsaid)]) {
       const text = await this.#text(reference, one.digest, store, signal);
       const manifest = asInvalid(name, () => parseManifest(text));
@@ -184,9 +187,10 @@ export class Lookup {
       const config = await this.#text(reference, manifest.config.digest, store, signal, one.digest);
       const { platform } = asInvalid(name, () => parseConfig(config));
       if (this.#isOurs(platform)) return { digest: one.digest, manifest };
-      seen.push(platform);
+      if (saysPlatform(platform)) seen.push(platform);
+      else if (artifactOf(manifest) === undefined) forAny ??= { digest: one.digest, manifest };
     }
-    return undefined;
+    return forAny;
   }
 
   #isOurs({ os, architecture }: Platform): boolean {

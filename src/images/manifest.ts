@@ -48,6 +48,12 @@ export interface ImageConfig {
   readonly process?: ImageSays;
 }
 
+/** The media types of what an image says of itself; of old nothing was said. */
+export const IMAGE_CONFIG = /^(application\/vnd\.(oci\.image\.config\.v1\+json|docker\.container\.image\.v1\+json))?$/;
+
+/** Whether it is said for whom: an image of data alone (`crane append` without a base) need not. */
+export const saysPlatform = ({ os, architecture }: Platform): boolean => os !== '' || architecture !== '';
+
 /** Annotations that name an entry of `index.json`. @see https://specs.opencontainers.org/image-spec/annotations/ */
 const NAMES = ['io.containerd.image.name', 'org.opencontainers.image.ref.name'];
 const TITLE = 'org.opencontainers.image.title';
@@ -132,12 +138,14 @@ function descriptor(value: unknown): Descriptor {
     size: claimed(size),
     names,
     ...(typeof title === 'string' && title !== '' && { title }),
-    ...(of && { platform: of }),
+    // crane writes the words and nothing in them, of what is for any.
+    ...(of && saysPlatform(of) && { platform: of }),
     isBeside:
       annotations[REFERENCE_TYPE] !== undefined ||
       (of?.os === 'unknown' && of.architecture === 'unknown') ||
       names.some((name) => COSIGN.test(name)),
-    isArtifact: typeof json.artifactType === 'string' && json.artifactType !== '',
+    // crane says of images what their configuration is of.
+    isArtifact: typeof json.artifactType === 'string' && !IMAGE_CONFIG.test(json.artifactType),
     isElsewhere: Array.isArray(json.urls) && json.urls.length > 0,
   };
 }

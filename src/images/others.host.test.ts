@@ -110,6 +110,26 @@ describe('what other tools write', () => {
   });
 });
 
+test('an image of data, which does not say for whom it is, as crane appends', async () => {
+  const data = { layers: [[{ name: 'vmlinux' }]], architecture: '', os: '' };
+  const other = { layers: [[{ name: 'other' }]], architecture: 's390x' };
+  await writeLayout(join(root, 'layout'), { data, index: [data], several: [other, data], other: [other] });
+  for (const tag of ['data', 'index', 'several'])
+    expect(await treeOf(`oci:${root}/layout:${tag}`), tag).toEqual(['vmlinux']);
+  await expect(treeOf(`oci:${root}/layout:other`)).rejects.toMatchObject({ reason: 'ImageInvalid' });
+  // Its layouts have no names, and call what is in them by the type of its configuration.
+  await writeLayout(join(root, 'crane'), { data, more: other });
+  const index = JSON.parse(readFileSync(join(root, 'crane/index.json'), 'utf8'));
+  const docker = 'application/vnd.docker.container.image.v1+json';
+  const [image, sbom] = index.manifests.map(({ annotations: _, ...entry }: { annotations: object }) => entry);
+  index.manifests = [
+    { ...image, artifactType: docker },
+    { ...sbom, artifactType: 'application/spdx+json' },
+  ];
+  writeFileSync(join(root, 'crane/index.json'), JSON.stringify(index));
+  expect(await treeOf(`oci:${root}/crane`)).toEqual(['vmlinux']);
+});
+
 test.skipIf(process.arch !== 'x64')('a CPU by the names that the kernel and others have for it', async () => {
   const by = (architecture: string, name: string, os = 'linux') => ({ layers: [[{ name }]], architecture, os });
   const tags = {

@@ -127,7 +127,7 @@ const hostile: readonly [what: string, rules: string, ways: readonly string[], w
     'table ip filter {\n chain ufw-user-input { return\n }\n chain INPUT { type filter hook input priority 0; policy drop; ct state established accept\n jump ufw-user-input\n }\n}',
     ['dhcp', 'dns', 'metadata'],
     /the chain ip filter INPUT refuses it by its policy/,
-    /^ufw allow in on flprobbr to any port (67 proto udp|53 proto udp && .*|19998-29999 proto tcp)$/,
+    /^ufw allow in on flprobbr to any port (67 proto udp|53 proto udp && .*|19998:29999 proto tcp)$/,
   ],
   [
     "firewalld's zones",
@@ -195,8 +195,17 @@ test.for(hostile)('%s: the chain is named, and what lets guests through', async 
 
 test('iptables of the old kind, which nftables does not show, is named by what it counted', async () => {
   await sh('iptables-legacy', '-A', 'INPUT', '-i', BR, '-p', 'udp', '--dport', '53', '-j', 'DROP');
-  onTestFinished(async () => void (await sh('iptables-legacy', '-F', 'INPUT')));
-  expect((await found()).dns).toEqual({
+  await sh('iptables-legacy', '-P', 'FORWARD', 'DROP');
+  onTestFinished(async () => {
+    await sh('iptables-legacy', '-F', 'INPUT');
+    await sh('iptables-legacy', '-P', 'FORWARD', 'ACCEPT');
+  });
+  const { dns, out } = await found();
+  expect(out).toMatchObject({
+    is: 'blocked',
+    why: 'the chain iptables-legacy filter FORWARD refuses it by its policy',
+  });
+  expect(dns).toEqual({
     ...{ way: 'dns', is: 'blocked', isSure: true },
     why: expect.stringMatching(
       /^the chain iptables-legacy filter INPUT refuses it by its rule `-i flprobbr -p udp .*DROP`$/,

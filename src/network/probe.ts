@@ -226,14 +226,13 @@ ${traced}`;
         const trace = parseTrace(second.trace);
         const chains = await nft.chains(again.signal);
         const refused = refusedIn(trace, intent);
-        const [legacy] = parseLegacy(before, after);
+        const legacies = parseLegacy(before, after);
         const isForwarding = (await sysctl.read('net/ipv4/ip_forward', again.signal)) === '1';
         const explain = (way: Way): Explained => {
+          const legacy = legacies.find(({ chain }) => PLACES[chain]?.includes(way) ?? true);
           const by =
             refused.find((one) => one.way === way) ??
-            (legacy && (PLACES[legacy.chain]?.includes(way) ?? true)
-              ? { ...legacy, way, isAnswer: legacy.chain === 'OUTPUT', family: 'ip', isLegacy: true }
-              : undefined);
+            (legacy && { ...legacy, way, isAnswer: legacy.chain === 'OUTPUT', family: 'ip', isLegacy: true });
           if (by) {
             const names = chains.flatMap((one) =>
               one.family === by.family && one.table === by.table ? [one.name] : [],
@@ -317,12 +316,16 @@ function foundOf(
 /** Of a refused packet: which way it was on, and whether to the guest. */
 function refusedIn({ refusals }: Trace, intent: ProbeIntent): readonly Refused[] {
   const ours = intent.guard.table;
-  return refusals.flatMap(({ family, table, chain, rule, packet }: Refusal): Refused[] => {
-    const found = wayOf(packet, intent);
-    // Our own tables refuse what no guest needs, too: IPv6, and the outside's address.
-    if (!found || table.startsWith(ours)) return [];
-    return found.ways.map((way) => ({ way, isAnswer: found.isAnswer, family, table, chain, rule, isLegacy: false }));
-  });
+  // The bridge hands a broadcast on to the neighbours too, and what the host itself gets does not depend on it.
+  const isHandedOn = ({ packet }: Refusal): boolean => packet.includes('udp dport 67') && / oif /.test(packet);
+  return refusals
+    .toSorted((a, b) => Number(isHandedOn(a)) - Number(isHandedOn(b)))
+    .flatMap(({ family, table, chain, rule, packet }: Refusal): Refused[] => {
+      const found = wayOf(packet, intent);
+      // Our own tables refuse what no guest needs, too: IPv6, and the outside's address.
+      if (!found || table.startsWith(ours)) return [];
+      return found.ways.map((way) => ({ way, isAnswer: found.isAnswer, family, table, chain, rule, isLegacy: false }));
+    });
 }
 
 function wayOf(packet: string, intent: ProbeIntent): { ways: readonly Way[]; isAnswer: boolean } | undefined {

@@ -51,7 +51,11 @@ export function remedyFor(refused: Refused, around: Around): string {
   if (isIptables && (chain.startsWith('ufw') || chains.some((one) => one.startsWith('ufw-'))))
     return isLedOn
       ? `ufw route allow in on ${bridge} && ufw route allow out on ${bridge}`
-      : to.map(([protocol, port]) => `ufw allow in on ${bridge} to any port ${port} proto ${protocol}`).join(' && ');
+      : to
+          .map(
+            ([protocol, port]) => `ufw allow in on ${bridge} to any port ${port.replace('-', ':')} proto ${protocol}`,
+          )
+          .join(' && ');
   if (isIptables) {
     const at = `${isLegacy ? 'iptables-legacy' : 'iptables'}${table === 'filter' ? '' : ` -t ${table}`} -I`;
     // Docker leaves a chain to the administrator, which its own rules come after.

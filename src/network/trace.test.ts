@@ -9,7 +9,7 @@ test('a trace tells who refused which packet: a rule, a policy, a reject', () =>
     'trace id 87576550 ip filter INPUT packet: iif "br0" ip saddr 10.9.0.2 udp dport 67 udp length 11 ',
     'trace id 87576550 ip filter INPUT policy drop ',
     'trace id 2e862e5a ip filter INPUT packet: iif "br0" tcp dport 80 tcp flags == syn ',
-    'trace id 2e862e5a ip filter INPUT rule tcp dport 80 reject with tcp reset (verdict drop)',
+    'trace id 2e862e5a ip filter INPUT rule tcp dport 80 counter packets 7 bytes 420 reject with tcp reset (verdict drop)',
     'something else',
   ]);
   expect(refusals).toEqual([

@@ -33,10 +33,20 @@ export function parseTrace(lines: readonly string[]): Trace {
     const rule = /^(?:unknown )?rule (.*?)\s*\(verdict drop\)$/.exec(rest)?.[1];
     const isPolicy = /^policy drop\b/.test(rest);
     if (rule !== undefined || isPolicy)
-      refusals.push({ family, table, chain, rule: isPolicy ? undefined : rule, packet: packets.get(id) ?? '' });
+      refusals.push({
+        family,
+        table,
+        chain,
+        rule: isPolicy ? undefined : withoutCounts(rule),
+        packet: packets.get(id) ?? '',
+      });
   }
   return { refusals, seen };
 }
+
+/** The same words each time that it refuses. */
+const withoutCounts = (rule: string | undefined): string | undefined =>
+  rule?.replace(/\bcounter packets \d+ bytes \d+ /, '');
 
 /** The chains and rules of iptables' old kind that counted more than before. */
 export function parseLegacy(before: string, after: string): readonly LegacyRefusal[] {

@@ -15,8 +15,13 @@ const MIGRATIONS: readonly string[] = [first, promises, answers, labelsBefore, l
 
 /** SQLite's primary result codes: https://www.sqlite.org/rescode.html */
 const SQLITE_BUSY = 5;
+const SQLITE_IOERR = 10;
 const SQLITE_FULL = 13;
+const SQLITE_CANTOPEN = 14;
 const SQLITE_NOTADB = 26;
+
+/** What a full disk is called: by its blocks, its inodes, or what could not be mapped of it. */
+const PERHAPS_FULL: readonly (number | undefined)[] = [SQLITE_IOERR, SQLITE_FULL, SQLITE_CANTOPEN];
 
 /** What is left on the disk of a path, in words; undefined: that is not known. */
 export type RoomText = (path: string) => string | undefined;
@@ -53,7 +58,7 @@ export class Database implements Transactions {
   #restUntil = 0;
 
   /**
-   * @param roomText - asked when SQLite has found no room
+   * @param roomText - asked when SQLite has found no room, or may have
    * @throws Fault `refused` when the file is of a newer version or no database; `full`; `tool` when it cannot be opened
    */
   constructor(path: string, roomText: RoomText = () => undefined) {
@@ -167,8 +172,7 @@ export class Database implements Transactions {
   }
 
   #fault(error: unknown, what: string): unknown {
-    const room = codeOf(error) === SQLITE_FULL ? this.#roomText(this.#path) : undefined;
-    return asFault(error, what, room);
+    return asFault(error, what, PERHAPS_FULL.includes(codeOf(error)) ? this.#roomText(this.#path) : undefined);
   }
 
   #migrate(path: string): void {
@@ -193,9 +197,10 @@ export class Database implements Transactions {
 
 /**
  * Holds a state directory for this process alone, until it ends however it ends.
+ * @param roomText - as for a database
  * @throws Fault `refused` when another process holds it
  */
-export function holdLock(path: string): { release(): void } {
+export function holdLock(path: string, roomText: RoomText = () => undefined): { release(): void } {
   try {
     const lock = new DatabaseSync(path);
     // An exclusive transaction that is never written: the kernel's file lock goes with the process.
@@ -208,7 +213,7 @@ export function holdLock(path: string): { release(): void } {
         `Cannot use the state directory: another flintlockd holds ${path}; stop it, or give this one its own --state-dir`,
         { cause: error },
       );
-    throw asFault(error, `lock ${path}`);
+    throw asFault(error, `lock ${path}`, PERHAPS_FULL.includes(codeOf(error)) ? roomText(path) : undefined);
   }
 }
 
@@ -224,5 +229,5 @@ function asFault(error: unknown, what: string, room = ''): unknown {
     return new Fault('full', `Cannot ${what}: ${noRoom(room)}`, { ...options, reason: 'StorageFull' });
   if (code === SQLITE_NOTADB)
     return new Fault('refused', `Cannot ${what}: it is no SQLite database; restore it from a backup`, options);
-  return new Fault('tool', `Cannot ${what}: ${errorMessage(error)}`, options);
+  return new Fault('tool', `Cannot ${what}: ${errorMessage(error)}${room === '' ? '' : ` (${room})`}`, options);
 }

@@ -575,6 +575,13 @@ describe('the database', () => {
     expect(() => new Database('/nowhere/at/all.db')).toThrow(
       expect.objectContaining({ kind: 'tool', message: expect.stringContaining('/nowhere/at/all.db') }),
     );
+    // So is one for which there is no inode.
+    const told = expect.objectContaining({
+      message: expect.stringMatching(/unable to open .* \(9 KiB and 0 inodes left\)$/),
+    });
+    const room = () => '9 KiB and 0 inodes left';
+    expect(() => new Database('/nowhere/at/all.db', room)).toThrow(told);
+    expect(() => holdLock('/nowhere/at/all.db', room)).toThrow(told);
   });
 
   test('that has no room left is a Fault that says so, and goes on when there is room', () => {

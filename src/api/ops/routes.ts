@@ -10,8 +10,9 @@ export type Readiness = () => string | undefined;
 export const opsRoutes =
   (ready: Readiness): Routes =>
   (app) => {
-    app.get('/healthz', (_request, reply) => reply.type('text/plain').send('ok\n'));
-    app.get('/readyz', (_request, reply) => {
+    const withHead = { exposeHeadRoute: true }; // as balancers and watchers ask
+    app.get('/healthz', withHead, (_request, reply) => reply.type('text/plain').send('ok\n'));
+    app.get('/readyz', withHead, (_request, reply) => {
       const missing = ready();
       return reply
         .type('text/plain')
