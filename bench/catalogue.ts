@@ -7,7 +7,7 @@ const FLOOR_START = 'node, the database and a bare server, bench/floor/start.mjs
 const FLOOR_LIBRARIES = 'node with the same libraries, bench/floor/start.mjs';
 const EMPTY_NODE = 'node -e 0';
 const AGENT = "frames that a guest's agent sends back, bench/floor/agent.ts";
-const LEAST = `${AGENT}, and a program that is begun in the guest by bench/floor/least.c`;
+const LEAST = `${AGENT}, and the same within the guest by bench/floor/inside.c`;
 const TAR = 'tar by flintlock exec';
 const FLOOR_STUB = 'the same stubs by hand, bench/floor/microvm.ts';
 
@@ -74,8 +74,8 @@ export const ROWS: readonly Row[] = [
   ratio('cp-in', '100 MB into a guest by flintlock cp', '/s', { least: 0.5 }, `${AGENT}, both ways at once; MB/s`),
   ratio('cp-many-out', '1,000 small files out of a guest', 'ms', { most: 5 }, TAR),
   ratio('cp-many-in', '1,000 small files into a guest', 'ms', { most: 5 }, TAR),
-  floor('forward-word', "a word to a guest's server and back, connected", 'ms', 5, AGENT),
-  floor('forward-open', 'the same with its connection', 'ms', 10, AGENT),
+  floor('forward-word', "a word to a guest's server and back, connected", 'ms', 5, LEAST),
+  floor('forward-open', 'the same with its connection', 'ms', 10, LEAST),
   ratio('forward-out', "100 MB of a guest's server", '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),
   {
     name: 'exec-streams',

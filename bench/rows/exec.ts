@@ -6,8 +6,8 @@ import type { Asked } from '../floor/agent.ts';
 import type { Floor } from '../measure/floor.ts';
 import type { Group, Run } from '../measure/group.ts';
 import { type Guest, type Guests, timed, withGuest } from '../measure/guest.ts';
+import { Inside } from '../measure/inside.ts';
 import type { Lab } from '../measure/lab.ts';
-import { leastIn } from '../measure/least.ts';
 import type { Measure } from '../row.ts';
 
 const RUNS = 100;
@@ -51,13 +51,14 @@ async function runTrue(guests: Guests, uid: string): Promise<void> {
   throw new Error('true was not true');
 }
 
-async function roundTrips(run: Run, { guests, uid, floor, lab }: Guest): Promise<Measure> {
+async function roundTrips(run: Run, guest: Guest): Promise<Measure> {
+  const { guests, uid, floor } = guest;
   const measure = { ours: [] as number[], reference: [] as number[] };
-  const least = await leastIn(guests, uid, lab.host.directory);
+  const inside = await Inside.in(guest);
   for (let i = 0; i < 10; i++) await runTrue(guests, uid);
   for (let i = 0; i < run.runs(RUNS); i++) {
     measure.ours.push(await timed(() => runTrue(guests, uid)));
-    measure.reference.push((await floor.ask<number>({ do: 'ping' })) + (await least()));
+    measure.reference.push((await floor.ask<number>({ do: 'ping' })) + (await inside.ms('begin 3 /bin/busybox true')));
   }
   return measure;
 }
