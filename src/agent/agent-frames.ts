@@ -89,7 +89,8 @@ export class AgentDecoder {
   }
 }
 
-const isOutput = (type: number): boolean => type === AGENT_FRAME.stdout || type === AGENT_FRAME.stderr;
+/** Whether a frame's payload is handed on as it comes. */
+export const isOutput = (type: number): boolean => type === AGENT_FRAME.stdout || type === AGENT_FRAME.stderr;
 const KEPT: readonly number[] = [
   ...[AGENT_FRAME.exit, AGENT_FRAME.error, AGENT_FRAME.statistics, AGENT_FRAME.goingDown],
   ...[AGENT_FRAME.opened, AGENT_FRAME.ended],

@@ -7,6 +7,7 @@ import {
   execRequest,
   infoRequest,
   inputFrame,
+  isOutput,
   parseError,
   parseExit,
   parseInfo,
@@ -111,8 +112,27 @@ export async function askInfo(connection: AgentConnection, signal: AbortSignal):
   }
 }
 
-/** What an agent sends, frame by frame. @throws Fault `tool` for what no agent does */
+/**
+ * What an agent sends, frame by frame; of what has come together one output behind the other is one piece.
+ * @throws Fault `tool` for what no agent does
+ */
 export async function* piecesOf(connection: AgentConnection): AsyncGenerator<AgentPiece> {
   const decoder = new AgentDecoder();
-  for await (const bytes of connection.read()) yield* decoder.push(bytes);
+  for await (const bytes of connection.read()) {
+    let held: { readonly type: number; readonly data: Uint8Array[] } | undefined;
+    for (const { type, data } of decoder.push(bytes)) {
+      if (held && (held.type !== type || !isOutput(type))) {
+        yield joined(held);
+        held = undefined;
+      }
+      if (held) held.data.push(data);
+      else held = { type, data: [data] };
+    }
+    if (held) yield joined(held);
+  }
+}
+
+function joined({ type, data }: { readonly type: number; readonly data: readonly Uint8Array[] }): AgentPiece {
+  const [only = new Uint8Array()] = data;
+  return { type, data: data.length === 1 ? only : Buffer.concat(data) };
 }

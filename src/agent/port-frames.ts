@@ -57,7 +57,15 @@ export class PortDecoder {
 
   /** The payloads lie in `bytes` where they can. After `lost` nothing comes any more. */
   *push(bytes: Uint8Array): Generator<PortNews> {
-    const piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    let piece = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
+    if (this.#isReady && this.#rest.length > 0) {
+      // Only what belongs to the frame that was begun is put together: the others are larger than all else that is done here.
+      piece = this.#complete(piece);
+      const news = this.#frame();
+      if (news === undefined) return;
+      yield news;
+      if (news === 'lost') return;
+    }
     this.#rest = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
     for (;;) {
       const news = this.#isReady ? this.#frame() : this.#look();
@@ -67,6 +75,20 @@ export class PortDecoder {
     }
     // What is kept must not keep a large piece.
     this.#rest = Buffer.from(this.#rest);
+  }
+
+  /** Adds to the frame that was begun what belongs to it. @returns the rest */
+  #complete(piece: Buffer): Buffer {
+    let left = piece;
+    const add = (end: number): void => {
+      const taken = left.subarray(0, Math.max(0, end - this.#rest.length));
+      left = left.subarray(taken.length);
+      this.#rest = Buffer.concat([this.#rest, taken]);
+    };
+    add(HEAD_BYTES);
+    // One that is too long is no frame, as it is found to be next.
+    if (this.#rest.length >= HEAD_BYTES) add(HEAD_BYTES + Math.min(MAX_PAYLOAD, this.#rest.readUInt16BE(6)));
+    return left;
   }
 
   #frame(): PortNews | undefined {

@@ -8,6 +8,11 @@ const GUEST_WINDOW = 64 << 10;
 /** More than that none can give, whatever it says. */
 const MAX_GUEST_WINDOW = 1 << 20;
 
+/** So much is handed on at once, where more has come. */
+const MAX_TOGETHER = 64 << 10;
+/** So many times its length may be kept for a piece. */
+const MOST_KEPT = 4;
+
 /** What a stream needs of its port. */
 export interface StreamPort {
   data(stream: number, bytes: Uint8Array): Promise<void>;
@@ -47,10 +52,14 @@ export class PortStream {
         await new Promise<void>((resolve) => this.#writers.push(resolve));
         continue;
       }
-      const count = Math.min(this.#credit, MAX_PAYLOAD, bytes.length - from);
-      this.#credit -= count;
-      await this.#port.data(this.#id, bytes.subarray(from, from + count));
-      from += count;
+      const sent: Promise<void>[] = [];
+      while (this.#credit > 0 && from < bytes.length) {
+        const count = Math.min(this.#credit, MAX_PAYLOAD, bytes.length - from);
+        this.#credit -= count;
+        sent.push(this.#port.data(this.#id, bytes.subarray(from, from + count)));
+        from += count;
+      }
+      await Promise.all(sent);
     }
   }
 
@@ -72,7 +81,7 @@ export class PortStream {
    */
   async *read(): AsyncGenerator<Uint8Array> {
     for (;;) {
-      const piece = this.#pieces.shift();
+      const piece = this.#next();
       if (piece !== undefined) {
         this.#held -= piece.length;
         this.#untold += piece.length;
@@ -90,12 +99,25 @@ export class PortStream {
     }
   }
 
+  /** What has come, as one: who reads does more for each piece than it takes to put them together. */
+  #next(): Uint8Array | undefined {
+    let [count, size] = [0, 0];
+    for (const { length } of this.#pieces) {
+      if (count > 0 && size + length > MAX_TOGETHER) break;
+      count++;
+      size += length;
+    }
+    return count > 1 ? Buffer.concat(this.#pieces.splice(0, count), size) : this.#pieces.shift();
+  }
+
   /** @returns false where the agent sends more than it may */
   take(bytes: Uint8Array): boolean {
     if (this.#ended || this.#over) return true;
     if (this.#held + this.#untold + bytes.length > HOST_WINDOW) return false;
     this.#held += bytes.length;
-    this.#pieces.push(new Uint8Array(bytes)); // a small one must not keep the whole piece that it came in
+    // A small one must not keep the whole piece that it came in.
+    const isLarge = bytes.length * MOST_KEPT >= bytes.buffer.byteLength;
+    this.#pieces.push(isLarge ? bytes : new Uint8Array(bytes));
     this.#wakeReader();
     return true;
   }

@@ -40,6 +40,11 @@ describe('what confines QEMU', () => {
     expect(argv).toContain('-nodefaults');
   });
 
+  test('an emulated CPU does not promise that copies by bytes are fast; under KVM it is the host’s own', () => {
+    expect(valuesOf(argv, '-cpu')).toEqual(['max,-erms,-fsrm']);
+    expect(valuesOf(qemuArgv(config, { ...machine, accelerator: 'kvm' }, ''), '-cpu')).toEqual(['host']);
+  });
+
   test('the kernel, its words and the size are those of the spec', () => {
     expect(valuesOf(argv, '-kernel')).toEqual(['/images/k,1/vmlinuz']);
     expect(valuesOf(argv, '-append')).toEqual(['quiet']);
