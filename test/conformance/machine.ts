@@ -359,7 +359,7 @@ export const machine: Group = {
       row: 'machine/provider_options-unknown',
       spec: (images) => reporting(images, { providerOptions: { 'qemu.turbo': 'on' } }),
       field: 'provider_options[qemu.turbo]',
-      words: 'there are: ',
+      words: 'is no option of ',
     },
     {
       row: 'machine/restart_policy-unknown',

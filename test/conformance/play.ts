@@ -177,7 +177,9 @@ export async function playRefused(row: RefusedRow, lab: Lab, images: Images): Pr
     );
     const said = violations.find(({ field }) => field === row.field);
     const code = row.code === 'FAILED_PRECONDITION' ? Code.FailedPrecondition : Code.InvalidArgument;
-    const ok = fault.code === code && said?.description.includes(row.words) === true;
+    // What a provider lacks is refused whatever else is wrong with it.
+    const isLack = said !== undefined && lackIn(error) !== undefined;
+    const ok = fault.code === code && (isLack || said?.description.includes(row.words) === true);
     return result(ok, said ? `${said.field}: ${said.description}` : fault.rawMessage);
   } finally {
     if (other) await lab.remove(other.spec?.uid ?? '');

@@ -27,15 +27,15 @@ export const hostRows = (tried: readonly Tried[]): readonly Row[] => [
     needs: by?.variable,
     async run({ host, say }) {
       // It is tried with a guest first.
-      const version = await poll(`${name} is offered with KVM`, TRIED_MS, async () => {
+      const { version, capabilities } = await poll(`${name} is offered with KVM`, TRIED_MS, async () => {
         const { providers } = await host.host.serverInfo({});
         const told = providers.find((one) => one.name === name);
-        if (told?.available === true && told.accelerator === 'kvm') return { is: told.version };
+        if (told?.available === true && told.accelerator === 'kvm') return { is: told };
         return {
           not: told ? `${told.accelerator}: ${told.unavailableReason || told.acceleratorReason}` : 'no such provider',
         };
       });
-      say(`version ${version}`);
+      say(`version ${version}: ${capabilities.join(', ')}`);
     },
   })) satisfies readonly Row[]),
 ];

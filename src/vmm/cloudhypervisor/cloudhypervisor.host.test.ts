@@ -436,11 +436,12 @@ describe('what goes wrong', () => {
     words: string,
     changes: Partial<VmmConfig> = {},
     options: Partial<CloudHypervisorOptions> = {},
+    limit = soon(),
   ) => {
     const bed = makeBed(words, changes);
     try {
       const vmm = await bed.vmm(options);
-      const error: unknown = await vmm.start(bed.config, AbortSignal.timeout(10_000)).then(
+      const error: unknown = await vmm.start(bed.config, limit).then(
         () => 'it started',
         (reason: unknown) => reason,
       );
@@ -467,7 +468,7 @@ describe('what goes wrong', () => {
 
   test('it ends, hangs, or is slow', async () => {
     expect(await refused('exit')).toMatchObject({ kind: expect.stringMatching(/refused|tool/) });
-    expect(await refused('hang')).toMatchObject({ name: 'TimeoutError' });
+    expect(await refused('hang', {}, {}, AbortSignal.timeout(10_000))).toMatchObject({ name: 'TimeoutError' });
     await using bed = makeBed('slow');
     const vmm = await bed.vmm();
     const running = await vmm.start(bed.config, soon());
@@ -526,7 +527,7 @@ describe('what goes wrong', () => {
 
   test('one that ignores SIGTERM is ended all the same', async () => {
     const binary = makeStandIn(mkdtempSync(join(programs, 'other-')), { how: 'ignores-term' });
-    expect(await refused('hang', {}, { binary })).toMatchObject({ name: 'TimeoutError' });
+    expect(await refused('hang', {}, { binary }, AbortSignal.timeout(10_000))).toMatchObject({ name: 'TimeoutError' });
   });
 });
 

@@ -2,31 +2,19 @@
  * What only a system call can do that Node has not: programs for the perl of every Debian (perl-base is Essential). Each is
  * given whole as an argument, and uses nothing that perl-base lacks.
  */
+import { LINUX, PERL_BECOME, perlHead } from '../supervisor/perl.ts';
 
-/** Numbers of x86-64. @see arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/ioctls.h, include/uapi/linux/kvm.h */
-const NUMBERS = `
-use constant {
-  SYS_sendmsg => 46, SYS_pidfd_open => 434, SYS_pidfd_getfd => 438,
-  TCGETS => 0x5401, TCSETS => 0x5402, TIOCGPTN => 0x80045430, TIOCSPTLCK => 0x40045431, TIOCGPTPEER => 0x5441,
-  TUNSETIFF => 0x400454ca, IFF_TAP => 0x0002, IFF_NO_PI => 0x1000, IFF_VNET_HDR => 0x4000,
-  SYS_prctl => 157, SYS_landlock_create_ruleset => 444, SYS_landlock_restrict_self => 446, PR_SET_NO_NEW_PRIVS => 38,
-  KVM_GET_API_VERSION => 0xae00, KVM_CREATE_VM => 0xae01,
-};
-`;
+/** @see include/uapi/asm-generic/ioctls.h, include/uapi/linux/if_tun.h, include/uapi/linux/kvm.h */
+const IOCTLS = {
+  ...{ TCGETS: 0x5401, TCSETS: 0x5402, TIOCGPTN: 0x80045430, TIOCSPTLCK: 0x40045431, TIOCGPTPEER: 0x5441 },
+  ...{ TUNSETIFF: 0x400454ca, IFF_TAP: 0x0002, IFF_NO_PI: 0x1000, IFF_VNET_HDR: 0x4000 },
+  ...{ KVM_GET_API_VERSION: 0xae00, KVM_CREATE_VM: 0xae01 },
+} as const;
 
-const HEAD = String.raw`
-use strict; use warnings; use Fcntl; use POSIX (); use Socket;
-$| = 1;
-sub fail { print STDERR "flintlock: $_[0]\n"; exit 125 }
+const HEAD = `${perlHead({ ...LINUX, ...IOCTLS })}${PERL_BECOME}
 # The group by which /dev/kvm may be opened.
 sub kvm_groups { my @at = stat '/dev/kvm' or return (); return $at[2] & 0060 && $at[5] != 0 ? ($at[5]) : () }
-sub become {
-  my ($user) = @_;
-  $) = join ' ', $user, $user, kvm_groups();
-  POSIX::setgid($user) or fail "cannot become group $user: $!";
-  POSIX::setuid($user) or fail "cannot become user $user: $!";
-  fail "did not become user $user" unless $< == $user && $> == $user;
-}
+sub address { pack 'S a* x', AF_UNIX, $_[0] }
 `;
 
 /**
@@ -41,7 +29,7 @@ sub become {
  * each path, overlays that are its own, `q` before each path and behind it the name of what is below, and directories that it makes
  * and that are its own, `d` before each; `--`; the program and its arguments.
  */
-export const STARTER = `${NUMBERS}${HEAD}${String.raw`
+export const STARTER = `${HEAD}${String.raw`
 my ($user, $directory, $console, $events, $api) = splice @ARGV, 0, 5;
 my @files;
 while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, splice @ARGV, 0, $one eq 'q' ? 2 : 1] }
@@ -61,7 +49,7 @@ sub lay {
   return if substr($head, $from, length $words) eq $words;
   sysseek $file, $from, 0 and syswrite($file, $words) == length $words or fail "cannot write to $path: $!";
 }
-sub place { my ($handle, $at) = @_; POSIX::dup2(fileno $handle, $at) // fail "cannot place descriptor $at: $!"; close $handle }
+sub place { my ($handle, $at) = @_; syscall(SYS_dup2, fileno $handle, $at) >= 0 or fail "cannot place descriptor $at: $!"; close $handle }
 
 sysopen my $dir, $directory, O_RDONLY | O_DIRECTORY or fail "cannot open $directory: $!";
 chown -1, $user, $dir and chmod 0710, $dir or fail "cannot let user $user into $directory: $!";
@@ -85,7 +73,7 @@ place($master, 21);
 
 socket my $socket, AF_UNIX, SOCK_STREAM, 0 or fail "cannot make a socket: $!";
 unlink $api;
-bind $socket, sockaddr_un($api) or fail "cannot bind $api: $!";
+bind $socket, address($api) or fail "cannot bind $api: $!";
 chmod 0600, $api or fail "cannot close $api to others: $!";
 listen $socket, 16 or fail "cannot listen on $api: $!";
 place($socket, 22);
@@ -117,7 +105,7 @@ close $told;
 sysopen my $out, $console, O_WRONLY | O_CREAT | O_APPEND, 0600 or fail "cannot open $console: $!";
 place($out, 1);
 
-become($user);
+become($user, kvm_groups());
 exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
 `}`;
 
@@ -127,7 +115,7 @@ exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
  *
  * Arguments: process, what one of the arguments on its command line must end with.
  */
-export const TYPIST = `${NUMBERS}${HEAD}${String.raw`
+export const TYPIST = `${HEAD}${String.raw`
 my ($pid, $word) = @ARGV;
 my $process = syscall SYS_pidfd_open, $pid + 0, 0;
 $process >= 0 or fail "process $pid is not there: $!";
@@ -167,10 +155,10 @@ while (1) {
  *
  * Arguments: control socket.
  */
-export const NIC_SENDER = `${NUMBERS}${HEAD}${String.raw`
+export const NIC_SENDER = `${HEAD}${String.raw`
 my ($api) = @ARGV;
 socket my $socket, AF_UNIX, SOCK_STREAM, 0 or fail "cannot make a socket: $!";
-connect $socket, sockaddr_un($api) or fail "cannot connect to $api: $!";
+connect $socket, address($api) or fail "cannot connect to $api: $!";
 while (defined(my $line = <STDIN>)) {
   chomp $line;
   my ($kind, $place, $body) = split /\t/, $line, 3;
@@ -208,10 +196,10 @@ while (defined(my $line = <STDIN>)) {
  *
  * Arguments: user.
  */
-export const KVM_TRIAL = `${NUMBERS}${HEAD}${String.raw`
+export const KVM_TRIAL = `${HEAD}${String.raw`
 my ($user) = @ARGV;
 -e '/dev/kvm' or do { print "absent\n"; exit };
-become($user);
+become($user, kvm_groups());
 sysopen my $kvm, '/dev/kvm', O_RDWR or do { print "closed $!\n"; exit };
 my $version = ioctl($kvm, KVM_GET_API_VERSION, 0) // '';
 $version eq '12' or do { print "useless it speaks version $version of its interface\n"; exit };
@@ -223,7 +211,7 @@ print "ok\n";
  * Tells whether a process can shut itself out of the host's files here, as Cloud Hypervisor does: of all that the third version
  * of Landlock knows (Linux 6.2). Says `ok`, or why not.
  */
-export const LANDLOCK_TRIAL = `${NUMBERS}${HEAD}${String.raw`
+export const LANDLOCK_TRIAL = `${HEAD}${String.raw`
 my $version = syscall SYS_landlock_create_ruleset, 0, 0, 1;
 $version >= 0 or do { print "absent $!\n"; exit };
 $version >= 3 or do { print "old $version\n"; exit };

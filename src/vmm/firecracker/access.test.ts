@@ -2,10 +2,18 @@ import { expect, test } from 'vitest';
 import { fakeFiles } from '../../../test/support/fake-files.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { prepare, takeBack } from './access.ts';
+import { READY } from './pipes-and-taps.ts';
 
 const config: VmmConfig = {
   ...{ uid: '01UID', runDirectory: '/run/01UID', stateDirectory: '/state/01UID', user: 77_001 },
-  ...{ vcpu: 1, memoryInMb: 64, kernel: '/images/vmlinux', initrd: '/images/initrd', cmdline: '', nics: [] },
+  ...{
+    vcpu: 1,
+    memoryInMb: 64,
+    kernel: '/images/vmlinux',
+    initrd: '/images/initrd',
+    cmdline: '',
+    nics: [{ device: 'fl1', mac: '02:00:00:00:00:01' }],
+  },
   disks: [
     { id: 'root', path: '/state/01UID/disk0.img', format: 'raw', readOnly: false, isRoot: true },
     { id: 'shared', path: '/images/golden', format: 'raw', readOnly: true, isRoot: false },
@@ -32,7 +40,7 @@ function hands() {
     write: async (path: string) => void done.push(`write ${path}`),
   };
   const run = async (argv: readonly string[]) => {
-    done.push(argv.join(' '));
+    done.push(argv.map((word) => (word === READY ? 'READY' : word)).join(' '));
     return '';
   };
   return { done, files, run };
@@ -42,14 +50,13 @@ test('its user has its own disks and may read what is shared; the directory is l
   const { done, files, run } = hands();
   await prepare(config, { run, files });
   expect(done.toSorted()).toEqual([
-    'mkfifo --mode=600 /run/01UID/console.in /run/01UID/metrics',
     'mode /images/golden 644',
     'mode /images/initrd 644',
     'own /run/01UID 77001',
-    'own /run/01UID/metrics 77001',
     'own /state/01UID/cidata 77001',
     'own /state/01UID/disk0.img 77001',
     'own /state/01UID/firecracker.log 77001',
+    'perl -e READY -- 77001 /run/01UID/console.in /run/01UID/metrics fl1',
     'write /state/01UID/firecracker.log',
   ]);
   expect(done.at(-1)).toBe('own /run/01UID 77001');

@@ -2,14 +2,13 @@ import { allDone } from '../../base/all-done.ts';
 import type { Files, Run } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { consoleInput, metricsPipe, ownLog } from './layout.ts';
-import { ownTaps } from './taps.ts';
+import { makePipesAndOwnTaps } from './pipes-and-taps.ts';
 
 interface Hands {
   readonly run: Run;
   readonly files: Pick<Files, 'own' | 'setMode' | 'stat' | 'write'>;
 }
 
-const MKFIFO_MS = 10_000;
 const READ_BY_ALL = 0o444;
 const ROOT = 0;
 
@@ -29,14 +28,10 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
     await files.write(ownLog(config), '');
     await files.own(ownLog(config), user);
   };
-  const makePipes = async (): Promise<void> => {
-    await run(['mkfifo', '--mode=600', consoleInput(config), metricsPipe(config)], limits);
-    await files.own(metricsPipe(config), user);
-  };
-  const limits = { signal: new AbortController().signal, timeoutMs: MKFIFO_MS };
+  const pipes = [consoleInput(config), metricsPipe(config)] as const;
+  const taps = nics.map(({ device }) => device);
   await allDone([
-    makePipes(),
-    ownTaps(nics, user, run),
+    makePipesAndOwnTaps(pipes, taps, user, run),
     ownLogOf(),
     readable(kernel),
     ...(initrd === undefined ? [] : [readable(initrd)]),

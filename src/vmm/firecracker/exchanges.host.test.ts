@@ -60,6 +60,7 @@ const BAD_ARGUMENTS = [
   ['--id', 'a_b'],
   ['--id', 'a', '--id', 'b'],
   ['--level', 'Loud'],
+  ['--metrics-path', '/nonesuch/metrics'],
 ] as const;
 
 async function ends(program: string): Promise<readonly string[]> {
@@ -96,7 +97,7 @@ test('the stand-in refuses what is wrong, and says what is right', async () => {
 });
 
 test('the stand-in ends as it should', async () => {
-  expect(await ends(makeStandIn(makeDirectory()))).toEqual(['1', '153', '153', 'SIGABRT', '153', '152', '0']);
+  expect(await ends(makeStandIn(makeDirectory()))).toEqual(['1', '153', '153', 'SIGABRT', '153', '152', '1', '0']);
 });
 
 test.skipIf(real === '')('the real program answers and ends as the stand-in does', async () => {

@@ -2,16 +2,15 @@
  * What only system calls can do that Node has not, for the jail: programs for the perl of every Debian (perl-base is Essential).
  * Each is given whole as an argument.
  */
+import { LINUX, PERL_BECOME, perlHead } from '../supervisor/perl.ts';
 
-/** Numbers of x86-64. @see arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/linux/mount.h, include/uapi/linux/sched.h */
-const HEAD = `
-use strict; use warnings;
-use constant {
-  SYS_mknod => 133, SYS_mount => 165, SYS_unshare => 272, CLONE_NEWNS => 0x20000,
-  MS_RDONLY => 0x1, MS_NOSUID => 0x2, MS_NODEV => 0x4, MS_NOEXEC => 0x8, MS_REMOUNT => 0x20, MS_BIND => 0x1000,
-  MS_REC => 0x4000, MS_PRIVATE => 0x40000,
-};
-$| = 1;
+/** @see include/uapi/linux/mount.h, include/uapi/linux/sched.h */
+const FLAGS = {
+  ...{ CLONE_NEWNS: 0x20000, MS_RDONLY: 0x1, MS_NOSUID: 0x2, MS_NODEV: 0x4, MS_NOEXEC: 0x8, MS_REMOUNT: 0x20 },
+  ...{ MS_BIND: 0x1000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 },
+} as const;
+
+const HEAD = `${perlHead({ ...LINUX, ...FLAGS })}
 sub mount { my ($from, $at, $type, $flags, $data) = @_; 0 == syscall SYS_mount, $from, $at, $type, $flags, $data }
 # From here on what is mounted is seen by this process and those it becomes alone, and gone with it.
 sub unshare_mounts { 0 == syscall(SYS_unshare, CLONE_NEWNS) and mount('none', '/', 'none', MS_REC | MS_PRIVATE, '') }
@@ -25,8 +24,7 @@ sub node { my ($path, $minor) = @_; 0 == syscall SYS_mknod, $path, 0020600, 10 <
  * Arguments: run-time directory, the jail's path below it, its size in KiB; then files, `w` or `r` before each path, and its name
  * in the jail behind it; `--`; the jailer and its arguments.
  */
-export const JAIL_STARTER = `${HEAD}${String.raw`
-sub fail { print STDERR "flintlock: $_[0]\n"; exit 125 }
+export const JAIL_STARTER = `${HEAD}
 my ($base, $jail, $kib) = splice @ARGV, 0, 3;
 my @files;
 while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, shift @ARGV, shift @ARGV] }
@@ -55,7 +53,7 @@ mkdir "$root/run" or fail "cannot make a directory for its sockets: $!";
 show('.', "$root/run", 0, $base);
 chdir '/' or fail "cannot enter /: $!";
 exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
-`}`;
+`;
 
 /** Tries all that a jail needs of the host. Says `ok`, or why not. */
 export const JAIL_TRIAL = `${HEAD}${String.raw`
@@ -67,14 +65,12 @@ told 'ok';
 `}`;
 
 /** Makes the devices as a jail has them, for the user whose number is the first argument, and becomes him. */
-export const AS_JAILED = `${HEAD}${String.raw`
-use POSIX ();
+export const AS_JAILED = `${HEAD}${PERL_BECOME}${String.raw`
 my ($user) = @ARGV;
 unshare_mounts() && mount('flintlock-jail', '/dev', 'tmpfs', MS_NOSUID, 'size=64k') or die "cannot make a jail: $!\n";
 mkdir '/dev/net' or die "cannot make a jail: $!\n";
 chmod 0755, '/dev', '/dev/net';
 node('/dev/kvm', 232) && node('/dev/net/tun', 200) && chown($user, $user, '/dev/kvm', '/dev/net/tun')
   or die "cannot make device nodes: $!\n";
-$) = "$user $user";
-POSIX::setgid($user) && POSIX::setuid($user) or die "cannot become user $user: $!\n";
+become($user);
 `}`;

@@ -167,7 +167,7 @@ describe('a jailed guest', () => {
     expect(bed.console()).toContain('disk vda ro=0 sectors=8 first=is root.\r\ndisk vdb ro=1 sectors=8 first=is a-sha');
     expect(readFileSync(join(bed.config.stateDirectory, 'disk0'), 'utf8')).toContain('written by the guest');
     // On the host there is no more of it than without a jail, and its socket cannot be replaced by it.
-    expect(readdirSync(config.runDirectory).toSorted()).toEqual(['agent.sock', 'api.sock', 'console.in']);
+    expect(readdirSync(config.runDirectory).toSorted()).toEqual(['agent.sock', 'api.sock', 'console.in', 'metrics']);
     expect(statSync(config.runDirectory)).toMatchObject({ uid: 0, mode: 0o40700 });
     expect(readdirSync(config.stateDirectory).toSorted()).toEqual([
       'console.log',

@@ -35,6 +35,7 @@ export function makeExchanges(directory: string): readonly Exchange[] {
     ...['/', '/version', '/machine-config', '/vm/config', '/nonesuch', '/actions'].map(get),
     put('/actions', { action_type: 'InstanceStart' }),
     put('/actions', { action_type: 'SendCtrlAltDel' }),
+    put('/actions', { action_type: 'FlushMetrics' }),
     put('/actions', { action_type: 'Dance' }),
     put('/actions', {}),
     put('/actions', { action_type: 1 }),

@@ -310,7 +310,10 @@ export class Machine {
   }
 
   #act({ action_type: action }: Body): undefined {
-    if (action === 'FlushMetrics') return void this.#flush();
+    if (action === 'FlushMetrics') {
+      if (!this.isStarted) throw new Refused(NOT_BEFORE);
+      return void this.#flush();
+    }
     if (action === 'SendCtrlAltDel') {
       if (!this.isStarted) throw new Refused(NOT_BEFORE);
       if (this.#state === 'Running') this.#press();
