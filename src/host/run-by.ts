@@ -1,7 +1,16 @@
 import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Run } from '../ports/host.ts';
-import { DIES_WITH_US, failureOf, killGroup, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, run, tooLate } from './run.ts';
+import {
+  DIES_WITH_US,
+  failureOf,
+  killGroup,
+  MAX_ERROR_BYTES,
+  MAX_OUTPUT_BYTES,
+  MAX_TIMER_MS,
+  run,
+  tooLate,
+} from './run.ts';
 import { type StartedFor, type Starter, StartFailure } from './starter.ts';
 
 /**
@@ -44,6 +53,8 @@ async function ended(
 ): Promise<ProcessExit> {
   const { promise: over, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(tooLate(program, timeoutMs)), timeoutMs);
+  // Who waits for nothing else waits for its end, too.
+  const waiting = setInterval(() => undefined, MAX_TIMER_MS);
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
@@ -57,6 +68,7 @@ async function ended(
     throw error;
   } finally {
     clearTimeout(timer);
+    clearInterval(waiting);
     signal.removeEventListener('abort', onAbort);
   }
 }
