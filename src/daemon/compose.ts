@@ -14,7 +14,6 @@ import { clock } from '../host/clock.ts';
 import { files } from '../host/files.ts';
 import { createProcesses } from '../host/processes.ts';
 import { patientRun } from '../host/run.ts';
-import { Starter } from '../host/starter.ts';
 import type { Log } from '../ports/log.ts';
 import { cordonOf } from '../service/cordon.ts';
 import { FIRST_THERE_WAS } from '../vmm/registry.ts';
@@ -60,8 +59,7 @@ export async function compose(
   const { store, ledger, database } = opened;
   const { patience } = config;
   const metrics = new Metrics({ version, clock, log });
-  const starter = new Starter();
-  const processes = createProcesses(starter);
+  const processes = createProcesses(opened.starter);
   const stopping = new AbortController();
   const parts: Parts = {
     ...{ config, opened, log, metrics, processes },
@@ -149,7 +147,7 @@ export async function compose(
         stopping.signal,
       );
       isReconciling = false;
-      starter.begin();
+      opened.starter.begin();
       stopAudits = auditPeriodically({
         audit: (signal) => audit({ fix: false }, signal),
         clock,
@@ -172,7 +170,6 @@ export async function compose(
       await images.settled(); // an ended pull still strikes its entry
       guests.detachAll();
       await engine.sockets.settled();
-      starter.close();
       opened.close();
     },
   };

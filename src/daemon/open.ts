@@ -7,6 +7,8 @@ import { files } from '../host/files.ts';
 import { follow } from '../host/follow.ts';
 import { createProcesses } from '../host/processes.ts';
 import { patientRun } from '../host/run.ts';
+import { runBy } from '../host/run-by.ts';
+import { Starter } from '../host/starter.ts';
 import { createNetwork } from '../network/network.ts';
 import { type Acts, DIRECT } from '../ports/acts.ts';
 import type { Ledger } from '../ports/ledger.ts';
@@ -30,6 +32,8 @@ export interface Opened {
   readonly ledger: Ledger;
   readonly database: Database;
   readonly network: HostStepPorts & Surroundings & Shares & FirewallElements & Wholeness;
+  /** Of VMMs, and of the network's tools. */
+  readonly starter: Starter;
   /** Within their limits, as long as this host may take. */
   readonly acts: Acts;
   close(): void;
@@ -50,17 +54,20 @@ export async function open(config: Config, version: string, log: Log, faulty: (a
     const database = new Database(databasePath(names), roomText);
     const store = createStore(database, { clock, log, newEpoch: () => randomBytes(6).toString('hex') });
     const ledger = createLedger(database, schemas, version);
-    const run = patientRun(config.patience);
     const { patience } = config;
     const ending = new AbortController();
     const living = { converse, signal: ending.signal };
+    const starter = new Starter();
+    // It asks for all that it has every few seconds while anything changes.
+    const run = patientRun(patience, runBy(starter, runDirectory));
     const network = createNetwork({ run, follow, living, files, processes: createProcesses(), clock, log, patience });
     const close = (): void => {
       ending.abort();
+      starter.close();
       database.close();
       lock.release();
     };
-    return { names, store, ledger, database, network, acts, close };
+    return { names, store, ledger, database, network, starter, acts, close };
   } catch (error) {
     lock.release();
     throw error;

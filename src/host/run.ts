@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process';
 import { Fault } from '../domain/fault.ts';
-import type { Run } from '../ports/host.ts';
+import type { ProcessExit, Run } from '../ports/host.ts';
 import { fullDisk } from './disk-room.ts';
 import { toolEnvironment } from './environment.ts';
 
 /** Tools are asked for small answers; more than this is cut, so that none can fill our memory. */
-const MAX_OUTPUT_BYTES = 32 << 20;
-const MAX_ERROR_BYTES = 16 << 10;
+export const MAX_OUTPUT_BYTES = 32 << 20;
+export const MAX_ERROR_BYTES = 16 << 10;
 /** Of setTimeout; a longer one would be over at once. */
-const MAX_TIMER_MS = 2 ** 31 - 1;
+export const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
 export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
@@ -72,26 +72,33 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
     child.on('close', (code, byeSignal) => {
       settle();
       if (ended === 'abort') return reject(signal.reason);
-      if (ended === 'timeout') return reject(new Fault('timeout', `${program} did not end in ${timeoutMs} ms`));
+      if (ended === 'timeout') return reject(tooLate(program, timeoutMs));
       if (code === 0) return resolve(Buffer.concat(out).toString());
-      if (code === 127 && err.startsWith(`setpriv: failed to execute ${program}: No such file`))
-        return reject(new Fault('tool', `Cannot run ${program}: it is not installed or not in PATH`));
-      const how = code === null ? `ended by ${byeSignal}` : `exit status ${code}`;
-      const message = `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`;
-      if (/Disk quota exceeded/i.test(err)) return reject(new Fault('full', message, { reason: 'StorageFull' }));
-      if (!/No space left on device/i.test(err)) return reject(new Fault('tool', message));
-      // The kernel says so of many things that are no disk, too.
-      fullDisk([program, ...args].flatMap(pathsIn)).then(
-        (room) =>
-          reject(
-            room === undefined
-              ? new Fault('tool', message)
-              : new Fault('full', `${message} (${room})`, { reason: 'StorageFull' }),
-          ),
-        reject,
-      );
+      failureOf([program, ...args], { code, signal: byeSignal }, err).then(reject, reject);
     });
   });
+
+export const tooLate = (program: string, timeoutMs: number): Fault =>
+  new Fault('timeout', `${program} did not end in ${timeoutMs} ms`);
+
+/** Why a tool failed, by its end and the last that it wrote to its standard error. */
+export async function failureOf(
+  [program = '', ...args]: readonly string[],
+  { code, signal }: Pick<ProcessExit, 'code' | 'signal'>,
+  err: string,
+): Promise<Fault> {
+  if (code === 127 && err.startsWith(`setpriv: failed to execute ${program}: No such file`))
+    return new Fault('tool', `Cannot run ${program}: it is not installed or not in PATH`);
+  const how = code === null ? `ended by ${signal}` : `exit status ${code}`;
+  const message = `${program} failed (${how}): ${err.trim().slice(-2_000) || 'it said nothing'}`;
+  if (/Disk quota exceeded/i.test(err)) return new Fault('full', message, { reason: 'StorageFull' });
+  if (!/No space left on device/i.test(err)) return new Fault('tool', message);
+  // The kernel says so of many things that are no disk, too.
+  const room = await fullDisk([program, ...args].flatMap(pathsIn));
+  return room === undefined
+    ? new Fault('tool', message)
+    : new Fault('full', `${message} (${room})`, { reason: 'StorageFull' });
+}
 
 /**
  * The same with longer limits, for a slow host.
@@ -99,10 +106,10 @@ export const run: Run = ([program, ...args], { signal, timeoutMs, input, env, um
  * @param patience - what each limit is multiplied by; 1 and above
  */
 export const patientRun =
-  (patience: number): Run =>
+  (patience: number, by: Run = run): Run =>
   async (argv, limits) => {
     try {
-      return await run(argv, { ...limits, timeoutMs: Math.min(limits.timeoutMs * patience, MAX_TIMER_MS) });
+      return await by(argv, { ...limits, timeoutMs: Math.min(limits.timeoutMs * patience, MAX_TIMER_MS) });
     } catch (error) {
       if (!(error instanceof Fault) || error.kind !== 'timeout') throw error;
       throw new Fault('timeout', `${error.message}; if this host is slow, give the daemon a larger --patience`, {

@@ -1,3 +1,5 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
@@ -78,6 +80,16 @@ test('what it has started outlives it, its end is seen from outside, and the nex
   await processes.ended(first.identity, never);
   process.kill(second.identity.pid, 'SIGTERM');
   expect(await second.exited).toEqual({ code: null, signal: 'SIGTERM', seen: true });
+});
+
+test('a program that does nothing else waits for what it has asked for, and ends when that is answered', async () => {
+  const { directory } = setUp(new Starter());
+  const script = `import { Starter } from '${import.meta.dirname}/starter.ts';
+    const log = { how: 'a', path: '${directory}/log' };
+    const made = await new Starter().start(['sh', '-c', 'exit 0'], [log, log, log], undefined);
+    process.exitCode = made ? 5 : 6;`;
+  const child = spawn(process.execPath, ['--input-type=module', '-e', script], { stdio: 'inherit' });
+  expect(await once(child, 'exit')).toEqual([5, null]);
 });
 
 test('when it is closed it ends, and what it has started does not', async () => {

@@ -1,5 +1,6 @@
 import { type ChildProcess, spawn } from 'node:child_process';
 import { channel } from 'node:diagnostics_channel';
+import { Socket } from 'node:net';
 import { constants } from 'node:os';
 import { getSystemErrorMessage, getSystemErrorName } from 'node:util';
 import { Fault } from '../domain/fault.ts';
@@ -115,10 +116,10 @@ class Living {
       env: { PATH: process.env.PATH ?? '', LANG: 'C.UTF-8' },
     });
     this.#child = child;
-    // It keeps nobody from ending.
+    // It keeps nobody from ending, but while an answer is waited for.
     child.unref();
-    for (const stream of [child.stdin, child.stdout])
-      if (stream && 'unref' in stream) (stream as { unref(): void }).unref();
+    if (child.stdin instanceof Socket) child.stdin.unref();
+    this.#keepUs();
     child.stdin?.on('error', () => undefined); // it has ended, which is told below
     child.stdout?.setEncoding('latin1').on('data', (text: string) => this.#hear(text));
     const over = (): void => {
@@ -162,6 +163,7 @@ class Living {
         },
         failed: reject,
       });
+      this.#keepUs();
       this.#child.stdin?.write(Buffer.concat([length, body]));
     });
   }
@@ -186,10 +188,18 @@ class Living {
     }
     const waiting = this.#waiting.get(Number(number));
     this.#waiting.delete(Number(number));
+    this.#keepUs();
     if (what === 'started') {
       channel(STARTED_FOR_US).publish({ pid: Number(rest[0]) });
       waiting?.started(Number(rest[0]), rest[1] ?? '');
     } else waiting?.failed(failureOf(rest));
+  }
+
+  #keepUs(): void {
+    const { stdout } = this.#child;
+    if (!(stdout instanceof Socket)) return;
+    if (this.#waiting.size > 0) stdout.ref();
+    else stdout.unref();
   }
 
   /** Nobody is told of anything any more. */

@@ -5,6 +5,7 @@ import type { BridgeIntent, Network, TapIntent } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
 import type { Ip, Link } from './ip.ts';
 import { parseLinks } from './ip.ts';
+import { WITH_NEXT } from './living-forms.ts';
 import { wayOut } from './mtu.ts';
 import type { Sysctl } from './sysctl.ts';
 
@@ -39,13 +40,17 @@ export function createLinks({ ip, sysctl, files, log }: LinksHands): Links {
         const mtu = found?.mtu === undefined ? '' : ` mtu ${found.mtu}`;
         const dress = [
           // Without an IPv6 address of its own the host says nothing on the tap.
-          `link set dev ${name}${mtu} alias ${mark} addrgenmode none master ${plug} up`,
+          `link set dev ${name}${mtu} alias ${mark} addrgenmode none master ${plug} up${WITH_NEXT}`,
           // A guest that speaks for the spanning tree of a bridge that has one is cut off, as at a switch. No firewall sees it.
-          `link set dev ${name} type bridge_slave guard on`,
+          `link set dev ${name} type bridge_slave guard on${WITH_NEXT}`,
           `link show dev ${name}`,
         ];
         // Only when it is new: what is there has one that stands in the ledger.
-        const create = [`tuntap add dev ${name} mode tap`, `link set dev ${name} address ${tapMac(device)}`, ...dress];
+        const create = [
+          `tuntap add dev ${name} mode tap`,
+          `link set dev ${name} address ${tapMac(device)}${WITH_NEXT}`,
+          ...dress,
+        ];
         for (let tries = 1; ; tries++) {
           let isNew = true;
           const shown = await ip.batch(create, signal).catch(async (error: unknown) => {

@@ -1,5 +1,5 @@
 import { describe, expect, test } from 'vitest';
-import { livingIp, livingNft } from './living-forms.ts';
+import { livingIp, livingNft, WITH_NEXT } from './living-forms.ts';
 
 describe('ip', () => {
   const { answer, isDone, parts } = livingIp();
@@ -21,11 +21,13 @@ describe('ip', () => {
   test('each command is by itself, and done where it says nothing or shows what it was asked for', () => {
     expect(parts(['a', 'b'])).toEqual(['a', 'b']);
     const [set, more, show] = ['link set dev x up', 'link set dev x type bridge_slave guard on', 'link show dev x'];
-    expect(parts(['tuntap add dev x mode tap', set, more, show])).toEqual([
+    expect(parts([set, more, show])).toEqual([set, more, show]);
+    const [first, second] = [`${set}${WITH_NEXT}`, `${more}${WITH_NEXT}`];
+    expect(parts(['tuntap add dev x mode tap', first, second, show, set])).toEqual([
       'tuntap add dev x mode tap',
-      `${set}\n${more}\n${show}`,
+      `${first}\n${second}\n${show}`,
+      set,
     ]);
-    expect(parts([set, 'link set dev y up', show, show])).toEqual([set, 'link set dev y up', show, show]);
     expect(isDone('link set dev x up', '')).toBe(true);
     expect(isDone('link set dev x up', 'RTNETLINK answers: File exists\nCommand failed -:1\n')).toBe(false);
     expect(isDone('link show dev lo', '[{"ifname":"lo"}]\n')).toBe(true);

@@ -19,12 +19,15 @@ export interface LivingForm {
   isDone(part: string, answer: string): boolean;
 }
 
-/** What one device that is there is set to, and how it is shown then. */
-const OF_DEVICE = /^link (?:set|show) dev (\S+)/;
+/**
+ * Behind a command that sets one thing of a device: the next may follow also where it failed, since the act is begun anew then.
+ * `ip` takes it for a comment.
+ */
+export const WITH_NEXT = ' # with the next';
 
 /**
- * With `-force` it goes on after a command that failed, so each is sent by itself: an act ends at its first failure. Those in a
- * row that set and show one device are one part: what is set beside one that failed is what the act is for, and it is begun anew.
+ * With `-force` it goes on after a command that failed, so each is sent by itself: an act ends at its first failure,
+ * but for what may go {@link WITH_NEXT}.
  *
  * It remembers the numbers of interfaces that it has met, also when they are gone: then it fails, or shows nothing.
  *
@@ -37,13 +40,10 @@ export function livingIp(): LivingForm {
     most: 4,
     parts(lines) {
       const parts: string[] = [];
-      let before: string | undefined;
+      let isWithNext = false;
       for (const line of lines) {
-        const [, device] = OF_DEVICE.exec(line) ?? [];
-        if (device !== undefined && device === before) parts.push(`${parts.pop()}\n${line}`);
-        else parts.push(line);
-        // Nothing is said behind what is shown.
-        before = line.startsWith('link show') ? undefined : device;
+        parts.push(isWithNext ? `${parts.pop()}\n${line}` : line);
+        isWithNext = line.endsWith(WITH_NEXT);
       }
       return parts;
     },

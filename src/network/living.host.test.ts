@@ -5,7 +5,7 @@ import { createNetns, type Netns } from '../../test/support/netns.ts';
 import type { Conversation, Converse, Run } from '../ports/host.ts';
 import { createIp, type Ip } from './ip.ts';
 import { createLiving } from './living.ts';
-import { type LivingForm, livingIp, livingNft } from './living-forms.ts';
+import { type LivingForm, livingIp, livingNft, WITH_NEXT } from './living-forms.ts';
 import { createNft, type Nft } from './nft.ts';
 
 const signal = new AbortController().signal;
@@ -74,6 +74,12 @@ describe('ip', () => {
       expect(words).toBe(await wordsOf(once.ip.batch([bad], signal)));
     }
     expect((await ip.find('t0', signal))?.alias).toBe('');
+    const marked = `link set dev t0 mtu 5${WITH_NEXT}`;
+    expect(await wordsOf(ip.batch([marked, 'link set dev t0 alias reached'], signal))).toBe(
+      await wordsOf(once.ip.batch([marked], signal)),
+    );
+    const shown = await ip.batch([`link set dev t0 mtu 1400${WITH_NEXT}`, 'link show dev t0'], signal);
+    expect(shown).toBe(await once.ip.batch([`link set dev t0 mtu 1400${WITH_NEXT}`, 'link show dev t0'], signal));
     expect(await ip.find('nowhere', signal)).toBeUndefined();
     await ip.remove('nowhere', signal);
   });

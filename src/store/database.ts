@@ -50,6 +50,7 @@ export class Database implements Transactions {
   readonly sql: DatabaseSync;
   readonly #roomText: RoomText;
   readonly #path: string;
+  readonly #mostRestMs: number;
   #depth = 0;
   #commits = 0;
   #afterCommit: (() => void)[] = [];
@@ -59,10 +60,16 @@ export class Database implements Transactions {
 
   /**
    * @param roomText - asked when SQLite has found no room, or may have
+   * @param mostRestMs - after a commit; default: none where there is no disk to wait for
    * @throws Fault `refused` when the file is of a newer version or no database; `full`; `tool` when it cannot be opened
    */
-  constructor(path: string, roomText: RoomText = () => undefined) {
+  constructor(
+    path: string,
+    roomText: RoomText = () => undefined,
+    mostRestMs: number = path === ':memory:' ? 0 : MOST_REST_MS,
+  ) {
     this.#path = path;
+    this.#mostRestMs = mostRestMs;
     this.#roomText = roomText;
     try {
       this.sql = new DatabaseSync(path);
@@ -139,7 +146,7 @@ export class Database implements Transactions {
     const began = performance.now();
     this.#store(queue);
     const ended = performance.now();
-    this.#restUntil = ended + Math.min(MOST_REST_MS, RESTS * (ended - began));
+    this.#restUntil = ended + Math.min(this.#mostRestMs, RESTS * (ended - began));
   }
 
   #store(queue: readonly Queued[]): void {

@@ -77,6 +77,9 @@ test('after a commit that took long others wait a moment for one another, and on
     for (const until = performance.now() + 8; performance.now() < until; );
     return say(word)();
   };
+  db.close();
+  db = new Database(':memory:', undefined, 10);
+  db.sql.exec('CREATE TABLE said (word TEXT NOT NULL UNIQUE)');
   await db.together(slow('a'));
   const before = db.commits;
   const first = db.together(say('b'));

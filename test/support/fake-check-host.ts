@@ -33,6 +33,10 @@ export function fakeHost({
       if (path.startsWith('/secret/')) throw new Fault('tool', 'EACCES: permission denied');
       return info(path) ? path : undefined;
     },
+    async firstFile(paths) {
+      const path = paths.find((one) => !one.startsWith('/secret/') && info(one)?.kind === 'file');
+      return path === undefined ? undefined : { path, real: path, stamp: '' };
+    },
     list: async (path) => Object.keys(files).filter((name) => name.startsWith(`${path}/`) && name !== `${path}/`),
     freeBytes: async () => free,
     freeInodes: async () => inodes,
