@@ -56,7 +56,8 @@ async function untilCreated({ host, say }: Stage, uid: string): Promise<MicroVMS
   let said = '';
   return poll(`${uid} is CREATED`, UP_MS, async () => {
     const { status } = await host.get(uid);
-    const now = `${status?.reason}: ${status?.message}`;
+    const step = status?.progress ? ` (${status.progress.step})` : '';
+    const now = `${status?.reason}: ${status?.message}${step}`;
     if (now !== said) say(now);
     said = now;
     must(status?.state !== MicroVMStatus_MicroVMState.FAILED, `it is FAILED, ${now}`);
