@@ -12,8 +12,10 @@ import { basename, dirname, join } from 'node:path';
 import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
 import type { FileInfo, FilePiece, Files } from '../ports/host.ts';
-import { fullDisk, roomAt } from './disk-room.ts';
+import { roomAt } from './disk-room.ts';
+import { guard, orUndefined } from './file-faults.ts';
 import { pinSocket } from './pin-socket.ts';
+import { removeAll } from './remove-all.ts';
 import { isErrno, run } from './run.ts';
 import { takeFrom } from './take-from.ts';
 import { typeInto } from './type-into.ts';
@@ -23,24 +25,6 @@ import { typeInto } from './type-into.ts';
  * crash left there goes with the next write or removal of the file.
  */
 const partialOf = (path: string): string => join(dirname(path), `.${basename(path)}.partial`);
-
-/**
- * What somebody mounted in a directory is his, not ours to empty.
- * @throws Fault `refused`
- * @see proc_pid_mountinfo(5)
- */
-async function requireNoMount(path: string): Promise<void> {
-  const info = await orUndefined(() => fs.lstat(path));
-  if (!info?.isDirectory()) return;
-  // A blank, tab, line end or backslash is three octal digits there.
-  const written = path.replaceAll(/[ \t\n\\]/g, (c) => `\\${c.charCodeAt(0).toString(8).padStart(3, '0')}`);
-  const points = (await fs.readFile('/proc/self/mountinfo', 'utf8'))
-    .split('\n')
-    .map((line) => line.split(' ')[4] ?? '');
-  const inside = points.find((point) => point === written || point.startsWith(`${written}/`));
-  if (inside !== undefined)
-    throw new Fault('refused', `Cannot remove ${path}: something is mounted at ${inside}; unmount it, and it goes on`);
-}
 
 /**
  * What the kernel tells without a disk is read at once: a thread of its own for that takes ten times as long. Not what may wait
@@ -75,11 +59,7 @@ export const files: Files = {
 
   remove: (path) =>
     guard(`remove ${path}`, async () => {
-      // What is most often removed is a file, or not there: then one call says so.
-      const [isDirectory] = await Promise.all([path, partialOf(path)].map(unlinkUnlessDirectory));
-      if (!isDirectory) return;
-      await requireNoMount(path);
-      await fs.rm(path, { recursive: true, force: true });
+      await Promise.all([removeAll(path), removeAll(partialOf(path))]);
     }),
 
   write: (path, data, { mode = 0o600, durable = false } = {}) =>
@@ -295,57 +275,6 @@ async function openNew(path: string, mode: number): Promise<fs.FileHandle> {
     return fs.open(path, 'wx', mode);
   }
 }
-
-/** @returns whether it is a directory, and still there */
-async function unlinkUnlessDirectory(path: string): Promise<boolean> {
-  try {
-    await fs.unlink(path);
-  } catch (error) {
-    if (isErrno(error, 'EISDIR')) return true; // Linux says so, where POSIX would have EPERM
-    if (!isErrno(error, 'ENOENT', 'ENOTDIR')) throw error;
-  }
-  return false;
-}
-
-async function orUndefined<T>(act: () => Promise<T>): Promise<T | undefined> {
-  try {
-    return await act();
-  } catch (error) {
-    if (isErrno(error, 'ENOENT', 'ENOTDIR')) return undefined;
-    throw error;
-  }
-}
-
-/**
- * Node's errors become Faults here and nowhere else.
- * @param where - a path on the disk in question
- * @param needed - bytes that there was to be room for, where that is known: what was half made is gone again
- */
-async function guard<T>(what: string, act: () => Promise<T>, where?: string, needed = 0): Promise<T> {
-  try {
-    return await act();
-  } catch (cause) {
-    if (cause instanceof Fault || !(cause instanceof Error) || !('code' in cause)) throw cause;
-    const fault = (kind: 'full' | 'tool', why: string): Fault =>
-      new Fault(kind, `Cannot ${what}: ${why}`, { cause, ...(kind === 'full' && { reason: 'StorageFull' }) });
-    if (isErrno(cause, 'EDQUOT')) throw fault('full', 'no space left in the quota of the disk');
-    if (isErrno(cause, 'ENOSPC')) {
-      const room = await fullDisk(where === undefined ? pathsOf(cause) : [where], needed);
-      if (room !== undefined) throw fault('full', `no space left on the disk: ${room}`);
-      throw fault('tool', `${cause.message}, although the disk has room: its file system cannot hold this`);
-    }
-    if (isErrno(cause, 'EROFS')) throw fault('tool', `${cause.message}: remount it for writing`);
-    if (isErrno(cause, 'EIO')) throw fault('tool', `${cause.message}: the disk may be damaged, dmesg says more`);
-    throw fault('tool', cause.message);
-  }
-}
-
-/** Those that Node's error names. */
-const pathsOf = (error: Error): readonly string[] =>
-  ['path', 'dest'].flatMap((key) => {
-    const path: unknown = Object.entries(error).find(([name]) => name === key)?.[1];
-    return typeof path === 'string' ? [path] : [];
-  });
 
 /** Another one as soon as the file is another, or was written to. */
 const stampOf = ({ dev, ino, size, ctimeMs }: Stats): string => `${dev}:${ino}:${size}:${ctimeMs}`;

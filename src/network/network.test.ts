@@ -42,9 +42,9 @@ describe('addTap', () => {
       [
         ['ip', '-j', '-d', '-batch', '-'],
         'tuntap add dev flabcdvvvvvv0 mode tap\n' +
-          'link set dev flabcdvvvvvv0 address fe:bf:59:5b:dc:08\n' +
-          'link set dev flabcdvvvvvv0 mtu 9000 alias flintlock:abcd:uid=1 addrgenmode none master flabcdbr up\n' +
-          'link set dev flabcdvvvvvv0 type bridge_slave guard on\n' +
+          'link set dev flabcdvvvvvv0 address fe:bf:59:5b:dc:08 # with the next\n' +
+          'link set dev flabcdvvvvvv0 mtu 9000 alias flintlock:abcd:uid=1 addrgenmode none master flabcdbr up # with the next\n' +
+          'link set dev flabcdvvvvvv0 type bridge_slave guard on # with the next\n' +
           'link show dev flabcdvvvvvv0\n',
       ],
     ]);
