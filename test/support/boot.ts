@@ -44,7 +44,7 @@ export class BootedGuest implements AsyncDisposable {
           '-accel',
           'tcg',
           '-cpu',
-          'max',
+          'max,-erms,-fsrm', // as the daemon has it
           '-m',
           String(memoryInMb),
           '-device',
