@@ -8,6 +8,7 @@ JSON on standard input, one answer a line goes out; see grpcio.ts.
 import base64
 import json
 import sys
+import threading
 import time
 
 import grpc
@@ -53,7 +54,8 @@ class Client:
         self.states = []
         self.channel.subscribe(lambda state: self.states.append(state.name), try_to_connect=False)
         self.pool = descriptor_pool.DescriptorPool()
-        self.loaded = False
+        self.added = set()
+        self.loaded = set()
 
     def connect(self):
         if self.tls:
@@ -81,7 +83,7 @@ class Client:
 
     def add(self, files):
         """Imports come before what imports them, in whatever order the server has told them."""
-        left = {file.name: file for file in files}
+        left = {file.name: file for file in files if file.name not in self.added}
 
         def add(name):
             file = left.pop(name, None)
@@ -89,15 +91,16 @@ class Client:
                 for imported in file.dependency:
                     add(imported)
                 self.pool.Add(file)
+                self.added.add(name)
 
         for file in files:
             add(file.name)
 
-    def method(self, name):
-        if not self.loaded:
-            self.add(self.files("v1alpha", SERVICE))
-            self.loaded = True
-        return self.pool.FindServiceByName(SERVICE).methods_by_name[name]
+    def method(self, name, service=SERVICE):
+        if service not in self.loaded:
+            self.add(self.files("v1alpha", service))
+            self.loaded.add(service)
+        return self.pool.FindServiceByName(service).methods_by_name[name]
 
     def call(self, method, bytes=None, spec=None, fresh=False, stream=False):
         described = self.method(method)
@@ -122,6 +125,31 @@ class Client:
             channel.close()
         return {"answer": answers if stream else answers[0], "seconds": seconds, "request": to_json(request)}
 
+    def converse(self, service, method, messages, then=()):
+        """Both sides speak: `then` is said once something was answered. Our side ends behind it, and all that was answered comes back."""
+        described = self.method(method, service)
+        factory = message_factory.MessageFactory(self.pool)
+        Request, Response = map(factory.GetPrototype, (described.input_type, described.output_type))
+        answered = threading.Event()
+
+        def requests():
+            for one in messages:
+                yield json_format.ParseDict(one, Request())
+            if then:
+                answered.wait(DEADLINE)
+            for one in then:
+                yield json_format.ParseDict(one, Request())
+
+        call = self.channel.stream_stream(f"/{service}/{method}", Request.SerializeToString, Response.FromString)
+        answers = []
+        try:
+            for one in call(requests(), timeout=DEADLINE, metadata=self.metadata):
+                answers.append(to_json(one))
+                answered.set()
+        finally:
+            answered.set()
+        return {"answers": answers}
+
     def raw(self, path):
         self.channel.unary_unary(path)(b"", timeout=DEADLINE, metadata=self.metadata)
         return {}
@@ -139,7 +167,8 @@ class Client:
         if do == "describe":
             found = self.files(question["version"], question["symbol"])
             return found if isinstance(found, dict) else {"files": [file.name for file in found]}
-        return {"call": self.call, "raw": self.raw, "idle": self.idle}[do](**question)
+        known = {"call": self.call, "converse": self.converse, "raw": self.raw, "idle": self.idle}
+        return known[do](**question)
 
 
 def to_json(message):

@@ -113,6 +113,20 @@ export class Grpcio implements Disposable {
     return this.#ask({ do: 'call', method, fresh, stream, ...what });
   }
 
+  /**
+   * Both sides speak. @param then - said once something was answered; then our side ends
+   * @returns all that was answered, bytes in base64
+   */
+  async converse<T = Readonly<Record<string, unknown>>>(
+    service: string,
+    method: string,
+    messages: readonly object[],
+    then: readonly object[] = [],
+  ): Promise<readonly T[]> {
+    const { answers } = await this.#ask<{ answers: T[] }>({ do: 'converse', service, method, messages, then });
+    return answers;
+  }
+
   async create(request: Wire | object): Promise<DropinVm> {
     const { answer } = await this.call<{ microvm?: DropinVm }>('CreateMicroVM', request);
     return answer.microvm ?? {};
