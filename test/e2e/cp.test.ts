@@ -1,10 +1,12 @@
 import { type ChildProcess, spawn, spawnSync } from 'node:child_process';
+import { createHash, randomBytes } from 'node:crypto';
 import { once } from 'node:events';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { expect, onTestFinished, test } from 'vitest';
 import { demoSpec, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
+import { untilAgent } from '../support/exec-in.ts';
 import { listTree } from '../support/list-tree.ts';
 
 interface Ran {
@@ -115,6 +117,45 @@ test('cp copies trees into a real guest and out of it, whole or not at all', asy
     const { code, out } = await run(host, ['exec', 'web', '--', 'ls', '-A', '/root']);
     return code === 0 && !/cut|flintlock-/.test(out) ? { is: undefined } : { not: out };
   });
+});
+
+test('cp copies from guest to guest, with extended attributes and capabilities', async (t) => {
+  const host = await startHost(t);
+  const guests = await Promise.all(['db', 'copy'].map((id) => host.create(demoSpec(id))));
+  for (const { spec } of guests) await untilAgent(host, spec?.uid ?? '');
+  const directory = mkdtempSync(join(tmpdir(), 'fl-e2e-between-'));
+  onTestFinished(() => rmSync(directory, { recursive: true, force: true }));
+  const at = (path: string): string => join(directory, path);
+  const ok = { code: 0, out: '', err: '' };
+  mkdirSync(at('tree/sub'), { recursive: true });
+  writeFileSync(at('tree/program'), 'a program', { mode: 0o755 });
+  writeFileSync(at('tree/sub/large'), randomBytes(3 << 20));
+  spawnSyncOk('setfattr', ['-n', 'user.origin', '-v', 'here', at('tree/sub/large')]);
+  spawnSyncOk('setfattr', ['-n', 'user.kind', '-v', 'directory', at('tree/sub')]);
+  spawnSyncOk('setcap', ['cap_net_bind_service=ep', at('tree/program')]);
+
+  expect(await run(host, ['cp', '-q', at('tree'), 'db:/var/tree'])).toEqual(ok);
+  expect(await run(host, ['cp', '-q', '--trusted', 'db:/var/tree', 'copy:/root/'])).toEqual(ok);
+  expect(await run(host, ['cp', '-q', '--trusted', 'copy:/root/tree', at('back')])).toEqual(ok);
+  const seen = (path: string) => listTree(at(path)).map((line) => line.replace(/(@\d+)\.\d+/, '$1'));
+  expect(seen('back')).toEqual(seen('tree'));
+  const attributes = (path: string): string => {
+    const argv = ['-R', '-d', '-e', 'hex', '-m', '^(user|security.capability)', '.'];
+    return spawnSync('getfattr', argv, { cwd: at(path), encoding: 'utf8' }).stdout;
+  };
+  expect(attributes('back')).toBe(attributes('tree'));
+  expect(attributes('back')).toContain('security.capability');
+  // Of one guest nothing is trusted that it did not get so: a capability would be a way to be root in the other.
+  expect(await run(host, ['cp', '-q', 'db:/var/tree/program', 'copy:/root/untrusted'])).toMatchObject({
+    code: 0,
+    err: expect.stringContaining('without set-user-ID'),
+  });
+  const large = await run(host, ['exec', 'copy', '--', 'md5sum', '/root/tree/sub/large']);
+  expect(large.out.split(' ')[0]).toBe(
+    createHash('md5')
+      .update(readFileSync(at('tree/sub/large')))
+      .digest('hex'),
+  );
 });
 
 function spawnSyncOk(program: string, args: readonly string[]): void {
