@@ -40,10 +40,14 @@ describe('inside of a guest', () => {
     });
   };
 
+  const ends: (() => unknown)[] = [];
+  afterAll(async () => {
+    client?.[Symbol.dispose]();
+    for (const end of ends) await end();
+  });
   beforeAll(async () => {
-    host = await startHost({ onTestFinished: afterAll });
+    host = await startHost({ onTestFinished: (end) => void ends.push(end as () => unknown) });
     client = new Grpcio(host, { target: `unix:${host.socket}` });
-    afterAll(() => client[Symbol.dispose]());
     const { spec } = await create('pool-0a1b2c3d', true);
     uid = spec?.uid ?? '';
     await client.untilCreated(uid);
