@@ -9,8 +9,8 @@ import { type StandInHost, standInHost } from '../support/stand-in-providers.ts'
 /** In the daemon's network namespace. */
 const INSPECTOR = 9229;
 const REGISTRY = '127.0.0.1:5001';
-/** Room for some dozen microVMs of the tiny image, and soon full. */
-const STATE_MB = 320;
+/** Room for the witness, and some dozen microVMs of the tiny image; soon full. */
+const STATE_MB = 640;
 
 export interface Usage {
   /** Open files. */

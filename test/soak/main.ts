@@ -11,7 +11,7 @@ const HELP = `Usage: npm run soak -- [options]
 Creates, deletes, stops, starts, reboots, pauses and resumes microVMs at random,
 kills their VMMs and the daemon, fills the disk, slows the registry, lets the
 clock jump, and has callers that read nothing of what they ask for. A model says at every moment which states each microVM may be
-in. In the end all are deleted, the audit must be clean, and the daemon must
+in; a guest with an agent, to which nothing is done, must say itself that it runs on as it was. In the end all are deleted, the audit must be clean, and the daemon must
 hold no more than it did at the start.
 
   --minutes N   how long [20]

@@ -9,6 +9,7 @@ import { patiently } from '../support/patiently.ts';
 import { SoakHost, type Usage } from './host.ts';
 import { type Known, missingWhenCalm, type Policy, type Shown, wrongAtAnyTime } from './model.ts';
 import { stalledReaders } from './stalled.ts';
+import { Witness } from './witness.ts';
 
 export interface Plan {
   readonly minutes: number;
@@ -86,6 +87,8 @@ export class Soak {
     try {
       await host.open();
       await this.#warmUp();
+      // Of a stand-in no guest stands behind its socket. What a daemon loads for its first exec is none of its growth.
+      const witness = this.#plan.provider === undefined ? await Witness.begin(host.at) : undefined;
       const before = await host.usage();
       this.#readers = stalledReaders(host.at.socket, STALLED);
       const begin = Date.now();
@@ -100,10 +103,13 @@ export class Soak {
         // Often enough that a fault is seen near its cause.
         if (Date.now() - calmAt < 20_000) continue;
         await this.#calm();
+        await this.#hear(witness);
         calmAt = Date.now();
         say(`${Math.round((calmAt - begin) / 1_000)} s: ${this.#known.size} microVMs, ${this.#summary()}`);
       }
       await this.#calm();
+      await this.#hear(witness);
+      await witness?.end();
       await this.#deleteAll();
       this.#count('stalled readers let go', this.#readers.letGo());
       this.#readers.end();
@@ -415,6 +421,13 @@ export class Soak {
     if (shown?.state === 'STOPPED') vm.wanted = new Set(['stopped']);
     if (shown?.state === 'CREATED' || shown?.state === 'PAUSED') vm.wanted = new Set(['running']);
     if (shown?.state === 'CREATED') vm.mayBePaused = false;
+  }
+
+  /** What the guest says that nothing is done to. */
+  async #hear(witness: Witness | undefined): Promise<void> {
+    const wrong = await witness?.look().catch(errorMessage);
+    if (wrong !== undefined) this.#wrong.push(wrong);
+    if (witness) this.#count('answers of the witness');
   }
 
   async #deleteAll(): Promise<void> {

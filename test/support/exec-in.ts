@@ -1,6 +1,6 @@
 import { connect } from 'node:net';
 import { createClient } from '@connectrpc/connect';
-import { createGrpcTransport } from '@connectrpc/connect-node';
+import { createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
 import { poll, type TestHost } from './daemon.ts';
 
@@ -10,17 +10,20 @@ export async function execIn(
   uid: string,
   command: string,
 ): Promise<{ readonly code: number; readonly out: string }> {
-  const transport = createGrpcTransport({
-    baseUrl: 'http://localhost',
-    nodeOptions: { createConnection: () => connect(socket) },
-  });
+  const baseUrl = 'http://localhost';
+  const sessionManager = new Http2SessionManager(baseUrl, {}, { createConnection: () => connect(socket) });
+  const transport = createGrpcTransport({ baseUrl, sessionManager });
   async function* start() {
     yield { payload: { case: 'start' as const, value: { uid, command, shell: true } } };
   }
   let out = '';
-  for await (const { payload } of createClient(GuestService, transport).exec(start())) {
-    if (payload.case === 'exit') return { code: payload.value.code, out };
-    out += Buffer.from(payload.value ?? []).toString();
+  try {
+    for await (const { payload } of createClient(GuestService, transport).exec(start())) {
+      if (payload.case === 'exit') return { code: payload.value.code, out };
+      out += Buffer.from(payload.value ?? []).toString();
+    }
+  } finally {
+    sessionManager.abort(); // else it stays open for a quarter of an hour
   }
   throw new Error('it ended without a status');
 }
