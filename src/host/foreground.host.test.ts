@@ -13,8 +13,10 @@ test('the status is the program’s, 128 + n where a signal ended it', async () 
 
 test('who is told to end passes it on, and waits', async () => {
   const stop = new AbortController();
+  // Listened for before it can come: the shell may have begun when it is known to be started.
+  const ready = new Promise((resolve) => process.once('SIGUSR1', resolve));
   const ended = sh('trap "exit 9" TERM; kill -USR1 $PPID; while :; do sleep 0.1; done', stop.signal);
-  await new Promise((resolve) => process.once('SIGUSR1', resolve));
+  await ready;
   stop.abort(new Error('stopped'));
   expect(await ended).toBe(9);
 });
