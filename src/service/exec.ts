@@ -68,7 +68,7 @@ export function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unkno
 /** @throws as `exec` */
 export const agentInfo = (needs: ExecNeeds, uid: string): AgentInfo => agentFor(needs, uid).agent.info;
 
-/** The agent of a guest that runs. @throws Fault `refused` where there is none to do it */
+/** The agent of a guest that runs. @throws Fault `refused` where there is none to do it; `tool` in a daemon that has not met it yet */
 export function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm; readonly agent: GuestAgent } {
   const vm = byUid(needs.store, uid, false);
   if (!wantsAgent(vm.spec.providerOptions))
@@ -84,6 +84,12 @@ export function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm;
     throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${machine.machine} has no way to one yet`);
   const agent = needs.agentOf(vm.uid);
   if (agent) return { vm, agent };
-  const why = agentCondition(vm)?.message ?? 'no agent has answered in this guest yet; try again in a moment';
+  const told = agentCondition(vm);
+  if (told?.status === 'True')
+    throw new Fault(
+      'tool',
+      `The guest agent of microVM ${uid} answered the daemon before this one; this one meets it now: try again`,
+    );
+  const why = told?.message ?? 'no agent has answered in this guest yet; try again in a moment';
   throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${why}`);
 }

@@ -134,8 +134,8 @@ test('cp copies from guest to guest, with extended attributes and capabilities',
   spawnSyncOk('setfattr', ['-n', 'user.kind', '-v', 'directory', at('tree/sub')]);
   spawnSyncOk('setcap', ['cap_net_bind_service=ep', at('tree/program')]);
 
-  expect(await run(host, ['cp', '-q', at('tree'), 'db:/var/tree'])).toEqual(ok);
-  expect(await run(host, ['cp', '-q', '--trusted', 'db:/var/tree', 'copy:/root/'])).toEqual(ok);
+  expect(await run(host, ['cp', '-q', at('tree'), 'db:/root/tree'])).toEqual(ok);
+  expect(await run(host, ['cp', '-q', '--trusted', 'db:/root/tree', 'copy:/root/'])).toEqual(ok);
   expect(await run(host, ['cp', '-q', '--trusted', 'copy:/root/tree', at('back')])).toEqual(ok);
   const seen = (path: string) => listTree(at(path)).map((line) => line.replace(/(@\d+)\.\d+/, '$1'));
   expect(seen('back')).toEqual(seen('tree'));
@@ -146,7 +146,7 @@ test('cp copies from guest to guest, with extended attributes and capabilities',
   expect(attributes('back')).toBe(attributes('tree'));
   expect(attributes('back')).toContain('security.capability');
   // Of one guest nothing is trusted that it did not get so: a capability would be a way to be root in the other.
-  expect(await run(host, ['cp', '-q', 'db:/var/tree/program', 'copy:/root/untrusted'])).toMatchObject({
+  expect(await run(host, ['cp', '-q', 'db:/root/tree/program', 'copy:/root/untrusted'])).toMatchObject({
     code: 0,
     err: expect.stringContaining('without set-user-ID'),
   });

@@ -60,8 +60,9 @@ function addAgent(directory: string): void {
     ['reboot', 'USR1'],
     ['poweroff', 'USR2'],
   ] as const) {
-    // In a jail there is no /proc to find it in, and the agent keeps nothing else of its environment.
-    const script = `#!/bin/sh\nparent=\${PATH#*/stand-in/}\nexec kill -${signal} "\${parent%%:*}"\n`;
+    // In a jail there is no /proc to find it in, and the agent keeps nothing else of its environment. The shell's own kill: a small
+    // Debian has no other.
+    const script = `#!/bin/sh\nparent=\${PATH#*/stand-in/}\nkill -${signal} "\${parent%%:*}"\n`;
     writeFileSync(join(programs, program), script);
     chmodSync(join(programs, program), 0o755);
   }
