@@ -19,7 +19,7 @@ const OPERATIONS: Readonly<
   Record<string, { readonly expected: string; ask(guests: Guests, uid: string): Promise<string> }>
 > = {
   info: {
-    expected: 'Linux, with tty, signal, files, ports, statistics, clock, watch, ends',
+    expected: 'Linux, with tty, signal, files, ports, statistics, clock, watch, ends, extended',
     ask: async (guests, uid) => {
       const { uname, features } = await guests.info({ uid });
       return `${uname.split(' ')[0]}, with ${features.join(', ')}`;
