@@ -1,41 +1,24 @@
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
-import { mkdtempSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readFileSync, statSync, writeFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { describe, expect, onTestFinished, test } from 'vitest';
+import { describe, expect, test } from 'vitest';
+import { startedBed } from '../../test/support/started.ts';
 import type { ProcessIdentity } from '../ports/host.ts';
 import { roomText } from './disk-room.ts';
-import { createProcesses } from './processes.ts';
+import type { createProcesses } from './processes.ts';
 import { Starter } from './starter.ts';
 import { typeInto } from './type-into.ts';
 
 const never = new AbortController().signal;
 
 function setUp(starter?: Starter) {
-  const directory = mkdtempSync('/tmp/flt-proc-');
-  const processes = createProcesses(starter);
-  const started: number[] = [];
-  onTestFinished(() => {
-    for (const pid of started)
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // it has ended
-      }
-    rmSync(directory, { recursive: true, force: true });
-    starter?.close();
-  });
+  const bed = startedBed(starter);
   return {
-    directory,
-    processes,
-    async start(...argv: readonly [string, ...string[]]) {
-      const made = await processes.start(argv, { log: `${directory}/log` });
-      started.push(made.identity.pid);
-      return made;
-    },
+    ...bed,
     /** A process of this test that `processes` did not start. */
     stranger(...[program, ...args]: readonly [string, ...string[]]): ChildProcess {
       const child = spawn(program, args, { stdio: 'ignore' });
-      if (child.pid !== undefined) started.push(child.pid);
+      bed.own(child.pid);
       return child;
     },
   };

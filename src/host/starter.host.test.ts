@@ -1,37 +1,16 @@
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs';
+import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, onTestFinished, test } from 'vitest';
-import { createProcesses } from './processes.ts';
+import { expect, test } from 'vitest';
+import { startedBed } from '../../test/support/started.ts';
 import { Starter } from './starter.ts';
 
 const never = new AbortController().signal;
 
 function setUp(starter: Starter) {
-  const directory = mkdtempSync('/tmp/flt-starter-');
-  const processes = createProcesses(starter);
-  const started: number[] = [];
-  onTestFinished(() => {
-    for (const pid of started)
-      try {
-        process.kill(pid, 'SIGKILL');
-      } catch {
-        // it has ended
-      }
-    starter.close();
-    rmSync(directory, { recursive: true, force: true });
-  });
-  return {
-    directory,
-    processes,
-    async start(...argv: readonly [string, ...string[]]) {
-      const made = await processes.start(argv, { log: `${directory}/log` });
-      started.push(made.identity.pid);
-      return made;
-    },
-    words: () => readFileSync(`${directory}/log`, 'utf8'),
-  };
+  const bed = startedBed(starter);
+  return { ...bed, words: () => readFileSync(`${bed.directory}/log`, 'utf8') };
 }
 
 /** As /proc/PID/stat has them, from the third on. */

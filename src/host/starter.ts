@@ -218,7 +218,8 @@ class Living {
 const WHERE: Readonly<Record<string, StartFailure['where']>> = { open: 'file', enter: 'directory' };
 
 function failureOf([where = '', file = '', errno = '']: readonly string[]): StartFailure {
-  const number = -Number(errno);
+  // Of an answer without a number nothing is known but that it failed.
+  const number = -(Number(errno) || constants.errno.EIO);
   const code = getSystemErrorName(number);
   const cause = Object.assign(new Error(`${code}: ${getSystemErrorMessage(number)}`), { code, errno: number });
   return new StartFailure(WHERE[where] ?? 'program', Number(file), cause);
