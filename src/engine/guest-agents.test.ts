@@ -80,6 +80,22 @@ test('an agent that answers is told of, can be had, and is asked for again when 
   await vi.waitFor(() => expect(meetings).toHaveLength(2));
 });
 
+test('who wants an agent that is not met yet has it when it is, or hears that it was not in time', async () => {
+  const { clock, agents, running, meetings } = makeBed();
+  agents.follow(uid, running, 'earlier');
+  await vi.waitFor(() => expect(meetings).toHaveLength(1));
+  const never = new AbortController().signal;
+  const late = agents.soon(uid, never);
+  clock.advance(10_000);
+  expect(await late).toBeUndefined();
+  const [first, second] = [agents.soon(uid, never), agents.soon(uid, never)];
+  const gone = agents.soon(uid, AbortSignal.abort(new Error('hung up')));
+  await expect(gone).rejects.toThrow('hung up');
+  meetings[0]?.answer({ agent, over: new Promise(() => undefined), close: () => undefined });
+  expect(await Promise.all([first, second])).toEqual([agent, agent]);
+  expect(await agents.soon(uid, never)).toBe(agent);
+});
+
 test('that none answers is told after a minute of a running CPU', async () => {
   const { clock, agents, running, ready, meetings } = makeBed();
   agents.follow(uid, running, 'now');

@@ -1,3 +1,4 @@
+import { orAborted } from '../base/or-aborted.ts';
 import {
   AGENT_UNSEEN_MS,
   type AgentReport,
@@ -37,12 +38,15 @@ export interface GuestAgentsDeps {
 /** After a meeting that has ended, or a channel that could not be opened. */
 const AGAIN_MS = 500;
 const AGAIN_MOST_MS = 10_000;
+/** So long a call waits for an agent to be met that has answered the daemon before. */
+const SOON_MS = 10_000;
 
 /** Keeps in touch with the agent of each guest that runs, and stores whether it answers as the condition `AgentReady`. */
 export class GuestAgents {
   readonly #deps: GuestAgentsDeps;
   readonly #kept = new Map<Uid, AbortController>();
   readonly #met = new Map<Uid, GuestAgent>();
+  readonly #awaited = new Map<Uid, Set<(agent: GuestAgent) => void>>();
 
   constructor(deps: GuestAgentsDeps) {
     this.#deps = deps;
@@ -51,6 +55,25 @@ export class GuestAgents {
   /** The agent of a guest, while it answers. */
   of(uid: Uid): GuestAgent | undefined {
     return this.#met.get(uid);
+  }
+
+  /**
+   * The same, waited for.
+   * @returns undefined where none is met in time
+   * @throws the signal's reason
+   */
+  async soon(uid: Uid, signal: AbortSignal): Promise<GuestAgent | undefined> {
+    const { promise, resolve } = Promise.withResolvers<GuestAgent | undefined>();
+    const awaited = this.#awaited.get(uid) ?? new Set();
+    this.#awaited.set(uid, awaited.add(resolve));
+    const stop = this.#deps.clock.after(SOON_MS, () => resolve(undefined));
+    try {
+      return this.of(uid) ?? (await orAborted(promise, signal));
+    } finally {
+      stop();
+      awaited.delete(resolve);
+      if (awaited.size === 0) this.#awaited.delete(uid);
+    }
   }
 
   /** @param began - `earlier`: what was told of the agent may still be so */
@@ -110,6 +133,7 @@ export class GuestAgents {
       stopWaiting();
       signal.addEventListener('abort', close, { once: true });
       this.#met.set(uid, agent);
+      for (const told of this.#awaited.get(uid) ?? []) told(agent);
       this.#say(uid, agentAnswers(agent.info));
       this.#setClock(uid, signal);
       this.#sayPower(uid, running, agent.info.features.includes('watch'));

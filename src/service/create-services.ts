@@ -50,7 +50,7 @@ export function createServices(parts: ServiceParts): Services {
     sshProxy: ({ uid }, input, signal) => sshProxy(parts, uid, input, signal),
     forward: ({ uid, target }, input, signal) => forward(parts, uid, target, input, signal),
     statistics: ({ uid, ...wanted }, signal) => statistics(parts, uid, wanted, signal),
-    agentInfo: async ({ uid }) => agentInfo(parts, uid),
+    agentInfo: ({ uid }, signal) => agentInfo(parts, uid, signal),
     ...fileServices(parts),
     info: () => info(parts),
     cordonHost: async (reason) => cordonHost(parts, reason),

@@ -1,4 +1,5 @@
 import { expect, test } from 'vitest';
+import { allOf } from '../../test/support/all-of.ts';
 import { FakeHost } from '../../test/support/fake-host.ts';
 import { FAKE_CAPABILITIES, fakeVmm } from '../../test/support/fake-processes.ts';
 import { FakeWorld } from '../../test/support/fake-world.ts';
@@ -39,7 +40,7 @@ test('the agent does it', async () => {
     }),
   );
   expect(await run()).toEqual([exit]);
-  expect(await host.life.services.agentInfo({ uid })).toMatchObject({ version: '1' });
+  expect(await host.life.services.agentInfo({ uid }, signal)).toMatchObject({ version: '1' });
 });
 
 test('without an agent it is refused, and said what is known of one', async () => {
@@ -48,6 +49,22 @@ test('without an agent it is refused, and said what is known of one', async () =
     kind: 'refused',
     message: expect.stringContaining('no agent has answered'),
   });
+});
+
+test('an agent that the daemon before has met is waited for; one that is not met in time is a fault that passes', async () => {
+  const exit: ExecOutput = { is: 'exit', code: 0, timedOut: false };
+  let agent: GuestAgent | undefined = agentThat(async function* () {
+    yield exit;
+  });
+  const host = new FakeHost({ context: { agentSoon: async () => agent } });
+  const uid = await host.create();
+  await host.until(uid, 'CREATED');
+  const run = () => allOf(host.life.services.exec({ uid, start: START }, nothing, signal));
+  await expect(run()).rejects.toMatchObject({ kind: 'refused' }); // nobody has met one
+  host.life.store.update(uid, (vm) => agentSays(vm, agentAnswers(idleAgent().info), 1));
+  expect(await run()).toEqual([exit]);
+  agent = undefined;
+  await expect(run()).rejects.toMatchObject({ kind: 'tool', message: expect.stringContaining('try again') });
 });
 
 test('an agent that goes away meanwhile cut it off, and what became of the guest is told', async () => {

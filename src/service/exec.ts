@@ -8,7 +8,7 @@ import type { Needs, NeedsOf } from './needs.ts';
 import { type ViewNeeds, view } from './view.ts';
 import { vmmOf } from './vmm-of.ts';
 
-export type ExecNeeds = Needs<'store' | 'agentOf' | 'vmms'> & ViewNeeds;
+export type ExecNeeds = Needs<'store' | 'agentOf' | 'agentSoon' | 'vmms'> & ViewNeeds;
 
 export interface ExecWanted {
   readonly uid: string;
@@ -29,7 +29,7 @@ export async function* exec(
   input: AsyncIterable<ExecInput>,
   signal: AbortSignal,
 ): AsyncIterable<ExecOutput> {
-  const { vm, agent } = agentFor(needs, uid);
+  const { vm, agent } = await agentFor(needs, uid, signal);
   try {
     yield* agent.exec(asImage ? asImageSays((digest) => needs.images.says(digest), vm, start) : start, input, signal);
   } catch (error) {
@@ -44,7 +44,7 @@ export async function* sshProxy(
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncIterable<Uint8Array> {
-  const { vm, agent } = agentFor(needs, uid);
+  const { vm, agent } = await agentFor(needs, uid, signal);
   try {
     yield* agent.ssh(input, signal);
   } catch (error) {
@@ -66,10 +66,20 @@ export function cutOff(needs: ExecNeeds, vm: MicroVm, what: string, error: unkno
 }
 
 /** @throws as `exec` */
-export const agentInfo = (needs: ExecNeeds, uid: string): AgentInfo => agentFor(needs, uid).agent.info;
+export async function agentInfo(needs: ExecNeeds, uid: string, signal: AbortSignal): Promise<AgentInfo> {
+  const { agent } = await agentFor(needs, uid, signal);
+  return agent.info;
+}
 
-/** The agent of a guest that runs. @throws Fault `refused` where there is none to do it; `tool` in a daemon that has not met it yet */
-export function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm; readonly agent: GuestAgent } {
+/**
+ * The agent of a guest that runs; in a daemon that has just taken it over, once it is met.
+ * @throws Fault `refused` where there is none to do it; `tool` where it is not met in time; the signal's reason
+ */
+export async function agentFor(
+  needs: ExecNeeds,
+  uid: string,
+  signal: AbortSignal,
+): Promise<{ readonly vm: MicroVm; readonly agent: GuestAgent }> {
   const vm = byUid(needs.store, uid, false);
   if (!wantsAgent(vm.spec.providerOptions))
     throw new Fault(
@@ -82,13 +92,14 @@ export function agentFor(needs: ExecNeeds, uid: string): { readonly vm: MicroVm;
   const machine = vmmOf(needs, vm)?.capabilities;
   if (machine && !machine.channels.includes('agent'))
     throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${machine.machine} has no way to one yet`);
-  const agent = needs.agentOf(vm.uid);
-  if (agent) return { vm, agent };
   const told = agentCondition(vm);
-  if (told?.status === 'True')
+  const wasMet = told?.status === 'True';
+  const agent = needs.agentOf(vm.uid) ?? (wasMet ? await needs.agentSoon(vm.uid, signal) : undefined);
+  if (agent) return { vm, agent };
+  if (wasMet)
     throw new Fault(
       'tool',
-      `The guest agent of microVM ${uid} answered the daemon before this one; this one meets it now: try again`,
+      `The guest agent of microVM ${uid} answered the daemon before this one, which has not met it yet: try again`,
     );
   const why = told?.message ?? 'no agent has answered in this guest yet; try again in a moment';
   throw new Fault('refused', `microVM ${uid} has no guest agent to do it: ${why}`);

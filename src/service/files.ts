@@ -38,16 +38,20 @@ export interface FileServices {
 /** All throw as `exec` does. */
 export function fileServices(needs: ExecNeeds): FileServices {
   /** @throws Fault with what became of the guest, where the agent went away */
-  const ask = async <T>(uid: string, work: (files: GuestFiles) => Promise<T>): Promise<T> => {
-    const { vm, agent } = agentFor(needs, uid);
+  const ask = async <T>(uid: string, signal: AbortSignal, work: (files: GuestFiles) => Promise<T>): Promise<T> => {
+    const { vm, agent } = await agentFor(needs, uid, signal);
     try {
       return await work(agent.files);
     } catch (error) {
       throw cutOff(needs, vm, brokeOff(uid), error);
     }
   };
-  async function* each<T>(uid: string, work: (files: GuestFiles) => AsyncIterable<T>): AsyncGenerator<T> {
-    const { vm, agent } = agentFor(needs, uid);
+  async function* each<T>(
+    uid: string,
+    signal: AbortSignal,
+    work: (files: GuestFiles) => AsyncIterable<T>,
+  ): AsyncGenerator<T> {
+    const { vm, agent } = await agentFor(needs, uid, signal);
     try {
       yield* work(agent.files);
     } catch (error) {
@@ -55,11 +59,12 @@ export function fileServices(needs: ExecNeeds): FileServices {
     }
   }
   return {
-    statFile: ({ uid, place }, signal) => ask(uid, (files) => files.stat(place, signal)),
-    listFiles: ({ uid, place }, signal) => each(uid, (files) => files.list(place, signal)),
-    readFile: ({ uid, place, ...range }, signal) => each(uid, (files) => files.read(place, range, signal)),
-    writeFile: ({ uid, writing }, content, signal) => ask(uid, (files) => files.write(writing, content, signal)),
-    changeFile: ({ uid, change }, signal) => ask(uid, (files) => files.change(change, signal)),
+    statFile: ({ uid, place }, signal) => ask(uid, signal, (files) => files.stat(place, signal)),
+    listFiles: ({ uid, place }, signal) => each(uid, signal, (files) => files.list(place, signal)),
+    readFile: ({ uid, place, ...range }, signal) => each(uid, signal, (files) => files.read(place, range, signal)),
+    writeFile: ({ uid, writing }, content, signal) =>
+      ask(uid, signal, (files) => files.write(writing, content, signal)),
+    changeFile: ({ uid, change }, signal) => ask(uid, signal, (files) => files.change(change, signal)),
   };
 }
 

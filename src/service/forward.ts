@@ -15,7 +15,7 @@ export async function* forward(
   input: AsyncIterable<Uint8Array>,
   signal: AbortSignal,
 ): AsyncIterable<PortOutput> {
-  const { vm, agent } = agentFor(needs, uid);
+  const { vm, agent } = await agentFor(needs, uid, signal);
   const what = targetText(target);
   try {
     yield* agent.connect(target, input, signal);

@@ -246,10 +246,10 @@ export function guardServices(
         await mustSee(caller, { uid: request.uid });
         yield* services.statistics(request, ended);
       }),
-    agentInfo: (request) =>
+    agentInfo: (request, signal) =>
       act('ask guest agent', 'reads', named(request), async (caller) => {
         await mustSee(caller, request);
-        return services.agentInfo(request);
+        return services.agentInfo(request, signal);
       }),
     ...guardFiles(services, { act, flow, mustSee, limited, named }),
     info: () => act('info', 'reads', {}, async (caller) => infoFor(caller)),

@@ -97,6 +97,8 @@ export interface Consoles {
 export interface Agents {
   /** The agent of a guest, while it answers. */
   agentOf(uid: Uid): GuestAgent | undefined;
+  /** The same, of a guest whose agent the daemon before met and this one not yet: waits a moment for it. */
+  agentSoon(uid: Uid, signal: AbortSignal): Promise<GuestAgent | undefined>;
 }
 
 /** What the host has, and can do. */

@@ -213,7 +213,7 @@ export interface Services extends FileServices {
   ): AsyncIterable<PortOutput>;
   /** What a guest tells of itself: see `service/statistics.ts`. */
   statistics(request: StatisticsWanted & { readonly uid: string }, signal: AbortSignal): AsyncIterable<GuestStatistics>;
-  agentInfo(request: { readonly uid: string }): Promise<AgentInfo>;
+  agentInfo(request: { readonly uid: string }, signal: AbortSignal): Promise<AgentInfo>;
   info(): Promise<ServerInfo>;
   /**
    * Takes no more microVMs, until `uncordonHost`, over restarts too.

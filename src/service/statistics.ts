@@ -12,7 +12,7 @@ export async function* statistics(
   wanted: StatisticsWanted,
   signal: AbortSignal,
 ): AsyncIterable<GuestStatistics> {
-  const { vm, agent } = agentFor(needs, uid);
+  const { vm, agent } = await agentFor(needs, uid, signal);
   try {
     yield* agent.statistics(wanted, signal);
   } catch (error) {

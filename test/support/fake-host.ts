@@ -417,6 +417,7 @@ export class FakeHost {
       stateDirectory: names.stateDirectory,
       runDirectory: names.runDirectory,
       agentOf: () => undefined,
+      agentSoon: async () => undefined,
       store,
       transactions,
       clock,

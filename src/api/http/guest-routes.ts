@@ -50,7 +50,8 @@ export const guestRoutes =
       app.get(path, async (request: FastifyRequest, reply: FastifyReply) => {
         new Query(request.query, []);
         const uid = await uidOf(native, request.params as Named);
-        return sendMessage(reply, InfoResponseSchema, await guests.info(create(InfoRequestSchema, { uid })));
+        const call = { signal: callSignal(reply, stopped) };
+        return sendMessage(reply, InfoResponseSchema, await guests.info(create(InfoRequestSchema, { uid }), call));
       });
 
     const wantedOf = async (request: FastifyRequest): Promise<RunRequest> => {

@@ -81,9 +81,9 @@ export class Guests {
     return statistics(this.#services, request, signal);
   }
 
-  async info({ uid }: InfoRequest): Promise<{ version: string; uname: string; features: string[] }> {
+  async info({ uid }: InfoRequest, { signal }: Call): Promise<{ version: string; uname: string; features: string[] }> {
     if (uid === '') throw Fault.invalid([{ field: 'uid', description: 'must name the microvm' }]);
-    const { version, uname, features } = await this.#services.agentInfo({ uid });
+    const { version, uname, features } = await this.#services.agentInfo({ uid }, signal);
     return { version, uname, features: [...features] };
   }
 }

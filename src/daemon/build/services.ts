@@ -75,7 +75,10 @@ export function buildServices({ config, opened }: Parts, built: ServicesNeed): S
     ...{ files, consolePath: vmms.consolePath },
     joinConsole: (uid) => vmms.consoles.join(uid),
   };
-  const agents: Agents = { agentOf: (uid) => engine.agents.of(uid) };
+  const agents: Agents = {
+    agentOf: (uid) => engine.agents.of(uid),
+    agentSoon: (uid, signal) => engine.agents.soon(uid, signal),
+  };
   const host: Host = { tools, capacity: vmms.capacity, limits: limitSettings(config), patience: config.patience };
   return createServices({
     ...{ ...daemon, ...records, ...doing, ...stored },
