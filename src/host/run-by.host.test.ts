@@ -49,6 +49,14 @@ test('what takes too long, or is broken off, is ended with all that it started b
   while ((await left()).length > 0) await sleep(10);
 });
 
+test('what says more and more is ended before it fills the memory', async () => {
+  const { by } = setUp();
+  await expect(by(['cat', '/dev/zero'], limits)).rejects.toMatchObject({
+    kind: 'tool',
+    message: 'cat said more than 32 MiB, and was ended',
+  });
+});
+
 test('where there is no starter, and no room for its files, it is run all the same', async () => {
   const { by } = setUp(new Starter(['false']));
   for (;;)

@@ -1,16 +1,7 @@
 import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
 import { Fault } from '../domain/fault.ts';
-import type { ProcessExit, Run } from '../ports/host.ts';
-import {
-  DIES_WITH_US,
-  failureOf,
-  killGroup,
-  MAX_ERROR_BYTES,
-  MAX_OUTPUT_BYTES,
-  MAX_TIMER_MS,
-  run,
-  tooLate,
-} from './run.ts';
+import type { ProcessExit, Run, RunLimits } from '../ports/host.ts';
+import { DIES_WITH_US, failureOf, killGroup, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, run, tooLate } from './run.ts';
 import { type StartedFor, type Starter, StartFailure } from './starter.ts';
 
 /**
@@ -22,7 +13,7 @@ import { type StartedFor, type Starter, StartFailure } from './starter.ts';
 export const runBy =
   (starter: Starter, directory: string): Run =>
   async (argv, limits) => {
-    const { signal, timeoutMs, input = '', env, umask } = limits;
+    const { signal, input = '', env, umask } = limits;
     signal.throwIfAborted();
     if (env || umask) return run(argv, limits);
     const open: number[] = [];
@@ -36,7 +27,7 @@ export const runBy =
       ];
       const started = await starter.start([...DIES_WITH_US, ...argv], files, undefined).catch(orNone);
       if (!started) return await run(argv, limits);
-      const exit = await ended(started, argv[0], signal, timeoutMs);
+      const exit = await ended(started, argv[0], [out, err], limits);
       if (exit.code === 0) return textIn(out, 0, MAX_OUTPUT_BYTES);
       throw await failureOf(argv, exit, textIn(err, -MAX_ERROR_BYTES, MAX_ERROR_BYTES));
     } finally {
@@ -44,17 +35,23 @@ export const runBy =
     }
   };
 
-/** @throws Fault `timeout`; the signal's reason: then its group is ended */
+/**
+ * @param said - where it writes to
+ * @throws Fault `timeout`; `tool` where it says more than there may be of it; the signal's reason: then its group is ended
+ */
 async function ended(
   { pid, exited }: StartedFor,
   program: string,
-  signal: AbortSignal,
-  timeoutMs: number,
+  said: readonly number[],
+  { signal, timeoutMs }: Pick<RunLimits, 'signal' | 'timeoutMs'>,
 ): Promise<ProcessExit> {
   const { promise: over, reject } = Promise.withResolvers<never>();
   const timer = setTimeout(() => reject(tooLate(program, timeoutMs)), timeoutMs);
-  // Who waits for nothing else waits for its end, too.
-  const waiting = setInterval(() => undefined, MAX_TIMER_MS);
+  // That none fills the memory that such files are in. Who waits for nothing else waits for its end by this, too.
+  const looks = setInterval(() => {
+    if (said.some((fd) => fstatSync(fd).size > MAX_OUTPUT_BYTES))
+      reject(new Fault('tool', `${program} said more than ${MAX_OUTPUT_BYTES >> 20} MiB, and was ended`));
+  }, LOOK_MS);
   const onAbort = (): void => reject(signal.reason);
   signal.addEventListener('abort', onAbort, { once: true });
   if (signal.aborted) onAbort();
@@ -68,10 +65,13 @@ async function ended(
     throw error;
   } finally {
     clearTimeout(timer);
-    clearInterval(waiting);
+    clearInterval(looks);
     signal.removeEventListener('abort', onAbort);
   }
 }
+
+/** How often what a tool has written is measured. */
+const LOOK_MS = 100;
 
 let made = 0;
 

@@ -8,7 +8,7 @@ import { toolEnvironment } from './environment.ts';
 export const MAX_OUTPUT_BYTES = 32 << 20;
 export const MAX_ERROR_BYTES = 16 << 10;
 /** Of setTimeout; a longer one would be over at once. */
-export const MAX_TIMER_MS = 2 ** 31 - 1;
+const MAX_TIMER_MS = 2 ** 31 - 1;
 
 /** A tool that outlived a daemon which was killed would go on writing where the next one clears up. */
 export const DIES_WITH_US = ['setpriv', '--pdeathsig', 'KILL', '--'] as const;
