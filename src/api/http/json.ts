@@ -29,6 +29,9 @@ export function jsonOf<S extends DescMessage>(desc: S, message: MessageInitShape
   return toJsonString(desc, create(desc, message), { alwaysEmitImplicit: true, registry });
 }
 
+/** A body that begins with a byte order mark, as some editors and shells write one, is read without it (RFC 8259 section 8.1). */
+export const withoutMark = (body: string): string => body.replace(/^\ufeff/, '');
+
 /**
  * Reads a body. Names in camel and snake case are taken; unknown and
  * repeated ones are not.

@@ -131,19 +131,16 @@ export const nativeRoutes =
         if (wanted.validateOnly) return sendMessage(reply, UpdateMicroVMResponseSchema, answer);
         return sendMessage(reply, MicroVMSchema, answer.microvm);
       });
-      app.post(path, async (request, reply) => {
-        new Query(request.query, []);
-        const named = paramsOf<Named>(request);
-        const [, name = '', word = ''] = /^(.*):([a-z]+)$/s.exec('uid' in named ? named.uid : named.id) ?? [];
-        const verb = POWER_VERBS.find((one) => one === word);
-        if (!verb) throw new Fault('not_found', `POST ${shorten(request.url)} not found`);
-        const { uid: other, timeout } = powerOf(request.body);
-        const uid = await uidOf(native, 'uid' in named ? { uid: name } : { ...named, id: name });
-        agreeOnUid('uid', other, uid);
-        const wanted = create(PowerMicroVMRequestSchema, { uid, ...(timeout && { timeout }) });
-        const { microvm } = await microvms[POWER[verb]](wanted, { signal: callSignal(reply, stopped) });
-        return sendMessage(reply, MicroVMSchema, microvm);
-      });
+      for (const verb of POWER_VERBS)
+        app.post(`${path}(^[^:/]+)::${verb}`, async (request, reply) => {
+          new Query(request.query, []);
+          const { uid: other, timeout } = powerOf(request.body);
+          const uid = await uidOf(native, paramsOf<Named>(request));
+          agreeOnUid('uid', other, uid);
+          const wanted = create(PowerMicroVMRequestSchema, { uid, ...(timeout && { timeout }) });
+          const { microvm } = await microvms[POWER[verb]](wanted, { signal: callSignal(reply, stopped) });
+          return sendMessage(reply, MicroVMSchema, microvm);
+        });
       app.get(`${path}/console`, STREAM, async (request, reply) => {
         const query = new Query(request.query, ['follow', 'tailBytes']);
         const follow = query.flag('follow');

@@ -269,6 +269,32 @@ test('what is no path is 404', async () => {
     expect(await answerOf(fetch(path, { method: 'POST' }))).toMatchObject({ status: 404, body: { code: 5 } });
 });
 
+test('a path that is there takes its own methods: the answer to others names them', async () => {
+  const { fetch } = await startApi();
+  const cases = [
+    ['PUT', `${CREATE}/web`, 'DELETE, GET, PATCH'],
+    ['DELETE', '/v1/microvms', 'GET'],
+    ['GET', `${CREATE}/web:stop`, 'POST'],
+    ['GET', '/v1/host:cordon', 'POST'],
+    ['PATCH', '/v1alpha1/microvm', 'GET, POST'],
+    ['HEAD', '/v1/microvms', 'GET'],
+  ] as const;
+  for (const [method, path, allow] of cases) {
+    // Whatever its body is.
+    const body = method === 'PUT' ? { body: 'x', headers: { 'content-type': 'text/plain' } } : {};
+    const answer = await fetch(path, { method, ...body });
+    expect([answer.status, answer.headers.get('allow')], path).toEqual([405, allow]);
+    if (method !== 'HEAD')
+      expect(await answer.json(), path).toMatchObject({ code: 12, message: `${path} takes ${allow}, not ${method}` });
+  }
+});
+
+test('a body may begin with a byte order mark', async () => {
+  const { fetch } = await startApi({ power: async () => sampleVm() });
+  const answer = await fetch(`/v1/microvms/${SAMPLE_UID}:stop`, post('\ufeff{"timeout": "2s"}'));
+  expect(answer.status).toBe(200);
+});
+
 test('a name that no microVM can have is looked for, whatever it is', async () => {
   const { fetch } = await startApi();
   for (const name of ['..%2F..%2Fetc', 'x'.repeat(300), '%00', 'a%20b', 'constructor'])

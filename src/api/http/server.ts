@@ -23,7 +23,8 @@ import { WAITS, type Waits } from '../waits.ts';
 import { callSignal, type Flows } from './call-signal.ts';
 import { packed, unpacked } from './content-encoding.ts';
 import { errorOf, MAX_BODY_BYTES } from './errors.ts';
-import { sendError } from './json.ts';
+import { sendError, withoutMark } from './json.ts';
+import { answerOtherMethods } from './other-methods.ts';
 import { refuseOtherNames } from './own-names.ts';
 import { answerTo, authorizationOf, type Upgrades, wantsSocket } from './upgrade.ts';
 
@@ -177,7 +178,9 @@ function application(
     frameworkErrors: (error, _request, reply) => void sendError(reply as unknown as FastifyReply, errorOf(error, log)),
   });
   app.removeAllContentTypeParsers();
-  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) => done(null, body));
+  app.addContentTypeParser('application/json', { parseAs: 'string' }, (_request, body, done) =>
+    done(null, withoutMark(String(body))),
+  );
   app.setErrorHandler((error, _request, reply) => sendError(reply, errorOf(error, log)));
   app.setNotFoundHandler((request, reply) => {
     const message = `${request.method} ${shorten(request.url)} not found`;
@@ -246,7 +249,9 @@ function application(
       if (who) caller.run(who, next);
       else next(new Error('a request passed by the gate'));
     });
+    const answerOthers = answerOtherMethods(guarded);
     for (const routes of surfaces) routes(guarded);
+    guarded.after(answerOthers);
   });
   return app;
 }
