@@ -12,6 +12,7 @@ import {
 import { poll, ROOT, type SpecInit, type StateName, TestHost } from '../support/daemon.ts';
 import { writeLayout } from '../support/oci-layout.ts';
 import { STAND_INS, type StandInHost, standInHost } from '../support/stand-in-providers.ts';
+import { Witness } from '../support/witness.ts';
 import { idleLayer } from './idle-kernel.ts';
 import { compare, type Difference, look, type Seen } from './witness.ts';
 
@@ -40,6 +41,7 @@ export class Lab {
   readonly #expected: Map<string, Seen>;
   #aliases: Record<string, string> = {};
   #uid: string | undefined;
+  #witness: Witness | undefined;
   /** What the program under test has said since it was started. */
   #from = 0;
   #torndown = '';
@@ -79,6 +81,27 @@ export class Lab {
     await this.untilRunning('service');
     await this.remove();
     await this.host.stop();
+  }
+
+  /**
+   * Has a guest beside the one that is walked, which nothing is done to, or has none. Of the VMMs that stand-ins are of there is
+   * none. No daemon runs, before and after.
+   */
+  async attend(isWanted: boolean): Promise<void> {
+    if (this.#standIns || isWanted === (this.#witness !== undefined)) return;
+    await this.start();
+    if (isWanted) this.#witness = await Witness.begin(this.host);
+    else {
+      await this.#witness?.end();
+      this.#witness = undefined;
+    }
+    await this.host.stop();
+  }
+
+  /** Whether it is where it was left, as its own agent tells. @returns what is wrong */
+  async testimony(): Promise<readonly string[]> {
+    const wrong = await this.#witness?.look();
+    return wrong === undefined ? [] : [wrong];
   }
 
   async close(): Promise<void> {
@@ -167,8 +190,9 @@ export class Lab {
   /** The microVM of this point, if there is one. @throws when there are two */
   async find(): Promise<MicroVM | undefined> {
     const { microvm } = await this.host.vms.listMicroVMs({});
-    if (microvm.length > 1) throw new Error(`there are ${microvm.length} microVMs: the create was done twice`);
-    return microvm[0];
+    const [walked, ...others] = microvm.filter(({ spec }) => spec?.uid !== this.#witness?.uid);
+    if (others.length > 0) throw new Error(`there are ${others.length} microVMs more: the create was done twice`);
+    return walked;
   }
 
   /** Waits for what a create promises; one that was not acknowledged is asked for again, as a client would. */
@@ -252,23 +276,32 @@ export class Lab {
     }
   }
 
+  /** Where no microVM is left the cgroups of them all are there only while the other guest is. */
+  #key(end: string): string {
+    return end === 'gone' && this.#witness ? 'gone, beside another' : end;
+  }
+
   /** Remembers how the host looks when nothing went wrong. */
   async remember(end: string): Promise<void> {
     // Twice the same: no tool is in the midst of something.
     const seen = await poll('the host is calm', 10_000, async () => {
-      const first = await look(this.host, this.#aliases);
-      const second = await look(this.host, this.#aliases);
+      const first = await this.#look();
+      const second = await this.#look();
       return first.join('\n') === second.join('\n') ? { is: second } : { not: 'it changes' };
     });
-    this.#expected.set(end, seen);
+    this.#expected.set(this.#key(end), seen);
+  }
+
+  #look(): Promise<Seen> {
+    return look(this.host, this.#aliases, this.#witness?.uid);
   }
 
   /** Compares, until it is as it should be, or stays different. */
   async differenceTo(end: string): Promise<Difference> {
-    const expected = this.#expected.get(end);
+    const expected = this.#expected.get(this.#key(end));
     if (!expected) throw new Error(`nobody knows how "${end}" looks`);
     for (const until = Date.now() + CALM_MS; ; await new Promise((done) => setTimeout(done, 150))) {
-      const difference = compare(expected, await look(this.host, this.#aliases));
+      const difference = compare(expected, await this.#look());
       if (Object.values(difference).every((lines) => lines.length === 0) || Date.now() > until) return difference;
     }
   }

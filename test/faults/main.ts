@@ -13,6 +13,7 @@ const HELP = `Usage: npm run faults -- [options]
 Kills the daemon (kill -9) before the act, after the act and after the mark of
 every ledger step, for creates, deletes, restarts, pulls and prunes, starts it
 again, and looks from outside whether anything was lost, left or done twice.
+A guest beside, which nothing is done to, tells by its agent that it ran on.
 Then lets each step fail, hang, and be run twice.
 
   --provider NAME  firecracker or cloudhypervisor: a stand-in of it runs the guests; default: QEMU

@@ -31,6 +31,10 @@ const HOST_KINDS = [
 ];
 export const IMAGE_KINDS = ['image-tree', 'golden', 'fitted-kernel'];
 
+/** Whether the host's network is taken away for it, which no microVM may be there for. */
+export const isBare = ({ isTeardown }: Scenario, { kind }: Aim): boolean =>
+  isTeardown === true || HOST_KINDS.includes(kind);
+
 const variantFor = ({ kind }: Aim): Variant => (kind === 'cidata' ? 'disk' : 'service');
 
 /** What the point makes must not be there yet. */

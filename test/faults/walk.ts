@@ -3,7 +3,7 @@ import { errorMessage } from '../../src/base/error-text.ts';
 import { LEDGER_KINDS } from '../../src/domain/ledger.ts';
 import { Lab } from './lab.ts';
 import { type Met, nameOf, type Point, pointsOf } from './point.ts';
-import { IMAGE_KINDS, SCENARIOS, type Scenario } from './scenarios.ts';
+import { IMAGE_KINDS, isBare, SCENARIOS, type Scenario } from './scenarios.ts';
 import type { Seen } from './witness.ts';
 
 export interface Row extends Point {
@@ -51,12 +51,16 @@ export async function explore(
   const lab = new Lab(expected, provider);
   try {
     await lab.open();
-    await lab.start();
-    await lab.remember('gone');
-    await lab.host.stop();
+    for (const isBeside of [true, false]) {
+      await lab.attend(isBeside);
+      await lab.start();
+      await lab.remember('gone');
+      await lab.host.stop();
+    }
     for (const scenario of scenarios)
       for (const kind of scenario.aims) {
         const aim = { kind };
+        await lab.attend(!isBare(scenario, aim));
         await scenario.arrange(lab, aim);
         if (scenario.isTeardown) await lab.tearDown('trace');
         else {
@@ -121,6 +125,7 @@ export async function walk(
         if (!lab) {
           lab = new Lab(expected, provider);
           await lab.open();
+          await lab.attend(true); // its images are there from now on, as where it was explored
         }
         const row = await walkOne(lab, point);
         rows.push(row);
@@ -153,6 +158,7 @@ async function walkOne(lab: Lab, point: Point): Promise<Row> {
   };
   try {
     const scenario = scenarioOf(point);
+    await lab.attend(!isBare(scenario, point));
     await scenario.arrange(lab, point);
     await breakAt(lab, scenario, point);
     if (point.action === 'kill') {
@@ -160,6 +166,7 @@ async function walkOne(lab: Lab, point: Point): Promise<Row> {
       if (!scenario.isTeardown) await lab.start();
     }
     await check(await scenario.settle(lab, point));
+    if (!scenario.isTeardown) wrong.lost.push(...(await lab.testimony()));
     await restore(lab, scenario, point);
     await check('gone');
     await lab.host.stop();

@@ -14,8 +14,10 @@ export type Aliases = Readonly<Record<string, string>>;
  * Looks at a host with none of the product's own eyes: no ledger, no audit, no
  * API. Names that change from run to run are replaced, so that what two runs
  * leave can be compared line by line.
+ *
+ * @param except - a microVM that is passed over
  */
-export async function look(host: TestHost, aliases: Aliases): Promise<Seen> {
+export async function look(host: TestHost, aliases: Aliases, except?: string): Promise<Seen> {
   const [links, addresses, rules, routes, firewall, forwarding] = await Promise.all([
     host.tool('ip', '-d', '-o', 'link'),
     host.tool('ip', '-4', '-o', 'addr'),
@@ -29,6 +31,8 @@ export async function look(host: TestHost, aliases: Aliases): Promise<Seen> {
     ...host
       .processes()
       .filter(({ argv }) => !argv.some((word) => /\/(?:daemon\/main\.ts|bundle\/flintlockd\.cjs)$/.test(word)))
+      .filter((one) => !isKeptTool(host, one))
+      .filter(({ argv }) => except === undefined || !argv.some((word) => word.includes(except)))
       .map(({ argv }) => `process ${basename(argv[0] ?? '')}`),
     ...linesOf(links).map(linkOf),
     ...linesOf(addresses).map((line) => `address ${line.split(/\s+/).slice(1, 4).join(' ')}`),
@@ -44,7 +48,21 @@ export async function look(host: TestHost, aliases: Aliases): Promise<Seen> {
     ...loopDevices(host.directory),
     ...cgroupsOf(host.state).map((path) => `cgroup ${path.replace(/\/flintlock-[a-z2-7]{4}/, '/flintlock-INSTANCE')}`),
   ];
-  return lines.map((line) => withAliases(line, { ...aliases, [host.directory]: 'HOST' })).toSorted();
+  const others = lines.filter((line) => except === undefined || !line.includes(except));
+  return others.map((line) => withAliases(line, { ...aliases, [host.directory]: 'HOST' })).toSorted();
+}
+
+/**
+ * Those that the living daemon keeps are as many as it had at once to do, and some seconds later fewer. Of a daemon that was killed none may be left:
+ * they are nobody's children then.
+ */
+function isKeptTool(
+  host: TestHost,
+  { pid, argv }: { readonly pid: number; readonly argv: readonly string[] },
+): boolean {
+  const isTool = ['nft', 'ip', 'perl', 'setpriv'].includes(basename(argv[0] ?? ''));
+  const isOthers = argv.includes('monitor') || argv.some((word) => word.includes(host.directory));
+  return isTool && !isOthers && host.isChildOfDaemon(pid);
 }
 
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');

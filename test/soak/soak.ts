@@ -6,10 +6,10 @@ import type { MicroVMSpecSchema as DropinSpecSchema } from '../../src/gen/dropin
 import { MicroVMSpecSchema, MicroVMStatus_MicroVMState } from '../../src/gen/types/microvm_pb.ts';
 import { poll, type SpecInit, type StateName } from '../support/daemon.ts';
 import { patiently } from '../support/patiently.ts';
+import { Witness } from '../support/witness.ts';
 import { SoakHost, type Usage } from './host.ts';
 import { type Known, missingWhenCalm, type Policy, type Shown, wrongAtAnyTime } from './model.ts';
 import { stalledReaders } from './stalled.ts';
-import { Witness } from './witness.ts';
 
 export interface Plan {
   readonly minutes: number;

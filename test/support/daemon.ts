@@ -363,6 +363,16 @@ export class TestHost {
       );
   }
 
+  isChildOfDaemon(pid: number): boolean {
+    try {
+      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
+      const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
+      return Number(parent) === this.#daemon?.pid;
+    } catch {
+      return false; // ended meanwhile
+    }
+  }
+
   /** A VMM that is told nothing by its path works in its own directory; in a jail it has its console open there. */
   #isIn(pid: number): boolean {
     try {

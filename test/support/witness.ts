@@ -1,6 +1,6 @@
 import { ConnectError } from '@connectrpc/connect';
-import { demoSpec, poll, type TestHost } from '../support/daemon.ts';
-import { execIn } from '../support/exec-in.ts';
+import { demoSpec, poll, type TestHost } from './daemon.ts';
+import { execIn } from './exec-in.ts';
 
 /** As long as anything takes to come to where it should. */
 const ANSWER_MS = 120_000;
@@ -38,6 +38,10 @@ export class Witness {
       return `the witness ${this.#uid} says ${JSON.stringify(found)}, and was left with ${JSON.stringify(expected)}`;
     await this.#say();
     return undefined;
+  }
+
+  get uid(): string {
+    return this.#uid;
   }
 
   async end(): Promise<void> {
