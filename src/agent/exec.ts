@@ -132,7 +132,14 @@ export async function* piecesOf(connection: AgentConnection): AsyncGenerator<Age
   }
 }
 
+/** Moved together where they lie: what is between them was read, and nobody else has the bytes. */
 function joined({ type, data }: { readonly type: number; readonly data: readonly Uint8Array[] }): AgentPiece {
-  const [only = new Uint8Array()] = data;
-  return { type, data: data.length === 1 ? only : Buffer.concat(data) };
+  const [first = new Uint8Array(), ...others] = data;
+  const all = new Uint8Array(first.buffer);
+  let end = first.byteOffset + first.length;
+  for (const { byteOffset, length } of others) {
+    all.copyWithin(end, byteOffset, byteOffset + length);
+    end += length;
+  }
+  return { type, data: new Uint8Array(first.buffer, first.byteOffset, end - first.byteOffset) };
 }

@@ -1,21 +1,20 @@
-import {
-  create,
-  type DescMessage,
-  type DescMethod,
-  type DescMethodBiDiStreaming,
-  type DescMethodClientStreaming,
-  type DescMethodServerStreaming,
-  type DescMethodUnary,
-  type DescService,
-  type Message,
-  type MessageInitShape,
-  type MessageShape,
-  toBinary,
+import type {
+  DescMessage,
+  DescMethod,
+  DescMethodBiDiStreaming,
+  DescMethodClientStreaming,
+  DescMethodServerStreaming,
+  DescMethodUnary,
+  DescService,
+  Message,
+  MessageInitShape,
+  MessageShape,
 } from '@bufbuild/protobuf';
 import type { ConnectRouter, HandlerContext, ServiceImpl } from '@connectrpc/connect';
 import { Fault } from '../domain/fault.ts';
 import type { Room } from '../service/answer-room.ts';
 import { FLOW } from './flow/flow.ts';
+import { partsOf } from './message-parts.ts';
 
 /** What a verb needs to know of its call; connect's HandlerContext is one. */
 export interface Call {
@@ -25,18 +24,26 @@ export interface Call {
   readonly room?: Room;
 }
 
-/** A verb that takes one message and answers with bytes. */
+/** A message's bytes, in parts that need not be put together. */
+type Parts = readonly Uint8Array[];
+
+/** A verb that answers with bytes. */
 export type Verb =
-  /** With the parts of one message. */
-  | { readonly kind: 'one'; answer(request: Message, call: Call): Promise<readonly Uint8Array[]> }
+  /** With one message. */
+  | { readonly kind: 'one'; answer(request: Message, call: Call): Promise<Parts> }
   /** With messages; those that are there at once come together. */
-  | { readonly kind: 'many'; answers(request: Message, call: Call): AsyncIterable<readonly Uint8Array[]> };
+  | { readonly kind: 'many'; answers(request: Message, call: Call): AsyncIterable<readonly Parts[]> }
+  /** It takes messages while it answers with others. */
+  | {
+      readonly kind: 'both ways';
+      answers(requests: AsyncIterable<Message>, call: Call): AsyncIterable<readonly Parts[]>;
+    };
 
 /** One gRPC service with what answers it. */
 export interface Served {
   readonly desc: DescService;
   register(router: ConnectRouter): void;
-  /** Of the methods whose request is one message. */
+  /** Of all methods but those that answer many messages with one. */
   readonly verbs: ReadonlyMap<DescMethod, Verb>;
 }
 
@@ -98,20 +105,23 @@ function forLibrary<S extends DescService>(handlers: readonly (readonly [DescMet
 
 /** What `impl` gives for a method is of the method's type: so says ServiceImpl. */
 function verbOf(method: DescMethod, handler: Handler, encoded: Handler | undefined): [DescMethod, Verb][] {
-  const encode = (answer: unknown): Uint8Array =>
-    toBinary(method.output, create(method.output, answer as MessageInitShape<DescMessage>));
+  const encode = (answer: unknown): Parts => partsOf(method.output, answer as MessageInitShape<DescMessage>);
   if (method.methodKind === 'unary') {
-    const whole = async (request: never, call: Call) => [encode(await handler(request, call))];
-    const answer = (request: Message, call: Call) =>
-      (encoded ?? whole)(request as never, call) as Promise<readonly Uint8Array[]>;
+    const whole = async (request: never, call: Call) => encode(await handler(request, call));
+    const answer = (request: Message, call: Call) => (encoded ?? whole)(request as never, call) as Promise<Parts>;
     return [[method, { kind: 'one', answer }]];
   }
-  if (method.methodKind !== 'server_streaming') return [];
-  async function* each(request: never, call: Call) {
+  if (method.methodKind === 'client_streaming') return [];
+  async function* each(request: never, call: Call): AsyncGenerator<readonly Parts[]> {
     for await (const message of handler(request, call) as AsyncIterable<unknown>) yield [encode(message)];
   }
-  const answers = (request: Message, call: Call) =>
-    (encoded ?? each)(request as never, call) as AsyncIterable<readonly Uint8Array[]>;
+  if (method.methodKind === 'bidi_streaming')
+    return [[method, { kind: 'both ways', answers: (requests, call) => each(requests as never, call) }]];
+  async function* pages(request: never, call: Call): AsyncGenerator<readonly Parts[]> {
+    const answered = encoded?.(request, call) as AsyncIterable<readonly Uint8Array[]>;
+    for await (const messages of answered) yield messages.map((one) => [one]);
+  }
+  const answers = (request: Message, call: Call) => (encoded ? pages : each)(request as never, call);
   return [[method, { kind: 'many', answers }]];
 }
 

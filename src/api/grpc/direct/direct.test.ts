@@ -8,6 +8,7 @@ import { allOf } from '../../../../test/support/all-of.ts';
 import { startApi, type TestApi, tokensOf } from '../../../../test/support/api.ts';
 import { SAMPLE_UID, sampleSpecView, sampleVm, untilAborted } from '../../../../test/support/fake-services.ts';
 import { Fault } from '../../../domain/fault.ts';
+import { ExecRequestSchema } from '../../../gen/flintlock/microvm/v1/guest_pb.ts';
 import {
   GetMicroVMRequestSchema,
   GetMicroVMResponseSchema,
@@ -201,6 +202,75 @@ describe('an answer', () => {
     await begun;
     await api.api.stop();
     await failed;
+  });
+});
+
+const START = toBinary(
+  ExecRequestSchema,
+  create(ExecRequestSchema, { payload: { case: 'start', value: { uid: SAMPLE_UID, command: 'x' } } }),
+);
+const stdin = (bytes: Uint8Array): Uint8Array =>
+  toBinary(ExecRequestSchema, create(ExecRequestSchema, { payload: { case: 'stdin', value: bytes } }));
+
+describe('a call both ways', () => {
+  const EXEC = { ':path': '/flintlock.microvm.v1.GuestService/Exec' };
+
+  test('is read however it is cut into pieces', async () => {
+    const api = await startApi({
+      async *exec(_, input) {
+        for await (const one of input) if (one.is === 'stdin') yield { is: 'stdout', data: one.data };
+        yield { is: 'exit', code: 0, timedOut: false };
+      },
+    });
+    const long = Buffer.alloc(100_000, 'y');
+    const bytes = Buffer.concat([START, stdin(Buffer.from('abc')), stdin(long)].map((one) => enveloped(one)));
+    const cut = [bytes.subarray(0, 3), bytes.subarray(3, 20), bytes.subarray(20, 50_000), bytes.subarray(50_000)];
+    for (const pieces of [[bytes], cut]) {
+      const told = await post(api, 'Exec', pieces, EXEC);
+      expect(statusOf(told)).toBe('0');
+      expect(told.body.includes(long) && told.body.includes('abc')).toBe(true);
+    }
+  });
+
+  test.each<[string, Code, readonly Uint8Array[]]>([
+    ['has no message', Code.InvalidArgument, []],
+    ['ends in the middle of its head', Code.InvalidArgument, [enveloped(START), enveloped(START).subarray(0, 3)]],
+    ['ends in the middle of a message', Code.InvalidArgument, [enveloped(START), enveloped(START).subarray(0, 9)]],
+    ['says that it is packed', Code.InvalidArgument, [enveloped(START), enveloped(START, 1)]],
+    ['is no message', Code.InvalidArgument, [enveloped(Buffer.from([0xff]))]],
+    ['has a message that is too long', Code.ResourceExhausted, [enveloped(START), Buffer.from('0005000000', 'hex')]],
+  ])('that %s is told so', async (_, code, pieces) => {
+    const api = await startApi({
+      async *exec(__, input) {
+        for await (const one of input) yield { is: 'stderr', data: Buffer.from(one.is) };
+        yield { is: 'exit', code: 0, timedOut: false };
+      },
+    });
+    expect(statusOf(await post(api, 'Exec', pieces, EXEC))).toBe(String(code));
+    expect(api.log.lines.filter(({ level }) => level === 'error')).toEqual([]);
+  });
+
+  test('ends when its answer is whole, whatever its caller still sends', async () => {
+    const api = await startApi({
+      async *exec(_, input) {
+        void input[Symbol.asyncIterator]().next(); // it waits for what never comes
+        yield { is: 'exit', code: 7, timedOut: false };
+      },
+    });
+    const session = connect(`http://${formatEndpoint(api.grpc)}`);
+    onTestFinished(() => session.destroy());
+    const headers = { ':method': 'POST', 'content-type': 'application/grpc', te: 'trailers' };
+    const stream = session.request({ ...headers, ...EXEC });
+    stream.on('error', () => undefined);
+    stream.resume();
+    stream.write(enveloped(START));
+    const [trailers] = await once(stream, 'trailers');
+    expect(trailers['grpc-status']).toBe('0');
+    // Its window is not left full.
+    for (let i = 0; i < 40 && !stream.destroyed; i++)
+      await new Promise((done) => stream.write(enveloped(stdin(Buffer.alloc(32 << 10))), done));
+    stream.end();
+    expect(api.log.lines.filter(({ level }) => level === 'error')).toEqual([]);
   });
 });
 

@@ -9,6 +9,7 @@ import { roomOf } from '../room-first.ts';
 import { setDeadline, timeoutOf } from './deadline.ts';
 import { gone, Outgoing } from './outgoing.ts';
 import { readMessage } from './read-message.ts';
+import { readMessages } from './read-messages.ts';
 
 export interface DirectOptions {
   readonly log: Log;
@@ -82,6 +83,7 @@ export class DirectCalls {
     const { log, stopped, requestMs: ms, maxBytes } = this.#options;
     const call = new AbortController();
     const { signal } = call;
+    const answered = new AbortController();
     this.#live.add(call);
     stream.once('close', () => {
       if (!out.isDone) call.abort(gone());
@@ -91,16 +93,21 @@ export class DirectCalls {
       if (refused) throw refused.thrown;
       clear = setDeadline(call, timeoutOf(headers['grpc-timeout']));
       if (stopped.aborted) throw stopped.reason;
-      const request = await readMessage(stream, { desc: method.desc.input, maxBytes, ms, room: held, signal });
+      const reading = { maxBytes, ms, room: held, signal };
       const context = { signal, ...(held && { room: held }) };
-      if (method.verb.kind === 'one') {
-        await held?.answer(roomOf(method.desc), signal);
-        const parts = await method.verb.answer(request, context);
-        held?.made(sizeOf(parts));
-        await out.send([parts]);
-      } else
-        for await (const messages of method.verb.answers(request, context))
-          await out.send(messages.map((one) => [one]));
+      const { desc, verb } = method;
+      if (verb.kind === 'both ways') {
+        const requests = readMessages(stream, desc, { ...reading, answered: answered.signal });
+        for await (const messages of verb.answers(requests, context)) await out.send(messages);
+      } else {
+        const request = await readMessage(stream, { desc: desc.input, ...reading });
+        if (verb.kind === 'one') {
+          await held?.answer(roomOf(desc), signal);
+          const parts = await verb.answer(request, context);
+          held?.made(sizeOf(parts));
+          await out.send([parts]);
+        } else for await (const messages of verb.answers(request, context)) await out.send(messages);
+      }
       out.end();
       return 0;
     } catch (error) {
@@ -108,6 +115,7 @@ export class DirectCalls {
       out.fail(told);
       return told.code;
     } finally {
+      answered.abort(gone());
       clear();
       this.#live.delete(call);
     }

@@ -85,11 +85,14 @@ export function readMessage(stream: ServerHttp2Stream, options: ReadOptions): Pr
 
 function messageOf(chunks: readonly Buffer[], size: number, needed: number, desc: DescMessage): Message {
   if (size === 0) throw new ConnectError('The request has no message', Code.Unimplemented);
-  if (size < needed) throw new ConnectError('The request ends in the middle of its message', Code.InvalidArgument);
+  if (size < needed) throw cutOff();
   const envelope = joined(chunks);
   if (isPacked(envelope)) throw notSaidHow();
   return messageIn(envelope.subarray(HEAD_BYTES), desc);
 }
 
-const tooLong = (bytes: number, maxBytes: number): ConnectError =>
+export const cutOff = (): ConnectError =>
+  new ConnectError('The request ends in the middle of its message', Code.InvalidArgument);
+
+export const tooLong = (bytes: number, maxBytes: number): ConnectError =>
   new ConnectError(`The message has ${bytes} bytes: more than the ${maxBytes} that are read`, Code.ResourceExhausted);
