@@ -332,7 +332,7 @@ test('rights are held to on every surface', async () => {
   expect(await ask('team', 'POST', '/v1/namespaces/team/microvms', '{}')).toBe(201);
   expect(await ask('team', 'POST', '/v1alpha1/microvm', spec('team'))).toBe(200);
   expect(created).toEqual(['team', 'team']);
-  expect(await ask('team', 'GET', '/v1/audit')).toBe(404);
+  expect(await ask('team', 'GET', '/v1/audit')).toBe(405);
   expect(await ask('team', 'POST', '/v1/audit')).toBe(403);
   expect(await ask('eye', 'POST', '/v1/audit')).toBe(200);
   const told = api.log.lines.filter(({ level }) => level === 'info').map(({ fields }) => fields);
