@@ -2,6 +2,7 @@ import { objectOf, objectsIn, textOf } from '../base/json.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { BridgeIntent, MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw } from '../ports/network-watch.ts';
+import { plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { bridgeMac } from './links.ts';
 import { printedBy } from './printed.ts';
@@ -15,6 +16,8 @@ export interface WholeLink {
   readonly kind: string;
   readonly master: string;
   readonly isUp: boolean;
+  /** Of a tap: whether somebody has it open. */
+  readonly isPlugged: boolean;
   /** IPv4 and IPv6: `10.77.0.1/24`. */
   readonly addresses: readonly string[];
   /** Of a bridge: 1 where spanning tree keeps new ports waiting. */
@@ -40,6 +43,7 @@ export function parseWholeLinks(json: string): readonly WholeLink[] {
         kind: textOf(info.info_kind),
         master: textOf(row.master),
         isUp: Array.isArray(row.flags) && row.flags.includes('UP'),
+        isPlugged: Array.isArray(row.flags) && row.flags.includes('LOWER_UP'),
         addresses: objectsIn(row.addr_info).map((one) => `${textOf(one.local)}/${String(one.prefixlen)}`),
         stp: Number(objectOf(info.info_data).stp_state ?? 0),
         port: port && {
@@ -59,6 +63,8 @@ export function bridgeFlaws(intent: BridgeIntent, links: readonly WholeLink[], i
     ...{ thing: `interface ${bridge} ${part}`, what: `the bridge ${bridge} ${what}` },
     ...more,
   });
+  const renamed = links.find((link) => link.kind === 'bridge' && link.alias === alias);
+  if (!there && renamed) return [flaw('name', `is called ${renamed.device} now`, renaming(renamed.device, bridge, ip))];
   if (there?.kind !== 'bridge') return [flaw('itself', there ? `is a ${there.kind || 'device'} now` : 'is gone')];
   const foreign = there.addresses.filter((one) => one !== address);
   return [
@@ -97,6 +103,11 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       },
     }),
   });
+  // Its MAC address is made of its first name.
+  const renamed = links.find((link) => link.kind === 'tun' && link.alias === alias && link.mac === entry.result?.mac);
+  // Made anew it would be another than the one that the VMM has open.
+  if (!there && renamed)
+    return [{ ...flaw('name', `is called ${renamed.device} now`), ...renaming(renamed.device, device, ip) }];
   if (!there) return [flaw('itself', 'is gone')];
   const { mac = there.mac } = entry.result ?? {};
   const { port, addresses } = there;
@@ -127,6 +138,31 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       ? []
       : [flaw('addresses', `was given ${addresses.join(', ')}`, [`address flush dev ${device}`])]),
   ];
+}
+
+/** A device of ours gets its name back, and then whatever else it lost while it was another. */
+const renaming = (from: string, to: string, ip: Ip): Pick<Flaw, 'mend' | 'remake'> => ({
+  mend: async (signal) => {
+    const now = plain('interface', from);
+    await ip.batch([`link set dev ${now} down`, `link set dev ${now} name ${to} up`], signal);
+  },
+  remake: true,
+});
+
+/** Whether a VMM has open another tap than its own, which somebody deleted, and which was made anew since. */
+export async function cutOffFlaws(
+  { intent: { device }, owner }: LedgerEntry<'tap'>,
+  links: readonly WholeLink[],
+  opened: () => Promise<readonly string[]>,
+): Promise<Flaw[]> {
+  const there = links.find((link) => link.device === device);
+  if (!there?.isUp || there.isPlugged) return [];
+  const names = await opened();
+  if (names.length === 0 || names.includes(device)) return [];
+  const what =
+    `the tap ${device} was deleted while its guest ran, and the one that was made in its place is not the one that the ` +
+    'VMM has open: the guest has no network until it is stopped and started';
+  return [{ thing: `interface ${device} open`, what, owner: owner.uid, isLasting: true }];
 }
 
 /** Of macvtaps: one that is gone is told elsewhere, for nobody can give it back to a guest that runs. */
