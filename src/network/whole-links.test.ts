@@ -23,3 +23,14 @@ test.for<readonly [what: string, flags: readonly string[], opened: readonly stri
     isCutOff ? [{ owner: 'uid-1', isLasting: true }] : [],
   );
 });
+
+test.for<readonly [what: string, flags: readonly string[], port: object, wanted: readonly string[]]>([
+  ['a port as it was made', ['UP', 'LOWER_UP'], { state: 'forwarding', learning: true, isolated: false }, []],
+  ['one that was switched off', ['UP', 'LOWER_UP'], { state: 'disabled' }, ['state 3']],
+  ['one that nobody has open', ['UP', 'NO-CARRIER'], { state: 'disabled' }, []],
+  ['one that is set apart', ['UP'], { isolated: true, flood: false }, ['isolated off', 'flood on']],
+])('%s', ([, flags, port, wanted]) => {
+  const linkinfo = { info_kind: 'tun', info_slave_kind: 'bridge', info_slave_data: port };
+  const [link] = parseWholeLinks(JSON.stringify([{ ifindex: 7, ifname: device, flags, linkinfo }]));
+  expect(link?.port?.setApart).toEqual(wanted);
+});

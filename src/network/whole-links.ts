@@ -16,17 +16,25 @@ export interface WholeLink {
   readonly kind: string;
   readonly master: string;
   readonly isUp: boolean;
+  readonly speaksArp: boolean;
   /** Of a tap: whether somebody has it open. */
   readonly isPlugged: boolean;
   /** IPv4 and IPv6: `10.77.0.1/24`. */
   readonly addresses: readonly string[];
   /** Of a bridge: 1 where spanning tree keeps new ports waiting. */
   readonly stp: number;
-  /** Of a port of a bridge. */
-  readonly port:
-    | { readonly isolated: boolean; readonly learning: boolean; readonly flood: boolean; readonly guard: boolean }
-    | undefined;
+  /** Of a port of a bridge; `setApart`: what of it is to be set right, as words for ip(8). */
+  readonly port: { readonly setApart: readonly string[]; readonly guard: boolean } | undefined;
 }
+
+/** How a port lets packets through; each with what its bridge takes it for in the beginning. */
+const PORT_FLAGS: Readonly<Record<string, boolean>> = {
+  ...{ isolated: false, locked: false, neigh_suppress: false },
+  ...{ learning: true, flood: true, mcast_flood: true, bcast_flood: true },
+};
+
+/** Of BR_STATE_*, linux/if_bridge.h. */
+const FORWARDING = 3;
 
 /** Reads what `ip -j -d address show` printed. */
 export function parseWholeLinks(json: string): readonly WholeLink[] {
@@ -34,6 +42,7 @@ export function parseWholeLinks(json: string): readonly WholeLink[] {
     .filter((row) => typeof row.ifname === 'string')
     .map((row) => {
       const info = objectOf(row.linkinfo);
+      const isPlugged = Array.isArray(row.flags) && row.flags.includes('LOWER_UP');
       const port = info.info_slave_kind === 'bridge' ? objectOf(info.info_slave_data) : undefined;
       return {
         device: textOf(row.ifname),
@@ -43,13 +52,18 @@ export function parseWholeLinks(json: string): readonly WholeLink[] {
         kind: textOf(info.info_kind),
         master: textOf(row.master),
         isUp: Array.isArray(row.flags) && row.flags.includes('UP'),
-        isPlugged: Array.isArray(row.flags) && row.flags.includes('LOWER_UP'),
+        isPlugged,
+        speaksArp: !(Array.isArray(row.flags) && row.flags.includes('NOARP')),
         addresses: objectsIn(row.addr_info).map((one) => `${textOf(one.local)}/${String(one.prefixlen)}`),
         stp: Number(objectOf(info.info_data).stp_state ?? 0),
         port: port && {
-          isolated: port.isolated === true,
-          learning: port.learning !== false,
-          flood: port.flood !== false,
+          setApart: [
+            ...Object.entries(PORT_FLAGS).flatMap(([flag, usual]) =>
+              port[flag] === !usual ? [`${flag} ${usual ? 'on' : 'off'}`] : [],
+            ),
+            // One that nobody has open is that by itself.
+            ...(textOf(port.state) === 'disabled' && isPlugged ? [`state ${FORWARDING}`] : []),
+          ],
           guard: port.guard === true,
         },
       };
@@ -71,6 +85,16 @@ export function bridgeFlaws(intent: BridgeIntent, links: readonly WholeLink[], i
     ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
     ...(there.isUp ? [] : [flaw('up', 'is down', { isChoice: true })]),
     ...(there.mac === bridgeMac(bridge) ? [] : [flaw('MAC', `has another MAC address, ${there.mac}`)]),
+    ...(there.speaksArp
+      ? []
+      : [
+          flaw('arp', 'does not speak ARP, so nobody finds the host', {
+            isChoice: true,
+            mend: async (signal) => {
+              await ip.batch([`link set dev ${bridge} arp on`], signal);
+            },
+          }),
+        ]),
     ...(there.stp === 0 ? [] : [flaw('stp', 'speaks the spanning tree protocol', { isChoice: true })]),
     ...(there.addresses.includes(address) ? [] : [flaw('address', `has lost its address ${address}`)]),
     ...(foreign.length === 0
@@ -111,7 +135,7 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
   if (!there) return [flaw('itself', 'is gone')];
   const { mac = there.mac } = entry.result ?? {};
   const { port, addresses } = there;
-  const isPortWhole = !isOurs || port === undefined || (!port.isolated && port.learning && port.flood);
+  const setApart = isOurs ? (port?.setApart ?? []) : [];
   return [
     ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
     // A bridge of others may be away: its own look tells that.
@@ -120,11 +144,11 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       : [flaw('master', there.master === '' ? `is on no bridge` : `is on ${there.master}, not on ${bridge}`)]),
     ...(there.isUp ? [] : [flaw('up', 'is down')]),
     ...sideFlaws(there, mac, flaw),
-    ...(isPortWhole
+    ...(setApart.length === 0
       ? []
       : [
-          flaw('port', 'is set apart from the other ports of its bridge', [
-            `link set dev ${device} type bridge_slave isolated off learning on flood on`,
+          flaw('port', `is set apart from the other ports of its bridge (wanted: ${setApart.join(', ')})`, [
+            `link set dev ${device} type bridge_slave ${setApart.join(' ')}`,
           ]),
         ]),
     ...(port?.guard === false

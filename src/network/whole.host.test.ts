@@ -227,6 +227,33 @@ const tampers: readonly [what: string, commands: readonly (readonly [string, ...
   ],
   ['a tap is isolated', [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'isolated', 'on']], /set apart/],
   [
+    'a tap hears nobody it does not know',
+    [
+      [
+        'ip',
+        'link',
+        'set',
+        'dev',
+        TAP,
+        'type',
+        'bridge_slave',
+        'bcast_flood',
+        'off',
+        'mcast_flood',
+        'off',
+        'locked',
+        'on',
+      ],
+    ],
+    /set apart .*wanted: locked off, mcast_flood on, bcast_flood on\)/,
+  ],
+  [
+    'nobody answers for a tap',
+    [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'neigh_suppress', 'on']],
+    /set apart .*neigh_suppress off/,
+  ],
+  ['the bridge speaks no ARP', [['ip', 'link', 'set', 'dev', BR, 'arp', 'off']], /does not speak ARP/],
+  [
     'forwarding is turned off',
     [['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward']],
     /net\/ipv4\/ip_forward is 0, not 1/,
