@@ -90,12 +90,18 @@ test('it understands what the daemon says, whatever the path', () => {
 const ID = '0123456789abcdef0123456789abcdef';
 const WORDS = `systemd.machine_id=${ID} hostname=web-1 flintlock.nic=52:54:00:00:00:0a,lan0,10.0.2.15/24,10.0.2.2,192.0.2.99`;
 
-/** Has it supply a root in namespaces of its own, as the initrd does before the root's init begins. @returns that root */
+/**
+ * Has it supply a root in namespaces of its own, as the initrd does before the root's init begins.
+ *
+ * @param files - `-> TO` is a link, `/` an empty directory; those of /etc nobody but root may read
+ * @returns that root
+ */
 function supplied(files: Readonly<Record<string, string>>): string {
   const top = mkdtempSync(join(tmpdir(), 'flintlock-supply-'));
   onTestFinished(() => rmSync(top, { recursive: true }));
   const root = join(top, 'root');
-  for (const name of ['bin', 'dev', 'etc', 'proc', 'run', 'sys']) mkdirSync(join(root, name), { recursive: true });
+  for (const name of ['bin', 'dev', 'proc', 'run', 'sys', ...('etc' in files ? [] : ['etc'])])
+    mkdirSync(join(root, name), { recursive: true });
   copyFileSync('/bin/busybox', join(root, 'bin/busybox'));
   for (const name of execFileSync('busybox', ['--list'], { encoding: 'utf8' }).trim().split('\n'))
     if (name !== 'busybox') symlinkSync('busybox', join(root, 'bin', name));
@@ -103,7 +109,8 @@ function supplied(files: Readonly<Record<string, string>>): string {
   for (const [path, content] of Object.entries(files)) {
     mkdirSync(dirname(join(root, path)), { recursive: true });
     if (content.startsWith('-> ')) symlinkSync(content.slice(3), join(root, path));
-    else writeFileSync(join(root, path), content, { mode: 0o755 });
+    else if (content === '/') mkdirSync(join(root, path));
+    else writeFileSync(join(root, path), content, { mode: path.startsWith('etc/') ? 0o600 : 0o755 });
   }
   writeFileSync(join(top, 'cmdline'), `${WORDS}\n`);
   const script = `set -e
@@ -134,6 +141,44 @@ test('what a runtime lays over an image is supplied', () => {
     expect(read('mounts')).toContain(` on ${join(root, at ?? '')} type ${type} `);
 });
 
+const EMPTY = { 'etc/resolv.conf': '', 'etc/hosts': '', 'etc/machine-id': '' };
+test.each<[string, Readonly<Record<string, string>>, string]>([
+  ['files that nobody else may read', EMPTY, 'etc'],
+  ['directories', { 'etc/resolv.conf': '/', 'etc/hosts': '/', 'etc/machine-id': '/' }, 'etc'],
+  [
+    'links to where nothing is',
+    { 'etc/resolv.conf': '-> /no/r', 'etc/hosts': '-> /config/hosts', 'etc/machine-id': '-> ../var/id' },
+    'etc',
+  ],
+  ['links that go round in circles', { 'etc/hosts': '-> hosts', 'etc/machine-id': '-> ./machine-id' }, 'etc'],
+  ['no /etc, but a link', { etc: '-> /data/etc' }, 'data/etc'],
+])('in the place of what is supplied an image has %s', (_, files, etc) => {
+  const root = supplied(files);
+  const inside = (path: string): string => execFileSync('chroot', [root, '/bin/cat', path], { encoding: 'utf8' });
+  expect(inside('/etc/resolv.conf')).toBe('nameserver 192.0.2.99\n');
+  expect(inside('/etc/hosts')).toMatch(/^127\.0\.0\.1 localhost\n(?:.*\n)*127\.0\.1\.1 web-1$/m);
+  expect(inside('/etc/machine-id')).toBe(`${ID}\n`);
+  const modes = execFileSync('chroot', [
+    root,
+    '/bin/stat',
+    '-Lc',
+    '%a',
+    '/etc/resolv.conf',
+    '/etc/hosts',
+    '/etc/machine-id',
+  ]);
+  expect(modes.toString()).toBe('644\n'.repeat(3));
+  expect(readlinkSync(join(root, etc, 'mtab'))).toBe('../proc/self/mounts');
+  // On a root that can be written nothing hides it.
+  expect(readFileSync(join(root, 'mounts'), 'utf8')).not.toContain('overlay on /etc');
+});
+
+test('a directory with something in it stays, and so does what can be written beside it', () => {
+  const root = supplied({ 'etc/hosts/web': 'x', 'etc/hostname': 'dos\r\n' });
+  expect(readFileSync(join(root, 'etc/hosts/web'), 'utf8')).toBe('x');
+  expect(readFileSync(join(root, 'mounts'), 'utf8')).not.toMatch(/ overlay /);
+});
+
 const STUB = 'nameserver\t127.0.0.53\noptions edns0\n';
 test.each([
   ["Docker's", 'search lan\nnameserver 127.0.0.11\noptions ndots:0\n', {}, 'nameserver 192.0.2.99\n'],
@@ -153,6 +198,7 @@ test.each([
     {},
     'nameserver 127.0.0.11\nnameserver 192.0.2.1\n',
   ],
+  ['Docker’s, with the line ends of Windows', 'nameserver 127.0.0.11\r\n', {}, 'nameserver 192.0.2.99\n'],
   ['one of the image’s own', 'nameserver 127.0.0.1\n', {}, 'nameserver 127.0.0.1\n'],
 ])('name servers that are in an image: %s', (_, before, files, after) => {
   const root = supplied({ 'etc/resolv.conf': before, ...files });

@@ -242,3 +242,36 @@ describe('busybox as the init of a container image', () => {
     ['that is another program', { 'sbin/init': elf() }],
   ])('%s is an init', (_, files) => expect(hollow(files)).toBe(''));
 });
+
+describe('directories that a root lacks', () => {
+  /** @returns those that are made to lie below it */
+  const made = (files: Readonly<Record<string, string>>, ...paths: readonly string[]): readonly string[] => {
+    const below = rootOf({});
+    const script = '. "$0"; make_lacking "$@" || [ -z "$(ls "$2")" ]';
+    execFileSync('busybox', ['sh', '-c', script, LIBRARY, rootOf(files), below, ...paths], { timeout: 60_000 });
+    return execFileSync('find', ['.', '-type', 'd', '-empty', '-printf', '%P\n'], { cwd: below, encoding: 'utf8' })
+      .split('\n')
+      .filter((path) => path !== '')
+      .toSorted();
+  };
+
+  test.each<[string, Readonly<Record<string, string>>, readonly string[]]>([
+    ['all of them', { app: 'x' }, ['dev', 'run', 'srv/a b']],
+    ['none', { dev: '/', run: '-> var/run', 'var/run': '/', 'srv/a b': '/' }, []],
+    ['a part', { dev: '/', srv: '/' }, ['run', 'srv/a b']],
+    ['what links lead to', { dev: '/', run: '-> /var/run', srv: '-> data/./here' }, ['data/here/a b', 'var/run']],
+    [
+      'what a link leads to from a link',
+      { dev: '/', run: '-> a/b/c', 'a/b': '-> /x/y', srv: '/' },
+      ['srv/a b', 'x/y/c'],
+    ],
+  ])('%s', (_, files, expected) => {
+    expect(made(files, '/dev', '/run', '/srv/a b')).toEqual(expected);
+  });
+
+  test('a link does not lead out of the root, nor round in circles', () => {
+    expect(made({ dev: '-> /no/../../../../tmp/x', run: '-> /var/run', 'var/run': '-> /run' }, '/dev', '/run')).toEqual(
+      [],
+    );
+  });
+});

@@ -78,6 +78,14 @@ test.each([
   });
 });
 
+test('a directory that only root gets to is there all the same, as with a container', () => {
+  const root = rootWith();
+  mkdirSync(join(root, 'root'), { mode: 0o700 });
+  const begun = { cmd: '/bin/sh', args: ['-c', 'id -u; readlink /proc/self/cwd || pwd'], user: '1000' };
+  expect(run(root, { ...begun, cwd: '/root/app' })).toMatchObject({ status: 0, out: '1000\n/root/app\n', err: '' });
+  expect(run(root, { ...begun, cwd: '/root' })).toMatchObject({ status: 0, out: '1000\n/root\n', err: '' });
+});
+
 test('an exit status, a signal, and what cannot be started', () => {
   const root = rootWith('app:x:1001:1001::/:/bin/sh\n');
   writeFileSync(join(root, 'bin/plain'), 'text', { mode: 0o644 });

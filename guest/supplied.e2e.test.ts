@@ -23,8 +23,8 @@ const SERVER = '192.0.2.99';
 const WORDS = `systemd.machine_id=${ID} hostname=web-1 flintlock.nic=${MAC},lan0,10.0.2.15/24,10.0.2.2,${SERVER}`;
 
 let made = 0;
-/** A disk of busybox, GNU's getent, and files; `-> TO` is a link, `/` a directory. */
-function disk(files: Readonly<Record<string, string>>): { file: string } {
+/** A disk of busybox, GNU's getent, and files; `-> TO` is a link, `/` a directory. @param isBare - without the directories of a system */
+function disk(files: Readonly<Record<string, string>>, isBare = false): { file: string } {
   const tree = join(scratch, `tree${++made}`);
   const place = (path: string): string => {
     const to = join(tree, path);
@@ -36,7 +36,8 @@ function disk(files: Readonly<Record<string, string>>): { file: string } {
     symlinkSync('/bin/busybox', join(tree, 'bin', name));
   const libraries = execFileSync('ldd', ['/usr/bin/getent'], { encoding: 'utf8' }).match(/\/\S+/g) ?? [];
   for (const file of ['/usr/bin/getent', ...libraries]) copyFileSync(file, place(file));
-  for (const name of ['dev', 'proc', 'sys', 'run', 'tmp', 'etc']) mkdirSync(join(tree, name), { recursive: true });
+  for (const name of isBare ? [] : ['dev', 'proc', 'sys', 'run', 'tmp', 'etc'])
+    mkdirSync(join(tree, name), { recursive: true });
   for (const [path, content] of Object.entries(files)) {
     if (content === '/') mkdirSync(place(`${path}/.`), { recursive: true });
     else if (content.startsWith('-> ')) symlinkSync(content.slice(3), place(path));
@@ -68,12 +69,16 @@ const DOCKER = { '/etc/resolv.conf': '', '/etc/machine-id': 'fffffffffffffffffff
 /** Boots it, and returns what it says. */
 async function said(
   files: Readonly<Record<string, string>>,
-  { mode = 'rw', words = '' }: { readonly mode?: 'rw' | 'ro'; readonly words?: string } = {},
+  {
+    mode = 'rw',
+    words = '',
+    isBare = false,
+  }: { readonly mode?: 'rw' | 'ro'; readonly words?: string; readonly isBare?: boolean } = {},
 ): Promise<string> {
   await using guest = new BootedGuest({
     ...kernel,
     cmdline: `root=/dev/vda ${mode} ${WORDS} ${words}`,
-    disks: [{ ...disk(files), readOnly: mode === 'ro' }],
+    disks: [{ ...disk(files, isBare), readOnly: mode === 'ro' }, ...(isBare ? [disk({})] : [])],
     nics: [MAC],
   });
   await guest.ends();
@@ -161,6 +166,20 @@ describe('an image without an init', BOOTS, () => {
     expectSupplied(console, '192.0.2.53');
     expect(console).not.toMatch(/resolver: .*192\.0\.2\.99/);
   });
+});
+
+// A disk that cannot be written, of an image that is one program: it has no place for anything.
+test.for(['no init', 'an init'] as const)('an image of %s and no directories has them', BOOTS, async (what) => {
+  const isInit = what === 'an init';
+  const look = LOOK.replace('poweroff', 'ls -d /srv/a\\ b/bin\npoweroff');
+  const mount = 'flintlock.mount=vdb:/srv/a%20b:ro';
+  const console = await said(isInit ? { '/sbin/init': look } : { '/look': look }, {
+    ...{ mode: 'ro', isBare: true, words: isInit ? mount : `${mount} -- /bin/sh /look` },
+  });
+  expectSupplied(console);
+  expect(console).not.toContain('the root can be written');
+  expect(console).toContain('mounts=/srv/a%20b:ro\n');
+  expect(console).toContain('\n/srv/a b/bin\n');
 });
 
 describe('the init', BOOTS, () => {

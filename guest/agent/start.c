@@ -121,10 +121,14 @@ static _Noreturn void run(const struct beginning *b)
 	if (r->files)
 		serve_files();
 	umask(022);
+	/* An image's user may not get to its directory by itself (WORKDIR /root/app, USER 1000): as with runc it is there all the same. */
+	bool is_there = r->cwd && *r->cwd && chdir(r->cwd) == 0;
+	if (!is_there && r->cwd && *r->cwd && errno != EACCES && errno != EPERM)
+		give_up(b, 126, "cwd", errno);
 	if (!become_user(b->user))
 		give_up(b, 126, "user", errno);
 	if (r->cwd && *r->cwd) {
-		if (chdir(r->cwd) < 0)
+		if (!is_there && chdir(r->cwd) < 0)
 			give_up(b, 126, "cwd", errno);
 	} else if (chdir(b->user->home) < 0 && chdir("/") < 0) {
 		give_up(b, 126, "cwd", errno);

@@ -58,6 +58,19 @@ directory_in() { # ROOT PATH
   there=$1$real
 }
 
+# Makes, below another directory, the directories that a root lacks: laid under the root, they are where the paths lead.
+# @returns 1 where it lacks none
+make_lacking() { # ROOT BELOW PATH…
+  lacking_in=$1 below=$2 lacks=1
+  shift 2
+  for path; do
+    ! real_path "$lacking_in" "$path" || continue
+    case $lost/$todo in *circles* | */..*) continue ;; esac
+    mkdir -p "$below$lost/$todo" && lacks=0
+  done
+  return $lacks
+}
+
 bytes_of() { # FILE OFFSET COUNT -> in hexadecimal
   hexdump -v -s "$2" -n "$3" -e '1/1 "%02x"' "$1" 2>/dev/null
 }

@@ -12,7 +12,7 @@ export interface AgentReport {
 export const AGENT_UNSEEN_MS = 60_000;
 
 const HOW =
-  'flintlock-agent must run in it, as it does in the guests of docs/guests.md, and its kernel needs virtio_console, or virtio_vsock where its VMM has that';
+  'flintlock-agent must run in it, as it does in the guests of docs/guests.md, and its kernel needs virtio_console, or virtio_vsock where its VMM has that. One that boots slowly is given longer by flintlockd --patience';
 
 export const agentAnswers = ({ version }: { readonly version: string }): AgentReport => ({
   status: 'True',

@@ -55,6 +55,6 @@ export const unseen = (forMs: number, { diskOperations, packets }: Signs, advice
   return {
     status: 'False',
     reason: 'NoSignOfLife',
-    message: `Its CPU has run for ${Math.round(forMs / 1000)} s, and nothing was seen of the guest: ${parts.join(', ')}. ${advice}; look whether kernel and initrd are of one version, and whether kernel.cmdline names another console than ttyS0`,
+    message: `Its CPU has run for ${Math.round(forMs / 1000)} s, and nothing was seen of the guest: ${parts.join(', ')}. ${advice}; look whether kernel and initrd are of one version, and whether kernel.cmdline names another console than ttyS0. On a slow host, flintlockd --patience gives it longer`,
   };
 };

@@ -137,5 +137,5 @@ export class AttachedBridge implements GuestNetwork {
   }
 }
 
-/** Whose elements may be in the table of guards, and who has a tap. */
-const LOOKED_AT: readonly LedgerKind[] = ['guards', 'guard', 'tap'];
+/** Whose elements may be in the table of guards, who has a tap, and who has it open. */
+const LOOKED_AT: readonly LedgerKind[] = ['guards', 'guard', 'tap', 'vmm'];

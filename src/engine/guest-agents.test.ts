@@ -19,7 +19,12 @@ const channel: Channel = {
 };
 const agent: GuestAgent = idleAgent();
 
-function makeBed({ options = {}, conditions = [] as Condition[], untold = undefined as string | undefined } = {}) {
+function makeBed({
+  options = {},
+  conditions = [] as Condition[],
+  untold = undefined as string | undefined,
+  patience = 1,
+} = {}) {
   const clock = new FakeClock();
   let vm = {
     ...{ uid, conditions, spec: { providerOptions: options } },
@@ -35,7 +40,7 @@ function makeBed({ options = {}, conditions = [] as Condition[], untold = undefi
   const meetings: { answer(meeting: AgentMeeting): void }[] = [];
   const state = { opened: 0, refusal: undefined as Fault | undefined, halted: [] as Uid[] };
   const agents = new GuestAgents({
-    ...{ store: store as Store, clock, log: memoryLog() },
+    ...{ store: store as Store, clock, log: memoryLog(), patience },
     openWay: async () => {
       state.opened++;
       if (state.refusal) throw state.refusal;
@@ -103,6 +108,18 @@ test('that none answers is told after a minute of a running CPU', async () => {
   clock.advance(60_000);
   await turn();
   expect(ready()).toMatchObject({ status: 'False', reason: 'AgentNotSeen' });
+});
+
+test('on a slow host that is told as much later as it is to be patient', async () => {
+  const { clock, agents, running, ready, meetings } = makeBed({ patience: 5 });
+  agents.follow(uid, running, 'now');
+  await vi.waitFor(() => expect(meetings).toHaveLength(1));
+  clock.advance(299_000);
+  await turn();
+  expect(ready()?.status).not.toBe('False');
+  clock.advance(1_000);
+  await turn();
+  expect(ready()).toMatchObject({ status: 'False', message: expect.stringMatching(/in 300 s: .*--patience/) });
 });
 
 test('what has no port is told to be restarted, and asked again less and less often', async () => {

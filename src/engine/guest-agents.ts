@@ -26,6 +26,8 @@ export interface GuestAgentsDeps {
   readonly clock: Clock;
   readonly log: Log;
   readonly meet: MeetAgent;
+  /** What limits of time are multiplied by on a slow host. Default: 1. */
+  readonly patience?: number | undefined;
   /**
    * @returns undefined where its kind of machine has no way to an agent
    * @throws Fault `refused` where this one has none
@@ -66,7 +68,7 @@ export class GuestAgents {
     const { promise, resolve } = Promise.withResolvers<GuestAgent | undefined>();
     const awaited = this.#awaited.get(uid) ?? new Set();
     this.#awaited.set(uid, awaited.add(resolve));
-    const stop = this.#deps.clock.after(SOON_MS, () => resolve(undefined));
+    const stop = this.#deps.clock.after(SOON_MS * (this.#deps.patience ?? 1), () => resolve(undefined));
     try {
       return this.of(uid) ?? (await orAborted(promise, signal));
     } finally {
@@ -164,12 +166,13 @@ export class GuestAgents {
 
   /** Counts only while the guest's CPUs run. @returns how to stop */
   #tellWhenUnseen(uid: Uid, running: RunningVmm, signal: AbortSignal): () => void {
-    const { clock } = this.#deps;
+    const { clock, patience = 1 } = this.#deps;
+    const unseenMs = AGENT_UNSEEN_MS * patience;
     let stop = (): void => undefined;
     const wait = (): void => {
-      stop = clock.after(AGENT_UNSEEN_MS, () => {
+      stop = clock.after(unseenMs, () => {
         if (signal.aborted) return;
-        if (running.guest === 'running') this.#say(uid, agentUnseen(AGENT_UNSEEN_MS));
+        if (running.guest === 'running') this.#say(uid, agentUnseen(unseenMs));
         else wait();
       });
     };

@@ -9,7 +9,7 @@ import { GuestLives } from './guest-lives.ts';
 
 const uid = 'x' as Uid;
 
-function makeBed() {
+function makeBed({ patience = 1 } = {}) {
   const clock = new FakeClock();
   let vm = {
     uid,
@@ -48,6 +48,7 @@ function makeBed() {
     transactions: { together: async (work) => work() },
     clock,
     log,
+    patience,
   });
   const life = (): Condition | undefined => vm.conditions.find(({ type }) => type === 'GuestAlive');
   const pass = async (ms: number): Promise<void> => {
@@ -86,6 +87,15 @@ describe('a guest that boots now', () => {
     expect(bed.life()).toMatchObject({ status: 'True', reason: 'Alive', message: expect.stringContaining(what) });
     expect(bed.clock.waiting).toBe(0);
     expect(bed.writes()).toBe(1);
+  });
+
+  test('of which nothing is seen is told later on a slow host, as it is to be patient', async () => {
+    const slow = makeBed({ patience: 3 });
+    slow.lives.follow(uid, slow.running, 'now');
+    await slow.pass(130_000);
+    expect(slow.life()).toMatchObject({ status: 'Unknown' });
+    await slow.pass(10_000);
+    expect(slow.life()).toMatchObject({ status: 'False', message: expect.stringContaining('--patience') });
   });
 
   test('of which nothing is seen is told within a minute, in the state too, until something is', async () => {

@@ -19,6 +19,8 @@ export interface GuestLivesDeps {
   readonly transactions: Pick<Transactions, 'together'>;
   readonly clock: Clock;
   readonly log: Log;
+  /** What limits of time are multiplied by on a slow host. Default: 1. */
+  readonly patience?: number | undefined;
 }
 
 /** The first look: most say a word within half a second. */
@@ -66,7 +68,7 @@ export class GuestLives {
     began: 'now' | 'earlier' | 'again',
     signal: AbortSignal,
   ): Promise<void> {
-    const { clock } = this.#deps;
+    const { clock, patience = 1 } = this.#deps;
     const first = await running.signs();
     // A console's file and a tap outlive a run, the monitor's counts do not.
     const base: Signs = {
@@ -88,7 +90,7 @@ export class GuestLives {
       const seen = seenBetween(base, signs);
       if (seen !== undefined) {
         if (await this.#sayWithOthers(uid, alive(seen, began === 'earlier' ? undefined : now - start), signal)) return;
-      } else if (ranMs >= UNSEEN_MS) {
+      } else if (ranMs >= UNSEEN_MS * patience) {
         if (told !== 'False' && (await this.#sayWithOthers(uid, unseen(ranMs, signs, running.advice), signal)))
           told = 'False';
       } else if (told === undefined && (await this.#sayWithOthers(uid, notSeenYet, signal))) told = 'Unknown';

@@ -60,7 +60,7 @@ const FORWARDING = 'setting net/ipv4/ip_forward';
 const OTHERS: readonly LedgerKind[] = ['macvtap-guards', 'macvtap-path', 'macvtap', 'macvtap-metadata'];
 const LOOKED_AT: readonly LedgerKind[] = [
   ...(['forwarding', 'bridge', 'firewall', 'guards', 'publishing', 'metadata-path', 'probe'] as const),
-  ...(['lease', 'guard', 'tap', 'publish', 'metadata', 'macvtap-metadata'] as const),
+  ...(['lease', 'guard', 'tap', 'publish', 'metadata', 'macvtap-metadata', 'vmm'] as const),
 ];
 /** Some 20 ms for each microVM, of which a host may have hundreds. */
 const RESTORE_LIMIT_MS = 120_000;

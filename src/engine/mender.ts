@@ -20,6 +20,8 @@ export class Mender {
   /** When each thing that may be somebody's choice was set right. */
   readonly #mended = new Map<string, number[]>();
   readonly #respected = new Set<string>();
+  /** What nothing here sets right, and was said. */
+  #lasting: ReadonlySet<string> = new Set();
 
   constructor(options: MenderOptions) {
     this.#options = options;
@@ -47,12 +49,12 @@ export class Mender {
         this.#respected.delete(thing);
         log.info('what was left as somebody set it is as it was made again', { ...where, thing });
       }
-    if (first.length === 0) return [];
-    const again = await find();
+    const again = first.length === 0 ? [] : await find();
     const flaws = again.filter(({ thing }) => first.some((flaw) => flaw.thing === thing));
+    this.#sayLasting(flaws);
     for (const flaw of flaws) this.#judge(flaw);
-    const wrong = flaws.filter(({ thing }) => !this.#respected.has(thing));
-    if (wrong.length === 0) return flaws.map(asLeft);
+    const wrong = flaws.filter(({ thing, isLasting }) => !isLasting && !this.#respected.has(thing));
+    if (wrong.length === 0) return flaws.map((flaw) => (flaw.isLasting ? flaw : asLeft(flaw)));
     log.warn(`${what} is not whole and is mended`, { ...where, flaws: wrong.map((flaw) => flaw.what) });
     const failures: unknown[] = [];
     for (const flaw of wrong)
@@ -65,10 +67,22 @@ export class Mender {
     if (wrong.some(({ mend, remake: also }) => !mend || also)) await remake();
     if (failures.length > 0) throw failures[0];
     const left = (await find()).filter(({ thing }) => flaws.some((flaw) => flaw.thing === thing));
-    const isMended = left.every(({ thing }) => this.#respected.has(thing));
+    const isMended = left.every(({ thing, isLasting }) => isLasting || this.#respected.has(thing));
     if (isMended) log.info(`${what} is mended`, { ...where });
     else log.error(`${what} could not be mended`, { ...where, flaws: left.map((flaw) => flaw.what) });
     return left.map((flaw) => (this.#respected.has(flaw.thing) ? asLeft(flaw) : flaw));
+  }
+
+  #sayLasting(flaws: readonly Flaw[]): void {
+    const { what, where, log } = this.#options;
+    const lasting = flaws.filter(({ isLasting }) => isLasting);
+    const news = lasting.filter(({ thing }) => !this.#lasting.has(thing));
+    if (news.length > 0)
+      log.warn(`${what} is not whole, and cannot be mended from here`, {
+        ...where,
+        flaws: news.map((flaw) => flaw.what),
+      });
+    this.#lasting = new Set(lasting.map(({ thing }) => thing));
   }
 
   #judge({ thing, what, isChoice }: Flaw): void {

@@ -147,6 +147,13 @@ export function createDhcp({ run, ip, files, processes, clock, log, resolvers }:
     return (await files.readLink(`/proc/${pid}/ns/net`)) === (await namespace).trim();
   };
 
+  /** By SIGSTOP: it is there and answers nobody. */
+  const isStopped = async ({ pid }: ProcessInfo): Promise<boolean> => {
+    const stat = new TextDecoder().decode(await files.read(`/proc/${pid}/stat`, { maxBytes: 4_096 }));
+    // Its name, which may hold anything, stands before it (proc(5)).
+    return stat.slice(stat.lastIndexOf(')')).startsWith(') T');
+  };
+
   const trim = async (file: string): Promise<void> => {
     const size = await files.stat(file);
     if (!size || size.diskBytes <= LOG_BYTES) return;
@@ -178,9 +185,9 @@ export function createDhcp({ run, ip, files, processes, clock, log, resolvers }:
           const { hosts, names } = dhcpPaths(dhcp.directory);
           const isThere = (await files.stat(hosts)) && (await files.stat(names));
           const isWhole = server && same(server.argv, argv) && isThere;
-          if (isWhole && (await isHere(server))) return;
+          if (isWhole && (await isHere(server)) && !(await isStopped(server))) return;
           if (server) {
-            log.info('the DHCP server is of another configuration or place and is started anew', {
+            log.info('the DHCP server is of another configuration or place, or stopped, and is started anew', {
               bridge: dhcp.bridge,
             });
             await end(dhcp.directory, signal);
@@ -223,7 +230,7 @@ export function createDhcp({ run, ip, files, processes, clock, log, resolvers }:
 
     async dhcpRuns(dhcp) {
       const server = await find(dhcp.directory);
-      if (!server) return false;
+      if (!server || (await isStopped(server))) return false;
       await trim(dhcpPaths(dhcp.directory).log);
       using time = new TimeLimit(undefined, 10_000);
       const bridge = await ip.find(dhcp.bridge, time.signal);

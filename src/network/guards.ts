@@ -91,12 +91,18 @@ export const DHCP = {
 export const LINK_LOCAL = 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00';
 
 /**
+ * A frame of the older form with what is an Ethernet frame by its type inside (RFC 1042): some systems read ARP and IPv4 there, and
+ * no rule below does.
+ */
+const SNAP = 'ether type < 0x0600 @nh,0,48 0xaaaa03000000';
+
+/**
  * Each protocol in which a guest could name another is held to what the tap
  * is: Ethernet, ARP, DHCP, IPv4. Two who speak of others by nature are no
  * guest's: who answers DHCP would give its neighbours a gateway of its choice
  * (clients look at the port that they are sent to, not at the one that it came
  * from), and who answers multicast DNS, LLMNR or NetBIOS would be whatever its
- * neighbours ask for. IPv6 is not let through at all.
+ * neighbours ask for. Nor does a guest tell its neighbours of gateways. IPv6 is not let through at all.
  *
  * A question for an address from nobody (an ARP probe, RFC 5227) may be for the
  * own one only: to a neighbour that probes the same one it says that it is taken.
@@ -129,8 +135,9 @@ ${shareSets('dhcp', 'ifname')}${shareSets('broadcast', 'ifname')}  chain dhcp-cl
     iifname != @ports drop
     iifname . ether saddr != @macs drop
     ${LINK_LOCAL} drop
-    # A tag would lead it past the rules below, into another network.
-    ether type { 8021q, 8021ad } drop
+    # A tag would lead it past the rules below, into another network: by switches behind, with those from before the standard too.
+    ether type { 8021q, 8021ad, 0x9100, 0x9200, 0x9300 } drop
+    ${SNAP} drop
     ether type arp iifname . arp saddr ether != @macs drop
     udp dport 67 ${overRate('dhcp', 'ifname')} drop
     udp dport 67 jump dhcp-clients
@@ -142,6 +149,7 @@ ${shareSets('dhcp', 'ifname')}${shareSets('broadcast', 'ifname')}  chain dhcp-cl
     udp sport 67 drop
     udp dport { 68, 137, 138, 5355 } drop
     udp sport { 137, 5355 } drop
+    icmp type { redirect, router-advertisement } drop
     udp dport 5353 ip daddr 224.0.0.0/4 drop
     udp sport 5353 udp dport 5353 drop
     ip option lsrr exists drop

@@ -81,8 +81,11 @@ const honest = arp(toAll, { sender: [macOf(ROGUE), addressOf(ROGUE)], target: [m
 const from = (address: string, fields = {}) => ({ from: address, to: addressOf(VICTIM), ...fields });
 const ip = (packet: Uint8Array, ethernet = mine): Uint8Array => frame(ethernet, 0x0800, packet);
 /** As a tag of IEEE 802.1Q would lead it to network 5. */
-const tagged = (tag: number, [...plain]: Uint8Array): Uint8Array =>
-  bytes(plain.slice(0, 12), u16(tag), u16(5), plain.slice(12));
+const tagged = (tag: number, [...plain]: Uint8Array, network = 5): Uint8Array =>
+  bytes(plain.slice(0, 12), u16(tag), u16(network), plain.slice(12));
+/** As IEEE 802.2 packs what has an Ethernet type: a length in that's place, and SNAP (RFC 1042). */
+const snapped = ([...plain]: Uint8Array): Uint8Array =>
+  bytes(plain.slice(0, 12), u16(plain.length - 6), 'aaaa03 000000', plain.slice(12));
 const logFile = (): string => join(directory, 'heard.log');
 
 describe('what a guest says to its neighbours', () => {
@@ -180,6 +183,38 @@ describe('what a guest says to its neighbours', () => {
     'tag of a service': tagged(0x88a8, ip(ipv4(own(), udp(9, 9, NOTHING)))),
     'two tags': tagged(0x88a8, tagged(0x8100, ip(ipv4(own(), udp(9, 9, NOTHING))))),
     'tagged arp': tagged(0x8100, arp(toAll, { sender: [macOf(1), '10.77.0.1'], target: [BROADCAST, '10.77.0.1'] })),
+    'tag of no network': tagged(
+      0x8100,
+      arp(toAll, { sender: [macOf(1), '10.77.0.1'], target: [BROADCAST, '10.77.0.1'] }),
+      0,
+    ),
+    'tag of a service before the standard': tagged(0x9100, ip(ipv4(own(), udp(9, 9, NOTHING)))),
+    'arp packed by snap': snapped(arp(toAll, { sender: [macOf(7), '10.77.0.1'], target: [BROADCAST, '10.77.0.1'] })),
+    'ipv4 packed by snap': snapped(ip(ipv4(from(addressOf(7)), udp(9, 9, NOTHING)))),
+    'ipv4 in ipv6': frame(
+      mine,
+      0x86dd,
+      bytes(
+        '6000 0000 001e 04ff fe80 0000 0000 0000 5054 00ff fe00 0001 fe80 0000 0000 0000 5054 00ff fe00 0002',
+        ipv4(from(addressOf(7)), udp(9, 9, NOTHING)),
+      ),
+    ),
+    'ipv6 in the type of ipv4': frame(mine, 0x0800, bytes('6000 0000 0000 3bff', new Uint8Array(32))),
+    'ipv4 in the type of arp': frame(toAll, 0x0806, ipv4(from(addressOf(7)), udp(9, 9, NOTHING))),
+    'router advertisement of ipv4': ip(
+      ipv4(
+        { from: addressOf(1), to: '224.0.0.1', protocol: 1 },
+        bytes('0900 0000 01 02 0708', [10, 77, 0, 11], '7fffffff'),
+      ),
+      { ...mine, to: '01:00:5e:00:00:01' },
+    ),
+    'redirect to itself': ip(
+      ipv4(
+        own({ protocol: 1 }),
+        bytes('0501 0000', [10, 77, 0, 11], ipv4({ from: addressOf(2), to: '192.0.2.9' }, udp(9, 9, NOTHING))),
+      ),
+    ),
+    'point to point over ethernet': frame(toAll, 0x8863, bytes('1107 0000 0004 0101 0000')),
     'spanning tree': frame(
       { ...mine, to: '01:80:c2:00:00:00' },
       0x0026,
@@ -223,6 +258,9 @@ describe('what a guest says to its neighbours', () => {
       'another mac': forged['another mac'] ?? NOTHING,
       'arp with another mac inside': forged['arp with another mac inside'] ?? NOTHING,
       'tag of a network': forged['tag of a network'] ?? NOTHING,
+      'tag of no network': forged['tag of no network'] ?? NOTHING,
+      'tag of a service before the standard': forged['tag of a service before the standard'] ?? NOTHING,
+      'arp packed by snap': forged['arp packed by snap'] ?? NOTHING,
       'two tags': forged['two tags'] ?? NOTHING,
       'spanning tree': forged['spanning tree'] ?? NOTHING,
       'dhcp of another': discover(request(macOf(2))),

@@ -410,6 +410,17 @@ describe('DHCP', () => {
     expect(await askDhcp(guest)).toBe('10.77.0.11');
   });
 
+  test('a server that was stopped counts as none, and another takes its place', async () => {
+    await network.startDhcp(dhcp, signal);
+    const [before] = await servers();
+    if (!before) throw new Error('there is no server');
+    process.kill(before.pid, 'SIGSTOP');
+    expect(await network.dhcpRuns(dhcp)).toBe(false);
+    await network.startDhcp(dhcp, signal);
+    expect((await servers()).map(({ pid }) => pid)).not.toContain(before.pid);
+    expect(await network.dhcpRuns(dhcp)).toBe(true);
+  });
+
   test('another daemon takes over the server that runs', async () => {
     await network.startDhcp(dhcp, signal);
     const [before] = await servers();

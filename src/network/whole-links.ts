@@ -2,6 +2,7 @@ import { objectOf, objectsIn, textOf } from '../base/json.ts';
 import type { LedgerEntry } from '../domain/ledger.ts';
 import type { BridgeIntent, MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw } from '../ports/network-watch.ts';
+import { plain } from './failure.ts';
 import type { Ip } from './ip.ts';
 import { bridgeMac } from './links.ts';
 import { printedBy } from './printed.ts';
@@ -15,15 +16,25 @@ export interface WholeLink {
   readonly kind: string;
   readonly master: string;
   readonly isUp: boolean;
+  readonly speaksArp: boolean;
+  /** Of a tap: whether somebody has it open. */
+  readonly isPlugged: boolean;
   /** IPv4 and IPv6: `10.77.0.1/24`. */
   readonly addresses: readonly string[];
   /** Of a bridge: 1 where spanning tree keeps new ports waiting. */
   readonly stp: number;
-  /** Of a port of a bridge. */
-  readonly port:
-    | { readonly isolated: boolean; readonly learning: boolean; readonly flood: boolean; readonly guard: boolean }
-    | undefined;
+  /** Of a port of a bridge; `setApart`: what of it is to be set right, as words for ip(8). */
+  readonly port: { readonly setApart: readonly string[]; readonly guard: boolean } | undefined;
 }
+
+/** How a port lets packets through; each with what its bridge takes it for in the beginning. */
+const PORT_FLAGS: Readonly<Record<string, boolean>> = {
+  ...{ isolated: false, locked: false, neigh_suppress: false },
+  ...{ learning: true, flood: true, mcast_flood: true, bcast_flood: true },
+};
+
+/** Of BR_STATE_*, linux/if_bridge.h. */
+const FORWARDING = 3;
 
 /** Reads what `ip -j -d address show` printed. */
 export function parseWholeLinks(json: string): readonly WholeLink[] {
@@ -31,6 +42,7 @@ export function parseWholeLinks(json: string): readonly WholeLink[] {
     .filter((row) => typeof row.ifname === 'string')
     .map((row) => {
       const info = objectOf(row.linkinfo);
+      const isPlugged = Array.isArray(row.flags) && row.flags.includes('LOWER_UP');
       const port = info.info_slave_kind === 'bridge' ? objectOf(info.info_slave_data) : undefined;
       return {
         device: textOf(row.ifname),
@@ -40,12 +52,18 @@ export function parseWholeLinks(json: string): readonly WholeLink[] {
         kind: textOf(info.info_kind),
         master: textOf(row.master),
         isUp: Array.isArray(row.flags) && row.flags.includes('UP'),
+        isPlugged,
+        speaksArp: !(Array.isArray(row.flags) && row.flags.includes('NOARP')),
         addresses: objectsIn(row.addr_info).map((one) => `${textOf(one.local)}/${String(one.prefixlen)}`),
         stp: Number(objectOf(info.info_data).stp_state ?? 0),
         port: port && {
-          isolated: port.isolated === true,
-          learning: port.learning !== false,
-          flood: port.flood !== false,
+          setApart: [
+            ...Object.entries(PORT_FLAGS).flatMap(([flag, usual]) =>
+              port[flag] === !usual ? [`${flag} ${usual ? 'on' : 'off'}`] : [],
+            ),
+            // One that nobody has open is that by itself.
+            ...(textOf(port.state) === 'disabled' && isPlugged ? [`state ${FORWARDING}`] : []),
+          ],
           guard: port.guard === true,
         },
       };
@@ -59,12 +77,24 @@ export function bridgeFlaws(intent: BridgeIntent, links: readonly WholeLink[], i
     ...{ thing: `interface ${bridge} ${part}`, what: `the bridge ${bridge} ${what}` },
     ...more,
   });
+  const renamed = links.find((link) => link.kind === 'bridge' && link.alias === alias);
+  if (!there && renamed) return [flaw('name', `is called ${renamed.device} now`, renaming(renamed.device, bridge, ip))];
   if (there?.kind !== 'bridge') return [flaw('itself', there ? `is a ${there.kind || 'device'} now` : 'is gone')];
   const foreign = there.addresses.filter((one) => one !== address);
   return [
     ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
     ...(there.isUp ? [] : [flaw('up', 'is down', { isChoice: true })]),
     ...(there.mac === bridgeMac(bridge) ? [] : [flaw('MAC', `has another MAC address, ${there.mac}`)]),
+    ...(there.speaksArp
+      ? []
+      : [
+          flaw('arp', 'does not speak ARP, so nobody finds the host', {
+            isChoice: true,
+            mend: async (signal) => {
+              await ip.batch([`link set dev ${bridge} arp on`], signal);
+            },
+          }),
+        ]),
     ...(there.stp === 0 ? [] : [flaw('stp', 'speaks the spanning tree protocol', { isChoice: true })]),
     ...(there.addresses.includes(address) ? [] : [flaw('address', `has lost its address ${address}`)]),
     ...(foreign.length === 0
@@ -97,10 +127,15 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       },
     }),
   });
+  // Its MAC address is made of its first name.
+  const renamed = links.find((link) => link.kind === 'tun' && link.alias === alias && link.mac === entry.result?.mac);
+  // Made anew it would be another than the one that the VMM has open.
+  if (!there && renamed)
+    return [{ ...flaw('name', `is called ${renamed.device} now`), ...renaming(renamed.device, device, ip) }];
   if (!there) return [flaw('itself', 'is gone')];
   const { mac = there.mac } = entry.result ?? {};
   const { port, addresses } = there;
-  const isPortWhole = !isOurs || port === undefined || (!port.isolated && port.learning && port.flood);
+  const setApart = isOurs ? (port?.setApart ?? []) : [];
   return [
     ...(there.alias === alias ? [] : [flaw('alias', 'has lost its mark')]),
     // A bridge of others may be away: its own look tells that.
@@ -109,11 +144,11 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       : [flaw('master', there.master === '' ? `is on no bridge` : `is on ${there.master}, not on ${bridge}`)]),
     ...(there.isUp ? [] : [flaw('up', 'is down')]),
     ...sideFlaws(there, mac, flaw),
-    ...(isPortWhole
+    ...(setApart.length === 0
       ? []
       : [
-          flaw('port', 'is set apart from the other ports of its bridge', [
-            `link set dev ${device} type bridge_slave isolated off learning on flood on`,
+          flaw('port', `is set apart from the other ports of its bridge (wanted: ${setApart.join(', ')})`, [
+            `link set dev ${device} type bridge_slave ${setApart.join(' ')}`,
           ]),
         ]),
     ...(port?.guard === false
@@ -127,6 +162,31 @@ export function tapFlaws(entry: LedgerEntry<'tap'>, links: readonly WholeLink[],
       ? []
       : [flaw('addresses', `was given ${addresses.join(', ')}`, [`address flush dev ${device}`])]),
   ];
+}
+
+/** A device of ours gets its name back, and then whatever else it lost while it was another. */
+const renaming = (from: string, to: string, ip: Ip): Pick<Flaw, 'mend' | 'remake'> => ({
+  mend: async (signal) => {
+    const now = plain('interface', from);
+    await ip.batch([`link set dev ${now} down`, `link set dev ${now} name ${to} up`], signal);
+  },
+  remake: true,
+});
+
+/** Whether a VMM has open another tap than its own, which somebody deleted, and which was made anew since. */
+export async function cutOffFlaws(
+  { intent: { device }, owner }: LedgerEntry<'tap'>,
+  links: readonly WholeLink[],
+  opened: () => Promise<readonly string[]>,
+): Promise<Flaw[]> {
+  const there = links.find((link) => link.device === device);
+  if (!there?.isUp || there.isPlugged) return [];
+  const names = await opened();
+  if (names.length === 0 || names.includes(device)) return [];
+  const what =
+    `the tap ${device} was deleted while its guest ran, and the one that was made in its place is not the one that the ` +
+    'VMM has open: the guest has no network until it is stopped and started';
+  return [{ thing: `interface ${device} open`, what, owner: owner.uid, isLasting: true }];
 }
 
 /** Of macvtaps: one that is gone is told elsewhere, for nobody can give it back to a guest that runs. */

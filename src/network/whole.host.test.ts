@@ -177,6 +177,32 @@ const tampers: readonly [what: string, commands: readonly (readonly [string, ...
   ],
   ['the bridge speaks STP', [['ip', 'link', 'set', 'dev', BR, 'type', 'bridge', 'stp_state', '1']], /spanning tree/],
   ['the bridge is gone', [['ip', 'link', 'delete', BR]], /the bridge flwholbr is gone/],
+  [
+    'the bridge has another name',
+    [
+      ['ip', 'link', 'set', 'dev', BR, 'down'],
+      ['ip', 'link', 'set', 'dev', BR, 'name', 'other', 'up'],
+    ],
+    /the bridge flwholbr is called other now/,
+  ],
+  [
+    'a tap has another name',
+    [
+      ['ip', 'link', 'set', 'dev', TAP, 'down'],
+      ['ip', 'link', 'set', 'dev', TAP, 'name', 'other'],
+    ],
+    /the tap flwholabcdef0 is called other now/,
+  ],
+  [
+    'the route to the guests is gone',
+    [['ip', 'route', 'delete', cidr, 'dev', BR]],
+    /the route 10\.77\.0\.0\/24 dev flwholbr is gone/,
+  ],
+  [
+    'the bridge’s address is no longer the host’s own',
+    [['ip', 'route', 'delete', 'local', '10.77.0.1', 'dev', BR, 'table', 'local']],
+    /the route local 10\.77\.0\.1 dev flwholbr is gone/,
+  ],
   ['a tap is unplugged', [['ip', 'link', 'set', 'dev', TAP, 'nomaster']], /the tap flwholabcdef0 is on no bridge/],
   ['a tap is down', [['ip', 'link', 'set', 'dev', TAP, 'down']], /the tap flwholabcdef0 is down/],
   [
@@ -200,6 +226,33 @@ const tampers: readonly [what: string, commands: readonly (readonly [string, ...
     /spanning tree of its bridge/,
   ],
   ['a tap is isolated', [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'isolated', 'on']], /set apart/],
+  [
+    'a tap hears nobody it does not know',
+    [
+      [
+        'ip',
+        'link',
+        'set',
+        'dev',
+        TAP,
+        'type',
+        'bridge_slave',
+        'bcast_flood',
+        'off',
+        'mcast_flood',
+        'off',
+        'locked',
+        'on',
+      ],
+    ],
+    /set apart .*wanted: locked off, mcast_flood on, bcast_flood on\)/,
+  ],
+  [
+    'nobody answers for a tap',
+    [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'neigh_suppress', 'on']],
+    /set apart .*neigh_suppress off/,
+  ],
+  ['the bridge speaks no ARP', [['ip', 'link', 'set', 'dev', BR, 'arp', 'off']], /does not speak ARP/],
   [
     'forwarding is turned off',
     [['sh', '-c', 'echo 0 >/proc/sys/net/ipv4/ip_forward']],
@@ -239,6 +292,45 @@ test.for(tampers)('%s: it is told, and mended', async ([, commands, told]) => {
   for (const { mend } of found) await mend?.(signal);
   if (found.some(({ mend, remake }) => !mend || remake)) await makeAll();
   expect((await flaws()).map(({ what }) => what)).toEqual([]);
+});
+
+test('a tap that is called otherwise is not made anew: a VMM may have it open', async () => {
+  const index = async () => (await network.interfaces(signal)).find((one) => one.device === TAP)?.index;
+  const before = await index();
+  for (const words of [['down'], ['name', 'other']]) await sh('ip', 'link', 'set', 'dev', TAP, ...words);
+  for (const { mend } of await flaws()) await mend?.(signal);
+  await makeAll();
+  expect(before).toBeDefined();
+  expect(await index()).toBe(before);
+});
+
+/** Of others, and perhaps meant so: it is told for as long as it is there. */
+test.for<readonly [what: string, words: readonly string[], told: readonly string[]]>([
+  [
+    'a route refuses a guest',
+    ['route', 'add', 'blackhole', '10.77.0.9'],
+    ['what the host sends to 10.77.0.9 is refused by a route or rule that is not ours (Invalid argument)'],
+  ],
+  [
+    'a route takes a guest’s packets',
+    ['route', 'add', '10.77.0.9', 'dev', 'lo'],
+    ['what the host sends to 10.77.0.9 goes to lo, by a route or rule that is not ours'],
+  ],
+  [
+    'a rule before ours refuses what is routed',
+    ['rule', 'add', 'pref', '100', 'iif', BR, 'prohibit'],
+    [
+      "what guests send to the host's 169.254.169.254 is refused by a route or rule that is not ours (Permission denied)",
+    ],
+  ],
+])('%s: it is told, and not mended', async ([, words, told]) => {
+  expect(await flaws()).toEqual([]);
+  await sh('ip', ...words);
+  const found = await flaws();
+  await sh('ip', ...words.map((word) => (word === 'add' ? 'delete' : word)));
+  expect(found.map(({ what }) => what)).toEqual(told);
+  expect(found.every(({ mend, isLasting }) => mend === undefined && isLasting)).toBe(true);
+  expect(await flaws()).toEqual([]);
 });
 
 test('a reservation that is gone or changed is told', async () => {

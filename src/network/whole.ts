@@ -11,17 +11,20 @@ import { guardsRules } from './guards.ts';
 import { type Ip, parseRules } from './ip.ts';
 import { metadataRules, removeRoutes, SERVICE } from './metadata-paths.ts';
 import { createNft, type Nft, type NftRow } from './nft.ts';
+import { openTaps } from './open-taps.ts';
 import { publishingRules } from './published.ts';
 import { inScratch, type ScratchHands } from './scratch.ts';
 import type { Sysctl } from './sysctl.ts';
 import {
   bridgeFlaws,
+  cutOffFlaws,
   macvtapFlaws,
   macvtapPathFlaws,
   parseWholeLinks,
   tapFlaws,
   type WholeLink,
 } from './whole-links.ts';
+import { bridgeRouteFlaws } from './whole-routes.ts';
 import { createTableMemory } from './whole-tables.ts';
 
 export interface WholenessHands {
@@ -254,8 +257,18 @@ export function createWholeness({
             : []),
           ...(bridge ? settingsOf(bridge.bridge, links, publishing !== undefined) : []),
         ];
+        const ofBridge = bridge ? bridgeFlaws(bridge, links, ip) : [];
+        const guests = asked.flatMap((entry) =>
+          entry.kind === 'guard' && entry.intent.address !== undefined
+            ? [{ address: entry.intent.address, owner: entry.owner.uid }]
+            : [],
+        );
         const found: Flaw[] = [
-          ...(bridge ? bridgeFlaws(bridge, links, ip) : []),
+          ...ofBridge,
+          // What it lacks has taken its routes along.
+          ...(bridge && ofBridge.length === 0
+            ? await bridgeRouteFlaws(bridge, guests, path ? [SERVICE] : [], ip, signal)
+            : []),
           ...(await settingFlaws(settings, signal)),
           ...tables.flatMap((table) => memory.flaws(table, rows.get(table))),
           ...(path
@@ -272,6 +285,12 @@ export function createWholeness({
         const madeNow = new Set(after.filter(({ made }) => made).map(({ entry }) => entry));
         const isStill = ({ entry }: LedgerEntry): boolean => madeNow.has(entry);
         const still = asked.filter(isStill);
+        const cutOff = async (entry: LedgerEntry): Promise<Flaw[]> => {
+          if (entry.kind !== 'tap') return [];
+          const vmm = entriesOf(after, 'vmm').find(({ owner }) => owner.uid === entry.owner.uid);
+          const pid = vmm?.made ? vmm.result?.process.pid : undefined;
+          return pid === undefined ? [] : cutOffFlaws(entry, links, () => openTaps(files, pid));
+        };
         const isBridged = ({ intent }: LedgerEntry<'tap'>): boolean => intent.bridge === bridge?.bridge;
         return [
           ...found,
@@ -283,6 +302,7 @@ export function createWholeness({
           ...still.flatMap((entry) => (entry.kind === 'tap' ? tapFlaws(entry, links, isBridged(entry), ip) : [])),
           ...still.flatMap((entry) => (entry.kind === 'macvtap' ? macvtapFlaws(entry, links, ip) : [])),
           ...(await leaseFlaws(still)),
+          ...(await Promise.all(still.map(cutOff))).flat(),
         ];
       }),
   };

@@ -23,6 +23,8 @@ export interface Flaw {
   readonly isChoice?: true;
   /** Sets just this right; absent: all is made again as it was made first. */
   mend?(signal: AbortSignal): Promise<void>;
+  /** Nothing here sets it right: it is told for as long as it lasts. */
+  readonly isLasting?: true;
   /** Beside `mend`: it only clears the way for making all again. */
   readonly remake?: true;
 }

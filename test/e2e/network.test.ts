@@ -188,6 +188,13 @@ test('what other programs sweep away of the network is brought back, and guests 
       .sort();
   expect(sorted(await host.tool('nft', 'list', 'ruleset'))).toEqual(sorted(rules));
 
+  // The VMM has it open, under whichever name.
+  const tap = (await host.get(uid)).status?.networkInterfaces.eth0?.hostDeviceName ?? '';
+  await host.tool('ip', 'link', 'set', 'dev', tap, 'down');
+  await host.tool('ip', 'link', 'set', 'dev', tap, 'name', 'other');
+  await host.tool('ip', 'route', 'delete', '10.77.0.0/24');
+  expect(await untilAnswers(host, '127.0.0.1:8080', 15)).toBe('this is web\n');
+
   await host.kill9();
   await host.tool('ip', 'link', 'delete', bridge);
   await host.tool('nft', 'flush', 'ruleset');
@@ -196,6 +203,23 @@ test('what other programs sweep away of the network is brought back, and guests 
   expect((await host.get(uid)).status?.reason).toBe('Running');
   expect(await host.audit()).toEqual(CLEAN);
   expect(host.log).toContain('the network is mended');
+
+  // Nobody can give the VMM another while it runs.
+  await host.tool('ip', 'link', 'delete', tap);
+  const network = async () =>
+    (await host.get(uid)).status?.conditions.find(({ type }) => type === 'NetworkReady')?.message;
+  await poll('it is told', 30_000, async () => {
+    const message = await network();
+    return message?.includes(`the tap ${tap} was deleted while its guest ran`) ? { is: true } : { not: message ?? '' };
+  });
+  await host.vms.stopMicroVM({ uid });
+  await host.until(uid, 'STOPPED');
+  await host.vms.startMicroVM({ uid });
+  expect(await untilAnswers(host, '127.0.0.1:8080')).toBe('this is web\n');
+  await poll('it is well', 30_000, async () => {
+    const message = await network();
+    return message === 'Made' ? { is: true } : { not: message ?? '' };
+  });
 });
 
 test('a second daemon on the same network is refused with the remedy; teardown puts the host back', async (t) => {

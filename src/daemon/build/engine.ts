@@ -60,9 +60,9 @@ export function buildEngine(
     interrupt: (uid: Uid): void => caller.outside(() => scheduler.interrupt(uid)),
   };
   const reports = new GuestReports({ store, transactions: database, files, clock, log, consolePath });
-  const lives = new GuestLives({ store, transactions: database, clock, log });
+  const lives = new GuestLives({ store, transactions: database, clock, log, patience: config.patience });
   const agents = new GuestAgents({
-    ...{ store, clock, log, openWay: vmms.openAgent },
+    ...{ store, clock, log, openWay: vmms.openAgent, patience: config.patience },
     meet: createMeetAgent({ clock, randomBytes }),
     onHalt: (uid) => guests.recordEnd(uid, HALTED),
   });

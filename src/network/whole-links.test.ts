@@ -1,0 +1,36 @@
+import { expect, test } from 'vitest';
+import { ownedBy } from '../../test/support/ledger-rows.ts';
+import { memoryLedger } from '../../test/support/memory-ledger.ts';
+import { cutOffFlaws, parseWholeLinks } from './whole-links.ts';
+
+const device = 'flabcd0';
+const ledger = memoryLedger();
+ledger.intend(ownedBy('uid-1'), 'tap', '', { device, bridge: 'flabcdbr', alias: 'a' });
+const linked = (...flags: readonly string[]) =>
+  parseWholeLinks(JSON.stringify([{ ifindex: 7, ifname: device, flags, linkinfo: { info_kind: 'tun' } }]));
+
+test.for<readonly [what: string, flags: readonly string[], opened: readonly string[], isCutOff: boolean]>([
+  ['the VMM has it open', ['UP', 'LOWER_UP'], [device], false],
+  ['the one that the VMM has open was deleted', ['UP', 'NO-CARRIER'], [''], true],
+  ['the one that the VMM has open was deleted, another is there', ['UP', 'NO-CARRIER'], ['flabcd1', ''], true],
+  ['the VMM has not opened any yet', ['UP', 'NO-CARRIER'], [], false],
+  ['it is down, which is told by itself', [], [''], false],
+])('%s', async ([, flags, opened, isCutOff]) => {
+  const [tap] = ledger.ofKind('tap');
+  if (!tap) throw new Error('there is no tap');
+  const flaws = await cutOffFlaws(tap, linked(...flags), async () => opened);
+  expect(flaws.map(({ owner, isLasting }) => ({ owner, isLasting }))).toEqual(
+    isCutOff ? [{ owner: 'uid-1', isLasting: true }] : [],
+  );
+});
+
+test.for<readonly [what: string, flags: readonly string[], port: object, wanted: readonly string[]]>([
+  ['a port as it was made', ['UP', 'LOWER_UP'], { state: 'forwarding', learning: true, isolated: false }, []],
+  ['one that was switched off', ['UP', 'LOWER_UP'], { state: 'disabled' }, ['state 3']],
+  ['one that nobody has open', ['UP', 'NO-CARRIER'], { state: 'disabled' }, []],
+  ['one that is set apart', ['UP'], { isolated: true, flood: false }, ['isolated off', 'flood on']],
+])('%s', ([, flags, port, wanted]) => {
+  const linkinfo = { info_kind: 'tun', info_slave_kind: 'bridge', info_slave_data: port };
+  const [link] = parseWholeLinks(JSON.stringify([{ ifindex: 7, ifname: device, flags, linkinfo }]));
+  expect(link?.port?.setApart).toEqual(wanted);
+});
