@@ -13,7 +13,7 @@ import type { HostStepPorts } from '../steps/step.ts';
 import { makeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
-import type { NetworkHealth, Trouble } from './network-health.ts';
+import { type NetworkHealth, notAsMade, type Trouble } from './network-health.ts';
 import { restorePorts } from './restore-ports.ts';
 
 export interface AttachedBridgeDeps {
@@ -127,11 +127,10 @@ export class AttachedBridge implements GuestNetwork {
     const uids = new Set(this.#taps().map(({ owner }) => owner.uid));
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
-      const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
-      const message = isThere
-        ? `Not as it was made: ${words.join('; ')}`
-        : `The bridge ${this.bridge} is gone: make it again, and the tap is plugged into it`;
-      if (!isThere || words.length > 0) troubles.set(uid, { reason: 'NetworkFailed', message });
+      const its = left.filter(({ owner }) => owner === undefined || owner === uid);
+      const message = `The bridge ${this.bridge} is gone: make it again, and the tap is plugged into it`;
+      if (!isThere) troubles.set(uid, { reason: 'NetworkFailed', message });
+      else if (its.length > 0) troubles.set(uid, notAsMade(its));
     }
     health.tell(`bridge ${this.bridge}`, uids, troubles);
   }

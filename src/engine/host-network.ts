@@ -35,7 +35,7 @@ import type { HostStepPorts } from '../steps/step.ts';
 import { makeHostStep } from './host-step.ts';
 import { Lookout } from './lookout.ts';
 import { Mender } from './mender.ts';
-import type { NetworkHealth, Trouble } from './network-health.ts';
+import { type NetworkHealth, notAsMade, type Trouble } from './network-health.ts';
 import { probeIntent } from './probe-intent.ts';
 import { restorePorts } from './restore-ports.ts';
 
@@ -262,9 +262,8 @@ export class HostNetwork implements ManagedNetwork {
       if (made && intent.bridge === this.bridge) uids.add(owner.uid);
     const troubles = new Map<Uid, Trouble>();
     for (const uid of uids) {
-      const words = left.flatMap(({ owner, what }) => (owner === undefined || owner === uid ? [what] : []));
-      if (words.length > 0)
-        troubles.set(uid, { reason: 'NetworkFailed', message: `Not as it was made: ${words.join('; ')}` });
+      const its = left.filter(({ owner }) => owner === undefined || owner === uid);
+      if (its.length > 0) troubles.set(uid, notAsMade(its));
     }
     try {
       health.tell('network', uids, troubles);

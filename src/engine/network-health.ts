@@ -2,6 +2,7 @@ import { networkTroubled, networkWell } from '../domain/conditions.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Clock } from '../ports/clock.ts';
+import type { Flaw } from '../ports/network-watch.ts';
 import type { Store } from '../ports/store.ts';
 
 /** What is wrong with the network of one microVM. */
@@ -9,7 +10,16 @@ export interface Trouble {
   readonly reason: Extract<Reason, 'NetworkFailed' | 'NetworkBlocked'>;
   /** A sentence for the user, with what to do. */
   readonly message: string;
+  /** The interfaces that its guest has lost for as long as its VMM runs. */
+  readonly cutOff?: readonly string[];
 }
+
+/** @param flaws - of one microVM, one at least */
+export const notAsMade = (flaws: readonly Flaw[]): Trouble => ({
+  reason: 'NetworkFailed',
+  message: `Not as it was made: ${flaws.map(({ what }) => what).join('; ')}`,
+  cutOff: flaws.flatMap(({ cutOff }) => cutOff ?? []),
+});
 
 /**
  * What all who look after a part of the network have found, brought together:
@@ -23,9 +33,16 @@ export class NetworkHealth {
   /** Those whose condition this daemon has set right once: an earlier one may have left it. */
   readonly #known = new Set<Uid>();
 
+  #onCutOff: (uid: Uid, devices: readonly string[]) => void = () => undefined;
+
   constructor({ store, clock }: { readonly store: Store; readonly clock: Clock }) {
     this.#store = store;
     this.#clock = clock;
+  }
+
+  /** Told at each look, for as long as it lasts. */
+  onCutOff(listener: (uid: Uid, devices: readonly string[]) => void): void {
+    this.#onCutOff = listener;
   }
 
   /**
@@ -41,6 +58,7 @@ export class NetworkHealth {
       this.#known.add(uid);
       this.#show(uid);
     }
+    for (const [uid, { cutOff = [] }] of troubles) if (cutOff.length > 0) this.#onCutOff(uid, cutOff);
   }
 
   #show(uid: Uid): void {

@@ -4,17 +4,19 @@ import type { Files } from '../ports/host.ts';
 const NODE = /\/net\/tun$/;
 
 /**
- * The taps that a process has open, by their present names; that of one which was deleted is empty. None where the process
- * is gone or cannot be looked at.
+ * The taps that a process has open, by their present names; that of one which was deleted is empty. Undefined where the
+ * process is gone or cannot be looked at.
  *
  * @see proc(5), /proc/PID/fdinfo: `iff`
  */
 export async function openTaps(
   files: Pick<Files, 'list' | 'readLink' | 'read'>,
   pid: number,
-): Promise<readonly string[]> {
+): Promise<readonly string[] | undefined> {
   const found: string[] = [];
-  for (const number of await files.list(`/proc/${pid}/fd`).catch(() => [])) {
+  const numbers = await files.list(`/proc/${pid}/fd`).catch(() => undefined);
+  if (!numbers) return undefined;
+  for (const number of numbers) {
     try {
       if (!NODE.test(await files.readLink(`/proc/${pid}/fd/${number}`))) continue;
       const info = await files.read(`/proc/${pid}/fdinfo/${number}`, { maxBytes: 4_096 });

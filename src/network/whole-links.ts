@@ -177,16 +177,16 @@ const renaming = (from: string, to: string, ip: Ip): Pick<Flaw, 'mend' | 'remake
 export async function cutOffFlaws(
   { intent: { device }, owner }: LedgerEntry<'tap'>,
   links: readonly WholeLink[],
-  opened: () => Promise<readonly string[]>,
+  opened: () => Promise<readonly string[] | undefined>,
 ): Promise<Flaw[]> {
   const there = links.find((link) => link.device === device);
   if (!there?.isUp || there.isPlugged) return [];
   const names = await opened();
-  if (names.length === 0 || names.includes(device)) return [];
+  if (!names || names.includes(device)) return [];
   const what =
     `the tap ${device} was deleted while its guest ran, and the one that was made in its place is not the one that the ` +
     'VMM has open: the guest has no network until it is stopped and started';
-  return [{ thing: `interface ${device} open`, what, owner: owner.uid, isLasting: true }];
+  return [{ thing: `interface ${device} open`, what, owner: owner.uid, isLasting: true, cutOff: device }];
 }
 
 /** Of macvtaps: one that is gone is told elsewhere, for nobody can give it back to a guest that runs. */

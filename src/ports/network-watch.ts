@@ -25,6 +25,8 @@ export interface Flaw {
   mend?(signal: AbortSignal): Promise<void>;
   /** Nothing here sets it right: it is told for as long as it lasts. */
   readonly isLasting?: true;
+  /** The interface that its guest has lost for as long as its VMM runs: what it has open is no more. */
+  readonly cutOff?: string;
   /** Beside `mend`: it only clears the way for making all again. */
   readonly remake?: true;
 }

@@ -124,6 +124,12 @@ export interface RunningVmm {
    * @throws as `pressPower`
    */
   readonly setMetadata?: ((data: MetadataTree, signal: AbortSignal) => Promise<void>) | undefined;
+  /**
+   * Lets go of a tap which was deleted on the host: its guest sees that it is unplugged, for as long as the VMM runs. Absent:
+   * nothing has to be done.
+   * @throws as `pressPower`
+   */
+  readonly unplug?: ((device: string, signal: AbortSignal) => Promise<void>) | undefined;
   /** Stops the guest's CPUs. @throws as `pressPower` */
   pause(signal: AbortSignal): Promise<void>;
   /** Lets them go on. @throws as `pressPower` */

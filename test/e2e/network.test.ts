@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync, readlinkSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromBinary } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
@@ -212,6 +212,17 @@ test('what other programs sweep away of the network is brought back, and guests 
     const message = await network();
     return message?.includes(`the tap ${tap} was deleted while its guest ran`) ? { is: true } : { not: message ?? '' };
   });
+  // It would read from what is no more without a pause.
+  const pid = host.vmm(uid);
+  const isOpen = (name: string): boolean => {
+    try {
+      return readlinkSync(`/proc/${pid}/fd/${name}`).endsWith('/net/tun');
+    } catch {
+      return false; // closed meanwhile
+    }
+  };
+  await expect.poll(() => readdirSync(`/proc/${pid}/fd`).filter(isOpen), { timeout: 30_000 }).toEqual([]);
+  expect(await network()).toContain('was deleted while its guest ran');
   await host.vms.stopMicroVM({ uid });
   await host.until(uid, 'STOPPED');
   await host.vms.startMicroVM({ uid });

@@ -4,10 +4,14 @@ import { createServer, type Socket } from 'node:net';
 export interface QmpServer extends AsyncDisposable {
   /** The commands that came, in order. */
   readonly commands: readonly string[];
+  /** What the last of them was told. */
+  readonly told: object | undefined;
   /** How many clients were greeted. */
   readonly greeted: number;
   /** What commands return; one without a row is answered with an error, `undefined` is never answered. */
   readonly answers: Map<string, unknown>;
+  /** Commands that are refused, with what words. */
+  readonly refusals: Map<string, string>;
   event(event: string, data?: object): void;
   /** Writes something else to the client. */
   raw(bytes: string | Uint8Array): void;
@@ -24,6 +28,8 @@ export const GREETING =
 export async function startQmpServer(path: string, greeting: string = GREETING): Promise<QmpServer> {
   const commands: string[] = [];
   const unanswered: unknown[] = [];
+  const refusals = new Map<string, string>();
+  let told: object | undefined;
   const answers = new Map<string, unknown>([
     ['qmp_capabilities', {}],
     ['query-status', { status: 'running', running: true }],
@@ -43,9 +49,12 @@ export async function startQmpServer(path: string, greeting: string = GREETING):
       const lines = (rest + chunk).split('\n');
       rest = lines.pop() ?? '';
       for (const line of lines) {
-        const { execute, id } = JSON.parse(line);
+        const { execute, id, arguments: its } = JSON.parse(line);
         commands.push(execute);
-        if (!answers.has(execute)) say({ error: { class: 'CommandNotFound', desc: `no ${execute} here` }, id });
+        told = its;
+        const desc = refusals.get(execute);
+        if (desc !== undefined) say({ error: { class: 'GenericError', desc }, id });
+        else if (!answers.has(execute)) say({ error: { class: 'CommandNotFound', desc: `no ${execute} here` }, id });
         else if (answers.get(execute) === undefined) unanswered.push(id);
         else say({ return: answers.get(execute), id });
       }
@@ -62,6 +71,10 @@ export async function startQmpServer(path: string, greeting: string = GREETING):
   };
   return {
     commands,
+    refusals,
+    get told() {
+      return told;
+    },
     get greeted() {
       return greeted;
     },

@@ -2,6 +2,7 @@ import { keepConsoles } from '../../engine/console-keeper.ts';
 import { hearServer } from '../../engine/hear-server.ts';
 import { keepMtus } from '../../engine/keep-mtus.ts';
 import { purgePeriodically } from '../../engine/purge.ts';
+import { UnplugCutOff } from '../../engine/unplug-cut-off.ts';
 import { watchShares } from '../../engine/watch-shares.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
@@ -18,7 +19,7 @@ export interface Looks {
 
 /** Begins to look, again and again, after what no step of a microVM does. */
 export function startLooks(
-  { config, opened, log, metrics }: Parts,
+  { config, opened, log, metrics, ending }: Parts,
   {
     vmms,
     networks,
@@ -28,6 +29,8 @@ export function startLooks(
   const { names, store, ledger, network } = opened;
   const { patience } = config;
   const purge = purgePeriodically({ store, clock, log, retainMs: config['retain-deleted'] });
+  const unplug = new UnplugCutOff({ guests: engine.guests, log, signal: ending });
+  networks.health.onCutOff((uid, devices) => void unplug.see(uid, devices));
   const stops = [
     keepConsoles({
       ...{ files, clock, log },

@@ -169,6 +169,9 @@ export const openNodes = ({ nics }: Pick<VmmConfig, 'nics'>): readonly string[] 
 /** The first descriptor behind standard input, output and error. */
 const FIRST_OPEN = 3;
 
+/** What QEMU knows the host's side of an interface by. */
+export const netdevOf = (index: number): string => `net${index}`;
+
 function nicArguments(nic: VmmNic, index: number, open: readonly string[]): readonly string[] {
   const way =
     nic.node === undefined
@@ -176,11 +179,11 @@ function nicArguments(nic: VmmNic, index: number, open: readonly string[]): read
       : `fd=${FIRST_OPEN + open.indexOf(nic.node)}`;
   return [
     '-netdev',
-    `tap,id=net${index},${way}`,
+    `tap,id=${netdevOf(index)},${way}`,
     '-device',
     JSON.stringify({
       driver: 'virtio-net-device',
-      netdev: `net${index}`,
+      netdev: netdevOf(index),
       mac: nic.mac,
       ...(nic.mtu !== undefined && nic.mtu !== 1_500 && { host_mtu: nic.mtu }),
     }),

@@ -122,6 +122,28 @@ test('is running once QEMU says so, and follows pause and resume', async () => {
   await expect.poll(() => seen).toEqual(['paused', 'running']);
 });
 
+test('of a tap that was deleted it lets go; of one that it has not, and of one that it has let go of, it is told nothing wrong', async () => {
+  config = {
+    ...config,
+    nics: [
+      { device: 'tap0', mac: '52:00:00:00:00:01' },
+      { device: 'tap1', mac: '52:00:00:00:00:02' },
+    ],
+  };
+  server.answers.set('netdev_del', {});
+  const one = await watched();
+  const { signal } = new AbortController();
+  await one.unplug?.('tap1', signal);
+  expect(server.commands).toContain('netdev_del');
+  expect(server.told).toEqual({ id: 'net1' });
+  await one.unplug?.('tap2', signal);
+  expect(server.commands.filter((command) => command === 'netdev_del')).toHaveLength(1);
+  server.refusals.set('netdev_del', "Device 'net1' not found");
+  await one.unplug?.('tap1', signal);
+  server.refusals.set('netdev_del', 'it is a bad day');
+  await expect(one.unplug?.('tap1', signal)).rejects.toThrow('a bad day');
+});
+
 test('a guest without disk is held, and goes on when there is room', async () => {
   const one = await watched();
   freeBytes = 1 << 20;

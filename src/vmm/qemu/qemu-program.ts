@@ -19,7 +19,13 @@ export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmPro
   runOf: (config, { pid }, argv) => {
     const acpi = hasAcpi(argv);
     return {
-      monitor: new QmpMonitor({ path: qmpSocket(config), pid, acpi, clock }),
+      monitor: new QmpMonitor({
+        path: qmpSocket(config),
+        pid,
+        acpi,
+        clock,
+        devices: config.nics.map(({ device }) => device),
+      }),
       accelerator: argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg',
       advice: bootAdvice(config, acpi),
       counters: packetCounters(config, argv),

@@ -2,6 +2,7 @@ import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
 import type { Connection, GuestReport, Monitor, MonitorEvent } from '../supervisor/monitor.ts';
+import { netdevOf } from './argv.ts';
 import { operationsIn } from './block-stats.ts';
 import { endingOf } from './ends.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
@@ -12,6 +13,8 @@ export interface QmpMonitorOptions {
   readonly pid: number;
   /** Whether the machine has ACPI, and so a power button. */
   readonly acpi: boolean;
+  /** Its interfaces' devices on the host, in their order. */
+  readonly devices: readonly string[];
   readonly clock: Pick<Clock, 'after'>;
 }
 
@@ -84,6 +87,18 @@ export class QmpMonitor implements Monitor {
     await this.#tell('system_reset', signal);
     await wasReset;
     await this.#tell('cont', signal);
+  }
+
+  /** QEMU reads from a tap that was deleted without a pause, on a CPU of its own, until it is told to let go of it. */
+  async unplug(device: string, signal: AbortSignal): Promise<void> {
+    const index = this.#options.devices.indexOf(device);
+    if (index < 0) return;
+    try {
+      await this.#tell('netdev_del', signal, { id: netdevOf(index) });
+    } catch (error) {
+      // It was told before, by a daemon before us.
+      if (!(error instanceof Fault && error.kind === 'refused' && error.message.includes('not found'))) throw error;
+    }
   }
 
   /** @see https://www.qemu.org/docs/master/interop/qemu-qmp-ref.html `query-blockstats` */

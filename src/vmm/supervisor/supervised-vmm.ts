@@ -191,6 +191,11 @@ export class SupervisedVmm implements RunningVmm {
     return monitor.setMetadata && ((data, signal) => monitor.setMetadata?.(data, signal) ?? Promise.resolve());
   }
 
+  get unplug(): RunningVmm['unplug'] {
+    const { monitor } = this.#run;
+    return monitor.unplug && ((device, signal) => monitor.unplug?.(device, signal) ?? Promise.resolve());
+  }
+
   async pause(signal: AbortSignal): Promise<void> {
     await this.#run.monitor.pause(signal);
     this.#heard.is('paused');
