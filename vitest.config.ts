@@ -19,8 +19,9 @@ const expect = { poll: { timeout: 20_000 * patience } };
  * where nothing has run yet, vitest begins with the largest files.
  */
 const LONGEST = [
-  ...['e2e/scripts', 'e2e/run', 'e2e/cgroup2', 'e2e/ssh', 'e2e/fields/cloud-init', 'e2e/lab', 'e2e/docs', 'e2e/exec'],
-  ...['e2e/kill', 'faults/sample', 'e2e/life', 'e2e/ends', 'e2e/dropin', 'e2e/network', 'e2e/kernels', 'e2e/forward'],
+  ...['e2e/contract', 'e2e/agents', 'faults/sample', 'e2e/forward', 'e2e/cgroup2', 'e2e/life', 'e2e/ends', 'e2e/docs'],
+  ...['e2e/scripts', 'e2e/run', 'e2e/kill', 'e2e/dropin', 'guest/supplied.e2e', 'e2e/network', 'e2e/kernels', 'e2e/cp'],
+  ...['e2e/fields/cloud-init', 'e2e/exec', 'e2e/ssh', 'e2e/lab'],
 ].map((name) => `/${name}.test.ts`);
 
 class LongestFirst extends BaseSequencer {
