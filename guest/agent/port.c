@@ -43,6 +43,7 @@ static short on_port, on_listener;
 static struct buf out;
 
 static bool greeted;
+static bool answers; /* a greeting was heard, and the answer is not on its way */
 static uint8_t mark[MARK]; /* the host's */
 static uint8_t head[MARK * 2];
 static size_t head_len;
@@ -81,6 +82,7 @@ static void say_started(void)
 {
 	/* What was begun by an agent before us, and never ended, is over by this. */
 	static const uint8_t zeros[HEAD + CHUNK];
+	answers = false;
 	buf_free(&out);
 	buf_add(&out, zeros, sizeof zeros);
 	buf_add(&out, STARTED, MARK);
@@ -150,7 +152,7 @@ static void greet(int64_t now)
 	buf_free(&out);
 	buf_add(&out, READY_TO, MARK);
 	buf_add(&out, mark, MARK);
-	greeted = true;
+	greeted = answers = true;
 }
 
 static void feed(const uint8_t *at, size_t len, int64_t now)
@@ -187,10 +189,16 @@ static void feed(const uint8_t *at, size_t len, int64_t now)
 
 static void away(int64_t now)
 {
-	end_session(now);
-	in_payload = false;
-	head_len = 0;
-	buf_free(&out);
+	/*
+	 * The kernel may hand on a greeting before it knows that the port was opened, and says until then that nobody is
+	 * there: the answer waits. To another host than that one it means nothing.
+	 */
+	if (!(is_device && answers)) {
+		end_session(now);
+		in_payload = false;
+		head_len = 0;
+		buf_free(&out);
+	}
 	if (is_device)
 		is_away = true;
 	else
@@ -334,6 +342,7 @@ void port_write(void)
 			return;
 		}
 		buf_drop(&out, (size_t)done);
+		answers = false;
 	}
 }
 

@@ -17,8 +17,15 @@ const cuts = fc.array(fc.nat(10_000), { maxLength: 30 });
 
 test('frames of a port come out as they went in, wherever they are cut', () => {
   fc.assert(
-    fc.property(payloads, cuts, fc.uint8Array({ maxLength: 100 }), (all, at, rubbish) => {
-      const bytes = Buffer.concat([rubbish, READY, ...all.map((data, i) => portFrame(MARK, FRAME.data, i + 1, data))]);
+    fc.property(payloads, cuts, fc.uint8Array({ maxLength: 100 }), fc.nat(3), (all, at, rubbish, more) => {
+      // An answer to each greeting, of which there may have been several.
+      const again = Array.from({ length: more }, () => READY);
+      const bytes = Buffer.concat([
+        rubbish,
+        READY,
+        ...again,
+        ...all.map((data, i) => portFrame(MARK, FRAME.data, i + 1, data)),
+      ]);
       const decoder = new PortDecoder(MARK);
       const news = cut(bytes, at).flatMap((piece) => [...decoder.push(piece)].map(copied));
       expect(news).toEqual([

@@ -26,7 +26,10 @@ export type PortNews = PortFrame | 'started' | 'ready' | 'lost';
  * @param mark - 16 bytes that nobody can know before, not all of the first four 0
  */
 export const greeting = (mark: Uint8Array): Uint8Array =>
-  Buffer.concat([Buffer.alloc(HEAD_BYTES + MAX_PAYLOAD), HELLO, mark]);
+  Buffer.concat([Buffer.alloc(HEAD_BYTES + MAX_PAYLOAD), hello(mark)]);
+
+/** What he says again where nobody answers: that nothing is begun any more was said before. */
+export const hello = (mark: Uint8Array): Uint8Array => Buffer.concat([HELLO, mark]);
 
 export function portFrame(mark: Uint8Array, type: number, stream: number, payload: Uint8Array): Uint8Array {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
@@ -62,8 +65,8 @@ export class PortDecoder {
       // Only what belongs to the frame that was begun is put together: the others are larger than all else that is done here.
       piece = this.#complete(piece);
       const news = this.#frame();
-      if (news === undefined) return;
-      yield news;
+      if (news !== undefined) yield news;
+      else if (piece.length === 0) return;
       if (news === 'lost') return;
     }
     this.#rest = this.#rest.length === 0 ? piece : Buffer.concat([this.#rest, piece]);
@@ -91,7 +94,19 @@ export class PortDecoder {
     return left;
   }
 
+  /** The answer to a greeting that was said twice, said twice. No mark begins as it does. */
+  #passAnswers(): boolean {
+    while (this.#rest[0] === READY_TO[0]) {
+      if (this.#rest.length < READY_TO.length + MARK_BYTES) return false;
+      const answer = Buffer.concat([READY_TO, this.#mark]);
+      if (!this.#rest.subarray(0, answer.length).equals(answer)) break;
+      this.#rest = this.#rest.subarray(answer.length);
+    }
+    return true;
+  }
+
   #frame(): PortNews | undefined {
+    if (!this.#passAnswers()) return undefined;
     const rest = this.#rest;
     if (rest.length < HEAD_BYTES) return undefined;
     const length = rest.readUInt16BE(6);

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { Channel } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
-import { FRAME, greeting, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
+import { FRAME, greeting, hello, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
 import { HOST_WINDOW, PortStream } from './port-stream.ts';
 
 export interface SessionDeps {
@@ -14,6 +14,12 @@ export interface SessionDeps {
 
 /** So often an agent is asked whether it is there, in milliseconds; so long it may take for its answer. */
 const PING_MS = 10_000;
+/**
+ * So long, and twice as long each time, it is waited for an answer to a greeting. One is lost where a guest's kernel hands it on before it knows
+ * that the port was opened anew: what the agent answers then is to nobody.
+ */
+const GREET_MS = 1_000;
+const GREET_MOST_MS = 16_000;
 /** More than one microVM is asked for at once; the agent has room for 128. */
 const MAX_STREAMS = 100;
 
@@ -53,7 +59,7 @@ export class PortSession {
     this.#onOver = over.resolve;
     this.#mark = this.#newMark();
     this.#decoder = new PortDecoder(this.#mark);
-    this.#send(greeting(this.#mark));
+    this.#greet();
     void this.#read();
   }
 
@@ -114,6 +120,7 @@ export class PortSession {
   }
 
   #begin(): void {
+    this.#stopTimer();
     this.#isReady = true;
     this.#onReady();
     this.#ask();
@@ -123,7 +130,26 @@ export class PortSession {
   #greetAgain(): void {
     this.#mark = this.#newMark();
     this.#decoder.greetAgain(this.#mark);
-    this.#send(greeting(this.#mark));
+    this.#greet();
+  }
+
+  #greet(): void {
+    this.#stopTimer();
+    const mark = this.#mark;
+    const isAsked = (): boolean => !this.#isOver && !this.#isReady && this.#mark === mark;
+    const say = (bytes: Uint8Array, ms: number): void => {
+      // Where nobody reads nothing more is said.
+      this.#channel.write(bytes).then(
+        () => {
+          if (isAsked())
+            this.#stopTimer = this.#deps.clock.after(ms, () => {
+              if (isAsked()) say(hello(mark), Math.min(2 * ms, GREET_MOST_MS));
+            });
+        },
+        (error: unknown) => this.close(error instanceof Error ? error.message : 'closed'),
+      );
+    };
+    say(greeting(mark), GREET_MS);
   }
 
   #take({ type, stream: id, payload }: PortFrame): void {
@@ -161,10 +187,6 @@ export class PortSession {
 
   #frame(type: number, stream: number, payload: Uint8Array = new Uint8Array()): Promise<void> {
     return this.#channel.write(portFrame(this.#mark, type, stream, payload));
-  }
-
-  #send(bytes: Uint8Array): void {
-    this.#channel.write(bytes).catch((error: unknown) => this.close(error instanceof Error ? error.message : 'closed'));
   }
 
   #newMark(): Uint8Array {

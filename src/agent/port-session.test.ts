@@ -1,0 +1,103 @@
+import { expect, onTestFinished, test } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
+import type { Channel } from '../ports/channel.ts';
+import { FRAME, greeting, hello, MARK_BYTES, portFrame } from './port-frames.ts';
+import { PortSession } from './port-session.ts';
+
+const MARK = Uint8Array.from({ length: MARK_BYTES }, (_, i) => i + 1);
+const READY = Buffer.concat([Buffer.from('flintlock-ready\n'), MARK]);
+
+/** A guest's end of a port: what it was told, and what it says. */
+function port() {
+  const told: Buffer[] = [];
+  const said: Uint8Array[] = [];
+  let wake = (): void => undefined;
+  let isRead = true;
+  let onRead = (): void => undefined;
+  const channel: Channel = {
+    write: async (bytes) => {
+      told.push(Buffer.from(bytes));
+      if (!isRead) await new Promise<void>((resolve) => (onRead = resolve));
+    },
+    async *read(signal) {
+      signal.addEventListener('abort', () => wake());
+      while (!signal.aborted) {
+        const next = said.shift();
+        if (next) yield next;
+        else await new Promise<void>((resolve) => (wake = resolve));
+      }
+    },
+    closed: new Promise(() => undefined),
+    close: () => wake(),
+  };
+  return {
+    channel,
+    told,
+    say: (bytes: Uint8Array) => {
+      said.push(bytes);
+      wake();
+    },
+    readsNothing: () => {
+      isRead = false;
+    },
+    reads: () => {
+      isRead = true;
+      onRead();
+    },
+  };
+}
+
+function meet() {
+  const clock = new FakeClock();
+  const guest = port();
+  const session = new PortSession(guest.channel, {
+    clock,
+    isRunning: () => true,
+    randomBytes: () => Uint8Array.from(MARK),
+  });
+  onTestFinished(() => session.close());
+  return { clock, guest, session };
+}
+
+/** Whatever was written by then has been. */
+const settled = () => new Promise((done) => setImmediate(done));
+
+test('a greeting that nobody answers is said again, shorter and less often, and both answers are one', async () => {
+  const { clock, guest, session } = meet();
+  await settled();
+  expect(guest.told.splice(0)).toEqual([greeting(MARK)]);
+  for (const ms of [1_000, 2_000, 4_000]) {
+    clock.advance(ms - 1);
+    await settled();
+    expect(guest.told).toEqual([]);
+    clock.advance(1);
+    await settled();
+    expect(guest.told.splice(0)).toEqual([hello(MARK)]);
+  }
+  guest.say(READY);
+  await session.ready;
+  const stream = session.open(1024);
+  guest.say(Buffer.concat([READY, READY, portFrame(MARK, FRAME.data, 1, Buffer.from('a'))]));
+  const read = await stream.read().next();
+  expect(Buffer.from(read.value ?? []).toString()).toBe('a');
+  guest.told.length = 0;
+  clock.advance(9_000);
+  await settled();
+  expect(guest.told.filter((one) => one.includes('hello'))).toEqual([]);
+});
+
+test('where nobody reads what was said nothing more is said', async () => {
+  const { clock, guest } = meet();
+  guest.readsNothing();
+  await settled();
+  clock.advance(1_000);
+  await settled();
+  clock.advance(600_000);
+  await settled();
+  expect(guest.told).toHaveLength(2);
+  guest.reads();
+  await settled();
+  clock.advance(2_000);
+  await settled();
+  expect(guest.told).toHaveLength(3);
+});
