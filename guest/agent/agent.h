@@ -145,6 +145,7 @@ struct conn {
 	bool end_sent;
 	bool broken;         /* The host is gone, or did what it must not. */
 	int64_t since;
+	int64_t drop_at;     /* Both sides have ended it; 0: not yet. */
 	struct buf in, out;
 	/* CONTROL */
 	uint8_t head[5];

@@ -180,6 +180,7 @@ int64_t conn_deadline(const struct conn *c)
 	if (c->service == CONTROL && !c->asked && !c->answered)
 		sooner(&at, c->since + ASK_MS);
 	sooner(&at, statistics_deadline(c));
+	sooner(&at, c->drop_at);
 	if (c->opening)
 		sooner(&at, c->since + ASK_MS);
 	if (c->via == SOCKET && c->end_sent && c->service == CONTROL)

@@ -33,6 +33,9 @@ enum { OPEN = 1, DATA = 2, END = 3, RESET = 4, CREDIT = 5, PING = 6, PONG = 7 };
 #define PORT_ROOM (128u << 10)
 #define PORT_FULL (PORT_ROOM + (16u << 10))
 
+/* Of a stream that both sides have ended a server that reads nothing gets the rest for so long. */
+#define DROP_MS 30000
+
 /* So often it is read before others have their turn. */
 #define READS 16
 
@@ -43,7 +46,7 @@ static short on_port, on_listener;
 static struct buf out;
 
 static bool greeted;
-static bool answers; /* a greeting was heard, and the answer is not on its way */
+static bool owes_answer; /* a greeting was heard, and the answer is not on its way */
 static uint8_t mark[MARK]; /* the host's */
 static uint8_t head[MARK * 2];
 static size_t head_len;
@@ -82,7 +85,7 @@ static void say_started(void)
 {
 	/* What was begun by an agent before us, and never ended, is over by this. */
 	static const uint8_t zeros[HEAD + CHUNK];
-	answers = false;
+	owes_answer = false;
 	buf_free(&out);
 	buf_add(&out, zeros, sizeof zeros);
 	buf_add(&out, STARTED, MARK);
@@ -152,7 +155,7 @@ static void greet(int64_t now)
 	buf_free(&out);
 	buf_add(&out, READY_TO, MARK);
 	buf_add(&out, mark, MARK);
-	greeted = answers = true;
+	greeted = owes_answer = true;
 }
 
 static void feed(const uint8_t *at, size_t len, int64_t now)
@@ -193,7 +196,7 @@ static void away(int64_t now)
 	 * The kernel may hand on a greeting before it knows that the port was opened, and says until then that nobody is
 	 * there: the answer waits. To another host than that one it means nothing.
 	 */
-	if (!(is_device && answers)) {
+	if (!(is_device && owes_answer)) {
 		end_session(now);
 		in_payload = false;
 		head_len = 0;
@@ -300,7 +303,10 @@ static void fill_from(struct conn *c, int64_t now)
 		send_frame(END, c->stream, NULL, 0);
 		c->end_sent = true;
 	}
-	if (c->end_sent && (c->in_end || c->service == CONTROL))
+	/* What came before both ends is still the server's, if it takes it. */
+	if (c->end_sent && c->in_end && !c->drop_at)
+		c->drop_at = now + DROP_MS;
+	if (c->end_sent && (c->service == CONTROL || (c->in_end && (c->in.len == 0 || now >= c->drop_at))))
 		conn_release(c, now);
 }
 
@@ -342,7 +348,7 @@ void port_write(void)
 			return;
 		}
 		buf_drop(&out, (size_t)done);
-		answers = false;
+		owes_answer = false;
 	}
 }
 

@@ -86,6 +86,28 @@ test('a greeting that nobody answers is said again, shorter and less often, and 
   expect(guest.told.filter((one) => one.includes('hello'))).toEqual([]);
 });
 
+test('a stream that both sides have ended is not cut off: what was sent last may not be read yet', async () => {
+  const { guest, session } = meet();
+  guest.say(READY);
+  await session.ready;
+  for (const [id, isEnded] of [
+    [1, true],
+    [2, false],
+  ] as const) {
+    const stream = session.open(1024);
+    const reading = stream.read().next();
+    guest.say(portFrame(MARK, FRAME.end, id, new Uint8Array()));
+    await reading;
+    await stream.write(Buffer.from('late'));
+    if (isEnded) stream.end();
+    stream.close();
+    const types = guest.told.filter(
+      (one) => one.subarray(0, 4).equals(MARK.subarray(0, 4)) && one.readUInt32BE(8) === id,
+    );
+    expect(types.map((one) => one[4])).toEqual([FRAME.open, FRAME.data, isEnded ? FRAME.end : FRAME.reset]);
+  }
+});
+
 test('where nobody reads what was said nothing more is said', async () => {
   const { clock, guest } = meet();
   guest.readsNothing();

@@ -76,6 +76,7 @@ export class PortSession {
     const stream = new PortStream(id, {
       data: (whose, bytes) => this.#frame(FRAME.data, whose, bytes),
       end: (whose) => void this.#frame(FRAME.end, whose).catch(() => undefined),
+      forget,
       reset: (whose) => {
         forget();
         void this.#frame(FRAME.reset, whose).catch(() => undefined);

@@ -18,6 +18,8 @@ export interface StreamPort {
   data(stream: number, bytes: Uint8Array): Promise<void>;
   end(stream: number): void;
   reset(stream: number): void;
+  /** Nothing of it comes any more, and nothing has to be said. */
+  forget(stream: number): void;
   credit(stream: number, bytes: number): void;
 }
 
@@ -30,6 +32,7 @@ export class PortStream {
   #untold = 0;
   #credit = GUEST_WINDOW;
   #ended = false;
+  #isEndSent = false;
   /** Why nothing comes any more, where it broke off. */
   #failure: Fault | undefined;
   #over = false;
@@ -65,13 +68,16 @@ export class PortStream {
 
   /** No more is sent. */
   end(): void {
-    if (!this.#over) this.#port.end(this.#id);
+    if (this.#over || this.#isEndSent) return;
+    this.#isEndSent = true;
+    this.#port.end(this.#id);
   }
 
-  /** Lets go of it; the agent ends what it runs for it. */
+  /** Lets go of it; the agent ends what it runs for it. Where both sides have ended, what was sent last is still taken. */
   close(): void {
     if (this.#over) return;
-    this.#port.reset(this.#id);
+    if (this.#ended && this.#isEndSent) this.#port.forget(this.#id);
+    else this.#port.reset(this.#id);
     this.fail(new Fault('tool', 'The stream to the guest agent is closed'));
   }
 
