@@ -4,7 +4,7 @@
  *
  * It is told on standard input: four bytes of length, then words, each ended by NUL but the last: a number for the answer, the
  * directory (empty: ours), how many files are found open as 0, 1, 2, …; each with how it is opened (`a` to append, `r`, `w`) and its path; the
- * program and its arguments. It says on standard output, a line each: `started NUMBER PID STARTTIME`; `failed NUMBER WHERE FILE
+ * program and its arguments. It says on standard output, a line each: `ready`, before it starts anything; `started NUMBER PID STARTTIME`; `failed NUMBER WHERE FILE
  * ERRNO`, where nothing runs; `ended PID STATUS`, never before the one that it was started.
  *
  * It ends with its standard input; what it has started does not.
@@ -95,6 +95,7 @@ sub reap {
 }
 
 my $asked = '';
+say_line('ready');
 while (1) {
   my $set = '';
   vec($set, $_, 1) = 1 for 0, $deaths, keys %begun;

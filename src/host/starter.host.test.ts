@@ -2,7 +2,7 @@ import { spawn } from 'node:child_process';
 import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { expect, test } from 'vitest';
+import { expect, onTestFinished, test } from 'vitest';
 import { startedBed } from '../../test/support/started.ts';
 import { Starter } from './starter.ts';
 
@@ -97,4 +97,18 @@ test.each([
   })();
   expect(identity.pid).toBeGreaterThan(0);
   expect(await exited).toEqual({ code: 3, signal: null, seen: true });
+});
+
+test.each<[string, [string, ...string[]]]>([
+  ['is not there', ['/nowhere/perl']],
+  ['ends before it is ready', ['sh', '-c', 'sleep 0.1; exit 2']],
+])('where one %s nothing is started by it, each time that is tried', async (_, program) => {
+  let now = 0;
+  const starter = new Starter(program, () => now);
+  onTestFinished(() => starter.close());
+  for (let i = 0; i < 3; i++) {
+    // Tried anew, and not.
+    for (let j = 0; j < 2; j++) expect(await starter.start(['true'], [], undefined)).toBeUndefined();
+    now += 61_000;
+  }
 });

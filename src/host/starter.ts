@@ -93,6 +93,8 @@ export class Starter {
 }
 
 interface Waiting {
+  /** Nothing was started, and nothing will be. */
+  none(): void;
   started(pid: number, startTime: string): void;
   failed(why: unknown): void;
 }
@@ -105,9 +107,10 @@ class Living {
   #text = '';
   #asked = 0;
   #isThere = true;
-  #hasAnswered = false;
+  /** Before that it has started nothing. */
+  #isReady = false;
 
-  /** @param onUseless - it has ended without one answer */
+  /** @param onUseless - it has ended before it was ready */
   constructor(argv: readonly [string, ...string[]], onUseless: () => void) {
     const [program, ...args] = staysWithUs(argv);
     // Of our session, and so of our weight (ADR 0012): what it starts has a session of its own each.
@@ -125,7 +128,11 @@ class Living {
     const over = (): void => {
       if (!this.#isThere) return;
       this.#isThere = false;
-      if (!this.#hasAnswered) onUseless();
+      if (!this.#isReady) {
+        onUseless();
+        for (const { none } of this.#waiting.values()) none();
+        this.#waiting.clear();
+      }
       this.#leave();
     };
     child.on('error', over);
@@ -162,6 +169,7 @@ class Living {
           resolve({ pid, startTime, exited });
         },
         failed: reject,
+        none: () => resolve(undefined),
       });
       this.#keepUs();
       this.#child.stdin?.write(Buffer.concat([length, body]));
@@ -173,13 +181,16 @@ class Living {
   }
 
   #hear(text: string): void {
-    this.#hasAnswered = true;
     const lines = (this.#text + text).split('\n');
     this.#text = lines.pop() ?? '';
     for (const line of lines) this.#hearLine(line.split(' '));
   }
 
   #hearLine([what = '', number = '', ...rest]: readonly string[]): void {
+    if (what === 'ready') {
+      this.#isReady = true;
+      return;
+    }
     if (what === 'ended') {
       const told = this.#running.get(Number(number));
       this.#running.delete(Number(number));
