@@ -31,7 +31,7 @@ export async function look(host: TestHost, aliases: Aliases, except?: string): P
     ...host
       .processes()
       .filter(({ argv }) => !argv.some((word) => /\/(?:daemon\/main\.ts|bundle\/flintlockd\.cjs)$/.test(word)))
-      .filter((one) => !isKeptTool(host, one))
+      .filter((one) => !isTool(host, one))
       .filter(({ argv }) => except === undefined || !argv.some((word) => word.includes(except)))
       .map(({ argv }) => `process ${basename(argv[0] ?? '')}`),
     ...linesOf(links).map(linkOf),
@@ -53,16 +53,13 @@ export async function look(host: TestHost, aliases: Aliases, except?: string): P
 }
 
 /**
- * Those that the living daemon keeps are as many as it had at once to do, and some seconds later fewer. Of a daemon that was killed none may be left:
+ * Those that the living daemon has are as many as it has at once to do, and some seconds later fewer. Of a daemon that was killed none may be left:
  * they are nobody's children then.
  */
-function isKeptTool(
-  host: TestHost,
-  { pid, argv }: { readonly pid: number; readonly argv: readonly string[] },
-): boolean {
-  const isTool = ['nft', 'ip', 'perl', 'setpriv'].includes(basename(argv[0] ?? ''));
+function isTool(host: TestHost, { pid, argv }: { readonly pid: number; readonly argv: readonly string[] }): boolean {
+  const isNamed = ['nft', 'ip', 'perl', 'setpriv'].includes(basename(argv[0] ?? ''));
   const isOthers = argv.includes('monitor') || argv.some((word) => word.includes(host.directory));
-  return isTool && !isOthers && host.isChildOfDaemon(pid);
+  return isNamed && !isOthers && host.isBelowDaemon(pid);
 }
 
 const linesOf = (text: string): string[] => text.split('\n').filter((line) => line.trim() !== '');

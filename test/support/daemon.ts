@@ -363,11 +363,15 @@ export class TestHost {
       );
   }
 
-  isChildOfDaemon(pid: number): boolean {
+  /** Whether the daemon that runs has started it, itself or by what it keeps for that. */
+  isBelowDaemon(pid: number): boolean {
     try {
-      const stat = readFileSync(`/proc/${pid}/stat`, 'latin1');
-      const [, parent] = stat.slice(stat.lastIndexOf(')') + 2).split(' ');
-      return Number(parent) === this.#daemon?.pid;
+      for (let at = pid; at > 1; ) {
+        const stat = readFileSync(`/proc/${at}/stat`, 'latin1');
+        at = Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[1]);
+        if (at === this.#daemon?.pid) return true;
+      }
+      return false;
     } catch {
       return false; // ended meanwhile
     }
