@@ -9,17 +9,26 @@ ledger.intend(ownedBy('uid-1'), 'tap', '', { device, bridge: 'flabcdbr', alias: 
 const linked = (...flags: readonly string[]) =>
   parseWholeLinks(JSON.stringify([{ ifindex: 7, ifname: device, flags, linkinfo: { info_kind: 'tun' } }]));
 
-test.for<readonly [what: string, flags: readonly string[], opened: readonly string[] | undefined, isCutOff: boolean]>([
+test.for<
+  readonly [
+    what: string,
+    flags: readonly string[],
+    opened: readonly string[] | undefined,
+    isCutOff: boolean,
+    wasCutOff?: boolean,
+  ]
+>([
   ['the VMM has it open', ['UP', 'LOWER_UP'], [device], false],
   ['the one that the VMM has open was deleted', ['UP', 'NO-CARRIER'], [''], true],
   ['the one that the VMM has open was deleted, another is there', ['UP', 'NO-CARRIER'], ['flabcd1', ''], true],
-  ['the VMM has let go of it', ['UP', 'NO-CARRIER'], [], true],
+  ['the VMM has none open', ['UP', 'NO-CARRIER'], [], false],
+  ['the VMM has let go of it since', ['UP', 'NO-CARRIER'], [], true, true],
   ['the VMM cannot be looked at', ['UP', 'NO-CARRIER'], undefined, false],
   ['it is down, which is told by itself', [], [''], false],
-])('%s', async ([, flags, opened, isCutOff]) => {
+])('%s', async ([, flags, opened, isCutOff, wasCutOff = false]) => {
   const [tap] = ledger.ofKind('tap');
   if (!tap) throw new Error('there is no tap');
-  const flaws = await cutOffFlaws(tap, linked(...flags), async () => opened);
+  const flaws = await cutOffFlaws(tap, linked(...flags), async () => opened, wasCutOff);
   expect(flaws.map(({ owner, isLasting, cutOff }) => ({ owner, isLasting, cutOff }))).toEqual(
     isCutOff ? [{ owner: 'uid-1', isLasting: true, cutOff: device }] : [],
   );

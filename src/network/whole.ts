@@ -52,6 +52,8 @@ export function createWholeness({
   connections,
 }: WholenessHands): Wholeness {
   const memory = createTableMemory(nft, isVariable);
+  /** Of taps whose VMM had another one open: which process that is. */
+  const cutOffs = new Map<string, number>();
 
   /** The rules whose listing is known. */
   const listed = new Set<string>();
@@ -289,7 +291,12 @@ export function createWholeness({
           if (entry.kind !== 'tap') return [];
           const vmm = entriesOf(after, 'vmm').find(({ owner }) => owner.uid === entry.owner.uid);
           const pid = vmm?.made ? vmm.result?.process.pid : undefined;
-          return pid === undefined ? [] : cutOffFlaws(entry, links, () => openTaps(files, pid));
+          if (pid === undefined) return [];
+          const { device } = entry.intent;
+          const flaws = await cutOffFlaws(entry, links, () => openTaps(files, pid), cutOffs.get(device) === pid);
+          if (flaws.length > 0) cutOffs.set(device, pid);
+          else cutOffs.delete(device);
+          return flaws;
         };
         const isBridged = ({ intent }: LedgerEntry<'tap'>): boolean => intent.bridge === bridge?.bridge;
         return [
