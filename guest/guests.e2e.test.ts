@@ -126,10 +126,10 @@ describe('an image without an init', BOOTS, () => {
   });
 
   test('is not written to when it is read-only, and still is configured', async () => {
-    const look = 'cat /etc/resolv.conf; cat /data/first; touch /x || echo the root is read-only';
+    const look = 'cat /etc/resolv.conf; cat /data/first; cat /not/there/first; touch /x || echo the root is read-only';
     await using guest = new BootedGuest({
       ...any,
-      cmdline: `root=/dev/vda ro flintlock.nic=${MACS[0]},lan,10.9.0.5/24,,9.9.9.9 flintlock.mount=vdb:/data flintlock.mount=vdb:/not/there -- /bin/sh /look`,
+      cmdline: `root=/dev/vda ro flintlock.nic=${MACS[0]},lan,10.9.0.5/24,,9.9.9.9 flintlock.mount=vdb:/data flintlock.mount=vdb:/not/there flintlock.mount=vdb:/look/there -- /bin/sh /look`,
       disks: [
         // As container images have them.
         {
@@ -152,9 +152,12 @@ describe('an image without an init', BOOTS, () => {
       nics: [MACS[0]],
     });
     await guest.ends();
-    expect(guest.console).toContain('configured nics=lan:10.9.0.5/24 mounts=/data:rw,/not/there:failed\n');
-    expect(guest.console).toMatch(/cannot mount \/dev\/vdb on \/not\/there: the image has no such directory/);
-    expect(guest.console).toContain('nameserver 9.9.9.9\nthe first\n');
+    // What is lacking is made beside it; what is a file stays one.
+    expect(guest.console).toContain(
+      'configured nics=lan:10.9.0.5/24 mounts=/data:rw,/look/there:failed,/not/there:rw\n',
+    );
+    expect(guest.console).toMatch(/cannot mount \/dev\/vdb on \/look\/there: the image has no such directory/);
+    expect(guest.console).toContain('nameserver 9.9.9.9\nthe first\nthe first\n');
     expect(guest.console).toContain('the root is read-only\n');
   });
 
