@@ -226,6 +226,8 @@ void connect_parse(struct json *j, struct request *r);
 void connect_begin(struct conn *c, const struct request *r, int64_t now);
 void connect_opened(struct conn *c);
 void connect_failed(struct conn *c, int error);
+/* Whether a connection to a server is one with itself. */
+bool connect_met_itself(int fd);
 
 /* statistics.c: the op and feature `statistics`. */
 enum { STATISTICS = 49 };

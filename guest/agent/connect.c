@@ -65,6 +65,36 @@ static int begin_four(struct conn *c, struct in_addr at, uint16_t port)
 	return begin(c, AF_INET, &to, sizeof to);
 }
 
+static bool is_its_own_end(int fd)
+{
+	union {
+		struct sockaddr any;
+		struct sockaddr_in four;
+		struct sockaddr_in6 six;
+	} ours = {0}, theirs = {0};
+	socklen_t len = sizeof ours, their_len = sizeof theirs;
+	if (getsockname(fd, &ours.any, &len) < 0 || getpeername(fd, &theirs.any, &their_len) < 0)
+		return false;
+	if (ours.any.sa_family != theirs.any.sa_family)
+		return false;
+	if (ours.any.sa_family == AF_INET)
+		return ours.four.sin_port == theirs.four.sin_port && ours.four.sin_addr.s_addr == theirs.four.sin_addr.s_addr;
+	return ours.any.sa_family == AF_INET6 && ours.six.sin6_port == theirs.six.sin6_port &&
+	       memcmp(&ours.six.sin6_addr, &theirs.six.sin6_addr, sizeof ours.six.sin6_addr) == 0;
+}
+
+/* The port that the kernel gives to our end may be the one that is asked for: where nobody listens, the two meet (simultaneous
+ * open, RFC 9293, section 3.5), and what is sent comes back. */
+bool connect_met_itself(int fd)
+{
+	/* Closed by a reset: one that waits for its end would keep the port from a server that comes. */
+	struct linger at_once = {.l_onoff = 1};
+	if (!is_its_own_end(fd))
+		return false;
+	setsockopt(fd, SOL_SOCKET, SO_LINGER, &at_once, sizeof at_once);
+	return true;
+}
+
 static const char *words_for(int error)
 {
 	switch (error) {

@@ -30,6 +30,8 @@ static bool is_open(struct conn *c, int64_t now)
 	}
 	if (getsockopt(c->raw, SOL_SOCKET, SO_ERROR, &error, &len) < 0)
 		error = errno;
+	if (!error && c->opening && connect_met_itself(c->raw))
+		error = ECONNREFUSED;
 	if (error && c->opening)
 		connect_failed(c, error);
 	else if (error)
