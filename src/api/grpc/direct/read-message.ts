@@ -2,8 +2,10 @@ import type { ServerHttp2Stream } from 'node:http2';
 import type { DescMessage, Message } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import type { CallFlow } from '../../flow/flow.ts';
-import { HEAD_BYTES, isPacked, joined, lengthIn, messageIn, notSaidHow } from '../request-body.ts';
+import { HEAD_BYTES, messageIn } from '../request-body.ts';
+import { Envelopes } from './envelopes.ts';
 import { gone } from './outgoing.ts';
+import { cutOff, notWhole } from './refusals.ts';
 
 export interface ReadOptions {
   readonly desc: DescMessage;
@@ -22,10 +24,7 @@ export interface ReadOptions {
 export function readMessage(stream: ServerHttp2Stream, options: ReadOptions): Promise<Message> {
   const { maxBytes, room, signal } = options;
   const { promise, resolve, reject } = Promise.withResolvers<Message>();
-  const chunks: Buffer[] = [];
-  let size = 0;
-  /** Until the head is there it is not known. */
-  let needed = HEAD_BYTES;
+  const envelopes = new Envelopes(maxBytes);
   const done = (): void => {
     clearTimeout(late);
     stream.off('data', onData);
@@ -44,35 +43,29 @@ export function readMessage(stream: ServerHttp2Stream, options: ReadOptions): Pr
     room.request(bytes, signal).then(() => stream.resume(), fail);
   };
   const onData = (chunk: Buffer): void => {
-    chunks.push(chunk);
-    const before = size;
-    size += chunk.length;
+    const isBegun = envelopes.bytes >= HEAD_BYTES;
     room?.received();
-    if (before < HEAD_BYTES && size >= HEAD_BYTES) {
-      const [first = chunk] = chunks;
-      needed = HEAD_BYTES + lengthIn(first.length >= HEAD_BYTES ? first : joined(chunks));
-      if (needed > HEAD_BYTES + maxBytes) {
-        fail(tooLong(needed - HEAD_BYTES, maxBytes));
-        return;
-      }
-      if (size < needed) makeRoom(needed);
+    try {
+      envelopes.add(chunk);
+    } catch (error) {
+      fail(error);
+      return;
     }
-    if (size > needed) fail(new ConnectError('The request has more than one message', Code.Unimplemented));
+    const { bytes, neededBytes } = envelopes;
+    if (!isBegun && bytes >= HEAD_BYTES && bytes < neededBytes) makeRoom(neededBytes);
+    if (bytes > neededBytes) fail(new ConnectError('The request has more than one message', Code.Unimplemented));
   };
   const onEnd = (): void => {
     try {
       if (stream.aborted) throw gone(); // Node ends what it has no more of
-      resolve(messageOf(chunks, size, needed, options.desc));
+      resolve(messageOf(envelopes, options.desc));
       done();
     } catch (error) {
       fail(error);
     }
   };
   const onAbort = (): void => fail(signal.reason);
-  const late = setTimeout(
-    () => fail(new ConnectError(`The request was not whole after ${options.ms / 1_000} s`, Code.DeadlineExceeded)),
-    options.ms,
-  );
+  const late = setTimeout(() => fail(notWhole(options.ms)), options.ms);
   if (signal.aborted) {
     onAbort();
     return promise;
@@ -83,16 +76,9 @@ export function readMessage(stream: ServerHttp2Stream, options: ReadOptions): Pr
   return promise;
 }
 
-function messageOf(chunks: readonly Buffer[], size: number, needed: number, desc: DescMessage): Message {
-  if (size === 0) throw new ConnectError('The request has no message', Code.Unimplemented);
-  if (size < needed) throw cutOff();
-  const envelope = joined(chunks);
-  if (isPacked(envelope)) throw notSaidHow();
-  return messageIn(envelope.subarray(HEAD_BYTES), desc);
+function messageOf(envelopes: Envelopes, desc: DescMessage): Message {
+  if (envelopes.bytes === 0) throw new ConnectError('The request has no message', Code.Unimplemented);
+  const bytes = envelopes.take();
+  if (!bytes) throw cutOff();
+  return messageIn(bytes, desc);
 }
-
-export const cutOff = (): ConnectError =>
-  new ConnectError('The request ends in the middle of its message', Code.InvalidArgument);
-
-export const tooLong = (bytes: number, maxBytes: number): ConnectError =>
-  new ConnectError(`The message has ${bytes} bytes: more than the ${maxBytes} that are read`, Code.ResourceExhausted);

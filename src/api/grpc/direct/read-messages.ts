@@ -1,9 +1,13 @@
 import type { ServerHttp2Stream } from 'node:http2';
-import { type DescMethod, fromBinary, type Message } from '@bufbuild/protobuf';
-import { inTime } from '../in-time.ts';
-import { checkedBody, HEAD_BYTES, lengthIn } from '../request-body.ts';
+import type { DescMethod, Message } from '@bufbuild/protobuf';
+import { messageIn } from '../request-body.ts';
+import { Envelopes } from './envelopes.ts';
 import { gone } from './outgoing.ts';
-import { cutOff, type ReadOptions, tooLong } from './read-message.ts';
+import type { ReadOptions } from './read-message.ts';
+import { cutOff, notWhole } from './refusals.ts';
+
+/** What has come and was not asked for yet is kept until here; then no more is read. */
+const AHEAD_BYTES = 64 << 10;
 
 export interface ReadManyOptions extends Omit<ReadOptions, 'desc'> {
   /** The call has its answer: who still waits for more of the request hears that it has ended. */
@@ -16,33 +20,48 @@ export interface ReadManyOptions extends Omit<ReadOptions, 'desc'> {
  */
 export async function* readMessages(
   stream: ServerHttp2Stream,
-  method: DescMethod,
+  { input }: DescMethod,
   { maxBytes, ms, room, signal, answered }: ReadManyOptions,
 ): AsyncGenerator<Message> {
-  const form = { contentType: 'application/grpc+proto', packing: 'identity' as const };
-  const until = AbortSignal.any([signal, answered]);
-  const body = checkedBody(chunksOf(stream, until), { ...form, method, maxBytes, signal, ...(room && { room }) });
+  const first = new AbortController();
+  const late = setTimeout(() => first.abort(notWhole(ms)), ms);
+  const until = AbortSignal.any([signal, answered, first.signal]);
+  const envelopes = new Envelopes(maxBytes);
+  /** For how much room was asked. */
+  let asked = 0;
   try {
-    for await (const envelope of inTime(body, ms, true)) {
-      if (envelope.length < HEAD_BYTES) throw cutOff();
-      const length = lengthIn(envelope);
-      if (length > maxBytes) throw tooLong(length, maxBytes);
-      if (envelope.length < HEAD_BYTES + length) throw cutOff();
-      yield fromBinary(method.input, envelope.subarray(HEAD_BYTES));
+    for await (const chunk of chunksOf(stream, until)) {
+      room?.received();
+      envelopes.add(chunk);
+      for (let bytes = envelopes.take(); bytes; bytes = envelopes.take()) {
+        clearTimeout(late);
+        yield messageIn(bytes, input);
+        asked = 0;
+        room?.requestRead();
+      }
+      const { neededBytes } = envelopes;
+      if (envelopes.bytes === 0 || neededBytes <= asked) continue;
+      asked = neededBytes;
+      await room?.request(neededBytes, until);
     }
+    if (envelopes.bytes > 0) throw cutOff();
   } catch (error) {
     if (!answered.aborted) throw error;
+  } finally {
+    clearTimeout(late);
   }
 }
 
-/** What comes, one piece after the other: of what nobody has asked for nothing is read. */
+/** What comes, one piece after the other: of what nobody has asked for little is read. */
 async function* chunksOf(stream: ServerHttp2Stream, signal: AbortSignal): AsyncGenerator<Uint8Array> {
   const chunks: Buffer[] = [];
+  let waiting = 0;
   let isOver = false;
   let wake = (): void => undefined;
   const onData = (chunk: Buffer): void => {
-    stream.pause();
     chunks.push(chunk);
+    waiting += chunk.length;
+    if (waiting >= AHEAD_BYTES) stream.pause();
     wake();
   };
   const onEnd = (): void => {
@@ -57,8 +76,10 @@ async function* chunksOf(stream: ServerHttp2Stream, signal: AbortSignal): AsyncG
     for (;;) {
       signal.throwIfAborted();
       const chunk = chunks.shift();
-      if (chunk) yield chunk;
-      else if (isOver) {
+      if (chunk) {
+        waiting -= chunk.length;
+        yield chunk;
+      } else if (isOver) {
         if (stream.aborted) throw gone();
         return;
       } else
