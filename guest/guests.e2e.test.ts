@@ -161,6 +161,20 @@ describe('an image without an init', BOOTS, () => {
     expect(guest.console).toContain('the root is read-only\n');
   });
 
+  test.each([{ readOnly: false }, { readOnly: true }])(
+    'with a file in the place of /proc does not boot, and says why: %o',
+    async (how) => {
+      await using guest = new BootedGuest({
+        ...any,
+        cmdline: `root=/dev/vda ${how.readOnly ? 'ro' : 'rw'} panic=-1`,
+        disks: [{ ...disk({ '/proc': 'none', '/look': 'echo never' }, ['sh']), ...how }],
+      });
+      await guest.says(
+        /^flintlock-initrd: the root has no directory \/proc, and none can be made: something else is in its place$/m,
+      );
+    },
+  );
+
   test("Alpine's init without OpenRC counts as none; its programs are told to end, orphans are reaped, the button works", async () => {
     const run = `#!/bin/sh
 trap 'echo told to end; exit 0' TERM

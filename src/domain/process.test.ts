@@ -27,7 +27,8 @@ test('variables of the spec come over those of the image, of which the last coun
 
 test('the guest is given a request for its agent, the signal, and whether it goes before an init', () => {
   const files = new Map(processFiles(IMAGE, {}));
-  expect([...files.keys()]).toEqual(['process/run', 'process/stop']);
+  expect([...files.keys()]).toEqual(['process/run', 'process/directory', 'process/stop']);
+  expect(files.get('process/directory')).toBe('/srv');
   expect(files.get('process/stop')).toBe('3\n');
   expect(JSON.parse(files.get('process/run') ?? '')).toEqual({
     ...{ version: 1, op: 'exec' },

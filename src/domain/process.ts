@@ -79,7 +79,8 @@ export type GuestFile = readonly [path: string, content: string];
 
 /**
  * What a guest is given of it, as `guest/initrd/init` and `flintlock-init` read it: `run`, a request as the guest agent takes
- * it; `stop`, the number of a signal; `asked`, where it is to run in the place of the image's init; or `wrong`.
+ * it; `directory`, which is to be there even where the root is read-only, as it is written; `stop`, the number of a signal;
+ * `asked`, where it is to run in the place of the image's init; or `wrong`.
  */
 export function processFiles(image: ImageSays | undefined, spec: MayChange): readonly GuestFile[] {
   const isAsked = namesProgram(spec);
@@ -93,6 +94,7 @@ export function processFiles(image: ImageSays | undefined, spec: MayChange): rea
   const exec = { cmd, args, env: environment, cwd: directory || '/', user: user || '0' };
   return [
     [`${DIRECTORY}/run`, JSON.stringify({ version: 1, op: 'exec', exec })],
+    ...(directory === '' ? [] : [[`${DIRECTORY}/directory`, directory] as const]),
     ...(stopSignal === undefined ? [] : [[`${DIRECTORY}/stop`, `${stopSignal}\n`] as const]),
     ...asked,
   ];

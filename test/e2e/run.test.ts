@@ -195,6 +195,12 @@ test('variables, user and directory are the image’s, changed by flags; a megab
     '--entrypoint',
     'sh',
   ];
+  // A runtime makes the directory that an image lacks, also where its root is read-only.
+  const fixed = await host.create({
+    ...{ id: 'fixed', vcpu: 1, memoryInMb: 96, kernel: { image: ANY_KERNEL, cmdline: 'quiet' } },
+    initrd: { image: ANY_KERNEL },
+    volumes: [{ id: 'root', isRoot: true, isReadOnly: true, source: { containerSource: at('postgres') } }],
+  });
   const [postgres, changed, large, larger] = await Promise.all([
     run(host, 'postgres', at('postgres')),
     flintlock(
@@ -210,6 +216,7 @@ test('variables, user and directory are the image’s, changed by flags; a megab
   ]);
   expect(postgres.code, postgres.out + postgres.err).toBe(0);
   expect(postgres.out).toContain('\n998 997 101 /var/lib/postgresql/data /made/for/it /var/lib/postgresql\nx\n');
+  await host.untilConsole(fixed.spec?.uid ?? '', /^998 997 101 \/var\/lib\/postgresql\/data \/made\/for\/it /);
   expect(changed.out).toContain('\n0 101 /x en_US.utf8 here /tmp\n');
   expect(changed.code).toBe(0);
   const shown = (await flintlock(host, ['get', 'changed'])).out;
