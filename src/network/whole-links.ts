@@ -29,7 +29,7 @@ export interface WholeLink {
 
 /** How a port lets packets through; each with what its bridge takes it for in the beginning. */
 const PORT_FLAGS: Readonly<Record<string, boolean>> = {
-  ...{ isolated: false, locked: false, neigh_suppress: false },
+  ...{ isolated: false, locked: false, neigh_suppress: false, hairpin: false, proxy_arp: false, proxy_arp_wifi: false },
   ...{ learning: true, flood: true, mcast_flood: true, bcast_flood: true },
 };
 

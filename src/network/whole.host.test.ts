@@ -264,6 +264,21 @@ const tampers: readonly [what: string, commands: readonly (readonly [string, ...
     /conf\/flwholbr\/forwarding is 0/,
   ],
   [
+    'the host does not answer guests who look for it',
+    [['sh', '-c', `echo 8 >/proc/sys/net/ipv4/conf/${BR}/arp_ignore`]],
+    /conf\/flwholbr\/arp_ignore is 8, not 0: guests do not find the host/,
+  ],
+  [
+    'a guest’s address is somebody else’s for good',
+    [['ip', 'neigh', 'replace', '10.77.0.9', 'lladdr', '02:00:00:00:00:99', 'nud', 'permanent', 'dev', BR]],
+    /the host takes 10\.77\.0\.9 for the hardware address 02:00:00:00:00:99, not 52:54:00:00:00:01/,
+  ],
+  [
+    'a guest hears what it says itself',
+    [['ip', 'link', 'set', 'dev', TAP, 'type', 'bridge_slave', 'hairpin', 'on']],
+    /set apart .*hairpin off/,
+  ],
+  [
     'loopback is not routed',
     [['sh', '-c', `echo 0 >/proc/sys/net/ipv4/conf/${BR}/route_localnet`]],
     /route_localnet is 0/,
@@ -330,6 +345,21 @@ test.for<readonly [what: string, words: readonly string[], told: readonly string
   await sh('ip', ...words.map((word) => (word === 'add' ? 'delete' : word)));
   expect(found.map(({ what }) => what)).toEqual(told);
   expect(found.every(({ mend, isLasting }) => mend === undefined && isLasting)).toBe(true);
+  expect(await flaws()).toEqual([]);
+});
+
+test('what the whole host does with ARP is told, and left; a fixed entry that is right is no flaw', async () => {
+  const fixed = ['10.77.0.9', 'lladdr', '52:54:00:00:00:01', 'nud', 'permanent', 'dev', BR];
+  await sh('ip', 'neigh', 'replace', ...fixed);
+  expect(await flaws()).toEqual([]);
+  await sh('ip', 'neigh', 'delete', '10.77.0.9', 'dev', BR);
+  await sh('sh', '-c', 'echo 8 >/proc/sys/net/ipv4/conf/all/arp_ignore');
+  const found = await flaws();
+  await sh('sh', '-c', 'echo 1 >/proc/sys/net/ipv4/conf/all/arp_ignore'); // guests are answered
+  expect(found).toMatchObject([
+    { what: 'net/ipv4/conf/all/arp_ignore is 8, not 0: guests do not find the host', isLasting: true },
+  ]);
+  expect(found[0]?.mend).toBeUndefined();
   expect(await flaws()).toEqual([]);
 });
 

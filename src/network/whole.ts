@@ -4,7 +4,7 @@ import type { Log } from '../ports/log.ts';
 import type { MacvtapPathIntent } from '../ports/network.ts';
 import type { Flaw, Wholeness } from '../ports/network-watch.ts';
 import { leaseFiles } from './dnsmasq.ts';
-import { type createElements, elementsIn } from './elements.ts';
+import type { createElements } from './elements.ts';
 import { guard } from './failure.ts';
 import { firewallRules } from './firewall.ts';
 import { guardsRules } from './guards.ts';
@@ -15,6 +15,7 @@ import { openTaps } from './open-taps.ts';
 import { publishingRules } from './published.ts';
 import { inScratch, type ScratchHands } from './scratch.ts';
 import type { Sysctl } from './sysctl.ts';
+import { elementFlaws, ownerOf } from './whole-elements.ts';
 import {
   bridgeFlaws,
   cutOffFlaws,
@@ -24,7 +25,9 @@ import {
   tapFlaws,
   type WholeLink,
 } from './whole-links.ts';
+import { neighbourFlaws } from './whole-neighbours.ts';
 import { bridgeRouteFlaws } from './whole-routes.ts';
+import { settingFlaws } from './whole-settings.ts';
 import { createTableMemory } from './whole-tables.ts';
 
 export interface WholenessHands {
@@ -82,80 +85,6 @@ export function createWholeness({
       for (const [text] of unknown) listed.add(text);
       log.warn('what the firewall should hold is taken from what it holds now', { error });
     }
-  };
-
-  const probeNames = ({ guard: guarded, metadata, publish }: IntentOf<'probe'>): readonly string[] => {
-    return [
-      ...elements.elementsOf({ kind: 'guard', intent: guarded }),
-      ...elements.elementsOf({ kind: 'metadata', intent: metadata }),
-      ...elements.elementsOf({ kind: 'publish', intent: publish }),
-    ];
-  };
-
-  const elementFlaws = (
-    rows: readonly NftRow[],
-    tables: readonly string[],
-    ledger: {
-      readonly still: readonly LedgerEntry[];
-      readonly all: readonly LedgerEntry[];
-      readonly isWhole: boolean;
-    },
-  ): Flaw[] => {
-    const there = rows.flatMap(elementsIn).filter(({ name }) => !isChain(name));
-    const names = new Set(there.map(({ name }) => name));
-    // One with its table is told of as the table.
-    const inTables = (names: readonly string[]): readonly string[] =>
-      names.filter((name) => tables.some((table) => name.startsWith(`${table} `)));
-    const namesOf = (entry: LedgerEntry): readonly string[] => {
-      switch (entry.kind) {
-        case 'probe':
-          return probeNames(entry.intent);
-        case 'guard':
-        case 'publish':
-        case 'metadata':
-        case 'macvtap-metadata':
-          return inTables(elements.elementsOf(entry));
-        default:
-          return [];
-      }
-    };
-    const missing = ledger.still.flatMap((entry) =>
-      namesOf(entry)
-        .filter((name) => !names.has(name))
-        .map((name): Flaw => ({ thing: `element ${name}`, what: `${name} is gone`, ...ownerOf(entry) })),
-    );
-    if (!ledger.isWhole) return missing; // what seems to be nobody's may be that of a row that cannot be read
-    const named = new Set(ledger.all.flatMap(namesOf));
-    const foreign = there
-      .filter(({ name }) => !named.has(name))
-      .map(
-        (element): Flaw => ({
-          thing: `element ${element.name}`,
-          what: `${element.name} is in the firewall and nobody's`,
-          mend: (signal) => elements.removeElement(element, signal),
-        }),
-      );
-    return [...missing, ...foreign];
-  };
-
-  const settingFlaws = async (
-    wanted: readonly { readonly name: string; readonly value: string; readonly why: string }[],
-    signal: AbortSignal,
-  ): Promise<Flaw[]> => {
-    const values = await sysctl.readAll(
-      wanted.map(({ name }) => name),
-      signal,
-    );
-    return wanted.flatMap(({ name, value, why }, i): Flaw[] => {
-      const found = values[i];
-      if (found === undefined || found === value) return [];
-      return [
-        {
-          ...{ thing: `setting ${name}`, what: `${name} is ${found}, not ${value}: ${why}`, isChoice: true },
-          mend: (limited) => sysctl.write(name, value, limited),
-        },
-      ];
-    });
   };
 
   const routeFlaws = async (
@@ -253,25 +182,26 @@ export function createWholeness({
         const there = await present(signal);
         const rows = new Map<string, readonly NftRow[] | undefined>();
         for (const table of tables) rows.set(table, await rowsOf(table, there, signal));
-        const settings = [
-          ...(of('forwarding')
-            ? [{ name: 'net/ipv4/ip_forward', value: '1', why: 'guests reach nothing beyond the host' }]
-            : []),
-          ...(bridge ? settingsOf(bridge.bridge, links, publishing !== undefined) : []),
-        ];
+        const settings = {
+          ...(bridge && links.some(({ device }) => device === bridge.bridge) && { bridge: bridge.bridge }),
+          ...{ forwards: of('forwarding') !== undefined, publishes: publishing !== undefined },
+        };
         const ofBridge = bridge ? bridgeFlaws(bridge, links, ip) : [];
         const guests = asked.flatMap((entry) =>
           entry.kind === 'guard' && entry.intent.address !== undefined
-            ? [{ address: entry.intent.address, owner: entry.owner.uid }]
+            ? [{ address: entry.intent.address, mac: entry.intent.mac, owner: entry.owner.uid }]
             : [],
         );
         const found: Flaw[] = [
           ...ofBridge,
           // What it lacks has taken its routes along.
           ...(bridge && ofBridge.length === 0
-            ? await bridgeRouteFlaws(bridge, guests, path ? [SERVICE] : [], ip, signal)
+            ? [
+                ...(await bridgeRouteFlaws(bridge, guests, path ? [SERVICE] : [], ip, signal)),
+                ...(await neighbourFlaws(bridge, guests, ip, signal)),
+              ]
             : []),
-          ...(await settingFlaws(settings, signal)),
+          ...(await settingFlaws(settings, sysctl, signal)),
           ...tables.flatMap((table) => memory.flaws(table, rows.get(table))),
           ...(path
             ? await routeFlaws(
@@ -302,6 +232,7 @@ export function createWholeness({
         return [
           ...found,
           ...elementFlaws(
+            elements,
             [...rows.values()].flatMap((one) => one ?? []),
             tables.filter((table) => rows.get(table) !== undefined),
             { still, all: [...before, ...after], isWhole: isWhole() },
@@ -314,10 +245,6 @@ export function createWholeness({
       }),
   };
 }
-
-/** What is the host's is everybody's. */
-const ownerOf = ({ owner }: LedgerEntry): { readonly owner?: string } =>
-  owner.is === 'vm' ? { owner: owner.uid } : {};
 
 /** Of macvtaps' table: what comes with the way to the service, and goes when that moves; see `macvtap-path.ts`. */
 const SERVICE_PARTS = ['map macs', 'set served', 'chain service-in', 'chain service-out'] as const;
@@ -333,24 +260,4 @@ function servicePartFlaws({ table }: MacvtapPathIntent, rows: readonly NftRow[] 
     thing: `table netdev ${table} ${part}`,
     what: `${part} of the firewall table netdev ${table} is gone`,
   }));
-}
-
-const isChain = (name: string): boolean => name.split(' ')[2] === 'chain';
-
-/** Only of a bridge that is there: with another all of them are set anew. */
-function settingsOf(bridge: string, links: readonly WholeLink[], publishes: boolean) {
-  if (!links.some((link) => link.device === bridge)) return [];
-  return [
-    { name: `net/ipv4/conf/${bridge}/forwarding`, value: '1', why: 'guests reach nothing beyond the host' },
-    { name: `net/ipv6/conf/${bridge}/disable_ipv6`, value: '1', why: 'a guest could give the host a route' },
-    ...(publishes
-      ? [
-          {
-            name: `net/ipv4/conf/${bridge}/route_localnet`,
-            value: '1',
-            why: 'published ports do not answer on loopback addresses',
-          },
-        ]
-      : []),
-  ];
 }
