@@ -90,11 +90,14 @@ export const DHCP = {
 /** Frames that a bridge does not pass on by rights: spanning tree, LLDP, 802.1X and such (IEEE 802.1Q, table 8-1). */
 export const LINK_LOCAL = 'ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00';
 
+/** Tags that lead to other networks: by switches behind, with those from before the standard too. */
+export const TAGGED = 'ether type { 8021q, 8021ad, 0x9100, 0x9200, 0x9300 }';
+
 /**
  * A frame of the older form with what is an Ethernet frame by its type inside (RFC 1042): some systems read ARP and IPv4 there, and
  * no rule below does.
  */
-const SNAP = 'ether type < 0x0600 @nh,0,48 0xaaaa03000000';
+export const SNAP = 'ether type < 0x0600 @nh,0,48 0xaaaa03000000';
 
 /**
  * Each protocol in which a guest could name another is held to what the tap
@@ -135,8 +138,8 @@ ${shareSets('dhcp', 'ifname')}${shareSets('broadcast', 'ifname')}  chain dhcp-cl
     iifname != @ports drop
     iifname . ether saddr != @macs drop
     ${LINK_LOCAL} drop
-    # A tag would lead it past the rules below, into another network: by switches behind, with those from before the standard too.
-    ether type { 8021q, 8021ad, 0x9100, 0x9200, 0x9300 } drop
+    # A tag would lead it past the rules below, into another network.
+    ${TAGGED} drop
     ${SNAP} drop
     ether type arp iifname . arp saddr ether != @macs drop
     udp dport 67 ${overRate('dhcp', 'ifname')} drop

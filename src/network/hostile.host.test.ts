@@ -13,6 +13,7 @@ import {
   ipv4,
   marked,
   send,
+  snapped,
   u16,
   udp,
 } from '../../test/support/frames.ts';
@@ -83,9 +84,6 @@ const ip = (packet: Uint8Array, ethernet = mine): Uint8Array => frame(ethernet, 
 /** As a tag of IEEE 802.1Q would lead it to network 5. */
 const tagged = (tag: number, [...plain]: Uint8Array, network = 5): Uint8Array =>
   bytes(plain.slice(0, 12), u16(tag), u16(network), plain.slice(12));
-/** As IEEE 802.2 packs what has an Ethernet type: a length in that's place, and SNAP (RFC 1042). */
-const snapped = ([...plain]: Uint8Array): Uint8Array =>
-  bytes(plain.slice(0, 12), u16(plain.length - 6), 'aaaa03 000000', plain.slice(12));
 const logFile = (): string => join(directory, 'heard.log');
 
 describe('what a guest says to its neighbours', () => {

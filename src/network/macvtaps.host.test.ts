@@ -12,6 +12,7 @@ import {
   frame,
   type Ipv4,
   ipv4,
+  snapped,
   u16,
   udp,
 } from '../../test/support/frames.ts';
@@ -172,6 +173,7 @@ test('a guest says neither that it is another nor anything to the switches behin
   ] as const) {
     const mac = `52:54:00:00:00:0${n}`;
     const toAll = { from: mac, to: BROADCAST };
+    const own = { from: `192.0.2.1${n}`, to: '192.0.2.1' };
     const ask = (message: Partial<DhcpMessage>, fields: Partial<Ipv4> = {}, bytesOfIt = 300): Uint8Array => {
       const packet = udp(68, 67, dhcp({ type: 3, mac, ...message })).subarray(0, bytesOfIt);
       return frame(toAll, 0x0800, ipv4({ from: '0.0.0.0', to: '255.255.255.255', ...fields }, packet));
@@ -185,10 +187,27 @@ test('a guest says neither that it is another nor anything to the switches behin
       'spanning tree': frame({ ...toAll, to: '01:80:c2:00:00:00' }, 0x0026, bytes(`424203 ${'00'.repeat(35)}`)),
       'switch discovery': frame({ ...toAll, to: '01:80:c2:00:00:0e' }, 0x88cc, bytes('0000')),
       'tag of a network': bytes(BROADCAST, mac, u16(0x8100), u16(5), u16(0x0800), ask({}).subarray(14)),
+      'tag from before the standard': bytes(BROADCAST, mac, u16(0x9100), u16(5), u16(0x0800), ask({}).subarray(14)),
+      'another by snap': snapped(arp(toAll, { sender: ['52:54:00:00:00:77', '192.0.2.1'], target: [mac, '0.0.0.0'] })),
     };
-    const fair = { 'dhcp of its own': ask({}), 'dhcp behind options': ask({}, { options: '94040000' }) };
+    // Of one whose address is its own affair: it may serve the network that it is on.
+    const ofRouters = {
+      'dhcp answer': frame(toAll, 0x0800, ipv4(own, udp(67, 68, dhcp({ operation: 2, type: 2, mac })))),
+      redirect: frame(toAll, 0x0800, ipv4({ ...own, protocol: 1 }, bytes('0501 0000 c0000263', '45'.repeat(28)))),
+      'router advertisement': frame(
+        { from: mac, to: '33:33:00:00:00:01' },
+        0x86dd,
+        // To all nodes, from fe80::1: RFC 4861, 4.2.
+        bytes('60000000 0010 3a ff', `fe80${'00'.repeat(13)}01`, `ff02${'00'.repeat(13)}01`, '8600', '00'.repeat(14)),
+      ),
+    };
+    const isFree = one === free;
+    const fair = {
+      ...{ 'dhcp of its own': ask({}), 'dhcp behind options': ask({}, { options: '94040000' }) },
+      ...(isFree ? ofRouters : {}),
+    };
     const last = arp(toAll, { sender: [mac, `192.0.2.1${n}`], target: [BROADCAST, '192.0.2.1'] });
-    const heard = await arriving([one, wire], { ...never, ...fair }, last, join(directory, 'heard.log'));
+    const heard = await arriving([one, wire], { ...never, ...ofRouters, ...fair }, last, join(directory, 'heard.log'));
     expect(heard).toEqual(Object.keys(fair).sort());
   }
 });

@@ -1,7 +1,7 @@
 import type { Files, Run } from '../ports/host.ts';
 import type { MacvtapIntent, Macvtaps } from '../ports/network.ts';
 import { failed, guard, plain } from './failure.ts';
-import { asNumber, DHCP, LINK_LOCAL } from './guards.ts';
+import { asNumber, DHCP, LINK_LOCAL, SNAP, TAGGED } from './guards.ts';
 import type { Ip, Link } from './ip.ts';
 import { SERVICE } from './metadata-paths.ts';
 import { type Nft, removal } from './nft.ts';
@@ -112,6 +112,10 @@ export function macvtapGuard({ table: name, device, mac: own, address }: Macvtap
           `ether type arp arp saddr ip != { 0.0.0.0, ${plain('address', address)} } drop`,
           'ether type ip ip saddr 0.0.0.0 udp sport 68 udp dport 67 accept',
           `ether type ip ip saddr != ${plain('address', address)} drop`,
+          // Nor does it tell others where to go, or what they are called: one whose address is its own affair may be a router.
+          'udp sport { 67, 547 } drop',
+          'icmp type { redirect, router-advertisement } drop',
+          'icmpv6 type { nd-router-advert, nd-redirect } drop',
         ];
   return `table netdev ${table} {
   chain ${device} { type filter hook egress device "${device}" priority 0; policy accept; }
@@ -121,7 +125,8 @@ table netdev ${table} {
   chain ${device} {
     ether saddr != ${mac} drop
     # A tag would lead it past the rules below, into another network of the wire.
-    ether type { 8021q, 8021ad } drop
+    ${TAGGED} drop
+    ${SNAP} drop
     ${LINK_LOCAL} drop
     ether type arp arp saddr ether != ${mac} drop
     # As on a tap; what is too short for it says nothing.

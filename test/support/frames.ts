@@ -113,6 +113,10 @@ export function dhcp(message: DhcpMessage): Uint8Array {
   );
 }
 
+/** As IEEE 802.2 packs what has an Ethernet type: a length in that's place, and SNAP (RFC 1042). */
+export const snapped = ([...plain]: Uint8Array): Uint8Array =>
+  bytes(plain.slice(0, 12), u16(plain.length - 6), 'aaaa03 000000', plain.slice(12));
+
 const limits = { signal: new AbortController().signal, timeoutMs: 30_000 };
 
 const SEND = `
