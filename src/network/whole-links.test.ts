@@ -5,9 +5,11 @@ import { cutOffFlaws, parseWholeLinks } from './whole-links.ts';
 
 const device = 'flabcd0';
 const ledger = memoryLedger();
-ledger.intend(ownedBy('uid-1'), 'tap', '', { device, bridge: 'flabcdbr', alias: 'a' });
-const linked = (...flags: readonly string[]) =>
-  parseWholeLinks(JSON.stringify([{ ifindex: 7, ifname: device, flags, linkinfo: { info_kind: 'tun' } }]));
+ledger.made(ledger.intend(ownedBy('uid-1'), 'tap', '', { device, bridge: 'flabcdbr', alias: 'a' }), {
+  ...{ index: 7, mac: '02:00:00:00:00:01' },
+});
+const linked = (flags: readonly string[], ifindex: number) =>
+  parseWholeLinks(JSON.stringify([{ ifindex, ifname: device, flags, linkinfo: { info_kind: 'tun' } }]));
 
 test.for<
   readonly [
@@ -15,20 +17,21 @@ test.for<
     flags: readonly string[],
     opened: readonly string[] | undefined,
     isCutOff: boolean,
-    wasCutOff?: boolean,
+    index?: number,
   ]
 >([
   ['the VMM has it open', ['UP', 'LOWER_UP'], [device], false],
   ['the one that the VMM has open was deleted', ['UP', 'NO-CARRIER'], [''], true],
   ['the one that the VMM has open was deleted, another is there', ['UP', 'NO-CARRIER'], ['flabcd1', ''], true],
   ['the VMM has none open', ['UP', 'NO-CARRIER'], [], false],
-  ['the VMM has let go of it since', ['UP', 'NO-CARRIER'], [], true, true],
+  ['the VMM has let go of it, and another was made', ['UP', 'NO-CARRIER'], [], true, 9],
+  ['the VMM was started with the other', ['UP', 'LOWER_UP'], [device], false, 9],
   ['the VMM cannot be looked at', ['UP', 'NO-CARRIER'], undefined, false],
   ['it is down, which is told by itself', [], [''], false],
-])('%s', async ([, flags, opened, isCutOff, wasCutOff = false]) => {
+])('%s', async ([, flags, opened, isCutOff, index = 7]) => {
   const [tap] = ledger.ofKind('tap');
   if (!tap) throw new Error('there is no tap');
-  const flaws = await cutOffFlaws(tap, linked(...flags), async () => opened, wasCutOff);
+  const flaws = await cutOffFlaws(tap, linked(flags, index), async () => opened);
   expect(flaws.map(({ owner, isLasting, cutOff }) => ({ owner, isLasting, cutOff }))).toEqual(
     isCutOff ? [{ owner: 'uid-1', isLasting: true, cutOff: device }] : [],
   );

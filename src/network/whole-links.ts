@@ -174,20 +174,21 @@ const renaming = (from: string, to: string, ip: Ip): Pick<Flaw, 'mend' | 'remake
 });
 
 /**
- * Whether a VMM has open another tap than its own, which somebody deleted, and which was made anew since.
+ * Whether a VMM has open another tap than its own, which somebody deleted, and which was made anew since: also where it has let
+ * go of the other, whoever watched then.
  *
- * @param wasCutOff - it was before: one that has let go of the other has none
+ * @param entry - its result has the index of the one that was made first
  */
 export async function cutOffFlaws(
-  { intent: { device }, owner }: LedgerEntry<'tap'>,
+  { intent: { device }, owner, result }: LedgerEntry<'tap'>,
   links: readonly WholeLink[],
   opened: () => Promise<readonly string[] | undefined>,
-  wasCutOff: boolean,
 ): Promise<Flaw[]> {
   const there = links.find((link) => link.device === device);
   if (!there?.isUp || there.isPlugged) return [];
   const names = await opened();
-  if (!names || names.includes(device) || (names.length === 0 && !wasCutOff)) return [];
+  const isFirst = there.index === (result?.index ?? there.index);
+  if (!names || names.includes(device) || (names.length === 0 && isFirst)) return [];
   const what =
     `the tap ${device} was deleted while its guest ran, and the one that was made in its place is not the one that the ` +
     'VMM has open: the guest has no network until it is stopped and started';

@@ -55,8 +55,6 @@ export function createWholeness({
   connections,
 }: WholenessHands): Wholeness {
   const memory = createTableMemory(nft, isVariable);
-  /** Of taps whose VMM had another one open: which process that is. */
-  const cutOffs = new Map<string, number>();
 
   /** The rules whose listing is known. */
   const listed = new Set<string>();
@@ -222,11 +220,7 @@ export function createWholeness({
           const vmm = entriesOf(after, 'vmm').find(({ owner }) => owner.uid === entry.owner.uid);
           const pid = vmm?.made ? vmm.result?.process.pid : undefined;
           if (pid === undefined) return [];
-          const { device } = entry.intent;
-          const flaws = await cutOffFlaws(entry, links, () => openTaps(files, pid), cutOffs.get(device) === pid);
-          if (flaws.length > 0) cutOffs.set(device, pid);
-          else cutOffs.delete(device);
-          return flaws;
+          return cutOffFlaws(entry, links, () => openTaps(files, pid));
         };
         const isBridged = ({ intent }: LedgerEntry<'tap'>): boolean => intent.bridge === bridge?.bridge;
         return [
