@@ -86,7 +86,10 @@ describe('inside of a guest', () => {
 
   test('flintlock-runner: SSH goes to port 22 of the guest, and each side ends by itself', async () => {
     await run({
-      cmd: '(exec nc -ll -p 22 -e sh -c "echo SSH-2.0-test; cat" &) >/dev/null 2>&1 </dev/null',
+      // It returns once somebody listens.
+      cmd:
+        '(exec nc -ll -p 22 -e sh -c "echo SSH-2.0-test; cat" &) >/dev/null 2>&1 </dev/null; ' +
+        'until grep -qs ":0016 0*:0000 0A" /proc/net/tcp /proc/net/tcp6; do usleep 20000; done',
       shell: true,
     });
     const said = [{ uid }, { data: Buffer.from('SSH-2.0-runner\r\n').toString('base64') }];
