@@ -125,11 +125,11 @@ export interface RunningVmm {
    */
   readonly setMetadata?: ((data: MetadataTree, signal: AbortSignal) => Promise<void>) | undefined;
   /**
-   * Lets go of a tap which was deleted on the host: its guest sees that it is unplugged, for as long as the VMM runs. Absent:
-   * nothing has to be done.
-   * @throws as `pressPower`
+   * Has the VMM take the tap that was made in the place of one which was deleted on the host; where that cannot be, it lets go of
+   * the deleted one. Absent: nothing can be done.
+   * @throws as `pressPower`; with why it cannot be
    */
-  readonly unplug?: ((device: string, signal: AbortSignal) => Promise<void>) | undefined;
+  readonly replug?: ((device: string, signal: AbortSignal) => Promise<void>) | undefined;
   /** Stops the guest's CPUs. @throws as `pressPower` */
   pause(signal: AbortSignal): Promise<void>;
   /** Lets them go on. @throws as `pressPower` */

@@ -2,7 +2,7 @@ import { keepConsoles } from '../../engine/console-keeper.ts';
 import { hearServer } from '../../engine/hear-server.ts';
 import { keepMtus } from '../../engine/keep-mtus.ts';
 import { purgePeriodically } from '../../engine/purge.ts';
-import { UnplugCutOff } from '../../engine/unplug-cut-off.ts';
+import { ReplugCutOff } from '../../engine/replug-cut-off.ts';
 import { watchShares } from '../../engine/watch-shares.ts';
 import { clock } from '../../host/clock.ts';
 import { files } from '../../host/files.ts';
@@ -29,8 +29,8 @@ export function startLooks(
   const { names, store, ledger, network } = opened;
   const { patience } = config;
   const purge = purgePeriodically({ store, clock, log, retainMs: config['retain-deleted'] });
-  const unplug = new UnplugCutOff({ guests: engine.guests, log, signal: ending });
-  networks.health.onCutOff((uid, devices) => void unplug.see(uid, devices));
+  const replug = new ReplugCutOff({ guests: engine.guests, log, signal: ending });
+  networks.health.onCutOff((uid, devices) => void replug.see(uid, devices));
   const stops = [
     keepConsoles({
       ...{ files, clock, log },

@@ -3,9 +3,10 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, test } from 'vitest';
 import { type QmpServer, startQmpServer } from '../../../test/stand-ins/qmp-server.ts';
+import { Fault } from '../../domain/fault.ts';
 import { files as realFiles } from '../../host/files.ts';
 import type { Clock } from '../../ports/clock.ts';
-import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo } from '../../ports/host.ts';
+import type { ProcessExit, Processes, ProcessIdentity, ProcessInfo, Run } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { Starts } from '../supervisor/starts.ts';
@@ -25,6 +26,13 @@ let freeBytes: number;
 let signals: string[];
 let timers: { readonly ms: number; readonly callback: () => void }[];
 let running: SupervisedVmm | undefined;
+let ran: (readonly string[])[];
+let runFails: Fault | undefined;
+const run: Run = async (argv) => {
+  ran.push(argv);
+  if (runFails) throw runFails;
+  return '';
+};
 
 beforeEach(async () => {
   directory = mkdtempSync(join(tmpdir(), 'fl-program-'));
@@ -45,6 +53,8 @@ beforeEach(async () => {
   freeBytes = 1 << 30;
   signals = [];
   timers = [];
+  ran = [];
+  runFails = undefined;
 });
 afterEach(async () => {
   running?.release();
@@ -103,7 +113,7 @@ const processes: Processes = {
 async function watched(exited?: Promise<ProcessExit>, acpi = false): Promise<SupervisedVmm> {
   const files = { ...realFiles, freeBytes: async () => freeBytes };
   const deps = { files, processes, clock, log, starts: new Starts(clock) };
-  const program = qemuProgram('qemu', clock);
+  const program = qemuProgram({ binary: 'qemu', clock, run });
   const one = new SupervisedVmm(config, identity, program, argv(acpi), deps, { ...(exited && { exited }) });
   running = one;
   await one.connect(new AbortController().signal);
@@ -122,26 +132,34 @@ test('is running once QEMU says so, and follows pause and resume', async () => {
   await expect.poll(() => seen).toEqual(['paused', 'running']);
 });
 
-test('of a tap that was deleted it lets go; of one that it has not, and of one that it has let go of, it is told nothing wrong', async () => {
+test('takes the tap that was made in the place of a deleted one; where it cannot, it lets go of that', async () => {
   config = {
     ...config,
     nics: [
       { device: 'tap0', mac: '52:00:00:00:00:01' },
-      { device: 'tap1', mac: '52:00:00:00:00:02' },
+      { device: 'macvtap0', node: '/dev/tap7', mac: '52:00:00:00:00:02' },
+      { device: 'tap1', mac: '52:00:00:00:00:03' },
     ],
   };
   server.answers.set('netdev_del', {});
   const one = await watched();
   const { signal } = new AbortController();
-  await one.unplug?.('tap1', signal);
-  expect(server.commands).toContain('netdev_del');
-  expect(server.told).toEqual({ id: 'net1' });
-  await one.unplug?.('tap2', signal);
-  expect(server.commands.filter((command) => command === 'netdev_del')).toHaveLength(1);
-  server.refusals.set('netdev_del', "Device 'net1' not found");
-  await one.unplug?.('tap1', signal);
+  await one.replug?.('tap1', signal);
+  expect(ran.map(([program, ...words]) => [program, ...words.slice(3)])).toEqual([
+    ['perl', '4711', join(directory, 'qmp.sock'), 'tap1', 'tap0', 'tap1'],
+  ]);
+  expect(server.commands).not.toContain('netdev_del');
+  for (const other of ['macvtap0', 'tap2']) await one.replug?.(other, signal);
+  expect(ran).toHaveLength(1);
+
+  const why = 'Cannot plug tap1 in again: it has 0 taps open, not 2';
+  runFails = new Fault('tool', 'perl failed (exit status 125): flintlock: it has 0 taps open, not 2');
+  await expect(one.replug?.('tap1', signal)).rejects.toThrow(why);
+  expect(server.told).toEqual({ id: 'net2' });
+  server.refusals.set('netdev_del', "Device 'net2' not found");
+  await expect(one.replug?.('tap1', signal)).rejects.toThrow(why);
   server.refusals.set('netdev_del', 'it is a bad day');
-  await expect(one.unplug?.('tap1', signal)).rejects.toThrow('a bad day');
+  await expect(one.replug?.('tap1', signal)).rejects.toThrow('a bad day');
 });
 
 test('a guest without disk is held, and goes on when there is room', async () => {

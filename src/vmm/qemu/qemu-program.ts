@@ -1,4 +1,5 @@
 import type { Clock } from '../../ports/clock.ts';
+import type { Run } from '../../ports/host.ts';
 import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { hasAcpi, openNodes, packetCounters } from './argv.ts';
 import { bootAdvice } from './boot-advice.ts';
@@ -6,8 +7,15 @@ import { refusalOf } from './ends.ts';
 import { agentSocket, consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
 import { QmpMonitor } from './qmp-monitor.ts';
 
-/** What the supervisor has to know of QEMU. @param binary - the program, by name or path */
-export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmProgram => ({
+export interface QemuProgramOptions {
+  /** The program, by name or path. */
+  readonly binary: string;
+  readonly clock: Pick<Clock, 'after'>;
+  readonly run: Run;
+}
+
+/** What the supervisor has to know of QEMU. */
+export const qemuProgram = ({ binary, clock, run }: QemuProgramOptions): VmmProgram => ({
   name: 'QEMU',
   consoleLog,
   errorLog: vmmLog,
@@ -24,7 +32,8 @@ export const qemuProgram = (binary: string, clock: Pick<Clock, 'after'>): VmmPro
         pid,
         acpi,
         clock,
-        devices: config.nics.map(({ device }) => device),
+        devices: config.nics.map(({ device, node }) => ({ name: device, isFile: node !== undefined })),
+        run,
       }),
       accelerator: argv[argv.indexOf('-accel') + 1] === 'kvm' ? 'kvm' : 'tcg',
       advice: bootAdvice(config, acpi),

@@ -48,7 +48,7 @@ const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
 export async function createQemu(options: QemuOptions): Promise<Vmm> {
   const { binary, acpi, files, log } = options;
   const channels = new OwnedChannels();
-  const supervisor = new Supervisor(qemuProgram(binary, options.clock), options);
+  const supervisor = new Supervisor(qemuProgram({ binary, clock: options.clock, run: options.run }), options);
 
   const tscKhz = await hostTscKhz(files);
   /** What was told of it last: it is told once. */

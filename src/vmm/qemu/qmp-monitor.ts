@@ -1,11 +1,13 @@
 import { orAborted } from '../../base/or-aborted.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Clock } from '../../ports/clock.ts';
+import type { Run } from '../../ports/host.ts';
 import type { Connection, GuestReport, Monitor, MonitorEvent } from '../supervisor/monitor.ts';
 import { netdevOf } from './argv.ts';
 import { operationsIn } from './block-stats.ts';
 import { endingOf } from './ends.ts';
 import { connectQmp, type Qmp, type QmpEvent } from './qmp.ts';
+import { replug } from './replug.ts';
 
 export interface QmpMonitorOptions {
   /** QEMU's control socket. */
@@ -13,8 +15,9 @@ export interface QmpMonitorOptions {
   readonly pid: number;
   /** Whether the machine has ACPI, and so a power button. */
   readonly acpi: boolean;
-  /** Its interfaces' devices on the host, in their order. */
-  readonly devices: readonly string[];
+  /** Its interfaces on the host, in their order; `isFile`: it was given what it has open, and opened no tap. */
+  readonly devices: readonly { readonly name: string; readonly isFile: boolean }[];
+  readonly run: Run;
   readonly clock: Pick<Clock, 'after'>;
 }
 
@@ -89,14 +92,29 @@ export class QmpMonitor implements Monitor {
     await this.#tell('cont', signal);
   }
 
-  /** QEMU reads from a tap that was deleted without a pause, on a CPU of its own, until it is told to let go of it. */
-  async unplug(device: string, signal: AbortSignal): Promise<void> {
-    const index = this.#options.devices.indexOf(device);
+  /**
+   * QEMU reads from a tap that was deleted without a pause, on a CPU of its own. Told to let go of it an older one does, and from
+   * version 10 on it goes on.
+   */
+  async replug(device: string, signal: AbortSignal): Promise<void> {
+    const { devices, path, pid, run } = this.#options;
+    const index = devices.findIndex((one) => one.name === device && !one.isFile);
     if (index < 0) return;
+    const taps = devices.flatMap(({ name, isFile }) => (isFile ? [] : [name]));
+    try {
+      await replug({ ...{ pid, mark: path, taps, tap: device } }, run, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      await this.#letGo(index, signal);
+      throw error;
+    }
+  }
+
+  async #letGo(index: number, signal: AbortSignal): Promise<void> {
     try {
       await this.#tell('netdev_del', signal, { id: netdevOf(index) });
     } catch (error) {
-      // It was told before, by a daemon before us.
+      // It was told before.
       if (!(error instanceof Fault && error.kind === 'refused' && error.message.includes('not found'))) throw error;
     }
   }

@@ -62,8 +62,8 @@ export interface Monitor {
   reboot(patienceMs: number, signal: AbortSignal): Promise<void>;
   /** As `RunningVmm.setMetadata`. Absent: its kind answers with none. */
   setMetadata?(data: MetadataTree, signal: AbortSignal): Promise<void>;
-  /** As `RunningVmm.unplug`. */
-  unplug?(device: string, signal: AbortSignal): Promise<void>;
+  /** As `RunningVmm.replug`. */
+  replug?(device: string, signal: AbortSignal): Promise<void>;
   /** Reads and writes of the guest's disks so far; undefined where it cannot be told. */
   diskOperations(): Promise<number | undefined>;
 }

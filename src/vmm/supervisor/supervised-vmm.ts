@@ -191,9 +191,9 @@ export class SupervisedVmm implements RunningVmm {
     return monitor.setMetadata && ((data, signal) => monitor.setMetadata?.(data, signal) ?? Promise.resolve());
   }
 
-  get unplug(): RunningVmm['unplug'] {
+  get replug(): RunningVmm['replug'] {
     const { monitor } = this.#run;
-    return monitor.unplug && ((device, signal) => monitor.unplug?.(device, signal) ?? Promise.resolve());
+    return monitor.replug && ((device, signal) => monitor.replug?.(device, signal) ?? Promise.resolve());
   }
 
   async pause(signal: AbortSignal): Promise<void> {

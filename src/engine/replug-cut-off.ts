@@ -5,7 +5,7 @@ import type { Guests } from '../ports/guests.ts';
 import type { Log } from '../ports/log.ts';
 import type { RunningVmm } from '../ports/vmm.ts';
 
-export interface UnplugCutOffDeps {
+export interface ReplugCutOffDeps {
   readonly guests: Pick<Guests, 'of'>;
   readonly log: Log;
   /** Ends what is under way. */
@@ -13,18 +13,18 @@ export interface UnplugCutOffDeps {
 }
 
 /** A VMM answers at once. */
-const UNPLUG_MS = 10_000;
+const REPLUG_MS = 20_000;
 
 /**
- * Has VMMs let go of interfaces that were deleted on the host. Nobody can give them back to a guest that runs; what is left of them
- * costs the host a CPU, and the guest believes that it is plugged in.
+ * Has VMMs take the taps that were made in the place of deleted ones: what they have open of those is no more, costs the host a CPU,
+ * and their guests believe that they are plugged in.
  */
-export class UnplugCutOff {
-  readonly #deps: UnplugCutOffDeps;
-  /** What each was told by us. What a daemon before us told is not known: it is told again. */
+export class ReplugCutOff {
+  readonly #deps: ReplugCutOffDeps;
+  /** Of what was said that it failed. */
   readonly #told = new WeakMap<RunningVmm, Set<string>>();
 
-  constructor(deps: UnplugCutOffDeps) {
+  constructor(deps: ReplugCutOffDeps) {
     this.#deps = deps;
   }
 
@@ -32,19 +32,19 @@ export class UnplugCutOff {
   async see(uid: Uid, devices: readonly string[]): Promise<void> {
     const { guests, log, signal } = this.#deps;
     const running = guests.of(uid);
-    if (!running?.unplug) return;
+    if (!running?.replug) return;
     const told = this.#told.get(running) ?? new Set();
     this.#told.set(running, told);
     for (const device of devices) {
-      if (told.has(device)) continue;
-      told.add(device);
       try {
-        using limit = new TimeLimit(signal, UNPLUG_MS);
-        await running.unplug(device, limit.signal);
-        log.info('an interface that was deleted on the host was unplugged from its guest', { uid, device });
-      } catch (error) {
+        using limit = new TimeLimit(signal, REPLUG_MS);
+        await running.replug(device, limit.signal);
         told.delete(device);
-        if (!signal.aborted) log.warn('an interface could not be unplugged', { uid, device, why: errorMessage(error) });
+        log.info('an interface that was deleted on the host is plugged in again', { uid, device });
+      } catch (error) {
+        if (signal.aborted || told.has(device)) continue;
+        told.add(device);
+        log.warn('an interface could not be plugged in again', { uid, device, why: errorMessage(error) });
       }
     }
   }
