@@ -1,7 +1,16 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
 import { AGENT_FRAME, AgentDecoder, agentFrame, inputFrame, parseExit, parseInfo } from './agent-frames.ts';
-import { FRAME, greeting, MARK_BYTES, MAX_PAYLOAD, PortDecoder, type PortNews, portFrame } from './port-frames.ts';
+import {
+  dataFrames,
+  FRAME,
+  greeting,
+  MARK_BYTES,
+  MAX_PAYLOAD,
+  PortDecoder,
+  type PortNews,
+  portFrame,
+} from './port-frames.ts';
 
 const MARK = Uint8Array.from({ length: MARK_BYTES }, (_, i) => i + 1);
 const READY = Buffer.concat([Buffer.from('flintlock-ready\n'), MARK]);
@@ -35,6 +44,19 @@ test('frames of a port come out as they went in, wherever they are cut', () => {
     }),
   );
 });
+
+test.for([1, MAX_PAYLOAD - 1, MAX_PAYLOAD, MAX_PAYLOAD + 1, 3 * MAX_PAYLOAD, 100_000])(
+  '%i bytes of a stream come out as they went in',
+  (count) => {
+    const bytes = Uint8Array.from({ length: count }, (_, i) => i % 251);
+    const frames = [...new PortDecoder(MARK).push(Buffer.concat([READY, dataFrames(MARK, 7, bytes)]))].slice(1);
+    const payloads = frames.flatMap((one) => (typeof one === 'string' ? [] : [one]));
+    expect(payloads.map(({ type, stream }) => [type, stream])).toEqual(
+      Array.from({ length: Math.ceil(count / MAX_PAYLOAD) }, () => [FRAME.data, 7]),
+    );
+    expect(Buffer.concat(payloads.map(({ payload }) => payload)).equals(bytes)).toBe(true);
+  },
+);
 
 test('an answer to another greeting is none, and an agent that begins is told of', () => {
   const decoder = new PortDecoder(MARK);

@@ -33,13 +33,28 @@ export const hello = (mark: Uint8Array): Uint8Array => Buffer.concat([HELLO, mar
 
 export function portFrame(mark: Uint8Array, type: number, stream: number, payload: Uint8Array): Uint8Array {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
-  frame.set(mark.subarray(0, 4));
-  frame[4] = type;
-  frame[5] = 0;
-  frame.writeUInt16BE(payload.length, 6);
-  frame.writeUInt32BE(stream, 8);
-  frame.set(payload, HEAD_BYTES);
+  putFrame(frame, 0, { mark, type, stream, payload });
   return frame;
+}
+
+/** Bytes of a stream in as many frames as they need, one behind the other. */
+export function dataFrames(mark: Uint8Array, stream: number, bytes: Uint8Array): Uint8Array {
+  const count = Math.ceil(bytes.length / MAX_PAYLOAD);
+  const frames = Buffer.allocUnsafe(count * HEAD_BYTES + bytes.length);
+  for (let i = 0; i < count; i++) {
+    const payload = bytes.subarray(i * MAX_PAYLOAD, (i + 1) * MAX_PAYLOAD);
+    putFrame(frames, i * (HEAD_BYTES + MAX_PAYLOAD), { mark, type: FRAME.data, stream, payload });
+  }
+  return frames;
+}
+
+function putFrame(into: Buffer, at: number, { mark, type, stream, payload }: PortFrame & { mark: Uint8Array }): void {
+  into.set(mark.subarray(0, 4), at);
+  into[at + 4] = type;
+  into[at + 5] = 0;
+  into.writeUInt16BE(payload.length, at + 6);
+  into.writeUInt32BE(stream, at + 8);
+  into.set(payload, at + HEAD_BYTES);
 }
 
 /** Reads what an agent sends. It holds one frame at most, or 31 bytes of what may be the answer to a greeting. */

@@ -1,7 +1,7 @@
 import { Fault } from '../domain/fault.ts';
 import type { Channel } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
-import { FRAME, greeting, hello, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
+import { dataFrames, FRAME, greeting, hello, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
 import { HOST_WINDOW, PortStream } from './port-stream.ts';
 
 export interface SessionDeps {
@@ -74,7 +74,7 @@ export class PortSession {
     const id = this.#nextStream++;
     const forget = (): void => void this.#streams.delete(id);
     const stream = new PortStream(id, {
-      data: (whose, bytes) => this.#frame(FRAME.data, whose, bytes),
+      data: (whose, bytes) => this.#channel.write(dataFrames(this.#mark, whose, bytes)),
       end: (whose) => void this.#frame(FRAME.end, whose).catch(() => undefined),
       forget,
       reset: (whose) => {

@@ -1,5 +1,4 @@
 import { Fault } from '../domain/fault.ts';
-import { MAX_PAYLOAD } from './port-frames.ts';
 
 /** What a stream may have on its way to us: its reader is told nothing of the rest until he has taken this. */
 export const HOST_WINDOW = 256 << 10;
@@ -15,6 +14,7 @@ const MOST_KEPT = 4;
 
 /** What a stream needs of its port. */
 export interface StreamPort {
+  /** Any number of bytes that the stream may send. */
   data(stream: number, bytes: Uint8Array): Promise<void>;
   end(stream: number): void;
   reset(stream: number): void;
@@ -55,14 +55,10 @@ export class PortStream {
         await new Promise<void>((resolve) => this.#writers.push(resolve));
         continue;
       }
-      const sent: Promise<void>[] = [];
-      while (this.#credit > 0 && from < bytes.length) {
-        const count = Math.min(this.#credit, MAX_PAYLOAD, bytes.length - from);
-        this.#credit -= count;
-        sent.push(this.#port.data(this.#id, bytes.subarray(from, from + count)));
-        from += count;
-      }
-      await Promise.all(sent);
+      const count = Math.min(this.#credit, bytes.length - from);
+      this.#credit -= count;
+      await this.#port.data(this.#id, bytes.subarray(from, from + count));
+      from += count;
     }
   }
 
