@@ -1,4 +1,5 @@
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { mkdtempSync, readdirSync, rmSync, watch, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { expect, onTestFinished, test } from 'vitest';
 import { createProcesses } from './processes.ts';
@@ -30,6 +31,20 @@ test.each([
   const [ours, theirs] = await Promise.allSettled([by(argv, given), run(argv, given)]);
   expect(ours).toEqual(theirs);
   expect(readdirSync(directory)).toEqual([]);
+});
+
+test('no file has a name at any time: a daemon may be killed at any', async () => {
+  const { by, directory } = setUp();
+  const seen: (string | null)[] = [];
+  // `rename` is what a name comes or goes by; that a nameless one was written to is told, too.
+  const watcher = watch(directory, (event, name) => {
+    if (event === 'rename') seen.push(name);
+  });
+  onTestFinished(() => watcher.close());
+  for (let i = 0; i < 5; i++) expect(await by(['echo', 'said'], limits)).toBe('said\n');
+  writeFileSync(join(directory, 'last'), '');
+  await expect.poll(() => seen).toContain('last');
+  expect(new Set(seen)).toEqual(new Set(['last']));
 });
 
 test('what takes too long, or is broken off, is ended with all that it started before that is told', async () => {

@@ -1,4 +1,4 @@
-import { closeSync, fstatSync, openSync, readSync, unlinkSync, writeSync } from 'node:fs';
+import { closeSync, constants, fstatSync, openSync, readSync, writeSync } from 'node:fs';
 import { Fault } from '../domain/fault.ts';
 import type { ProcessExit, Run, RunLimits } from '../ports/host.ts';
 import { DIES_WITH_US, failureOf, killGroup, MAX_ERROR_BYTES, MAX_OUTPUT_BYTES, run, tooLate } from './run.ts';
@@ -6,7 +6,7 @@ import { type StartedFor, type Starter, StartFailure } from './starter.ts';
 
 /**
  * As {@link run}, by a starter: the daemon is not forked for it. For tools that are asked often, and say little: they write
- * to files that have no name any more, which are read when they have ended. Where the starter cannot, it is run as ever.
+ * to files that have no name, which are read when they have ended. Where the starter cannot, it is run as ever.
  *
  * @param directory - where such files are made, best in memory
  */
@@ -73,15 +73,17 @@ async function ended(
 /** How often what a tool has written is measured. */
 const LOOK_MS = 100;
 
-let made = 0;
+/** Of x86-64: include/uapi/asm-generic/fcntl.h; Node has no name for it. */
+const O_TMPFILE = 0o20000000 | constants.O_DIRECTORY;
 
-/** @returns undefined where there is no room for it */
+/**
+ * It never has a name: one that is made and unlinked would stay where the daemon is killed in between.
+ * @returns undefined where there is no room for it, or the file system has no such files
+ */
 function nameless(directory: string, open: number[]): number | undefined {
-  const path = `${directory}/.tool-${process.pid}-${++made}`;
   try {
-    const fd = openSync(path, 'wx+', 0o600);
+    const fd = openSync(directory, O_TMPFILE | constants.O_RDWR, 0o600);
     open.push(fd);
-    unlinkSync(path);
     return fd;
   } catch {
     return undefined;
