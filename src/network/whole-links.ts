@@ -191,7 +191,7 @@ export async function cutOffFlaws(
   if (!names || names.includes(device) || (names.length === 0 && isFirst)) return [];
   const what =
     `the tap ${device} was deleted while its guest ran, and the one that was made in its place is not the one that the ` +
-    'VMM has open: the guest has no network until it is stopped and started';
+    'VMM has open: the guest has no network; where that lasts, stop and start it';
   return [{ thing: `interface ${device} open`, what, owner: owner.uid, isLasting: true, cutOff: device }];
 }
 

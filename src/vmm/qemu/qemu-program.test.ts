@@ -152,6 +152,9 @@ test('takes the tap that was made in the place of a deleted one; where it cannot
   for (const other of ['macvtap0', 'tap2']) await one.replug?.(other, signal);
   expect(ran).toHaveLength(1);
 
+  runFails = new Fault('timeout', 'perl did not end in 10000 ms');
+  await expect(one.replug?.('tap1', signal)).rejects.toThrow('did not end');
+  expect(server.commands).not.toContain('netdev_del');
   const why = 'Cannot plug tap1 in again: it has 0 taps open, not 2';
   runFails = new Fault('tool', 'perl failed (exit status 125): flintlock: it has 0 taps open, not 2');
   await expect(one.replug?.('tap1', signal)).rejects.toThrow(why);

@@ -105,6 +105,8 @@ export class QmpMonitor implements Monitor {
       await replug({ ...{ pid, mark: path, taps, tap: device } }, run, signal);
     } catch (error) {
       signal.throwIfAborted();
+      // What was too slow can be done at the next try; what was let go of cannot be given back.
+      if (error instanceof Fault && error.kind === 'timeout') throw error;
       await this.#letGo(index, signal);
       throw error;
     }

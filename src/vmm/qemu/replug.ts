@@ -16,7 +16,7 @@ const HEAD = perlHead({
  * moment; it is the same one, and QEMU goes on reading from it. What the host could have left to the guest of each packet
  * (checksums, cutting) it does itself from then on: what they had agreed is gone with the tap.
  *
- * Arguments: process, what one of the arguments on its command line must be or end with, the tap, and all taps of that process
+ * Arguments: process, what its command line must have in it, the tap, and all taps of that process
  * in the order in which it has opened them.
  */
 export const REPLUG = `{
