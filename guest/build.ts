@@ -1,9 +1,9 @@
 /**
  * Makes one of the images of docs/guests.md, an OCI layout:
  *
- *     node guest/build.ts demo|kernel|debian|stock LAYOUT CACHE STAMP
+ *     node guest/build.ts demo|kernel|debian|stock|stock-bookworm LAYOUT CACHE STAMP
  *
- * `demo` has the tags `kernel`, `root` and `modules`, `stock` has `bookworm`, `trixie` and `built`, the others `latest`. LAYOUT is
+ * `demo` has the tags `kernel`, `root` and `modules`, `stock` has `trixie` and `built`, the others `latest`. LAYOUT is
  * replaced whole or not at all; STAMP is written into it, as the file `stamp`,
  * for whoever asks whether it is in step. CACHE is a directory for packages
  * and compiled kernels.
@@ -58,14 +58,17 @@ const IMAGES: Readonly<Record<string, (job: Job) => void | Promise<void>>> = {
     makeImage({ layout: made, tag: 'latest', archive, tree: join(scratch, 'over') });
   },
   async stock({ made, scratch, signal }) {
-    for (const suite of ['bookworm', 'trixie'] as const) {
-      const archive = join(scratch, `${suite}.tar`);
-      await writeStock(suite, archive, signal);
-      makeImage({ layout: made, tag: suite, archive });
-      rmSync(archive);
-    }
+    const archive = join(scratch, 'trixie.tar');
+    await writeStock('trixie', archive, signal);
+    makeImage({ layout: made, tag: 'trixie', archive });
+    rmSync(archive);
     writeBuiltOver(join(scratch, 'built'));
     makeImage({ layout: made, tag: 'built', from: 'trixie', tree: join(scratch, 'built') });
+  },
+  async 'stock-bookworm'({ made, scratch, signal }) {
+    const archive = join(scratch, 'bookworm.tar');
+    await writeStock('bookworm', archive, signal);
+    makeImage({ layout: made, tag: 'latest', archive });
   },
 };
 

@@ -111,7 +111,8 @@ describe('an image with an init of its own, built the way Docker builds', BOOTS,
     expectSupplied(console);
   });
 
-  test('keeps what it sets', async () => {
+  test('keeps what it sets', async (context) => {
+    leaveToProofs(context); // guest/flintlock-init.host.test.ts
     const hosts = '127.0.0.1 localhost\n192.0.2.7 elsewhere own';
     const console = await said({
       '/sbin/init': `#!/bin/sh\necho "hosts: $(busybox tr '\\n' '|' </etc/hosts)"\n${LOOK.slice(10)}`,
@@ -158,7 +159,8 @@ describe('an image without an init', BOOTS, () => {
     expectSupplied(console);
   });
 
-  test('keeps the name servers that it names', async () => {
+  test('keeps the name servers that it names', async (context) => {
+    leaveToProofs(context); // guest/flintlock-init.host.test.ts
     const console = await said(
       { '/etc/resolv.conf': 'nameserver 192.0.2.53\n', '/look': LOOK },
       { words: '-- /bin/sh /look' },
@@ -169,18 +171,23 @@ describe('an image without an init', BOOTS, () => {
 });
 
 // A disk that cannot be written, of an image that is one program: it has no place for anything.
-test.for(['no init', 'an init'] as const)('an image of %s and no directories has them', BOOTS, async (what) => {
-  const isInit = what === 'an init';
-  const look = LOOK.replace('poweroff', 'ls -d /srv/a\\ b/bin\npoweroff');
-  const mount = 'flintlock.mount=vdb:/srv/a%20b:ro';
-  const console = await said(isInit ? { '/sbin/init': look } : { '/look': look }, {
-    ...{ mode: 'ro', isBare: true, words: isInit ? mount : `${mount} -- /bin/sh /look` },
-  });
-  expectSupplied(console);
-  expect(console).not.toContain('the root can be written');
-  expect(console).toContain('mounts=/srv/a%20b:ro\n');
-  expect(console).toContain('\n/srv/a b/bin\n');
-});
+test.for(['no init', 'an init'] as const)(
+  'an image of %s and no directories has them',
+  BOOTS,
+  async (what, context) => {
+    leaveToProofs(context, what === 'an init');
+    const isInit = what === 'an init';
+    const look = LOOK.replace('poweroff', 'ls -d /srv/a\\ b/bin\npoweroff');
+    const mount = 'flintlock.mount=vdb:/srv/a%20b:ro';
+    const console = await said(isInit ? { '/sbin/init': look } : { '/look': look }, {
+      ...{ mode: 'ro', isBare: true, words: isInit ? mount : `${mount} -- /bin/sh /look` },
+    });
+    expectSupplied(console);
+    expect(console).not.toContain('the root can be written');
+    expect(console).toContain('mounts=/srv/a%20b:ro\n');
+    expect(console).toContain('\n/srv/a b/bin\n');
+  },
+);
 
 describe('the init', BOOTS, () => {
   test('is the next one that can be run, and the console says why', async () => {

@@ -65,6 +65,7 @@ export const NEEDED_BY_IMAGES = {
   ],
   debian: [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
   stock: [['mmdebstrap', "makes roots of Debian's packages", '/usr/bin/mmdebstrap']],
+  'stock-bookworm': [['mmdebstrap', "makes a root of Debian's packages", '/usr/bin/mmdebstrap']],
 };
 
 const APT = 'sudo apt-get install --no-install-recommends';

@@ -21,7 +21,7 @@ const whole = (project) =>
 /** In the order in which they are run; minutes on two cores. */
 const PROOFS = {
   host: { minutes: 15, is: "every test with the host's tools", argv: () => whole('host') },
-  e2e: { minutes: 30, is: 'every test that boots guests', argv: () => whole('e2e') },
+  e2e: { minutes: 25, is: 'every test that boots guests', argv: () => whole('e2e') },
   conformance: { minutes: 8, is: 'every row of the conformance suite', argv: () => script('conformance') },
   ...Object.fromEntries(
     ['firecracker', 'cloudhypervisor'].map((name) => [
@@ -55,7 +55,7 @@ await main('proofs', async () => {
   if (unknown !== undefined)
     throw new Stop(`there is no proof "${unknown}"; there are ${Object.keys(PROOFS).join(', ')}`);
   if (!isRoot) console.log('most of it is run as root, by sudo');
-  await setup({ tests: true, images: ['kernel', 'debian', 'stock'] });
+  await setup({ tests: true, images: ['kernel', 'debian', 'stock', 'stock-bookworm'] });
   await bundleInStep();
   const ended = [];
   for (const name of given.length > 0 ? [...new Set(given)] : Object.keys(PROOFS)) {

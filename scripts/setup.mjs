@@ -265,12 +265,14 @@ const MADE_FROM = {
   kernel: (path) => !/^debian(\/|\.ts$)|^(stock|kernel|vmlinux|unpack|lz4)\.ts$/.test(path),
   debian: (path) => /^(debian|agent)(\/|\.ts$)/.test(path),
   stock: (path) => path === 'stock.ts',
+  'stock-bookworm': (path) => path === 'stock.ts',
 };
 /** What is said while it is made. */
 const ABOUT = {
   kernel: 'compiling the small kernel takes 5 to 15 minutes, once',
   debian: 'making the Debian root takes 2 to 5 minutes, once',
-  stock: 'making the stock roots of Debian 12 and 13 takes 2 to 5 minutes, once',
+  stock: 'making the stock root of Debian 13 takes 2 to 5 minutes, once',
+  'stock-bookworm': 'making the stock root of Debian 12 takes 2 to 5 minutes, once',
 };
 
 function imageStamp(name) {
@@ -285,7 +287,8 @@ function imageStamp(name) {
       .update(`${file}\0`)
       .update(readFileSync(join(guest, file)))
       .update('\0');
-  if (!['debian', 'stock'].includes(name)) hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
+  if (!['debian', 'stock', 'stock-bookworm'].includes(name))
+    hash.update(read('/var/lib/dpkg/info/busybox-static.md5sums') ?? '');
   return hash.digest('hex');
 }
 

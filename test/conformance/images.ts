@@ -155,7 +155,7 @@ export async function makeImages(directory: string, isSample: boolean): Promise<
     kernel: KERNEL,
     anyKernel: isSample ? small : KERNEL,
     debian: `oci:${ROOT}/.cache/images/debian:latest`,
-    stock: (name) => `oci:${ROOT}/.cache/images/stock:${name}`,
+    stock: (name) => `oci:${ROOT}/.cache/images/${name === 'bookworm' ? 'stock-bookworm:latest' : `stock:${name}`}`,
     modules: `oci:${DEMO}:modules`,
     release: /Linux version (\S+) /.exec(Buffer.from(vmlinux).toString('latin1'))?.[1] ?? 'unknown',
     small,

@@ -11,7 +11,7 @@ import { leaveToProofs } from '../support/proofs.ts';
 
 /** The ways of docs/guest-agent.md by which a guest gets its agent, in Debian's own root as mmdebstrap makes it. */
 const PAGE = readFileSync(join(ROOT, 'docs/guest-agent.md'), 'utf8');
-const STOCK = `oci:${ROOT}/.cache/images/stock:bookworm`;
+const STOCK = `oci:${ROOT}/.cache/images/stock-bookworm:latest`;
 const DEMO_KERNEL = `oci:${ROOT}/.cache/images/demo:kernel`;
 /** It needs no initrd, so that nothing but the root can bring an agent. */
 const SMALL_KERNEL = `oci:${ROOT}/.cache/images/kernel:latest`;

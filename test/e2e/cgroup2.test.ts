@@ -6,6 +6,7 @@ import { newc } from '../support/boot-bytes.ts';
 import { poll, ROOT, startHost } from '../support/daemon.ts';
 import { makeHostInGuest } from '../support/host-in-guest.ts';
 import { writeLayout } from '../support/oci-layout.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 /** Version 2 as systemd mounts it, and with the one controller that it hands down everywhere. */
 const SCRIPT = `
@@ -20,6 +21,7 @@ const REPORT_MS = 420_000;
 test('of version 2 a VMM has a cgroup of its own, and OutOfMemory at its limit: a daemon in a guest', {
   timeout: 900_000,
 }, async (t) => {
+  leaveToProofs(t); // reasons.test.ts where the host has version 2; the trees of cgroups.host.test.ts
   const host = await startHost(t, { flags: ['--managed-network', 'none'] });
   const idle = join(host.directory, 'idle');
   const layer = [

@@ -9,6 +9,7 @@ import {
 } from '../../src/gen/dropin/services/microvms_pb.ts';
 import type { MicroVM } from '../../src/gen/dropin/types/microvm_pb.ts';
 import { poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 import {
   byUid,
   capmvmCreate,
@@ -160,6 +161,7 @@ test('hammertime’s and the Cluster API provider’s requests live on a parent�
 test('fl’s request lives on the managed network, with an address of its own and a bridge of the host', {
   timeout: 400_000,
 }, async (t) => {
+  leaveToProofs(t); // the other life, and the recorded requests of fl's in test/foreign
   const host = await startHost(t, {
     prepare: async (one) => {
       await one.tool('ip', 'link', 'add', 'brx', 'type', 'bridge');

@@ -3,6 +3,7 @@ import { expect, type TestContext, test } from 'vitest';
 import { MicroVMSpec_RestartPolicy } from '../../src/gen/types/microvm_pb.ts';
 import { demoSpec, startHost, type TestHost } from '../support/daemon.ts';
 import { type HeldTool, holdTool, pathWith } from '../support/hold.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
@@ -24,9 +25,12 @@ const WHILE = [
   ['its disk image is made', 'mke2fs'],
   ['its VMM is started', 'qemu-system-x86_64'],
 ] as const;
+/** For the others there are points of test/faults/sample.test.ts. */
+const SAMPLE = 'it is pulled';
 
 for (const [when, tool] of WHILE)
   test(`a daemon killed while ${when} ends what it promised, once, and leaves nothing`, async (t) => {
+    leaveToProofs(t, when !== SAMPLE);
     const { host, held } = await startWithHold(t, tool);
     const uid = (await host.create(demoSpec('one'))).spec?.uid ?? '';
     await held.reached();

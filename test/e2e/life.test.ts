@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { makeImage } from '../../guest/make-image.ts';
 import { MicroVMSpec_RestartPolicy } from '../../src/gen/types/microvm_pb.ts';
 import { DEMO_ROOT, demoSpec, KERNEL, poll, startHost } from '../support/daemon.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 test('a microVM is created, runs with its address and disks, and leaves nothing', async (t) => {
   const host = await startHost(t);
@@ -47,6 +48,7 @@ test('a guest of kernel and initrd alone runs without volumes', async (t) => {
 });
 
 test('a read-only data volume can be read and not written', async (t) => {
+  leaveToProofs(t); // conformance's volumes/data-read-only
   const host = await startHost(t);
   const probe = makeImage({
     layout: `${host.images}/probe`,
@@ -198,6 +200,7 @@ test('a slow or absent console reader never stalls a guest, and a follower sees 
 });
 
 test('the same kernel serves by its well-known name and by its filename', async (t) => {
+  leaveToProofs(t); // conformance's kernel/filename-* rows
   const host = await startHost(t);
   const made = await host.create(
     demoSpec('named', {

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { parse } from 'yaml';
 import { makeImage } from '../../../guest/make-image.ts';
 import { DEMO_ROOT, demoSpec, KERNEL, type SpecInit, startHost, type TestHost } from '../../support/daemon.ts';
+import { leaveToProofs } from '../../support/proofs.ts';
 
 const PROBE = `#!/bin/sh
 echo "probe: cmdline $(cat /proc/cmdline)"
@@ -35,6 +36,7 @@ async function probe(host: TestHost, spec: SpecInit) {
 }
 
 test('names of interfaces and the network for cloud-init are told to the guest, and only where they are needed', async (t) => {
+  leaveToProofs(t); // conformance's kernel/add_network_config, interfaces/three, guest_device_name and guest_mac rows
   const host = await startHost(t);
   const image = probeImage(host);
   const spec = (id: string, change: object): SpecInit =>

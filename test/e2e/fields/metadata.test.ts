@@ -3,6 +3,7 @@ import { ConnectError } from '@connectrpc/connect';
 import { expect, test } from 'vitest';
 import { makeImage } from '../../../guest/make-image.ts';
 import { demoSpec, poll, ROOT, type SpecInit, startHost, type TestHost } from '../../support/daemon.ts';
+import { leaveToProofs } from '../../support/proofs.ts';
 
 const base64 = (text: string): string => Buffer.from(text).toString('base64');
 const MAC = '02:00:00:00:00:0a';
@@ -76,6 +77,7 @@ say "as-neighbour=$(ask GET /latest/user-data | head -n 1)"
 say done`;
 
 test('a guest asks through the interface that may, one that may not has a disk, and none has another’s', async (t) => {
+  leaveToProofs(t); // conformance's metadata/allow_metadata_req, disk and each-its-own rows
   const host = await startHost(t);
   const metadata = {
     'user-data': base64('secret-of-A'),

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest';
 import { makeImage } from '../../../guest/make-image.ts';
 import { blkidFiles } from '../../support/blkid.ts';
 import { demoSpec, startHost } from '../../support/daemon.ts';
+import { leaveToProofs } from '../../support/proofs.ts';
 
 const ROOT_PART = 'ABCDEF01-1111-2222-3333-444444444444';
 const DATA_PART = '0badcafe-aaaa-bbbb-cccc-dddddddddddd';
@@ -26,6 +27,7 @@ say end
 `;
 
 test('sizes, partitions and mount points are what the guest sees', async (t) => {
+  leaveToProofs(t); // conformance's volumes/size_in_mb, partition_id and mount_point rows
   const host = await startHost(t);
   const root = makeImage({
     layout: `${host.images}/probe`,
