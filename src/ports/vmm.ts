@@ -208,10 +208,9 @@ export interface Vmm {
     signal: AbortSignal,
   ): Promise<Channel>;
   /**
-   * Opens a connection to a port of the agent in a guest that runs. Absent: it has one channel for all, by `openChannel`.
-   * @throws as {@link Dial}
+   * What opens a connection to a port of the agent in a guest that runs. Undefined: that one has one channel for all, by `openChannel`.
    */
-  readonly dialAgent?: (config: Pick<VmmConfig, 'runDirectory' | 'user'>, ...to: Parameters<Dial>) => ReturnType<Dial>;
+  readonly agentDial?: (config: Pick<VmmConfig, 'runDirectory' | 'user' | 'options'>) => Dial | undefined;
   /** Every file and socket that it may make in those directories, for the audit. */
   paths(config: Pick<VmmConfig, 'stateDirectory' | 'runDirectory'>): readonly string[];
 }

@@ -66,9 +66,9 @@ async function untilCreated({ host, say }: Stage, uid: string): Promise<MicroVMS
 }
 
 /** @returns its uid, when it is up */
-async function begin(stage: Stage, provider: string, id: string): Promise<string> {
+async function begin(stage: Stage, provider: string, id: string, providerOptions = {}): Promise<string> {
   const { host, spec, say } = stage;
-  const uid = (await host.create({ ...spec(id), provider })).spec?.uid ?? '';
+  const uid = (await host.create({ ...spec(id), provider, providerOptions })).spec?.uid ?? '';
   const { accelerator } = await untilCreated(stage, uid);
   must(accelerator === 'kvm', `its accelerator is ${accelerator}`);
   const up = await host.untilConsole(uid, /^flintlock-guest: up /, UP_MS);
@@ -87,13 +87,17 @@ const jailedOf = (host: TestHost, uid: string): number =>
         argv.some((word) => word.includes(uid)) && statSync(`/proc/${pid}/root/`).ino !== statSync('/').ino,
     ).length;
 
-const life = ({ name, by, with: beside = [] }: Tried): Row => ({
-  name: `life-${name}`,
-  promises: `a guest of ${name} comes up with address and disk, outlives the daemon, runs a command, is deleted, and nothing is left`,
+const life = (
+  { name, by, with: beside = [] }: Tried,
+  way = '',
+  options: Readonly<Record<string, string>> = {},
+): Row => ({
+  name: `life-${name}${way && `-${way}`}`,
+  promises: `a guest of ${name}${way && ` by ${way}`} comes up with address and disk, outlives the daemon, runs a command, is deleted, and nothing is left`,
   needs: by?.variable,
   async run(stage) {
     const { host } = stage;
-    const uid = await begin(stage, name, `life-${name}`);
+    const uid = await begin(stage, name, `life-${name}${way && `-${way}`}`, options);
     await mustBeClean(host);
     const before = processesOf(host, uid);
     must(before !== '', 'no process is its own');
@@ -108,6 +112,8 @@ const life = ({ name, by, with: beside = [] }: Tried): Row => ({
     await untilAgent(host, uid, { timeoutMs: UP_MS });
     const { code, out } = await execIn(host, uid, 'echo $((6 * 7)); exit 3');
     must(code === 3 && out === '42\n', `a command in the guest says ${JSON.stringify(out)} and ends with ${code}`);
+    const much = await execIn(host, uid, 'dd if=/dev/zero bs=65536 count=16 2>/dev/null');
+    must(much.out.length === 16 * 65_536, `of 1 MiB of output ${much.out.length} bytes came, and ${much.code}`);
     await mustBeClean(host);
     await remove(stage, uid);
   },
@@ -139,4 +145,9 @@ const pause = ({ name, by }: Tried): Row => ({
 });
 
 /** What a guest is under KVM, of each provider. */
-export const guestRows = (tried: readonly Tried[]): readonly Row[] => tried.flatMap((one) => [life(one), pause(one)]);
+export const guestRows = (tried: readonly Tried[]): readonly Row[] =>
+  tried.flatMap((one) => [
+    life(one),
+    ...Object.entries(one.ways ?? {}).map(([way, options]) => life(one, way, options)),
+    pause(one),
+  ]);

@@ -21,11 +21,16 @@ export interface Tried {
   readonly by?: Named;
   /** Other programs that it takes, where they are named. */
   readonly with?: readonly Named[];
+  /** Other ways in which a guest of it lives, by name: with which `provider_options`. */
+  readonly ways?: Readonly<Record<string, Readonly<Record<string, string>>>>;
 }
+
+/** Of which there is nothing to be tried on most machines. */
+const WAYS = { vsock: { 'qemu.channel': 'vsock' } };
 
 /** All there are. */
 export const TRIED: readonly Tried[] = PROVIDERS.map(({ name }) => {
-  if (name === IN_DEBIAN) return { name };
+  if (name === IN_DEBIAN) return { name, ways: WAYS };
   const by = { flag: `--${name}-bin`, variable: `FLINTLOCK_TEST_${name.toUpperCase()}` };
   return { name, by, with: BESIDE[name] ?? [] };
 });

@@ -61,9 +61,12 @@ export async function buildVmms({ config, opened, log, metrics, run, processes, 
     if (!vm) throw new Fault('not_found', `microVM with uid ${uid} not found`);
     const vmm = vmmOf(providerOf(vm));
     if (!vmm.capabilities.channels.includes('agent')) return undefined;
-    const { dialAgent } = vmm;
-    const at = { ...placesOf(uid), user: vm.allocation.vmmUser };
-    if (dialAgent) return { is: 'connections', dial: (...to) => dialAgent(at, ...to) };
+    const dial = vmm.agentDial?.({
+      ...placesOf(uid),
+      user: vm.allocation.vmmUser,
+      options: vm.spec.providerOptions,
+    });
+    if (dial) return { is: 'connections', dial };
     using limit = new TimeLimit(signal, CONSOLE_OPEN_MS * patience);
     return { is: 'channel', channel: await vmm.openChannel(placesOf(uid), 'agent', limit.signal) };
   };

@@ -611,9 +611,9 @@ describe('the program', () => {
 
 describe('the way to the agent of a guest', () => {
   const ask = async (vmm: Vmm, config: VmmConfig): Promise<string> => {
-    const dial = vmm.dialAgent;
+    const dial = vmm.agentDial?.(config);
     if (!dial) throw new Error('it has none');
-    return (await infoBy((...to) => dial(config, ...to), soon())).version;
+    return (await infoBy(dial, soon())).version;
   };
   const patiently = { timeout: 60_000, interval: 50 };
 

@@ -116,7 +116,7 @@ export async function createCloudHypervisor(options: CloudHypervisorOptions): Pr
     consolePath: consoleLog,
     openChannel: (config, kind, signal) =>
       channels.open(config.uid, kind, () => openConsole(config, { files, processes, converse }, signal)),
-    dialAgent: (config, port, signal) =>
+    agentDial: (config) => (port, signal) =>
       dialVsock({ path: agentSocket(config), user: config.user }, port, files, signal),
     paths: pathsOf,
   };

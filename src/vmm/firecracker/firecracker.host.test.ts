@@ -286,7 +286,7 @@ describe('metadata', () => {
 
 describe('the way to the agent of a guest', () => {
   const ask = async (vmm: Vmm, config: VmmConfig): Promise<string> => {
-    const { version, features } = await infoBy((...to) => vmm.dialAgent?.(config, ...to) ?? never(), soon());
+    const { version, features } = await infoBy((...to) => vmm.agentDial?.(config)?.(...to) ?? never(), soon());
     return `${version} ${features.includes('tty')}`;
   };
   const never = () => Promise.reject(new Error('it has none'));
@@ -298,8 +298,8 @@ describe('the way to the agent of a guest', () => {
     expect(statSync(bed.config.runDirectory).uid).toBe(0);
     const socket = statSync(join(bed.config.runDirectory, 'agent.sock'));
     expect([socket.isSocket(), socket.uid]).toEqual([true, 77_001]);
-    await expect(vmm.dialAgent?.(bed.config, 7, soon())).rejects.toMatchObject({ kind: 'tool' });
-    await expect(vmm.dialAgent?.({ ...bed.config, user: 77_002 }, 1024, soon())).rejects.toMatchObject({
+    await expect(vmm.agentDial?.(bed.config)?.(7, soon())).rejects.toMatchObject({ kind: 'tool' });
+    await expect(vmm.agentDial?.({ ...bed.config, user: 77_002 })?.(1024, soon())).rejects.toMatchObject({
       kind: 'refused',
     });
 
@@ -321,7 +321,7 @@ describe('the way to the agent of a guest', () => {
   test('is none where it is off', async () => {
     await using bed = makeBed('', { options: { agent: 'off' } });
     const { vmm, running } = await bed.start();
-    await expect(vmm.dialAgent?.(bed.config, 1024, soon())).rejects.toMatchObject({ kind: 'refused' });
+    await expect(vmm.agentDial?.(bed.config)?.(1024, soon())).rejects.toMatchObject({ kind: 'refused' });
     await vmm.stop(bed.config, running.process, soon());
   });
 });

@@ -117,7 +117,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     consolePath: consoleLog,
     openChannel: (config, _kind, signal) =>
       channels.open(config.uid, 'console', () => openConsole(config, files, signal)),
-    dialAgent: (config, port, signal) =>
+    agentDial: (config) => (port, signal) =>
       dialVsock({ path: agentSocket(config), user: config.user }, port, files, signal),
     paths: (config) => [
       apiSocket(config),

@@ -166,6 +166,16 @@ describe('identity', () => {
     expect(isOf(odd)(qemuArgv(odd, machine, ''))).toBe(true);
   });
 
+  test('a vsock of the guest takes the place of its agent’s port, with a number that no other has', () => {
+    const options = { 'qemu.channel': 'vsock' };
+    const argv = qemuArgv({ ...config, options }, machine, '');
+    expect(argv.slice(-2)).toEqual(['-device', `vhost-vsock-device,guest-cid=${config.user}`]);
+    expect(argv.join(' ')).not.toMatch(/virtserialport|agent\.sock/);
+    expect(qemuArgv({ ...config, options: { ...options, agent: 'off' } }, machine, '').join(' ')).not.toContain(
+      'vsock',
+    );
+  });
+
   test('the port of the agent comes last, and not where it is not wanted or all places are taken', () => {
     const ports = (more: Partial<VmmConfig>, acpi = true): number =>
       qemuArgv({ ...config, ...more }, { ...machine, acpi }, '').filter((word) => word.includes('flintlock.agent'))

@@ -3,7 +3,8 @@ import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
 import type { PacketCounter } from '../supervisor/packets.ts';
 import { devicesBesideAgent } from './capabilities.ts';
-import { agentSocket, consoleLog, consoleSocket, identifyingArguments, optionValue } from './layout.ts';
+import { agentSocket, consoleLog, consoleSocket, guestCid, identifyingArguments, optionValue } from './layout.ts';
+import { isByVsock } from './options.ts';
 
 export interface Machine {
   /** The program, by name or path. */
@@ -89,7 +90,7 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
  */
 const EMULATED_CPU = 'max,-erms,-fsrm';
 
-/** Whether there is a port for the guest's agent: asked for by name there must be room, see `limits.ts`. */
+/** Whether there is a port or a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentPort = ({ options = {}, disks, nics }: VmmConfig, acpi: boolean): boolean =>
   wantsAgent(options) && disks.length + nics.length <= devicesBesideAgent(acpi);
 
@@ -97,6 +98,7 @@ const hasAgentPort = ({ options = {}, disks, nics }: VmmConfig, acpi: boolean): 
 const AGENT_PORT = 'flintlock.agent';
 
 function agentArguments(config: VmmConfig): readonly string[] {
+  if (isByVsock(config)) return ['-device', `vhost-vsock-device,guest-cid=${guestCid(config)}`];
   return [
     ...['-chardev', `socket,id=agent,path=${optionValue(agentSocket(config))},server=on,wait=off`],
     // Port 0 is a console's by the virtio specification, section 5.3.

@@ -11,6 +11,12 @@ export const consoleSocket = (config: Pick<VmmConfig, 'runDirectory'>): string =
 /** The port of the guest's agent: the daemon is connected while the guest runs. */
 export const agentSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'agent.sock');
 
+/** Where the daemon connects to the guest's vsock, while it has one: see `vsock-relays.ts`. */
+export const vsockSocket = (config: Pick<VmmConfig, 'runDirectory'>): string => join(config.runDirectory, 'vsock.sock');
+
+/** A guest's number on the host's vsock, which no two may share: its user's, which none other has. @see vsock(7) */
+export const guestCid = ({ user }: Pick<VmmConfig, 'user'>): number => user;
+
 /** Everything that the guest wrote to its serial port. */
 export const consoleLog = (config: Pick<VmmConfig, 'stateDirectory'>): string =>
   join(config.stateDirectory, 'console.log');

@@ -92,6 +92,17 @@ test('options that are none are refused, with those there are', () => {
   expect(wrong({ 'qemu.acpi': 'off' })).toEqual([]);
   expect(wrong({ 'qemu.acpi': 'maybe', constructor: 'x' })).toEqual([
     'provider_options[qemu.acpi]: "maybe" must be on or off',
-    "provider_options[constructor]: is no option of QEMU's; there are: qemu.acpi",
+    "provider_options[constructor]: is no option of QEMU's; there are: qemu.acpi, qemu.channel",
   ]);
+});
+
+test('a vsock wants what the host makes it with', () => {
+  const providerOptions = { 'qemu.channel': 'vsock' };
+  const found = (hasVsock?: boolean) => violationsOf({ ...spec, providerOptions }, tcg, [], { hasVsock });
+  expect([found(true), found()]).toEqual([[], []]);
+  expect(found(false)).toEqual([
+    { field: 'provider_options[qemu.channel]', description: expect.stringContaining('modprobe vhost_vsock') },
+  ]);
+  expect(violationsOf(spec, tcg, [], { hasVsock: false })).toEqual([]);
+  expect(fieldsOf({ providerOptions: { 'qemu.channel': 'pipe' } })).toEqual(['provider_options[qemu.channel]']);
 });

@@ -8,7 +8,7 @@ import type { Spec } from '../../domain/spec.ts';
 import { unplacedAgent } from '../supervisor/agent-place.ts';
 import { capabilitiesOf, devicesBesideAgent, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { checkOptions } from './options.ts';
+import { checkOptions, vsockLacks } from './options.ts';
 
 /** Without ACPI QEMU adds one `virtio_mmio.device=512@0xfeb00e00:12` for each slot in use. */
 const MMIO_ARGUMENT_BYTES = 40;
@@ -16,11 +16,13 @@ const MMIO_ARGUMENT_BYTES = 40;
 /**
  * What of a spec QEMU's machine `microvm` cannot do.
  * @param guestWords - each as long as it will be
+ * @param host - what is not absent is known
  */
 export function violationsOf(
   spec: Spec,
   machine: { readonly accelerator: 'kvm' | 'tcg'; readonly acpi: boolean; readonly tscKhz?: number },
   guestWords: readonly string[] = [],
+  { hasVsock }: { readonly hasVsock?: boolean | undefined } = {},
 ): readonly Violation[] {
   const line = commandLine({
     cmdline: spec.kernel.cmdline,
@@ -38,6 +40,7 @@ export function violationsOf(
   const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : all * MMIO_ARGUMENT_BYTES);
   return [
     ...checkOptions(ownOptions(spec.providerOptions)),
+    ...vsockLacks(spec.providerOptions, hasVsock),
     ...unplacedAgent(spec, besideAgent),
     ...lacksOf(spec, capabilitiesOf(machine)),
     ...commandLineLacks(line, guestWords, room),

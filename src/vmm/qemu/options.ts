@@ -12,7 +12,23 @@ export const OPTIONS: Provider['options'] = {
     values: ['on', 'off'],
     help: 'off: a machine without ACPI, for a kernel that has none of it; absent: as kernel and `kernel.cmdline` ask for, else as `--qemu-acpi` says',
   },
+  'qemu.channel': {
+    values: ['port', 'vsock'],
+    help: "vsock: the agent is reached by the host's vhost-vsock, with a connection for each call, for which the host needs that module and the kernel CONFIG_VIRTIO_VSOCKETS; absent: by a virtio-serial port",
+  },
 };
+
+/** Whether the guest has a vsock in place of the agent's port. */
+export const isByVsock = ({ options }: { readonly options?: Options | undefined }): boolean =>
+  options?.['qemu.channel'] === 'vsock';
+
+/** @param hasVsock - whether the host has what a vsock is made with; absent: it is not known */
+export function vsockLacks(options: Options, hasVsock: boolean | undefined): readonly Violation[] {
+  if (!isByVsock({ options }) || hasVsock !== false) return [];
+  const description =
+    'is vsock, and this host has no /dev/vhost-vsock: `sudo modprobe vhost_vsock` makes it (and a file in /etc/modules-load.d at each boot), or leave it out';
+  return [{ field: 'provider_options[qemu.channel]', description }];
+}
 
 /** What is wrong with the options of a spec. */
 export function checkOptions(options: Options): readonly Violation[] {

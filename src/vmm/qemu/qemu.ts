@@ -11,13 +11,14 @@ import { FIRMWARE, type Machine, qemuArgv, USER_SWITCHES } from './argv.ts';
 import { capabilitiesOf } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { openConsole } from './console-channel.ts';
-import { agentSocket, consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog } from './layout.ts';
+import { agentSocket, consoleLog, consoleSocket, isProgram, qmpSocket, vmmLog, vsockSocket } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
-import { acpiOf } from './options.ts';
+import { acpiOf, isByVsock } from './options.ts';
 import { qemuProgram } from './qemu-program.ts';
 import { NO_QBOOT, remarksOf } from './remarks.ts';
 import { type QemuVerdict, tryQemu } from './trial.ts';
+import { VsockRelays } from './vsock-relays.ts';
 
 export interface QemuOptions extends ProviderDeps {
   /** The program, by name or path. */
@@ -30,6 +31,9 @@ export interface QemuOptions extends ProviderDeps {
 /** As clients know them that came before the typed table: they stay as they are. */
 const CAPABILITIES = ['initrd', 'disks', 'read-only-disks', 'qcow2', 'tap', 'console', 'adopt', 'guest-reboot'];
 const ACPI_CAPABILITIES = ['guest-power-off', 'guest-panic'];
+
+/** What QEMU makes a guest's vsock with. */
+const VHOST_VSOCK = '/dev/vhost-vsock';
 
 /** The guest runs its first instruction when it is told to. */
 const STANDING = '-S';
@@ -48,6 +52,9 @@ const asked = (spec: Spec, kernelFacts: KernelFacts | undefined) => ({
 export async function createQemu(options: QemuOptions): Promise<Vmm> {
   const { binary, acpi, files, log } = options;
   const channels = new OwnedChannels();
+  const relays = new VsockRelays(options);
+  /** As the last that asked for `info` found it, as every create does. */
+  let hasVsock: boolean | undefined;
   const supervisor = new Supervisor(qemuProgram({ binary, clock: options.clock, run: options.run }), options);
 
   const tscKhz = await hostTscKhz(files);
@@ -108,6 +115,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     async info(): Promise<VmmInfo> {
       const verdict = await trial.soon();
+      hasVsock = (await files.stat(VHOST_VSOCK)) !== undefined;
       const { version, acceleration } = verdict ?? known();
       // Of one that could not be tried for want of room nothing is known: a start waits for it.
       const unavailableReason = verdict?.works === false && !verdict.untried ? verdict.why : '';
@@ -124,7 +132,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       };
     },
 
-    check: (spec, words, kernel) => violationsOf(spec, machine(asked(spec, kernel)), words),
+    check: (spec, words, kernel) => violationsOf(spec, machine(asked(spec, kernel)), words, { hasVsock }),
 
     remarks: (spec, kernel) => remarksOf(spec, kernel, { ...acpiOf(asked(spec, kernel), acpi), ...way() }),
 
@@ -133,7 +141,10 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
     start: (config, signal, before) =>
       supervisor.start(config, signal, (launch) => begin(config, launch, signal), before),
     adopt: (config, identity, signal) => supervisor.adopt(config, identity, signal),
-    stop: (config, identity, signal) => supervisor.stop(config, identity, signal),
+    stop(config, identity, signal) {
+      relays.end(config);
+      return supervisor.stop(config, identity, signal);
+    },
 
     isProgram: (argv, exe) => isProgram(binary, argv, exe),
     consolePath: consoleLog,
@@ -141,10 +152,12 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
       channels.open(config.uid, kind, () =>
         kind === 'agent' ? openAgent(config, signal) : openConsole(config, files, signal),
       ),
+    agentDial: (config) => (isByVsock(config) ? (port, signal) => relays.dial(config, port, signal) : undefined),
     paths: (config) => [
       qmpSocket(config),
       consoleSocket(config),
       agentSocket(config),
+      vsockSocket(config),
       consoleLog(config),
       vmmLog(config),
     ],
