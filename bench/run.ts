@@ -16,6 +16,7 @@ import { files } from './rows/files.ts';
 import { forwards } from './rows/forward.ts';
 import { LINES } from './rows/line.ts';
 import { memory } from './rows/memory.ts';
+import { providers } from './rows/providers.ts';
 import { STARTS } from './rows/starts.ts';
 import { stubs } from './rows/stubs.ts';
 import type { Plot } from './svg.ts';
@@ -24,6 +25,7 @@ import type { Plot } from './svg.ts';
 export const GROUPS: readonly Group[] = [
   creates,
   ...LINES,
+  providers,
   atOnce,
   rates,
   listsAtOnce,

@@ -13,7 +13,10 @@ const LOOK_MS = 60_000;
 const COMING_MS = 100;
 /** What a VMM is started by, before it becomes itself. */
 const STARTERS = /^(?:.*\/)?(?:setpriv|nsenter|sh|env)$/;
+const PERL = /^(?:.*\/)?perl$/;
 const NAME = /^guest=([^,]+)/;
+/** A microVM's uid, where there is no such name. @see https://github.com/ulid/spec */
+const UID = /(?<![0-9A-Z])[0-9A-HJKMNP-TV-Z]{26}(?![0-9A-Z])/;
 
 export interface Wanted {
   readonly count: number;
@@ -24,7 +27,7 @@ export interface Execed {
   readonly at: number;
 }
 
-const [directory = ''] = process.argv.slice(2);
+const directories = process.argv.slice(2);
 
 const clock = (): number => Number(process.hrtime.bigint()) / 1e6;
 
@@ -59,7 +62,7 @@ function watch(count: number): readonly Execed[] {
         } else if (!isStarter(argv)) {
           // Any other is looked at again: it may be a copy of its parent that has not become itself yet.
           const name = nameOf(argv);
-          if (name === undefined || !argv.some((word) => word.includes(directory))) continue;
+          if (name === undefined || !argv.some((word) => directories.some((one) => word.includes(one)))) continue;
           if (!found.has(name)) found.set(name, at);
           started.delete(pid);
         }
@@ -80,9 +83,12 @@ function argvOf(pid: number): readonly string[] | undefined {
   }
 }
 
-const isStarter = (argv: readonly string[]): boolean => STARTERS.test(argv[0] ?? '');
-/** Of the argument behind `-name`. */
+const isStarter = ([program = '', first]: readonly string[]): boolean =>
+  STARTERS.test(program) || (PERL.test(program) && first === '-e');
+
+/** Of the argument behind `-name`; else whose uid is in it. */
 function nameOf(argv: readonly string[]): string | undefined {
   const at = argv.indexOf('-name');
-  return at < 0 ? undefined : NAME.exec(argv[at + 1] ?? '')?.[1];
+  if (at >= 0) return NAME.exec(argv[at + 1] ?? '')?.[1];
+  return argv.flatMap((word) => UID.exec(word) ?? [])[0];
 }

@@ -14,10 +14,10 @@ export class ExecWatch implements Disposable {
     this.#child = child;
   }
 
-  /** @param directory - which the arguments of those name that are looked for: the host may have other VMMs */
-  static async start(directory: string): Promise<ExecWatch> {
+  /** @param directories - one of which the arguments of those name that are looked for: the host may have other VMMs */
+  static async start(...directories: readonly string[]): Promise<ExecWatch> {
     const program = join(import.meta.dirname, 'exec-watch.ts');
-    const child = fork(program, [directory], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+    const child = fork(program, directories, { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
     await once(child, 'message');
     return new ExecWatch(child);
   }

@@ -8,7 +8,7 @@ import {
   MicroVMSpecSchema,
   MicroVMStatus_MicroVMState,
 } from '../../src/gen/types/microvm_pb.ts';
-import { demoSpec, type SpecInit, type StateName, TestHost } from '../../test/support/daemon.ts';
+import { demoSpec, type HostOptions, type SpecInit, type StateName, TestHost } from '../../test/support/daemon.ts';
 import { parseExposition } from '../../test/support/prometheus.ts';
 import type { Held, Lateness, Question } from '../probe.ts';
 
@@ -22,6 +22,8 @@ export interface LabOptions {
   readonly stub?: boolean;
   readonly accel?: 'tcg' | 'kvm';
   readonly flags?: readonly string[];
+  /** A host on which more is there than here. */
+  readonly host?: Pick<HostOptions, 'env' | 'ownMounts' | 'prepare'>;
 }
 
 /** A daemon that is measured, in a network namespace and directories of its own. */
@@ -35,8 +37,9 @@ export class Lab {
     this.#watcher = new Watcher(host);
   }
 
-  static async start({ stub = false, accel = 'tcg', flags = [] }: LabOptions = {}): Promise<Lab> {
+  static async start({ stub = false, accel = 'tcg', flags = [], host: options = {} }: LabOptions = {}): Promise<Lab> {
     const host: TestHost = new TestHost({
+      ...options,
       flags: [
         // Room for a crowd.
         ...['--managed-network', '10.64.0.0/16', '--qemu-accel', accel, '--max-memory', 'none', '--max-disk', 'none'],

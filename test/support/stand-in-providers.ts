@@ -29,6 +29,8 @@ export const STAND_INS = [
 export interface StandInHost {
   /** To be added to those of the host. */
   readonly flags: readonly string[];
+  /** Where their programs are. */
+  readonly directory: string;
   readonly options: Required<Pick<HostOptions, 'env' | 'ownMounts' | 'prepare'>>;
   remove(): void;
 }
@@ -37,5 +39,5 @@ export interface StandInHost {
 export function standInHost(): StandInHost {
   const { directory, options, remove } = pretendKvm();
   const flags = STAND_INS.flatMap(({ name, make, more }) => [`--${name}-bin`, make(directory), ...more(directory)]);
-  return { flags, options, remove };
+  return { flags, directory, options, remove };
 }
