@@ -17,7 +17,7 @@ import { extractVmlinux } from './vmlinux.ts';
 
 /**
  * What the initrd loads, in this order: each after what it needs. With them
- * the guest has disks, network, entropy and the agent's port or vsock over virtio (MMIO and PCI), tells
+ * the guest has disks, network, entropy, a balloon and the agent's port or vsock over virtio (MMIO and PCI), tells
  * the host of a panic and hears its power button. ext4 is built in.
  */
 const MODULES = [
@@ -35,6 +35,7 @@ const MODULES = [
   'virtio_net',
   'virtio-rng',
   'virtio_console',
+  'virtio_balloon',
   'vsock',
   'vmw_vsock_virtio_transport_common',
   'vmw_vsock_virtio_transport',

@@ -13,6 +13,7 @@ const FEATURES = [
   ['types of interfaces', ({ interfaceTypes }) => interfaceTypes.join(', ')],
   ['power button', ({ powerButton }) => yes(powerButton)],
   ['answers for metadata itself (`mmds`)', ({ mmds }) => yes(mmds)],
+  ['takes back freed memory (`balloon`)', ({ balloon }) => yes(balloon)],
   ['reboot in place', ({ rebootInPlace }) => yes(rebootInPlace)],
   ['pause', ({ pause }) => yes(pause)],
   ['console can be typed on', ({ consoleInput }) => yes(consoleInput)],

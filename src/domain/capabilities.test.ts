@@ -8,7 +8,7 @@ const table: Capabilities = {
   interfaceTypes: ['TAP'],
   ...{ pause: false, rebootInPlace: false, powerButton: false, consoleInput: false, snapshot: false },
   channels: [],
-  mmds: false,
+  ...{ balloon: true, mmds: false },
   limits: {
     vcpu: { most: 4, note: 'on Sundays' },
     memoryInMb: { least: 64, most: 128 },
@@ -54,4 +54,15 @@ test.each<[string, Partial<Spec>, readonly string[]]>([
 ])('%s', (_, changes, lacks) => {
   const found = lacksOf({ ...spec, ...changes }, table);
   expect(found.map(({ field, description }) => `${field}: ${description}`)).toEqual(lacks);
+});
+
+test('a balloon takes the place of a disk or an interface', () => {
+  const full = { ...spec, volumes: volumes(3), interfaces: taps(1) };
+  expect(lacksOf(full, table)).toEqual([]);
+  expect(lacksOf({ ...full, providerOptions: { balloon: 'on' } }, table)).toEqual([
+    {
+      field: 'volumes',
+      description: expect.stringContaining('has room for 3 of them together beside a balloon without a bridge'),
+    },
+  ]);
 });

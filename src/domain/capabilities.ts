@@ -1,4 +1,4 @@
-import { commonOptionsLack } from './common-options.ts';
+import { commonOptionsLack, wantsBalloon } from './common-options.ts';
 import type { Violation } from './fault.ts';
 import { metadataBy, unaskedMmds } from './metadata-ways.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
@@ -28,6 +28,8 @@ export interface Capabilities {
   readonly consoleInput: boolean;
   readonly snapshot: boolean;
   readonly channels: readonly ChannelKind[];
+  /** It takes back memory that its guest has freed, where a spec has it so. */
+  readonly balloon: boolean;
   /** It answers guests that ask for metadata itself, where a spec has it so: see `metadata-ways.ts`. */
   readonly mmds: boolean;
   readonly limits: {
@@ -61,11 +63,14 @@ export function lacksOf(spec: Spec, capabilities: Capabilities): readonly Violat
   const disks = spec.volumes.length + cidata;
   const interfaces = spec.interfaces.length;
   const withCidata = cidata === 0 ? '' : ', a disk for metadata';
-  if (disks + interfaces > limits.devices.most)
+  const balloon = wantsBalloon(spec.providerOptions) ? 1 : 0;
+  const room = limits.devices.most - balloon;
+  const withBalloon = balloon === 0 ? '' : ' beside a balloon';
+  if (disks + interfaces > room)
     refuse(
       spec.volumes.length >= interfaces ? 'volumes' : 'interfaces',
       `there are ${spec.volumes.length} volumes${withCidata} and ${interfaces} interfaces; ` +
-        `${machine} has room for ${limits.devices.most} of them together${noted(limits.devices.note)}`,
+        `${machine} has room for ${room} of them together${withBalloon}${noted(limits.devices.note)}`,
     );
   else {
     if (disks > limits.disks)

@@ -1,8 +1,8 @@
 import { expect, test } from 'vitest';
 import { commonOptionsLack, ownOptions } from './common-options.ts';
 
-const MACHINE = { machine: 'A machine', channels: ['console'], mmds: false } as const;
-const WITH_AGENT = { machine: 'A machine', channels: ['console', 'agent'], mmds: true } as const;
+const MACHINE = { machine: 'A machine', channels: ['console'], balloon: false, mmds: false } as const;
+const WITH_AGENT = { machine: 'A machine', channels: ['console', 'agent'], balloon: true, mmds: true } as const;
 
 test('agent is on or off, and on only where the machine can have it', () => {
   for (const options of [{}, { agent: 'off' }]) expect(commonOptionsLack(options, MACHINE)).toEqual([]);
@@ -11,6 +11,15 @@ test('agent is on or off, and on only where the machine can have it', () => {
   expect(commonOptionsLack({ agent: 'maybe' }, WITH_AGENT)).toMatchObject([
     { description: '"maybe" must be on or off' },
   ]);
+});
+
+test('a balloon is there where it is asked for, and refused where the machine has none', () => {
+  for (const options of [{}, { balloon: 'off' }]) expect(commonOptionsLack(options, MACHINE)).toEqual([]);
+  expect(commonOptionsLack({ balloon: 'on' }, WITH_AGENT)).toEqual([]);
+  expect(commonOptionsLack({ balloon: 'on' }, MACHINE)).toEqual([
+    { field: 'provider_options[balloon]', description: 'is on, and A machine has no balloon' },
+  ]);
+  expect(commonOptionsLack({ balloon: '64' }, WITH_AGENT)).toMatchObject([{ description: '"64" must be on or off' }]);
 });
 
 test('mmds is a version or off, and a version only where the machine answers', () => {

@@ -70,6 +70,7 @@ export const FAKE_CAPABILITIES: Capabilities = {
   interfaceTypes: ['TAP', 'MACVTAP'],
   ...{ pause: true, rebootInPlace: true, powerButton: true, consoleInput: true, snapshot: false },
   channels: ['console', 'agent'],
+  balloon: true,
   mmds: true,
   limits: {
     vcpu: { most: 64, note: 'by chance' },

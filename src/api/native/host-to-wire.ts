@@ -55,6 +55,7 @@ const featuresMessage = ({ limits, ...features }: Capabilities) => ({
   snapshot: features.snapshot,
   channels: [...features.channels],
   mmds: features.mmds,
+  balloon: features.balloon,
   maxVcpu: int32(limits.vcpu.most),
   minMemoryInMb: int32(limits.memoryInMb.least),
   maxMemoryInMb: int32(limits.memoryInMb.most),

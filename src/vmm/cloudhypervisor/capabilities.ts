@@ -21,6 +21,7 @@ const ALWAYS: Omit<Capabilities, 'diskFormats'> = {
   consoleInput: true,
   snapshot: false,
   channels: ['console', 'agent'],
+  balloon: true,
   mmds: false,
   limits: {
     // arch/src/x86_64/mod.rs, MAX_SUPPORTED_CPUS_LEGACY: more need another form of interrupts.

@@ -42,6 +42,10 @@ test('kernel, initrd and disks are named by the descriptors that the starter giv
   expect(startArgv(off, { binary: 'x', stays: true })).not.toContain('d');
   expect(machineOf(off, '', false).vsock).toBeUndefined();
   expect(machine).not.toHaveProperty('landlock_enable');
+  expect(machine).not.toHaveProperty('balloon');
+  expect(machineOf({ ...config, options: { balloon: 'on' } }, '', false)).toMatchObject({
+    balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true },
+  });
 });
 
 test('what lies below an overlay is opened for it, allowed by name, and the last of all', () => {

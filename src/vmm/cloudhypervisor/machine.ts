@@ -1,3 +1,4 @@
+import { wantsBalloon } from '../../domain/common-options.ts';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmNic } from '../../ports/vmm.ts';
 import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
@@ -36,6 +37,9 @@ export function machineOf(config: VmmConfig, cmdline: string, isConfined: boolea
     })),
     rng: { src: '/dev/urandom' },
     ...(agent !== undefined && { vsock: { cid: GUEST_CID, socket: `${agent}/${AGENT_SOCKET}` } }),
+    ...(wantsBalloon(config.options ?? {}) && {
+      balloon: { size: 0, deflate_on_oom: true, free_page_reporting: true },
+    }),
     // Its standard output, which is the console's file; and its standard input, which is a terminal.
     serial: { mode: 'Tty' },
     console: { mode: 'Off' },

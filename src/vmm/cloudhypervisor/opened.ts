@@ -1,5 +1,6 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import type { VmmConfig, VmmDisk } from '../../ports/vmm.ts';
+import { roomFor } from '../supervisor/agent-place.ts';
 import { DEVICES_BESIDE_AGENT } from './capabilities.ts';
 import { agentDirectory, DESCRIPTORS, openPath } from './layout.ts';
 
@@ -19,7 +20,7 @@ type Files = Pick<VmmConfig, 'runDirectory' | 'options' | 'kernel' | 'initrd' | 
 
 /** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentWay = ({ options = {}, disks, nics }: Files): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= DEVICES_BESIDE_AGENT;
+  wantsAgent(options) && disks.length + nics.length <= roomFor(options, DEVICES_BESIDE_AGENT);
 
 const baseOf = ({ format, backing }: VmmDisk): string | undefined => (format === 'qcow2' ? backing : undefined);
 

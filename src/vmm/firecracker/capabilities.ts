@@ -30,6 +30,7 @@ export const CAPABILITIES: Capabilities = {
   consoleInput: true,
   snapshot: false,
   channels: ['console', 'agent'],
+  balloon: true,
   mmds: true,
   limits: {
     // @see https://github.com/firecracker-microvm/firecracker/blob/main/src/vmm/src/vmm_config/machine_config.rs `MAX_SUPPORTED_VCPUS`

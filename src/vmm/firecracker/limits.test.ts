@@ -95,3 +95,16 @@ test('huge pages that the host has not are refused, and a bus that the version h
     expect.stringMatching(/pci\] is on, and Firecracker 1\.12\.1 has no PCI bus \(1\.13 has\)/),
   ]);
 });
+
+test('a balloon wants a version that takes freed memory back', () => {
+  const providerOptions = { balloon: 'on' };
+  const of = (minor: number) =>
+    violationsOf({ ...spec, providerOptions }, [], { version: { major: 1, minor, text: `1.${minor}.0` } });
+  expect([of(14), of(17)]).toEqual([[], []]);
+  expect(of(13)).toEqual([
+    {
+      field: 'provider_options[balloon]',
+      description: expect.stringMatching(/^is on, and Firecracker 1\.13\.0 takes/),
+    },
+  ]);
+});

@@ -1,14 +1,15 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import { lacksOf } from '../../domain/capabilities.ts';
+import { wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { unplacedAgent } from '../supervisor/agent-place.ts';
+import { roomFor, unplacedAgent } from '../supervisor/agent-place.ts';
 import { besideAgent, CAPABILITIES, OWN_DEVICES, PCI_CAPABILITIES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
-import { checkOptions, hugePagesLack, optionsOf, pciLacks } from './options.ts';
+import { balloonLacks, checkOptions, hugePagesLack, optionsOf, pciLacks } from './options.ts';
 import { isFrom, type Version, WITH_BZIMAGE } from './version.ts';
 
 /** What Firecracker puts behind the command line: ` pci=off`. */
@@ -43,12 +44,13 @@ export function violationsOf(
   const asked = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
   const { pci } = optionsOf({ options: spec.providerOptions });
   const room = besideAgent({ pci });
-  const hasAgent = wantsAgent(spec.providerOptions) && asked <= room;
-  const devices = asked + OWN_DEVICES + (hasAgent ? 1 : 0);
+  const hasAgent = wantsAgent(spec.providerOptions) && asked <= roomFor(spec.providerOptions, room);
+  const devices = asked + OWN_DEVICES + [hasAgent, wantsBalloon(spec.providerOptions)].filter(Boolean).length;
   return [
     ...checkOptions(spec),
     ...hugePagesLack(spec, freeHugePages),
     ...pciLacks(spec, version),
+    ...balloonLacks(spec, version),
     ...unplacedAgent(spec, room),
     ...lacksOf(spec, pci ? PCI_CAPABILITIES : CAPABILITIES),
     ...kernelLacks(kernel, version),

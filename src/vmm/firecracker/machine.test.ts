@@ -98,3 +98,13 @@ test('versions are compared by number', () => {
   expect(isFrom({ major: 2, minor: 0 }, { major: 1, minor: 7 })).toBe(true);
   expect(isFrom({ major: 1, minor: 6 }, { major: 1, minor: 7 })).toBe(false);
 });
+
+test('a balloon is told last, and takes the place of a device', () => {
+  const options = { balloon: 'on' };
+  expect(machineOf({ ...config, options }, '').at(-1)).toMatchObject({
+    path: '/balloon',
+    body: { amount_mib: 0, deflate_on_oom: true, free_page_reporting: true },
+  });
+  const nics = Array.from({ length: 13 }, (_, i) => ({ device: `t${i}`, mac: '' }));
+  expect(machineOf({ ...config, nics, options }, '').some(({ path }) => path === '/vsock')).toBe(false);
+});

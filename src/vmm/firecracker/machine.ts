@@ -1,5 +1,7 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
+import { wantsBalloon } from '../../domain/common-options.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
+import { roomFor } from '../supervisor/agent-place.ts';
 import { GUEST_CID } from '../supervisor/hybrid-vsock.ts';
 import { besideAgent } from './capabilities.ts';
 import { AGENT_SOCKET, type MachinePaths, openPaths } from './layout.ts';
@@ -96,6 +98,16 @@ export function machineOf(
       : []),
     ...metadataOf(config),
     { what: 'the random number generator', path: '/entropy', body: {}, files: none },
+    ...(wantsBalloon(config.options ?? {})
+      ? [
+          {
+            what: 'the balloon',
+            path: '/balloon',
+            body: { amount_mib: 0, deflate_on_oom: true, free_page_reporting: true },
+            files: none,
+          },
+        ]
+      : []),
   ];
 }
 
@@ -120,4 +132,4 @@ const interfaceId = (index: number): string => `net${index}`;
 
 /** Whether there is a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentWay = ({ options = {}, disks, nics }: VmmConfig): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= besideAgent(optionsOf({ options }));
+  wantsAgent(options) && disks.length + nics.length <= roomFor(options, besideAgent(optionsOf({ options })));

@@ -1,10 +1,10 @@
-import { ownOptions } from '../../domain/common-options.ts';
+import { ownOptions, wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { shorten } from '../../domain/labels.ts';
 import type { Spec } from '../../domain/spec.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import type { Provider } from '../provider.ts';
-import { isFrom, type Version, WITH_PCI } from './version.ts';
+import { isFrom, type Version, WITH_PCI, WITH_REPORTING } from './version.ts';
 
 /** What `provider_options` may hold. */
 export const OPTIONS = {
@@ -86,4 +86,14 @@ export function pciLacks(
   if (!optionsOf({ options: providerOptions }).pci || !version || isFrom(version, WITH_PCI)) return [];
   const description = `is on, and Firecracker ${version.text} has no PCI bus (${WITH_PCI.major}.${WITH_PCI.minor} has): leave it out`;
   return [{ field: 'provider_options[firecracker.pci]', description }];
+}
+
+/** @param version - of the program; absent: it is not known */
+export function balloonLacks(
+  { providerOptions }: Pick<Spec, 'providerOptions'>,
+  version: Version | undefined,
+): readonly Violation[] {
+  if (!wantsBalloon(providerOptions) || !version || isFrom(version, WITH_REPORTING)) return [];
+  const description = `is on, and Firecracker ${version.text} takes no freed memory back (${WITH_REPORTING.major}.${WITH_REPORTING.minor} does): leave it out`;
+  return [{ field: 'provider_options[balloon]', description }];
 }

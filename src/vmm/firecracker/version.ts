@@ -2,6 +2,8 @@
 export const OLDEST = { major: 1, minor: 7 } as const;
 /** Has a PCI bus where it is told so. */
 export const WITH_PCI = { major: 1, minor: 13 } as const;
+/** Has a balloon that takes back what the guest has freed. */
+export const WITH_REPORTING = { major: 1, minor: 14 } as const;
 /** Tells the guest what its packets may measure. @see https://github.com/firecracker-microvm/firecracker/blob/main/CHANGELOG.md */
 export const WITH_MTU = { major: 1, minor: 16 } as const;
 /** Boots a bzImage too. */

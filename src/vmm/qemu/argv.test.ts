@@ -166,6 +166,14 @@ describe('identity', () => {
     expect(isOf(odd)(qemuArgv(odd, machine, ''))).toBe(true);
   });
 
+  test('a balloon comes behind all others, and takes the place of a device', () => {
+    const options = { balloon: 'on' };
+    expect(qemuArgv({ ...config, options }, machine, '').slice(-2)).toEqual([
+      ...['-device', 'virtio-balloon-device,free-page-reporting=on'],
+    ]);
+    expect(qemuArgv(config, machine, '').join(' ')).not.toContain('balloon');
+  });
+
   test('a vsock of the guest takes the place of its agent’s port, with a number that no other has', () => {
     const options = { 'qemu.channel': 'vsock' };
     const argv = qemuArgv({ ...config, options }, machine, '');

@@ -1,6 +1,8 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
+import { wantsBalloon } from '../../domain/common-options.ts';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import type { VmmConfig, VmmDisk, VmmNic } from '../../ports/vmm.ts';
+import { roomFor } from '../supervisor/agent-place.ts';
 import type { PacketCounter } from '../supervisor/packets.ts';
 import { devicesBesideAgent } from './capabilities.ts';
 import { agentSocket, consoleLog, consoleSocket, guestCid, identifyingArguments, optionValue } from './layout.ts';
@@ -79,8 +81,9 @@ export function qemuArgv(config: VmmConfig, machine: Machine, cmdline: string): 
     ...(acpi ? ['-device', 'pvpanic'] : []),
     ...config.disks.flatMap((disk, i) => diskArguments(disk, i, serials[i] ?? disk.id)),
     ...config.nics.flatMap((nic, i) => nicArguments(nic, i, openNodes(config))),
-    // The last one: where the others are found does not change with it.
+    // The last ones: where the others are found does not change with them.
     ...(hasAgentPort(config, acpi) ? agentArguments(config) : []),
+    ...(wantsBalloon(config.options ?? {}) ? ['-device', 'virtio-balloon-device,free-page-reporting=on'] : []),
   ];
 }
 
@@ -92,7 +95,7 @@ const EMULATED_CPU = 'max,-erms,-fsrm';
 
 /** Whether there is a port or a vsock for the guest's agent: asked for by name there must be room, see `limits.ts`. */
 const hasAgentPort = ({ options = {}, disks, nics }: VmmConfig, acpi: boolean): boolean =>
-  wantsAgent(options) && disks.length + nics.length <= devicesBesideAgent(acpi);
+  wantsAgent(options) && disks.length + nics.length <= roomFor(options, devicesBesideAgent(acpi));
 
 /** By this name the agent finds its port. */
 const AGENT_PORT = 'flintlock.agent';

@@ -40,6 +40,7 @@ export function capabilitiesOf({
     consoleInput: true,
     snapshot: false,
     channels: ['console', 'agent'],
+    balloon: true,
     mmds: false,
     limits: {
       vcpu: { most: MAX_VCPU[accelerator], note: `with the accelerator ${accelerator}` },

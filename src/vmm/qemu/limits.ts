@@ -1,11 +1,11 @@
 import { wantsAgent } from '../../domain/agent-report.ts';
 import { lacksOf } from '../../domain/capabilities.ts';
-import { ownOptions } from '../../domain/common-options.ts';
+import { ownOptions, wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
-import { unplacedAgent } from '../supervisor/agent-place.ts';
+import { roomFor, unplacedAgent } from '../supervisor/agent-place.ts';
 import { capabilitiesOf, devicesBesideAgent, OWN_DEVICES } from './capabilities.ts';
 import { commandLine } from './cmdline.ts';
 import { checkOptions, vsockLacks } from './options.ts';
@@ -35,8 +35,9 @@ export function violationsOf(
   });
   const devices = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
   const besideAgent = devicesBesideAgent(machine.acpi);
-  const hasRoom = devices <= besideAgent;
-  const all = devices + OWN_DEVICES + (wantsAgent(spec.providerOptions) && hasRoom ? 1 : 0);
+  const hasRoom = devices <= roomFor(spec.providerOptions, besideAgent);
+  const more = [wantsAgent(spec.providerOptions) && hasRoom, wantsBalloon(spec.providerOptions)];
+  const all = devices + OWN_DEVICES + more.filter(Boolean).length;
   const room = COMMAND_LINE_BYTES - (machine.acpi ? 0 : all * MMIO_ARGUMENT_BYTES);
   return [
     ...checkOptions(ownOptions(spec.providerOptions)),

@@ -1,3 +1,4 @@
+import { wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { metadataBy } from '../../domain/metadata-ways.ts';
 import type { Spec } from '../../domain/spec.ts';
@@ -10,7 +11,12 @@ import type { Spec } from '../../domain/spec.ts';
  */
 export function unplacedAgent(spec: Spec, besideAgent: number): readonly Violation[] {
   const devices = spec.volumes.length + (metadataBy(spec).disk ? 1 : 0) + spec.interfaces.length;
-  if (spec.providerOptions.agent !== 'on' || devices <= besideAgent) return [];
-  const description = `is on, and ${devices} disks and interfaces leave no place for the way to an agent: ${besideAgent} do`;
+  const room = roomFor(spec.providerOptions, besideAgent);
+  if (spec.providerOptions.agent !== 'on' || devices <= room) return [];
+  const description = `is on, and ${devices} disks and interfaces leave no place for the way to an agent: ${room} do`;
   return [{ field: 'provider_options[agent]', description }];
 }
+
+/** How many disks and interfaces leave a place for the way to an agent. @param besideAgent - where there is nothing else */
+export const roomFor = (options: Spec['providerOptions'], besideAgent: number): number =>
+  besideAgent - (wantsBalloon(options) ? 1 : 0);

@@ -82,6 +82,8 @@ function exchangesIn(directory: string, has: Has): readonly Exchange[] {
       { pvpanic: 'yes' },
       { vsock: { cid: 3 } },
       { vsock: { cid: 'three', socket: '/x' } },
+      { balloon: { deflate_on_oom: true } },
+      { balloon: { size: 0, free_page_reporting: 'on' } },
     ].map((body) => put('vm.create', body)),
     ...[put('vm.create', {}), get('vm.info'), put('vm.create', {}), put('vm.boot'), ...again],
     ...[put('vm.create', { ...good, nonesuch: true }), get('vm.info'), ...again],

@@ -54,6 +54,7 @@ export const VM: Fields = {
   ],
   'net?': [NET],
   'rng?': { src: 'text', 'iommu?': 'flag' },
+  'balloon?': { size: 'u64', 'deflate_on_oom?': 'flag', 'free_page_reporting?': 'flag' },
   'vsock?': { cid: 'u32', socket: 'text', 'id?': 'text', 'iommu?': 'flag' },
   'serial?': console,
   'console?': console,

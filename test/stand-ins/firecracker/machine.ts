@@ -66,6 +66,7 @@ export class Machine {
   #drives: readonly Drive[] = [];
   #interfaces: readonly Interface[] = [];
   #hasEntropy = false;
+  #balloon: Body | undefined;
   #mmdsConfig: Body | undefined;
   readonly #mmds: Mmds;
   readonly #pci: boolean;
@@ -126,6 +127,8 @@ export class Machine {
         this.#beforeStart();
         this.#hasEntropy = true;
         return undefined;
+      case 'PUT balloon':
+        return this.#setBalloon(readObject(body, SHAPES.balloon));
       case 'PUT mmds':
         if (id === undefined) return void this.#mmds.put(readValue(body));
         if (id !== 'config') throw new Refused(`Unrecognized PUT request path \`${id}\`.`);
@@ -155,7 +158,7 @@ export class Machine {
 
   #whole(): unknown {
     return {
-      balloon: null,
+      balloon: this.#balloon ?? null,
       drives: this.#drives.map((drive) => ({
         ...{ drive_id: drive.drive_id, partuuid: null, is_root_device: drive.is_root_device },
         ...{ cache_type: drive.cache_type, is_read_only: drive.is_read_only, path_on_host: drive.path_on_host },
@@ -173,6 +176,14 @@ export class Machine {
       pmem: [],
       'memory-hotplug': null,
     };
+  }
+
+  #setBalloon(told: Body): undefined {
+    this.#beforeStart();
+    if (Number(told.amount_mib) > Number(this.#config.mem_size_mib))
+      throw new Refused('Balloon config error: Amount of pages requested is too large.');
+    const more = { stats_polling_interval_s: 0, free_page_hinting: false, free_page_reporting: false };
+    this.#balloon = { ...more, ...given(told) };
   }
 
   #beforeStart(): void {

@@ -51,6 +51,16 @@ export const SHAPES = {
     name: 'VsockDeviceConfig',
     fields: { vsock_id: text, guest_cid: { kind: 'u32', required: true }, uds_path: needed },
   },
+  balloon: {
+    name: 'BalloonDeviceConfig',
+    fields: {
+      amount_mib: { kind: 'u32', required: true },
+      deflate_on_oom: { kind: 'a boolean', required: true },
+      stats_polling_interval_s: { kind: 'u16' },
+      free_page_hinting: flag,
+      free_page_reporting: flag,
+    },
+  },
   entropy: { name: 'EntropyDeviceConfig', fields: { rate_limiter: any } },
   mmds: {
     name: 'MmdsConfig',
