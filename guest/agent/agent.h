@@ -139,7 +139,8 @@ struct conn {
 	int fd;              /* of a SOCKET */
 	uint32_t stream;     /* of a STREAM: its number, ... */
 	uint32_t credit;     /* ... what the host still takes ... */
-	uint32_t taken;      /* ... and what it has not been told yet that we took. */
+	uint32_t taken;      /* ... what it has not been told yet that we took, ... */
+	uint32_t tell_at;    /* ... and of how much it is told. */
 	bool in_end;         /* The host sends no more. */
 	bool out_end;        /* Behind `out` comes no more. */
 	bool end_sent;

@@ -108,7 +108,9 @@ static void take_frame(int64_t now)
 		}
 		c->stream = stream;
 		c->credit = u32(frame + 2);
-		c->taken = WINDOW - WINDOW_KNOWN; /* So the host is told that it may send more. */
+		/* It may send more than it knows: it is told so when it sends much. A short request costs no frame. */
+		c->taken = WINDOW - WINDOW_KNOWN;
+		c->tell_at = c->taken + WINDOW_KNOWN / 4;
 		break;
 	case DATA:
 		if (!c || c->in_end)
@@ -286,10 +288,11 @@ static void fill_from(struct conn *c, int64_t now)
 		conn_release(c, now);
 		return;
 	}
-	if (c->taken >= WINDOW / 4 && !c->in_end) {
+	if (c->taken >= c->tell_at && !c->in_end) {
 		uint8_t more[4] = {(uint8_t)(c->taken >> 24), (uint8_t)(c->taken >> 16), (uint8_t)(c->taken >> 8), (uint8_t)c->taken};
 		send_frame(CREDIT, c->stream, more, sizeof more);
 		c->taken = 0;
+		c->tell_at = WINDOW / 4;
 	}
 	size_t len = c->out.len < CHUNK ? c->out.len : CHUNK;
 	if (len > c->credit)
