@@ -74,7 +74,7 @@ async function begin(stage: Stage, provider: string, id: string, providerOptions
   const uid = (await host.create({ ...spec(id), provider, providerOptions })).spec?.uid ?? '';
   const { accelerator } = await untilCreated(stage, uid);
   must(accelerator === 'kvm', `its accelerator is ${accelerator}`);
-  const up = await host.untilConsole(uid, /^flintlock-guest: up /, UP_MS);
+  const up = await host.untilConsole(uid, /^flintlock-guest: up .* volumes=\S+ /, UP_MS); // a line may come in pieces
   say(up);
   must(/ ip=10\.77\.0\.\d+ volumes=vda:rw /.test(up), `the guest says ${up}`);
   say(await untilAgent(host, uid, { timeoutMs: UP_MS }));

@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { fakeFiles } from '../../../test/support/fake-files.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { prepare, takeBack } from './access.ts';
-import { READY } from './pipes-and-taps.ts';
+import { readied, readyRefusal } from './pipes-and-taps.ts';
 
 const config: VmmConfig = {
   ...{ uid: '01UID', runDirectory: '/run/01UID', stateDirectory: '/state/01UID', user: 77_001 },
@@ -39,16 +39,12 @@ function hands() {
     setMode: async (path: string, mode: number) => void done.push(`mode ${path} ${mode.toString(8)}`),
     write: async (path: string) => void done.push(`write ${path}`),
   };
-  const run = async (argv: readonly string[]) => {
-    done.push(argv.map((word) => (word === READY ? 'READY' : word)).join(' '));
-    return '';
-  };
-  return { done, files, run };
+  return { done, files };
 }
 
 test('its user has its own disks and may read what is shared; the directory is lent last, and taken back', async () => {
-  const { done, files, run } = hands();
-  await prepare(config, { run, files });
+  const { done, files } = hands();
+  await prepare(config, { files });
   expect(done.toSorted()).toEqual([
     'mode /images/golden 644',
     'mode /images/initrd 644',
@@ -56,10 +52,20 @@ test('its user has its own disks and may read what is shared; the directory is l
     'own /state/01UID/cidata 77001',
     'own /state/01UID/disk0.img 77001',
     'own /state/01UID/firecracker.log 77001',
-    'perl -e READY -- 77001 /run/01UID/console.in /run/01UID/metrics fl1',
     'write /state/01UID/firecracker.log',
   ]);
   expect(done.at(-1)).toBe('own /run/01UID 77001');
   await takeBack(config, files);
   expect(done.at(-1)).toBe('own /run/01UID 0');
+});
+
+test('pipes and taps are made by what becomes it, which says what it cannot do', () => {
+  expect(readied(config, ['setpriv', '--x', 'firecracker']).slice(3)).toEqual([
+    ...['--', '77001', '/run/01UID/console.in', '/run/01UID/metrics', 'fl1', '--', 'setpriv', '--x', 'firecracker'],
+  ]);
+  expect(readyRefusal('x\nflintlock: before Firecracker, cannot plug into fl1: No such device\n')).toMatchObject({
+    kind: 'tool',
+    message: 'Cannot start Firecracker: cannot plug into fl1: No such device',
+  });
+  expect(readyRefusal('flintlock: cannot enter a jail\n')).toBeUndefined();
 });

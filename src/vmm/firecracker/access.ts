@@ -1,11 +1,9 @@
 import { allDone } from '../../base/all-done.ts';
-import type { Files, Run } from '../../ports/host.ts';
+import type { Files } from '../../ports/host.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
-import { consoleInput, metricsPipe, ownLog } from './layout.ts';
-import { makePipesAndOwnTaps } from './pipes-and-taps.ts';
+import { ownLog } from './layout.ts';
 
 interface Hands {
-  readonly run: Run;
   readonly files: Pick<Files, 'own' | 'setMode' | 'stat' | 'write'>;
 }
 
@@ -13,13 +11,13 @@ const READ_BY_ALL = 0o444;
 const ROOT = 0;
 
 /**
- * Gives the microVM's own user what Firecracker opens as him: his taps and disks, and the right to read what all share. Those lie where
+ * Gives the microVM's own user what Firecracker opens as him: his disks, and the right to read what all share. Those lie where
  * only root may enter, so it helps nobody whom they are not given open.
  *
  * The directory of its sockets is lent to him until its own are there: {@link takeBack}.
  */
-export async function prepare(config: VmmConfig, { run, files }: Hands): Promise<void> {
-  const { user, runDirectory, stateDirectory, kernel, initrd, disks, nics } = config;
+export async function prepare(config: VmmConfig, { files }: Hands): Promise<void> {
+  const { user, runDirectory, stateDirectory, kernel, initrd, disks } = config;
   const readable = async (path: string): Promise<void> => {
     const mode = (await files.stat(path))?.mode;
     if (mode !== undefined && (mode & READ_BY_ALL) !== READ_BY_ALL) await files.setMode(path, mode | READ_BY_ALL);
@@ -28,10 +26,7 @@ export async function prepare(config: VmmConfig, { run, files }: Hands): Promise
     await files.write(ownLog(config), '');
     await files.own(ownLog(config), user);
   };
-  const pipes = [consoleInput(config), metricsPipe(config)] as const;
-  const taps = nics.map(({ device }) => device);
   await allDone([
-    makePipesAndOwnTaps(pipes, taps, user, run),
     ownLogOf(),
     readable(kernel),
     ...(initrd === undefined ? [] : [readable(initrd)]),

@@ -1,4 +1,4 @@
-import type { Files, Run } from '../../ports/host.ts';
+import type { Files } from '../../ports/host.ts';
 import type { Log } from '../../ports/log.ts';
 import type { Meter } from '../../ports/meter.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
@@ -26,11 +26,11 @@ import {
 import { machineOf } from './machine.ts';
 import { Metrics } from './metrics.ts';
 import { FirecrackerMonitor } from './monitor.ts';
+import { readyRefusal } from './pipes-and-taps.ts';
 import { Standstill } from './standstill.ts';
 import type { Version } from './version.ts';
 
 interface Hands {
-  readonly run: Run;
   readonly files: Files;
   /** Of the program, as it is known by now. */
   readonly version: () => Version | undefined;
@@ -42,7 +42,7 @@ const UNTOLD =
   "Firecracker does not tell when its guest powers itself off or stands still: that is seen by its kernel's last words on the console, some seconds later. Let the kernel have console=ttyS0, or stop the microVM instead of powering off in the guest";
 
 /** What the supervisor has to know of Firecracker. @param binary - the program, by name or path */
-export const firecrackerProgram = (binary: string, { run, files, version, log, meter }: Hands): VmmProgram => {
+export const firecrackerProgram = (binary: string, { files, version, log, meter }: Hands): VmmProgram => {
   const metricsOf = (config: VmmConfig): Metrics =>
     new Metrics({
       path: metricsPipe(config),
@@ -64,11 +64,10 @@ export const firecrackerProgram = (binary: string, { run, files, version, log, m
     sockets: (config) => [apiSocket(config), agentSocket(config), consoleInput(config), metricsPipe(config)],
     startOptions: (config) => ({
       output: consoleLog(config),
-      input: consoleInput(config),
       directory: config.runDirectory,
       open: openFiles(config),
     }),
-    prepare: (config) => prepare(config, { run, files }),
+    prepare: (config) => prepare(config, { files }),
     isOf,
     runOf: (config, _process, argv) => {
       const paths = isJailed(argv) ? jailedPaths(config) : openPaths(config);
@@ -91,6 +90,6 @@ export const firecrackerProgram = (binary: string, { run, files, version, log, m
       };
     },
     endOf,
-    refusalOf: (exit, errors) => jailRefusal(errors) ?? refusalOf(binary, exit, errors),
+    refusalOf: (exit, errors) => readyRefusal(errors) ?? jailRefusal(errors) ?? refusalOf(binary, exit, errors),
   };
 };

@@ -15,6 +15,7 @@ import { jailedArgv } from './jail-argv.ts';
 import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, metricsPipe, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
+import { readied } from './pipes-and-taps.ts';
 import { remarksOf } from './remarks.ts';
 import { type FirecrackerVerdict, tryFirecracker } from './trial.ts';
 
@@ -34,7 +35,7 @@ const WORDS = ['initrd', 'disks', 'read-only-disks', 'tap', 'console', 'adopt', 
 
 /** Firecracker. It is tried when this is made, when its file is another, and after a start that failed. */
 export async function createFirecracker(options: FirecrackerOptions): Promise<Vmm> {
-  const { binary, jailer, files, run, log } = options;
+  const { binary, jailer, files, log } = options;
   const channels = new OwnedChannels();
   let toldOfJail = '';
   const tellOfJail = (jailed: JailLook): void => {
@@ -61,10 +62,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
     const jailed = trial.lastWorking?.jailed;
     return jailed && 'jail' in jailed ? jailed.jail : undefined;
   };
-  const supervisor = new Supervisor(
-    firecrackerProgram(binary, { run, files, version, log, meter: options.meter }),
-    options,
-  );
+  const supervisor = new Supervisor(firecrackerProgram(binary, { files, version, log, meter: options.meter }), options);
 
   let freeHugePages: number | undefined;
   const countHugePages = async (): Promise<void> => {
@@ -73,7 +71,12 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
 
   const begin = (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> =>
     trial.start(signal, ({ groups, jailed }) =>
-      launch('jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups })),
+      launch(
+        readied(
+          config,
+          'jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups }),
+        ),
+      ),
     );
 
   return {
