@@ -4,7 +4,8 @@ import type { VmmProgram } from '../supervisor/vmm-program.ts';
 import { hasAcpi, openNodes, packetCounters } from './argv.ts';
 import { bootAdvice } from './boot-advice.ts';
 import { refusalOf } from './ends.ts';
-import { agentSocket, consoleLog, consoleSocket, isOf, qmpSocket, vmmLog } from './layout.ts';
+import { agentSocket, consoleLog, consoleSocket, isOf, qmpSocket, vmmLog, vsockSocket } from './layout.ts';
+import { isByVsock } from './options.ts';
 import { QmpMonitor } from './qmp-monitor.ts';
 
 export interface QemuProgramOptions {
@@ -20,7 +21,11 @@ export const qemuProgram = ({ binary, clock, run }: QemuProgramOptions): VmmProg
   consoleLog,
   errorLog: vmmLog,
   controlSocket: qmpSocket,
-  sockets: (config) => [qmpSocket(config), consoleSocket(config), agentSocket(config)],
+  sockets: (config) => [
+    ...[qmpSocket(config), consoleSocket(config), agentSocket(config)],
+    // Its relay's, which is ended before.
+    ...(isByVsock(config) ? [vsockSocket(config)] : []),
+  ],
   // Its user may open no device.
   startOptions: (config) => ({ open: openNodes(config).map((path) => ({ path })) }),
   isOf,

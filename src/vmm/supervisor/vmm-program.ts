@@ -15,7 +15,7 @@ export interface VmmProgram {
   /** What it is spoken to over. */
   controlSocket(config: Pick<VmmConfig, 'runDirectory'>): string;
   /** All that it listens on: it cannot remove them itself, its user may not write to the directory. */
-  sockets(config: Pick<VmmConfig, 'runDirectory'>): readonly string[];
+  sockets(config: Pick<VmmConfig, 'runDirectory' | 'options'>): readonly string[];
   /**
    * What its process is started with: files that it must find open, because its user may not open them; absent `output`:
    * its standard output is among its errors.
