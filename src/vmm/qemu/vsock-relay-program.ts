@@ -17,7 +17,7 @@ const SOCKETS = {
 } as const;
 
 /** What makes a socket for a port, and says where it is to be connected. Arguments: the guest's number. */
-const TO_GUEST = String.raw`
+const TO_GUEST = `
 sub target {
   socket my $to, AF_VSOCK, SOCK_STREAM, 0 or fail "cannot make a socket of vsock: $!";
   # struct sockaddr_vm of linux/vm_sockets.h
