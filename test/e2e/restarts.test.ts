@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import { makeImage } from '../../guest/make-image.ts';
 import { type MicroVM, MicroVMSpec_RestartPolicy as Policy } from '../../src/gen/types/microvm_pb.ts';
 import { demoSpec, poll, startHost, type TestHost } from '../support/daemon.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 
@@ -71,6 +72,7 @@ test('a guest whose VMM is killed comes back on its disk, MAC and address, again
 });
 
 test('a guest that powers off is started again under ALWAYS, and a delete ends its loop', async (t) => {
+  leaveToProofs(t); // conformance's machine/restart_policy-always
   const host = await startHost(t);
   const volumes = volumesOf(countingRoot(host, 'poweroff -f'));
   const uid =

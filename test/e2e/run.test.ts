@@ -4,6 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import type { MicroVM } from '../../src/gen/types/microvm_pb.ts';
 import { ANY_KERNEL, DEMO_ROOT, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
 import { type TestImage, writeLayout } from '../support/oci-layout.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 import type { TarEntry } from '../support/tar.ts';
 
 interface Ran {
@@ -274,6 +275,7 @@ test('a server is asked to end by its own signal; exec begins as its image says'
 });
 
 test('a program that failed is begun again where its spec says so', async (t) => {
+  leaveToProofs(t); // restarts.test.ts, and the restart policy's own tests
   const host = await startHost(t, OF_ANY_KERNEL);
   const at = await withImages(host);
   const uid =
