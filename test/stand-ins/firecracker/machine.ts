@@ -182,8 +182,10 @@ export class Machine {
     this.#beforeStart();
     if (Number(told.amount_mib) > Number(this.#config.mem_size_mib))
       throw new Refused('Balloon config error: Amount of pages requested is too large.');
+    // In the order in which it tells them.
+    const { amount_mib, deflate_on_oom } = told;
     const more = { stats_polling_interval_s: 0, free_page_hinting: false, free_page_reporting: false };
-    this.#balloon = { ...more, ...given(told) };
+    this.#balloon = { amount_mib, deflate_on_oom, ...more, ...given(told) };
   }
 
   #beforeStart(): void {
