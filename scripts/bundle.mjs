@@ -4,7 +4,7 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { mkdirSync, readdirSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readdirSync, readFileSync, rmSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:http2';
 import { dirname, join, relative } from 'node:path';
 import { rolldown } from 'rolldown';
@@ -139,6 +139,10 @@ function whereItWas(to, from) {
   };
 }
 
+/** As `bin/NAME` starts Node: V8 takes nothing that was compiled under other flags. */
+const flagsOf = (name) =>
+  [...readFileSync(join(ROOT, 'bin', name), 'utf8').matchAll(/^buffers=(--\S+)$/gm)].map(([, flag]) => flag);
+
 /** Functions that have run are compiled in what is kept. */
 async function warmUp(to, name, argv, socket) {
   const start = `${startOf(name)}
@@ -154,7 +158,7 @@ module.exports.start();`;
   });
   await once(daemon.listen(socket), 'listening');
   try {
-    const program = spawn(NODE, [path], { stdio: ['ignore', 'ignore', 'inherit'], cwd: to });
+    const program = spawn(NODE, [...flagsOf(name), path], { stdio: ['ignore', 'ignore', 'inherit'], cwd: to });
     const [status] = await once(program, 'exit');
     if (status !== 0) throw new Stop(`${name} does not run as a bundle: status ${status}`);
   } finally {

@@ -14,8 +14,8 @@ const AT_ONCE = 10;
 const KB = 1e3;
 /** Many at once are met late. */
 const ANSWERS_MS = 120_000;
-/** One caller may have 512 streams. */
-const TOKENS = ['bench-one', 'bench-two', 'bench-three'] as const;
+/** One caller may have 512 streams, and one connection of his 256. */
+const TOKENS = ['bench-one', 'bench-two', 'bench-three', 'bench-four', 'bench-five'] as const;
 
 /**
  * What an open exec costs the daemon: of stub VMMs, whose guests' agents are processes of this machine behind the sockets where a

@@ -1,5 +1,15 @@
 import { execFile } from 'node:child_process';
-import { chmodSync, cpSync, mkdirSync, mkdtempSync, rmSync, statSync, utimesSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  cpSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, join } from 'node:path';
 import { promisify } from 'node:util';
@@ -17,6 +27,27 @@ function directory(): string {
   onTestFinished(() => rmSync(path, { recursive: true, force: true }));
   return path;
 }
+
+/** Whether V8 takes what was compiled before, as each program asks it to. */
+const LOOK = `
+const fs = require('node:fs');
+const [filename, cache] = process.argv.slice(1);
+const code = "(function (exports, require, module, __filename, __dirname) {" + fs.readFileSync(filename, 'latin1') + "\\n})";
+const { cachedDataRejected } = new (require('node:vm').Script)(code, { filename, cachedData: fs.readFileSync(cache) });
+console.log(cachedDataRejected);
+`;
+
+test('what was compiled is taken by the Node that bin starts, with its flags', async () => {
+  const at = directory();
+  const { bundle } = (await import(join(ROOT, 'scripts/bundle.mjs'))) as Bundler;
+  await bundle('src', at);
+  for (const name of ['flintlock', 'flintlockd']) {
+    const flags = readFileSync(join(ROOT, 'bin', name), 'utf8').match(/(?<=^buffers=)--\S+$/gm) ?? [];
+    const files = [join(at, `${name}.bundle.cjs`), join(at, `${name}.cache`)];
+    const { stdout } = await exec(process.execPath, [...flags, '-e', LOOK, ...files]);
+    expect([name, flags.length, stdout.trim()]).toEqual([name, name === 'flintlockd' ? 1 : 0, 'false']);
+  }
+});
 
 test('in one file the programs say what they say from their sources', async () => {
   const at = directory();
