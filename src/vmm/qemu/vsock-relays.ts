@@ -1,4 +1,5 @@
 import { orAborted } from '../../base/or-aborted.ts';
+import { TimeLimit } from '../../base/time-limit.ts';
 import { Fault } from '../../domain/fault.ts';
 import type { Channel } from '../../ports/channel.ts';
 import type { Converse, Files } from '../../ports/host.ts';
@@ -41,7 +42,11 @@ export class VsockRelays {
       relay = this.#begin(path, guest);
       this.#relays.set(path, relay);
     }
-    await orAborted(relay.ready, signal);
+    using limit = new TimeLimit(signal, READY_MS);
+    await orAborted(relay.ready, limit.signal).catch((error: unknown) => {
+      signal.throwIfAborted();
+      throw limit.isLate ? cannot(`perl did not begin in ${READY_MS / 1000} s: is this host too busy?`) : error;
+    });
     return dialVsock({ path, user: process.getuid?.() ?? 0 }, port, this.#deps.files, signal);
   }
 
@@ -70,12 +75,17 @@ export class VsockRelays {
     void ended.then(() => {
       if (this.#relays.get(path) === relay) this.#relays.delete(path);
       const why = said.trim().replace(/^flintlock: /, '') || 'perl did not run, or was ended';
-      reject(new Fault('tool', `Cannot let through to the guest's vsock: ${why}`));
+      reject(cannot(why));
     });
     ready.catch(() => undefined); // told to who waits for it
     return relay;
   }
 }
+
+/** A tenth of a second on an idle host. */
+const READY_MS = 10_000;
+
+const cannot = (why: string): Fault => new Fault('tool', `Cannot let through to the guest's vsock: ${why}`);
 
 /** What goes wrong later is told by the connections. */
 const MOST_SAID = 1_024;
