@@ -28,7 +28,7 @@ test('the stand-in refuses what is wrong, and takes nearly all that has the righ
     { status: 404, told: ['Not Found'] },
   ]);
   const created = asked('vm.create').filter(({ method }) => method === 'PUT');
-  expect(created.filter(({ status }) => status === 400)).toHaveLength(24);
+  expect(created.filter(({ status }) => status === 400)).toHaveLength(26);
   expect(created.filter(({ status }) => status === 204)).toHaveLength(11);
   expect(created.filter(({ status }) => status === 500)).toHaveLength(1);
   expect(asked('vm.boot').map(({ status }) => status)).toEqual([400, 404, 400, 400, 500, 500, 400, 400, 400, 400, 500]);
