@@ -59,7 +59,7 @@ async function meet(session: AgentSession, { clock }: Deps, signal: AbortSignal)
       requireFeatures(info, start.terminal !== undefined);
       yield* execOver(session.open(CONTROL_PORT), start, input, ended);
     },
-    files: filesOver(info, () => session.open(CONTROL_PORT)),
+    files: filesOver(info, () => session.open(CONTROL_PORT), clock),
     dial: (door) => session.open(door),
     async *connect(target, input, ended) {
       requireFeature(info, 'ports', 'passes on no ports');

@@ -1,8 +1,8 @@
 import { Fault } from '../domain/fault.ts';
 
 /**
- * One connection to an agent on which something is sent while something is read. It is closed when this is disposed of, or the
- * signal aborts; what goes wrong with either is told to who waits by `or`.
+ * One connection to an agent on which something is sent while something is read. It is closed when this is disposed of, unless it
+ * is kept, or the signal aborts; what goes wrong with either is told to who waits by `or`.
  */
 export class Exchange implements Disposable {
   readonly #connection: { close(): void };
@@ -10,6 +10,7 @@ export class Exchange implements Disposable {
   readonly #failed = Promise.withResolvers<never>();
   readonly #onAbort: () => void;
   #isOver = false;
+  #isKept = false;
 
   /** @throws the signal's reason; then the connection is closed */
   constructor(connection: { close(): void }, signal: AbortSignal) {
@@ -25,6 +26,11 @@ export class Exchange implements Disposable {
       throw signal.reason;
     }
     signal.addEventListener('abort', this.#onAbort, { once: true });
+  }
+
+  /** What was to be said is said: the connection serves for more, and is not closed when this is disposed of. */
+  keep(): void {
+    this.#isKept = true;
   }
 
   /** Whether nobody reads any more. */
@@ -58,6 +64,6 @@ export class Exchange implements Disposable {
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    this.#connection.close();
+    if (!this.#isKept) this.#connection.close();
   }
 }

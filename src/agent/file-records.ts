@@ -122,6 +122,11 @@ export class RecordDecoder {
   /** Of the content that is being passed on. */
   #dataLeft = 0;
 
+  /** Whether all that was pushed is handed on. */
+  get isEmpty(): boolean {
+    return this.#size === 0 && this.#dataLeft === 0;
+  }
+
   /** @throws Fault `tool` for what no agent sends */
   *push(bytes: Uint8Array): Generator<FileRecord> {
     let rest = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);

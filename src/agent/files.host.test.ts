@@ -22,7 +22,7 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { beforeEach, expect, onTestFinished, test, vi } from 'vitest';
-import { agentFiles } from '../../test/support/agent-files.ts';
+import { agentFiles, filesBy } from '../../test/support/agent-files.ts';
 import { startAgent } from '../../test/support/agent-process.ts';
 import type { FileContent, FileReading, GuestFile, GuestFiles } from '../ports/guest-files.ts';
 import { AGENT_FRAME, AgentDecoder, agentFrame, filesRequest, parseExit } from './agent-frames.ts';
@@ -339,4 +339,29 @@ test('gives and tells extended attributes: those of users, and what a program ma
   await files.write({ ...at(path), extended: [...others, large], onExtendedLost }, content('again'), NEVER);
   expect(lost).toEqual([1, 3]);
   expect(sorted(await files.stat({ ...at(path), ...asked }, NEVER))).toEqual([]);
+});
+
+test('one process serves operation after operation, keeps no file open, and ends a second after the last', async () => {
+  const agent = await startAgent();
+  files = await filesBy(agent);
+  const path = join(directory, 'file');
+  const children = () => readFileSync(`/proc/${agent.pid}/task/${agent.pid}/children`, 'utf8').trim();
+  await files.write(at(path), content('text'), NEVER);
+  const server = children();
+  expect(server).toMatch(/^[0-9]+$/);
+  const open = () => readdirSync(`/proc/${server}/fd`).length;
+  const before = open();
+  for (let i = 0; i < 40; i++) {
+    await files.write({ ...at(directory, `a${i}`), mode: 0o600 }, content('some', 4096n, 'more'), NEVER);
+    expect((await read(path)).text).toBe('text');
+    await files.stat(at(path), NEVER);
+    await expect(files.stat(at(directory, 'none'), NEVER)).rejects.toMatchObject({ kind: 'not_found' });
+    await expect(files.write(at(directory), content('x'), NEVER)).rejects.toThrow();
+    await list(directory);
+    await files.change({ is: 'make directory', ...at(directory, `d${i}`), parents: false }, NEVER);
+    await files.change({ is: 'remove', ...at(directory, `d${i}`), recursive: true }, NEVER);
+  }
+  expect(children().split(' ')).toContain(server);
+  expect(open()).toBe(before);
+  await vi.waitFor(() => expect(children()).toBe(''), { timeout: 10_000 });
 });

@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
+import { FakeClock } from '../../test/support/fake-clock.ts';
 import { Fault } from '../domain/fault.ts';
-import type { FileReading, GuestFiles } from '../ports/guest-files.ts';
+import type { FileContent, FileReading, GuestFiles } from '../ports/guest-files.ts';
 import { AGENT_FRAME, agentFrame } from './agent-frames.ts';
 import type { AgentConnection } from './exec.ts';
 import { parseEntry, RECORD, RecordDecoder, record, requestRecord } from './file-records.ts';
@@ -35,7 +36,7 @@ function agentSends(...frames: Uint8Array[]): Said {
       closed = true;
     },
   };
-  return { files: filesOver(INFO, () => connection), written, isClosed: () => closed };
+  return { files: filesOver(INFO, () => connection, new FakeClock()), written, isClosed: () => closed };
 }
 
 function entry({ size = 0n, name = 'x', mode = 0o100644, modified = 5n } = {}): Uint8Array {
@@ -80,7 +81,7 @@ test('what the guest’s kernel said has a kind, and its words are one line', as
 });
 
 test('an agent that knows no files is told of, and nobody connects to it', async () => {
-  const files = filesOver({ ...INFO, features: ['tty'] }, () => expect.unreachable());
+  const files = filesOver({ ...INFO, features: ['tty'] }, () => expect.unreachable(), new FakeClock());
   await expect(files.stat(PLACE, NEVER)).rejects.toMatchObject({ kind: 'refused' });
 });
 
@@ -109,6 +110,93 @@ test('what is cut off is a Fault, and the connection is closed', async () => {
     await expect(readAll(said.files)).rejects.toBeInstanceOf(Fault);
     expect(said.isClosed()).toBe(true);
   }
+});
+
+/** File servers that answer each request with the next of these, and what became of each. */
+function serversSay(...answers: readonly (readonly Uint8Array[])[]) {
+  const clock = new FakeClock();
+  const servers: { requests: number; isClosed: boolean; hangUp(): void }[] = [];
+  const rest = [...answers];
+  const open = (): AgentConnection => {
+    const ready: Uint8Array[] = [];
+    let wake = (): void => undefined;
+    let isOver = false;
+    const end = (): void => {
+      isOver = true;
+      wake();
+    };
+    const server = { requests: 0, isClosed: false, hangUp: end };
+    servers.push(server);
+    return {
+      write: async () => {
+        server.requests++;
+        const next = rest.shift() ?? [];
+        ready.push(Buffer.concat(next.map((one) => agentFrame(AGENT_FRAME.stdout, one))));
+        wake();
+      },
+      async *read() {
+        while (!isOver || ready.length > 0) {
+          const next = ready.shift();
+          if (next) yield next;
+          else await new Promise<void>((resolve) => (wake = resolve));
+        }
+      },
+      close: () => {
+        server.isClosed = true;
+        end();
+      },
+    };
+  };
+  const files = filesOver(INFO, open, clock);
+  const told = () => servers.map(({ requests, isClosed }) => `${requests}${isClosed ? ' closed' : ''}`);
+  return { files, clock, servers, told };
+}
+
+const STAT = [entry(), done];
+
+test('a server that has done what it was asked for serves the next, and ends when nobody has asked for a second', async () => {
+  const { files, clock, told } = serversSay(STAT, [failed(2, 'no such file')], STAT, STAT);
+  await files.stat(PLACE, NEVER);
+  await expect(files.stat(PLACE, NEVER)).rejects.toMatchObject({ kind: 'not_found' });
+  await files.stat(PLACE, NEVER);
+  expect(told()).toEqual(['3']);
+  clock.advance(999);
+  expect(told()).toEqual(['3']);
+  clock.advance(1);
+  expect(told()).toEqual(['3 closed']);
+  await files.stat(PLACE, NEVER);
+  expect(told()).toEqual(['3 closed', '1']);
+});
+
+test('each operation that is under way has a server of its own, and few of them stay', async () => {
+  const { files, told } = serversSay(...Array.from({ length: 12 }, () => STAT));
+  await Promise.all(Array.from({ length: 12 }, () => files.stat(PLACE, NEVER)));
+  expect(told().filter((one) => one === '1')).toHaveLength(8);
+  expect(told().filter((one) => one === '1 closed')).toHaveLength(4);
+});
+
+test('a server that ended while it had nothing to do, or says what nobody asked for, is asked for nothing', async () => {
+  const { files, servers, told } = serversSay(STAT, STAT, [...STAT, entry()], STAT);
+  await files.stat(PLACE, NEVER);
+  servers[0]?.hangUp();
+  await new Promise(setImmediate);
+  await files.stat(PLACE, NEVER);
+  expect(told()).toEqual(['1 closed', '1']);
+  await files.stat(PLACE, NEVER);
+  await files.stat(PLACE, NEVER);
+  expect(told()).toEqual(['1 closed', '2 closed', '1']);
+});
+
+test('who goes away in the middle of an answer, or of what it writes, closes the server', async () => {
+  const { files, told } = serversSay([entry({ size: 3n }), data('ab')], [], [failed(28, 'no room')], STAT);
+  for await (const _ of files.read(PLACE, ALL, NEVER)) break;
+  expect(told()).toEqual(['1 closed']);
+  async function* endless(): AsyncGenerator<FileContent> {
+    yield { is: 'data', data: Buffer.from('x') };
+    await new Promise(() => undefined);
+  }
+  await expect(files.write(PLACE, endless(), NEVER)).rejects.toMatchObject({ kind: 'full' });
+  expect(told()[1]).toBe('2 closed');
 });
 
 test('names that no directory has, and times of no year, are not passed on', () => {

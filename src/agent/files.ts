@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import type { Clock } from '../ports/clock.ts';
 import type { AgentInfo } from '../ports/guest-agent.ts';
 import type {
   FileAttributes,
@@ -21,7 +22,7 @@ import {
   RECORD,
   requestRecord,
 } from './file-records.ts';
-import { askFiles, type FilesAsked } from './file-server.ts';
+import { FileServers, type FilesAsked } from './file-server.ts';
 
 /** A list is handed on when so many are there, or no more have come yet. */
 const MAX_TOGETHER = 256;
@@ -29,10 +30,15 @@ const MAX_TOGETHER = 256;
 /** So much of a file is handed on at once. */
 const TOGETHER_BYTES = 128 << 10;
 
-/** The files of a guest, by connections to its agent that `open` makes: one for each operation. See `GuestFiles`. */
-export function filesOver({ version, features }: AgentInfo, open: () => AgentConnection): GuestFiles {
-  const connect = (): AgentConnection => {
-    if (features.includes('files')) return open();
+/** The files of a guest, by connections to its agent that `open` makes: as many as operations are under way. See `GuestFiles`. */
+export function filesOver(
+  { version, features }: AgentInfo,
+  open: () => AgentConnection,
+  clock: Pick<Clock, 'after'>,
+): GuestFiles {
+  const servers = new FileServers(open, clock);
+  const ask = (asked: FilesAsked, signal: AbortSignal): ReturnType<FileServers['ask']> => {
+    if (features.includes('files')) return servers.ask(asked, signal);
     throw new Fault(
       'refused',
       `The guest agent, version ${version}, knows nothing of files: one of this version of Flintlock does`,
@@ -44,7 +50,7 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
     const { wantsExtended = false } = place;
     const request = requestRecord({ op, ...placeOf(place), withExtended: wantsExtended && hasExtended });
     const files = new FilesTold(hasExtended);
-    for await (const records of askFiles(connect(), { request, what }, signal))
+    for await (const records of ask({ request, what }, signal))
       yield wantsExtended
         ? records.flatMap((one) => [...files.take(one)])
         : records.filter(({ type }) => type === RECORD.entry).map(({ payload }) => parseEntry(payload).file);
@@ -58,7 +64,7 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
     return records?.bytes;
   };
   const done = async (asked: FilesAsked, { onExtendedLost }: FileAttributes, signal: AbortSignal): Promise<void> => {
-    for await (const records of askFiles(connect(), asked, signal))
+    for await (const records of ask(asked, signal))
       for (const { type, payload } of records) if (type === RECORD.done) onExtendedLost?.(payload[0] ?? 0);
   };
   return {
@@ -76,7 +82,7 @@ export function filesOver({ version, features }: AgentInfo, open: () => AgentCon
     async *read(place, { offset, length }, signal) {
       const request = requestRecord({ op: FILE_OP.read, ...placeOf(place), offset, length });
       const reading = new Reading(offset);
-      for await (const records of askFiles(connect(), { request, what: 'read the file' }, signal))
+      for await (const records of ask({ request, what: 'read the file' }, signal))
         for (const record of records) yield* reading.take(record.type, record.payload);
       yield* reading.end();
     },
