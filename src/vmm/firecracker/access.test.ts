@@ -2,7 +2,7 @@ import { expect, test } from 'vitest';
 import { fakeFiles } from '../../../test/support/fake-files.ts';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { prepare, takeBack } from './access.ts';
-import { readied, readyRefusal } from './pipes-and-taps.ts';
+import { readyRefusal, readyWords } from './ready-perl.ts';
 
 const config: VmmConfig = {
   ...{ uid: '01UID', runDirectory: '/run/01UID', stateDirectory: '/state/01UID', user: 77_001 },
@@ -42,30 +42,28 @@ function hands() {
   return { done, files };
 }
 
-test('its user has its own disks and may read what is shared; the directory is lent last, and taken back', async () => {
+test('its user may read what is shared; the directory that is lent to it is taken back', async () => {
   const { done, files } = hands();
   await prepare(config, { files });
   expect(done.toSorted()).toEqual([
     'mode /images/golden 644',
     'mode /images/initrd 644',
-    'own /run/01UID 77001',
-    'own /state/01UID/cidata 77001',
-    'own /state/01UID/disk0.img 77001',
-    'own /state/01UID/firecracker.log 77001',
     'write /state/01UID/firecracker.log',
   ]);
-  expect(done.at(-1)).toBe('own /run/01UID 77001');
   await takeBack(config, files);
   expect(done.at(-1)).toBe('own /run/01UID 0');
 });
 
-test('pipes and taps are made by what becomes it, which says what it cannot do', () => {
-  expect(readied(config, ['setpriv', '--x', 'firecracker']).slice(3)).toEqual([
-    ...['--', '77001', '/run/01UID/console.in', '/run/01UID/metrics', 'fl1', '--', 'setpriv', '--x', 'firecracker'],
+test('pipes are made, and taps and what is its own become its user’s, by what becomes it, which says what it cannot do', () => {
+  expect(readyWords(config)).toEqual([
+    ...['77001', '/run/01UID/console.in', '/run/01UID/metrics', 'fl1', '--'],
+    ...['/state/01UID/firecracker.log', '/state/01UID/disk0.img', '/state/01UID/cidata', '/state/01UID/gone'],
+    ...['/run/01UID', '--'],
   ]);
   expect(readyRefusal('x\nflintlock: before Firecracker, cannot plug into fl1: No such device\n')).toMatchObject({
     kind: 'tool',
     message: 'Cannot start Firecracker: cannot plug into fl1: No such device',
   });
-  expect(readyRefusal('flintlock: cannot enter a jail\n')).toBeUndefined();
+  for (const other of ['cannot enter a jail', 'before Firecracker, cannot run firecracker: No such file or directory'])
+    expect(readyRefusal(`flintlock: ${other}\n`)).toBeUndefined();
 });

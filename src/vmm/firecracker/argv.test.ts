@@ -2,6 +2,7 @@ import { expect, test } from 'vitest';
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { firecrackerArgv } from './argv.ts';
 import { isOf, isProgram, openFiles, openPaths } from './layout.ts';
+import { OPEN_STARTER } from './ready-perl.ts';
 
 const config: VmmConfig = {
   ...{ uid: '01UID', runDirectory: '/run/vm/01UID', stateDirectory: '/state/vm/01UID', user: 77_001 },
@@ -13,11 +14,14 @@ const config: VmmConfig = {
 };
 
 test('it begins as its own user, with nothing of root, and only with the groups that its devices need', () => {
-  expect(firecrackerArgv(config, { binary: '/opt/firecracker', groups: [] }).join(' ')).toBe(
-    'setpriv --no-new-privs --bounding-set=-all --inh-caps=-all --ambient-caps=-all --reuid=77001 --regid=77001 --clear-groups ' +
-      '/opt/firecracker --id 01UID --api-sock api.sock --log-path /proc/self/fd/3 --level Warning --metrics-path metrics',
+  const argv = firecrackerArgv(config, { binary: '/opt/firecracker', groups: [] });
+  expect(argv.map((word) => (word === OPEN_STARTER ? 'STARTER' : word)).join(' ')).toBe(
+    'perl -e STARTER -- 77001 /run/vm/01UID/console.in /run/vm/01UID/metrics -- /state/vm/01UID/firecracker.log ' +
+      '/state/vm/01UID/disk0.img /run/vm/01UID -- -- /opt/firecracker --id 01UID --api-sock api.sock --log-path /proc/self/fd/3 --level Warning --metrics-path metrics',
   );
-  expect(firecrackerArgv(config, { binary: 'firecracker', groups: [104, 7] })).toContain('--groups=104,7');
+  expect(firecrackerArgv(config, { binary: 'firecracker', groups: [104, 7] }).join(' ')).toContain(
+    ' -- 104 7 -- firecracker ',
+  );
   const options = { 'firecracker.pci': 'on' };
   expect(firecrackerArgv({ ...config, options }, { binary: 'firecracker', groups: [] }).at(-1)).toBe('--enable-pci');
   // However JSON writes what metadata may be.
@@ -53,7 +57,7 @@ test('a process is known by its uid, before and after it has become Firecracker'
 test.each([
   [['firecracker', '--id', 'x'], '/usr/bin/firecracker', true],
   [['/opt/x'], '/usr/bin/firecracker (deleted)', true],
-  [['setpriv', '--no-new-privs', 'firecracker', '--api-sock', 'api.sock'], '/usr/bin/setpriv', true],
+  [['perl', '-e', '', '--', 'firecracker', '--api-sock', 'api.sock'], '/usr/bin/perl', true],
   [['less', 'firecracker'], '/usr/bin/less', false],
   [[], '', false],
 ])('%j run by %s is Firecracker: %s', (argv, exe, expected) => {

@@ -1,6 +1,7 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { API_SOCKET, type MachinePaths, METRICS_PIPE, metricsArguments, openPaths } from './layout.ts';
 import { optionsOf } from './options.ts';
+import { OPEN_STARTER, readyWords } from './ready-perl.ts';
 
 export interface Way {
   /** The program, by name or path. */
@@ -30,11 +31,16 @@ export const asUser = (user: number, groups: readonly number[]): readonly [strin
  * its user itself, it begins as the microVM's own, and finds open what that may not open.
  */
 export const firecrackerArgv = (
-  config: Pick<VmmConfig, 'uid' | 'user' | 'initrd' | 'disks' | 'metadata' | 'options'>,
+  config: Pick<
+    VmmConfig,
+    'uid' | 'user' | 'runDirectory' | 'stateDirectory' | 'initrd' | 'disks' | 'nics' | 'metadata' | 'options'
+  >,
   { binary, groups }: Way,
 ): [string, ...string[]] => [
-  ...asUser(config.user, groups),
-  binary,
+  ...(['perl', '-e', OPEN_STARTER, '--'] as const),
+  ...readyWords(config),
+  ...groups.map(String),
+  ...['--', binary],
   ...['--id', config.uid],
   ...firecrackerArguments(API_SOCKET, openPaths(config), config),
 ];

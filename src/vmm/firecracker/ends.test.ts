@@ -99,7 +99,7 @@ describe('a start that failed', () => {
   });
 
   test('for want of the program is told with what to do', () => {
-    const words = 'setpriv: failed to execute firecracker: No such file or directory';
+    const words = 'flintlock: before Firecracker, cannot run firecracker: No such file or directory';
     expect(refusalOf('firecracker', exit(127), words)).toMatchObject({
       ...{ kind: 'refused', reason: 'ProviderUnavailable' },
       message: expect.stringContaining('--firecracker-bin'),

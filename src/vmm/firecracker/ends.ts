@@ -105,9 +105,9 @@ export const isPassing = (words: string): boolean => PASSING.test(words);
  * @returns Fault ProviderUnavailable when there is no such program; ProviderRefused, which is transient where it may pass
  */
 export function refusalOf(binary: string, exit: ProcessExit, errors: string): Fault {
-  // setpriv's own words when it cannot become the program.
-  if (exit.code !== null && exit.code > 0 && /^setpriv: failed to execute /m.test(errors))
-    return new Fault('refused', unavailable(binary, errors.trim()), { reason: 'ProviderUnavailable' });
+  // The words of what could not become the program.
+  const unable = /^flintlock: before Firecracker, cannot run [^\n]*: ([^:\n]*)$/m.exec(errors)?.[1];
+  if (unable !== undefined) return new Fault('refused', unavailable(binary, unable), { reason: 'ProviderUnavailable' });
   const how = exit.signal === null ? `with exit status ${exit.code}` : `by ${exit.signal}`;
   const meaning = exit.code === null ? undefined : STATUSES[exit.code];
   const kind = exit.signal === 'SIGKILL' || exit.signal === 'SIGTERM' || isPassing(errors) ? 'tool' : 'refused';

@@ -26,7 +26,7 @@ import {
 import { machineOf } from './machine.ts';
 import { Metrics } from './metrics.ts';
 import { FirecrackerMonitor } from './monitor.ts';
-import { readyRefusal } from './pipes-and-taps.ts';
+import { readyRefusal } from './ready-perl.ts';
 import { Standstill } from './standstill.ts';
 import type { Version } from './version.ts';
 

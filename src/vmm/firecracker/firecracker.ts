@@ -15,7 +15,6 @@ import { jailedArgv } from './jail-argv.ts';
 import { agentSocket, apiSocket, consoleInput, consoleLog, isProgram, metricsPipe, ownLog, vmmLog } from './layout.ts';
 import { violationsOf } from './limits.ts';
 import { needsOf } from './needs.ts';
-import { readied } from './pipes-and-taps.ts';
 import { remarksOf } from './remarks.ts';
 import { type FirecrackerVerdict, tryFirecracker } from './trial.ts';
 
@@ -71,12 +70,7 @@ export async function createFirecracker(options: FirecrackerOptions): Promise<Vm
 
   const begin = (config: VmmConfig, launch: Launch, signal: AbortSignal): Promise<RunningVmm> =>
     trial.start(signal, ({ groups, jailed }) =>
-      launch(
-        readied(
-          config,
-          'jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups }),
-        ),
-      ),
+      launch('jail' in jailed ? jailedArgv(config, jailed.jail) : firecrackerArgv(config, { binary, groups })),
     );
 
   return {

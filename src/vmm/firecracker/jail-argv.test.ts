@@ -19,8 +19,8 @@ const argv = jailedArgv(config, jail);
 
 test('it begins with what its jail needs of root, in a jail over its run-time directory', () => {
   expect(argv.map((word) => (word === JAIL_STARTER ? 'STARTER' : word)).join(' ')).toBe(
-    'setpriv --no-new-privs --bounding-set=-all,+chown,+dac_override,+fowner,+mknod,+setgid,+setuid,+sys_admin,+sys_chroot,+sys_resource ' +
-      '--inh-caps=-all --ambient-caps=-all perl -e STARTER -- /run/vm/01UID firecracker-v1/01UID/root 7168 ' +
+    'perl -e STARTER -- 77001 /run/vm/01UID/console.in /run/vm/01UID/metrics -- /state/vm/01UID/firecracker.log ' +
+      '/state/vm/01UID/disk0.img /run/vm/01UID -- /run/vm/01UID firecracker-v1/01UID/root 7168 ' +
       'w /state/vm/01UID/firecracker.log firecracker.log r /images/vmlinux kernel r /images/initrd initrd ' +
       'w /state/vm/01UID/disk0.img disk0 r /images/golden disk1 -- ' +
       '/opt/jailer --id 01UID --exec-file /opt/firecracker-v1 --uid 77001 --gid 77001 --chroot-base-dir /run/vm/01UID -- ' +

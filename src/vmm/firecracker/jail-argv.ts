@@ -1,9 +1,10 @@
 import type { VmmConfig } from '../../ports/vmm.ts';
 import { firecrackerArguments } from './argv.ts';
-import { type Jail, kibOf, placeOf, WITH_RIGHTS } from './jail.ts';
+import { type Jail, kibOf, placeOf } from './jail.ts';
 import { jailedPaths, shownFiles } from './jail-layout.ts';
 import { JAIL_STARTER } from './jail-perl.ts';
 import { JAILED_API_SOCKET } from './layout.ts';
+import { readyWords } from './ready-perl.ts';
 
 /**
  * The whole command line that starts a Firecracker in a jail, without a machine: perl makes the jail, becomes the jailer, and that
@@ -17,13 +18,13 @@ import { JAILED_API_SOCKET } from './layout.ts';
 export function jailedArgv(
   config: Pick<
     VmmConfig,
-    'uid' | 'user' | 'runDirectory' | 'stateDirectory' | 'kernel' | 'initrd' | 'disks' | 'metadata'
+    'uid' | 'user' | 'runDirectory' | 'stateDirectory' | 'kernel' | 'initrd' | 'disks' | 'nics' | 'metadata' | 'options'
   >,
   jail: Jail,
 ): [string, ...string[]] {
   return [
-    ...WITH_RIGHTS,
-    ...['perl', '-e', JAIL_STARTER, '--'],
+    ...(['perl', '-e', JAIL_STARTER, '--'] as const),
+    ...readyWords(config),
     ...[config.runDirectory, placeOf(jail, config.uid), String(kibOf(jail))],
     ...shownFiles(config).flatMap(({ path, name, readOnly }) => [readOnly ? 'r' : 'w', path, name]),
     '--',

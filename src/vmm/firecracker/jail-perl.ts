@@ -3,6 +3,7 @@
  * Each is given whole as an argument.
  */
 import { LINUX, PERL_BECOME, perlHead } from '../supervisor/perl.ts';
+import { PERL_READY } from './ready-perl.ts';
 
 /** @see include/uapi/linux/mount.h, include/uapi/linux/sched.h */
 const FLAGS = {
@@ -10,21 +11,36 @@ const FLAGS = {
   ...{ MS_BIND: 0x1000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 },
 } as const;
 
-const HEAD = `${perlHead({ ...LINUX, ...FLAGS })}
+const FLAG_SUBS = Object.entries(FLAGS).map(([name, value]) => `sub ${name} () { ${value} }`);
+
+const MOUNTS = `${FLAG_SUBS.join(' ')}
 sub mount { my ($from, $at, $type, $flags, $data) = @_; 0 == syscall SYS_mount, $from, $at, $type, $flags, $data }
 # From here on what is mounted is seen by this process and those it becomes alone, and gone with it.
 sub unshare_mounts { 0 == syscall(SYS_unshare, CLONE_NEWNS) and mount('none', '/', 'none', MS_REC | MS_PRIVATE, '') }
+`;
+
+const HEAD = `${perlHead(LINUX)}${MOUNTS}
 sub node { my ($path, $minor) = @_; 0 == syscall SYS_mknod, $path, 0020600, 10 << 8 | $minor }
 `;
+
+/**
+ * All of root's that jailer needs, and what makes its jail: chown, dac_override, fowner, setgid, setuid, sys_chroot, sys_admin, sys_resource, mknod. It loses
+ * them when it changes to the microVM's user.
+ *
+ * @see include/uapi/linux/capability.h
+ */
+const RIGHTS = [0, 1, 3, 6, 7, 18, 21, 24, 27].join(', ');
 
 /**
  * Becomes a jailer whose jail is made: a file system in memory, over the run-time directory, with nothing in it but what
  * Firecracker is to have. Of the host nothing is copied, linked or mounted.
  *
- * Arguments: run-time directory, the jail's path below it, its size in KiB; then files, `w` or `r` before each path, and its name
+ * Arguments: those of `readyWords`; run-time directory, the jail's path below it, its size in KiB; then files, `w` or `r` before each path, and its name
  * in the jail behind it; `--`; the jailer and its arguments.
  */
-export const JAIL_STARTER = `${HEAD}
+export const JAIL_STARTER = `${PERL_READY}${MOUNTS}
+get_ready();
+keep_rights(${RIGHTS});
 my ($base, $jail, $kib) = splice @ARGV, 0, 3;
 my @files;
 while (defined(my $one = shift @ARGV)) { last if $one eq '--'; push @files, [$one, shift @ARGV, shift @ARGV] }
@@ -52,7 +68,7 @@ for (@files) {
 mkdir "$root/run" or fail "cannot make a directory for its sockets: $!";
 show('.', "$root/run", 0, $base);
 chdir '/' or fail "cannot enter /: $!";
-exec { $ARGV[0] } @ARGV or fail "cannot run $ARGV[0]: $!";
+go();
 `;
 
 /** Tries all that a jail needs of the host. Says `ok`, or why not. */

@@ -5,7 +5,7 @@ const OFF = 'or turn the jail off with --firecracker-jail off';
 /** What starter and jailer say when they fail, and what it means. */
 const WORDS: readonly (readonly [RegExp, (found: string) => string])[] = [
   [/^flintlock: (cannot run .*)$/m, (found) => `${found}. Is the jailer being replaced?`],
-  [/^flintlock: (.*)$/m, (found) => found],
+  [/^flintlock: (?!before Firecracker)(.*)$/m, (found) => found],
   [
     /^(Failed to create \S+ via mknod inside the jail: .*)$/m,
     (found) => `${found}. A container needs CAP_MKNOD and its devices' permission for that; give it these, ${OFF}`,

@@ -12,7 +12,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { afterAll, beforeAll, describe, expect, onTestFinished, test, vi } from 'vitest';
 import { makeStandIn } from '../../../test/stand-ins/firecracker/program.ts';
 import { type JailerMisbehaviour, makeJailer } from '../../../test/stand-ins/jailer/program.ts';
@@ -279,14 +279,14 @@ describe('a jail that cannot be', () => {
 
   test('where a file is hidden from its user is told with the file, its owner and its mode', async () => {
     await using bed = makeBed();
-    const disk = join(bed.config.stateDirectory, 'disk0');
+    const disk = join(dirname(bed.config.stateDirectory), 'golden');
     makeDisk(disk, 'x');
-    const disks: VmmDisk[] = [{ id: 'd', path: disk, format: 'raw', readOnly: false, isRoot: true }];
-    // As where the file system gives files to nobody.
-    const own = async (path: string, user: number) => (path === disk ? undefined : files.own(path, user));
-    const vmm = await bed.firecracker({ files: { ...files, own } });
+    const disks: VmmDisk[] = [{ id: 'd', path: disk, format: 'raw', readOnly: true, isRoot: true }];
+    // As where the file system knows no rights.
+    const setMode = async (path: string, mode: number) => (path === disk ? undefined : files.setMode(path, mode));
+    const vmm = await bed.firecracker({ files: { ...files, setMode } });
     await expect(vmm.start({ ...bed.config, disks }, soon())).rejects.toThrow(
-      /will not have disk "d".*Permission denied.*disk0 is user 0's with mode 0600, and its Firecracker is user 77002/,
+      /will not have disk "d".*Permission denied.*golden is user 0's with mode 0600, and its Firecracker is user 77002/,
     );
     await bed.nothingLeft();
   });

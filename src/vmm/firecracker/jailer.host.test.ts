@@ -1,6 +1,5 @@
 import { spawnSync } from 'node:child_process';
 import {
-  chownSync,
   existsSync,
   lstatSync,
   mkdirSync,
@@ -27,7 +26,7 @@ import { Starts } from '../supervisor/starts.ts';
 import { createFirecracker } from './firecracker.ts';
 import { jailedArgv } from './jail-argv.ts';
 import { shownFiles } from './jail-layout.ts';
-import { isOf, ownLog } from './layout.ts';
+import { isOf } from './layout.ts';
 
 /** The real programs, of one release, where there are some. */
 const real = process.env.FLINTLOCK_TEST_FIRECRACKER ?? '';
@@ -108,12 +107,11 @@ async function jailOf(binary: string, jailer: string): Promise<readonly string[]
   const directory = makeDirectory();
   const config = {
     ...{ uid: '01SAME', user: 77_005, runDirectory: join(directory, 'run'), stateDirectory: join(directory, 'state') },
-    ...{ kernel: join(directory, 'kernel'), initrd: join(directory, 'initrd') },
+    ...{ kernel: join(directory, 'kernel'), initrd: join(directory, 'initrd'), nics: [] },
     disks: [{ id: 'd', path: join(directory, 'disk'), format: 'raw', readOnly: false, isRoot: true } as const],
   };
   for (const path of [config.runDirectory, config.stateDirectory]) mkdirSync(path, { mode: 0o700 });
   for (const { path } of shownFiles(config)) writeFileSync(path, '', { mode: 0o600 });
-  chownSync(ownLog(config), config.user, config.user);
   const processes = createProcesses();
   const argv = jailedArgv(config, { jailer, program: binary, programBytes: statSync(binary).size });
   const log = join(directory, 'log');

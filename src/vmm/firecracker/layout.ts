@@ -115,6 +115,6 @@ export function isProgram(binary: string, argv: readonly string[], exe: string):
   const file = basename(exe.replace(/ \(deleted\)$/, ''));
   // In a jail the file has the name that a symlink led to.
   if (file === name || basename(argv[0] ?? '') === name || isJailed(argv)) return true;
-  // Before setpriv has become Firecracker, and where the program is a script, it is an argument.
+  // Before perl has become Firecracker, and where the program is a script, it is an argument.
   return argv.includes(binary) && argv.includes('--api-sock');
 }

@@ -3,14 +3,15 @@
  * module but `strict`, because POSIX, Socket and warnings take 15 ms of CPU, and all else that such a program does takes one.
  *
  * @param constants - numbers, by the names that it knows them by
+ * @param before - the first words of all that it says when it fails
  */
-export const perlHead = (constants: Readonly<Record<string, number>>): string => {
+export const perlHead = (constants: Readonly<Record<string, number>>, before = ''): string => {
   const subs = Object.entries(constants).map(([name, value]) => `sub ${name} () { ${value} }`);
-  return `use strict; BEGIN { $^W = 1 }\n${subs.join(' ')}\n$| = 1;\n${FAIL}`;
+  return `use strict; BEGIN { $^W = 1 }\n${subs.join(' ')}\n$| = 1;\n${failing(before)}`;
 };
 
-const FAIL = String.raw`
-sub fail { print STDERR "flintlock: $_[0]\n"; exit 125 }
+const failing = (before: string): string => String.raw`
+sub fail { print STDERR "flintlock: ${before}$_[0]\n"; exit 125 }
 `;
 
 /** System calls and flags of Linux on x86-64. @see arch/x86/entry/syscalls/syscall_64.tbl, include/uapi/asm-generic/fcntl.h */
@@ -20,6 +21,7 @@ export const LINUX = {
     SYS_sendmsg: 46,
     SYS_setuid: 105,
     SYS_setgid: 106,
+    SYS_setgroups: 116,
     SYS_mknod: 133,
     SYS_prctl: 157,
     SYS_mount: 165,
@@ -31,11 +33,11 @@ export const LINUX = {
   ...{ AF_UNIX: 1, SOCK_STREAM: 1, PR_SET_NO_NEW_PRIVS: 38 },
 } as const;
 
-/** `become USER, GROUPS`: the process is that user's, and of the group of the same number. */
+/** `become USER, GROUPS`: the process is that user's, of the group of the same number, and of these beside. */
 export const PERL_BECOME = `
 sub become {
   my ($user, @groups) = @_;
-  $) = join ' ', $user, $user, @groups;
+  0 == syscall SYS_setgroups, scalar @groups, pack 'L*', @groups or fail("cannot leave groups of root's: $!");
   0 == syscall SYS_setgid, $user + 0 or fail("cannot become group $user: $!");
   0 == syscall SYS_setuid, $user + 0 or fail("cannot become user $user: $!");
   fail("did not become user $user") unless $< == $user && $> == $user;
