@@ -7,7 +7,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { describe, expect, type TestContext, test } from 'vitest';
 import { MicroVMSpec_RestartPolicy as Policy } from '../../src/gen/types/microvm_pb.ts';
 import { MEMBERS, type Member, standInsFor } from '../contract/members.ts';
-import { poll, type SpecInit, startHost, type TestHost } from '../support/daemon.ts';
+import { PATIENCE, poll, type SpecInit, startHost, type TestHost } from '../support/daemon.ts';
 
 const CLEAN = { leaked: [], missing: [], fixed: [] };
 const UP_MS = 180_000;
@@ -62,7 +62,7 @@ function rightsOf(pid: number): Record<string, string> {
 
 describe.each(MEMBERS)('$name, by $by', (member) => {
   test('a life: devices in their order, typing, pause, the next daemon, reboot, stop and start', {
-    timeout: 900_000,
+    timeout: 900_000 * PATIENCE,
   }, async (t) => {
     const host = await hostOf(t, member);
     const uid = await begun(host, member.spec(host, 'life'));
@@ -112,7 +112,7 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
     await ended(host, uid);
   });
 
-  test('each end of a guest has its reason, and a reset is none', { timeout: 900_000 }, async (t) => {
+  test('each end of a guest has its reason, and a reset is none', { timeout: 900_000 * PATIENCE }, async (t) => {
     const host = await hostOf(t, member);
     const spec = { ...member.spec(host, 'ends'), restartPolicy: Policy.NEVER };
     const uid = await begun(host, spec);
@@ -153,7 +153,7 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
   });
 
   test('metadata that its VMM answers with is what it was changed to last, also by the next daemon', {
-    timeout: 900_000,
+    timeout: 900_000 * PATIENCE,
   }, async (t) => {
     const host = await hostOf(t, member);
     const said = (value: string): Record<string, string> => ({ hello: Buffer.from(value).toString('base64') });
@@ -200,7 +200,9 @@ describe.each(MEMBERS)('$name, by $by', (member) => {
     await ended(host, uid);
   });
 
-  test('what its machine cannot do is refused by name, and nothing is made', { timeout: 300_000 }, async (t) => {
+  test('what its machine cannot do is refused by name, and nothing is made', {
+    timeout: 300_000 * PATIENCE,
+  }, async (t) => {
     const host = await hostOf(t, member);
     const features = await featuresOf(host, member);
     const spec = member.spec(host, 'no');

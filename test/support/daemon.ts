@@ -448,7 +448,7 @@ export async function startHost(
 export class TooLate extends Error {}
 
 /** As in scripts/steps.mjs: what limits of time are multiplied by, on a slow machine. */
-const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
+export const PATIENCE = Math.min(Math.max(Number(process.env.FLINTLOCK_PATIENCE) || 1, 1), 100);
 
 /** Nothing hangs so seldom that a shorter wait is worth a test that fails on a busy machine. */
 const LEAST_MS = 150_000;
