@@ -8,6 +8,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { demoSpec, poll, ROOT, startHost, type TestHost } from '../support/daemon.ts';
 import { untilAgent } from '../support/exec-in.ts';
 import { listTree } from '../support/list-tree.ts';
+import { leaveToProofs } from '../support/proofs.ts';
 
 interface Ran {
   readonly code: number | null;
@@ -120,6 +121,7 @@ test('cp copies trees into a real guest and out of it, whole or not at all', asy
 });
 
 test('cp copies from guest to guest, with extended attributes and capabilities', async (t) => {
+  leaveToProofs(t); // each half by an agent that is a process: cp.host.test.ts and files.host.test.ts
   const host = await startHost(t);
   const guests = await Promise.all(['db', 'copy'].map((id) => host.create(demoSpec(id))));
   for (const { spec } of guests) await untilAgent(host, spec?.uid ?? '');

@@ -154,7 +154,7 @@ test('an image without an init, and without anything but one program, runs comma
 });
 
 test.skipIf(!existsSync(`${DEBIAN}/index.json`))('a guest with systemd runs commands as its own users', async (t) => {
-  // In `npm test` the SSH server of a Debian is begun by exec, and users are those of the image without an init.
+  // In `npm test` users are those of the image without an init.
   leaveToProofs(t);
   const host = await startHost(t);
   const root = { id: 'root', isRoot: true, sizeInMb: 1024, source: { containerSource: `oci:${DEBIAN}:latest` } };

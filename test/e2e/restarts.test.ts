@@ -35,6 +35,7 @@ async function untilRestarted(host: TestHost, uid: string, retry: number): Promi
 }
 
 test('a guest whose VMM is killed comes back on its disk, MAC and address, again under the next daemon', async (t) => {
+  leaveToProofs(t); // kill.test.ts has the death, the boot of the host below the disk and addresses
   const host = await startHost(t);
   const volumes = volumesOf(countingRoot(host));
   const uid = (await host.create(demoSpec('one', { volumes }))).spec?.uid ?? '';

@@ -11,8 +11,8 @@ const exec = promisify(execFile);
 /** Of a machine that is busy with the other tests, without KVM. */
 const PATIENCE_MS = 600_000;
 
-/** The proofs run these whole; `ends.test.ts` starts and ends them. */
-const IN_PROOFS = ['soak', 'watch-proof', 'fuzz'];
+/** The proofs run these whole, the README's guide runs `quickstart`; `ends.test.ts` starts and ends them. */
+const IN_PROOFS = ['soak', 'watch-proof', 'fuzz', 'quickstart'];
 
 const smallest = Object.entries(SCRIPT_FORMS).filter(([, { by }]) => by === 'scripts');
 

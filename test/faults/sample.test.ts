@@ -8,16 +8,14 @@ import { explore, isRight, walk } from './walk.ts';
 const SAMPLE = [
   'create: dhcp make after: kill',
   'create: golden make marked: kill',
-  'create: fitted-kernel make after: kill',
   'create: vmm make after: kill',
   'delete: vmm unmake before: kill',
   'delete during create: tap unmake after: kill',
   'prune: image-tree unmake after: kill',
-  'create: tap make before: twice',
   'create: lease make before: hang',
 ];
 
-/** A walk of ten daemons, two at a time, on a machine that is busy with other tests. */
+/** A walk of seven daemons, two at a time, on a machine that is busy with other tests. */
 const WALK_MS = 900_000;
 
 test('killed, hung or done twice at a step, the daemon keeps its word and leaves nothing', {
@@ -38,5 +36,5 @@ test('killed, hung or done twice at a step, the daemon keeps its word and leaves
   expect(points.map(nameOf)).toEqual(SAMPLE);
   const rows = await walk(points, explored, 2, () => undefined);
   expect(rows.filter((row) => !isRight(row))).toEqual([]);
-  expect(rows.filter(({ crashes }) => crashes > 0)).toHaveLength(7);
+  expect(rows.filter(({ crashes }) => crashes > 0)).toHaveLength(6);
 });
