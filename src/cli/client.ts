@@ -13,7 +13,8 @@ export interface Clients {
   /** Loaded when they are asked for, as few verbs do. */
   host(): Promise<Client<typeof HostService>>;
   images(): Promise<Client<typeof ImageService>>;
-  guests(): Promise<Client<typeof GuestService>>;
+  /** @param how - `once`: of calls that go on there is only one */
+  guests(how?: { readonly once: boolean }): Promise<Client<typeof GuestService>>;
   close(): void;
 }
 
@@ -32,13 +33,19 @@ export async function openClients(reach: Reach): Promise<Clients> {
     return opened;
   };
   const { address, token } = reach;
-  const transport = 'socket' in address ? quickTransport(address.socket, token, whole) : await whole();
+  const by = async (how?: { readonly once: boolean }): Promise<Transport> =>
+    'socket' in address ? quickTransport(address.socket, token, whole, how) : whole();
+  const transport = await by();
   return {
     vms: createClient(MicroVMService, transport),
     host: async () => createClient((await import('../gen/flintlock/microvm/v1/host_pb.ts')).HostService, transport),
     images: async () =>
       createClient((await import('../gen/flintlock/microvm/v1/images_pb.ts')).ImageService, transport),
-    guests: async () => createClient((await import('../gen/flintlock/microvm/v1/guest_pb.ts')).GuestService, transport),
+    guests: async (how) =>
+      createClient(
+        (await import('../gen/flintlock/microvm/v1/guest_pb.ts')).GuestService,
+        how ? await by(how) : transport,
+      ),
     close: () => close(),
   };
 }

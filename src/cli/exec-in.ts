@@ -52,7 +52,7 @@ export async function execIn(context: Context, uid: string, wanted: ExecWanted):
     onAbort(io.interrupt, () => queue.add({ payload: { case: 'signal', value: SIGINT } })),
   ];
   const signal = AbortSignal.any([io.unread, left.signal]);
-  const guests = await (await context.clients()).guests();
+  const guests = await (await context.clients()).guests({ once: true });
   if (escapes) keyboard?.setRaw(true);
   try {
     if (keyboard) void type(context, keyboard, queue, escapes, left);

@@ -32,7 +32,7 @@ export class StreamReset extends Error {
 
 /** What is longer goes another way: it would need the server's word of how much it takes. */
 export const MOST_REQUEST_BYTES = MOST_BYTES;
-const STREAM = 1;
+export const STREAM = 1;
 const REFUSED_STREAM = 7;
 const CANCEL = 8;
 
@@ -65,7 +65,8 @@ export async function quickCall(
 function answerOf(socket: Socket, headers: readonly Header[], body: Uint8Array): Promise<QuickAnswer> {
   return new Promise((resolve, reject) => {
     const reader = new FrameReader();
-    const answer = new Answer();
+    const came: Buffer[] = [];
+    const answer = new Answer((bytes) => void came.push(bytes));
     let isConnected = false;
     socket.once('connect', () => {
       isConnected = true;
@@ -76,7 +77,8 @@ function answerOf(socket: Socket, headers: readonly Header[], body: Uint8Array):
         for (const one of reader.take(chunk)) {
           const back = answer.take(one);
           if (back) socket.write(back);
-          if (answer.isWhole) return resolve(answer.whole());
+          if (answer.isWhole)
+            return resolve({ status: Number.NaN, headers: [], ...answer.begun, trailers: answer.trailers, body: came });
         }
       } catch (error) {
         reject(reader.isHttp2 ? error : new NotTaken(error));
@@ -92,8 +94,8 @@ const call = (headers: readonly Header[], body: Uint8Array): readonly Buffer[] =
   frame(KIND.data, END_STREAM, STREAM, body),
 ];
 
-const END_STREAM = 0x1;
-const END_HEADERS = 0x4;
+export const END_STREAM = 0x1;
+export const END_HEADERS = 0x4;
 const PADDED = 0x8;
 const PRIORITY = 0x20;
 const ACK = 0x1;
@@ -102,17 +104,18 @@ const PRIORITY_BYTES = 5;
 const MOST_BLOCK_BYTES = 1 << 20;
 
 /** What has come of an answer. */
-class Answer {
-  #headers: readonly Header[] | undefined;
-  #trailers: readonly Header[] = [];
-  readonly #body: Buffer[] = [];
+export class Answer {
+  /** Its status and its first headers. */
+  begun: { readonly status: number; readonly headers: readonly Header[] } | undefined;
+  trailers: readonly Header[] = [];
+  readonly #onData: (bytes: Buffer) => void;
   #block: Buffer = Buffer.alloc(0);
   #endsWithBlock = false;
   isWhole = false;
 
-  whole(): QuickAnswer {
-    const headers = this.#headers ?? [];
-    return { status: statusOf(headers), headers, trailers: this.#trailers, body: this.#body };
+  /** @param onData - is told of its body, as it comes */
+  constructor(onData: (bytes: Buffer) => void) {
+    this.#onData = onData;
   }
 
   /** @returns what is said to it */
@@ -140,7 +143,7 @@ class Answer {
         return undefined;
       case KIND.data:
         if (stream !== STREAM) return undefined;
-        this.#body.push(withoutPadding(flags, payload));
+        this.#onData(withoutPadding(flags, payload));
         this.isWhole = (flags & END_STREAM) !== 0;
         return undefined;
       default:
@@ -154,8 +157,9 @@ class Answer {
     if (!(flags & END_HEADERS)) return;
     const headers = unpackHeaders(this.#block);
     this.#block = Buffer.alloc(0);
-    if (this.#headers) this.#trailers = headers;
-    else if (statusOf(headers) >= 200) this.#headers = headers; // else more is to come
+    const status = statusOf(headers);
+    if (this.begun) this.trailers = headers;
+    else if (status >= 200) this.begun = { status, headers }; // else more is to come
     this.isWhole = this.#endsWithBlock;
   }
 }

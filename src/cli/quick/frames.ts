@@ -22,12 +22,13 @@ export interface Frame {
 }
 
 const HEADER_BYTES = 9;
+const SETTING_BYTES = 6;
 /** More nobody may send who was not told that he may. */
 export const MOST_BYTES = 16_384;
 const PREFACE = 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n';
 const TABLE_SIZE = 1;
 const ENABLE_PUSH = 2;
-const WINDOW_SIZE = 4;
+export const WINDOW_SIZE = 4;
 const MOST_WINDOW = 0x7fff_ffff;
 const FIRST_WINDOW = 65_535;
 
@@ -41,21 +42,38 @@ export function frame(kind: number, flags: number, stream: number, payload: Uint
   return bytes;
 }
 
-/** What a client says first. As much may come as HTTP/2 allows: what is too long for the memory, no list is. */
-export function opening(): Buffer {
+/** What a client says first. @param window - how much may come unasked, bytes: as HTTP/2 allows, since what is too long for the memory, no list is */
+export function opening(window = MOST_WINDOW): Buffer {
   const settings = [
     [TABLE_SIZE, 0],
     [ENABLE_PUSH, 0],
-    [WINDOW_SIZE, MOST_WINDOW],
+    [WINDOW_SIZE, window],
   ] as const;
-  const payload = Buffer.alloc(settings.length * 6);
+  const payload = Buffer.alloc(settings.length * SETTING_BYTES);
   for (const [i, [name, value]] of settings.entries()) {
-    payload.writeUInt16BE(name, i * 6);
-    payload.writeUInt32BE(value, i * 6 + 2);
+    payload.writeUInt16BE(name, i * SETTING_BYTES);
+    payload.writeUInt32BE(value, i * SETTING_BYTES + 2);
   }
-  const more = Buffer.alloc(4);
-  more.writeUInt32BE(MOST_WINDOW - FIRST_WINDOW);
-  return Buffer.concat([Buffer.from(PREFACE), frame(KIND.settings, 0, 0, payload), frame(KIND.window, 0, 0, more)]);
+  return Buffer.concat([
+    Buffer.from(PREFACE),
+    frame(KIND.settings, 0, 0, payload),
+    windowFrame(0, window - FIRST_WINDOW),
+  ]);
+}
+
+/** So many bytes more may come. @param stream - 0: of all */
+export function windowFrame(stream: number, more: number): Buffer {
+  const payload = Buffer.alloc(4);
+  payload.writeUInt32BE(more);
+  return frame(KIND.window, 0, stream, payload);
+}
+
+/** A setting's value, where these settings have it. */
+export function settingOf(settings: Buffer, wanted: number): number | undefined {
+  let found: number | undefined;
+  for (let at = 0; at + SETTING_BYTES <= settings.length; at += SETTING_BYTES)
+    if (settings.readUInt16BE(at) === wanted) found = settings.readUInt32BE(at + 2);
+  return found;
 }
 
 /** Takes bytes as they come. */

@@ -1,9 +1,11 @@
 import { Code, ConnectError, type Transport } from '@connectrpc/connect';
+import type { CommonTransportOptions } from '@connectrpc/connect/protocol';
 import { createTransport } from '@connectrpc/connect/protocol-grpc';
 import { PlainHeaders } from '../plain-headers.ts';
 import type { Reach } from '../reach.ts';
 import { MOST_REQUEST_BYTES, NotTaken, quickCall, StreamReset } from './call.ts';
 import type { Header } from './headers.ts';
+import { openStream } from './stream.ts';
 
 const AUTHORITY = 'localhost';
 /** No limit of ours: the daemon has its own. */
@@ -16,25 +18,28 @@ const CODES: ReadonlyMap<number, Code> = new Map([
 ]);
 
 /**
- * Calls with one message there and back go to a unix socket by what is quickly loaded. All others, and those that were not
- * taken so, whose errors it knows how to tell, go by `whole`.
+ * Calls with one message there and back go to a unix socket by what is quickly loaded, a connection for each. Those that were not
+ * taken so, whose errors it knows how to tell, go by `whole`; and calls that go on, of which many may share its connection.
+ *
+ * @param options - `once`: of calls that go on there is one, which goes as quickly
  */
-export function quickTransport(socket: string, token: Reach['token'], whole: () => Promise<Transport>): Transport {
+export function quickTransport(
+  socket: string,
+  token: Reach['token'],
+  whole: () => Promise<Transport>,
+  { once = false }: { readonly once?: boolean } = {},
+): Transport {
+  const begin = (url: string, header: Headers): Header[] => [
+    ...firstOf(new URL(url).pathname),
+    ...[...header.entries()],
+    ...(token === undefined ? [] : [['authorization', `Bearer ${token}`] as const]),
+  ];
   const quick = createTransport({
-    baseUrl: `http://${AUTHORITY}`,
+    ...LIKE_GRPC,
     async httpClient({ url, header, body, signal = new AbortController().signal }) {
       const message = await joined(body);
       if (message.length > MOST_REQUEST_BYTES) throw new NotTaken(new RangeError('the message is too long'));
-      const headers: Header[] = [
-        ...firstOf(new URL(url).pathname),
-        ...[...header.entries()],
-        ...(token === undefined ? [] : [['authorization', `Bearer ${token}`] as const]),
-      ];
-      const answer = await quickCall(socket, headers, message, signal).catch((error: unknown) => {
-        throw error instanceof StreamReset
-          ? new ConnectError(error.message, CODES.get(error.reason) ?? Code.Internal, undefined, undefined, error)
-          : error;
-      });
+      const answer = await quickCall(socket, begin(url, header), message, signal).catch(toldAsGrpc);
       return {
         status: answer.status,
         header: asHeaders(answer.headers),
@@ -42,13 +47,18 @@ export function quickTransport(socket: string, token: Reach['token'], whole: () 
         body: eachOf(answer.body),
       };
     },
-    useBinaryFormat: true,
-    interceptors: [],
-    acceptCompression: [],
-    sendCompression: null,
-    compressMinBytes: MOST_MESSAGE_BYTES,
-    readMaxBytes: MOST_MESSAGE_BYTES,
-    writeMaxBytes: MOST_MESSAGE_BYTES,
+  });
+  const quickStreams = createTransport({
+    ...LIKE_GRPC,
+    async httpClient({ url, header, body = eachOf([]), signal = new AbortController().signal }) {
+      const answer = await openStream(socket, begin(url, header), body, signal).catch(toldAsGrpc);
+      return {
+        status: answer.status,
+        header: asHeaders(answer.headers),
+        trailer: answer.trailers as unknown as Headers,
+        body: toldEachAsGrpc(answer.body),
+      };
+    },
   });
   return {
     async unary(...call) {
@@ -59,8 +69,76 @@ export function quickTransport(socket: string, token: Reach['token'], whole: () 
         return (await whole()).unary(...call);
       }
     },
-    stream: async (...call) => (await whole()).stream(...call),
+    async stream(method, signal, timeoutMs, header, input, values) {
+      if (!once) return (await whole()).stream(method, signal, timeoutMs, header, input, values);
+      const asked = new Repeatable(input);
+      try {
+        return await quickStreams.stream(method, signal, timeoutMs, header, asked.first(), values);
+      } catch (error) {
+        if (!wasNotTaken(error)) throw error;
+        return (await whole()).stream(method, signal, timeoutMs, header, asked.again(), values);
+      } finally {
+        asked.forget();
+      }
+    },
   };
+}
+
+/** What comes from somebody, which is wanted from its beginning once more where nobody has taken it. */
+class Repeatable<T> {
+  readonly #from: AsyncIterator<T>;
+  #kept: T[] | undefined = [];
+
+  constructor(from: AsyncIterable<T>) {
+    this.#from = from[Symbol.asyncIterator]();
+  }
+
+  async *first(): AsyncGenerator<T> {
+    for (let next = await this.#from.next(); !next.done; next = await this.#from.next()) {
+      this.#kept?.push(next.value);
+      yield next.value;
+    }
+  }
+
+  again(): AsyncGenerator<T> {
+    const kept = this.#kept ?? [];
+    const first = this.first();
+    return (async function* () {
+      yield* kept;
+      yield* first;
+    })();
+  }
+
+  /** It was taken. */
+  forget(): void {
+    this.#kept = undefined;
+  }
+}
+
+const LIKE_GRPC = {
+  baseUrl: `http://${AUTHORITY}`,
+  useBinaryFormat: true,
+  interceptors: [],
+  acceptCompression: [],
+  sendCompression: null,
+  compressMinBytes: MOST_MESSAGE_BYTES,
+  readMaxBytes: MOST_MESSAGE_BYTES,
+  writeMaxBytes: MOST_MESSAGE_BYTES,
+} satisfies Partial<CommonTransportOptions>;
+
+/** @throws always */
+function toldAsGrpc(error: unknown): never {
+  throw error instanceof StreamReset
+    ? new ConnectError(error.message, CODES.get(error.reason) ?? Code.Internal, undefined, undefined, error)
+    : error;
+}
+
+async function* toldEachAsGrpc(body: AsyncIterable<Uint8Array>): AsyncIterable<Uint8Array> {
+  try {
+    yield* body;
+  } catch (error) {
+    toldAsGrpc(error);
+  }
 }
 
 const firstOf = (path: string): readonly Header[] => [
