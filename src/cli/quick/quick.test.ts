@@ -347,6 +347,29 @@ test('an error of a call that goes on is told with its code and words; who leave
   expect(wholes()).toBe(0);
 });
 
+test('who leaves a call that has ended, without asking for its end, leaves nothing open', async () => {
+  const { guests } = await execClient(async function* () {
+    yield exited(3);
+  });
+  const closed = Promise.withResolvers<void>();
+  const before = process.getActiveResourcesInfo().filter((one) => one === 'Timeout' || one === 'PipeWrap').length;
+  const enough = new AbortController();
+  async function* forEver() {
+    await new Promise(() => undefined);
+    yield stdin(new Uint8Array());
+  }
+  for await (const { payload } of guests.exec(forEver(), { signal: enough.signal })) {
+    expect(payload).toMatchObject(exited(3).payload);
+    setTimeout(closed.resolve, 50); // the end of the answer has come
+    await closed.promise;
+    break;
+  }
+  enough.abort(new Error('over'));
+  await expect
+    .poll(() => process.getActiveResourcesInfo().filter((one) => one === 'Timeout' || one === 'PipeWrap').length)
+    .toBeLessThanOrEqual(before);
+});
+
 test('a call that goes on and was not taken goes the other way from its beginning; one that was cut does not', async () => {
   const away = createHttp2().on('session', (session) => session.goaway(2, 0, Buffer.from('not let in')));
   const turned = await execClient(() => expect.unreachable(), await serve(away));

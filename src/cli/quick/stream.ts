@@ -193,6 +193,7 @@ class QuickStream {
     if (!this.#answer.isWhole) return;
     for (const [name, value] of this.#answer.trailers) this.trailers.append(name, value);
     this.#wakeReader();
+    this.close(); // what has come is read all the same, or is not wanted
   }
 
   #came(bytes: Buffer): void {
