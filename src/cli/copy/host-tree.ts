@@ -154,7 +154,7 @@ export class HostTree implements Tree {
   }
 
   makeLink(names: Names, first: Names): Promise<void> {
-    return this.#made(names, async (temp) => link(await this.#at(first), temp));
+    return this.#made(names, async (temp) => link(await this.#at(first), temp), 'perhaps the same');
   }
 
   makeNode(
@@ -202,7 +202,11 @@ export class HostTree implements Tree {
   }
 
   /** Makes it under another name, then gives it its own: what has that now is replaced, and not gone through. */
-  async #made(names: Names, make: (temp: Buffer) => Promise<void>): Promise<void> {
+  async #made(
+    names: Names,
+    make: (temp: Buffer) => Promise<void>,
+    what: 'new' | 'perhaps the same' = 'new',
+  ): Promise<void> {
     const parent = pathOf(await this.#directory(names.slice(0, -1)));
     const temp = Buffer.from(
       `${parent}/.flintlock-${Math.random().toString(36).slice(2)}${Math.random().toString(36).slice(2)}`,
@@ -210,7 +214,7 @@ export class HostTree implements Tree {
     try {
       await make(temp);
       await rename(temp, await this.#at(names));
-      await unlink(temp).catch(() => undefined); // both were names of one file already
+      if (what !== 'new') await unlink(temp).catch(() => undefined); // both were names of one file already
     } catch (error) {
       await unlink(temp).catch(() => undefined);
       throw this.#told('write', names, error);
@@ -219,8 +223,10 @@ export class HostTree implements Tree {
 
   async #fill(handle: FileHandle, content: AsyncIterable<Piece>): Promise<void> {
     let at = 0;
+    let endsWithHole = false;
     for await (const piece of content) {
       this.#options.signal.throwIfAborted();
+      endsWithHole = !(piece instanceof Uint8Array);
       if (!(piece instanceof Uint8Array)) {
         at += Number(piece.hole);
         continue;
@@ -231,7 +237,7 @@ export class HostTree implements Tree {
         at += bytesWritten;
       }
     }
-    await handle.truncate(at);
+    if (endsWithHole) await handle.truncate(at);
   }
 
   /** The owner first: a change of it takes the set-user-ID bit and capabilities away. */
