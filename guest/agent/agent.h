@@ -13,8 +13,10 @@
 
 #define AGENT_VERSION "1"
 
-/* What one connection may hold of what came from the host; also the window of a stream, ... */
-#define WINDOW (128u << 10)
+/* What one connection may hold of what came from the host; ... */
+#define IN_ROOM (128u << 10)
+/* ... the window of a stream on a port, where each word there and back waits for two schedulers: what is on its way fills them, ... */
+#define WINDOW (512u << 10)
 /* ... of which every host knows so much without being told. */
 #define WINDOW_KNOWN (64u << 10)
 /* What one connection may hold of what is to be sent. */

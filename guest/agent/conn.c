@@ -67,7 +67,7 @@ static void read_socket(struct conn *c)
 {
 	if (!c->on_fd)
 		return;
-	if (c->in_end || c->in.len + CHUNK > WINDOW) {
+	if (c->in_end || c->in.len + CHUNK > IN_ROOM) {
 		c->broken = c->broken || (c->on_fd & (POLLHUP | POLLERR));
 		return;
 	}
@@ -140,7 +140,7 @@ size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers)
 	if (c->via == FREE || c->via == GONE)
 		return 0;
 	bool has_room = c->out.len + 5 + CHUNK <= OUT_ROOM;
-	short reads = !c->in_end && c->in.len + CHUNK <= WINDOW ? POLLIN : 0;
+	short reads = !c->in_end && c->in.len + CHUNK <= IN_ROOM ? POLLIN : 0;
 	c->on_fd = 0;
 	if (c->via == SOCKET) { /* Also when it wants nothing: that it was closed is told all the same. */
 		polled[count] = (struct pollfd){.fd = c->fd, .events = (short)(reads | (c->out.len ? POLLOUT : 0))};

@@ -38,6 +38,8 @@ enum { OPEN = 1, DATA = 2, END = 3, RESET = 4, CREDIT = 5, PING = 6, PONG = 7 };
 
 /* So often it is read before others have their turn. */
 #define READS 16
+/* The host is told of so much at once that it may send more. */
+#define TELL_AT (64u << 10)
 
 static int port = -1, listener = -1;
 static bool is_device, is_away;
@@ -292,7 +294,7 @@ static void fill_from(struct conn *c, int64_t now)
 		uint8_t more[4] = {(uint8_t)(c->taken >> 24), (uint8_t)(c->taken >> 16), (uint8_t)(c->taken >> 8), (uint8_t)c->taken};
 		send_frame(CREDIT, c->stream, more, sizeof more);
 		c->taken = 0;
-		c->tell_at = WINDOW / 4;
+		c->tell_at = TELL_AT;
 	}
 	size_t len = c->out.len < CHUNK ? c->out.len : CHUNK;
 	if (len > c->credit)

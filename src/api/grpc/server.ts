@@ -58,6 +58,11 @@ const MAX_MESSAGE_BYTES = 4 << 20;
  * of each call; its own 10 MiB would be met by a dozen lists.
  */
 const SESSION_MIB = 128;
+/**
+ * What may come of one connection, and of one of its calls, before it is read: with HTTP/2's own 64 KiB a caller that sends much waits for both sides to have
+ * their turn, twice for each message.
+ */
+const WINDOW_BYTES = 256 << 10;
 /** Of one call, bytes: as HTTP/1. */
 const MAX_HEADERS = 16 << 10;
 
@@ -95,6 +100,7 @@ export class GrpcServer {
     const settings = {
       maxConcurrentStreams: this.#options.flow.limits.calls.connection,
       maxHeaderListSize: MAX_HEADERS,
+      initialWindowSize: WINDOW_BYTES,
     };
     const server: Http2Server = createServer({ settings, maxSessionMemory: SESSION_MIB });
     // No connection ever comes to it: it makes of a stream what Node's API for HTTP has, for who wants that.
@@ -106,6 +112,7 @@ export class GrpcServer {
     let arriving: Peer | undefined;
     server.on('session', (session) => {
       if (!arriving) return session.destroy(); // never: it came through a front
+      session.setLocalWindowSize(WINDOW_BYTES);
       const connection = { session, peer: arriving, turns: new Rounds(session) };
       connections.set(session, connection);
       session.on('stream', (stream, headers, flags, rawHeaders) => {
