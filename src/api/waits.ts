@@ -10,10 +10,13 @@ export interface Waits {
   readonly headersMs: number;
   /** From a request's first byte to its last. */
   readonly requestMs: number;
+  /** Of HTTP/2, from a ping to its answer. */
+  readonly pongMs: number;
 }
 
 export const WAITS: Waits = {
   ...{ firstBytesMs: 10_000, handshakeMs: 10_000, greetingMs: 30_000, headersMs: 10_000, requestMs: 30_000 },
+  pongMs: 20_000,
 };
 
 /**
@@ -26,4 +29,5 @@ export const patientWaits = (patience: number): Waits => ({
   greetingMs: WAITS.greetingMs * patience,
   headersMs: WAITS.headersMs * patience,
   requestMs: WAITS.requestMs * patience,
+  pongMs: WAITS.pongMs * patience,
 });

@@ -125,7 +125,7 @@ export class GrpcServer {
       this.#sessions.add(session);
       session.on('close', () => this.#sessions.delete(session));
       session.on('error', (error) => log.debug('a gRPC connection failed', { error: error.message }));
-      watchOver(session);
+      watchOver(session, { pongMs: this.#options.waits?.pongMs ?? WAITS.pongMs });
     });
     server.on('sessionError', (error) => log.debug('a gRPC connection failed', { error: error.message }));
     return (socket, peer) => {

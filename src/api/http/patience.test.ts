@@ -18,6 +18,7 @@ test('on a slow host callers have as many times as long for each part of a reque
   expect(usual).toEqual(WAITS);
   expect(slow).toEqual({
     ...{ firstBytesMs: 100_000, handshakeMs: 100_000, greetingMs: 300_000, headersMs: 100_000, requestMs: 300_000 },
+    pongMs: 200_000,
   });
 });
 
