@@ -10,13 +10,8 @@ import {
 import { connect as connectSocket } from 'node:net';
 import { getCACertificates } from 'node:tls';
 import { hostAndPort } from './address.ts';
+import { PING_MS, PONG_MS, WINDOW_BYTES } from './connection-numbers.ts';
 import type { Reach } from './reach.ts';
-
-/** A connection is asked so often whether it lives, so that a watch does not wait on a dead host for ever. */
-const PING_MS = 30_000;
-const PONG_MS = 15_000;
-/** So much may come before this program has looked at it: with less, each piece of a file would wait for both sides to have their turn. */
-const WINDOW_BYTES = 1 << 20;
 
 /**
  * One HTTP/2 connection, made by the first request, kept, and made again when it was lost. It is our own because the library's lets an error that

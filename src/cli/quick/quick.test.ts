@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { Code, ConnectError, createClient, type ServiceImpl, type Transport } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import fc from 'fast-check';
-import { afterEach, expect, test } from 'vitest';
+import { afterEach, expect, test, vi } from 'vitest';
 import { GuestService } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
 import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { openWhole } from '../whole-transport.ts';
@@ -403,9 +403,17 @@ test('a call that goes on and was not taken goes the other way from its beginnin
   );
   const again = await execClient(() => expect.unreachable(), first);
   const codes: number[] = [];
-  for await (const { payload } of again.guests.exec(each([stdin(new Uint8Array(5))]), { signal: signal() }))
+  const later = Promise.withResolvers<void>();
+  async function* typed() {
+    yield stdin(new Uint8Array(5));
+    await later.promise; // asked for on the first way, and wanted on the second
+    yield stdin(new Uint8Array(6));
+  }
+  for await (const { payload } of again.guests.exec(typed(), { signal: signal() })) {
     if (payload.case === 'exit') codes.push(payload.value.code);
-  expect([codes, again.wholes()]).toEqual([[5], 1]);
+    later.resolve();
+  }
+  expect([codes, again.wholes()]).toEqual([[5, 6], 1]);
 
   const cut = await execClient(
     () => expect.unreachable(),
@@ -413,6 +421,32 @@ test('a call that goes on and was not taken goes the other way from its beginnin
   );
   await expect(drained(cut.guests.exec(each([])))).rejects.toMatchObject({ cause: { code: 'ECONNRESET' } });
   expect(cut.wholes()).toBe(0);
+});
+
+test('a daemon that takes the connection and then stands still, from its first word or later, is told of', async () => {
+  vi.useFakeTimers({ toFake: ['setInterval', 'setTimeout', 'clearInterval', 'clearTimeout'] });
+  try {
+    for (const said of [[], SETTINGS.with(8, 0)]) {
+      const connected = Promise.withResolvers<void>();
+      const path = await serve(
+        createServer((socket) => {
+          socket.write(Buffer.from(said));
+          socket.resume();
+          connected.resolve();
+        }),
+      );
+      const outcome = openStream(path, POST, each([]), new AbortController().signal).catch((error: unknown) => error);
+      await connected.promise;
+      await new Promise(setImmediate);
+      await vi.advanceTimersByTimeAsync(44_000);
+      const isOver = await Promise.race([outcome.then(() => true), Promise.resolve(false)]);
+      expect(isOver).toBe(false);
+      await vi.advanceTimersByTimeAsync(2_000);
+      expect(await outcome).toMatchObject({ code: 'ETIMEDOUT' });
+    }
+  } finally {
+    vi.useRealTimers();
+  }
 });
 
 test('whatever is said instead of an answer that goes on is an error, and the end of the call', async () => {

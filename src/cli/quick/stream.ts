@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { orAborted } from '../../base/or-aborted.ts';
+import { PING_MS, PONG_MS, WINDOW_BYTES } from '../connection-numbers.ts';
 import { PlainHeaders } from '../plain-headers.ts';
 import { Answer, END_HEADERS, END_STREAM, NotTaken, STREAM } from './call.ts';
 import {
@@ -15,14 +16,9 @@ import {
 } from './frames.ts';
 import { type Header, packHeaders } from './headers.ts';
 
-/** So much may come before who asked for it has looked at it. */
-const WINDOW_BYTES = 1 << 20;
 /** Until a daemon says otherwise it takes so much. */
 const FIRST_WINDOW = 65_535;
 const CANCEL = 8;
-/** As `Connection` has it: a daemon that stands still is not waited on for ever. */
-const PING_MS = 30_000;
-const PONG_MS = 15_000;
 
 /** An answer that goes on. */
 export interface StreamAnswer {
@@ -209,7 +205,8 @@ class QuickStream {
   }
 
   #ping(): void {
-    if (!this.#reader.isHttp2) return;
+    // Also where nothing has come yet: who took the connection may stand still.
+    if (this.#socket.connecting) return;
     this.#write(frame(KIND.ping, 0, 0, Buffer.alloc(8)));
     this.#pong = setTimeout(
       () => this.#fail(Object.assign(new Error('the daemon does not answer any more'), { code: 'ETIMEDOUT' })),

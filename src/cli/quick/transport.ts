@@ -73,45 +73,42 @@ export function quickTransport(
       if (!once) return (await whole()).stream(method, signal, timeoutMs, header, input, values);
       const asked = new Repeatable(input);
       try {
-        return await quickStreams.stream(method, signal, timeoutMs, header, asked.first(), values);
+        return await quickStreams.stream(method, signal, timeoutMs, header, asked.read(), values);
       } catch (error) {
         if (!wasNotTaken(error)) throw error;
-        return (await whole()).stream(method, signal, timeoutMs, header, asked.again(), values);
+        return (await whole()).stream(method, signal, timeoutMs, header, asked.read(), values);
       } finally {
-        asked.forget();
+        asked.taken();
       }
     },
   };
 }
 
-/** What comes from somebody, which is wanted from its beginning once more where nobody has taken it. */
+/** What comes from somebody, which is wanted from its beginning once more where nobody has taken it. What one reader waits for the next one gets, too. */
 class Repeatable<T> {
   readonly #from: AsyncIterator<T>;
-  #kept: T[] | undefined = [];
+  /** By their number. */
+  readonly #kept = new Map<number, Promise<IteratorResult<T>>>();
+  #isTaken = false;
 
   constructor(from: AsyncIterable<T>) {
     this.#from = from[Symbol.asyncIterator]();
   }
 
-  async *first(): AsyncGenerator<T> {
-    for (let next = await this.#from.next(); !next.done; next = await this.#from.next()) {
-      this.#kept?.push(next.value);
-      yield next.value;
+  async *read(): AsyncGenerator<T> {
+    for (let i = 0; ; i++) {
+      const next = this.#kept.get(i) ?? this.#from.next();
+      this.#kept.set(i, next);
+      const { done, value } = await next;
+      if (this.#isTaken) this.#kept.delete(i);
+      if (done) return;
+      yield value;
     }
   }
 
-  again(): AsyncGenerator<T> {
-    const kept = this.#kept ?? [];
-    const first = this.first();
-    return (async function* () {
-      yield* kept;
-      yield* first;
-    })();
-  }
-
-  /** It was taken. */
-  forget(): void {
-    this.#kept = undefined;
+  /** Nobody reads it from its beginning any more. */
+  taken(): void {
+    this.#isTaken = true;
   }
 }
 

@@ -2,7 +2,7 @@
  * What only system calls can do that Node has not, for the jail: programs for the perl of every Debian (perl-base is Essential).
  * Each is given whole as an argument.
  */
-import { LINUX, PERL_BECOME, perlHead } from '../supervisor/perl.ts';
+import { LINUX, PERL_BECOME, perlConstants, perlHead } from '../supervisor/perl.ts';
 import { PERL_READY } from './ready-perl.ts';
 
 /** @see include/uapi/linux/mount.h, include/uapi/linux/sched.h */
@@ -11,15 +11,13 @@ const FLAGS = {
   ...{ MS_BIND: 0x1000, MS_REC: 0x4000, MS_PRIVATE: 0x40000 },
 } as const;
 
-const FLAG_SUBS = Object.entries(FLAGS).map(([name, value]) => `sub ${name} () { ${value} }`);
-
-const MOUNTS = `${FLAG_SUBS.join(' ')}
+const MOUNTS = `${perlConstants(FLAGS)}
 sub mount { my ($from, $at, $type, $flags, $data) = @_; 0 == syscall SYS_mount, $from, $at, $type, $flags, $data }
 # From here on what is mounted is seen by this process and those it becomes alone, and gone with it.
 sub unshare_mounts { 0 == syscall(SYS_unshare, CLONE_NEWNS) and mount('none', '/', 'none', MS_REC | MS_PRIVATE, '') }
 `;
 
-const HEAD = `${perlHead(LINUX)}${MOUNTS}
+const NODES = `
 sub node { my ($path, $minor) = @_; 0 == syscall SYS_mknod, $path, 0020600, 10 << 8 | $minor }
 `;
 
@@ -71,8 +69,10 @@ chdir '/' or fail "cannot enter /: $!";
 go();
 `;
 
-/** Tries all that a jail needs of the host. Says `ok`, or why not. */
-export const JAIL_TRIAL = `${HEAD}${String.raw`
+/** Tries all that a jail needs of the host, with the rights that its starter has. Says `ok`, or why not. */
+export const JAIL_TRIAL = `${PERL_READY}${MOUNTS}${NODES}
+keep_rights(${RIGHTS});
+${String.raw`
 sub told { print "$_[0]\n"; exit }
 unshare_mounts() or told "it may have no mounts of its own: $!";
 mount('flintlock-jail', '/dev', 'tmpfs', MS_NOSUID, 'size=64k') or told "it may mount no file system in memory: $!";
@@ -81,7 +81,7 @@ told 'ok';
 `}`;
 
 /** Makes the devices as a jail has them, for the user whose number is the first argument, and becomes him. */
-export const AS_JAILED = `${HEAD}${PERL_BECOME}${String.raw`
+export const AS_JAILED = `${perlHead(LINUX)}${MOUNTS}${NODES}${PERL_BECOME}${String.raw`
 my ($user) = @ARGV;
 unshare_mounts() && mount('flintlock-jail', '/dev', 'tmpfs', MS_NOSUID, 'size=64k') or die "cannot make a jail: $!\n";
 mkdir '/dev/net' or die "cannot make a jail: $!\n";

@@ -46,18 +46,6 @@ export const JAILED_WORD = 'jail';
 export const UNJAILED =
   'each Firecracker is a user of its own with its own cgroup, and sees the files and processes of the host as every user does';
 
-/** All of root's that starter and jailer need; the latter loses it when it changes to the microVM's user. */
-const CAPABILITIES = '-all,+chown,+dac_override,+fowner,+mknod,+setgid,+setuid,+sys_admin,+sys_chroot,+sys_resource';
-
-/** The beginning of a command line that runs what makes a jail. */
-export const WITH_RIGHTS: readonly [string, ...string[]] = [
-  'setpriv',
-  '--no-new-privs',
-  `--bounding-set=${CAPABILITIES}`,
-  '--inh-caps=-all',
-  '--ambient-caps=-all',
-];
-
 const VERSION_MS = 20_000;
 const TRIAL_MS = 30_000;
 
@@ -97,7 +85,7 @@ async function jailWith(
   if (isDynamic((await files.read(program, { maxBytes: ELF_HEADERS })) ?? new Uint8Array()))
     return `${program} is linked dynamically, and finds none of its libraries in a jail: take the static program of a release`;
 
-  const tried = (await run([...WITH_RIGHTS, 'perl', '-e', JAIL_TRIAL], { signal, timeoutMs: TRIAL_MS })).trim();
+  const tried = (await run(['perl', '-e', JAIL_TRIAL], { signal, timeoutMs: TRIAL_MS })).trim();
   if (tried === 'ok') return { jailer, program, programBytes };
   return `this host, or the container that this is, makes no jails: ${tried || 'nothing was told of it'}. It needs CAP_SYS_ADMIN, CAP_SYS_CHROOT and CAP_MKNOD`;
 }

@@ -40,12 +40,13 @@ sub get_ready {
     }
     ioctl $tun, TUNSETOWNER, $user or unready "cannot give $tap to user $user: $!";
   }
+  # While the directory is nobody else's yet.
+  sysopen my $typed, $input, O_RDWR or unready "cannot open $input: $!";
+  syscall(SYS_dup2, fileno $typed, 0) == 0 or unready "cannot be typed to: $!";
   while (defined(my $path = shift @ARGV)) {
     last if $path eq '--';
     give($path, $user) or $! == ENOENT or unready "cannot give $path to user $user: $!";
   }
-  sysopen my $typed, $input, O_RDWR or unready "cannot open $input: $!";
-  syscall(SYS_dup2, fileno $typed, 0) == 0 or unready "cannot be typed to: $!";
   return $user;
 }
 sub keep_rights {

@@ -6,9 +6,14 @@
  * @param before - the first words of all that it says when it fails
  */
 export const perlHead = (constants: Readonly<Record<string, number>>, before = ''): string => {
-  const subs = Object.entries(constants).map(([name, value]) => `sub ${name} () { ${value} }`);
-  return `use strict; BEGIN { $^W = 1 }\n${subs.join(' ')}\n$| = 1;\n${failing(before)}`;
+  return `use strict; BEGIN { $^W = 1 }\n${perlConstants(constants)}\n$| = 1;\n${failing(before)}`;
 };
+
+/** Numbers by their names, for what comes behind a head. */
+export const perlConstants = (constants: Readonly<Record<string, number>>): string =>
+  Object.entries(constants)
+    .map(([name, value]) => `sub ${name} () { ${value} }`)
+    .join(' ');
 
 const failing = (before: string): string => String.raw`
 sub fail { print STDERR "flintlock: ${before}$_[0]\n"; exit 125 }
