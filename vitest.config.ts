@@ -58,6 +58,8 @@ export default defineConfig({
           exclude: ['**/*.{host,e2e}.test.ts'],
           isolate: false,
           testTimeout: 30_000 * patience,
+          // Some wait: for sockets to close, for limits of time.
+          maxWorkers: 3,
         },
       },
       {
