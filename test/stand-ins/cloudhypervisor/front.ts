@@ -63,6 +63,9 @@ while (1) {
 
 /** @param listener - a descriptor; what comes there goes to the abstract socket of that name */
 export function relay(listener: number, name: string): void {
-  const child = spawn('perl', ['-e', FRONT, '3', name], { stdio: ['pipe', 'ignore', 'inherit', listener] });
+  const child = spawn('perl', ['-e', FRONT, '3', name], {
+    argv0: 'cloud-hypervisor-front', // not by perl's name, as the daemon's own are
+    stdio: ['pipe', 'ignore', 'inherit', listener],
+  });
   child.unref();
 }

