@@ -27,9 +27,12 @@ const PANIC = `#!/bin/sh
 echo c >/proc/sysrq-trigger
 `;
 
-/** As the stand-ins' guests: `ask PATH` asks for metadata, once it has an address by which it can. */
+/**
+ * As the stand-ins' guests: `ask PATH` asks for metadata, once it has an address by which it can. Not with wget's own limit of time: that of Debian 12's
+ * busybox ends by a segmentation fault.
+ */
 const ASK = `#!/bin/sh
-echo "mmds says: $(wget -T 10 -q -O - "http://169.254.169.254$1" 2>&1 | tr '\\n' ' ')"
+echo "mmds says: $(timeout 10 wget -q -O - "http://169.254.169.254$1" 2>&1 | tr '\\n' ' ')"
 `;
 
 /** The host's part for a member with a stand-in. */
