@@ -297,6 +297,19 @@ describe('disks', () => {
   });
 });
 
+test('a device that is there and has no driver cannot be opened, nor can none', async () => {
+  const at = directory();
+  // 10, 255 is what a program asks the kernel for a number with: no driver has it.
+  execFileSync('mknod', [`${at}/none`, 'c', '10', '255']);
+  execFileSync('mknod', [`${at}/null`, 'c', '1', '3']);
+  expect((await files.stat(`${at}/none`))?.kind).toBe('other');
+  expect(await Promise.all(['null', 'none', 'gone'].map((name) => files.opens(`${at}/${name}`)))).toEqual([
+    true,
+    false,
+    false,
+  ]);
+});
+
 describe('watch', () => {
   test('calls back for a file and what is made in a directory, until it is stopped', async () => {
     const at = directory();

@@ -181,6 +181,13 @@ export const files: Files = {
       }),
     ),
 
+  // Any error is the answer: a node whose driver is not there (ENODEV, ENXIO), none, one that may not be opened.
+  opens: async (path) => {
+    const file = await fs.open(path, fs.constants.O_RDWR | fs.constants.O_NONBLOCK).catch(() => undefined);
+    await file?.close();
+    return file !== undefined;
+  },
+
   readLink: (path) => guard(`read link ${path}`, async () => (isAtHand(path) ? readlinkSync(path) : fs.readlink(path))),
 
   realPath: (path) => guard(`resolve ${path}`, () => orUndefined(() => fs.realpath(path))),

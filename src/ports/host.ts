@@ -241,6 +241,8 @@ export interface Files {
   list(path: string): Promise<readonly string[]>;
   /** Does not follow a symlink; undefined when there is nothing. */
   stat(path: string): Promise<FileInfo | undefined>;
+  /** Whether a device is there and can be opened to read and write, which loads its driver where the kernel knows which. */
+  opens(path: string): Promise<boolean>;
   readLink(path: string): Promise<string>;
   /** Symlinks resolved; undefined when there is nothing. */
   realPath(path: string): Promise<string | undefined>;

@@ -37,6 +37,7 @@ export function fakeFiles(entries: Readonly<Record<string, FakeEntry>>): Files {
         .map((one) => one.slice(path.length + 1).split('/')[0] ?? '');
       return [...new Set(names)].sort();
     },
+    opens: async (path) => entryOf(path) !== undefined,
     freeBytes: async () => 2 ** 40,
     freeInodes: async () => 2 ** 30,
     realPath: async (path) => (entryOf(path) === undefined ? undefined : path),

@@ -251,6 +251,7 @@ export function fakeFiles(world: FakeWorld, caller: Caller): Files {
     write: unexpected('write'),
     rename: unexpected('rename'),
     readLink: unexpected('readLink'),
+    opens: unexpected('opens'),
     realPath: async (path) => path,
     firstFile: async () => undefined,
     freeBytes: async () => 2 ** 40,

@@ -15,6 +15,7 @@ function hostWith(contents: Readonly<Record<string, string>>): Files {
     rename: none,
     list: none,
     readLink: none,
+    opens: none,
     realPath: none,
     firstFile: none,
     freeBytes: none,

@@ -26,7 +26,7 @@ export const isByVsock = ({ options }: { readonly options?: Options | undefined 
 export function vsockLacks(options: Options, hasVsock: boolean | undefined): readonly Violation[] {
   if (!isByVsock({ options }) || hasVsock !== false) return [];
   const description =
-    'is vsock, and this host has no /dev/vhost-vsock: `sudo modprobe vhost_vsock` makes it (and a file in /etc/modules-load.d at each boot), or leave it out';
+    'is vsock, and this host has no /dev/vhost-vsock that can be opened: `sudo modprobe vhost_vsock` makes it (and a file in /etc/modules-load.d at each boot), or leave it out';
   return [{ field: 'provider_options[qemu.channel]', description }];
 }
 

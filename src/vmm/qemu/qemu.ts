@@ -115,7 +115,7 @@ export async function createQemu(options: QemuOptions): Promise<Vmm> {
 
     async info(): Promise<VmmInfo> {
       const verdict = await trial.soon();
-      hasVsock = (await files.stat(VHOST_VSOCK)) !== undefined;
+      hasVsock = await files.opens(VHOST_VSOCK);
       const { version, acceleration } = verdict ?? known();
       // Of one that could not be tried for want of room nothing is known: a start waits for it.
       const unavailableReason = verdict?.works === false && !verdict.untried ? verdict.why : '';
