@@ -13,7 +13,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { setImmediate as turn } from 'node:timers/promises';
 import { parseCidr } from '../src/domain/ipv4.ts';
 import { type IntentOf, type OwnerOf, type ResultOf, type VmStepKind, vmOwner } from '../src/domain/ledger.ts';
-import { metadataRef } from '../src/domain/metadata-ways.ts';
+import { metadataRef } from '../src/domain/metadata-rules.ts';
 import type { Uid } from '../src/domain/microvm.ts';
 import type { Names } from '../src/domain/names.ts';
 import { audit } from '../src/engine/audit/audit.ts';

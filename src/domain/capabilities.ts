@@ -1,6 +1,6 @@
 import { commonOptionsLack, wantsBalloon } from './common-options.ts';
 import type { Violation } from './fault.ts';
-import { metadataBy, unaskedMmds } from './metadata-ways.ts';
+import { metadataBy, unaskedMmds } from './metadata-rules.ts';
 import type { InterfaceSpec, Spec } from './spec.ts';
 
 export type DiskFormat = 'raw' | 'qcow2';
@@ -30,7 +30,7 @@ export interface Capabilities {
   readonly channels: readonly ChannelKind[];
   /** It takes back memory that its guest has freed, where a spec has it so. */
   readonly balloon: boolean;
-  /** It answers guests that ask for metadata itself, where a spec has it so: see `metadata-ways.ts`. */
+  /** It answers guests that ask for metadata itself, where a spec has it so: see `metadata-rules.ts`. */
   readonly mmds: boolean;
   readonly limits: {
     /** `note`: by what, to be put behind the number. */

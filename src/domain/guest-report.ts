@@ -1,6 +1,6 @@
 import { type GuestMount, guestMounts, helpedNics, percentEncoded } from './guest-words.ts';
 import { shorten } from './labels.ts';
-import { metadataBy } from './metadata-ways.ts';
+import { metadataBy } from './metadata-rules.ts';
 import type { MicroVm } from './microvm.ts';
 import type { GuestNic } from './network-config.ts';
 import { guestNics } from './static-address.ts';

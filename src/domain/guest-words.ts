@@ -1,5 +1,5 @@
 import { hostnameOf } from './guest-name.ts';
-import { type MetadataSpec, metadataBy } from './metadata-ways.ts';
+import { type MetadataSpec, metadataBy } from './metadata-rules.ts';
 import type { Allocation, MicroVm } from './microvm.ts';
 import { type GuestNic, networkConfig } from './network-config.ts';
 import type { Spec, VolumeSpec } from './spec.ts';

@@ -1,7 +1,7 @@
 import type { SpecDraft } from './draft.ts';
 import { Fault, type Violation } from './fault.ts';
 import { shorten } from './labels.ts';
-import { checkMetadata, decodedLength, metadataBy, metadataRef } from './metadata-ways.ts';
+import { checkMetadata, decodedLength, metadataBy, metadataRef } from './metadata-rules.ts';
 import type { MicroVm } from './microvm.ts';
 import { FIRST_GENERATION, type Metadata, type RestartPolicy, type Spec } from './spec.ts';
 import { checkLabels } from './validate.ts';

@@ -2,7 +2,7 @@ import { toProcess } from './check-process.ts';
 import { toVolume } from './check-volumes.ts';
 import type { FileDraft, InterfaceDraft, SpecDraft } from './draft.ts';
 import { toHealth } from './health.ts';
-import { metadataRef } from './metadata-ways.ts';
+import { metadataRef } from './metadata-rules.ts';
 import {
   FIRST_GENERATION,
   type FileInImage,

@@ -6,7 +6,7 @@ import { checkHealth } from './health.ts';
 import { parseAddress } from './ipv4.ts';
 import { checkLabelKey, checkLabelValue, shorten } from './labels.ts';
 import { parseMac } from './mac.ts';
-import { checkMetadata, mmdsOf } from './metadata-ways.ts';
+import { checkMetadata, mmdsOf } from './metadata-rules.ts';
 import { collide, MAX_PUBLISHED, publishedText } from './published.ts';
 import { PULL_POLICIES, type PublishedPort, type RestartPolicy, type Spec } from './spec.ts';
 import { DEFAULT_MEMORY_IN_MB, DEFAULT_NAMESPACE, DEFAULT_VCPU, fillIn, toPublished } from './spec-defaults.ts';

@@ -1,6 +1,6 @@
 import { errorMessage } from '../base/error-text.ts';
 import { TimeLimit } from '../base/time-limit.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
 import type { Clock } from '../ports/clock.ts';

@@ -1,5 +1,5 @@
 import { type Document, isMap, parseDocument } from 'yaml';
-import { MAX_META_DATA_BYTES } from '../domain/metadata-ways.ts';
+import { MAX_META_DATA_BYTES } from '../domain/metadata-rules.ts';
 import { type Node, textOf } from './node.ts';
 
 /** One thing in two spellings: cloud-init's own, and that of today's clients, whose templates ask for it. */

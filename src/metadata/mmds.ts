@@ -1,4 +1,4 @@
-import type { MmdsVersion } from '../domain/metadata-ways.ts';
+import type { MmdsVersion } from '../domain/metadata-rules.ts';
 import type { ToldMetadata } from '../ports/metadata-server.ts';
 import type { Store } from '../ports/store.ts';
 import type { MetadataTree, MetadataValue } from '../ports/vmm.ts';

@@ -1,5 +1,5 @@
 import { hostnameOf } from '../domain/guest-name.ts';
-import { isBase64, withoutLineEnds } from '../domain/metadata-ways.ts';
+import { isBase64, withoutLineEnds } from '../domain/metadata-rules.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
 import type { Metadata, VolumeSpec } from '../domain/spec.ts';

@@ -1,4 +1,4 @@
-import type { MmdsVersion } from '../domain/metadata-ways.ts';
+import type { MmdsVersion } from '../domain/metadata-rules.ts';
 import type { MicroVm } from '../domain/microvm.ts';
 import type { GuestNic } from '../domain/network-config.ts';
 import type { MetadataTree } from './vmm.ts';

@@ -2,7 +2,7 @@ import type { Capabilities, ChannelKind, DiskFormat } from '../domain/capabiliti
 import type { Violation } from '../domain/fault.ts';
 import type { Signs } from '../domain/guest-life.ts';
 import type { KernelFacts } from '../domain/kernel-facts.ts';
-import type { MmdsVersion } from '../domain/metadata-ways.ts';
+import type { MmdsVersion } from '../domain/metadata-rules.ts';
 import type { Reason } from '../domain/reason.ts';
 import type { Spec } from '../domain/spec.ts';
 import type { CgroupLimits } from './cgroups.ts';

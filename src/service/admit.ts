@@ -3,7 +3,7 @@ import { Fault } from '../domain/fault.ts';
 import { guestName } from '../domain/guest-name.ts';
 import { formatCidr, nextAddress, probeAddressOf } from '../domain/ipv4.ts';
 import { makeMac } from '../domain/mac.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import type { AllocatedInterface, MicroVm, Uid } from '../domain/microvm.ts';
 import { METADATA_PORTS, type NumberRange, nextNumber, type Taken } from '../domain/next-number.ts';
 import { FIRST_GENERATION, type InterfaceSpec, type Spec } from '../domain/spec.ts';

@@ -1,7 +1,7 @@
 import { TimeLimit } from '../base/time-limit.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
 import { contains, formatCidr, gatewayOf, parseBlock } from '../domain/ipv4.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import { bridgeName } from '../domain/names.ts';
 import { collide, publishedText } from '../domain/published.ts';
 import type { PublishedPort, Spec } from '../domain/spec.ts';

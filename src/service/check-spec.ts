@@ -11,7 +11,7 @@ import {
 import { cordoned } from '../domain/cordon.ts';
 import type { SpecDraft } from '../domain/draft.ts';
 import { Fault, type Violation } from '../domain/fault.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import type { Uid } from '../domain/microvm.ts';
 import type { Metadata, Spec } from '../domain/spec.ts';
 import type { OthersUsers } from '../domain/user-ranges.ts';

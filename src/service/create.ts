@@ -3,18 +3,18 @@ import type { SpecDraft } from '../domain/draft.ts';
 import type { MicroVm, MicroVmView, Uid } from '../domain/microvm.ts';
 import { type AdmitNeeds, admit } from './admit.ts';
 import { type Checked, type CheckNeeds, check } from './check-spec.ts';
+import { IdempotencyKey, type IdempotencyNeeds } from './idempotency-key.ts';
 import type { Needs, NeedsOf } from './needs.ts';
-import { Once, type OnceNeeds } from './once.ts';
 import { type BootNeeds, planBoot } from './plan-boot.ts';
 import { planImages } from './plan-images.ts';
-import { repeated, requestDigest } from './repeated.ts';
+import { repeated, requestDigest } from './repeated-create.ts';
 import type { CreateOptions, PlannedVm } from './services.ts';
 import { unusedUid } from './unused-uid.ts';
 import { type ViewNeeds, view, withMetadata } from './view.ts';
 
 type EachNeeds = CheckNeeds &
   AdmitNeeds &
-  OnceNeeds &
+  IdempotencyNeeds &
   NeedsOf<'store', 'metadataOf'> &
   Needs<'transactions' | 'newUid'>;
 type CreateNeeds = EachNeeds & ViewNeeds & NeedsOf<'store', 'holder' | 'get'> & Needs<'wake' | 'intend'>;
@@ -22,9 +22,9 @@ type PlanNeeds = EachNeeds & BootNeeds & Needs<'plan'>;
 
 /** Accepts a spec: checked, made unique, stored; all else follows when the answer is out. */
 export async function create(needs: CreateNeeds, draft: SpecDraft, options: CreateOptions): Promise<MicroVmView> {
-  const once = Once.of(needs, draft, options);
+  const key = IdempotencyKey.of(needs, draft, options);
   const asStored = (vm: MicroVm): MicroVmView => withMetadata(vm, needs.store.metadataOf(vm));
-  const before = once?.answer();
+  const before = key?.answer();
   if (before) return asStored(before);
   // Only where one name may be that of several: elsewhere the name says that it is there.
   const again = options.uniqueId ? undefined : repeated(needs, draft);
@@ -35,16 +35,16 @@ export async function create(needs: CreateNeeds, draft: SpecDraft, options: Crea
     checked = await check(needs, draft, uid);
   } catch (error) {
     // The same request may have been accepted meanwhile, and what it took be in the way of this one.
-    const answered = once?.answer();
+    const answered = key?.answer();
     if (answered) return asStored(answered);
     throw error;
   }
   const { vm, isNew } = await needs.transactions.together(() => {
     // The same request may have been accepted beside this one.
-    const answered = once?.answer() ?? (options.uniqueId ? undefined : repeated(needs, draft));
+    const answered = key?.answer() ?? (options.uniqueId ? undefined : repeated(needs, draft));
     if (answered) return { vm: answered, isNew: false };
     const made = admit(needs, uid, checked, { ...options, request: requestDigest(needs, draft) });
-    once?.keep(made);
+    key?.keep(made);
     needs.intend(made);
     return { vm: made, isNew: true };
   });
@@ -63,7 +63,7 @@ class Rehearsed extends Error {
 
 /** As `create`, up to the commit: that one is rolled back. */
 export async function planCreate(needs: PlanNeeds, draft: SpecDraft, options: CreateOptions): Promise<PlannedVm> {
-  const answered = Once.of(needs, draft, options)?.answer();
+  const answered = IdempotencyKey.of(needs, draft, options)?.answer();
   if (answered)
     return {
       vm: withMetadata(answered, needs.store.metadataOf(answered)),

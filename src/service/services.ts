@@ -147,7 +147,7 @@ export interface PrunedImages {
 export interface Services extends FileServices {
   /**
    * @param uniqueId - refuse a second microVM of that namespace and id (the native surface does)
-   *   of one that is not refused, the very request that made a living microVM is answered with that one: `repeated.ts`
+   *   of one that is not refused, the very request that made a living microVM is answered with that one: `repeated-create.ts`
    * @param idempotencyKey - a request that comes again with the same key gets the first answer; another one is `refused`
    */
   create(draft: SpecDraft, options: CreateOptions): Promise<MicroVmView>;

@@ -1,6 +1,6 @@
 import { Fault } from '../domain/fault.ts';
 import { shorten } from '../domain/labels.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import type { MicroVm, MicroVmView } from '../domain/microvm.ts';
 import { patched } from '../domain/patch.ts';
 import type { Metadata } from '../domain/spec.ts';

@@ -5,10 +5,10 @@ import { matches, parseSelector, type Selector } from '../domain/selector.ts';
 import { weightOf } from '../domain/weight.ts';
 import { NO_BOUND, PAGE, type Room } from './answer-room.ts';
 import { Changes } from './changes.ts';
-import { Listing } from './listing.ts';
 import type { Needs, NeedsOf } from './needs.ts';
 import type { WatchedEvent, WatchRequest } from './services.ts';
 import { ifReadable, type ViewNeeds, view, withMetadata } from './view.ts';
+import { Listing } from './watch-list.ts';
 
 export type WatchNeeds = ViewNeeds &
   NeedsOf<'store', 'cursor' | 'oldestSeq' | 'events' | 'list' | 'get'> &

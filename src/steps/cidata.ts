@@ -1,5 +1,5 @@
 import { z } from 'zod';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import { vmStateDirectory } from '../domain/names.ts';
 import { nicsOf } from './managed.ts';
 import { text } from './row.ts';

@@ -1,5 +1,5 @@
 import { Fault } from '../domain/fault.ts';
-import { metadataBy } from '../domain/metadata-ways.ts';
+import { metadataBy } from '../domain/metadata-rules.ts';
 import type { AllocatedInterface, MicroVm } from '../domain/microvm.ts';
 import type { InterfaceSpec } from '../domain/spec.ts';
 import type { Planned } from './step.ts';

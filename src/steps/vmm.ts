@@ -3,7 +3,7 @@ import { allDone } from '../base/all-done.ts';
 import { Fault } from '../domain/fault.ts';
 import { wordsForGuest } from '../domain/guest-words.ts';
 import { entriesOf } from '../domain/ledger.ts';
-import { CIDATA_DISK, metadataBy } from '../domain/metadata-ways.ts';
+import { CIDATA_DISK, metadataBy } from '../domain/metadata-rules.ts';
 import { tapName, vmRunDirectory, vmStateDirectory } from '../domain/names.ts';
 import { providerOf } from '../domain/provider-of.ts';
 import type { CgroupIntent, CgroupLimits } from '../ports/cgroups.ts';

@@ -4,7 +4,7 @@ import { expect, onTestFinished, test } from 'vitest';
 import { FakeClock } from '../../test/support/fake-clock.ts';
 import { sampleRecord } from '../../test/support/fake-services.ts';
 import { memoryLog } from '../../test/support/memory-log.ts';
-import { metadataRef } from '../domain/metadata-ways.ts';
+import { metadataRef } from '../domain/metadata-rules.ts';
 import type { MicroVm, Uid } from '../domain/microvm.ts';
 import type { Metadata } from '../domain/spec.ts';
 import type { Store } from '../ports/store.ts';

@@ -3,7 +3,7 @@ import { durationFromMs, timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { diskSerials } from '../../domain/disk-serials.ts';
 import { GUEST_DOMAIN } from '../../domain/guest-name.ts';
 import type { HealthCheck as Health, HealthQuestion } from '../../domain/health.ts';
-import { CIDATA_DISK, metadataBy } from '../../domain/metadata-ways.ts';
+import { CIDATA_DISK, metadataBy } from '../../domain/metadata-rules.ts';
 import type { AllocatedInterface, MadeFile, MicroVmView, StateName } from '../../domain/microvm.ts';
 import type { ProcessSpec } from '../../domain/process.ts';
 import {

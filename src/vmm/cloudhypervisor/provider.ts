@@ -1,7 +1,7 @@
 import { defineProvider } from '../provider.ts';
 import { capabilitiesOf } from './capabilities.ts';
-import { check, productionCheck } from './check.ts';
 import { createCloudHypervisor } from './cloudhypervisor.ts';
+import { check, productionCheck } from './doctor-check.ts';
 import { KVM_CHOICES } from './kvm.ts';
 import { LANDLOCK_CHOICES } from './landlock.ts';
 import { OVERLAYS_SINCE } from './trial.ts';

@@ -4,7 +4,7 @@ import { wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
 import type { KernelFacts } from '../../domain/kernel-facts.ts';
-import { metadataBy } from '../../domain/metadata-ways.ts';
+import { metadataBy } from '../../domain/metadata-rules.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { roomFor, unplacedAgent } from '../supervisor/agent-place.ts';
 import { besideAgent, CAPABILITIES, OWN_DEVICES, PCI_CAPABILITIES } from './capabilities.ts';

@@ -1,7 +1,7 @@
 import { defineProvider } from '../provider.ts';
 import { CAPABILITIES, PCI_CAPABILITIES } from './capabilities.ts';
-import { check, productionCheck } from './check.ts';
 import { KVM_CHOICES } from './devices.ts';
+import { check, productionCheck } from './doctor-check.ts';
 import { createFirecracker } from './firecracker.ts';
 import { JAIL_CHOICES, JAILER } from './jail.ts';
 import { OPTIONS } from './options.ts';

@@ -3,7 +3,7 @@ import { lacksOf } from '../../domain/capabilities.ts';
 import { ownOptions, wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
 import { COMMAND_LINE_BYTES, commandLineLacks } from '../../domain/kernel-cmdline.ts';
-import { metadataBy } from '../../domain/metadata-ways.ts';
+import { metadataBy } from '../../domain/metadata-rules.ts';
 import type { Spec } from '../../domain/spec.ts';
 import { roomFor, unplacedAgent } from '../supervisor/agent-place.ts';
 import { capabilitiesOf, devicesBesideAgent, OWN_DEVICES } from './capabilities.ts';

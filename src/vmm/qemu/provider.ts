@@ -1,7 +1,7 @@
 import { defineProvider } from '../provider.ts';
 import { ACCEL_CHOICES } from './accel.ts';
 import { capabilitiesOf } from './capabilities.ts';
-import { check } from './check.ts';
+import { check } from './doctor-check.ts';
 import { OPTIONS } from './options.ts';
 import { createQemu } from './qemu.ts';
 

@@ -1,6 +1,6 @@
 import { wantsBalloon } from '../../domain/common-options.ts';
 import type { Violation } from '../../domain/fault.ts';
-import { metadataBy } from '../../domain/metadata-ways.ts';
+import { metadataBy } from '../../domain/metadata-rules.ts';
 import type { Spec } from '../../domain/spec.ts';
 
 /**

@@ -1,8 +1,8 @@
 import type { SpecDraft } from '../domain/draft.ts';
 import { parseMac } from '../domain/mac.ts';
 import type { MicroVm } from '../domain/microvm.ts';
+import { canonical } from './idempotency-key.ts';
 import type { Needs, NeedsOf } from './needs.ts';
-import { canonical } from './once.ts';
 
 /** What `create` keeps in the record of the request that made it. */
 export const requestDigest = ({ digest }: Needs<'digest'>, draft: SpecDraft): string =>

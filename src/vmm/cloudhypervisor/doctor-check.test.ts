@@ -1,7 +1,7 @@
 import { expect, test } from 'vitest';
 import { type Fake, fakeHost } from '../../../test/support/fake-check-host.ts';
 import type { Check } from '../../doctor/check.ts';
-import { check, productionCheck } from './check.ts';
+import { check, productionCheck } from './doctor-check.ts';
 import { LANDLOCK_TRIAL } from './perl.ts';
 
 const PROGRAM = '/usr/bin/cloud-hypervisor';

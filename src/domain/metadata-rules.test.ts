@@ -7,7 +7,7 @@ import {
   metadataBy,
   metadataRef,
   unaskedMmds,
-} from './metadata-ways.ts';
+} from './metadata-rules.ts';
 import type { InterfaceSpec } from './spec.ts';
 
 const base64 = (text: string): string => btoa(text);

@@ -5,14 +5,14 @@ import type { MicroVm } from '../domain/microvm.ts';
 import type { Needs, NeedsOf } from './needs.ts';
 import type { CreateOptions } from './services.ts';
 
-export type OnceNeeds = NeedsOf<'store', 'answered' | 'answer'> & Needs<'clock' | 'digest'>;
+export type IdempotencyNeeds = NeedsOf<'store', 'answered' | 'answer'> & Needs<'clock' | 'digest'>;
 
 /** Printable, so that it passes through a header as it is. */
 const KEY = /^[\x21-\x7e]{1,255}$/;
 
 /** A request that is to be done once, however often it comes: it is known by its idempotency key. */
-export class Once {
-  readonly #needs: OnceNeeds;
+export class IdempotencyKey {
+  readonly #needs: IdempotencyNeeds;
   readonly #key: string;
   /** As it is stored: a space is in no key, so none of one caller is one of another. */
   readonly #stored: string;
@@ -22,7 +22,7 @@ export class Once {
    * @returns undefined for a request without a key
    * @throws Fault `invalid` for what is no key
    */
-  static of(needs: OnceNeeds, draft: SpecDraft, options: CreateOptions): Once | undefined {
+  static of(needs: IdempotencyNeeds, draft: SpecDraft, options: CreateOptions): IdempotencyKey | undefined {
     const { idempotencyKey = '', knows = '', uniqueId } = options;
     if (idempotencyKey === '') return undefined;
     if (!KEY.test(idempotencyKey))
@@ -33,10 +33,10 @@ export class Once {
         },
       ]);
     const stored = knows === '' ? idempotencyKey : `${knows} ${idempotencyKey}`;
-    return new Once(needs, idempotencyKey, stored, needs.digest(`create ${uniqueId} ${canonical(draft)}`));
+    return new IdempotencyKey(needs, idempotencyKey, stored, needs.digest(`create ${uniqueId} ${canonical(draft)}`));
   }
 
-  private constructor(needs: OnceNeeds, key: string, stored: string, digest: string) {
+  private constructor(needs: IdempotencyNeeds, key: string, stored: string, digest: string) {
     this.#needs = needs;
     this.#key = key;
     this.#stored = stored;

@@ -4,7 +4,7 @@ import { turn } from '../../test/support/fake-clock.ts';
 import { FakeHost, fullDraft } from '../../test/support/fake-host.ts';
 import { hang } from '../../test/support/fake-world.ts';
 import type { SpecDraft } from '../domain/draft.ts';
-import { canonical } from './once.ts';
+import { canonical } from './idempotency-key.ts';
 
 /** A host whose microVMs stay as they were made. */
 function quietHost(options: ConstructorParameters<typeof FakeHost>[0] = {}): FakeHost {
