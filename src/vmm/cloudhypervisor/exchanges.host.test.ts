@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { expect, onTestFinished, test, vi } from 'vitest';
 import { hasOf, seenOf } from '../../../test/stand-ins/cloudhypervisor/exchanges.ts';
 import { makeStandIn } from '../../../test/stand-ins/cloudhypervisor/program.ts';
+import { PATIENCE } from '../../../test/support/daemon.ts';
 
 /** The real program, where there is one and /dev/kvm. */
 const real = process.env.FLINTLOCK_TEST_CLOUDHYPERVISOR ?? '';
@@ -16,7 +17,7 @@ function makeDirectory(): string {
 }
 
 const seen = (...[program, files, has]: [string, string, Parameters<typeof seenOf>[3]?]) =>
-  seenOf(program, files, AbortSignal.timeout(250_000), has);
+  seenOf(program, files, AbortSignal.timeout(170_000 * PATIENCE), has);
 
 test('the stand-in refuses what is wrong, and takes nearly all that has the right types', async () => {
   const directory = makeDirectory();
