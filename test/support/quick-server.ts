@@ -5,6 +5,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Transport } from '@connectrpc/connect';
 import { onTestFinished } from 'vitest';
+import type { Header } from '../../src/cli/quick/headers.ts';
 import { openWhole } from '../../src/cli/whole-transport.ts';
 
 /** Listens on a unix socket of its own until the test is over; its connections end with it. */
@@ -39,6 +40,16 @@ export const answering = (
 /** One that says these bytes, whatever it hears. @returns the path of its socket */
 export const saying = (bytes: Uint8Array, then: 'end' | 'wait' = 'end'): Promise<string> =>
   serve(createServer((socket) => void (then === 'end' ? socket.end(bytes) : socket.write(bytes))));
+
+/** As long as any of these calls may take. */
+export const signal = (): AbortSignal => AbortSignal.timeout(20_000);
+/** The headers of a call. */
+export const POST: readonly Header[] = [
+  [':method', 'POST'],
+  [':scheme', 'http'],
+  [':path', '/a.B/C'],
+  [':authority', 'localhost'],
+];
 
 /** A frame of HTTP/2 of the stream 1. */
 export const frameOf = (kind: number, flags: number, payload: readonly number[]): number[] => [

@@ -6,19 +6,21 @@ import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import fc from 'fast-check';
 import { expect, test } from 'vitest';
-import { answering, countedWhole, frameOf, SETTINGS, saying, serve } from '../../../test/support/quick-server.ts';
+import {
+  answering,
+  countedWhole,
+  frameOf,
+  POST,
+  SETTINGS,
+  saying,
+  serve,
+  signal,
+} from '../../../test/support/quick-server.ts';
 import { MicroVMService } from '../../gen/flintlock/microvm/v1/microvms_pb.ts';
 import { NotTaken, quickCall } from './call.ts';
-import { type Header, packHeaders, unpackHeaders } from './headers.ts';
+import { packHeaders, unpackHeaders } from './headers.ts';
 import { quickTransport } from './transport.ts';
 
-const signal = (): AbortSignal => AbortSignal.timeout(20_000);
-const POST: readonly Header[] = [
-  [':method', 'POST'],
-  [':scheme', 'http'],
-  [':path', '/a.B/C'],
-  [':authority', 'localhost'],
-];
 /** Over a daemon that has these answers; what goes the other way is counted. */
 async function client(routes: Parameters<typeof connectNodeAdapter>[0]['routes'], token?: string) {
   const path = await serve(createHttp2(connectNodeAdapter({ routes })));

@@ -6,19 +6,10 @@ import { Code, ConnectError, createClient, type ServiceImpl } from '@connectrpc/
 import { connectNodeAdapter } from '@connectrpc/connect-node';
 import fc from 'fast-check';
 import { expect, test, vi } from 'vitest';
-import { answering, countedWhole, frameOf, SETTINGS, serve } from '../../../test/support/quick-server.ts';
+import { answering, countedWhole, frameOf, POST, SETTINGS, serve, signal } from '../../../test/support/quick-server.ts';
 import { GuestService } from '../../gen/flintlock/microvm/v1/guest_pb.ts';
-import type { Header } from './headers.ts';
 import { openStream } from './stream.ts';
 import { quickTransport } from './transport.ts';
-
-const signal = (): AbortSignal => AbortSignal.timeout(20_000);
-const POST: readonly Header[] = [
-  [':method', 'POST'],
-  [':scheme', 'http'],
-  [':path', '/a.B/C'],
-  [':authority', 'localhost'],
-];
 
 /** Over a daemon with this answer to an exec. */
 async function execClient(exec: ServiceImpl<typeof GuestService>['exec'], socket?: string) {
