@@ -69,7 +69,7 @@ export const ROWS: readonly Row[] = [
   ratio('cli-packed', 'flintlock list, wall, packed', 'ms', { most: 2.5 }, EMPTY_NODE),
   ratio('cli-checkout', 'the same, a checkout', 'ms', { most: 2.5 }, EMPTY_NODE),
   ratio('exec-cli', 'flintlock exec VM -- true, wall', 'ms', { most: 1 }, '1.5 × flintlock version, and 10 ms'),
-  floor('exec-grpc', 'exec of true in a guest, one connection', 'ms', 5, LEAST),
+  floor('exec-grpc', 'exec of true in a guest, one connection', 'ms', 5, `such a call to ${BARE}, ${LEAST}`),
   ratio('exec-at-once', '50 of them at once in one guest', 'ms', { most: 1 }, 'one after the other'),
   ratio('exec-out', '100 MB of output of a program', '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),
   ratio('exec-in', '100 MB of input of a program', '/s', { least: 0.7 }, `${AGENT}, both ways at once; MB/s`),

@@ -7,6 +7,7 @@ import { createServer } from 'node:http2';
 import type { AddressInfo } from 'node:net';
 import { fromBinary } from '@bufbuild/protobuf';
 import { connectNodeAdapter } from '@connectrpc/connect-node';
+import { GuestService } from '../../src/gen/flintlock/microvm/v1/guest_pb.ts';
 import {
   GetMicroVMResponseSchema,
   ListMessageSchema,
@@ -41,6 +42,15 @@ process.once('message', (answers: Answers) => {
           listMicroVMs: () => list,
           async *listMicroVMsStream() {
             for (let i = 0; i < answers.times; i++) yield message;
+          },
+        });
+        router.service(GuestService, {
+          // As after a program that says nothing.
+          async *exec(requests) {
+            for await (const _ of requests) {
+              yield { payload: { case: 'exit', value: {} } };
+              return;
+            }
           },
         });
       },

@@ -37,11 +37,14 @@ export async function withGuest<T>(change: Partial<SpecInit>, act: (guest: Guest
   }
 }
 
-/** @param token - whose it calls as; none: as who has the socket */
-export function guestsOf({ socket }: Pick<TestHost, 'socket'>, token?: string): Guests {
+/**
+ * @param at - a daemon's socket, or a port of loopback
+ * @param token - whose it calls as; none: as who has the socket
+ */
+export function guestsOf(at: Pick<TestHost, 'socket'> | { readonly port: number }, token?: string): Guests {
   const transport = createGrpcTransport({
     baseUrl: 'http://localhost',
-    nodeOptions: { createConnection: () => connect(socket) },
+    nodeOptions: { createConnection: () => ('socket' in at ? connect(at.socket) : connect(at.port, '127.0.0.1')) },
     interceptors: [
       (next) => (request) => {
         if (token !== undefined) request.header.set('authorization', `Bearer ${token}`);

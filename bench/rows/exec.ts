@@ -3,9 +3,10 @@ import { join } from 'node:path';
 import { promisify } from 'node:util';
 import { ROOT } from '../../test/support/daemon.ts';
 import type { Asked } from '../floor/agent.ts';
+import { startBare } from '../measure/bare.ts';
 import type { Floor } from '../measure/floor.ts';
 import type { Group, Run } from '../measure/group.ts';
-import { type Guest, type Guests, timed, withGuest } from '../measure/guest.ts';
+import { type Guest, type Guests, guestsOf, timed, withGuest } from '../measure/guest.ts';
 import { Inside } from '../measure/inside.ts';
 import type { Lab } from '../measure/lab.ts';
 import type { Measure } from '../row.ts';
@@ -55,10 +56,14 @@ async function roundTrips(run: Run, guest: Guest): Promise<Measure> {
   const { guests, uid, floor } = guest;
   const measure = { ours: [] as number[], reference: [] as number[] };
   const inside = await Inside.in(guest);
-  for (let i = 0; i < 10; i++) await runTrue(guests, uid);
+  using bare = await startBare({ get: '', list: '', message: '', times: 0 });
+  const answered = guestsOf(bare);
+  for (let i = 0; i < 10; i++) await Promise.all([runTrue(guests, uid), runTrue(answered, uid)]);
   for (let i = 0; i < run.runs(RUNS); i++) {
     measure.ours.push(await timed(() => runTrue(guests, uid)));
-    measure.reference.push((await floor.ask<number>({ do: 'ping' })) + (await inside.ms('begin 3 /bin/busybox true')));
+    const call = await timed(() => runTrue(answered, uid));
+    const word = await floor.ask<number>({ do: 'ping' });
+    measure.reference.push(call + word + (await inside.ms('begin 3 /bin/busybox true')));
   }
   return measure;
 }

@@ -181,6 +181,8 @@ size_t conn_watch(struct conn *c, struct pollfd *polled, short **answers);
 int64_t conn_deadline(const struct conn *c);
 /* Takes note of who has ended: one program, or by -1 all that have. */
 void conn_reap(pid_t who, int64_t now);
+/* Gives way until some process of ours has ended, a few milliseconds at most. */
+void await_an_end(void);
 void conn_release(struct conn *c, int64_t now);
 
 /* Frames: one byte type, four bytes length, big-endian, and so many bytes. */

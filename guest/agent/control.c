@@ -1,5 +1,4 @@
 #include <errno.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -267,7 +266,7 @@ static void run_step(struct conn *c, int64_t now)
 	some_closed = read_output(c, &ch->err, c->on_err, STDERR, now) || some_closed;
 	if (some_closed && !ch->ended) {
 		/* Mostly it is about to end, and was only held up by us who heard of its first closed file. */
-		sched_yield();
+		await_an_end();
 		conn_reap(ch->pid, now);
 		if (ch->ended) {
 			read_output(c, &ch->out, 0, STDOUT, now);

@@ -24,6 +24,8 @@ bool is_guest = true;
 
 /* When it was told to end, which is what the shutdown of a guest begins with. So long it has to say so. */
 #define LAST_WORDS_MS 200
+/* What others wait for a program that closed an output, and does not end. */
+#define AWAIT_NS 3000000L
 static volatile sig_atomic_t told_to_end, some_ended;
 static int64_t end_at;
 /* While we wait. Else those two are blocked: nothing is missed, and no process that is to become a program hears them for us. */
@@ -84,6 +86,14 @@ static void go_to_background(void)
 			waitpid(pid, NULL, 0);
 		sleep(1);
 	}
+}
+
+void await_an_end(void)
+{
+	/* To yield is not enough: who has run for long, as a program has that is begun and ended under emulation, is not chosen. */
+	const struct timespec most = {.tv_nsec = AWAIT_NS};
+	if (!some_ended && !told_to_end)
+		ppoll(NULL, 0, &most, &waiting);
 }
 
 static int time_left(int64_t now)

@@ -1,19 +1,25 @@
 import { Fault } from '../domain/fault.ts';
 
+interface Closable {
+  /** See `AgentConnection.close`. */
+  close(isAnswered?: boolean): void;
+}
+
 /**
  * One connection to an agent on which something is sent while something is read. It is closed when this is disposed of, unless it
  * is kept, or the signal aborts; what goes wrong with either is told to who waits by `or`.
  */
 export class Exchange implements Disposable {
-  readonly #connection: { close(): void };
+  readonly #connection: Closable;
   readonly #signal: AbortSignal;
   readonly #failed = Promise.withResolvers<never>();
   readonly #onAbort: () => void;
   #isOver = false;
   #isKept = false;
+  #isAnswered = false;
 
   /** @throws the signal's reason; then the connection is closed */
-  constructor(connection: { close(): void }, signal: AbortSignal) {
+  constructor(connection: Closable, signal: AbortSignal) {
     this.#connection = connection;
     this.#signal = signal;
     this.#failed.promise.catch(() => undefined); // it may come when nobody waits any more
@@ -31,6 +37,11 @@ export class Exchange implements Disposable {
   /** What was to be said is said: the connection serves for more, and is not closed when this is disposed of. */
   keep(): void {
     this.#isKept = true;
+  }
+
+  /** The other side has said its last, and lets go by itself. */
+  answered(): void {
+    this.#isAnswered = true;
   }
 
   /** Whether nobody reads any more. */
@@ -64,6 +75,6 @@ export class Exchange implements Disposable {
   [Symbol.dispose](): void {
     this.#isOver = true;
     this.#signal.removeEventListener('abort', this.#onAbort);
-    if (!this.#isKept) this.#connection.close();
+    if (!this.#isKept) this.#connection.close(this.#isAnswered);
   }
 }

@@ -21,8 +21,11 @@ export const CONTROL_PORT = 1024;
 export interface AgentConnection {
   write(bytes: Uint8Array): Promise<void>;
   read(): AsyncIterable<Uint8Array>;
-  /** The agent ends what it runs for it. */
-  close(): void;
+  /**
+   * The agent ends what it runs for it.
+   * @param isAnswered - it has said its last, and lets go by itself: nothing has to be said
+   */
+  close(isAnswered?: boolean): void;
 }
 
 /** One whose two halves end by themselves. */
@@ -77,6 +80,7 @@ export async function* execOver(
       const next = await exchange.or(pieces.next());
       if (next.done) throw new Fault('tool', 'The guest agent hung up before the program had ended');
       const { type, data } = next.value;
+      if (type === AGENT_FRAME.error || type === AGENT_FRAME.exit) exchange.answered();
       if (type === AGENT_FRAME.stdout) yield { is: 'stdout', data };
       else if (type === AGENT_FRAME.stderr) yield { is: 'stderr', data };
       else if (type === AGENT_FRAME.error) throw new Fault('refused', `The guest agent refused: ${parseError(data)}`);

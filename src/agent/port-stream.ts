@@ -69,10 +69,13 @@ export class PortStream {
     this.#port.end(this.#id);
   }
 
-  /** Lets go of it; the agent ends what it runs for it. Where both sides have ended, what was sent last is still taken. */
-  close(): void {
+  /**
+   * Lets go of it; the agent ends what it runs for it. Where both sides have ended, what was sent last is still taken.
+   * @param isAnswered - an agent that has ended it too has let go of it: a word more would only wake it
+   */
+  close(isAnswered = false): void {
     if (this.#over) return;
-    if (this.#ended && this.#isEndSent) this.#port.forget(this.#id);
+    if (this.#ended && (this.#isEndSent || isAnswered)) this.#port.forget(this.#id);
     else this.#port.reset(this.#id);
     this.fail(new Fault('tool', 'The stream to the guest agent is closed'));
   }
