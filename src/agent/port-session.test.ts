@@ -108,6 +108,27 @@ test('a stream that both sides have ended is not cut off: what was sent last may
   }
 });
 
+test('an agent that has answered and ended a stream is told nothing more of it; one that has not ended it is', async () => {
+  const { guest, session } = meet();
+  guest.say(READY);
+  await session.ready;
+  for (const [id, hasEnded] of [
+    [1, true],
+    [2, false],
+  ] as const) {
+    const stream = session.open(1024);
+    const reading = stream.read().next();
+    guest.say(portFrame(MARK, hasEnded ? FRAME.end : FRAME.data, id, Buffer.from(hasEnded ? '' : 'x')));
+    await reading;
+    guest.told.length = 0;
+    stream.close(true);
+    await settled();
+    const types = guest.told.map((one) => one[4]);
+    expect(types).toEqual(hasEnded ? [] : [FRAME.reset]);
+    expect(() => guest.say(portFrame(MARK, FRAME.data, id, Buffer.from('late')))).not.toThrow();
+  }
+});
+
 test('where nobody reads what was said nothing more is said', async () => {
   const { clock, guest } = meet();
   guest.readsNothing();
