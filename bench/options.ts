@@ -68,7 +68,7 @@ export function optionsOf(args: readonly string[]): Options {
       list: { type: 'boolean', default: false },
       check: { type: 'boolean', default: false },
       from: { type: 'string' },
-      help: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.output !== undefined && values.output !== 'json') throw new Usage('-o takes json');

@@ -17,7 +17,7 @@ const PACKED = ['start-packed', 'memory-packed', 'cli-packed'];
 await main('bench', async () => {
   const args = process.argv.slice(2);
   const argv = [NODE, join(ROOT, 'bench/main.ts'), ...args];
-  if (['--help', '--list', '--from'].some((word) => args.includes(word))) return attended(argv);
+  if (['--help', '-h', '--list', '--from'].some((word) => args.includes(word))) return attended(argv);
   await silently('the set-up', 'setup.mjs');
   const only = args.includes('--only') ? (args[args.indexOf('--only') + 1] ?? '') : '';
   if (PACKED.some((name) => name.startsWith(only))) await silently('the build', 'build.mjs');

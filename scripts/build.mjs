@@ -12,7 +12,7 @@ import { main, NODE, ROOT, step } from './steps.mjs';
 const TSC = join(ROOT, 'node_modules/.bin/tsc');
 const DIST = join(ROOT, 'dist');
 
-await main('build', async () => {
+await main({ name: 'build', file: import.meta.filename }, async () => {
   rmSync(DIST, { recursive: true, force: true });
   await step('compiling the programs', [TSC, '--project', 'tsconfig.build.json']);
   await step('compiling the makers of images', [TSC, '--project', 'tsconfig.build-guest.json']);

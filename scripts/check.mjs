@@ -59,7 +59,7 @@ export function describe({ passed, failed, skipped }) {
 }
 
 if (process.argv[1] === import.meta.filename)
-  await main('check', async () => {
+  await main({ name: 'check', file: import.meta.filename }, async () => {
     await setup();
     if ((await check()).failed > 0) throw new Stop('some checks failed; what they said is above');
   });

@@ -32,7 +32,7 @@ async function pages() {
   ]);
 }
 
-await main('docs', async () => {
+await main({ name: 'docs', file: import.meta.filename }, async () => {
   const isCheck = process.argv.includes('--check');
   const stale = [];
   for (const [path, made] of await pages()) {

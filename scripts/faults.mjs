@@ -12,7 +12,7 @@ const faults = (args) => [NODE, join(ROOT, 'test/faults/main.ts'), ...args];
 
 await main('faults', async () => {
   const args = process.argv.slice(2);
-  if (args.includes('--help')) return attended(faults(args));
+  if (args.some((word) => ['--help', '-h'].includes(word))) return attended(faults(args));
   const setup = [join(ROOT, 'scripts/setup.mjs'), '--tests'];
   const code = await attended([process.execPath, ...setup], { stdio: [2, 2] });
   if (code !== 0) throw new Stop('the set-up did not succeed; what it said is above');

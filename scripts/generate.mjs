@@ -14,7 +14,7 @@ import { tmpdir } from 'node:os';
 import { delimiter, join, relative } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parseArgs } from 'node:util';
-import { MORE_PATIENCE, PATIENCE } from './steps.mjs';
+import { headOf, MORE_PATIENCE, PATIENCE } from './steps.mjs';
 
 const root = fileURLToPath(new URL('..', import.meta.url));
 const bin = join(root, 'node_modules', '.bin');
@@ -67,7 +67,13 @@ function isFresh() {
 // buf ends by the same signal, or by itself; what it was for is taken away before we follow it.
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => process.exit(1));
 
-const { values } = parseArgs({ options: { check: { type: 'boolean' }, accept: { type: 'boolean' } } });
+const { values } = parseArgs({
+  options: { check: { type: 'boolean' }, accept: { type: 'boolean' }, help: { type: 'boolean', short: 'h' } },
+});
+if (values.help) {
+  process.stdout.write(headOf(import.meta.filename));
+  process.exit();
+}
 const breaksNothing = () => buf('breaking', '--against', image);
 let ok;
 if (values.check) ok = [buf('lint'), breaksNothing(), isFresh()].every(Boolean);

@@ -370,7 +370,7 @@ async function quickstart() {
 /** The set-up as the user; the rest as root, in one go, so that it can be taken away as root too. */
 if (process.argv.includes('--ready')) process.exitCode = await quickstart().catch(report);
 else
-  await main('quickstart', async () => {
+  await main({ name: 'quickstart', file: import.meta.filename }, async () => {
     await setup();
     if (!isRoot) console.log('The daemon makes network devices, which needs root: sudo may ask for your password.');
     return await attended(asRoot(guarded([process.execPath, import.meta.filename, '--ready'], HOW)));

@@ -347,7 +347,7 @@ function read(path) {
 }
 
 if (process.argv[1] === import.meta.filename)
-  await main('setup', async () => {
+  await main({ name: 'setup', file: import.meta.filename }, async () => {
     const tests = process.argv.includes('--tests');
     const [images, later] = ['image', 'later'].map((flag) =>
       process.argv.flatMap((argument) => new RegExp(`^--${flag}=(.*)`).exec(argument)?.[1] ?? []),

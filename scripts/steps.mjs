@@ -3,6 +3,7 @@
  * Runs on Node 20 before any package is installed.
  */
 import { spawn } from 'node:child_process';
+import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 
 export const ROOT = join(import.meta.dirname, '..');
@@ -33,8 +34,15 @@ const LATE_MS = 10_000;
  * printed. On SIGINT, SIGTERM or SIGHUP, or when npm ends under which it runs,
  * the step under way is ended, and what the main function does then (`finally`)
  * is waited for; the status is 130.
+ *
+ * @param script - its name; with its file where the first comment in that is what `--help` prints
  */
-export async function main(name, run) {
+export async function main(script, run) {
+  const { name, file } = typeof script === 'string' ? { name: script } : script;
+  if (file !== undefined && process.argv.slice(2).some((word) => ['--help', '-h'].includes(word))) {
+    process.stdout.write(headOf(file));
+    return;
+  }
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.on(signal, () => end(name, signal));
   // npm passes SIGHUP on to nobody.
   const parent = process.ppid;
@@ -51,6 +59,12 @@ export async function main(name, run) {
     console.error(`${name}: ended by ${ending}`);
     process.exit(INTERRUPTED);
   }
+}
+
+/** The first comment of a script, without what makes it one. */
+export function headOf(file) {
+  const [, head = ''] = /^(?:#!.*\n)?\/\*\*\n([\s\S]*?)\n \*\//.exec(readFileSync(file, 'utf8')) ?? [];
+  return `${head.replace(/^ \* ?/gm, '')}\n`;
 }
 
 function end(name, why) {

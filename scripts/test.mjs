@@ -31,7 +31,7 @@ async function counts({ what, prepare }) {
 }
 const project = (name) => ({ what: `${name} tests`, prepare: () => vitest(name) });
 
-await main('test', async () => {
+await main({ name: 'test', file: import.meta.filename }, async () => {
   const total = { passed: 0, failed: 0, skipped: 0 };
   const add = (some) => {
     for (const key of Object.keys(total)) total[key] += some[key];

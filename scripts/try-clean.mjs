@@ -18,7 +18,7 @@ import { join } from 'node:path';
 import { environment, giveNode, inChroot, inside, makeSystem, suiteOf } from './clean-debian.mjs';
 import { attended, guarded, isRoot, main, ROOT, Stop, step } from './steps.mjs';
 
-await main('try-clean', async () => {
+await main({ name: 'try-clean', file: import.meta.filename }, async () => {
   const { suite, distroNode, rest } = suiteOf(process.argv.slice(2));
   const flags = new Set();
   const given = [];

@@ -56,7 +56,7 @@ interfaces:
   - { guest_device_name: eth0, type: TAP }
 `;
 
-await main('try-install', async () => {
+await main({ name: 'try-install', file: import.meta.filename }, async () => {
   const { suite, distroNode, rest } = suiteOf(process.argv.slice(2));
   const isKept = rest.includes('--keep');
   const given = rest.indexOf('--package');

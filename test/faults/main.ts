@@ -47,7 +47,7 @@ async function main(): Promise<number> {
       jobs: { type: 'string', default: '2' },
       list: { type: 'boolean', default: false },
       output: { type: 'string', short: 'o' },
-      help: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) {

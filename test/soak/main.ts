@@ -66,7 +66,7 @@ async function main(): Promise<number> {
       seed: { type: 'string', default: String(1 + Math.floor(Math.random() * 1e6)) },
       provider: { type: 'string' },
       output: { type: 'string', short: 'o' },
-      help: { type: 'boolean', default: false },
+      help: { type: 'boolean', short: 'h', default: false },
     },
   });
   if (values.help) {
