@@ -231,3 +231,13 @@ test('settled waits for the looks under way at these and no others', async () =>
   call(0).end();
   await settled;
 });
+
+test('it serves records of any kind, each by a key of its own', async () => {
+  const looked: `pool:${string}`[] = [];
+  const deps = { clock: new FakeClock(), log: memoryLog() };
+  const pools = new Scheduler<`pool:${string}`>(async (key) => void looked.push(key), deps);
+  pools.wake('pool:small');
+  pools.wake('pool:large');
+  await pools.settled(['pool:small', 'pool:large']);
+  expect(looked).toEqual(['pool:small', 'pool:large']);
+});

@@ -15,10 +15,10 @@ export class Interrupted extends Error {
 const UNFORESEEN_MS = 10_000;
 
 /**
- * Looks at one microVM, within the signal.
+ * Looks at one record, a microVM's where nothing else is said, within the signal.
  * @returns when to look again, in milliseconds since 1970; undefined: when woken
  */
-export type Look = (uid: Uid, signal: AbortSignal) => Promise<number | undefined>;
+export type Look<K extends string = Uid> = (key: K, signal: AbortSignal) => Promise<number | undefined>;
 
 interface Task {
   again: boolean;
@@ -28,41 +28,41 @@ interface Task {
 }
 
 /**
- * One queue for each microVM: never two looks at one at once, and a slow one
+ * One queue for each record: never two looks at one at once, and a slow one
  * delays no other. A wake during a look means one more look after it.
  */
-export class Scheduler implements Wake {
-  readonly #tasks = new Map<Uid, Task>();
-  readonly #look: Look;
+export class Scheduler<K extends string = Uid> implements Wake<K> {
+  readonly #tasks = new Map<K, Task>();
+  readonly #look: Look<K>;
   readonly #clock: Clock;
   readonly #log: Log;
   #stopped = false;
 
-  constructor(look: Look, { clock, log }: { clock: Clock; log: Log }) {
+  constructor(look: Look<K>, { clock, log }: { clock: Clock; log: Log }) {
     this.#look = look;
     this.#clock = clock;
     this.#log = log;
   }
 
-  wake(uid: Uid): void {
+  wake(key: K): void {
     if (this.#stopped) return;
-    const task = this.#tasks.get(uid);
+    const task = this.#tasks.get(key);
     if (task?.abort) {
       task.again = true;
       return;
     }
     task?.cancelTimer?.();
     const fresh: Task = { again: false, abort: new AbortController(), done: Promise.resolve(), cancelTimer: undefined };
-    this.#tasks.set(uid, fresh);
-    fresh.done = this.#run(uid, fresh);
+    this.#tasks.set(key, fresh);
+    fresh.done = this.#run(key, fresh);
   }
 
-  interrupt(uid: Uid): void {
-    this.#tasks.get(uid)?.abort?.abort(new Interrupted('another change came first'));
-    this.wake(uid);
+  interrupt(key: K): void {
+    this.#tasks.get(key)?.abort?.abort(new Interrupted('another change came first'));
+    this.wake(key);
   }
 
-  /** How many microVMs are being looked at, and how many will be when their time has come. */
+  /** How many are being looked at, and how many will be when their time has come. */
   depth(): { readonly looking: number; readonly delayed: number } {
     const looking = [...this.#tasks.values()].filter(({ abort }) => abort !== undefined).length;
     return { looking, delayed: this.#tasks.size - looking };
@@ -80,30 +80,30 @@ export class Scheduler implements Wake {
     this.#tasks.clear();
   }
 
-  /** Resolves when the looks under way at these microVMs have ended. */
-  async settled(uids: readonly Uid[]): Promise<void> {
-    await Promise.all(uids.map((uid) => this.#tasks.get(uid)?.done));
+  /** Resolves when the looks under way at these have ended. */
+  async settled(keys: readonly K[]): Promise<void> {
+    await Promise.all(keys.map((key) => this.#tasks.get(key)?.done));
   }
 
-  async #run(uid: Uid, task: Task): Promise<void> {
+  async #run(key: K, task: Task): Promise<void> {
     let next: number | undefined;
     do {
       task.again = false;
       const abort = new AbortController();
       task.abort = abort;
       try {
-        next = await this.#look(uid, abort.signal);
+        next = await this.#look(key, abort.signal);
       } catch (error) {
         if (abort.signal.aborted) next = undefined;
         else {
-          this.#log.error('a look at a microVM failed', { uid, error });
+          this.#log.error('a look at a record failed', { key, error });
           next = this.#clock.now() + UNFORESEEN_MS;
         }
       }
     } while (task.again && !this.#stopped);
     task.abort = undefined;
     if (next === undefined || this.#stopped) {
-      if (this.#tasks.get(uid) === task) this.#tasks.delete(uid);
-    } else task.cancelTimer = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.wake(uid));
+      if (this.#tasks.get(key) === task) this.#tasks.delete(key);
+    } else task.cancelTimer = this.#clock.after(Math.max(0, next - this.#clock.now()), () => this.wake(key));
   }
 }
