@@ -31,10 +31,17 @@ const MAX_REQUEST = 4 << 20;
 
 export function agentFrame(type: number, payload: Uint8Array = new Uint8Array()): Uint8Array {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
-  frame[0] = type;
-  frame.writeUInt32BE(payload.length, 1);
+  frame.set(frameHead(type, payload.length));
   frame.set(payload, HEAD_BYTES);
   return frame;
+}
+
+/** What goes before the payload of a frame. */
+export function frameHead(type: number, bytes: number): Uint8Array {
+  const head = Buffer.allocUnsafe(HEAD_BYTES);
+  head[0] = type;
+  head.writeUInt32BE(bytes, 1);
+  return head;
 }
 
 /** A part of a frame's payload: output is passed on as it comes, what is short comes whole. */

@@ -10,18 +10,20 @@ import { type AgentSession, askInfo, CONTROL_PORT, execOver } from './exec.ts';
 import { filesOver } from './files.ts';
 import { PortSession } from './port-session.ts';
 import { relay, SSH_PORT } from './relay.ts';
+import { SpareBuffers } from './spare-buffers.ts';
 import { statisticsOver } from './statistics.ts';
 
 interface Deps {
   readonly clock: Pick<Clock, 'after' | 'elapsed' | 'now' | 'sleep'>;
   /** So many bytes that nobody can guess. */
   randomBytes(count: number): Uint8Array;
+  readonly spare: SpareBuffers;
 }
 
 /** Meets agents, by a port with several streams in it or by connections of their own. */
-export const createMeetAgent =
-  (deps: Deps): MeetAgent =>
-  async (way, isRunning, signal) => {
+export function createMeetAgent(given: Omit<Deps, 'spare'>): MeetAgent {
+  const deps: Deps = { ...given, spare: new SpareBuffers() };
+  return async (way, isRunning, signal) => {
     const session = sessionOf(way, isRunning, deps);
     try {
       const closed = session.over.then((why) => {
@@ -37,6 +39,7 @@ export const createMeetAgent =
       throw error;
     }
   };
+}
 
 function sessionOf(way: AgentWay, isRunning: () => boolean, deps: Deps): AgentSession {
   switch (way.is) {

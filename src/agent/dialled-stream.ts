@@ -40,11 +40,10 @@ export class DialledStream implements AgentStream {
   }
 
   /** @throws Fault `tool` when it is over, or cannot be made */
-  async write(bytes: Uint8Array): Promise<void> {
+  async write(...parts: readonly Uint8Array[]): Promise<void> {
     const channel = await this.#channel;
-    if (bytes.length === 0) return;
     try {
-      await channel.write(bytes);
+      await Promise.all(parts.filter(({ length }) => length > 0).map((bytes) => channel.write(bytes)));
     } catch (error) {
       this.#throwIfStopped();
       throw asTool(error);

@@ -5,6 +5,7 @@ import {
   AgentDecoder,
   type AgentPiece,
   execRequest,
+  frameHead,
   infoRequest,
   inputFrame,
   isOutput,
@@ -19,7 +20,8 @@ export const CONTROL_PORT = 1024;
 
 /** A connection to an agent, whatever it goes over. */
 export interface AgentConnection {
-  write(bytes: Uint8Array): Promise<void>;
+  /** @param more - goes behind it: what is large is not copied for what goes before it */
+  write(bytes: Uint8Array, more?: Uint8Array): Promise<void>;
   read(): AsyncIterable<Uint8Array>;
   /**
    * The agent ends what it runs for it.
@@ -67,7 +69,8 @@ export async function* execOver(
   const pump = async (): Promise<void> => {
     for await (const one of input) {
       if (exchange.isOver) return;
-      await connection.write(inputFrame(one));
+      if (one.is === 'stdin') await connection.write(frameHead(AGENT_FRAME.stdin, one.data.length), one.data);
+      else await connection.write(inputFrame(one));
     }
     if (start.hasStdin && !exchange.isOver) await connection.write(inputFrame({ is: 'stdin end' }));
   };

@@ -1,6 +1,6 @@
 import { Fault, type FaultKind } from '../domain/fault.ts';
 import type { FileAttributes, FilePlace, FileTime, GuestFile, GuestFileType } from '../ports/guest-files.ts';
-import { AGENT_FRAME } from './agent-frames.ts';
+import { AGENT_FRAME, frameHead } from './agent-frames.ts';
 
 /** The records of the file server: guest/agent/files.h. One byte type, four bytes length, the payload. */
 export const RECORD = { do: 40, data: 41, hole: 42, end: 43, entry: 44, done: 45, failed: 46, extended: 47 } as const;
@@ -61,16 +61,9 @@ export function record(type: number, payload: Uint8Array = NOTHING): Uint8Array 
   return bytes;
 }
 
-/** A piece of a file's content as standard input of the file server: both heads and one copy. */
-export function contentFrame(data: Uint8Array): Uint8Array {
-  const bytes = Buffer.allocUnsafe(2 * HEAD_BYTES + data.length);
-  bytes[0] = AGENT_FRAME.stdin;
-  bytes.writeUInt32BE(HEAD_BYTES + data.length, 1);
-  bytes[HEAD_BYTES] = RECORD.data;
-  bytes.writeUInt32BE(data.length, HEAD_BYTES + 1);
-  bytes.set(data, 2 * HEAD_BYTES);
-  return bytes;
-}
+/** What goes before a piece of a file's content, as standard input of the file server: both heads. */
+export const contentHead = (bytes: number): Uint8Array =>
+  Buffer.concat([frameHead(AGENT_FRAME.stdin, HEAD_BYTES + bytes), frameHead(RECORD.data, bytes)]);
 
 export function holeRecord(bytes: bigint): Uint8Array {
   const payload = Buffer.alloc(8);

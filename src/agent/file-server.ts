@@ -4,7 +4,7 @@ import type { FileContent } from '../ports/guest-files.ts';
 import { AGENT_FRAME, type AgentPiece, agentFrame, filesRequest, parseError } from './agent-frames.ts';
 import { Exchange } from './exchange.ts';
 import { type AgentConnection, piecesOf } from './exec.ts';
-import { contentFrame, type FileRecord, failureOf, holeRecord, RECORD, RecordDecoder, record } from './file-records.ts';
+import { contentHead, type FileRecord, failureOf, holeRecord, RECORD, RecordDecoder, record } from './file-records.ts';
 
 /** What is asked of a file server. */
 export interface FilesAsked {
@@ -129,8 +129,10 @@ class FileServer {
         if (exchange.isOver) return;
         if (one.is === 'hole') await send(holeRecord(one.bytes));
         else
-          for (let at = 0; at < one.data.length && !exchange.isOver; at += PIECE_BYTES)
-            await connection.write(contentFrame(one.data.subarray(at, at + PIECE_BYTES)));
+          for (let at = 0; at < one.data.length && !exchange.isOver; at += PIECE_BYTES) {
+            const piece = one.data.subarray(at, at + PIECE_BYTES);
+            await connection.write(contentHead(piece.length), piece);
+          }
       }
       if (exchange.isOver || !content) return;
       isEnding = true;

@@ -28,7 +28,7 @@ function agentSends(...frames: Uint8Array[]): Said {
   const written: Uint8Array[] = [];
   let closed = false;
   const connection: AgentConnection = {
-    write: async (bytes) => void written.push(bytes),
+    write: async (bytes, more) => void written.push(more ? Buffer.concat([bytes, more]) : bytes),
     async *read() {
       yield* frames;
     },

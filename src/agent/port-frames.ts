@@ -33,28 +33,66 @@ export const hello = (mark: Uint8Array): Uint8Array => Buffer.concat([HELLO, mar
 
 export function portFrame(mark: Uint8Array, type: number, stream: number, payload: Uint8Array): Uint8Array {
   const frame = Buffer.allocUnsafe(HEAD_BYTES + payload.length);
-  putFrame(frame, 0, { mark, type, stream, payload });
+  frame.set(payload, putHead(frame, 0, { mark, type, stream, bytes: payload.length }));
   return frame;
 }
 
-/** Bytes of a stream in as many frames as they need, one behind the other. */
-export function dataFrames(mark: Uint8Array, stream: number, bytes: Uint8Array): Uint8Array {
-  const count = Math.ceil(bytes.length / MAX_PAYLOAD);
-  const frames = Buffer.allocUnsafe(count * HEAD_BYTES + bytes.length);
-  for (let i = 0; i < count; i++) {
-    const payload = bytes.subarray(i * MAX_PAYLOAD, (i + 1) * MAX_PAYLOAD);
-    putFrame(frames, i * (HEAD_BYTES + MAX_PAYLOAD), { mark, type: FRAME.data, stream, payload });
-  }
-  return frames;
+/** Bytes of a stream, in parts that go one behind the other. */
+export interface StreamBytes {
+  readonly mark: Uint8Array;
+  readonly stream: number;
+  readonly parts: readonly Uint8Array[];
 }
 
-function putFrame(into: Buffer, at: number, { mark, type, stream, payload }: PortFrame & { mark: Uint8Array }): void {
+export const sizeOf = (parts: readonly Uint8Array[]): number => parts.reduce((sum, { length }) => sum + length, 0);
+
+/** Those bytes of them all, where they lie. */
+export function partsBetween(parts: readonly Uint8Array[], from: number, to: number): readonly Uint8Array[] {
+  let begin = 0;
+  return parts.flatMap((part) => {
+    const cut = part.subarray(Math.max(0, from - begin), Math.max(0, to - begin));
+    begin += part.length;
+    return cut.length > 0 ? [cut] : [];
+  });
+}
+
+/**
+ * Bytes of a stream in as many frames as they need, one behind the other.
+ * @param room - gives room for them, of at least so many bytes
+ */
+export function dataFrames(
+  { mark, stream, parts }: StreamBytes,
+  room: (bytes: number) => Buffer = Buffer.allocUnsafe,
+): Uint8Array {
+  const size = sizeOf(parts);
+  const count = Math.ceil(size / MAX_PAYLOAD);
+  const whole = room(count * HEAD_BYTES + size);
+  for (let i = 0; i < count; i++) {
+    const [from, to] = [i * MAX_PAYLOAD, Math.min((i + 1) * MAX_PAYLOAD, size)];
+    let at = putHead(whole, i * (HEAD_BYTES + MAX_PAYLOAD), { mark, type: FRAME.data, stream, bytes: to - from });
+    for (const part of partsBetween(parts, from, to)) {
+      whole.set(part, at);
+      at += part.length;
+    }
+  }
+  return whole.subarray(0, count * HEAD_BYTES + size);
+}
+
+interface Head {
+  readonly mark: Uint8Array;
+  readonly type: number;
+  readonly stream: number;
+  readonly bytes: number;
+}
+
+/** @returns where the payload begins */
+function putHead(into: Buffer, at: number, { mark, type, stream, bytes }: Head): number {
   into.set(mark.subarray(0, 4), at);
   into[at + 4] = type;
   into[at + 5] = 0;
-  into.writeUInt16BE(payload.length, at + 6);
+  into.writeUInt16BE(bytes, at + 6);
   into.writeUInt32BE(stream, at + 8);
-  into.set(payload, at + HEAD_BYTES);
+  return at + HEAD_BYTES;
 }
 
 /** Reads what an agent sends. It holds one frame at most, or 31 bytes of what may be the answer to a greeting. */

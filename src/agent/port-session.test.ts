@@ -3,6 +3,7 @@ import { FakeClock } from '../../test/support/fake-clock.ts';
 import type { Channel } from '../ports/channel.ts';
 import { FRAME, greeting, hello, MARK_BYTES, portFrame } from './port-frames.ts';
 import { PortSession } from './port-session.ts';
+import { SpareBuffers } from './spare-buffers.ts';
 
 const MARK = Uint8Array.from({ length: MARK_BYTES }, (_, i) => i + 1);
 const READY = Buffer.concat([Buffer.from('flintlock-ready\n'), MARK]);
@@ -54,6 +55,7 @@ function meet() {
     clock,
     isRunning: () => true,
     randomBytes: () => Uint8Array.from(MARK),
+    spare: new SpareBuffers(),
   });
   onTestFinished(() => session.close());
   return { clock, guest, session };

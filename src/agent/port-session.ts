@@ -1,8 +1,18 @@
 import { Fault } from '../domain/fault.ts';
 import type { Channel } from '../ports/channel.ts';
 import type { Clock } from '../ports/clock.ts';
-import { dataFrames, FRAME, greeting, hello, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
+import {
+  dataFrames,
+  FRAME,
+  greeting,
+  hello,
+  PortDecoder,
+  type PortFrame,
+  portFrame,
+  type StreamBytes,
+} from './port-frames.ts';
 import { HOST_WINDOW, PortStream } from './port-stream.ts';
+import type { SpareBuffers } from './spare-buffers.ts';
 
 export interface SessionDeps {
   readonly clock: Pick<Clock, 'after'>;
@@ -10,6 +20,8 @@ export interface SessionDeps {
   isRunning(): boolean;
   /** So many bytes that nobody can guess. */
   randomBytes(count: number): Uint8Array;
+  /** Where frames are put together that are on their way, of all sessions. */
+  readonly spare: SpareBuffers;
 }
 
 /** So often an agent is asked whether it is there, in milliseconds; so long it may take for its answer. */
@@ -74,7 +86,7 @@ export class PortSession {
     const id = this.#nextStream++;
     const forget = (): void => void this.#streams.delete(id);
     const stream = new PortStream(id, {
-      data: (whose, bytes) => this.#channel.write(dataFrames(this.#mark, whose, bytes)),
+      data: (whose, parts) => this.#send({ mark: this.#mark, stream: whose, parts }),
       end: (whose) => void this.#frame(FRAME.end, whose).catch(() => undefined),
       forget,
       reset: (whose) => {
@@ -184,6 +196,14 @@ export class PortSession {
       if (this.#heard || !this.#deps.isRunning()) this.#ask();
       else this.close(`it has not answered for ${PING_MS / 1000} s`);
     });
+  }
+
+  /** What was sent leaves its room to the next. What could not be sent may still be held by the channel. */
+  async #send(bytes: StreamBytes): Promise<void> {
+    const { spare } = this.#deps;
+    const frames = dataFrames(bytes, (size) => spare.take(size));
+    await this.#channel.write(frames);
+    spare.keep(frames);
   }
 
   #frame(type: number, stream: number, payload: Uint8Array = new Uint8Array()): Promise<void> {

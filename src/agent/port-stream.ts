@@ -1,4 +1,5 @@
 import { Fault } from '../domain/fault.ts';
+import { partsBetween, sizeOf } from './port-frames.ts';
 
 /** What a stream may have on its way to us: its reader is told nothing of the rest until he has taken this. */
 export const HOST_WINDOW = 256 << 10;
@@ -14,8 +15,8 @@ const MOST_KEPT = 4;
 
 /** What a stream needs of its port. */
 export interface StreamPort {
-  /** Any number of bytes that the stream may send. */
-  data(stream: number, bytes: Uint8Array): Promise<void>;
+  /** Any number of bytes that the stream may send, in parts that go one behind the other. */
+  data(stream: number, parts: readonly Uint8Array[]): Promise<void>;
   end(stream: number): void;
   reset(stream: number): void;
   /** Nothing of it comes any more, and nothing has to be said. */
@@ -48,16 +49,17 @@ export class PortStream {
    * Sends. Resolves when the last of it is on its way: who does not read in the guest holds it up.
    * @throws Fault `tool` when the stream is over
    */
-  async write(bytes: Uint8Array): Promise<void> {
-    for (let from = 0; from < bytes.length; ) {
+  async write(...parts: readonly Uint8Array[]): Promise<void> {
+    const size = sizeOf(parts);
+    for (let from = 0; from < size; ) {
       if (this.#over) throw this.#failure ?? new Fault('tool', 'The stream to the guest agent is closed');
       if (this.#credit === 0) {
         await new Promise<void>((resolve) => this.#writers.push(resolve));
         continue;
       }
-      const count = Math.min(this.#credit, bytes.length - from);
+      const count = Math.min(this.#credit, size - from);
       this.#credit -= count;
-      await this.#port.data(this.#id, bytes.subarray(from, from + count));
+      await this.#port.data(this.#id, partsBetween(parts, from, from + count));
       from += count;
     }
   }
