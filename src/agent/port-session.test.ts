@@ -131,6 +131,31 @@ test('an agent that has answered and ended a stream is told nothing more of it; 
   }
 });
 
+test('what is on its way is not written over by what is sent after it, and the room of what has arrived is used again', async () => {
+  const { guest, session } = meet();
+  guest.say(READY);
+  await session.ready;
+  const under: { bytes: Uint8Array; arrive(): void }[] = [];
+  guest.channel.write = (bytes) => new Promise((arrive) => under.push({ bytes, arrive }));
+  const streams = [session.open(1024), session.open(1024)];
+  under.length = 0;
+  const letters = (n: number): string =>
+    Buffer.from(under[n]?.bytes ?? [])
+      .subarray(12)
+      .toString();
+  const first = streams[0]?.write(Buffer.from('a'), Buffer.alloc(9_000, 'a'));
+  const second = streams[1]?.write(Buffer.alloc(9_000, 'b'));
+  expect([letters(0), letters(1)]).toEqual(['a'.repeat(9_001), 'b'.repeat(9_000)]);
+  under[0]?.arrive();
+  await first;
+  const third = streams[0]?.write(Buffer.alloc(5_000, 'c'));
+  expect([letters(1), letters(2)]).toEqual(['b'.repeat(9_000), 'c'.repeat(5_000)]);
+  expect(under[2]?.bytes.buffer).toBe(under[0]?.bytes.buffer);
+  under[1]?.arrive();
+  under[2]?.arrive();
+  await Promise.all([second, third]);
+});
+
 test('where nobody reads what was said nothing more is said', async () => {
   const { clock, guest } = meet();
   guest.readsNothing();

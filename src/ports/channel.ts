@@ -1,7 +1,8 @@
 /** The way in of a channel. */
 export interface ChannelInput {
   /**
-   * Sends. Resolves once the VMM, or the system on its way there, has taken it: a guest that does not read holds it up.
+   * Sends. Resolves once the VMM, or the system on its way there, has taken it, and the bytes are the caller's again: a guest that does not
+   * read holds it up.
    * @throws Fault `refused` when the channel was closed, by whosoever
    */
   write(bytes: Uint8Array): Promise<void>;
