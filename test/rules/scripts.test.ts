@@ -32,7 +32,7 @@ test('what starts something is guarded: by one piece, which leaves nothing', () 
     if (spanMs === undefined) continue;
     expect(file, `${name} is a script of ours`).toBeDefined();
     const text = readFileSync(join(ROOT, file ?? ''), 'utf8');
-    expect(text, `${file} is ended by main of steps.mjs`).toMatch(/\bmain\((?:'|project)/);
+    expect(text, `${file} is ended by main of steps.mjs`).toMatch(/\bmain\((?:'|project|\{ name: ')/);
     if (!['setup', 'images'].includes(name)) expect(text, `${file} starts it by guarded()`).toContain('guarded(');
   }
 });
