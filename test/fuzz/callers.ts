@@ -21,6 +21,9 @@ const BUG = /"code":\s*"(internal|unknown|13|2)"|"code":\s*(13|2)\b|grpc-status:
 const UNKNOWN = 2;
 const INTERNAL = 13;
 
+/** A body of 60 MB is written at once: beyond its 10 MiB Node ends a stream itself, before the daemon has seen all of it. */
+const SESSION_MIB = 512;
+
 export type Sockets = Readonly<Record<Port, string>>;
 
 /** A caller over HTTP/2 that sends whatever it is told to, on a connection that is made anew when the daemon ends it. */
@@ -52,7 +55,10 @@ export class Caller {
   #open(): ClientHttp2Session {
     const old = this.#session;
     if (old && !old.closed && !old.destroyed) return old;
-    const session = connectHttp2('http://localhost', { createConnection: () => connect(this.#sockets.grpc) });
+    const session = connectHttp2('http://localhost', {
+      maxSessionMemory: SESSION_MIB,
+      createConnection: () => connect(this.#sockets.grpc),
+    });
     session.on('error', () => session.destroy());
     session.on('goaway', () => session.close());
     this.#session = session;
