@@ -1,4 +1,6 @@
+#define _GNU_SOURCE /* splice */
 #include <errno.h>
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -135,13 +137,29 @@ int files_content(struct content *content)
 			return HOST_GONE; /* It is no host that we can follow. */
 		}
 	}
-	size_t len = content_left < sizeof piece ? content_left : sizeof piece;
-	if (!files_take(piece, len))
-		return HOST_GONE;
-	content_left -= len;
-	content->bytes = piece;
-	content->len = len;
+	content->len = content_left < sizeof piece ? content_left : sizeof piece;
 	return 0;
+}
+
+const uint8_t *files_content_bytes(const struct content *content)
+{
+	if (!files_take(piece, content->len))
+		return NULL;
+	content_left -= content->len;
+	return piece;
+}
+
+int files_content_move(const struct content *content, int fd, off_t at, size_t *moved)
+{
+	ssize_t done;
+	do
+		done = is_stopped ? 0 : splice(0, NULL, fd, &at, content->len, 0);
+	while (done < 0 && errno == EINTR);
+	if (done == 0)
+		return HOST_GONE;
+	*moved = done > 0 ? (size_t)done : 0;
+	content_left -= *moved;
+	return done > 0 ? 0 : errno;
 }
 
 /* What still comes of a content that nobody wants. */
@@ -149,7 +167,7 @@ static bool skip_content(void)
 {
 	struct content content;
 	while (in_content)
-		if (files_content(&content) != 0)
+		if (files_content(&content) != 0 || (content.len > 0 && !files_content_bytes(&content)))
 			return false;
 	return true;
 }

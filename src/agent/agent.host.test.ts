@@ -6,7 +6,8 @@ import { type AgentProcess, startAgent } from '../../test/support/agent-process.
 import { clock } from '../host/clock.ts';
 import type { AgentMeeting, ExecInput, ExecOutput, ExecStart } from '../ports/guest-agent.ts';
 import { createMeetAgent } from './agent.ts';
-import { AGENT_FRAME, agentFrame } from './agent-frames.ts';
+import { AGENT_FRAME, agentFrame, execRequest } from './agent-frames.ts';
+import { FRAME, greeting, PortDecoder, type PortFrame, portFrame } from './port-frames.ts';
 
 const NEVER = new AbortController().signal;
 const SH: ExecStart = {
@@ -176,6 +177,43 @@ describe('the agent, by its port', () => {
     expect(await ran(again.agent.exec(sh('echo again'), inputs(), NEVER))).toMatchObject({ stdout: 'again\n' });
     await vi.waitFor(() => expect(() => readFileSync(`/proc/${pid}/cmdline`)).toThrow());
     again.session.close();
+  });
+
+  test('of data that comes in pieces the rest is nobody’s once its stream has ended, and what follows is understood', async () => {
+    await using process = await startAgent();
+    const channel = await process.channel();
+    const mark = Buffer.concat([Buffer.of(1), randomBytes(15)]);
+    const decoder = new PortDecoder(mark);
+    const came: PortFrame[] = [];
+    const reading = (async () => {
+      for await (const piece of channel.read(NEVER))
+        for (const one of decoder.push(piece)) if (typeof one !== 'string') came.push(one);
+    })().catch(() => undefined);
+    const open = Buffer.from([1024 >> 8, 1024 & 0xff, 0, 1, 0, 0]);
+    const input = agentFrame(AGENT_FRAME.stdin, Buffer.alloc(1_000, 'a'));
+    const whole = portFrame(mark, FRAME.data, 1, input);
+    const cut = whole.length - 505; // 500 of the frame have come then: a head of 5, and 495 of input
+    // Byte by byte what comes first: heads lie across pieces, too.
+    const first = [
+      greeting(mark),
+      portFrame(mark, FRAME.open, 1, open),
+      portFrame(mark, FRAME.data, 1, execRequest(sh('head -c 495 | wc -c', { hasStdin: true }))),
+      whole.subarray(0, cut),
+    ];
+    for (const byte of Buffer.concat(first)) await channel.write(Buffer.of(byte));
+    await vi.waitFor(
+      () => expect(came.map(({ type, stream }) => [type, stream])).toContainEqual([FRAME.end, 1]),
+      20_000,
+    );
+    const said = Buffer.concat(came.filter(({ type }) => type === FRAME.data).map(({ payload }) => payload));
+    expect(said.toString('latin1')).toContain('495\n');
+    await channel.write(Buffer.concat([whole.subarray(cut), portFrame(mark, FRAME.ping, 0, Buffer.from('still'))]));
+    await vi.waitFor(
+      () => expect(came.map(({ payload }) => Buffer.from(payload).toString())).toContain('still'),
+      20_000,
+    );
+    channel.close();
+    await reading;
   });
 
   test('the way to the SSH server of the guest, with ends of each way, and without a server', async () => {

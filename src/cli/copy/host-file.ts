@@ -1,4 +1,4 @@
-import type { BigIntStats } from 'node:fs';
+import { type BigIntStats, writeSync } from 'node:fs';
 import type { FileHandle } from 'node:fs/promises';
 import { type Known, NONE } from './host-extended.ts';
 import type { Entry, FileType, Piece } from './tree.ts';
@@ -34,6 +34,15 @@ export function entryOf(
     ...{ extended, extendedLack: lack },
     modified: { seconds: (stats.mtimeNs - nanos) / BILLION, nanos: Number(nanos) },
   };
+}
+
+/** What is longer may wait for a disk, and what comes next is read meanwhile. */
+const AT_ONCE_BYTES = 16 << 10;
+
+/** @returns how much of it was written */
+export async function written(handle: FileHandle, bytes: Uint8Array, at: number): Promise<number> {
+  if (bytes.length <= AT_ONCE_BYTES) return writeSync(handle.fd, bytes, 0, bytes.length, at);
+  return (await handle.write(bytes, 0, bytes.length, at)).bytesWritten;
 }
 
 const PIECE_BYTES = 128 << 10;

@@ -1,4 +1,4 @@
-import { constants } from 'node:fs';
+import { constants, fchmodSync, fchownSync, futimesSync } from 'node:fs';
 import {
   type FileHandle,
   lchown,
@@ -18,7 +18,7 @@ import {
 import { errorMessage } from '../../base/error-text.ts';
 import { run } from '../../host/run.ts';
 import { HostExtended, type Known } from './host-extended.ts';
-import { contentOf, entryOf } from './host-file.ts';
+import { contentOf, entryOf, written } from './host-file.ts';
 import { codeOf, IN_THE_WAY, problemOf } from './host-words.ts';
 import {
   type Attributes,
@@ -232,7 +232,7 @@ export class HostTree implements Tree {
         continue;
       }
       for (let done = 0; done < piece.length; ) {
-        const { bytesWritten } = await handle.write(piece, done, piece.length - done, at);
+        const bytesWritten = await written(handle, piece.subarray(done), at);
         done += bytesWritten;
         at += bytesWritten;
       }
@@ -243,10 +243,10 @@ export class HostTree implements Tree {
   /** The owner first: a change of it takes the set-user-ID bit and capabilities away. */
   async #setBy(handle: FileHandle, attributes: Attributes): Promise<number> {
     const { mode, owner, extended } = attributes;
-    if (this.#options.isRoot) await handle.chown(owner.uid, owner.gid);
+    if (this.#options.isRoot) fchownSync(handle.fd, owner.uid, owner.gid);
     const lost = await this.#extended.give(handle, extended);
-    await handle.chmod(mode);
-    await handle.utimes(secondsOf(attributes), secondsOf(attributes));
+    fchmodSync(handle.fd, mode);
+    futimesSync(handle.fd, secondsOf(attributes), secondsOf(attributes));
     return lost;
   }
 
