@@ -1,4 +1,4 @@
-#define _GNU_SOURCE /* splice */
+#define _GNU_SOURCE /* pipe2, splice */
 #include <errno.h>
 #include <fcntl.h>
 #include <signal.h>
@@ -105,6 +105,33 @@ int files_put_piece(size_t len)
 {
 	put_head(DATA, len);
 	out_len += len;
+	return 0;
+}
+
+int files_put_moved(int fd, off_t at, size_t len, size_t *moved)
+{
+	/* How long the record is must be known before the first of it is sent: so it is taken from the file first. */
+	static int between[2] = {-1, -1};
+	*moved = 0;
+	if (between[0] < 0 && pipe2(between, O_CLOEXEC) < 0)
+		return 0;
+	ssize_t got = splice(fd, &at, between[1], NULL, len, 0);
+	if (got <= 0)
+		return 0;
+	if (out_len + HEAD > sizeof out && flush() != 0)
+		return HOST_GONE;
+	put_head(DATA, (size_t)got);
+	if (flush() != 0)
+		return HOST_GONE;
+	for (size_t left = (size_t)got; left > 0;) {
+		ssize_t more = is_stopped ? 0 : splice(between[0], NULL, 1, NULL, left, 0);
+		if (more < 0 && errno == EINTR)
+			continue;
+		if (more <= 0)
+			return HOST_GONE;
+		left -= (size_t)more;
+	}
+	*moved = (size_t)got;
 	return 0;
 }
 

@@ -52,6 +52,8 @@ bool files_take(void *to, size_t len);
 /* Where PIECE bytes may be put for `files_put_piece`; NULL: the host is gone. */
 uint8_t *files_piece(void);
 int files_put_piece(size_t len);
+/* Sends some of a file within the kernel. @return 0 or HOST_GONE; then none is moved where that cannot be, or nothing is left */
+int files_put_moved(int fd, off_t at, size_t len, size_t *moved);
 /* The next of a file's content: a hole, its end, or so many bytes, of which one of the others is asked. @return 0, HOST_GONE or an error */
 struct content {
 	size_t len;
