@@ -118,17 +118,10 @@ static int put_hole(off_t len)
 static int put_bytes(int fd, off_t at, off_t end, bool *over)
 {
 	while (at < end) {
-		size_t len = end - at < (off_t)PIECE ? (size_t)(end - at) : PIECE;
-		/* What is short goes with what is told of it, in one word. */
-		size_t moved = 0;
-		if (len == PIECE && files_put_moved(fd, at, len, &moved) != 0)
-			return HOST_GONE;
-		at += (off_t)moved;
-		if (moved > 0)
-			continue;
 		uint8_t *to = files_piece();
 		if (!to)
 			return HOST_GONE;
+		size_t len = end - at < (off_t)PIECE ? (size_t)(end - at) : PIECE;
 		ssize_t got = pread(fd, to, len, at);
 		if (got < 0 && errno == ESPIPE) /* Some of /proc can only be read on. */
 			got = read(fd, to, len);

@@ -51,30 +51,10 @@ static int write_all(int fd, const uint8_t *bytes, size_t len, off_t at)
 	return 0;
 }
 
-/*
- * What comes goes from the pipe to the file within the kernel, where the file's system can do so: it is copied once less.
- *
- * @return 0, HOST_GONE or an error
- */
-static int take_bytes(const struct content *content, int fd, off_t at, size_t *done)
-{
-	static bool is_apart;
-	if (!is_apart) {
-		int error = files_content_move(content, fd, at, done);
-		if (error != EINVAL && error != ENOSYS)
-			return error;
-		is_apart = true;
-	}
-	const uint8_t *bytes = files_content_bytes(content);
-	*done = content->len;
-	return bytes ? write_all(fd, bytes, content->len, at) : HOST_GONE;
-}
-
 /* @return 0, HOST_GONE or an error */
 static int take_content(int fd, off_t at)
 {
 	struct content content;
-	size_t done;
 	for (;;) {
 		int error = files_content(&content);
 		if (error)
@@ -83,13 +63,10 @@ static int take_content(int fd, off_t at)
 			return ftruncate(fd, at) < 0 ? errno : 0;
 		if (content.hole > (uint64_t)(INT64_MAX - at) || content.len > (uint64_t)(INT64_MAX - at))
 			return EFBIG;
-		at += (off_t)content.hole;
-		if (content.len == 0)
-			continue;
-		error = take_bytes(&content, fd, at, &done);
+		error = write_all(fd, content.bytes, content.len, at);
 		if (error)
 			return error;
-		at += (off_t)done;
+		at += (off_t)content.hole + (off_t)content.len;
 	}
 }
 

@@ -1,6 +1,4 @@
-#define _GNU_SOURCE /* pipe2, splice */
 #include <errno.h>
-#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <string.h>
@@ -108,33 +106,6 @@ int files_put_piece(size_t len)
 	return 0;
 }
 
-int files_put_moved(int fd, off_t at, size_t len, size_t *moved)
-{
-	/* How long the record is must be known before the first of it is sent: so it is taken from the file first. */
-	static int between[2] = {-1, -1};
-	*moved = 0;
-	if (between[0] < 0 && pipe2(between, O_CLOEXEC) < 0)
-		return 0;
-	ssize_t got = splice(fd, &at, between[1], NULL, len, 0);
-	if (got <= 0)
-		return 0;
-	if (out_len + HEAD > sizeof out && flush() != 0)
-		return HOST_GONE;
-	put_head(DATA, (size_t)got);
-	if (flush() != 0)
-		return HOST_GONE;
-	for (size_t left = (size_t)got; left > 0;) {
-		ssize_t more = is_stopped ? 0 : splice(between[0], NULL, 1, NULL, left, 0);
-		if (more < 0 && errno == EINTR)
-			continue;
-		if (more <= 0)
-			return HOST_GONE;
-		left -= (size_t)more;
-	}
-	*moved = (size_t)got;
-	return 0;
-}
-
 int files_why(int error, const char *text)
 {
 	why = text;
@@ -164,29 +135,13 @@ int files_content(struct content *content)
 			return HOST_GONE; /* It is no host that we can follow. */
 		}
 	}
-	content->len = content_left < sizeof piece ? content_left : sizeof piece;
-	return 0;
-}
-
-const uint8_t *files_content_bytes(const struct content *content)
-{
-	if (!files_take(piece, content->len))
-		return NULL;
-	content_left -= content->len;
-	return piece;
-}
-
-int files_content_move(const struct content *content, int fd, off_t at, size_t *moved)
-{
-	ssize_t done;
-	do
-		done = is_stopped ? 0 : splice(0, NULL, fd, &at, content->len, 0);
-	while (done < 0 && errno == EINTR);
-	if (done == 0)
+	size_t len = content_left < sizeof piece ? content_left : sizeof piece;
+	if (!files_take(piece, len))
 		return HOST_GONE;
-	*moved = done > 0 ? (size_t)done : 0;
-	content_left -= *moved;
-	return done > 0 ? 0 : errno;
+	content_left -= len;
+	content->bytes = piece;
+	content->len = len;
+	return 0;
 }
 
 /* What still comes of a content that nobody wants. */
@@ -194,7 +149,7 @@ static bool skip_content(void)
 {
 	struct content content;
 	while (in_content)
-		if (files_content(&content) != 0 || (content.len > 0 && !files_content_bytes(&content)))
+		if (files_content(&content) != 0)
 			return false;
 	return true;
 }

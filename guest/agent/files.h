@@ -52,19 +52,14 @@ bool files_take(void *to, size_t len);
 /* Where PIECE bytes may be put for `files_put_piece`; NULL: the host is gone. */
 uint8_t *files_piece(void);
 int files_put_piece(size_t len);
-/* Sends some of a file within the kernel. @return 0 or HOST_GONE; then none is moved where that cannot be, or nothing is left */
-int files_put_moved(int fd, off_t at, size_t len, size_t *moved);
-/* The next of a file's content: a hole, its end, or so many bytes, of which one of the others is asked. @return 0, HOST_GONE or an error */
+/* The next of a file's content: as many bytes as it returns at `*bytes`, or a hole. @return 0, HOST_GONE or an error */
 struct content {
+	const uint8_t *bytes;
 	size_t len;
 	uint64_t hole;
 	bool end;
 };
 int files_content(struct content *content);
-/* All of its bytes. NULL: the host is gone */
-const uint8_t *files_content_bytes(const struct content *content);
-/* Moves some of them to a file. @return 0, HOST_GONE or an error: EINVAL or ENOSYS where they cannot be moved so */
-int files_content_move(const struct content *content, int fd, off_t at, size_t *moved);
 /* For an error whose number does not tell: `why` is one line. @return error */
 int files_why(int error, const char *why);
 

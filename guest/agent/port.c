@@ -115,7 +115,12 @@ static void take_frame(int64_t now)
 		c->tell_at = c->taken + WINDOW_KNOWN / 4;
 		break;
 	case DATA:
-		break; /* see data_conn: it is where it belongs already */
+		if (!c || c->in_end)
+			break;
+		/* The room is ours to give: who takes more than that is not listened to. */
+		if (c->in.len + c->taken + frame_len > WINDOW || !buf_add(&c->in, frame, frame_len))
+			c->broken = true;
+		break;
 	case END:
 		if (c)
 			c->in_end = true;
@@ -134,24 +139,6 @@ static void take_frame(int64_t now)
 	default:
 		break; /* of a newer host */
 	}
-}
-
-/* Whose data it is that comes: it may be gone by the next piece. NULL: nobody's, or it is no data */
-static struct conn *data_conn(void)
-{
-	struct conn *c = greeted && in_payload && head[4] == DATA ? conn_of_stream(u32(head + 8)) : NULL;
-	return c && !c->in_end && !c->broken ? c : NULL;
-}
-
-static void begin_payload(void)
-{
-	in_payload = true;
-	frame_len = 0;
-	frame_want = (size_t)(head[6] << 8 | head[7]);
-	struct conn *c = data_conn();
-	/* The room is ours to give: who takes more than that is not listened to. */
-	if (c && c->in.len + c->taken + frame_want > WINDOW)
-		c->broken = true;
 }
 
 /* Looks for a greeting. @return whether it is whole */
@@ -175,24 +162,12 @@ static void greet(int64_t now)
 	greeted = owes_answer = true;
 }
 
-static void end_payload(int64_t now)
-{
-	in_payload = false;
-	if (greeted)
-		take_frame(now);
-	head_len = 0;
-}
-
 static void feed(const uint8_t *at, size_t len, int64_t now)
 {
 	while (len > 0) {
 		if (in_payload) {
 			size_t more = frame_want - frame_len < len ? frame_want - frame_len : len;
-			struct conn *c = data_conn();
-			if (c && !buf_add(&c->in, at, more))
-				c->broken = true;
-			else if (!c)
-				memcpy(frame + frame_len, at, more);
+			memcpy(frame + frame_len, at, more);
 			frame_len += more;
 			at += more;
 			len -= more;
@@ -200,7 +175,9 @@ static void feed(const uint8_t *at, size_t len, int64_t now)
 			head[head_len++] = *at++;
 			len--;
 			if (greeted && head_len == HEAD && memcmp(head, mark, 4) == 0 && (head[6] << 8 | head[7]) <= (int)CHUNK) {
-				begin_payload();
+				in_payload = true;
+				frame_len = 0;
+				frame_want = (size_t)(head[6] << 8 | head[7]);
 			} else if (!greeted || head_len >= HEAD) {
 				if (greeted)
 					end_session(now);
@@ -208,8 +185,12 @@ static void feed(const uint8_t *at, size_t len, int64_t now)
 					greet(now);
 			}
 		}
-		if (in_payload && frame_len == frame_want)
-			end_payload(now);
+		if (in_payload && frame_len == frame_want) {
+			in_payload = false;
+			if (greeted)
+				take_frame(now);
+			head_len = 0;
+		}
 	}
 }
 
@@ -276,23 +257,10 @@ static bool has_room(void)
 static bool read_some(int64_t now)
 {
 	static uint8_t bytes[CHUNK];
-	/* What is left of data goes where it belongs at once: to copy it costs an emulated CPU as much as to read it. */
-	struct conn *c = data_conn();
-	size_t more = frame_want - frame_len;
-	uint8_t *to = c ? buf_room(&c->in, more) : NULL;
-	ssize_t got = to ? read(port, to, more) : read(port, bytes, sizeof bytes);
-	if (to && got > 0) {
-		c->in.len += (size_t)got;
-		frame_len += (size_t)got;
-		if (frame_len == frame_want)
-			end_payload(now);
-	} else if (got > 0) {
-		feed(bytes, (size_t)got, now);
-	}
-	if (to && c->in.len == 0)
-		buf_free(&c->in);
+	ssize_t got = read(port, bytes, sizeof bytes);
 	if (got > 0) {
 		is_away = false;
+		feed(bytes, (size_t)got, now);
 		return true;
 	}
 	if (got == 0) {
