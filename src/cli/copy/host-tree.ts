@@ -240,7 +240,10 @@ export class HostTree implements Tree {
     if (endsWithHole) await handle.truncate(at);
   }
 
-  /** The owner first: a change of it takes the set-user-ID bit and capabilities away. */
+  /**
+   * The owner first: a change of it takes the set-user-ID bit and capabilities away. Here and now: of a file that is open that takes microseconds, by the pool of
+   * threads ten times as long.
+   */
   async #setBy(handle: FileHandle, attributes: Attributes): Promise<number> {
     const { mode, owner, extended } = attributes;
     if (this.#options.isRoot) fchownSync(handle.fd, owner.uid, owner.gid);
